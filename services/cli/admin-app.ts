@@ -1,0 +1,38 @@
+import type { RequestListener } from 'node:http';
+import type { Registry } from '../../shared/base/metrics.ts';
+import type { Role } from '../../shared/base/role.ts';
+
+/**
+ * Health and figures of this process: `/healthz` (it runs), `/readyz` (every role can do its work, else 503 with the
+ * reasons), `/metrics` (Prometheus text).
+ *
+ * @param roles those that are started by now
+ * @param expected how many there will be
+ */
+export function createAdminApp(roles: readonly Role[], expected: number, metrics: Registry): RequestListener {
+  return async (request, response) => {
+    const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
+      response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }).end(body);
+    };
+    switch (request.url?.split('?', 1)[0]) {
+      case '/healthz':
+        return answer(200, 'ok\n');
+      case '/readyz': {
+        const reasons = readiness(roles, expected);
+        return reasons.length === 0 ? answer(200, 'ready\n') : answer(503, `${reasons.join('\n')}\n`);
+      }
+      case '/metrics':
+        return answer(200, await metrics.metrics(), metrics.contentType);
+      default:
+        return answer(404, 'only /healthz, /readyz and /metrics are here\n');
+    }
+  };
+}
+
+function readiness(roles: readonly Role[], expected: number): string[] {
+  const reasons = roles.flatMap(role => {
+    const reason = role.notReady();
+    return reason === undefined ? [] : [`${role.name}: ${reason}`];
+  });
+  return roles.length < expected ? ['starting', ...reasons] : reasons;
+}

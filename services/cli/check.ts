@@ -1,0 +1,117 @@
+import type { AccountConfig } from '../../shared/config/account.ts';
+import type { AuthBlockConfig } from '../../shared/config/auth.ts';
+import { describeSection } from '../../shared/config/config-error.ts';
+import type { Environment } from '../../shared/config/environment.ts';
+import { formatListener, type Listener } from '../../shared/config/listener.ts';
+import { type Config, loadConfig } from '../../shared/config/load-config.ts';
+import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
+
+/** How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut. */
+const cellWidth = 40;
+
+/**
+ * `quarry check FILE…`: what the configuration says once every default and reference is resolved.
+ *
+ * @param write takes whole lines
+ * @throws ConfigError when the configuration cannot be used
+ */
+export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
+  const config = await loadConfig(files, env);
+  const warnings = [...config.warnings, ...describeUnreachable(config.auth)].map(warning => `warning: ${warning}`);
+  const lines = [
+    ...warnings,
+    ...(warnings.length > 0 ? [''] : []),
+    describeAccount(config.account),
+    ...describeListeners(config),
+    '',
+    ...renderTable(
+      headings,
+      config.auth.map(block => describeBlock(block, config)),
+    ),
+    '',
+    'configuration is good',
+  ];
+  write(`${lines.join('\n')}\n`);
+}
+
+function describeUnreachable(blocks: AuthBlockConfig[]): string[] {
+  const name = ({ name }: AuthBlockConfig) => describeSection({ name: 'auth', label: name });
+  return findUnreachable(blocks).map(
+    ({ block, behind }) => `${name(block)}: is never reached: ${name(behind)} before it accepts all that it would`,
+  );
+}
+
+function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountConfig): string {
+  const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
+  const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
+  return `account: ${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}`;
+}
+
+function describeListeners({ mgmt, verifications, admin }: Config): string[] {
+  const rows: [string, Listener[]][] = [
+    [mgmt.tls ? 'mgmt (https)' : 'mgmt', mgmt.listeners],
+    ...[...verifications.values()].map(({ name, listeners }): [string, Listener[]] => [
+      `verification "${name}"`,
+      listeners,
+    ]),
+    ['admin', admin.listeners],
+  ];
+  const width = Math.max(...rows.map(([what]) => what.length));
+  return ['listeners:', ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`)];
+}
+
+const headings = ['block', 'methods', 'names', 'solver', 'storage'];
+
+/** One cell a column; a cell is a list of items. */
+function describeBlock(block: AuthBlockConfig, { verifications, storages }: Config): string[][] {
+  const { name, ips, hmac, all, domains, addresses, verification, storage } = block;
+  const methods = [
+    ...(all ? ['all'] : []),
+    ...ips.map(ip => `ip ${ip}`),
+    ...(hmac ? [`hmac ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
+  ];
+  const names = [...domains, ...addresses.map(cidr => `address ${cidr}`)];
+  const solver = verification === undefined ? 'none' : `${verification} (${verifications.get(verification)?.type})`;
+  return [
+    [name],
+    methods,
+    names.length > 0 ? names : ['matches nothing'],
+    [solver],
+    [`${storage} (${storages.get(storage)?.type})`],
+  ];
+}
+
+function renderTable(titles: string[], rows: string[][][]): string[] {
+  const cells = [titles.map(title => [title]), ...rows.map(row => row.map(wrapItems))];
+  const widths = titles.map((_, column) =>
+    Math.max(...cells.flatMap(row => row[column] ?? []).map(line => line.length)),
+  );
+  const [head = '', ...body] = cells.flatMap(row => renderRow(row, widths));
+  return [head, widths.map(width => '-'.repeat(width)).join('  '), ...body];
+}
+
+function renderRow(row: string[][], widths: number[]): string[] {
+  const height = Math.max(...row.map(lines => lines.length));
+  return Array.from({ length: height }, (_, line) =>
+    row
+      .map((lines, column) => (lines[line] ?? '').padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** The items in as few lines as fit into a cell, whole and in their order. */
+function wrapItems(items: string[]): string[] {
+  const lines: string[] = [];
+  items.forEach((item, index) => {
+    const text = index < items.length - 1 ? `${item},` : item;
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + text.length <= cellWidth) lines[lines.length - 1] = `${line} ${text}`;
+    else lines.push(text);
+  });
+  return lines;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

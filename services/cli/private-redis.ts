@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
+import { Redis } from 'ioredis';
+import type { Clock } from '../../shared/base/clock.ts';
+import type { Log } from '../../shared/base/log.ts';
+
+const START_TIMEOUT = 20_000;
+const RESTART_DELAY = 500;
+
+/**
+ * A Redis for this machine alone: append-only, on a socket in the data directory, which nobody else may open. When it
+ * dies it is started again; when an earlier run left one behind, that one is used.
+ *
+ * @param dir made where missing
+ * @throws Error in one line when there is no `redis-server` or `valkey-server`, or it does not start
+ */
+export async function startPrivateRedis(
+  dir: string,
+  { path, clock, log }: { path: string; clock: Clock; log: Log },
+): Promise<AsyncDisposable & { url: string }> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const socket = resolve(dir, 'redis.sock');
+  const [program, ...before] = commandLine(path);
+  let stopping = false;
+  let child: ChildProcess | undefined;
+
+  if (await answers(socket)) log.info({ socket }, 'using the private Redis of an earlier run');
+  else await start();
+
+  async function start() {
+    child = spawn(program, [...before, ...serverOptions(dir, socket)], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      detached: true,
+    });
+    child.once('exit', code => {
+      child = undefined;
+      if (stopping) return;
+      log.error({ code }, 'the private Redis ended, starting it again');
+      void clock.sleep(RESTART_DELAY).then(() => (stopping ? undefined : start()));
+    });
+    const deadline = clock.now() + START_TIMEOUT;
+    while (!(await answers(socket))) {
+      if (child === undefined || clock.now() > deadline) throw new Error(`the private Redis does not start in ${dir}`);
+      await clock.sleep(50);
+    }
+  }
+
+  return {
+    url: `unix:${socket}`,
+    async [Symbol.asyncDispose]() {
+      stopping = true;
+      const exited = child && once(child, 'exit');
+      await ask(socket, redis => redis.shutdown()).catch(() => {}); // the answer to SHUTDOWN is a closed connection
+      await exited;
+    },
+  };
+}
+
+function serverOptions(dir: string, socket: string): string[] {
+  const options = {
+    port: '0',
+    unixsocket: socket,
+    unixsocketperm: '700',
+    dir,
+    appendonly: 'yes',
+    appendfsync: 'everysec',
+    'maxmemory-policy': 'noeviction',
+    save: '',
+    daemonize: 'no',
+    loglevel: 'warning',
+  };
+  return Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+}
+
+/** With `setpriv` (Linux), Redis ends by itself when this process is killed; elsewhere the next run finds it. */
+function commandLine(path: string): [string, ...string[]] {
+  const redis = findProgram('redis-server', path) ?? findProgram('valkey-server', path);
+  if (!redis) {
+    throw new Error(
+      'no Redis is configured and redis-server is not installed: set [redis] url, or install redis-server',
+    );
+  }
+  const setpriv = process.platform === 'linux' ? findProgram('setpriv', path) : undefined;
+  return setpriv ? [setpriv, '--pdeathsig', 'TERM', redis] : [redis];
+}
+
+function findProgram(name: string, path: string): string | undefined {
+  return path
+    .split(delimiter)
+    .map(folder => join(folder, name))
+    .find(file => {
+      try {
+        accessSync(file, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+const answers = (socket: string) =>
+  ask(socket, redis => redis.ping()).then(
+    () => true,
+    () => false,
+  );
+
+async function ask<T>(socket: string, command: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(socket, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  redis.on('error', () => {}); // the rejection says the same
+  try {
+    await redis.connect();
+    return await command(redis);
+  } finally {
+    redis.disconnect();
+  }
+}

@@ -1,0 +1,75 @@
+import { createServer } from 'node:http';
+import { systemClock } from '../../shared/base/clock.ts';
+import { openListeners } from '../../shared/base/listeners.ts';
+import { type OpenLog, openLog } from '../../shared/base/log.ts';
+import { openMetrics } from '../../shared/base/metrics.ts';
+import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { type Config, loadConfig } from '../../shared/config/load-config.ts';
+import { createAdminApp } from './admin-app.ts';
+import { startPrivateRedis } from './private-redis.ts';
+
+export const roleNames = ['intake', 'worker', 'responder'] as const;
+export type RoleName = (typeof roleNames)[number];
+
+export type RunOptions = {
+  files: string[];
+  roles: readonly RoleName[];
+  /** Whether to start a Redis of one's own where none is configured. */
+  privateRedis: boolean;
+  env: Record<string, string | undefined>;
+  /** Fires when the process is to stop. */
+  stop: AbortSignal;
+  /** Told once, so that a signal can have a rotated log file opened again. */
+  onLog(openLog: OpenLog): void;
+};
+
+/**
+ * Runs one role or several in this process until `stop` fires, then stops them cleanly, in the order intake, worker,
+ * responder: nothing new comes in, orders are handed over, and only then do challenges stop being answered.
+ *
+ * @throws ConfigError, or an Error in one line when a role can never work as configured
+ */
+export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
+  const config = await loadConfig(files, env);
+  const opened = await openLog(config.logging);
+  const { log } = opened;
+  onLog(opened);
+  for (const warning of config.warnings) log.warn(warning);
+
+  await using stack = new AsyncDisposableStack();
+  const clock = systemClock;
+  const redisUrl = await findRedis();
+  const metrics = openMetrics();
+  const running: Role[] = [];
+  const admin = createAdminApp(running, roles.length, metrics);
+  stack.use(await openListeners(config.admin.listeners, () => createServer(admin), log));
+
+  const parts: RoleParts = { redisUrl, clock, metrics, log };
+  for (const name of [...roles].reverse()) {
+    running.push(stack.use(await startRole(name, config, { ...parts, log: log.child({ role: name }) })));
+  }
+  const stopped = Promise.withResolvers<void>();
+  stop.addEventListener('abort', () => stopped.resolve());
+  if (stop.aborted) stopped.resolve();
+  await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
+  log.info('stopping');
+
+  async function findRedis(): Promise<string> {
+    if (config.redis.url) return config.redis.url;
+    if (!privateRedis) throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
+    const redis = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
+    return stack.use(redis).url;
+  }
+}
+
+/** Imported when needed, so that a responder does not carry the worker's libraries. */
+async function startRole(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
+  switch (name) {
+    case 'intake':
+      return (await import('../intake/intake.ts')).startIntake(config, parts);
+    case 'worker':
+      return (await import('../worker/worker.ts')).startWorker(config, parts);
+    case 'responder':
+      return (await import('../responder/responder.ts')).startResponder(config, parts);
+  }
+}

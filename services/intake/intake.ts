@@ -1,0 +1,86 @@
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { openAdmission } from '../../shared/admission/admit.ts';
+import { toAddressSet } from '../../shared/admission/ip.ts';
+import { describeError } from '../../shared/base/errors.ts';
+import { openListeners } from '../../shared/base/listeners.ts';
+import type { Log } from '../../shared/base/log.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { Role, RoleParts } from '../../shared/base/role.ts';
+import type { Config } from '../../shared/config/load-config.ts';
+import type { MgmtConfig } from '../../shared/config/mgmt.ts';
+import { openSignQueue } from '../../shared/queue/sign-queue.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import { createApp } from './app.ts';
+
+/** A CSR is small: who needs longer to send one holds a connection for nothing. */
+const RECEIVE_TIMEOUT = 20_000;
+
+export type Intake = Role & { readonly addresses: { host: string; port: number }[] };
+
+/** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
+export async function startIntake(config: Config, { redisUrl, clock, log, metrics }: RoleParts): Promise<Intake> {
+  const { prefix } = config.redis;
+  const redis = openRedis(redisUrl, 'impatient', log);
+  const signQueue = openSignQueue({ redis, redisUrl, prefix, log });
+  const stopping = new AbortController();
+  const app = createApp({
+    admission: openAdmission(config.auth),
+    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
+    signQueue,
+    account: config.account.name,
+    maxSize: config.mgmt.maxSize,
+    wait: config.mgmt.wait,
+    isTrustedProxy: toAddressSet(config.mgmt.trustedProxies),
+    stopping: stopping.signal,
+    clock,
+    log,
+    metrics,
+  });
+  const close = async () => {
+    await signQueue[Symbol.asyncDispose]();
+    closeRedis(redis);
+  };
+  try {
+    const listeners = await openListeners(config.mgmt.listeners, serverMaker(config.mgmt, app.callback(), log), log);
+    log.info({ listeners: listeners.addresses }, 'intake listens');
+    return {
+      name: 'intake',
+      addresses: listeners.addresses,
+      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+      failed: new Promise(() => {}),
+      async [Symbol.asyncDispose]() {
+        stopping.abort();
+        await listeners[Symbol.asyncDispose]();
+        if (config.mgmt.tls) unwatchFile(config.mgmt.tls.certFile);
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function serverMaker({ tls }: MgmtConfig, handler: RequestListener, log: Log): () => Server {
+  const options = {
+    headersTimeout: RECEIVE_TIMEOUT,
+    requestTimeout: RECEIVE_TIMEOUT,
+    connectionsCheckingInterval: 1_000,
+  };
+  if (!tls) return () => createServer(options, handler);
+  const read = () => ({ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) });
+  return () => {
+    const server = createTlsServer({ ...options, ...read() }, handler);
+    watchFile(tls.certFile, { interval: 10_000, persistent: false }, () => {
+      try {
+        server.setSecureContext(read());
+        log.info({ file: tls.certFile }, 'TLS certificate read again');
+      } catch (error) {
+        log.error({ file: tls.certFile, reason: describeError(error) }, 'TLS certificate unusable, the old one stays');
+      }
+    });
+    return server;
+  };
+}

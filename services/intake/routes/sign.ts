@@ -1,0 +1,80 @@
+import type { Context } from 'koa';
+import type { Admission, AuthBlock } from '../../../shared/admission/admit.ts';
+import { describeError } from '../../../shared/base/errors.ts';
+import type { Log } from '../../../shared/base/log.ts';
+import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
+import type { SignJobData } from '../../../shared/queue/sign-job-data.ts';
+import type { Storage, StoredCertificate } from '../../../shared/storage/storage.ts';
+import { toAdmissionRequest } from '../admission-request.ts';
+import { answerChain, answerResult, stillWorking, type Waiting } from '../answer-result.ts';
+import { readBody } from '../middleware/body-limit.ts';
+
+export type SignRouteParts = Waiting & {
+  admission: Admission;
+  storages: Map<string, Storage>;
+  account: string;
+  maxSize: number;
+  isTrustedProxy: (address: string) => boolean;
+  log: Log;
+};
+
+/** `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status codes). */
+export function signRoute(parts: SignRouteParts) {
+  const { admission, signQueue } = parts;
+
+  return async (ctx: Context): Promise<void> => {
+    const request = toAdmissionRequest(ctx, parts.isTrustedProxy);
+    const possible = admission.possible(request);
+    const body = await readBody(ctx, parts.maxSize);
+    const blocks = admission.verified(possible, request, body);
+    const csr = readCsr(body);
+
+    const stored = await findStored(parts, blocks, csr);
+    if (stored) {
+      ctx.state.names = stored.leaf.identifiers.map(({ value }) => value);
+      return answerChain(ctx, stored.chain);
+    }
+
+    const { identifiers } = await parseCsr(csr.der);
+    ctx.state.names = identifiers.map(({ value }) => value);
+    const block = admission.admit(blocks, identifiers);
+
+    const job = toJob(ctx, parts.account, block, csr, identifiers);
+    const jobId = await signQueue.enqueue(job);
+    const answered = await answerResult(ctx, jobId, parts);
+    if (answered !== 'finished') await signQueue.promise(jobId, job);
+    if (answered === 'unanswered') throw stillWorking(parts);
+  };
+}
+
+/** A stored certificate is as good as a new one only to the block that would have ordered it, and only for its names. */
+async function findStored(
+  { admission, storages, log }: SignRouteParts,
+  blocks: AuthBlock[],
+  csr: CsrText,
+): Promise<StoredCertificate | undefined> {
+  for (const name of new Set(blocks.map(block => block.storage))) {
+    const stored = await storages
+      .get(name)
+      ?.get(csr)
+      .catch(error => {
+        log.warn({ storage: name, reason: describeError(error) }, 'the storage cannot be asked');
+      });
+    if (stored && admission.find(blocks, stored.leaf.identifiers)?.storage === name) return stored;
+  }
+  return undefined;
+}
+
+function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, identifiers: Identifier[]): SignJobData {
+  const { name, verification, storage } = block;
+  return {
+    csr: csr.pem,
+    identifiers,
+    account,
+    solver: verification,
+    storage,
+    block: name,
+    requestId: ctx.state.requestId,
+  };
+}

@@ -1,0 +1,41 @@
+import { createServer } from 'node:http';
+import { openListeners } from '../../shared/base/listeners.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { Role, RoleParts } from '../../shared/base/role.ts';
+import type { Config } from '../../shared/config/load-config.ts';
+import { openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import { createHttp01App } from './http01-app.ts';
+
+const RECEIVE_TIMEOUT = 10_000;
+
+export type Responder = Role & { readonly addresses: { host: string; port: number }[] };
+
+/** The responder role: answers challenges from Redis, on the listeners of every http01 verification. */
+export async function startResponder(config: Config, { redisUrl, log, metrics }: RoleParts): Promise<Responder> {
+  const redis = openRedis(redisUrl, 'impatient', log);
+  const app = createHttp01App(openChallengeResponses(redis, config.redis.prefix), log, metrics);
+  const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
+  try {
+    const listeners = await openListeners(http01Listeners(config), () => createServer(options, app), log);
+    log.info({ listeners: listeners.addresses }, 'responder listens');
+    return {
+      name: 'responder',
+      addresses: listeners.addresses,
+      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+      failed: new Promise(() => {}),
+      async [Symbol.asyncDispose]() {
+        await listeners[Symbol.asyncDispose]();
+        closeRedis(redis);
+      },
+    };
+  } catch (error) {
+    closeRedis(redis);
+    throw error;
+  }
+}
+
+/** Blocks may share an address: any responder answers for all of them. */
+function http01Listeners({ verifications }: Config) {
+  const all = [...verifications.values()].flatMap(({ listeners }) => listeners);
+  return [...new Map(all.map(listener => [`${listener.host} ${listener.port}`, listener])).values()];
+}

@@ -1,0 +1,172 @@
+import { readFile } from 'node:fs/promises';
+import { DelayedError, type Job, Worker } from 'bullmq';
+import { openAccount } from '../../shared/acme/account.ts';
+import type { AcmeAccount } from '../../shared/acme/client.ts';
+import { type CaConnection, openCaConnection } from '../../shared/acme/transport.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { Counter, Gauge } from '../../shared/base/metrics.ts';
+import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shared/base/redis.ts';
+import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { USER_AGENT } from '../../shared/base/version.ts';
+import type { Config } from '../../shared/config/load-config.ts';
+import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
+import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { openSolvers } from '../../shared/solver/open-solver.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import { runSignJob, type SignJobParts } from './sign-job.ts';
+
+/** A killed worker's job runs again elsewhere after at most the sum of the two. */
+const LOCK_DURATION = 8_000;
+const STALLED_INTERVAL = 4_000;
+/** Kills are no fault of the job's. */
+const MOST_KILLS = 1_000;
+/** How long a step may go on after SIGTERM before it is cut off. */
+const LAST_STEP = 3_000;
+const HAND_OVER_DELAY = 100;
+
+/** The worker role: drives ACME orders from the `sign` queue. */
+export function startWorker(config: Config, parts: RoleParts): Role {
+  const { clock, log, redisUrl } = parts;
+  const stopping = new AbortController();
+  const redis = openRedis(redisUrl, 'patient', log);
+  let notReady: string | undefined = 'starting';
+  let stop = async () => {};
+
+  const running = run().catch(error => {
+    if (!stopping.signal.aborted) throw error;
+  });
+  const failed = running.then(() => new Promise<never>(() => {}));
+
+  async function run() {
+    await untilRedisAnswers(redis, clock, stopping.signal);
+    const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
+    const connection = openCaConnection({ directoryUrl: config.account.acmeServer, userAgent: USER_AGENT, clock, ca });
+    const account = await untilAccountIsOpen(config, connection, parts, stopping.signal, reason => {
+      notReady = reason;
+    });
+    const consumer = consume(config, parts, redis, connection, account);
+    stop = async () => {
+      await consumer[Symbol.asyncDispose]();
+      connection[Symbol.dispose]();
+    };
+    notReady = undefined;
+    log.info({ ca: config.account.acmeServer, concurrency: config.worker.concurrency }, 'worker ready');
+  }
+
+  return {
+    name: 'worker',
+    notReady: () => notReady ?? (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    failed,
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error('worker is stopping'));
+      await running.catch(() => {});
+      await stop();
+      closeRedis(redis);
+    },
+  };
+}
+
+/** A CA that is away is waited for; one that refuses us as configured is not. */
+async function untilAccountIsOpen(
+  { account }: Config,
+  connection: CaConnection,
+  { clock, log }: RoleParts,
+  signal: AbortSignal,
+  tell: (reason: string) => void,
+): Promise<AcmeAccount> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await openAccount(connection, account, log, signal);
+    } catch (error) {
+      if (!(error instanceof IssuanceError) || (error.code !== 'unavailable' && error.code !== 'rateLimited'))
+        throw error;
+      const reason = describeError(error);
+      if (attempt === 0) log.warn({ reason }, 'no account yet, trying again');
+      tell(`no account yet: ${reason}`);
+      const backoff = Math.min(500 * 2 ** attempt, 30_000);
+      await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), backoff), signal);
+    }
+  }
+}
+
+/** BullMQ's side of the role: takes jobs, gives them back when they have to wait or when the worker stops. */
+function consume(
+  config: Config,
+  { redisUrl, clock, log, metrics }: RoleParts,
+  redis: Redis,
+  connection: CaConnection,
+  account: AcmeAccount,
+): AsyncDisposable {
+  const { prefix } = config.redis;
+  const jobParts: SignJobParts = {
+    connection,
+    account,
+    solvers: openSolvers(config.verifications.values(), { redis, prefix }),
+    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
+    records: openSignRecords(redis, prefix),
+    clock,
+    log,
+  };
+  const stopping = new AbortController();
+  const cutOff = new AbortController();
+  const figures = openFigures(metrics);
+
+  async function process(job: Job<SignJobData>, token = '', cancelled = new AbortController().signal): Promise<string> {
+    const signals = { stopping: stopping.signal, abort: AbortSignal.any([cancelled, cutOff.signal]) };
+    const lock = { jobId: job.id ?? '', token };
+    figures.running.inc();
+    try {
+      const end = await runSignJob(jobParts, { lock, data: job.data, createdAt: job.timestamp }, signals);
+      if (end.end === 'later') return await delay(job, end.until, token);
+      figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
+      return end.key;
+    } catch (error) {
+      if (!stopping.signal.aborted || cancelled.aborted) throw error;
+      return await delay(job, clock.now() + HAND_OVER_DELAY, token);
+    } finally {
+      figures.running.dec();
+    }
+  }
+
+  const workerRedis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const worker = new Worker<SignJobData, string>(SIGN_QUEUE, process, {
+    connection: workerRedis,
+    prefix,
+    concurrency: config.worker.concurrency,
+    lockDuration: LOCK_DURATION,
+    stalledInterval: STALLED_INTERVAL,
+    maxStalledCount: MOST_KILLS,
+  });
+  worker.on('error', error => log.debug({ reason: describeError(error) }, 'sign worker'));
+  worker.on('failed', (job, error) => log.error({ job: job?.id, reason: describeError(error) }, 'sign job failed'));
+  worker.on('lockRenewalFailed', jobIds => {
+    for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');
+  });
+
+  return {
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error('the worker is stopping'));
+      const timer = setTimeout(() => cutOff.abort(new Error('the worker has stopped')), LAST_STEP);
+      await worker.close();
+      clearTimeout(timer);
+      closeRedis(workerRedis);
+    },
+  };
+}
+
+async function delay(job: Job<SignJobData>, until: number, token: string): Promise<never> {
+  await job.moveToDelayed(until, token);
+  throw new DelayedError();
+}
+
+function openFigures(metrics: RoleParts['metrics']) {
+  return {
+    running: new Gauge({ name: 'quarry_worker_jobs_running', help: 'Sign jobs in a slot now', registers: [metrics] }),
+    finished: new Counter({
+      name: 'quarry_worker_jobs_total',
+      help: 'Sign jobs finished, by outcome',
+      labelNames: ['outcome'],
+      registers: [metrics],
+    }),
+  };
+}

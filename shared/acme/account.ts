@@ -1,0 +1,121 @@
+import type { KeyObject } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import AcmeApi from 'acme-client/src/api.js';
+import type { HttpAnswer } from 'acme-client/src/http.js';
+import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
+import type { AcmeAccount } from './client.ts';
+import { problemKind } from './problem.ts';
+import { AcmeTransport, type CaConnection } from './transport.ts';
+
+export type AccountOptions = {
+  /** Holds `account.pem` (PKCS#8) and `registration.json`, as macen lays them out. */
+  dir: string;
+  contact: string[];
+  /** `true`: whatever the CA's terms are; a list: only terms with one of these URLs. */
+  termsOfService: boolean | string[];
+  eab?: { kid: string; hmacKey: string } | undefined;
+};
+
+/**
+ * Opens the account that a directory holds, making key and account where they are missing. Any number of processes may
+ * do so at once over the same directory: one key file wins, and a CA has one account per key (RFC 8555 section 7.3).
+ *
+ * @throws IssuanceError `misconfigured` when the key is unusable or the terms are not accepted, else as the CA says
+ */
+export async function openAccount(
+  connection: CaConnection,
+  options: AccountOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<AcmeAccount> {
+  const keyPem = await readOrCreateKey(options.dir, log);
+  const key = toKey(keyPem, options.dir);
+  const transport = new AcmeTransport(connection, { keyPem, key, eab: options.eab }, signal);
+  const registered = await readRegistration(options.dir, log);
+  if (registered && URL.parse(registered)?.host === URL.parse(await transport.getResourceUrl('newAccount'))?.host) {
+    return { keyPem, url: registered };
+  }
+  const registration = (await findAccount(transport)) ?? (await createAccount(transport, options, log));
+  const file = join(options.dir, 'registration.json');
+  await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, 0o600);
+  log.info({ account: registration.uri }, 'account ready');
+  return { keyPem, url: registration.uri };
+}
+
+/** python-acme's RegistrationResource, which macen stores. */
+type Registration = { body: unknown; uri: string; terms_of_service: string | null };
+
+async function findAccount(transport: AcmeTransport): Promise<Registration | undefined> {
+  try {
+    const answer = await new AcmeApi(transport).createAccount({ onlyReturnExisting: true });
+    return await toRegistration(transport, answer);
+  } catch (error) {
+    if (error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist') return undefined;
+    throw error;
+  }
+}
+
+async function createAccount(transport: AcmeTransport, options: AccountOptions, log: Log): Promise<Registration> {
+  const terms = await readTerms(transport);
+  if (terms && !accepts(options.termsOfService, terms)) {
+    throw new IssuanceError(
+      'misconfigured',
+      `the CA's terms of service are not accepted: read ${terms} and set [account] accept-terms-of-service to yes or to this URL`,
+    );
+  }
+  const agreed = terms ? { termsOfServiceAgreed: true } : {};
+  const contact = options.contact.length > 0 ? { contact: options.contact } : {};
+  log.info({ terms }, 'making an account');
+  return toRegistration(transport, await new AcmeApi(transport).createAccount({ ...agreed, ...contact }));
+}
+
+function accepts(accepted: boolean | string[], terms: string): boolean {
+  return Array.isArray(accepted) ? accepted.includes(terms) : accepted;
+}
+
+async function readTerms(transport: AcmeTransport): Promise<string | undefined> {
+  const terms = await transport.getMetaField('termsOfService');
+  return typeof terms === 'string' ? terms : undefined;
+}
+
+async function toRegistration(transport: AcmeTransport, { data, headers }: HttpAnswer): Promise<Registration> {
+  if (!headers.location) throw new IssuanceError('unexpected', "the CA's answer lacks the account's URL");
+  return { body: data, uri: headers.location, terms_of_service: (await readTerms(transport)) ?? null };
+}
+
+async function readOrCreateKey(dir: string, log: Log): Promise<string> {
+  const file = join(dir, 'account.pem');
+  const existing = await readIfThere(file);
+  if (existing !== undefined) return existing;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const made = await createAtomically(file, await generateKeyPem('P-256'), 0o600);
+  if (made) log.info({ file }, 'account key made');
+  return readFile(file, 'utf8');
+}
+
+function toKey(keyPem: string, dir: string): KeyObject {
+  try {
+    return readPrivateKey(keyPem);
+  } catch (error) {
+    const detail = `${join(dir, 'account.pem')} holds no usable private key: ${describeError(error)}`;
+    throw new IssuanceError('misconfigured', detail);
+  }
+}
+
+async function readRegistration(dir: string, log: Log): Promise<string | undefined> {
+  const file = join(dir, 'registration.json');
+  const text = await readIfThere(file);
+  if (text === undefined) return undefined;
+  try {
+    const { uri } = JSON.parse(text) as Partial<Registration>;
+    if (typeof uri === 'string' && URL.canParse(uri)) return uri;
+  } catch {
+    // told below, the same way as a file without a URL
+  }
+  log.warn({ file }, 'registration is damaged, looking the account up by its key');
+  return undefined;
+}

@@ -1,0 +1,134 @@
+import { createHash, createPrivateKey } from 'node:crypto';
+import AcmeApi from 'acme-client/src/api.js';
+import type { HttpAnswer } from 'acme-client/src/http.js';
+import { IssuanceError, type Problem } from '../base/errors.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import { parseProblem } from './problem.ts';
+import { parseRetryAfter } from './retry-after.ts';
+import { tokenPattern } from './token.ts';
+import { AcmeTransport, type CaConnection } from './transport.ts';
+
+/** RFC 8555 section 7.1.3. */
+export type AcmeOrder = {
+  url: string;
+  status: 'pending' | 'ready' | 'processing' | 'valid' | 'invalid';
+  authorizations: string[];
+  finalize: string;
+  certificate?: string | undefined;
+  error?: Problem | undefined;
+  /** When the CA wants to be asked again, in milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+};
+
+/** RFC 8555 section 7.1.4. `identifier.value` of a wildcard comes without its `*.`. */
+export type AcmeAuthorization = {
+  url: string;
+  status: string;
+  identifier: Identifier;
+  wildcard: boolean;
+  challenges: AcmeChallenge[];
+};
+
+/** RFC 8555 section 7.1.5. */
+export type AcmeChallenge = { type: string; url: string; status: string; token: string; error?: Problem | undefined };
+
+/** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
+export type AcmeClient = {
+  newOrder(identifiers: Identifier[]): Promise<AcmeOrder>;
+  getOrder(url: string): Promise<AcmeOrder>;
+  getAuthorization(url: string): Promise<AcmeAuthorization>;
+  /** Tells the CA that the challenge can be validated (section 7.5.1). */
+  initiateChallenge(url: string): Promise<void>;
+  /** @param csr DER */
+  finalize(order: AcmeOrder, csr: Buffer): Promise<AcmeOrder>;
+  /** @returns the chain as the CA sends it, PEM */
+  downloadChain(url: string): Promise<string>;
+  /** Section 8.1: the token and the account key's thumbprint (RFC 7638). */
+  keyAuthorization(token: string): string;
+};
+
+/** An account that exists at the CA. `keyPem` is PKCS#8. */
+export type AcmeAccount = { keyPem: string; url: string };
+
+/** Opens the calls of an account over a shared connection; cheap, one per job, so that its signal reaches every request. */
+export function openAcmeClient(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeClient {
+  const key = createPrivateKey(account.keyPem);
+  const transport = new AcmeTransport(connection, { keyPem: account.keyPem, key }, signal);
+  const api = new AcmeApi(transport, account.url);
+  const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
+  return {
+    async newOrder(identifiers) {
+      const answer = await api.createOrder({ identifiers });
+      return read(answer, text(answer.headers.location, 'the URL of the new order'));
+    },
+    getOrder: async url => read(await api.getOrder(url), url),
+    getAuthorization: async url => toAuthorization(await api.getAuthorization(url), url),
+    initiateChallenge: async url => {
+      await api.completeChallenge(url, {});
+    },
+    finalize: async (order, csr) =>
+      read(await api.finalizeOrder(order.finalize, { csr: csr.toString('base64url') }), order.url),
+    downloadChain: async url => text((await api.apiRequest(url)).data, 'a certificate chain'),
+    keyAuthorization(token) {
+      const thumbprint = createHash('sha256').update(JSON.stringify(transport.getJwk())).digest('base64url');
+      return `${token}.${thumbprint}`;
+    },
+  };
+}
+
+const orderStates = ['pending', 'ready', 'processing', 'valid', 'invalid'] as const;
+
+function toOrder({ data, headers }: HttpAnswer, url: string, now: number): AcmeOrder {
+  const order = object(data, 'an order');
+  const status = orderStates.find(state => state === order.status);
+  if (!status || !Array.isArray(order.authorizations)) throw unexpected('an order');
+  return {
+    url,
+    status,
+    authorizations: order.authorizations.map(one => text(one, 'an authorization URL')),
+    finalize: text(order.finalize, 'a finalize URL'),
+    certificate: typeof order.certificate === 'string' ? order.certificate : undefined,
+    error: parseProblem(order.error),
+    retryAfter: parseRetryAfter(headers['retry-after'], now),
+  };
+}
+
+function toAuthorization({ data }: HttpAnswer, url: string): AcmeAuthorization {
+  const authorization = object(data, 'an authorization');
+  const identifier = object(authorization.identifier, 'an identifier');
+  if (!Array.isArray(authorization.challenges)) throw unexpected('an authorization');
+  return {
+    url,
+    status: text(authorization.status, 'an authorization status'),
+    identifier: {
+      type: identifier.type === 'ip' ? 'ip' : 'dns',
+      value: text(identifier.value, 'an identifier'),
+    },
+    wildcard: authorization.wildcard === true,
+    challenges: authorization.challenges.map(toChallenge),
+  };
+}
+
+function toChallenge(data: unknown): AcmeChallenge {
+  const { type, url, status, token, error } = object(data, 'a challenge');
+  return {
+    type: text(type, 'a challenge type'),
+    url: text(url, 'a challenge URL'),
+    status: text(status, 'a challenge status'),
+    // A hostile token is as good as none.
+    token: typeof token === 'string' && tokenPattern.test(token) ? token : '',
+    error: parseProblem(error),
+  };
+}
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw unexpected(what);
+  return value as Record<string, unknown>;
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '') throw unexpected(what);
+  return value;
+}
+
+const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's answer lacks ${what}`);

@@ -1,0 +1,48 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Clock } from './clock.ts';
+import { describeError } from './errors.ts';
+import type { Log } from './log.ts';
+
+export type { Redis } from 'ioredis';
+
+/**
+ * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for it),
+ * `patient` keeps it until Redis is back (a worker has nothing better to do).
+ */
+export type Patience = 'impatient' | 'patient';
+
+/** @param url `redis://`, `rediss://`, or `unix:/path` of a socket */
+export function openRedis(url: string, patience: Patience, log: Log): Redis {
+  const options: RedisOptions = {
+    connectTimeout: 5_000,
+    retryStrategy: attempt => Math.min(50 * 2 ** Math.min(attempt, 6), 2_000),
+    ...(patience === 'impatient'
+      ? { enableOfflineQueue: false, commandTimeout: 1_000, maxRetriesPerRequest: 0 }
+      : { maxRetriesPerRequest: null }),
+  };
+  const redis = url.startsWith('unix:') ? new Redis(url.slice('unix:'.length), options) : new Redis(url, options);
+  reportOutages(redis, log);
+  return redis;
+}
+
+/** Says once that Redis is away and once that it is back, however often a connection is tried in between. */
+export function reportOutages(redis: Redis, log: Log): void {
+  let away = false;
+  redis.on('error', error => {
+    if (!away) log.warn({ reason: describeError(error) }, 'Redis cannot be reached, trying again');
+    away = true;
+  });
+  redis.on('ready', () => {
+    if (away) log.info('Redis is back');
+    away = false;
+  });
+}
+
+/** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
+export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (redis.status !== 'ready') await clock.sleep(100, signal);
+}
+
+export async function closeRedis(redis: Redis): Promise<void> {
+  redis.disconnect();
+}

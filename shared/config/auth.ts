@@ -1,0 +1,88 @@
+import { isEveryone, parseCidr } from './cidr.ts';
+import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
+import { parseFlag } from './option-values.ts';
+import type { Parse, SectionReader } from './section-reader.ts';
+
+/** Which clients may have which names, and how their certificates are made and kept. */
+export type AuthBlockConfig = {
+  name: string;
+  /** Addresses and CIDRs that the client must come from; empty when that does not matter. */
+  ips: string[];
+  /** The hash by Node's name, and the keys of which one must have been used. */
+  hmac?: { type: string; keys: string[] };
+  /** Every client is admitted. */
+  all: boolean;
+  /** fnmatch globs, as written. */
+  domains: string[];
+  /** CIDRs that IP addresses in a CSR must lie in. */
+  addresses: string[];
+  /** Undefined where none is named and the default is disabled: then only stored certificates can be given out. */
+  verification: string | undefined;
+  storage: string;
+};
+
+/** What the options `verification` and `storage` may name, and what stands in for them. */
+export type AuthReferences = {
+  verification: Parse<string>;
+  storage: Parse<string>;
+  defaultVerification(): string | undefined;
+  defaultStorage(): string;
+};
+
+/** `[auth "name"]` */
+export function parseAuth(section: SectionReader, references: AuthReferences): AuthBlockConfig {
+  const ips = section.many('ip', parseCidr);
+  const hmacType = section.one('hmac_type', parseHashName);
+  const hmacKeys = section.many('hmac_key', parseHmacKey);
+  const all = section.one('all', parseFlag) ?? false;
+  const domains = section.many('domain', parseDomainGlob);
+  const addresses = section.many('address', parseCidr);
+  const verification = section.one('verification', references.verification);
+  const storage = section.one('storage', references.storage);
+  section.finish();
+  const hmac = completeHmac(section, hmacType, hmacKeys);
+  requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
+  const block = {
+    ...{ name: section.label, ips, ...(hmac && { hmac }), all, domains, addresses },
+    verification: verification ?? references.defaultVerification(),
+    storage: storage ?? references.defaultStorage(),
+  };
+  warnOfSurprises(section, block);
+  return block;
+}
+
+function completeHmac(section: SectionReader, type: string | undefined, keys: string[]): AuthBlockConfig['hmac'] {
+  if (type === undefined && keys.length === 0) return undefined;
+  if (type === undefined) return section.fail('needs hmac_type beside it', 'hmac_key');
+  if (keys.length === 0) return section.fail('needs hmac_key beside it', 'hmac_type');
+  return { type, keys };
+}
+
+/** In macen a block whose methods are all missing, or misspelt, admits everyone: here that has to be said. */
+function requireMethod(section: SectionReader, { all, others }: { all: boolean; others: boolean }): void {
+  if (all && others) section.fail('admits everyone, which contradicts ip and hmac_type; remove one of them', 'all');
+  if (!all && !others) section.fail('would admit everyone: give ip, or hmac_type and hmac_key, or say all = yes');
+}
+
+function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
+  const everyone = block.ips.find(isEveryone);
+  if (everyone) section.warn(`${everyone} admits every ${everyone.includes(':') ? 'IPv6' : 'IPv4'} client`, 'ip');
+  if (block.domains.length + block.addresses.length === 0) {
+    section.warn('has neither domain nor address, so it matches no CSR');
+  }
+  if (block.verification === undefined) {
+    section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
+  }
+}
+
+const parseHashName: Parse<string> = (text, fail) => {
+  if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');
+  return toHashName(text) ?? fail(`unknown hash; known: ${hashNames.join(', ')}`);
+};
+
+const parseHmacKey: Parse<string> = (text, fail) => text || fail('is empty, so anyone could compute the HMAC');
+
+const parseDomainGlob: Parse<string> = (text, fail) => {
+  if (text === '') return fail('is empty');
+  return /[\s/]/.test(text) ? fail('has a space or a / in it; give one glob a line, such as *.example.org') : text;
+};

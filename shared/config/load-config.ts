@@ -1,0 +1,96 @@
+import { type AccountConfig, parseAccount } from './account.ts';
+import { type AdminConfig, parseAdmin } from './admin.ts';
+import { type AuthBlockConfig, type AuthReferences, parseAuth } from './auth.ts';
+import { ConfigError } from './config-error.ts';
+import type { Environment } from './environment.ts';
+import type { IniSection } from './ini.ts';
+import { type LoggingConfig, parseLogging } from './logging.ts';
+import { type Defaults, type MgmtConfig, parseMgmt } from './mgmt.ts';
+import { readSections } from './read-sections.ts';
+import { parseRedis, type RedisConfig } from './redis.ts';
+import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
+import { SectionReader } from './section-reader.ts';
+import { implicitStorage, parseStorage, type StorageConfig } from './storage.ts';
+import { implicitVerification, parseVerification, type VerificationConfig } from './verification.ts';
+import { parseWorker, type WorkerConfig } from './worker.ts';
+
+/** All that the files say, checked, with every reference resolved. */
+export type Config = {
+  account: AccountConfig;
+  mgmt: MgmtConfig;
+  /** By name; holds an implicit block only when an auth block uses it. */
+  verifications: Map<string, VerificationConfig>;
+  storages: Map<string, StorageConfig>;
+  /** In the order in which they are tried. */
+  auth: AuthBlockConfig[];
+  logging: LoggingConfig;
+  redis: RedisConfig;
+  worker: WorkerConfig;
+  admin: AdminConfig;
+  /** One line each, with file and line; the caller logs them. */
+  warnings: string[];
+};
+
+/**
+ * Reads the files as one configuration.
+ *
+ * @param env REDIS_URL, ACME_CAFILE and QUARRY_LOG are read from it
+ * @throws ConfigError with one line that names file, line, section and option
+ */
+export async function loadConfig(files: string[], env: Environment): Promise<Config> {
+  const sections = await readSections(files);
+  const file = files[0] ?? '';
+  const warnings: string[] = [];
+  const all = (name: string) =>
+    sections.filter(section => section.name === name).map(section => new SectionReader(section, warnings));
+  const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
+
+  const account = parseAccount(all('account')[0] ?? missing(file, 'account', 'is missing; its dir is needed'), env);
+  const verifications = byName(all('verification').map(parseVerification));
+  const storages = byName(all('storage').map(parseStorage));
+  const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
+    verification: defaultReferenceTo(verifications, 'verification'),
+    storage: defaultReferenceTo(storages, 'storage'),
+  });
+  const references = createReferences(verifications, storages, defaults);
+  const auth = all('auth').map(section => parseAuth(section, references));
+  if (auth.length === 0) missing(file, 'auth', 'no auth block is defined, so nobody could get a certificate');
+
+  return {
+    ...{ account, mgmt, verifications, storages, auth },
+    logging: parseLogging(optional('logging'), env),
+    redis: parseRedis(optional('redis'), env),
+    worker: parseWorker(optional('worker')),
+    admin: parseAdmin(optional('admin')),
+    warnings,
+  };
+}
+
+function absent(name: string, file: string): IniSection {
+  return { name, file, line: 0, options: [] };
+}
+
+function missing(file: string, name: string, reason: string): never {
+  throw new ConfigError({ file, section: { name } }, reason);
+}
+
+function byName<T extends { name: string }>(blocks: T[]): Map<string, T> {
+  return new Map(blocks.map(block => [block.name, block]));
+}
+
+/** What an auth block may name is fixed here, before a default adds an implicit block. */
+function createReferences(
+  verifications: Map<string, VerificationConfig>,
+  storages: Map<string, StorageConfig>,
+  defaults: Defaults,
+): AuthReferences {
+  const { verification, storage } = defaults;
+  return {
+    verification: referenceTo(new Map(verifications), 'verification'),
+    storage: referenceTo(new Map(storages), 'storage'),
+    defaultVerification: () =>
+      verification === false ? undefined : chooseDefault(verification, verifications, implicitVerification),
+    defaultStorage: () =>
+      storage === false ? addImplicit(storages, implicitStorage) : chooseDefault(storage, storages, implicitStorage),
+  };
+}

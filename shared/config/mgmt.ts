@@ -1,0 +1,59 @@
+import { isEveryone, parseCidr } from './cidr.ts';
+import { defaultListeners, type Listener, readListeners } from './listener.ts';
+import { byteSize, parseReadableFile, wholeNumber } from './option-values.ts';
+import type { Parse, SectionReader } from './section-reader.ts';
+
+/** The HTTP interface that clients post their CSRs to. */
+export type MgmtConfig = {
+  listeners: Listener[];
+  /** Bytes that a CSR may have. */
+  maxSize: number;
+  /** Seconds that a plain client is held until its certificate is there. */
+  wait: number;
+  /** CIDRs of the proxies whose X-Forwarded-For is believed. */
+  trustedProxies: string[];
+  /** Paths of PEM files. */
+  tls?: { certFile: string; keyFile: string };
+};
+
+/** The blocks that serve where an auth block names none; false where the default is disabled. */
+export type Defaults = { verification: string | false | undefined; storage: string | false | undefined };
+
+/**
+ * `[mgmt]`, and the defaults for auth blocks, which macen keeps there too.
+ *
+ * @param references the parsers of the two options that name a block
+ */
+export function parseMgmt(
+  section: SectionReader,
+  references: { verification: Parse<string | false>; storage: Parse<string | false> },
+): { mgmt: MgmtConfig; defaults: Defaults } {
+  // macen's code reads `listener`, its README says `mgmt`.
+  const listeners = readListeners(section, ['listener', 'mgmt'], defaultListeners(1313, '127.0.0.1', '::1'));
+  const maxSize = section.one('max-size', byteSize(16 * 1024 ** 2)) ?? 4096;
+  const wait = section.one('wait', wholeNumber(0, 3600)) ?? 180;
+  const trustedProxies = section.many('trusted-proxy', parseCidr);
+  const tls = {
+    certFile: section.one('tls-cert', parseReadableFile),
+    keyFile: section.one('tls-key', parseReadableFile),
+  };
+  const defaults = {
+    verification: section.one('default-verification', references.verification),
+    storage: section.one('default-storage', references.storage),
+  };
+  section.finish();
+  const everyone = trustedProxies.find(isEveryone);
+  if (everyone) section.warn(`${everyone} lets every client choose the address it is taken for`, 'trusted-proxy');
+  const mgmt = { listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) };
+  return { mgmt, defaults };
+}
+
+function completeTls(
+  section: SectionReader,
+  { certFile, keyFile }: { certFile: string | undefined; keyFile: string | undefined },
+): Pick<MgmtConfig, 'tls'> {
+  if (certFile === undefined && keyFile === undefined) return {};
+  if (keyFile === undefined) return section.fail('needs tls-key beside it', 'tls-cert');
+  if (certFile === undefined) return section.fail('needs tls-cert beside it', 'tls-key');
+  return { tls: { certFile, keyFile } };
+}

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { getSystemErrorMessage } from 'node:util';
+import type { Parse } from './section-reader.ts';
+
+// How single values are written, whatever option they belong to.
+
+export const parseText: Parse<string> = (text, fail) => text || fail('is empty');
+
+/** An empty value is false, as macen reads it. */
+export const parseFlag: Parse<boolean> = (text, fail) => toFlag(text) ?? fail('is neither yes nor no');
+
+export function toFlag(text: string): boolean | undefined {
+  const word = text.toLowerCase();
+  if (['yes', 'true', 'on', '1'].includes(word)) return true;
+  if (['no', 'false', 'off', '0', ''].includes(word)) return false;
+  return undefined;
+}
+
+/** A whole number from `least` to `most`, both included. */
+export function wholeNumber(least: number, most: number): Parse<number> {
+  return (text, fail) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= least && value <= most ? value : fail(`is not a whole number from ${least} to ${most}`);
+  };
+}
+
+const factors: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2 };
+
+/** Bytes, as `4096` or `4k`; `most` is the largest size accepted. */
+export function byteSize(most: number): Parse<number> {
+  return (text, fail) => {
+    const [, digits, unit = ''] = /^(\d{1,12})\s*([km]?)$/i.exec(text) ?? [];
+    if (digits === undefined) return fail('is not a size such as 4096 or 4k');
+    const bytes = Number(digits) * (factors[unit.toLowerCase()] ?? Number.NaN);
+    return bytes >= 1 && bytes <= most ? bytes : fail(`is not between 1 and ${most} bytes`);
+  };
+}
+
+/** The path of a file that can be read now, so that a wrong path shows before the service starts. */
+export const parseReadableFile: Parse<string> = (text, fail) => {
+  if (text === '') return fail('is empty');
+  try {
+    readFileSync(text);
+    return text;
+  } catch (error) {
+    return fail(`${text} cannot be read: ${describeFileError(error)}`);
+  }
+};
+
+/** The system's words for why a file cannot be read, without the path and the call. */
+export function describeFileError(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === undefined ? message : getSystemErrorMessage(errno);
+}

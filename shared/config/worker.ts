@@ -1,0 +1,14 @@
+import { wholeNumber } from './option-values.ts';
+import type { SectionReader } from './section-reader.ts';
+
+export type WorkerConfig = {
+  /** Orders that one worker drives at once. */
+  concurrency: number;
+};
+
+/** `[worker]` */
+export function parseWorker(section: SectionReader): WorkerConfig {
+  const concurrency = section.one('concurrency', wholeNumber(1, 1000)) ?? 16;
+  section.finish();
+  return { concurrency };
+}

@@ -1,0 +1,131 @@
+import type { AcmeAuthorization, AcmeClient, AcmeOrder } from '../acme/client.ts';
+import { problemKind } from '../acme/problem.ts';
+import type { Clock } from '../base/clock.ts';
+import { IssuanceError } from '../base/errors.ts';
+import type { ChallengeResponse, Solver } from '../solver/solver.ts';
+import { authorizedIdentifier, chooseChallenge } from './choose-challenge.ts';
+import { orderFailure } from './order-failure.ts';
+import { newOrderState, type OrderChallenge, type OrderState, type OrderTask } from './order-state.ts';
+import { pollTime } from './poll-time.ts';
+
+export type OrderParts = {
+  acme: AcmeClient;
+  /** Absent where no verification is configured: then only names that the CA holds valid already can be had. */
+  solver: Solver | undefined;
+  clock: Clock;
+  signal: AbortSignal;
+};
+
+/**
+ * What to do after a step. The caller saves `state` before it goes on; `seen` is the order as the CA told it last, to be
+ * passed to the next call in the same process and to be forgotten over a restart.
+ */
+export type OrderStep =
+  | { next: 'continue'; state: OrderState; seen?: AcmeOrder }
+  /** `until` is in milliseconds since the epoch. */
+  | { next: 'wait'; until: number; state: OrderState }
+  /** `chain` is PEM, as the CA sent it. */
+  | { next: 'issued'; chain: string; state: OrderState };
+
+/**
+ * Takes an order one step further (RFC 8555 section 7.1.6): newOrder → choose challenges → present and initiate all →
+ * poll the order → withdraw and finalize → poll → download.
+ *
+ * An order of one name costs seven requests, each further name two more, and four when all names are valid already.
+ *
+ * @throws IssuanceError when the order cannot be had, or cannot be had now; then `withdrawChallenges` is due if the
+ *   caller gives up
+ */
+export async function advanceOrder(
+  parts: OrderParts,
+  task: OrderTask,
+  state: OrderState,
+  seen?: AcmeOrder,
+): Promise<OrderStep> {
+  if (!state.url) return createOrder(parts, task);
+  const order = seen ?? (await parts.acme.getOrder(state.url));
+  switch (order.status) {
+    case 'pending':
+      if (state.initiated) return waitFor(parts, order, state);
+      return seen && state.challenges.length > 0
+        ? startChallenges(parts, state)
+        : chooseChallenges(parts, order, state);
+    case 'ready':
+      return finalize(parts, task, order, state);
+    case 'processing':
+      return waitFor(parts, order, state);
+    case 'valid':
+      return download(parts, order, state);
+    case 'invalid':
+      throw await orderFailure(parts.acme, order);
+  }
+}
+
+/** Takes back whatever may have been presented; to be called when an order is given up. */
+export async function withdrawChallenges({ acme, solver, signal }: OrderParts, state: OrderState): Promise<OrderState> {
+  for (const challenge of state.challenges) await solver?.withdraw(toResponse(acme, challenge), signal);
+  return { ...state, challenges: [] };
+}
+
+async function createOrder({ acme, solver }: OrderParts, { identifiers }: OrderTask): Promise<OrderStep> {
+  const hopeless = identifiers.find(identifier => solver && !solver.canProve(identifier));
+  if (hopeless) {
+    const why = `${solver?.challengeType} of verification "${solver?.name}" cannot prove it`;
+    throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${why}`);
+  }
+  const order = await acme.newOrder(identifiers);
+  return { next: 'continue', state: { ...newOrderState(), url: order.url }, seen: order };
+}
+
+/** Also the way back after a restart: what the CA is validating already is not initiated again. */
+async function chooseChallenges({ acme, solver }: OrderParts, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+  const challenges: OrderChallenge[] = [];
+  for (const url of order.authorizations) {
+    const authorization = await acme.getAuthorization(url);
+    if (authorization.status === 'pending') challenges.push(toChallenge(authorization, solver));
+  }
+  // Nothing is left to prove: the CA is only about to notice.
+  if (challenges.length === 0) return { next: 'continue', state: { ...state, initiated: true } };
+  return { next: 'continue', state: { ...state, challenges }, seen: order };
+}
+
+function toChallenge(authorization: AcmeAuthorization, solver: Solver | undefined): OrderChallenge {
+  const { url, token, status } = chooseChallenge(authorization, solver);
+  return { identifier: authorizedIdentifier(authorization), url, token, told: status === 'processing' };
+}
+
+async function startChallenges({ acme, solver, clock, signal }: OrderParts, state: OrderState): Promise<OrderStep> {
+  for (const challenge of state.challenges) await solver?.present(toResponse(acme, challenge), signal);
+  for (const challenge of state.challenges) if (!challenge.told) await acme.initiateChallenge(challenge.url);
+  return { next: 'wait', until: pollTime(0, undefined, clock.now()), state: { ...state, initiated: true, polls: 1 } };
+}
+
+/** The CA's requests are over once the order is ready, so the responses go before anything else happens. */
+async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+  const withdrawn = { ...(await withdrawChallenges(parts, state)), polls: 0 };
+  try {
+    const finalized = await parts.acme.finalize(order, task.csr);
+    return finalized.status === 'processing'
+      ? waitFor(parts, finalized, withdrawn)
+      : { next: 'continue', state: withdrawn, seen: finalized };
+  } catch (error) {
+    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'orderNotReady') throw error;
+    return waitFor(parts, { ...order, retryAfter: error.retryAfter }, withdrawn);
+  }
+}
+
+function waitFor({ clock }: OrderParts, order: AcmeOrder, state: OrderState): OrderStep {
+  const until = pollTime(state.polls, order.retryAfter, clock.now());
+  return { next: 'wait', until, state: { ...state, polls: state.polls + 1 } };
+}
+
+async function download(parts: OrderParts, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+  if (!order.certificate)
+    throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
+  const chain = await parts.acme.downloadChain(order.certificate);
+  return { next: 'issued', chain, state: await withdrawChallenges(parts, state) };
+}
+
+function toResponse(acme: AcmeClient, { identifier, token }: OrderChallenge): ChallengeResponse {
+  return { identifier, token, keyAuthorization: acme.keyAuthorization(token) };
+}

@@ -1,0 +1,33 @@
+import type { AcmeClient, AcmeOrder } from '../acme/client.ts';
+import { problemKind } from '../acme/problem.ts';
+import { IssuanceError, type Problem } from '../base/errors.ts';
+import { authorizedIdentifier } from './choose-challenge.ts';
+
+/** Why an order became invalid: the failed challenges, each with its name, or else what the order itself says. */
+export async function orderFailure(acme: AcmeClient, order: AcmeOrder): Promise<IssuanceError> {
+  const failed = await failedChallenges(acme, order);
+  if (failed.length > 0)
+    return new IssuanceError('challengeFailed', failed.map(toLine).join('; '), { problem: toProblem(failed) });
+  const said = order.error?.detail ?? 'it gave no reason';
+  const code = problemKind(order.error) === 'badCSR' ? 'badCsr' : 'denied';
+  return new IssuanceError(code, `the CA ended the order: ${said}`, { problem: order.error });
+}
+
+async function failedChallenges(acme: AcmeClient, order: AcmeOrder): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const url of order.authorizations) {
+    const authorization = await acme.getAuthorization(url);
+    const error = authorization.challenges.find(challenge => challenge.error)?.error;
+    if (error) problems.push({ ...error, identifier: authorizedIdentifier(authorization) });
+  }
+  return problems;
+}
+
+const toLine = ({ identifier, detail, type }: Problem) => `${identifier?.value}: ${detail ?? type}`;
+
+/** RFC 8555 section 6.7.1: several problems travel as subproblems of a compound one. */
+function toProblem(failed: Problem[]): Problem {
+  const [only] = failed;
+  if (only && failed.length === 1) return only;
+  return { type: 'urn:ietf:params:acme:error:compound', detail: 'several challenges failed', subproblems: failed };
+}

@@ -1,0 +1,34 @@
+import type { Identifier } from '../pki/identifier.ts';
+
+/** What is to be issued. */
+export type OrderTask = {
+  identifiers: Identifier[];
+  /** DER; its names are never read again. */
+  csr: Buffer;
+};
+
+/** A challenge that is, or may be, presented. Its key authorization follows from the account key and is not kept. */
+export type OrderChallenge = {
+  identifier: Identifier;
+  url: string;
+  token: string;
+  /** Whether the CA was told already (its status was `processing` when it was chosen). */
+  told: boolean;
+};
+
+/**
+ * All that resuming an order needs; plain data, saved after each step. What the CA says of the order is not in it: after
+ * a restart the CA is asked, so that nothing is ever done twice on the word of an old answer.
+ */
+export type OrderState = {
+  /** Set from newOrder's answer on, and saved before any challenge is touched. */
+  url?: string;
+  /** Presented, or about to be; empty again once withdrawn. */
+  challenges: OrderChallenge[];
+  /** Whether the CA was told of all challenges. */
+  initiated: boolean;
+  /** How often the order was polled in vain since it last moved; drives the backoff. */
+  polls: number;
+};
+
+export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });

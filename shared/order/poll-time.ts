@@ -1,0 +1,12 @@
+const FIRST = 250;
+const LONGEST = 10_000;
+
+/**
+ * When to ask for the order again: when the CA said, else after 250 ms, doubling up to 10 s.
+ *
+ * @param polls how often it was asked in vain
+ * @returns milliseconds since the epoch
+ */
+export function pollTime(polls: number, retryAfter: number | undefined, now: number): number {
+  return retryAfter ?? now + Math.min(FIRST * 2 ** polls, LONGEST);
+}

@@ -1,0 +1,20 @@
+import { isIP, isIPv6 } from 'node:net';
+
+const mappedPrefix = Buffer.from('00000000000000000000ffff', 'hex');
+
+/** The text form of an address of 4 or 16 bytes (RFC 5280 section 4.2.1.6), RFC 5952 for IPv6; else undefined. */
+export function addressFromBytes(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 4) return bytes.join('.');
+  // An IPv4 address in 16 bytes is a second spelling of the same host, which CAs read in different ways.
+  if (bytes.length !== 16 || mappedPrefix.equals(bytes.subarray(0, 12))) return undefined;
+  const groups = Buffer.from(bytes).toString('hex').match(/.{4}/g) ?? [];
+  return canonicalAddress(groups.join(':'));
+}
+
+/** `text` in its canonical form (RFC 5952 for IPv6) when it is an IP address without zone and brackets. */
+export function canonicalAddress(text: string): string | undefined {
+  if (!isIP(text) || text.includes('%')) return undefined;
+  if (!isIPv6(text)) return text;
+  // WHATWG's serializer writes RFC 5952 (lower case, the first longest run of zeros as `::`).
+  return new URL(`http://[${text}]`).hostname.slice(1, -1);
+}

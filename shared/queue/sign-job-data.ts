@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
+import type { Identifier } from '../pki/identifier.ts';
+
+export const SIGN_QUEUE = 'sign';
+
+/** What a sign job carries: no secret, and names only as they were admitted. */
+export type SignJobData = {
+  /** Canonical PEM. */
+  csr: string;
+  identifiers: Identifier[];
+  account: string;
+  solver: string | undefined;
+  storage: string;
+  /** The auth block that admitted it. */
+  block: string;
+  /** Of the post that made the job. */
+  requestId: string;
+};
+
+/** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
+export type SignResult =
+  | { outcome: 'issued'; block: string; chain: string }
+  | { outcome: 'failed'; block: string; error: SignFailure };
+
+/** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
+export type SignFailure = {
+  code: IssuanceErrorCode | 'internal';
+  detail: string;
+  /** Milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+  problem?: Problem | undefined;
+};
+
+export function toSignFailure(error: unknown): SignFailure {
+  if (!(error instanceof IssuanceError)) return { code: 'internal', detail: 'internal error' };
+  return { code: error.code, detail: error.message, retryAfter: error.retryAfter, problem: error.problem };
+}
+
+export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailure): Error {
+  return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
+}
+
+/** Equal for posts that may share one job: the same CSR, to be proven, stored and fetched the same way. */
+export function deduplicationId({ csr, account, solver, storage, block }: SignJobData): string {
+  return createHash('sha256')
+    .update(JSON.stringify([csr, account, solver ?? null, storage, block]))
+    .digest('hex');
+}

@@ -1,0 +1,57 @@
+import type { Redis } from '../base/redis.ts';
+import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
+
+const RESULT_LIFE_SECONDS = 24 * 3_600;
+const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
+
+/** Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor. */
+const WRITE_FENCED = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 1`;
+
+export class LockLostError extends Error {
+  override readonly name = 'LockLostError';
+}
+
+/** The lock by which a worker holds a job: BullMQ's token for it. */
+export type JobLock = { jobId: string; token: string };
+
+/** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
+export type SignRecords = {
+  readCheckpoint(jobId: string): Promise<unknown>;
+  /** @throws LockLostError when another worker has the job now */
+  writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
+  readResult(jobId: string): Promise<SignResult | undefined>;
+  readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
+  /** @returns the key of the result; @throws LockLostError when another worker has the job now */
+  writeResult(lock: JobLock, result: SignResult): Promise<string>;
+};
+
+export function openSignRecords(redis: Redis, prefix: string): SignRecords {
+  const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
+  const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
+
+  async function writeFenced({ jobId, token }: JobLock, key: string, value: unknown, seconds: number) {
+    const lock = `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
+    const written = await redis.eval(WRITE_FENCED, 2, lock, key, token, JSON.stringify(value), seconds);
+    if (written !== 1) throw new LockLostError(`job ${jobId} belongs to another worker now`);
+  }
+
+  const parse = <T>(text: string | null | undefined) => (text ? (JSON.parse(text) as T) : undefined);
+
+  return {
+    readCheckpoint: async jobId => parse(await redis.get(checkpointKey(jobId))),
+    writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
+    readResult: async jobId => parse<SignResult>(await redis.get(resultKey(jobId))),
+    readResults: async jobIds => {
+      if (jobIds.length === 0) return [];
+      return (await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text));
+    },
+    writeResult: async (lock, result) => {
+      await writeFenced(lock, resultKey(lock.jobId), result, RESULT_LIFE_SECONDS);
+      await redis.del(checkpointKey(lock.jobId));
+      return resultKey(lock.jobId);
+    },
+  };
+}

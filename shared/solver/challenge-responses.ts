@@ -1,0 +1,26 @@
+import type { Redis } from '../base/redis.ts';
+
+/** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
+const LIFE_SECONDS = 3_600;
+
+/** The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else. */
+export const challengeKey = (prefix: string, token: string) => `${prefix}:http-01:${token}`;
+
+export type ChallengeResponses = {
+  put(token: string, keyAuthorization: string): Promise<void>;
+  get(token: string): Promise<string | null>;
+  delete(token: string): Promise<void>;
+};
+
+/** The challenge responses in Redis, where any worker puts them and any responder finds them. */
+export function openChallengeResponses(redis: Redis, prefix: string): ChallengeResponses {
+  return {
+    put: async (token, keyAuthorization) => {
+      await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', LIFE_SECONDS);
+    },
+    get: token => redis.get(challengeKey(prefix, token)),
+    delete: async token => {
+      await redis.del(challengeKey(prefix, token));
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Redis } from '../base/redis.ts';
+import type { StorageConfig } from '../config/storage.ts';
+import { openFileStorage } from './file.ts';
+import { openNoStorage } from './none.ts';
+import { openRedisStorage } from './redis.ts';
+import type { Storage } from './storage.ts';
+
+/** Opens every configured storage, by name. */
+export function openStorages(
+  configs: Iterable<StorageConfig>,
+  parts: { redis: Redis; prefix: string; clock: Clock; log: Log },
+): Map<string, Storage> {
+  return new Map([...configs].map(config => [config.name, openStorage(config, parts)]));
+}
+
+function openStorage(
+  config: StorageConfig,
+  { prefix, ...parts }: { redis: Redis; prefix: string; clock: Clock; log: Log },
+): Storage {
+  switch (config.type) {
+    case 'none':
+      return openNoStorage(config.name);
+    case 'file':
+      return openFileStorage(config, parts);
+    case 'redis':
+      return openRedisStorage({ ...config, prefix }, parts);
+  }
+}

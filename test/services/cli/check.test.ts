@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { check } from '../../../services/cli/check.ts';
+import { macenReadme } from '../../shared/config/macen-readme.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+async function checkText(text: string): Promise<string> {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  await writeFile(file, text);
+  let output = '';
+  await check([file], {}, written => {
+    output += written;
+  });
+  return output.replaceAll(`${dir.path}/`, '');
+}
+
+test("check() prints what each auth block of macen's README allows", async () => {
+  assert.equal(
+    await checkText(macenReadme),
+    `warning: main.ini:4: [account] accept-terms-of-service: what follows the # or ; is ignored; a comment needs a line of its own
+
+account: https://acme-staging-v02.api.letsencrypt.org/directory, in /etc/macen/account/, terms accepted, 0 contacts
+listeners:
+  mgmt                 192.0.2.13:1313
+  verification "http"  192.0.2.80:1380, 198.51.100.80:1380, [fe80::80%eth0]:1380
+  verification "dns"   0.0.0.0:1380, [::]:1380
+  admin                127.0.0.1:9313
+
+block        methods                                names                                solver         storage
+-----------  -------------------------------------  -----------------------------------  -------------  -----------
+mail         ip 192.0.2.0/24, ip 198.51.100.21      mail.example.org, mail.example.com   http (http01)  file (file)
+ext          ip 198.51.100.128/28                   *.test.example.org                   http (http01)  file (file)
+mail-secure  ip 198.51.100.21, hmac sha256 (1 key)  mail?.example.org, mail.example.com  dns (http01)   file (file)
+
+configuration is good
+`,
+  );
+});
+
+const start = '[account]\ndir = /a\n';
+
+test('check() continues long cells in the next rows and cuts nothing', async () => {
+  const globs = Array.from({ length: 9 }, (_, index) => `www${index}.a-rather-long-name.example.org`);
+  const long = `${'very-'.repeat(12)}long.example.org`;
+  const output = await checkText(
+    `${start}[auth a]\nall = yes\n${[...globs, long].map(one => `domain = ${one}\n`).join('')}`,
+  );
+  for (const glob of globs.concat(long)) assert.ok(output.includes(glob), glob);
+  assert.match(output, /^a {6}all {6}www0/m);
+  assert.match(output, /^ {16}www1/m);
+});
+
+test('check() warns of a block that is never reached and of one that matches nothing', async () => {
+  const output = await checkText(
+    `${start}[auth wide]\nall = yes\ndomain = *\n[auth "narrow"]\nip = 192.0.2.1\ndomain = a.example\n[auth none]\nall = yes\n`,
+  );
+  assert.match(output, /^warning: \[auth "narrow"\]: is never reached: \[auth "wide"\] before it accepts all/m);
+  assert.match(output, /^warning: main\.ini:\d+: \[auth "none"\]: has neither domain nor address/m);
+  assert.match(output, /^none .*matches nothing/m);
+});
+
+test('check() prints no secret', async () => {
+  const eab = '[account]\ndir = /a\neab-kid = k\neab-hmac-key = s3cret\n';
+  const hmac = '[auth a]\nhmac_type = sha256\nhmac_key = s3cret\nhmac_key = s3cret2\ndomain = *\n';
+  const output = await checkText(`${eab}[redis]\nurl = redis://:s3cret@redis\n${hmac}`);
+  assert.doesNotMatch(output, /s3cret/);
+  assert.match(output, /hmac sha256 \(2 keys\)/);
+});
+
+test('check() passes on why a configuration cannot be used', async () => {
+  await assert.rejects(checkText('[auth a]\nall = yes\n'), { name: 'ConfigError' });
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { test } from 'node:test';
+import { openAdmission } from '../../../shared/admission/admit.ts';
+import type { AdmissionRequest } from '../../../shared/admission/method.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
+
+const empty = { ips: [], all: false, domains: [], addresses: [], verification: 'http', storage: 'none' };
+const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({ ...empty, name, ...rest });
+
+const mail = block('mail', { ips: ['192.0.2.0/24'], domains: ['mail.example.org'] });
+const secure = block('secure', {
+  ips: ['192.0.2.7'],
+  hmac: { type: 'sha256', keys: ['secret'] },
+  domains: ['*.example.org'],
+  verification: 'dns',
+  storage: 'file',
+});
+const open = block('open', { all: true, domains: ['*.test.example.net'], addresses: ['198.51.100.0/24'] });
+
+const body = Buffer.from('a CSR');
+const digest = createHmac('sha256', 'secret').update(body).digest();
+const from = (clientIp: string): AdmissionRequest => ({ clientIp, claim: undefined });
+const signed = (clientIp: string): AdmissionRequest => ({ clientIp, claim: { hash: 'sha256', digest } });
+const dns = (...names: string[]): Identifier[] => names.map(value => ({ type: 'dns', value }));
+const namesOf = (blocks: { name: string }[]) => blocks.map(({ name }) => name);
+
+function assertDenied(run: () => unknown, detail: string) {
+  assert.throws(run, (error: IssuanceError) => {
+    assert.ok(error instanceof IssuanceError && error.code === 'denied', String(error));
+    assert.equal(error.message, detail);
+    return true;
+  });
+}
+
+const admission = openAdmission([mail, secure, open]);
+
+test('possible() gives the blocks whose methods can all still hold, in their order', () => {
+  assert.deepEqual(namesOf(admission.possible(signed('192.0.2.7'))), ['mail', 'secure', 'open']);
+  assert.deepEqual(namesOf(admission.possible(from('192.0.2.7'))), ['mail', 'open']);
+  assert.deepEqual(namesOf(admission.possible(signed('203.0.113.1'))), ['open']);
+});
+
+test('possible() denies when no block is left, and tells nothing of the blocks', () => {
+  const closed = openAdmission([mail, secure]);
+  assertDenied(() => closed.possible(signed('203.0.113.1')), 'no auth block admits 203.0.113.1');
+  const hint = 'no auth block admits 203.0.113.1 without an HMAC in an Authentication header';
+  assertDenied(() => closed.possible(from('203.0.113.1')), hint);
+  assertDenied(() => openAdmission([]).possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
+});
+
+test('a block without methods admits nobody', () => {
+  const careless = openAdmission([block('careless', { domains: ['*'] })]);
+  assertDenied(() => careless.possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
+});
+
+test('a block with all = yes still demands its other methods', () => {
+  const both = openAdmission([block('both', { all: true, ips: ['192.0.2.0/24'], domains: ['*'] })]);
+  assert.throws(() => both.possible(from('203.0.113.1')));
+});
+
+test('verified() leaves the blocks whose HMAC matches the bytes', () => {
+  const request = signed('192.0.2.7');
+  const blocks = admission.possible(request);
+  assert.deepEqual(namesOf(admission.verified(blocks, request, body)), ['mail', 'secure', 'open']);
+  assert.deepEqual(namesOf(admission.verified(blocks, request, Buffer.from('another'))), ['mail', 'open']);
+});
+
+test('verified() denies when only an HMAC could have held', () => {
+  const closed = openAdmission([secure]);
+  const request = signed('192.0.2.7');
+  const wrong = () => closed.verified(closed.possible(request), request, Buffer.from('another'));
+  assertDenied(wrong, 'the HMAC does not match');
+});
+
+test('admit() gives the first block that has every name, with its solver and storage', () => {
+  const blocks = admission.possible(signed('192.0.2.7'));
+  assert.equal(admission.admit(blocks, dns('mail.example.org')).name, 'mail');
+  const { name, verification, storage } = admission.admit(blocks, dns('mail.example.org', 'www.example.org'));
+  assert.deepEqual([name, verification, storage], ['secure', 'dns', 'file']);
+});
+
+test('admit() names the first name that no block has', () => {
+  const blocks = admission.possible(signed('192.0.2.7'));
+  const run = () => admission.admit(blocks, dns('mail.example.org', 'www.example.net', 'b.example.net'));
+  assertDenied(run, 'not admitted: www.example.net');
+});
+
+test('admit() does not put the names of two blocks together', () => {
+  const blocks = admission.possible(signed('192.0.2.7'));
+  const run = () => admission.admit(blocks, dns('mail.example.org', 'a.test.example.net'));
+  assertDenied(run, 'not admitted together: no auth block has all of these names');
+});
+
+test('admit() lets an address only through an address line, never through a domain line', () => {
+  const address = (value: string): Identifier[] => [{ type: 'ip', value }];
+  const blocks = admission.possible(from('203.0.113.1'));
+  assert.equal(admission.admit(blocks, address('198.51.100.4')).name, 'open');
+  assertDenied(() => admission.admit(blocks, address('192.0.2.1')), 'not admitted: 192.0.2.1');
+  const starred = openAdmission([block('starred', { all: true, domains: ['*'] })]);
+  const any = starred.possible(from('203.0.113.1'));
+  assertDenied(() => starred.admit(any, address('192.0.2.1')), 'not admitted: 192.0.2.1');
+});
+
+test('admit() refuses an empty list of names', () => {
+  const blocks = admission.possible(from('203.0.113.1'));
+  assertDenied(() => admission.admit(blocks, []), 'there are no names to admit');
+});
+
+test('a block without domains has no name', () => {
+  const bare = openAdmission([block('bare', { all: true })]);
+  assertDenied(() => bare.admit(bare.possible(from('::1')), dns('example.org')), 'not admitted: example.org');
+});

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { hmacMethod, parseHmacHeader } from '../../../shared/admission/hmac.ts';
+
+const body = Buffer.from('-----BEGIN …\r\n\xff\n');
+const hex = createHmac('sha256', 'old').update(body).digest('hex');
+const claim = { hash: 'sha256', digest: Buffer.from(hex, 'hex') };
+const other = hex.replace(/./g, '0');
+
+const readable = [
+  `hmac name=sha256, hash=${hex}`,
+  `hmac name=sha256 hash=${hex}`,
+  `hmac name=sha256,hash=${hex}`,
+  `hmac hash=${hex}, name=sha256`,
+  `HMAC Name=SHA256, Hash=${hex.toUpperCase()}`,
+  `  hmac   name="sha256" ,  hash="${hex}" `,
+  `hmac name=sha2-256, hash=${hex}`,
+  `hmac name=SHA2_256, hash=${hex}`,
+  `hmac name=sha-256, hash=${hex}`,
+  `hmac name=sha256, hash=${hex}, id=7`,
+];
+
+for (const header of readable) {
+  test(`parseHmacHeader() reads ${header.replaceAll(hex, '<hex>')}`, () => {
+    assert.deepEqual(parseHmacHeader({ authentication: header }), claim);
+    assert.deepEqual(parseHmacHeader({ authorization: header }), claim);
+  });
+}
+
+const unreadable = [
+  '',
+  'hmac',
+  'hmac ',
+  'hmac name=sha256',
+  `hmac hash=${hex}`,
+  `hmac name=, hash=${hex}`,
+  'hmac name=sha256, hash=',
+  'hmac name=sha256, hash=xyz',
+  `hmac name=sha256, hash=${hex}0`,
+  `hmac name=sha256, hash="${hex}`,
+  `hmac name=sha257, hash=${hex}`,
+  `hmac name=md5, hash=${hex}`,
+  `hmac name=sha1, hash=${hex}`,
+  `hmac name=constructor, hash=${hex}`,
+  `hmac name=sha256, name=sha512, hash=${hex}`,
+  `hmac name=sha256, hash=${hex}, hash=${other}`,
+  `hmac name=sha256, hash=${hex}, hmac name=sha256, hash=${hex}`,
+  `hmacname=sha256, hash=${hex}`,
+  `Basic name=sha256, hash=${hex}`,
+];
+
+for (const header of unreadable) {
+  test(`parseHmacHeader() reads nothing from ${header.replaceAll(hex, '<hex>') || 'an empty header'}`, () => {
+    assert.equal(parseHmacHeader({ authentication: header }), undefined);
+  });
+}
+
+test('parseHmacHeader() prefers Authentication, when it holds an HMAC', () => {
+  const [mine, theirs] = [`hmac name=sha256, hash=${hex}`, `hmac name=sha256, hash=${other}`];
+  assert.deepEqual(parseHmacHeader({ authentication: mine, authorization: theirs }), claim);
+  assert.deepEqual(parseHmacHeader({ authentication: 'Basic x', authorization: mine }), claim);
+  assert.deepEqual(parseHmacHeader({ authentication: ['Basic x'], authorization: 'Bearer x' }), undefined);
+  assert.deepEqual(parseHmacHeader({ authentication: [mine, theirs] }), undefined);
+  assert.deepEqual(parseHmacHeader({ authentication: 'hmac name=x', authorization: mine }), undefined);
+});
+
+const method = hmacMethod({ type: 'sha256', keys: ['new', 'old'] });
+const holds = (digest: string, hash = 'sha256') =>
+  method.holds({ clientIp: '192.0.2.1', claim: { hash, digest: Buffer.from(digest, 'hex') } }, body);
+
+test('hmacMethod() holds for each of its keys', () => {
+  for (const key of ['new', 'old']) assert.equal(holds(createHmac('sha256', key).update(body).digest('hex')), true);
+});
+
+test('hmacMethod() does not hold for another key, body, length or hash', () => {
+  assert.equal(holds(createHmac('sha256', 'foreign').update(body).digest('hex')), false);
+  assert.equal(holds(createHmac('sha256', 'old').update(`${body} `).digest('hex')), false);
+  assert.equal(holds(hex.slice(0, 32)), false);
+  assert.equal(holds(`${hex}00`), false);
+  assert.equal(holds(''), false);
+  assert.equal(holds(createHmac('sha512', 'old').update(body).digest('hex'), 'sha512'), false);
+  assert.equal(holds(hex, 'sha512'), false);
+  assert.equal(method.holds({ clientIp: '192.0.2.1', claim: undefined }, body), false);
+});
+
+test("hmacMethod() is possible only for a claim with its hash's name", () => {
+  assert.equal(method.possible({ clientIp: '192.0.2.1', claim }), true);
+  assert.equal(method.possible({ clientIp: '192.0.2.1', claim: { ...claim, hash: 'sha512' } }), false);
+  assert.equal(method.possible({ clientIp: '192.0.2.1', claim: undefined }), false);
+});
+
+test('hmacMethod() takes its keys as UTF-8', () => {
+  const umlaut = hmacMethod({ type: 'sha256', keys: ['schlüssel'] });
+  const digest = createHmac('sha256', Buffer.from('schlüssel', 'utf8')).update(body).digest();
+  assert.equal(umlaut.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, body), true);
+});
+
+test("the header that macen's documented command prints is accepted, with every hash of OpenSSL's", t => {
+  const folder = mkdtempSync(join(tmpdir(), 'quarry-hmac-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'domain.csr'), body);
+  const toHeader = `sed -e 's/HMAC-\\(.*\\)(.*)= *\\(.*\\)/Authentication: hmac name=\\L\\1\\E, hash=\\2/'`;
+  for (const type of [
+    'sha256',
+    'sha384',
+    'sha512',
+    'sha512-256',
+    'sha3-256',
+    'blake2b512',
+    'blake2s256',
+    'ripemd160',
+  ]) {
+    const command = `openssl dgst -${type} -hmac key domain.csr | ${toHeader}`;
+    const line = execFileSync('sh', ['-c', command], { cwd: folder, encoding: 'utf8' }).trim();
+    const request = {
+      clientIp: '192.0.2.1',
+      claim: parseHmacHeader({ authentication: line.replace('Authentication: ', '') }),
+    };
+    assert.equal(hmacMethod({ type, keys: ['key'] }).holds(request, body), true, line);
+  }
+});

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { clientAddress, clientIpMethod, toAddressSet } from '../../../shared/admission/ip.ts';
+
+const table: [cidrs: string[], inside: string[], outside: string[]][] = [
+  [
+    ['192.0.2.0/24', '198.51.100.21'],
+    ['192.0.2.0', '192.0.2.255', '198.51.100.21'],
+    ['192.0.3.0', '198.51.100.22'],
+  ],
+  [['192.0.2.0/24'], ['::ffff:192.0.2.7', '::ffff:c000:207'], ['::192.0.2.7', '::c000:207', '::ffff:192.0.3.7']],
+  [['2001:db8::/33'], ['2001:db8::1', '2001:DB8:0::1'], ['2001:db8:8000::1', '192.0.2.1']],
+  [['fe80::/10'], ['fe80::1', 'fe80::1%eth0'], ['fec0::1']],
+  [['::/0'], ['::1', '2001:db8::1'], ['192.0.2.1', '::ffff:192.0.2.1']],
+  [['0.0.0.0/0'], ['192.0.2.1', '::ffff:192.0.2.1'], ['::1', '2001:db8::1']],
+  [[], [], ['192.0.2.1', '::1']],
+  [['0.0.0.0/0', '::/0'], [], ['', 'unknown', '192.0.2', '192.0.2.1:80', '[::1]', 'example.org']],
+];
+
+for (const [cidrs, inside, outside] of table) {
+  test(`toAddressSet() knows what lies in ${cidrs.join(' and ') || 'nothing'}`, () => {
+    const contains = toAddressSet(cidrs);
+    for (const address of inside) assert.equal(contains(address), true, address);
+    for (const address of outside) assert.equal(contains(address), false, address);
+  });
+}
+
+test('clientIpMethod() holds, and is possible, for clients in its networks', () => {
+  const method = clientIpMethod(['192.0.2.0/24']);
+  for (const [clientIp, holds] of [
+    ['192.0.2.7', true],
+    ['203.0.113.7', false],
+  ] as const) {
+    assert.equal(method.possible({ clientIp, claim: undefined }), holds);
+    assert.equal(method.holds({ clientIp, claim: undefined }, Buffer.alloc(0)), holds);
+  }
+});
+
+const walks: [what: string, remote: string, forwardedFor: string | undefined, client: string][] = [
+  ['takes the connection without the header', '10.0.0.1', undefined, '10.0.0.1'],
+  ['takes the connection with an empty header', '10.0.0.1', '', '10.0.0.1'],
+  ['does not believe a stranger', '203.0.113.9', '192.0.2.1', '203.0.113.9'],
+  ['believes a trusted proxy', '10.0.0.1', '192.0.2.1', '192.0.2.1'],
+  ['reads from the right', '10.0.0.1', '198.51.100.1, 192.0.2.1', '192.0.2.1'],
+  ['walks past trusted proxies', '10.0.0.1', '198.51.100.1,192.0.2.1 , 10.0.0.3,10.0.0.2', '192.0.2.1'],
+  ['takes the leftmost when all are trusted', '10.0.0.1', '10.0.0.3, 10.0.0.2', '10.0.0.3'],
+  ['stops at what is no address', '10.0.0.1', '192.0.2.1, unknown, 10.0.0.2', '10.0.0.2'],
+  ['stops at an address with a port', '10.0.0.1', '192.0.2.1:4711', '10.0.0.1'],
+  ['stops at an empty entry', '10.0.0.1', '192.0.2.1,,10.0.0.2', '10.0.0.2'],
+  ['knows a trusted proxy in mapped form', '::ffff:10.0.0.1', '::ffff:192.0.2.1', '192.0.2.1'],
+  ['drops zones', 'fe80::1%eth0', undefined, 'fe80::1'],
+  ['gives IPv6 in its canonical form', '10.0.0.1', '2001:DB8:0:0::1', '2001:db8::1'],
+];
+
+for (const [what, remote, forwardedFor, client] of walks) {
+  test(`clientAddress() ${what}`, () => {
+    assert.equal(clientAddress(remote, forwardedFor, toAddressSet(['10.0.0.0/8'])), client);
+  });
+}

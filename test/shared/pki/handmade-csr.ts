@@ -1,0 +1,43 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+
+// CSRs that openssl will not make: put together from DER by hand, and rightly signed.
+
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
+/** One DER element; contents of less than 64 KiB. */
+export function der(tag: number, ...contents: Uint8Array[]): Buffer {
+  const content = Buffer.concat(contents);
+  const long = content.length > 255 ? [0x82, content.length >> 8, content.length & 0xff] : [0x81, content.length];
+  return Buffer.concat([Buffer.from([tag, ...(content.length < 128 ? [content.length] : long)]), content]);
+}
+
+export const oid = {
+  commonName: der(0x06, Buffer.from('550403', 'hex')),
+  subjectAltName: der(0x06, Buffer.from('551d11', 'hex')),
+  extensionRequest: der(0x06, Buffer.from('2a864886f70d01090e', 'hex')),
+  microsoftExtensions: der(0x06, Buffer.from('2b06010401823702010e', 'hex')),
+  ecdsaWithSha256: der(0x06, Buffer.from('2a8648ce3d040302', 'hex')),
+};
+
+/** A SubjectAltName extension with the given DNS names. */
+export function alternativeNames(...names: string[]): Buffer {
+  const value = der(0x30, ...names.map(name => der(0x82, Buffer.from(name))));
+  return der(0x30, oid.subjectAltName, der(0x04, value));
+}
+
+/** An attribute that asks for `extensions`. */
+export function extensionAttribute(type: Buffer, ...extensions: Buffer[]): Buffer {
+  return der(0x30, type, der(0x31, der(0x30, ...extensions)));
+}
+
+/** A signed CSR; `common` is the CN's value with its tag, `more` comes after the attributes. */
+export function handmadeCsr({ common, attributes = [] as Buffer[], more = [] as Buffer[] }: HandmadeOptions): Buffer {
+  const subject = common ? der(0x30, der(0x31, der(0x30, oid.commonName, common))) : der(0x30);
+  const key = publicKey.export({ type: 'spki', format: 'der' });
+  const version = der(0x02, Buffer.from([0]));
+  const info = der(0x30, version, subject, key, der(0xa0, ...attributes), ...more);
+  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', info, privateKey)]);
+  return der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, signature));
+}
+
+type HandmadeOptions = { common?: Buffer; attributes?: Buffer[]; more?: Buffer[] };

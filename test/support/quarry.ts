@@ -1,0 +1,49 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freePort } from './free-port.ts';
+import { type Process, startProcess } from './processes.ts';
+import { tempDir } from './temp-dir.ts';
+
+const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts');
+
+export type Quarry = Process & {
+  /** Of its admin listener. */
+  adminUrl: string;
+  /** Its log, line by line. */
+  log(): Record<string, unknown>[];
+};
+
+/**
+ * Starts `quarry <command>` as a process of its own with this configuration, to which an admin listener is added, and
+ * waits until it is ready (or, with `ready: 'alive'`, until it runs).
+ */
+export async function startQuarry(
+  command: 'up' | 'intake' | 'worker' | 'responder',
+  ini: string,
+  { ready = 'ready' }: { ready?: 'ready' | 'alive' } = {},
+): Promise<Quarry> {
+  await using started = new AsyncDisposableStack();
+  const { path } = started.use(await tempDir());
+  const adminUrl = `http://127.0.0.1:${await freePort()}`;
+  const file = join(path, 'main.ini');
+  await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
+  const probe = ready === 'ready' ? '/readyz' : '/healthz';
+  const running = await startProcess(process.execPath, [main, command, file], {
+    name: `quarry ${command}`,
+    cwd: path,
+    ready: async () => (await fetch(adminUrl + probe)).ok,
+    timeoutMs: 30_000,
+  });
+  started.use(running);
+  const parts = started.move();
+  return Object.assign(running, {
+    adminUrl,
+    log: () =>
+      running
+        .output()
+        .split('\n')
+        .filter(line => line.startsWith('{'))
+        .map(line => JSON.parse(line) as Record<string, unknown>),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  });
+}
