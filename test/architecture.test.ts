@@ -16,6 +16,7 @@ const floors: Record<string, number> = {
   admission: 2,
   storage: 2,
   acme: 2,
+  limits: 2,
   solver: 3,
   order: 4,
   queue: 4,

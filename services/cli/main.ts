@@ -5,6 +5,7 @@ import type { OpenLog } from '../../shared/base/log.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
 import { check } from './check.ts';
+import { clearLimit, listLimits } from './limits.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
 const USAGE = `quarry ${VERSION}: a central ACME certificate server
@@ -14,6 +15,9 @@ const USAGE = `quarry ${VERSION}: a central ACME certificate server
   quarry worker FILE…      drives the ACME orders
   quarry responder FILE…   answers the CA's challenges
   quarry check FILE…       reads the configuration and prints who may have what
+  quarry limits FILE…      lists what the CA's limits and failed validations hold back
+  quarry limits clear KEY FILE…
+                           lets what KEY names be tried again
 
 FILE… are INI files, read as one. Environment: REDIS_URL, ACME_CAFILE, QUARRY_LOG (a log level).
 For example: quarry up main.ini
@@ -31,10 +35,20 @@ async function main(): Promise<void> {
   if (values.version) return void process.stdout.write(`${VERSION}\n`);
   if (values.help || command === undefined || command === 'help') return void process.stdout.write(USAGE);
   if (files.length === 0) throw new UsageError(`${command} needs a configuration file: quarry ${command} main.ini`);
-  if (command === 'check') return check(files, process.env, text => void process.stdout.write(text));
+  const write = (text: string) => void process.stdout.write(text);
+  if (command === 'check') return check(files, process.env, write);
+  if (command === 'limits') return limits(files, write);
   const roles = command === 'up' ? roleNames : roleNames.filter(name => name === command);
   if (roles.length === 0) throw new UsageError(`there is no command ${JSON.stringify(command)}; see quarry --help`);
   await run(roles, files, command === 'up');
+}
+
+async function limits(words: string[], write: (text: string) => void): Promise<void> {
+  if (words[0] !== 'clear') return listLimits(words, process.env, write);
+  const [, key, ...files] = words;
+  if (key === undefined || files.length === 0)
+    throw new UsageError('give a key and a file: quarry limits clear KEY main.ini');
+  return clearLimit(key, files, process.env, write);
 }
 
 function readArguments() {

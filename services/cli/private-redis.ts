@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Clock } from '../../shared/base/clock.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 
 const START_TIMEOUT = 20_000;
@@ -39,7 +40,10 @@ export async function startPrivateRedis(
       child = undefined;
       if (stopping) return;
       log.error({ code }, 'the private Redis ended, starting it again');
-      void clock.sleep(RESTART_DELAY).then(() => (stopping ? undefined : start()));
+      void clock
+        .sleep(RESTART_DELAY)
+        .then(() => (stopping ? undefined : start()))
+        .catch(error => log.error({ reason: describeError(error) }, 'the private Redis is not back yet'));
     });
     const deadline = clock.now() + START_TIMEOUT;
     while (!(await answers(socket))) {

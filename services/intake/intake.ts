@@ -10,6 +10,7 @@ import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
+import { openLimits } from '../../shared/limits/limits.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { createApp } from './app.ts';
@@ -28,6 +29,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
   const app = createApp({
     admission: openAdmission(config.auth),
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
+    limits: openLimits(redis, prefix, clock),
     signQueue,
     account: config.account.name,
     maxSize: config.mgmt.maxSize,

@@ -1,28 +1,36 @@
-import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
+import { openAcmeClient } from '../../shared/acme/client.ts';
+import { problemKind } from '../../shared/acme/problem.ts';
 import type { CaConnection } from '../../shared/acme/transport.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Limits } from '../../shared/limits/limits.ts';
 import { advanceOrder, type OrderParts, type OrderStep, withdrawChallenges } from '../../shared/order/advance-order.ts';
-import { newOrderState, type OrderState } from '../../shared/order/order-state.ts';
+import { newOrderState, type OrderState, type OrderTask } from '../../shared/order/order-state.ts';
 import { certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
-import { readCsr } from '../../shared/pki/csr.ts';
+import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { joinChain, splitChain } from '../../shared/pki/pem.ts';
+import type { Flights } from '../../shared/queue/flights.ts';
 import { type SignJobData, type SignResult, toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import { type JobLock, LockLostError, type SignRecords } from '../../shared/queue/sign-records.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
+import type { AccountHolder } from './account-holder.ts';
 import { jobOutcome } from './job-outcome.ts';
+import { rememberLimits } from './remember-limits.ts';
 
 /** A longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
+const FLIGHT_RETRY = 1_000;
 
 export type SignJobParts = {
   connection: CaConnection;
-  account: AcmeAccount;
+  account: AccountHolder;
   solvers: Map<string, Solver>;
   storages: Map<string, Storage>;
   records: SignRecords;
+  flights: Flights;
+  limits: Limits;
   clock: Clock;
   log: Log;
 };
@@ -35,6 +43,18 @@ export type SignJobEnd = { end: 'finished'; key: string; result: SignResult } | 
 /** What is saved after every step. */
 type Checkpoint = { order: OrderState; failures: number; lostOrders: number };
 
+/** One run of a job in this process, from its last checkpoint on. */
+type Run = {
+  parts: SignJobParts;
+  job: SignJob;
+  log: Log;
+  csr: CsrText;
+  order: OrderParts;
+  task: OrderTask;
+  checkpoint: Checkpoint;
+  seen: Extract<OrderStep, { next: 'continue' }>['seen'];
+};
+
 /**
  * Drives the order of one job to its end, or to a wait that is too long to sit out.
  *
@@ -46,103 +66,142 @@ export async function runSignJob(
   job: SignJob,
   signals: { stopping: AbortSignal; abort: AbortSignal },
 ): Promise<SignJobEnd> {
-  const { records, clock } = parts;
-  const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
-  const orderParts = openOrderParts(parts, job, signals.abort);
-  const task = { identifiers: job.data.identifiers, csr: readCsr(Buffer.from(job.data.csr)).der };
-  let checkpoint = ((await records.readCheckpoint(job.lock.jobId)) as Checkpoint | undefined) ?? {
-    order: newOrderState(),
-    failures: 0,
-    lostOrders: 0,
-  };
-  let seen: Extract<OrderStep, { next: 'continue' }>['seen'];
-
+  const run = await openRun(parts, job, signals.abort);
+  const eitherSignal = AbortSignal.any([signals.stopping, signals.abort]);
   for (;;) {
     signals.stopping.throwIfAborted();
-    let step: OrderStep;
     try {
-      step = await advanceOrder(orderParts, task, checkpoint.order, seen);
-      if (step.next === 'issued') return await finish(parts, job, toResult(job, step.chain), log);
+      const held = run.checkpoint.order.url === undefined ? await beforeNewOrder(run) : undefined;
+      if (held) return held;
+      const step = await advanceOrder(run.order, run.task, run.checkpoint.order, run.seen);
+      if (step.next === 'issued') return await finish(run, toResult(run, step.chain));
+      await saveStep(run, step);
+      if (step.next !== 'wait') continue;
+      const wait = step.until - parts.clock.now();
+      if (wait > LONGEST_WAIT_IN_SLOT) return { end: 'later', until: step.until };
+      await parts.clock.sleep(wait, eitherSignal);
     } catch (error) {
-      signals.abort.throwIfAborted();
+      eitherSignal.throwIfAborted();
       if (error instanceof LockLostError) throw error;
-      const outcome = jobOutcome(error, { createdAt: job.createdAt, ...checkpoint }, clock.now());
-      if (outcome.do === 'fail') {
-        await giveUp(orderParts, checkpoint.order, log);
-        return await finish(parts, job, toFailure(job, error, log), log);
-      }
-      log.warn(
-        { reason: describeError(error), order: checkpoint.order.url, again: new Date(outcome.at) },
-        'step failed',
-      );
-      checkpoint = afterFailure(checkpoint, outcome.withNewOrder);
-      await records.writeCheckpoint(job.lock, checkpoint);
-      return { end: 'later', until: outcome.at };
+      return await afterFailure(run, error);
     }
-    if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
-    checkpoint = { ...checkpoint, order: step.state, failures: 0 };
-    await records.writeCheckpoint(job.lock, checkpoint);
-    seen = step.next === 'continue' ? step.seen : undefined;
-    if (step.next !== 'wait') continue;
-    if (step.until - clock.now() > LONGEST_WAIT_IN_SLOT) return { end: 'later', until: step.until };
-    await clock.sleep(step.until - clock.now(), AbortSignal.any([signals.stopping, signals.abort]));
   }
+}
+
+async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): Promise<Run> {
+  const { data, lock } = job;
+  const csr = readCsr(Buffer.from(data.csr));
+  const acme = openAcmeClient(parts.connection, parts.account.current(), signal);
+  const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
+  const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
+  const { identifiers, certificateProfile, preferredChain } = data;
+  return {
+    parts,
+    job,
+    log: parts.log.child({ job: lock.jobId, request: data.requestId }),
+    csr,
+    order: { acme, solver, clock: parts.clock, signal },
+    task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
+    checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
+    seen: undefined,
+  };
+}
+
+/**
+ * What can save the CA a request: another job's order for the same names, after which the certificate may be there
+ * already, and limits that are known to stand against it.
+ */
+async function beforeNewOrder({ parts, job, csr, ...run }: Run): Promise<SignJobEnd | undefined> {
+  const { data, lock } = job;
+  if (!(await parts.flights.enter(lock.jobId, data))) {
+    return { end: 'later', until: parts.clock.now() + FLIGHT_RETRY };
+  }
+  const stored = await parts.storages.get(data.storage)?.get(csr);
+  if (stored) return finish({ parts, job, csr, ...run }, { outcome: 'issued', block: data.block, chain: stored.chain });
+  const standing = await parts.limits.standingAgainst(data);
+  if (standing) throw standing;
+  return undefined;
+}
+
+async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issued' }>): Promise<void> {
+  const { checkpoint, job, log, parts } = run;
+  if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
+  run.checkpoint = { ...checkpoint, order: step.state, failures: 0 };
+  run.seen = step.next === 'continue' ? step.seen : undefined;
+  await parts.records.writeCheckpoint(job.lock, run.checkpoint);
 }
 
 const names = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
 
-function openOrderParts(parts: SignJobParts, { data }: SignJob, signal: AbortSignal): OrderParts {
-  const acme = openAcmeClient(parts.connection, parts.account, signal);
-  const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
-  return { acme, solver, clock: parts.clock, signal };
-}
-
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
-function toResult({ data }: SignJob, downloaded: string): SignResult {
+function toResult({ job, csr }: Run, downloaded: string): SignResult {
   const pems = splitChain(downloaded);
   const leaf = pems[0] && readCertificate(pems[0]);
-  if (!leaf || !certifiesKey(leaf, readCsr(Buffer.from(data.csr)).der)) {
+  if (!leaf || !certifiesKey(leaf, csr.der)) {
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
-  return { outcome: 'issued', block: data.block, chain: joinChain(pems) };
+  return { outcome: 'issued', block: job.data.block, chain: joinChain(pems) };
 }
 
-function toFailure({ data }: SignJob, error: unknown, log: Log): SignResult {
-  if (!(error instanceof IssuanceError)) log.error({ err: error }, 'bug in a sign job');
-  return { outcome: 'failed', block: data.block, error: toSignFailure(error) };
+async function afterFailure(run: Run, error: unknown): Promise<SignJobEnd> {
+  const { parts, job, log, checkpoint } = run;
+  const told = await rememberLimits(parts, job.data, error);
+  const outcome = jobOutcome(told, { createdAt: job.createdAt, ...checkpoint }, parts.clock.now());
+  if (outcome.do === 'fail') {
+    await giveUp(run);
+    if (!(told instanceof IssuanceError)) log.error({ err: told }, 'bug in a sign job');
+    return finish(run, { outcome: 'failed', block: job.data.block, error: toSignFailure(told) });
+  }
+  log.warn({ reason: describeError(told), order: checkpoint.order.url, again: new Date(outcome.at) }, 'step failed');
+  if (told instanceof IssuanceError && problemKind(told.problem) === 'accountDoesNotExist') await renewAccount(run);
+  const failures = checkpoint.failures + 1;
+  run.checkpoint = outcome.withNewOrder
+    ? { order: newOrderState(), failures, lostOrders: checkpoint.lostOrders + 1 }
+    : { ...checkpoint, failures };
+  await parts.records.writeCheckpoint(job.lock, run.checkpoint);
+  return { end: 'later', until: outcome.at };
+}
+
+async function renewAccount({ parts, order, log }: Run): Promise<void> {
+  try {
+    await parts.account.renew(parts.account.current(), order.signal);
+  } catch (error) {
+    log.warn({ reason: describeError(error) }, 'the account is gone and cannot be made anew yet');
+  }
 }
 
 /** The storage comes first: a job is not finished before its certificate is safe. */
-async function finish(parts: SignJobParts, job: SignJob, result: SignResult, log: Log): Promise<SignJobEnd> {
+async function finish(run: Run, result: SignResult): Promise<SignJobEnd> {
+  const { parts, job, log } = run;
   const outcome = { names: names(job), seconds: (parts.clock.now() - job.createdAt) / 1000 };
   if (result.outcome === 'issued') {
-    await store(parts, job, result.chain, log);
+    await store(run, result.chain);
+    await parts.limits.recordSuccess(job.data);
     log.info(outcome, 'certificate issued');
   } else {
     log.warn({ ...outcome, code: result.error.code, reason: result.error.detail }, 'no certificate');
   }
-  return { end: 'finished', key: await parts.records.writeResult(job.lock, result), result };
+  const key = await parts.records.writeResult(job.lock, result);
+  await parts.flights.leave(job.lock.jobId, job.data);
+  return { end: 'finished', key, result };
 }
 
 /** A full disk must not keep a certificate from the client that waits for it. */
-async function store({ storages }: SignJobParts, { data }: SignJob, chain: string, log: Log): Promise<void> {
+async function store({ parts, job, csr, log }: Run, chain: string): Promise<void> {
   try {
-    await storages.get(data.storage)?.put(readCsr(Buffer.from(data.csr)), chain);
+    await parts.storages.get(job.data.storage)?.put(csr, chain);
   } catch (error) {
-    log.error({ storage: data.storage, reason: describeError(error) }, 'the certificate cannot be stored');
+    log.error({ storage: job.data.storage, reason: describeError(error) }, 'the certificate cannot be stored');
   }
 }
 
-async function giveUp(parts: OrderParts, state: OrderState, log: Log): Promise<void> {
+async function giveUp({ order, checkpoint, log }: Run): Promise<void> {
   try {
-    await withdrawChallenges(parts, state);
+    await withdrawChallenges(order, checkpoint.order);
   } catch (error) {
-    log.warn({ reason: describeError(error), order: state.url }, 'challenge responses remain until they expire');
+    log.warn(
+      { reason: describeError(error), order: checkpoint.order.url },
+      'challenge responses remain until they expire',
+    );
   }
-}
-
-function afterFailure(checkpoint: Checkpoint, withNewOrder: boolean): Checkpoint {
-  const failures = checkpoint.failures + 1;
-  if (!withNewOrder) return { ...checkpoint, failures };
-  return { order: newOrderState(), failures, lostOrders: checkpoint.lostOrders + 1 };
 }

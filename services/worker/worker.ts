@@ -1,7 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { DelayedError, type Job, Worker } from 'bullmq';
-import { openAccount } from '../../shared/acme/account.ts';
-import type { AcmeAccount } from '../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../shared/acme/transport.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import { Counter, Gauge } from '../../shared/base/metrics.ts';
@@ -9,10 +7,13 @@ import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shar
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import { openLimits } from '../../shared/limits/limits.ts';
+import { openFlights } from '../../shared/queue/flights.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { type AccountHolder, openAccountHolder } from './account-holder.ts';
 import { runSignJob, type SignJobParts } from './sign-job.ts';
 
 /** A killed worker's job runs again elsewhere after at most the sum of the two. */
@@ -73,10 +74,10 @@ async function untilAccountIsOpen(
   { clock, log }: RoleParts,
   signal: AbortSignal,
   tell: (reason: string) => void,
-): Promise<AcmeAccount> {
+): Promise<AccountHolder> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await openAccount(connection, account, log, signal);
+      return await openAccountHolder(connection, account, log, signal);
     } catch (error) {
       if (!(error instanceof IssuanceError) || (error.code !== 'unavailable' && error.code !== 'rateLimited'))
         throw error;
@@ -95,7 +96,7 @@ function consume(
   { redisUrl, clock, log, metrics }: RoleParts,
   redis: Redis,
   connection: CaConnection,
-  account: AcmeAccount,
+  account: AccountHolder,
 ): AsyncDisposable {
   const { prefix } = config.redis;
   const jobParts: SignJobParts = {
@@ -104,6 +105,8 @@ function consume(
     solvers: openSolvers(config.verifications.values(), { redis, prefix }),
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
     records: openSignRecords(redis, prefix),
+    flights: openFlights(redis, prefix),
+    limits: openLimits(redis, prefix, clock),
     clock,
     log,
   };

@@ -18,6 +18,8 @@ export type AccountOptions = {
   /** `true`: whatever the CA's terms are; a list: only terms with one of these URLs. */
   termsOfService: boolean | string[];
   eab?: { kid: string; hmacKey: string } | undefined;
+  /** An account URL that the CA no longer knows, whatever the registration says. */
+  lost?: string;
 };
 
 /**
@@ -36,7 +38,8 @@ export async function openAccount(
   const key = toKey(keyPem, options.dir);
   const transport = new AcmeTransport(connection, { keyPem, key, eab: options.eab }, signal);
   const registered = await readRegistration(options.dir, log);
-  if (registered && URL.parse(registered)?.host === URL.parse(await transport.getResourceUrl('newAccount'))?.host) {
+  const usable = registered !== undefined && registered !== options.lost;
+  if (usable && URL.parse(registered)?.host === URL.parse(await transport.getResourceUrl('newAccount'))?.host) {
     return { keyPem, url: registered };
   }
   const registration = (await findAccount(transport)) ?? (await createAccount(transport, options, log));
@@ -78,8 +81,8 @@ function accepts(accepted: boolean | string[], terms: string): boolean {
 }
 
 async function readTerms(transport: AcmeTransport): Promise<string | undefined> {
-  const terms = await transport.getMetaField('termsOfService');
-  return typeof terms === 'string' ? terms : undefined;
+  const { meta } = (await transport.getDirectory()) as { meta?: { termsOfService?: unknown } | null };
+  return typeof meta?.termsOfService === 'string' ? meta.termsOfService : undefined;
 }
 
 async function toRegistration(transport: AcmeTransport, { data, headers }: HttpAnswer): Promise<Registration> {

@@ -16,9 +16,9 @@ declare module 'acme-client/src/http.js' {
     request(url: string, method: string, options?: { data?: unknown }): Promise<HttpAnswer>;
     getDirectory(): Promise<Record<string, unknown>>;
     getResourceUrl(resource: string): Promise<string>;
-    getMetaField(field: string): Promise<unknown>;
     getNonce(): Promise<string>;
     getJwk(): Record<string, string>;
+    createSignedBody(url: string, payload: object): object;
     signedRequest(
       url: string,
       payload: unknown,
@@ -37,6 +37,8 @@ declare module 'acme-client/src/api.js' {
     accountUrl: string | null;
     apiRequest(url: string, payload?: unknown, validStatusCodes?: number[]): Promise<HttpAnswer>;
     createAccount(data: object): Promise<HttpAnswer>;
+    updateAccount(data: object | null): Promise<HttpAnswer>;
+    updateAccountKey(data: object): Promise<HttpAnswer>;
     createOrder(data: object): Promise<HttpAnswer>;
     getOrder(url: string): Promise<HttpAnswer>;
     finalizeOrder(url: string, data: { csr: string }): Promise<HttpAnswer>;

@@ -3,6 +3,7 @@ import AcmeApi from 'acme-client/src/api.js';
 import type { HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
+import { endsAtIssuer, readAlternates } from './preferred-chain.ts';
 import { parseProblem } from './problem.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { tokenPattern } from './token.ts';
@@ -34,15 +35,20 @@ export type AcmeChallenge = { type: string; url: string; status: string; token: 
 
 /** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
-  newOrder(identifiers: Identifier[]): Promise<AcmeOrder>;
+  /** @param profile a certificate profile that the CA's directory offers */
+  newOrder(identifiers: Identifier[], profile?: string): Promise<AcmeOrder>;
   getOrder(url: string): Promise<AcmeOrder>;
   getAuthorization(url: string): Promise<AcmeAuthorization>;
   /** Tells the CA that the challenge can be validated (section 7.5.1). */
   initiateChallenge(url: string): Promise<void>;
   /** @param csr DER */
   finalize(order: AcmeOrder, csr: Buffer): Promise<AcmeOrder>;
-  /** @returns the chain as the CA sends it, PEM */
-  downloadChain(url: string): Promise<string>;
+  /**
+   * @param preferredIssuer of several chains that the CA offers (section 7.4.2), the one whose topmost certificate this
+   *   issuer signed is taken, where there is one
+   * @returns the chain as the CA sends it, PEM
+   */
+  downloadChain(url: string, preferredIssuer?: string): Promise<string>;
   /** Section 8.1: the token and the account key's thumbprint (RFC 7638). */
   keyAuthorization(token: string): string;
 };
@@ -57,8 +63,8 @@ export function openAcmeClient(connection: CaConnection, account: AcmeAccount, s
   const api = new AcmeApi(transport, account.url);
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   return {
-    async newOrder(identifiers) {
-      const answer = await api.createOrder({ identifiers });
+    async newOrder(identifiers, profile) {
+      const answer = await api.createOrder({ identifiers, ...(profile !== undefined && { profile }) });
       return read(answer, text(answer.headers.location, 'the URL of the new order'));
     },
     getOrder: async url => read(await api.getOrder(url), url),
@@ -68,7 +74,16 @@ export function openAcmeClient(connection: CaConnection, account: AcmeAccount, s
     },
     finalize: async (order, csr) =>
       read(await api.finalizeOrder(order.finalize, { csr: csr.toString('base64url') }), order.url),
-    downloadChain: async url => text((await api.apiRequest(url)).data, 'a certificate chain'),
+    async downloadChain(url, preferredIssuer) {
+      const answer = await api.apiRequest(url);
+      const chain = text(answer.data, 'a certificate chain');
+      if (preferredIssuer === undefined || endsAtIssuer(chain, preferredIssuer)) return chain;
+      for (const alternate of readAlternates(answer.headers.link, url)) {
+        const other = text((await api.apiRequest(alternate)).data, 'a certificate chain');
+        if (endsAtIssuer(other, preferredIssuer)) return other;
+      }
+      return chain;
+    },
     keyAuthorization(token) {
       const thumbprint = createHash('sha256').update(JSON.stringify(transport.getJwk())).digest('base64url');
       return `${token}.${thumbprint}`;

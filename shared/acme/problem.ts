@@ -26,25 +26,27 @@ const reactions: Record<string, IssuanceErrorCode> = {
 
 /**
  * Reads a problem document of a CA, which is hostile input: wrong types are dropped, long texts cut, control characters
- * made blanks.
+ * made blanks, and subproblems have none of their own (RFC 8555 section 6.7.1).
  *
  * @returns `undefined` when it is no problem document at all
  */
 export function parseProblem(data: unknown): Problem | undefined {
+  const problem = parseOne(data);
+  const { subproblems } = (problem ? data : {}) as { subproblems?: unknown };
+  if (!problem || !Array.isArray(subproblems)) return problem;
+  const below = subproblems.slice(0, MOST_SUBPROBLEMS).map(parseOne);
+  return { ...problem, subproblems: below.filter(one => one !== undefined) };
+}
+
+function parseOne(data: unknown): Problem | undefined {
   if (typeof data !== 'object' || data === null) return undefined;
-  const { type, detail, status, identifier, subproblems } = data as Record<string, unknown>;
+  const { type, detail, status, identifier } = data as Record<string, unknown>;
   if (typeof type !== 'string' && typeof detail !== 'string') return undefined;
   const problem: Problem = { type: typeof type === 'string' ? toLine(type) : 'about:blank' };
   if (typeof detail === 'string') problem.detail = toLine(detail);
   if (typeof status === 'number') problem.status = status;
   const name = parseIdentifier(identifier);
   if (name) problem.identifier = name;
-  if (Array.isArray(subproblems)) {
-    problem.subproblems = subproblems
-      .slice(0, MOST_SUBPROBLEMS)
-      .map(parseProblem)
-      .filter(one => one !== undefined);
-  }
   return problem;
 }
 

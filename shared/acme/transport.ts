@@ -70,10 +70,10 @@ export class AcmeTransport extends HttpClient {
   override async request(url: string, method: string, { data }: { data?: unknown } = {}): Promise<HttpAnswer> {
     const { nonces, clock } = this.#connection;
     const answer = await send(this.#connection, this.#signal, url, method, data);
-    const nonce = answer.headers['replay-nonce'];
+    const nonce = nonceOf(answer);
     const badNonce = answer.status === 400 && problemKind(parseProblem(answer.data)) === 'badNonce';
     // acme-client itself takes the nonce of a badNonce answer for its retry, so the pool must not have it as well.
-    if (nonce && !badNonce && /^[\w-]{1,512}$/.test(nonce)) nonces.put(nonce, clock.now());
+    if (nonce && !badNonce) nonces.put(nonce, clock.now());
     return answer;
   }
 
@@ -83,10 +83,11 @@ export class AcmeTransport extends HttpClient {
     if (pooled) return pooled;
     // GET and not HEAD: Node closes a kept-alive connection after a HEAD without Content-Length (RFC 8555 section 7.2
     // allows both).
-    const answer = await this.request(await this.getResourceUrl('newNonce'), 'get');
-    const fresh = nonces.take(clock.now());
-    if (!fresh) throw toIssuanceError(answer, 'the CA gave no nonce');
-    return fresh;
+    const answer = await send(this.#connection, this.#signal, await this.getResourceUrl('newNonce'), 'get', undefined);
+    const fresh = nonceOf(answer); // not by way of the pool, where another request may be quicker
+    if (fresh) return fresh;
+    const retryAfter = parseRetryAfter(answer.headers['retry-after'], clock.now());
+    throw toIssuanceError({ ...answer, retryAfter }, 'the CA gave no nonce');
   }
 
   override async getDirectory(): Promise<Record<string, unknown>> {
@@ -114,6 +115,12 @@ export class AcmeTransport extends HttpClient {
     const retryAfter = parseRetryAfter(answer.headers['retry-after'], this.#connection.clock.now());
     throw toIssuanceError({ ...answer, retryAfter }, 'the CA refused');
   }
+}
+
+/** RFC 8555 section 6.5.1: base64url, and nothing else may be used. */
+function nonceOf({ headers }: HttpAnswer): string | undefined {
+  const nonce = headers['replay-nonce'];
+  return nonce && /^[\w-]{1,512}$/.test(nonce) ? nonce : undefined;
 }
 
 async function send(

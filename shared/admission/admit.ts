@@ -13,6 +13,8 @@ export type AuthBlock = {
   /** The solver's and the storage's names. */
   verification: string | undefined;
   storage: string;
+  certificateProfile?: string;
+  preferredChain?: string;
   /** All of them must hold. */
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;
@@ -54,7 +56,8 @@ function find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undef
   return identifiers.length > 0 ? blocks.find(block => identifiers.every(block.mayHave)) : undefined;
 }
 
-function openBlock({ name, ips, hmac, all, domains, addresses, verification, storage }: AuthBlockConfig): AuthBlock {
+function openBlock(config: AuthBlockConfig): AuthBlock {
+  const { ips, hmac, all, domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac));
@@ -63,7 +66,7 @@ function openBlock({ name, ips, hmac, all, domains, addresses, verification, sto
   const holdsAddress = toAddressSet(addresses);
   const mayHave = ({ type, value }: Identifier) =>
     type === 'dns' ? globs.some(matches => matches(value)) : holdsAddress(value);
-  return { name, verification, storage, methods, mayHave };
+  return { ...rest, methods, mayHave };
 }
 
 /** A block without methods admits nobody, which `every` alone would get wrong. */

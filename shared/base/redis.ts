@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Clock } from './clock.ts';
-import { describeError } from './errors.ts';
+import { describeError, IssuanceError } from './errors.ts';
 import type { Log } from './log.ts';
 
 export type { Redis } from 'ioredis';
@@ -17,7 +17,7 @@ export function openRedis(url: string, patience: Patience, log: Log): Redis {
     connectTimeout: 5_000,
     retryStrategy: attempt => Math.min(50 * 2 ** Math.min(attempt, 6), 2_000),
     ...(patience === 'impatient'
-      ? { enableOfflineQueue: false, commandTimeout: 1_000, maxRetriesPerRequest: 0 }
+      ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
       : { maxRetriesPerRequest: null }),
   };
   const redis = url.startsWith('unix:') ? new Redis(url.slice('unix:'.length), options) : new Redis(url, options);
@@ -43,6 +43,19 @@ export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: Abor
   while (redis.status !== 'ready') await clock.sleep(100, signal);
 }
 
-export async function closeRedis(redis: Redis): Promise<void> {
+/**
+ * Runs commands that a request depends on.
+ *
+ * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not a bug
+ */
+export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
+  }
+}
+
+export function closeRedis(redis: Redis): void {
   redis.disconnect();
 }

@@ -19,6 +19,10 @@ export type AuthBlockConfig = {
   /** Undefined where none is named and the default is disabled: then only stored certificates can be given out. */
   verification: string | undefined;
   storage: string;
+  /** The certificate profile to order, one that the CA's directory offers. */
+  certificateProfile?: string;
+  /** The common name of the issuer that the chain's topmost certificate should have. */
+  preferredChain?: string;
 };
 
 /** What the options `verification` and `storage` may name, and what stands in for them. */
@@ -39,6 +43,8 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   const addresses = section.many('address', parseCidr);
   const verification = section.one('verification', references.verification);
   const storage = section.one('storage', references.storage);
+  const certificateProfile = section.one('certificate-profile', parseText);
+  const preferredChain = section.one('preferred-chain', parseText);
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
@@ -46,6 +52,8 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
     ...{ name: section.label, ips, ...(hmac && { hmac }), all, domains, addresses },
     verification: verification ?? references.defaultVerification(),
     storage: storage ?? references.defaultStorage(),
+    ...(certificateProfile && { certificateProfile }),
+    ...(preferredChain && { preferredChain }),
   };
   warnOfSurprises(section, block);
   return block;
@@ -74,6 +82,8 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
     section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
   }
 }
+
+const parseText: Parse<string> = (text, fail) => text || fail('is empty');
 
 const parseHashName: Parse<string> = (text, fail) => {
   if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');

@@ -55,7 +55,7 @@ export async function advanceOrder(
     case 'processing':
       return waitFor(parts, order, state);
     case 'valid':
-      return download(parts, order, state);
+      return download(parts, task, order, state);
     case 'invalid':
       throw await orderFailure(parts.acme, order);
   }
@@ -67,13 +67,16 @@ export async function withdrawChallenges({ acme, solver, signal }: OrderParts, s
   return { ...state, challenges: [] };
 }
 
-async function createOrder({ acme, solver }: OrderParts, { identifiers }: OrderTask): Promise<OrderStep> {
+async function createOrder(
+  { acme, solver }: OrderParts,
+  { identifiers, certificateProfile }: OrderTask,
+): Promise<OrderStep> {
   const hopeless = identifiers.find(identifier => solver && !solver.canProve(identifier));
   if (hopeless) {
     const why = `${solver?.challengeType} of verification "${solver?.name}" cannot prove it`;
     throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${why}`);
   }
-  const order = await acme.newOrder(identifiers);
+  const order = await acme.newOrder(identifiers, certificateProfile);
   return { next: 'continue', state: { ...newOrderState(), url: order.url }, seen: order };
 }
 
@@ -86,7 +89,10 @@ async function chooseChallenges({ acme, solver }: OrderParts, order: AcmeOrder, 
   }
   // Nothing is left to prove: the CA is only about to notice.
   if (challenges.length === 0) return { next: 'continue', state: { ...state, initiated: true } };
-  return { next: 'continue', state: { ...state, challenges }, seen: order };
+  // What was presented before a restart and is proven by now still has to be withdrawn.
+  const earlier = state.challenges.filter(({ url }) => !challenges.some(one => one.url === url));
+  const all = [...earlier.map(one => ({ ...one, told: true })), ...challenges];
+  return { next: 'continue', state: { ...state, challenges: all }, seen: order };
 }
 
 function toChallenge(authorization: AcmeAuthorization, solver: Solver | undefined): OrderChallenge {
@@ -109,8 +115,13 @@ async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, st
       ? waitFor(parts, finalized, withdrawn)
       : { next: 'continue', state: withdrawn, seen: finalized };
   } catch (error) {
-    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'orderNotReady') throw error;
-    return waitFor(parts, { ...order, retryAfter: error.retryAfter }, withdrawn);
+    if (!(error instanceof IssuanceError)) throw error;
+    const { message, problem, retryAfter } = error;
+    const kind = problemKind(problem);
+    if (kind === 'orderNotReady') return waitFor(parts, { ...order, retryAfter }, { ...withdrawn, polls: state.polls });
+    // So says a CA that reads other names out of the CSR than were ordered: Pebble passes over a CN.
+    if (kind === 'unauthorized') throw new IssuanceError('badCsr', message, { cause: error, problem });
+    throw error;
   }
 }
 
@@ -119,10 +130,10 @@ function waitFor({ clock }: OrderParts, order: AcmeOrder, state: OrderState): Or
   return { next: 'wait', until, state: { ...state, polls: state.polls + 1 } };
 }
 
-async function download(parts: OrderParts, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+async function download(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
   if (!order.certificate)
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
-  const chain = await parts.acme.downloadChain(order.certificate);
+  const chain = await parts.acme.downloadChain(order.certificate, task.preferredChain);
   return { next: 'issued', chain, state: await withdrawChallenges(parts, state) };
 }
 

@@ -5,6 +5,9 @@ export type OrderTask = {
   identifiers: Identifier[];
   /** DER; its names are never read again. */
   csr: Buffer;
+  certificateProfile?: string | undefined;
+  /** Common name of the issuer wanted at the top of the chain. */
+  preferredChain?: string | undefined;
 };
 
 /** A challenge that is, or may be, presented. Its key authorization follows from the account key and is not kept. */

@@ -12,6 +12,8 @@ export type SignJobData = {
   account: string;
   solver: string | undefined;
   storage: string;
+  certificateProfile?: string;
+  preferredChain?: string;
   /** The auth block that admitted it. */
   block: string;
   /** Of the post that made the job. */
@@ -41,7 +43,7 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
   return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
 }
 
-/** Equal for posts that may share one job: the same CSR, to be proven, stored and fetched the same way. */
+/** Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. */
 export function deduplicationId({ csr, account, solver, storage, block }: SignJobData): string {
   return createHash('sha256')
     .update(JSON.stringify([csr, account, solver ?? null, storage, block]))

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Queue, QueueEvents } from 'bullmq';
-import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { closeRedis, openRedis, type Redis } from '../base/redis.ts';
+import { closeRedis, needingRedis, openRedis, type Redis } from '../base/redis.ts';
 import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
 import { openSignRecords } from './sign-records.ts';
 
@@ -67,15 +66,6 @@ export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: s
       await queue.close();
     },
   };
-}
-
-/** A failing Redis is not the client's fault and not a bug: 503, and later it works. */
-async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    throw new IssuanceError('unavailable', 'the job queue cannot be reached', { cause: error });
-  }
 }
 
 type Waiter = { done(result: SignResult | undefined): void };

@@ -3,6 +3,8 @@ import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
+/** A worker that is killed before BullMQ hears of the end has its job run again, which must find the order. */
+const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
 /** Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor. */
 const WRITE_FENCED = `
@@ -50,7 +52,7 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
     },
     writeResult: async (lock, result) => {
       await writeFenced(lock, resultKey(lock.jobId), result, RESULT_LIFE_SECONDS);
-      await redis.del(checkpointKey(lock.jobId));
+      await redis.expire(checkpointKey(lock.jobId), FINISHED_CHECKPOINT_LIFE_SECONDS);
       return resultKey(lock.jobId);
     },
   };

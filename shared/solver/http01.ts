@@ -1,3 +1,4 @@
+import { IssuanceError } from '../base/errors.ts';
 import type { ChallengeResponses } from './challenge-responses.ts';
 import type { Solver } from './solver.ts';
 
@@ -7,7 +8,15 @@ export function openHttp01Solver(name: string, responses: ChallengeResponses): S
     name,
     challengeType: 'http-01',
     canProve: ({ type, value }) => type === 'ip' || !value.startsWith('*.'),
-    present: ({ token, keyAuthorization }) => responses.put(token, keyAuthorization),
-    withdraw: ({ token }) => responses.delete(token),
+    present: ({ token, keyAuthorization }) => needingRedis(responses.put(token, keyAuthorization)),
+    withdraw: ({ token }) => needingRedis(responses.delete(token)),
   };
+}
+
+async function needingRedis(act: Promise<void>): Promise<void> {
+  try {
+    await act;
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'the challenge responses cannot be reached', { cause: error });
+  }
 }

@@ -2,6 +2,8 @@ import type { Context } from 'koa';
 import type { Admission, AuthBlock } from '../../../shared/admission/admit.ts';
 import { describeError } from '../../../shared/base/errors.ts';
 import type { Log } from '../../../shared/base/log.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
+import type { Limits } from '../../../shared/limits/limits.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 import type { SignJobData } from '../../../shared/queue/sign-job-data.ts';
@@ -13,6 +15,7 @@ import { readBody } from '../middleware/body-limit.ts';
 export type SignRouteParts = Waiting & {
   admission: Admission;
   storages: Map<string, Storage>;
+  limits: Limits;
   account: string;
   maxSize: number;
   isTrustedProxy: (address: string) => boolean;
@@ -21,7 +24,7 @@ export type SignRouteParts = Waiting & {
 
 /** `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status codes). */
 export function signRoute(parts: SignRouteParts) {
-  const { admission, signQueue } = parts;
+  const { admission, limits, signQueue } = parts;
 
   return async (ctx: Context): Promise<void> => {
     const request = toAdmissionRequest(ctx, parts.isTrustedProxy);
@@ -39,6 +42,9 @@ export function signRoute(parts: SignRouteParts) {
     const { identifiers } = await parseCsr(csr.der);
     ctx.state.names = identifiers.map(({ value }) => value);
     const block = admission.admit(blocks, identifiers);
+
+    const standing = await needingRedis(() => limits.standingAgainst({ account: parts.account, identifiers }));
+    if (standing && standing.code !== 'unavailable') throw standing;
 
     const job = toJob(ctx, parts.account, block, csr, identifiers);
     const jobId = await signQueue.enqueue(job);
@@ -67,14 +73,12 @@ async function findStored(
 }
 
 function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, identifiers: Identifier[]): SignJobData {
-  const { name, verification, storage } = block;
+  const { name, verification, storage, certificateProfile, preferredChain } = block;
   return {
     csr: csr.pem,
-    identifiers,
-    account,
-    solver: verification,
-    storage,
-    block: name,
+    ...{ identifiers, account, solver: verification, storage, block: name },
+    ...(certificateProfile && { certificateProfile }),
+    ...(preferredChain && { preferredChain }),
     requestId: ctx.state.requestId,
   };
 }

@@ -1,0 +1,63 @@
+import { systemClock } from '../../shared/base/clock.ts';
+import { openLog } from '../../shared/base/log.ts';
+import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { loadConfig } from '../../shared/config/load-config.ts';
+import { type Limit, openLimits } from '../../shared/limits/limits.ts';
+
+/** `quarry limits FILE…`: what the CA's limits and failed validations hold back now. */
+export async function listLimits(
+  files: string[],
+  env: Record<string, string | undefined>,
+  write: (text: string) => void,
+): Promise<void> {
+  using opened = await open(files, env);
+  const limits = await opened.limits.list();
+  write(limits.length > 0 ? `${limits.map(toText).join('\n')}\n` : 'nothing is held back\n');
+}
+
+/**
+ * `quarry limits clear KEY FILE…`: lets what KEY names be tried again.
+ *
+ * @throws Error when there is no such limit
+ */
+export async function clearLimit(
+  key: string,
+  files: string[],
+  env: Record<string, string | undefined>,
+  write: (text: string) => void,
+): Promise<void> {
+  using opened = await open(files, env);
+  if (!(await opened.limits.clear(key))) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
+  write(`cleared: ${key}\n`);
+}
+
+function toText({ key, until, detail, names }: Limit): string {
+  const end = until === undefined ? 'until you clear it' : `until ${new Date(until).toISOString()}`;
+  return `${key}  ${end}\n    ${detail}\n    last asked for: ${names.join(', ')}`;
+}
+
+async function open(files: string[], env: Record<string, string | undefined>) {
+  const config = await loadConfig(files, env);
+  const { log } = await openLog({ ...config.logging, level: 'silent' });
+  const url = config.redis.url ?? `unix:${config.redis.dir}/redis.sock`;
+  const redis = openRedis(url, 'impatient', log);
+  try {
+    await untilReady(redis, url);
+  } catch (error) {
+    closeRedis(redis);
+    throw error;
+  }
+  return {
+    limits: openLimits(redis, config.redis.prefix, systemClock),
+    [Symbol.dispose]: () => closeRedis(redis),
+  };
+}
+
+async function untilReady(redis: Redis, url: string): Promise<void> {
+  const deadline = systemClock.now() + 3_000;
+  while (redis.status !== 'ready') {
+    const where = url.startsWith('unix:') ? url : new URL(url).host;
+    if (systemClock.now() > deadline) throw new Error(`Redis at ${where} cannot be reached; does quarry run?`);
+    await systemClock.sleep(20);
+  }
+}

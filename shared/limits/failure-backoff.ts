@@ -1,0 +1,28 @@
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const STEPS = [MINUTE, 10 * MINUTE, 100 * MINUTE, 24 * HOUR];
+const FREE_PER_HOUR = 3;
+
+/** How often an exact set of names failed validation, since it last succeeded; times in milliseconds since the epoch. */
+export type FailureHistory = {
+  /** Those of the last hour. */
+  recent: number[];
+  /** How many times a wait was asked for already. */
+  level: number;
+  /** No new order before. */
+  until: number;
+};
+
+/**
+ * After a failed validation: the first three in an hour cost nothing, as people mend and try again; then Let's Encrypt's
+ * advice of 1 minute, 10 minutes, 100 minutes, and a day at a time, each up to a tenth longer.
+ *
+ * @param random in [0, 1)
+ */
+export function afterFailure(history: FailureHistory | undefined, now: number, random: number): FailureHistory {
+  const recent = [...(history?.recent ?? []).filter(at => now - at < HOUR), now];
+  const level = history?.level ?? 0;
+  if (level === 0 && recent.length <= FREE_PER_HOUR) return { recent, level, until: now };
+  const wait = STEPS[Math.min(level, STEPS.length - 1)] ?? 0;
+  return { recent, level: level + 1, until: now + wait * (1 + random / 10) };
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
+import { type LimitedOrder, setKey } from '../../../shared/limits/limited-order.ts';
+import { readRateLimit } from '../../../shared/limits/rate-limit.ts';
+
+const now = Date.parse('2026-11-22T12:00:00Z');
+const order: LimitedOrder = {
+  account: 'default',
+  identifiers: [
+    { type: 'dns', value: 'www.example.org' },
+    { type: 'dns', value: 'mail.example.co.uk' },
+  ],
+};
+
+function limitOf(detail: string, { retryAfter, ...more }: Partial<Problem> & { retryAfter?: number } = {}) {
+  const problem: Problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail, ...more };
+  return readRateLimit(order, new IssuanceError('rateLimited', detail, { problem, retryAfter }), now);
+}
+
+const until = '2026-11-22 20:00:00 UTC: see https://letsencrypt.org/docs/rate-limits/';
+const end = Date.parse('2026-11-22T20:00:00Z');
+
+const told: [string, string, string[]][] = [
+  [
+    'the account',
+    `too many new orders (300) from this account in the last 3h0m0s, retry after ${until}`,
+    ['account/default'],
+  ],
+  [
+    'the registered domain',
+    `too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after ${until}`,
+    ['domain/example.org'],
+  ],
+  [
+    'the registered domain under a two-level suffix',
+    `too many certificates (50) already issued for "example.co.uk" in the last 168h0m0s, retry after ${until}`,
+    ['domain/example.co.uk'],
+  ],
+  [
+    'the exact set of names',
+    `too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s, retry after ${until}`,
+    [setKey(order.identifiers)],
+  ],
+  [
+    'the one name',
+    `too many failed authorizations (5) for "www.example.org" in the last 1h0m0s, retry after ${until}`,
+    ['name/www.example.org'],
+  ],
+  ['the account, where the text is not known', 'please slow down', ['account/default']],
+];
+
+for (const [what, detail, keys] of told) {
+  test(`readRateLimit() parks ${what}`, () => {
+    assert.deepEqual(limitOf(detail, { retryAfter: end }), { keys, until: end });
+  });
+}
+
+test('readRateLimit() reads the end from the text where there is no Retry-After', () => {
+  assert.equal(limitOf(`too many new orders (300) from this account, retry after ${until}`).until, end);
+});
+
+test('readRateLimit() waits an hour where nothing tells the end', () => {
+  assert.equal(limitOf('too many requests').until, now + 3_600_000);
+});
+
+test('readRateLimit() leaves a paused name to an operator', () => {
+  const detail =
+    'Your account is temporarily prevented from requesting certificates for www.example.org and possibly others. Please visit: https://portal.example/sfe/v1/unpause?jwt=x';
+  assert.deepEqual(limitOf(detail), { keys: ['name/www.example.org'], until: undefined });
+});
+
+test('readRateLimit() parks the identifiers that subproblems name', () => {
+  const type = 'urn:ietf:params:acme:error:rateLimited';
+  const identifier = { type: 'dns', value: 'mail.example.co.uk' };
+  const other = { type: 'urn:ietf:params:acme:error:malformed', identifier: { type: 'dns', value: 'www.example.org' } };
+  const limit = limitOf('see subproblems', { subproblems: [{ type, identifier }, other], retryAfter: end });
+  assert.deepEqual(limit.keys, ['name/mail.example.co.uk']);
+});
+
+test('readRateLimit() takes a load balancer that asks for patience to mean everybody', () => {
+  const error = new IssuanceError('unavailable', 'busy', { retryAfter: now + 5_000 });
+  assert.deepEqual(readRateLimit(order, error, now), { keys: ['account/default'], until: now + 5_000 });
+});
