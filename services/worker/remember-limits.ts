@@ -1,5 +1,6 @@
-import { IssuanceError } from '../../shared/base/errors.ts';
+import { IssuanceError, type Problem } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Budget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
 
@@ -9,7 +10,7 @@ import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
  * @returns the error to tell the client, with the time to try again where that is known now
  */
 export async function rememberLimits(
-  { limits, log }: { limits: Limits; log: Log },
+  { limits, budget, log }: { limits: Limits; budget: Budget; log: Log },
   order: LimitedOrder,
   error: unknown,
 ): Promise<unknown> {
@@ -19,7 +20,13 @@ export async function rememberLimits(
       log.warn({ limit: key, until: until && new Date(until), reason: detail }, 'the CA asks for patience');
     }
   }
-  if (error.code !== 'challengeFailed') return error;
+  // Without the CA's problem it was Quarry's own look that failed, which costs nobody anything.
+  if (error.code !== 'challengeFailed' || !error.problem) return error;
+  await budget.spendFailures(failedNames(error.problem));
   const retryAfter = await limits.recordFailure(order, error);
   return new IssuanceError(error.code, error.message, { cause: error.cause, problem: error.problem, retryAfter });
+}
+
+function failedNames(problem: Problem | undefined): string[] {
+  return [problem, ...(problem?.subproblems ?? [])].flatMap(one => one?.identifier?.value ?? []);
 }

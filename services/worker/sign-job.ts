@@ -4,7 +4,8 @@ import type { CaConnection } from '../../shared/acme/transport.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
-import type { Limits } from '../../shared/limits/limits.ts';
+import type { Budget, Shortage } from '../../shared/limits/budget.ts';
+import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
 import { advanceOrder, type OrderParts, type OrderStep, withdrawChallenges } from '../../shared/order/advance-order.ts';
 import { newOrderState, type OrderState, type OrderTask } from '../../shared/order/order-state.ts';
 import { certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
@@ -31,6 +32,7 @@ export type SignJobParts = {
   records: SignRecords;
   flights: Flights;
   limits: Limits;
+  budget: Budget;
   clock: Clock;
   log: Log;
 };
@@ -66,7 +68,17 @@ export async function runSignJob(
   job: SignJob,
   signals: { stopping: AbortSignal; abort: AbortSignal },
 ): Promise<SignJobEnd> {
-  const run = await openRun(parts, job, signals.abort);
+  const ended = new AbortController(); // of this run: a look that nobody waits for ends with it
+  try {
+    const run = await openRun(parts, job, AbortSignal.any([signals.abort, ended.signal]));
+    return await driveOrder(run, signals);
+  } finally {
+    ended.abort(new Error('the job has ended'));
+  }
+}
+
+async function driveOrder(run: Run, signals: { stopping: AbortSignal; abort: AbortSignal }): Promise<SignJobEnd> {
+  const { parts } = run;
   const eitherSignal = AbortSignal.any([signals.stopping, signals.abort]);
   for (;;) {
     signals.stopping.throwIfAborted();
@@ -74,7 +86,7 @@ export async function runSignJob(
       const held = run.checkpoint.order.url === undefined ? await beforeNewOrder(run) : undefined;
       if (held) return held;
       const step = await advanceOrder(run.order, run.task, run.checkpoint.order, run.seen);
-      if (step.next === 'issued') return await finish(run, toResult(run, step.chain));
+      if (step.next === 'issued') return await issue(run, step.chain);
       await saveStep(run, step);
       if (step.next !== 'wait') continue;
       const wait = step.until - parts.clock.now();
@@ -95,12 +107,11 @@ async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): 
   const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
   const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
   const { identifiers, certificateProfile, preferredChain } = data;
+  const log = parts.log.child({ job: lock.jobId, request: data.requestId });
+  const warn = (fault: string) => log.warn(fault);
   return {
-    parts,
-    job,
-    log: parts.log.child({ job: lock.jobId, request: data.requestId }),
-    csr,
-    order: { acme, solver, clock: parts.clock, signal },
+    ...{ parts, job, log, csr },
+    order: { acme, solver, clock: parts.clock, signal, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
     checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
     seen: undefined,
@@ -120,7 +131,14 @@ async function beforeNewOrder({ parts, job, csr, ...run }: Run): Promise<SignJob
   if (stored) return finish({ parts, job, csr, ...run }, { outcome: 'issued', block: data.block, chain: stored.chain });
   const standing = await parts.limits.standingAgainst(data);
   if (standing) throw standing;
+  const shortage = await parts.budget.takeOrder(data, { name: data.block, ...(data.share && { share: data.share }) });
+  if (shortage) throw toStandingLimit(shortage);
   return undefined;
+}
+
+function toStandingLimit({ key, until }: Shortage): StandingLimitError {
+  const detail = `the CA's limit for ${key} is used up; it was not asked`;
+  return new StandingLimitError('rateLimited', detail, { retryAfter: until });
 }
 
 async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issued' }>): Promise<void> {
@@ -141,6 +159,12 @@ function toResult({ job, csr }: Run, downloaded: string): SignResult {
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
   return { outcome: 'issued', block: job.data.block, chain: joinChain(pems) };
+}
+
+async function issue(run: Run, downloaded: string): Promise<SignJobEnd> {
+  const result = toResult(run, downloaded);
+  await run.parts.budget.spendCertificate(run.job.data);
+  return finish(run, result);
 }
 
 async function afterFailure(run: Run, error: unknown): Promise<SignJobEnd> {

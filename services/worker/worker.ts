@@ -7,6 +7,7 @@ import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shar
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
@@ -107,6 +108,7 @@ function consume(
     records: openSignRecords(redis, prefix),
     flights: openFlights(redis, prefix),
     limits: openLimits(redis, prefix, clock),
+    budget: openBudget(redis, prefix, config.limits, clock),
     clock,
     log,
   };

@@ -15,6 +15,7 @@ export type AuthBlock = {
   storage: string;
   certificateProfile?: string;
   preferredChain?: string;
+  share?: number;
   /** All of them must hold. */
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;

@@ -1,6 +1,6 @@
 import { isEveryone, parseCidr } from './cidr.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
-import { parseFlag } from './option-values.ts';
+import { parseFlag, parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Which clients may have which names, and how their certificates are made and kept. */
@@ -23,6 +23,8 @@ export type AuthBlockConfig = {
   certificateProfile?: string;
   /** The common name of the issuer that the chain's topmost certificate should have. */
   preferredChain?: string;
+  /** The most that this block may use of the account's orders, in (0, 1]. */
+  share?: number;
 };
 
 /** What the options `verification` and `storage` may name, and what stands in for them. */
@@ -45,6 +47,7 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   const storage = section.one('storage', references.storage);
   const certificateProfile = section.one('certificate-profile', parseText);
   const preferredChain = section.one('preferred-chain', parseText);
+  const share = section.one('share', parseShare);
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
@@ -54,6 +57,7 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
     storage: storage ?? references.defaultStorage(),
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
+    ...(share && { share }),
   };
   warnOfSurprises(section, block);
   return block;
@@ -83,8 +87,6 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   }
 }
 
-const parseText: Parse<string> = (text, fail) => text || fail('is empty');
-
 const parseHashName: Parse<string> = (text, fail) => {
   if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');
   return toHashName(text) ?? fail(`unknown hash; known: ${hashNames.join(', ')}`);
@@ -95,4 +97,10 @@ const parseHmacKey: Parse<string> = (text, fail) => text || fail('is empty, so a
 const parseDomainGlob: Parse<string> = (text, fail) => {
   if (text === '') return fail('is empty');
   return /[\s/]/.test(text) ? fail('has a space or a / in it; give one glob a line, such as *.example.org') : text;
+};
+
+const parseShare: Parse<number> = (text, fail) => {
+  const percent = /^(\d{1,3}(?:\.\d+)?)\s*%$/.exec(text)?.[1];
+  const share = Number(percent) / 100;
+  return share > 0 && share <= 1 ? share : fail('is not a percentage such as 25%');
 };

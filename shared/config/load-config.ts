@@ -4,6 +4,7 @@ import { type AuthBlockConfig, type AuthReferences, parseAuth } from './auth.ts'
 import { ConfigError } from './config-error.ts';
 import type { Environment } from './environment.ts';
 import type { IniSection } from './ini.ts';
+import { type LimitsConfig, parseLimits } from './limits.ts';
 import { type LoggingConfig, parseLogging } from './logging.ts';
 import { type Defaults, type MgmtConfig, parseMgmt } from './mgmt.ts';
 import { readSections } from './read-sections.ts';
@@ -26,6 +27,7 @@ export type Config = {
   logging: LoggingConfig;
   redis: RedisConfig;
   worker: WorkerConfig;
+  limits: LimitsConfig;
   admin: AdminConfig;
   /** One line each, with file and line; the caller logs them. */
   warnings: string[];
@@ -61,6 +63,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     logging: parseLogging(optional('logging'), env),
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
+    limits: parseLimits(optional('limits'), account.acmeServer),
     admin: parseAdmin(optional('admin')),
     warnings,
   };

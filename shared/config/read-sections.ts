@@ -3,7 +3,7 @@ import { ConfigError, describeSection } from './config-error.ts';
 import { type IniSection, parseIni } from './ini.ts';
 import { describeFileError } from './option-values.ts';
 
-const single = ['account', 'mgmt', 'logging', 'redis', 'worker', 'admin'];
+const single = ['account', 'mgmt', 'logging', 'redis', 'worker', 'limits', 'admin'];
 const labelled = ['verification', 'storage', 'auth'];
 
 /**

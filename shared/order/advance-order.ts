@@ -13,7 +13,10 @@ export type OrderParts = {
   /** Absent where no verification is configured: then only names that the CA holds valid already can be had. */
   solver: Solver | undefined;
   clock: Clock;
+  /** Ends every request and every look. */
   signal: AbortSignal;
+  /** Told what a solver's own look found wrong, in one line, where the order goes on all the same. */
+  warn?: (fault: string) => void;
 };
 
 /**
@@ -57,7 +60,7 @@ export async function advanceOrder(
     case 'valid':
       return download(parts, task, order, state);
     case 'invalid':
-      throw await orderFailure(parts.acme, order);
+      throw await orderFailure(parts.acme, order, await lookAgain(parts, state));
   }
 }
 
@@ -100,10 +103,35 @@ function toChallenge(authorization: AcmeAuthorization, solver: Solver | undefine
   return { identifier: authorizedIdentifier(authorization), url, token, told: status === 'processing' };
 }
 
-async function startChallenges({ acme, solver, clock, signal }: OrderParts, state: OrderState): Promise<OrderStep> {
+async function startChallenges(parts: OrderParts, state: OrderState): Promise<OrderStep> {
+  const { acme, solver, clock, signal } = parts;
   for (const challenge of state.challenges) await solver?.present(toResponse(acme, challenge), signal);
+  await checkVisible(parts, state);
   for (const challenge of state.challenges) if (!challenge.told) await acme.initiateChallenge(challenge.url);
   return { next: 'wait', until: pollTime(0, undefined, clock.now()), state: { ...state, initiated: true, polls: 1 } };
+}
+
+/** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
+async function checkVisible({ acme, solver, signal, warn }: OrderParts, state: OrderState): Promise<void> {
+  const check = solver?.selfCheck;
+  for (const challenge of check ? state.challenges : []) {
+    const looking = check?.look(toResponse(acme, challenge), signal);
+    if (check?.mode === 'require') {
+      const fault = await looking;
+      if (fault) throw new IssuanceError('challengeFailed', `${challenge.identifier.value}: ${fault}`);
+    } else {
+      looking?.then(fault => fault && warn?.(fault)).catch(() => {}); // it rejects only when the job has ended
+    }
+  }
+}
+
+/** After a failure, what the CA said is easier to understand beside what can be seen from here. */
+async function lookAgain({ acme, solver, signal }: OrderParts, state: OrderState): Promise<Map<string, string>> {
+  const looks = state.challenges.map(async challenge => {
+    const fault = await solver?.selfCheck?.look(toResponse(acme, challenge), signal);
+    return [challenge.identifier.value, fault ?? ''] as const;
+  });
+  return new Map((await Promise.all(looks)).filter(([, fault]) => fault !== ''));
 }
 
 /** The CA's requests are over once the order is ready, so the responses go before anything else happens. */

@@ -3,11 +3,21 @@ import { problemKind } from '../acme/problem.ts';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import { authorizedIdentifier } from './choose-challenge.ts';
 
-/** Why an order became invalid: the failed challenges, each with its name, or else what the order itself says. */
-export async function orderFailure(acme: AcmeClient, order: AcmeOrder): Promise<IssuanceError> {
+/**
+ * Why an order became invalid: the failed challenges, each with its name, or else what the order itself says.
+ *
+ * @param faults what Quarry's own look at the challenge responses found, by name
+ */
+export async function orderFailure(
+  acme: AcmeClient,
+  order: AcmeOrder,
+  faults: ReadonlyMap<string, string> = new Map(),
+): Promise<IssuanceError> {
   const failed = await failedChallenges(acme, order);
   if (failed.length > 0)
-    return new IssuanceError('challengeFailed', failed.map(toLine).join('; '), { problem: toProblem(failed) });
+    return new IssuanceError('challengeFailed', failed.map(problem => toLine(problem, faults)).join('; '), {
+      problem: toProblem(failed),
+    });
   const said = order.error?.detail ?? 'it gave no reason';
   const code = problemKind(order.error) === 'badCSR' ? 'badCsr' : 'denied';
   return new IssuanceError(code, `the CA ended the order: ${said}`, { problem: order.error });
@@ -23,7 +33,11 @@ async function failedChallenges(acme: AcmeClient, order: AcmeOrder): Promise<Pro
   return problems;
 }
 
-const toLine = ({ identifier, detail, type }: Problem) => `${identifier?.value}: ${detail ?? type}`;
+function toLine({ identifier, detail, type }: Problem, faults: ReadonlyMap<string, string>): string {
+  const name = identifier?.value ?? '';
+  const fault = faults.get(name);
+  return `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
+}
 
 /** RFC 8555 section 6.7.1: several problems travel as subproblems of a compound one. */
 function toProblem(failed: Problem[]): Problem {

@@ -14,6 +14,8 @@ export type SignJobData = {
   storage: string;
   certificateProfile?: string;
   preferredChain?: string;
+  /** The most that the auth block may use of the account's orders, in (0, 1]. */
+  share?: number;
   /** The auth block that admitted it. */
   block: string;
   /** Of the post that made the job. */

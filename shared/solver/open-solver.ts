@@ -15,7 +15,7 @@ export function openSolvers(
   function openSolver(config: VerificationConfig): Solver {
     switch (config.type) {
       case 'http01':
-        return openHttp01Solver(config.name, responses);
+        return openHttp01Solver(config.name, config.selfCheck, responses);
     }
   }
 }

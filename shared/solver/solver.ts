@@ -24,4 +24,12 @@ export type Solver = {
   canProve(identifier: Identifier): boolean;
   present(response: ChallengeResponse, signal: AbortSignal): Promise<void>;
   withdraw(response: ChallengeResponse, signal: AbortSignal): Promise<void>;
+  /**
+   * Looks where the CA will look, and tells in one line what is wrong with what it saw. `require`: an order does not go on
+   * over a fault; `warn`: it does, and only the log and a later failure tell. Absent where nobody wants to look.
+   */
+  readonly selfCheck?: {
+    mode: 'warn' | 'require';
+    look(response: ChallengeResponse, signal: AbortSignal): Promise<string | undefined>;
+  };
 };

@@ -73,12 +73,13 @@ async function findStored(
 }
 
 function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, identifiers: Identifier[]): SignJobData {
-  const { name, verification, storage, certificateProfile, preferredChain } = block;
+  const { name, verification, storage, certificateProfile, preferredChain, share } = block;
   return {
     csr: csr.pem,
     ...{ identifiers, account, solver: verification, storage, block: name },
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
+    ...(share && { share }),
     requestId: ctx.state.requestId,
   };
 }

@@ -31,6 +31,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
             { host: '0.0.0.0', port: 1380, explicit: false },
             { host: '::', port: 1380, explicit: false },
           ],
+          selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
         },
       ],
     ]),
@@ -49,6 +50,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     logging: { level: 'info', destination: 'stderr', format: 'json' },
     redis: { prefix: '{quarry}', dir: './quarry-data' },
     worker: { concurrency: 16 },
+    limits: {},
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
     warnings: [],
   });
