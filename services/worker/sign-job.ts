@@ -8,7 +8,7 @@ import type { Budget, Shortage } from '../../shared/limits/budget.ts';
 import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
 import { advanceOrder, type OrderParts, type OrderStep, withdrawChallenges } from '../../shared/order/advance-order.ts';
 import { newOrderState, type OrderState, type OrderTask } from '../../shared/order/order-state.ts';
-import { certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
+import { type Certificate, certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { joinChain, splitChain } from '../../shared/pki/pem.ts';
 import type { Flights } from '../../shared/queue/flights.ts';
@@ -109,9 +109,10 @@ async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): 
   const { identifiers, certificateProfile, preferredChain } = data;
   const log = parts.log.child({ job: lock.jobId, request: data.requestId });
   const warn = (fault: string) => log.warn(fault);
+  const confirm = () => parts.records.confirmLock(lock);
   return {
     ...{ parts, job, log, csr },
-    order: { acme, solver, clock: parts.clock, signal, warn },
+    order: { acme, solver, clock: parts.clock, signal, confirm, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
     checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
     seen: undefined,
@@ -153,12 +154,20 @@ const names = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
 function toResult({ job, csr }: Run, downloaded: string): SignResult {
-  const pems = splitChain(downloaded);
-  const leaf = pems[0] && readCertificate(pems[0]);
-  if (!leaf || !certifiesKey(leaf, csr.der)) {
+  const { pems, leaf } = readDownload(downloaded);
+  if (!certifiesKey(leaf, csr.der)) {
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
   return { outcome: 'issued', block: job.data.block, chain: joinChain(pems) };
+}
+
+function readDownload(downloaded: string): { pems: string[]; leaf: Certificate } {
+  try {
+    const pems = splitChain(downloaded);
+    return { pems, leaf: readCertificate(pems[0] ?? '') };
+  } catch (error) {
+    throw new IssuanceError('unexpected', 'the CA sent a damaged certificate chain', { cause: error });
+  }
 }
 
 async function issue(run: Run, downloaded: string): Promise<SignJobEnd> {
@@ -179,6 +188,7 @@ async function afterFailure(run: Run, error: unknown): Promise<SignJobEnd> {
   log.warn({ reason: describeError(told), order: checkpoint.order.url, again: new Date(outcome.at) }, 'step failed');
   if (told instanceof IssuanceError && problemKind(told.problem) === 'accountDoesNotExist') await renewAccount(run);
   const failures = checkpoint.failures + 1;
+  if (outcome.withNewOrder) await giveUp(run); // the new order has challenges of its own
   run.checkpoint = outcome.withNewOrder
     ? { order: newOrderState(), failures, lostOrders: checkpoint.lostOrders + 1 }
     : { ...checkpoint, failures };

@@ -15,6 +15,8 @@ export type OrderParts = {
   clock: Clock;
   /** Ends every request and every look. */
   signal: AbortSignal;
+  /** Asked before what must not be done twice; rejects when somebody else has the order by now. */
+  confirm?: () => Promise<void>;
   /** Told what a solver's own look found wrong, in one line, where the order goes on all the same. */
   warn?: (fault: string) => void;
 };
@@ -137,6 +139,7 @@ async function lookAgain({ acme, solver, signal }: OrderParts, state: OrderState
 /** The CA's requests are over once the order is ready, so the responses go before anything else happens. */
 async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
   const withdrawn = { ...(await withdrawChallenges(parts, state)), polls: 0 };
+  await parts.confirm?.();
   try {
     const finalized = await parts.acme.finalize(order, task.csr);
     return finalized.status === 'processing'

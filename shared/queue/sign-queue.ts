@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { Queue, QueueEvents } from 'bullmq';
+import { Queue } from 'bullmq';
 import type { Log } from '../base/log.ts';
-import { closeRedis, needingRedis, openRedis, type Redis } from '../base/redis.ts';
+import { needingRedis, type Redis } from '../base/redis.ts';
+import { openFinishedJobs } from './finished-jobs.ts';
 import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
 import { openSignRecords } from './sign-records.ts';
 
-const RECHECK_INTERVAL = 3_000;
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 
@@ -18,7 +18,7 @@ export type SignQueue = AsyncDisposable & {
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
   enqueue(data: SignJobData): Promise<string>;
-  /** The job's result, waited for until the signal fires; `undefined` then. */
+  /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
   blockOf(jobId: string): Promise<string | undefined>;
@@ -30,7 +30,7 @@ export type SignQueue = AsyncDisposable & {
 export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: string; log: Log }): SignQueue {
   const { redis, prefix, log } = parts;
   const records = openSignRecords(redis, prefix);
-  const finished = openFinishedEvents(parts, jobIds => records.readResults(jobIds));
+  const finished = openFinishedJobs(parts, records);
   // The queue asks Redis nothing when it is made, and so works whenever Redis comes; a worker checks Redis's version.
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
   const queue = new Queue<SignJobData>(SIGN_QUEUE, { connection: redis, prefix, ...whenever });
@@ -64,76 +64,6 @@ export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: s
     async [Symbol.asyncDispose]() {
       await finished[Symbol.asyncDispose]();
       await queue.close();
-    },
-  };
-}
-
-type Waiter = { done(result: SignResult | undefined): void };
-
-/**
- * One event stream for all waiting requests of this process. It is seeded with the stream's last id, as QueueEvents
- * loses what happens before its first read; and every few seconds the results of all that is waited for are read
- * again, as Redis may lose events over a restart.
- */
-function openFinishedEvents(
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
-  readResults: (jobIds: string[]) => Promise<(SignResult | undefined)[]>,
-) {
-  const waiters = new Map<string, Set<Waiter>>();
-  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  let events: QueueEvents | undefined;
-  let closed = false;
-
-  async function settle(jobIds: string[]) {
-    const results = await readResults(jobIds);
-    jobIds.forEach((jobId, index) => {
-      const result = results[index];
-      if (result) for (const waiter of waiters.get(jobId) ?? []) waiter.done(result);
-    });
-  }
-
-  const recheck = () =>
-    settle([...waiters.keys()]).catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
-
-  async function listen() {
-    const last = await connection.xrevrange(`${prefix}:${SIGN_QUEUE}:events`, '+', '-', 'COUNT', 1);
-    if (closed) return;
-    events = new QueueEvents(SIGN_QUEUE, { connection, prefix, lastEventId: last[0]?.[0] ?? '0-0' });
-    events.on('error', error => log.debug({ reason: error.message }, 'sign queue events'));
-    for (const ended of ['completed', 'failed'] as const) {
-      events.on(ended, ({ jobId }: { jobId: string }) => {
-        if (waiters.has(jobId)) void settle([jobId]).catch(() => recheck());
-      });
-    }
-  }
-
-  const listening = listen().catch(error => log.debug({ reason: String(error) }, 'sign queue events'));
-  const timer = setInterval(recheck, RECHECK_INTERVAL);
-
-  return {
-    async wait(jobId: string, signal: AbortSignal): Promise<SignResult | undefined> {
-      const waiting = Promise.withResolvers<SignResult | undefined>();
-      const waiter: Waiter = { done: waiting.resolve };
-      const giveUp = () => waiting.resolve(undefined);
-      const ofJob = waiters.get(jobId) ?? new Set();
-      waiters.set(jobId, ofJob.add(waiter));
-      signal.addEventListener('abort', giveUp, { once: true });
-      try {
-        await settle([jobId]); // it may be finished already, before anybody listened
-        if (signal.aborted) giveUp();
-        return await waiting.promise;
-      } finally {
-        signal.removeEventListener('abort', giveUp);
-        ofJob.delete(waiter);
-        if (ofJob.size === 0 && waiters.get(jobId) === ofJob) waiters.delete(jobId);
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      closed = true;
-      clearInterval(timer);
-      closeRedis(connection);
-      await listening;
-      await events?.close().catch(() => {});
     },
   };
 }

@@ -21,6 +21,8 @@ export type JobLock = { jobId: string; token: string };
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = {
+  /** @throws LockLostError when another worker has the job now */
+  confirmLock(lock: JobLock): Promise<void>;
   readCheckpoint(jobId: string): Promise<unknown>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
@@ -34,15 +36,21 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
 
+  const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
+  const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
+
   async function writeFenced({ jobId, token }: JobLock, key: string, value: unknown, seconds: number) {
-    const lock = `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
-    const written = await redis.eval(WRITE_FENCED, 2, lock, key, token, JSON.stringify(value), seconds);
-    if (written !== 1) throw new LockLostError(`job ${jobId} belongs to another worker now`);
+    const text = JSON.stringify(value);
+    const written = await redis.eval(WRITE_FENCED, 2, lockKey(jobId), key, token, text, seconds);
+    if (written !== 1) throw lost(jobId);
   }
 
   const parse = <T>(text: string | null | undefined) => (text ? (JSON.parse(text) as T) : undefined);
 
   return {
+    confirmLock: async ({ jobId, token }) => {
+      if ((await redis.get(lockKey(jobId))) !== token) throw lost(jobId);
+    },
     readCheckpoint: async jobId => parse(await redis.get(checkpointKey(jobId))),
     writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
     readResult: async jobId => parse<SignResult>(await redis.get(resultKey(jobId))),
