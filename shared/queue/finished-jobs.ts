@@ -89,7 +89,9 @@ function listen(
     if (closed) return;
     events = new QueueEvents(SIGN_QUEUE, { connection, prefix, lastEventId: last[0]?.[0] ?? '0-0' });
     events.on('error', error => log.debug({ reason: error.message }, 'sign queue events'));
-    for (const ended of ['completed', 'failed'] as const) events.on(ended, ({ jobId }) => onEnd(jobId));
+    for (const ended of ['completed', 'failed'] as const) {
+      events.on(ended, ({ jobId }: { jobId: string }) => onEnd(jobId));
+    }
   }
 
   const opening = open().catch(error => log.debug({ reason: String(error) }, 'sign queue events'));
