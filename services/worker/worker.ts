@@ -38,6 +38,7 @@ export function startWorker(config: Config, parts: RoleParts): Role {
     if (!stopping.signal.aborted) throw error;
   });
   const failed = running.then(() => new Promise<never>(() => {}));
+  failed.catch(() => {}); // whoever runs the role may look later
 
   async function run() {
     await untilRedisAnswers(redis, clock, stopping.signal);

@@ -1,0 +1,31 @@
+# Quarry, all roles in one image; there is no build step, Node runs the TypeScript as it is.
+#
+#   docker build -t quarry .
+#   docker run quarry --help
+#   docker run -e REDIS_URL=redis://… -v ./main.ini:/etc/quarry/main.ini:ro … quarry worker /etc/quarry/main.ini
+#
+# No redis-server is in it, so `quarry up` needs a REDIS_URL here. compose.yaml shows the whole fleet.
+FROM node:24-bookworm-slim
+
+ENV NODE_ENV=production
+WORKDIR /app
+
+# Of its own, so that a change of source does not install again. Optional packages are Node itself (it is here already)
+# and native speed-ups that nothing relies on; no package needs its install scripts.
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund --cache /tmp/npm && rm -r /tmp/npm
+
+COPY shared ./shared
+COPY services ./services
+
+# A fresh named volume takes over owner and mode of the folder that it covers: this is what lets `node` write there.
+RUN install -d -o node -g node -m 0700 /var/lib/quarry /var/lib/quarry/account /var/lib/quarry/storage
+
+# The user `node`, as numbers, so that Kubernetes too can see that it is not root.
+USER 1000:1000
+
+# Intake, http-01 responder. The admin listener (9313) is for this container alone unless [admin] says otherwise.
+EXPOSE 1313 1380
+
+ENTRYPOINT ["node", "services/cli/main.ts"]
+CMD ["up", "/etc/quarry/main.ini"]
