@@ -1,19 +1,24 @@
 import { createServer } from 'node:http';
+import type { Clock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
-import { openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import { type ChallengeResponses, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
 import { createHttp01App } from './http01-app.ts';
 
 const RECEIVE_TIMEOUT = 10_000;
+/** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
+const LONGEST_OUTAGE = 4_000;
+const ASK_AGAIN = 100;
 
 export type Responder = Role & { readonly addresses: { host: string; port: number }[] };
 
 /** The responder role: answers challenges from Redis, on the listeners of every http01 verification. */
-export async function startResponder(config: Config, { redisUrl, log, metrics }: RoleParts): Promise<Responder> {
+export async function startResponder(config: Config, { redisUrl, clock, log, metrics }: RoleParts): Promise<Responder> {
   const redis = openRedis(redisUrl, 'impatient', log);
-  const app = createHttp01App(openChallengeResponses(redis, config.redis.prefix), log, metrics);
+  const responses = outlastRestarts(openChallengeResponses(redis, config.redis.prefix), clock);
+  const app = createHttp01App(responses, log, metrics);
   const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
   try {
     const listeners = await openListeners(http01Listeners(config), () => createServer(options, app), log);
@@ -32,6 +37,24 @@ export async function startResponder(config: Config, { redisUrl, log, metrics }:
     closeRedis(redis);
     throw error;
   }
+}
+
+/** A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be counted. */
+function outlastRestarts(responses: ChallengeResponses, clock: Clock): ChallengeResponses {
+  return {
+    ...responses,
+    async get(token) {
+      const deadline = clock.now() + LONGEST_OUTAGE;
+      for (;;) {
+        try {
+          return await responses.get(token);
+        } catch (error) {
+          if (clock.now() >= deadline) throw error;
+          await clock.sleep(ASK_AGAIN);
+        }
+      }
+    },
+  };
 }
 
 /** Blocks may share an address: any responder answers for all of them. */

@@ -21,7 +21,8 @@ export function jobOutcome(
   if (!(error instanceof IssuanceError)) return { do: 'fail' };
   if (error.code !== 'unavailable' && error.code !== 'gone') return { do: 'fail' };
   if (error.code === 'gone' && job.lostOrders >= MOST_NEW_ORDERS) return { do: 'fail' };
-  const backoff = Math.min(FIRST_RETRY * 2 ** job.failures, LONGEST_RETRY) * (0.75 + Math.random() / 2);
+  const inVain = Math.max(job.failures, job.lostOrders); // a new order ends the failures in a row, but proves nothing
+  const backoff = Math.min(FIRST_RETRY * 2 ** inVain, LONGEST_RETRY) * (0.75 + Math.random() / 2);
   const at = Math.max(error.retryAfter ?? 0, now + backoff);
   if (at - job.createdAt > LONGEST_JOB) return { do: 'fail' };
   return { do: 'retry', at, withNewOrder: error.code === 'gone' };

@@ -1,4 +1,4 @@
-import { openAcmeClient } from '../../shared/acme/client.ts';
+import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import { problemKind } from '../../shared/acme/problem.ts';
 import type { CaConnection } from '../../shared/acme/transport.ts';
 import type { Clock } from '../../shared/base/clock.ts';
@@ -8,6 +8,7 @@ import type { Budget, Shortage } from '../../shared/limits/budget.ts';
 import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
 import { advanceOrder, type OrderParts, type OrderStep, withdrawChallenges } from '../../shared/order/advance-order.ts';
 import { newOrderState, type OrderState, type OrderTask } from '../../shared/order/order-state.ts';
+import type { PollPaces } from '../../shared/order/poll-pace.ts';
 import { type Certificate, certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { joinChain, splitChain } from '../../shared/pki/pem.ts';
@@ -33,6 +34,7 @@ export type SignJobParts = {
   flights: Flights;
   limits: Limits;
   budget: Budget;
+  paces: PollPaces;
   clock: Clock;
   log: Log;
 };
@@ -51,6 +53,8 @@ type Run = {
   job: SignJob;
   log: Log;
   csr: CsrText;
+  /** What it orders with; that of the worker may be a newer one by now. */
+  account: AcmeAccount;
   order: OrderParts;
   task: OrderTask;
   checkpoint: Checkpoint;
@@ -103,7 +107,8 @@ async function driveOrder(run: Run, signals: { stopping: AbortSignal; abort: Abo
 async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): Promise<Run> {
   const { data, lock } = job;
   const csr = readCsr(Buffer.from(data.csr));
-  const acme = openAcmeClient(parts.connection, parts.account.current(), signal);
+  const account = parts.account.current();
+  const acme = openAcmeClient(parts.connection, account, signal);
   const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
   const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
   const { identifiers, certificateProfile, preferredChain } = data;
@@ -111,8 +116,8 @@ async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): 
   const warn = (fault: string) => log.warn(fault);
   const confirm = () => parts.records.confirmLock(lock);
   return {
-    ...{ parts, job, log, csr },
-    order: { acme, solver, clock: parts.clock, signal, confirm, warn },
+    ...{ parts, job, log, csr, account },
+    order: { acme, solver, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
     checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
     seen: undefined,
@@ -172,12 +177,14 @@ function readDownload(downloaded: string): { pems: string[]; leaf: Certificate }
 
 async function issue(run: Run, downloaded: string): Promise<SignJobEnd> {
   const result = toResult(run, downloaded);
+  await confirmLock(run); // else the certificate is its successor's to count and to store
   await run.parts.budget.spendCertificate(run.job.data);
   return finish(run, result);
 }
 
 async function afterFailure(run: Run, error: unknown): Promise<SignJobEnd> {
   const { parts, job, log, checkpoint } = run;
+  await confirmLock(run); // else it would withdraw what its successor presents
   const told = await rememberLimits(parts, job.data, error);
   const outcome = jobOutcome(told, { createdAt: job.createdAt, ...checkpoint }, parts.clock.now());
   if (outcome.do === 'fail') {
@@ -196,9 +203,11 @@ async function afterFailure(run: Run, error: unknown): Promise<SignJobEnd> {
   return { end: 'later', until: outcome.at };
 }
 
-async function renewAccount({ parts, order, log }: Run): Promise<void> {
+const confirmLock = ({ parts, job }: Run) => parts.records.confirmLock(job.lock);
+
+async function renewAccount({ parts, account, order, log }: Run): Promise<void> {
   try {
-    await parts.account.renew(parts.account.current(), order.signal);
+    await parts.account.renew(account, order.signal);
   } catch (error) {
     log.warn({ reason: describeError(error) }, 'the account is gone and cannot be made anew yet');
   }

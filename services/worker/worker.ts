@@ -9,6 +9,7 @@ import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
+import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
@@ -110,6 +111,7 @@ function consume(
     flights: openFlights(redis, prefix),
     limits: openLimits(redis, prefix, clock),
     budget: openBudget(redis, prefix, config.limits, clock),
+    paces: openPollPaces(),
     clock,
     log,
   };
@@ -152,9 +154,12 @@ function consume(
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      const timer = setTimeout(() => cutOff.abort(new Error('the worker has stopped')), LAST_STEP);
-      await worker.close();
+      // Without Redis no job can be handed over, and BullMQ would wait for it without end: the jobs' locks run out.
+      const handOver = workerRedis.status === 'ready';
+      const timer = setTimeout(() => cutOff.abort(new Error('the worker has stopped')), handOver ? LAST_STEP : 0);
+      await worker.close(!handOver);
       clearTimeout(timer);
+      cutOff.abort(new Error('the worker has stopped'));
       closeRedis(workerRedis);
     },
   };

@@ -6,6 +6,7 @@ import type { ChallengeResponse, Solver } from '../solver/solver.ts';
 import { authorizedIdentifier, chooseChallenge } from './choose-challenge.ts';
 import { orderFailure } from './order-failure.ts';
 import { newOrderState, type OrderChallenge, type OrderState, type OrderTask } from './order-state.ts';
+import type { PollPaces } from './poll-pace.ts';
 import { pollTime } from './poll-time.ts';
 
 export type OrderParts = {
@@ -13,6 +14,8 @@ export type OrderParts = {
   /** Absent where no verification is configured: then only names that the CA holds valid already can be had. */
   solver: Solver | undefined;
   clock: Clock;
+  /** How long this CA takes; without it a quarter of a second is assumed. */
+  paces?: PollPaces;
   /** Ends every request and every look. */
   signal: AbortSignal;
   /** Asked before what must not be done twice; rejects when somebody else has the order by now. */
@@ -49,6 +52,7 @@ export async function advanceOrder(
 ): Promise<OrderStep> {
   if (!state.url) return createOrder(parts, task);
   const order = seen ?? (await parts.acme.getOrder(state.url));
+  learnPace(parts, order, state);
   switch (order.status) {
     case 'pending':
       if (state.initiated) return waitFor(parts, order, state);
@@ -110,7 +114,8 @@ async function startChallenges(parts: OrderParts, state: OrderState): Promise<Or
   for (const challenge of state.challenges) await solver?.present(toResponse(acme, challenge), signal);
   await checkVisible(parts, state);
   for (const challenge of state.challenges) if (!challenge.told) await acme.initiateChallenge(challenge.url);
-  return { next: 'wait', until: pollTime(0, undefined, clock.now()), state: { ...state, initiated: true, polls: 1 } };
+  const until = pollTime(0, undefined, clock.now(), parts.paces?.validation.first);
+  return { next: 'wait', until, state: { ...state, initiated: true, polls: 1 } };
 }
 
 /** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
@@ -156,9 +161,18 @@ async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, st
   }
 }
 
-function waitFor({ clock }: OrderParts, order: AcmeOrder, state: OrderState): OrderStep {
-  const until = pollTime(state.polls, order.retryAfter, clock.now());
+function waitFor({ clock, paces }: OrderParts, order: AcmeOrder, state: OrderState): OrderStep {
+  const until = pollTime(state.polls, order.retryAfter, clock.now(), paces?.issuance.first);
   return { next: 'wait', until, state: { ...state, polls: state.polls + 1 } };
+}
+
+/** What the first poll after a change found. */
+function learnPace({ paces, clock }: OrderParts, { status }: AcmeOrder, { initiated, polls }: OrderState): void {
+  if (!paces || !initiated || polls !== 1) return;
+  if (status === 'pending') paces.validation.late(clock.now());
+  if (status === 'ready') paces.validation.early(clock.now());
+  if (status === 'processing') paces.issuance.late(clock.now());
+  if (status === 'valid') paces.issuance.early(clock.now());
 }
 
 async function download(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {

@@ -57,10 +57,10 @@ export function openFinishedJobs(
       const giveUp = () => waiting.resolve(undefined);
       const ofJob = waiters.get(jobId) ?? new Set();
       waiters.set(jobId, ofJob.add(waiting.resolve));
-      signal.addEventListener('abort', giveUp, { once: true });
       try {
-        await settle(jobId); // it may be finished already, before anybody listened
+        await settle(jobId); // it may be finished already, which counts even for those who do not want to wait at all
         if (signal.aborted) giveUp();
+        signal.addEventListener('abort', giveUp, { once: true });
         return await waiting.promise;
       } finally {
         signal.removeEventListener('abort', giveUp);
@@ -100,7 +100,8 @@ function listen(
       closed = true;
       closeRedis(connection);
       await opening;
-      await events?.close().catch(() => {}); // its connection is gone already
+      // Not waited for: while Redis is away it would not end. Nothing listens any more in either case.
+      events?.close().catch(() => {});
     },
   };
 }

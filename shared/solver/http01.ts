@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/errors.ts';
+import { needingRedis } from '../base/redis.ts';
 import type { SelfCheckConfig } from '../config/verification.ts';
 import type { ChallengeResponses } from './challenge-responses.ts';
 import { openSelfCheck } from './self-check.ts';
@@ -12,15 +12,7 @@ export function openHttp01Solver(name: string, selfCheck: SelfCheckConfig, respo
     ...(mode !== 'off' && { selfCheck: { mode, look: openSelfCheck(selfCheck) } }),
     challengeType: 'http-01',
     canProve: ({ type, value }) => type === 'ip' || !value.startsWith('*.'),
-    present: ({ token, keyAuthorization }) => needingRedis(responses.put(token, keyAuthorization)),
-    withdraw: ({ token }) => needingRedis(responses.delete(token)),
+    present: ({ token, keyAuthorization }) => needingRedis(() => responses.put(token, keyAuthorization)),
+    withdraw: ({ token }) => needingRedis(() => responses.delete(token)),
   };
-}
-
-async function needingRedis(act: Promise<void>): Promise<void> {
-  try {
-    await act;
-  } catch (error) {
-    throw new IssuanceError('unavailable', 'the challenge responses cannot be reached', { cause: error });
-  }
 }

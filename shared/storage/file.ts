@@ -6,7 +6,7 @@ import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { isFresh, type Storage, type StoredCertificate } from './storage.ts';
-import { readStoredEntry } from './stored-entry.ts';
+import { openEntryReader } from './stored-entry.ts';
 
 /**
  * macen's layout: the SHA-384 of the CSR in hex, two characters, the rest, and there `csr.pem` and `cert.pem`. macen
@@ -17,16 +17,16 @@ export function openFileStorage(
   { name, directory, renewWithin }: { name: string; directory: string; renewWithin: number },
   { clock, log }: { clock: Clock; log: Log },
 ): Storage {
+  const readEntry = openEntryReader();
   const entry = (digest: string) => join(directory, digest.slice(0, 2), digest.slice(2));
 
   async function read(csr: CsrText, digest: string): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const csrPem = await readIfThere(join(folder, 'csr.pem'));
-      if (csrPem === undefined) return undefined;
-      const chain = await readIfThere(join(folder, 'cert.pem'));
-      if (chain === undefined) return undefined; // a writer was stopped between its two files
-      const stored = readStoredEntry(csr, csrPem, chain);
+      const [csrPem, chain] = await Promise.all(['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))));
+      // One without the other: its writer was stopped in between.
+      if (csrPem === undefined || chain === undefined) return undefined;
+      const stored = readEntry(csr, csrPem, chain);
       return isFresh(stored.leaf, renewWithin, clock.now()) ? stored : undefined;
     } catch (error) {
       log.warn({ storage: name, folder, reason: describeError(error) }, 'stored entry is damaged, taken as absent');

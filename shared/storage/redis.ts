@@ -6,13 +6,14 @@ import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import { isFresh, type Storage } from './storage.ts';
-import { readStoredEntry } from './stored-entry.ts';
+import { openEntryReader } from './stored-entry.ts';
 
 /** One key for each CSR, which leaves with its certificate's end. */
 export function openRedisStorage(
   { name, prefix, renewWithin }: { name: string; prefix: string; renewWithin: number },
   { redis, clock, log }: { redis: Redis; clock: Clock; log: Log },
 ): Storage {
+  const readEntry = openEntryReader();
   const keyOf = (csr: CsrText) => `${prefix}:storage:${name}:${csr.digest}`;
   return {
     name,
@@ -21,7 +22,7 @@ export function openRedisStorage(
       if (text === null) return undefined;
       try {
         const entry = JSON.parse(text) as { csr: string; chain: string };
-        const stored = readStoredEntry(csr, entry.csr, entry.chain);
+        const stored = readEntry(csr, entry.csr, entry.chain);
         return isFresh(stored.leaf, renewWithin, clock.now()) ? stored : undefined;
       } catch (error) {
         log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPublicKey, X509Certificate } from 'node:crypto';
 import { access, readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { isAbsolute, join } from 'node:path';
@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { makeCsr } from '../support/csr.ts';
+import { findLeaks, thumbprint } from '../support/fleet.ts';
 import { freePort, freePorts } from '../support/free-port.ts';
 import { startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
@@ -156,6 +157,27 @@ suite('makeCsr()', () => {
       assert.match(csrPem, /^-----BEGIN CERTIFICATE REQUEST-----/);
       assert.match(keyPem, /^-----BEGIN PRIVATE KEY-----/);
     }
+  });
+});
+
+suite('findLeaks()', () => {
+  test('finds the lines with a secret, a CSR or a private key', () => {
+    const lines = [
+      'fine',
+      '{"key":"s3cret"}',
+      '{"csr":"-----BEGIN CERTIFICATE REQUEST-----"}',
+      '-----BEGIN PRIVATE KEY-----',
+    ];
+    assert.deepEqual(findLeaks(lines.join('\n'), ['s3cret']), lines.slice(1));
+    assert.deepEqual(findLeaks('{"msg":"request"}', ['s3cret']), []);
+  });
+
+  test('knows a key by its thumbprint (RFC 7638 section 3.1)', () => {
+    const n =
+      '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw';
+    const key = createPublicKey({ key: { kty: 'RSA', n, e: 'AQAB' }, format: 'jwk' });
+    const pem = key.export({ type: 'spki', format: 'pem' }) as string;
+    assert.equal(thumbprint(pem), 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs');
   });
 });
 

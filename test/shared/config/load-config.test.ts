@@ -49,7 +49,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     ],
     logging: { level: 'info', destination: 'stderr', format: 'json' },
     redis: { prefix: '{quarry}', dir: './quarry-data' },
-    worker: { concurrency: 16 },
+    worker: { concurrency: 64 },
     limits: {},
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
     warnings: [],

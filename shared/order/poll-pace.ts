@@ -1,0 +1,39 @@
+const START = 250;
+const SHORTEST = 25;
+const LONGEST = 5_000;
+
+/**
+ * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither in vain nor
+ * late: one CA validates in milliseconds, another in seconds.
+ */
+export class PollPace {
+  #first = START;
+  #changed = 0;
+
+  /** Milliseconds to wait before the first poll, where the CA does not say. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** The first poll found what it was for, perhaps long after it was there. @param now milliseconds since the epoch */
+  early(now: number): void {
+    this.#change(Math.max(SHORTEST, this.#first * 0.8), now);
+  }
+
+  /** The first poll came in vain. @param now milliseconds since the epoch */
+  late(now: number): void {
+    this.#change(Math.min(LONGEST, this.#first * 2), now);
+  }
+
+  /** Orders that were under way together have seen the same thing, which counts once. */
+  #change(first: number, now: number): void {
+    if (now - this.#changed < this.#first) return;
+    this.#first = first;
+    this.#changed = now;
+  }
+}
+
+/** A CA validates and issues at paces of their own. */
+export type PollPaces = { validation: PollPace; issuance: PollPace };
+
+export const openPollPaces = (): PollPaces => ({ validation: new PollPace(), issuance: new PollPace() });

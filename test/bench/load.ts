@@ -1,0 +1,91 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type Process, startProcess } from '../support/processes.ts';
+import type { Figures } from './benchmark.ts';
+import { cpuSeconds } from './cpu-time.ts';
+import type { LoadReport, LoadSpec } from './load-generator.ts';
+import { measureSideBySide, type Pair } from './side-by-side.ts';
+import { median } from './statistics.ts';
+
+const run = promisify(execFile);
+
+const rounds = 7;
+const warmUpMs = 300;
+const measureMs = 800;
+const connections = 32;
+const limitMs = 15_000;
+
+/** A server process on loopback. */
+export type Target = { pid: number; port: number };
+
+type Sample = LoadReport & {
+  rate: number;
+  /** The server's CPU time for an answer, in microseconds. */
+  cpuPerAnswer: number;
+};
+
+/** Sends the same request over and over to Quarry and to the server beside it, in turn, as fast as they answer. */
+export async function compareLoad(
+  targets: Pair<Target>,
+  request: string,
+  beside: string,
+  tell: (progress: string) => void,
+): Promise<Figures> {
+  const pairs = await measureSideBySide(rounds, {
+    quarry: () => measureLoad('quarry', targets.quarry, request, tell),
+    beside: () => measureLoad('bare server', targets.beside, request, tell),
+  });
+  const of = (side: keyof Pair<Sample>, figure: keyof Sample) => median(pairs.map(pair => pair[side][figure]));
+  const busy = Math.max(...pairs.flatMap(({ quarry, beside }) => [quarry.busy, beside.busy]));
+  const cpu = { quarry: of('quarry', 'cpuPerAnswer'), beside: of('beside', 'cpuPerAnswer') };
+  return {
+    value: of('quarry', 'rate'),
+    unit: 'answers/s',
+    beside,
+    besideValue: of('beside', 'rate'),
+    p50: of('quarry', 'p50'),
+    p99: of('quarry', 'p99'),
+    besideP50: of('beside', 'p50'),
+    besideP99: of('beside', 'p99'),
+    cpuMicroseconds: cpu.quarry,
+    besideCpuMicroseconds: cpu.beside,
+    roundRatios: pairs.map(({ quarry, beside }) => quarry.rate / beside.rate),
+    connections,
+    generatorBusy: busy,
+    note: [
+      ...(cpu.quarry > 0 ? [`CPU per answer ${toMicroseconds(cpu.quarry)}, beside ${toMicroseconds(cpu.beside)}`] : []),
+      // Near a whole core it would be the generator that is measured.
+      ...(busy > 0.9 ? [`the load generator was ${Math.round(busy * 100)} % busy`] : []),
+    ].join('; '),
+  };
+}
+
+const toMicroseconds = (value: number) => `${Math.round(value)} µs`;
+
+async function measureLoad(
+  what: string,
+  { pid, port }: Target,
+  request: string,
+  tell: (progress: string) => void,
+): Promise<Sample> {
+  const spec: LoadSpec = { port, request, connections, warmUpMs, measureMs };
+  const generator = join(import.meta.dirname, 'load-generator.ts');
+  const before = await cpuSeconds(pid);
+  const { stdout } = await run(process.execPath, [generator, JSON.stringify(spec)], { timeout: limitMs });
+  const report = JSON.parse(stdout) as LoadReport;
+  const cpuPerAnswer = (((await cpuSeconds(pid)) - before) * 1e6) / report.allAnswers;
+  const rate = report.answers / report.seconds;
+  tell(`${what}: ${Math.round(rate)} answers/s`);
+  return { ...report, rate, cpuPerAnswer };
+}
+
+/** Starts the server beside: bare `node:http` that reads the body and answers with what this Redis key holds. */
+export async function startBareServer(redisUrl: string, key: string): Promise<Process & Target> {
+  const program = join(import.meta.dirname, 'bare-server.ts');
+  const running = await startProcess(process.execPath, [program, redisUrl, key], {
+    name: 'bare server',
+    ready: /listening on \d+/,
+  });
+  return Object.assign(running, { port: Number(/listening on (\d+)/.exec(running.output())?.[1]) });
+}

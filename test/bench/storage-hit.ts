@@ -1,0 +1,118 @@
+import { execFile } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Redis } from 'ioredis';
+import { systemClock } from '../../shared/base/clock.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { openFileStorage } from '../../shared/storage/file.ts';
+import { openRedisStorage } from '../../shared/storage/redis.ts';
+import { type Csr, makeCsr } from '../support/csr.ts';
+import { freePort } from '../support/free-port.ts';
+import { provision } from '../support/provision.ts';
+import { startQuarry } from '../support/quarry.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { tlsAuthority } from '../support/tls-authority.ts';
+import type { Benchmark } from './benchmark.ts';
+import { compareLoad, startBareServer } from './load.ts';
+
+const prefix = '{quarry}';
+const storageName = 'bench';
+const hmacKey = 'a key that client and server share';
+
+/**
+ * How many posts with an HMAC an intake answers from storage in a second, with its log at the default level in a file.
+ * The server beside it reads a Redis key, also where Quarry reads files.
+ */
+export function storageHit(type: 'redis' | 'file'): Benchmark {
+  return async tell => {
+    await using stack = new AsyncDisposableStack();
+    const { path: dir } = stack.use(await tempDir());
+    const redis = stack.use(await startRedis());
+    const { csrPem, chain } = await makeCertificate(dir);
+    const key = await fillStorages(redis.url, dir, csrPem, chain);
+
+    const port = await freePort();
+    const quarry = stack.use(await startQuarry('intake', configuration({ type, dir, port, redisUrl: redis.url })));
+    const bare = stack.use(await startBareServer(redis.url, key));
+    const beside = 'bare node:http that reads the body and GETs the same Redis key';
+    const targets = { quarry: { pid: quarry.pid, port }, beside: bare };
+    return { ...(await compareLoad(targets, toRequest(csrPem), beside, tell)), unit: 'posts/s', storage: type };
+  };
+}
+
+/** A CSR and a chain of two that certifies it, as long as a CA's would be, without a CA. */
+async function makeCertificate(dir: string): Promise<Csr & { chain: string }> {
+  const { openssl } = await provision(['openssl']);
+  const { caFile } = await tlsAuthority();
+  const csr = await makeCsr({ names: ['www.bench.example', 'bench.example'] });
+  const certFile = join(dir, 'cert.pem');
+  const signer = ['-CA', caFile, '-CAkey', caFile.replace('.pem', '-key.pem'), '-CAserial', join(dir, 'serial')];
+  const args = ['-req', '-in', csr.csrFile, ...signer, '-CAcreateserial', '-days', '90', '-copy_extensions', 'copy'];
+  await promisify(execFile)(openssl, ['x509', ...args, '-out', certFile]);
+  return { ...csr, chain: `${await readFile(certFile, 'utf8')}\n${await readFile(caFile, 'utf8')}` };
+}
+
+/** Answers the Redis key that both servers read. */
+async function fillStorages(redisUrl: string, directory: string, csrPem: string, chain: string): Promise<string> {
+  const csr = readCsr(Buffer.from(csrPem));
+  const parts = { clock: systemClock, log: quietLog };
+  await openFileStorage({ name: storageName, directory, renewWithin: 14 }, parts).put(csr, chain);
+  const redis = new Redis(redisUrl);
+  await openRedisStorage({ name: storageName, prefix, renewWithin: 14 }, { redis, ...parts }).put(csr, chain);
+  const [key = ''] = await redis.keys('*');
+  redis.disconnect();
+  return key;
+}
+
+function toRequest(csrPem: string): string {
+  const digest = createHmac('sha256', hmacKey).update(csrPem).digest('hex');
+  const head = [
+    'POST /sign HTTP/1.1',
+    'Host: quarry.example',
+    'User-Agent: curl/8.14.1',
+    'Accept: */*',
+    `Authentication: hmac name=sha256, hash=${digest}`,
+    'Content-Type: application/x-www-form-urlencoded',
+    `Content-Length: ${Buffer.byteLength(csrPem)}`,
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${csrPem}`;
+}
+
+type Setting = { type: 'redis' | 'file'; dir: string; port: number; redisUrl: string };
+
+function configuration({ type, dir, port, redisUrl }: Setting): string {
+  return `[account]
+acme-server = https://127.0.0.1:1/dir
+accept-terms-of-service = yes
+dir = ${dir}/account
+
+[mgmt]
+listener = 127.0.0.1:${port}
+
+[verification "http"]
+type = http01
+
+[storage "${storageName}"]
+type = ${type}
+${type === 'file' ? `directory = ${dir}` : ''}
+
+[auth "web"]
+ip = 127.0.0.0/8
+hmac_type = sha256
+hmac_key = ${hmacKey}
+domain = bench.example
+domain = *.bench.example
+storage = ${storageName}
+
+[logging]
+destination = ${dir}/quarry.log
+
+[redis]
+url = ${redisUrl}
+prefix = ${prefix}
+`;
+}

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { Worker } from 'bullmq';
+import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { SIGN_QUEUE, type SignJobData, type SignResult } from '../../shared/queue/sign-job-data.ts';
+import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
+import { openSignRecords, type SignRecords } from '../../shared/queue/sign-records.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+// The two sides of the sign queue, each with connections of its own, as in two processes.
+
+export const chain = 'a chain';
+
+export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
+  ...{ csr, identifiers: [{ type: 'dns', value: 'a.example' }], account: 'account' },
+  ...{ solver: 'http', storage: 'kept', block: 'mail', requestId: randomUUID() },
+});
+
+/** What an intake process has once it is ready. */
+export async function openReadyIntakeSide(redisUrl: string, prefix: string) {
+  const intake = openIntakeSide(redisUrl, prefix);
+  await waitUntil('the queue to reach Redis', () => intake.redis.status === 'ready');
+  return intake;
+}
+
+/** What an intake process has, whether it reaches Redis or not. */
+export function openIntakeSide(redisUrl: string, prefix: string): AsyncDisposable & { queue: SignQueue; redis: Redis } {
+  const redis = openRedis(redisUrl, 'impatient', quietLog);
+  const queue = openSignQueue({ redis, redisUrl, prefix, log: quietLog });
+  return {
+    ...{ queue, redis },
+    async [Symbol.asyncDispose]() {
+      await queue[Symbol.asyncDispose]();
+      closeRedis(redis);
+    },
+  };
+}
+
+export type WorkerSide = AsyncDisposable & {
+  records: SignRecords;
+  /** The jobs that were begun. */
+  begun: { jobId: string; data: SignJobData }[];
+};
+
+/** What a worker process has; a job ends with the result that `work` gives, once `work` resolves. */
+export function openWorkerSide(
+  redisUrl: string,
+  prefix: string,
+  work: (data: SignJobData) => Promise<SignResult> | SignResult = ({ block }) => ({ outcome: 'issued', block, chain }),
+): WorkerSide {
+  const [redis, connection] = [openRedis(redisUrl, 'patient', quietLog), openRedis(redisUrl, 'patient', quietLog)];
+  const records = openSignRecords(redis, prefix);
+  const begun: WorkerSide['begun'] = [];
+  const worker = new Worker<SignJobData, string>(
+    SIGN_QUEUE,
+    async ({ id: jobId = '', data }, token = '') => {
+      begun.push({ jobId, data });
+      return records.writeResult({ jobId, token }, await work(data));
+    },
+    { connection, prefix, concurrency: 10 },
+  );
+  worker.on('error', () => {}); // Redis goes away in some tests
+  return {
+    records,
+    begun,
+    async [Symbol.asyncDispose]() {
+      await worker.close(true);
+      for (const one of [redis, connection]) closeRedis(one);
+    },
+  };
+}

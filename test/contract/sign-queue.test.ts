@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { SignResult } from '../../shared/queue/sign-job-data.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
+
+const server = await startRedis();
+const redis = openRedis(server.url, 'patient', quietLog);
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+let prefixes = 0;
+const freshPrefix = () => `{quarry-${++prefixes}}`;
+const intakeSide = (prefix: string) => openReadyIntakeSide(server.url, prefix);
+const issued: SignResult = { outcome: 'issued', block: 'mail', chain };
+const never = new AbortController().signal;
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+suite('sign queue', () => {
+  test('identical posts over two intakes share one job, and its result reaches all of their waiters', async () => {
+    const prefix = freshPrefix();
+    await using one = await intakeSide(prefix);
+    await using two = await intakeSide(prefix);
+    const job = signJob();
+    const queues = Array.from({ length: 40 }, (_, n) => (n % 2 ? one.queue : two.queue));
+    const ids = await Promise.all(queues.map((queue, n) => queue.enqueue({ ...job, requestId: `request-${n}` })));
+    assert.equal(new Set(ids).size, 1);
+    assert.match(ids[0] ?? '', uuid);
+    const waiting = queues.map((queue, n) => queue.result(ids[n] ?? '', never));
+    await using worker = openWorkerSide(server.url, prefix);
+    const results = await Promise.all(waiting);
+    for (const result of results) assert.deepEqual(result, issued);
+    assert.equal(worker.begun.length, 1);
+  });
+
+  test('posts that differ have jobs of their own, and a finished job is not joined', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    await using worker = openWorkerSide(server.url, prefix);
+    const job = signJob();
+    const first = await intake.queue.enqueue(job);
+    assert.deepEqual(await intake.queue.result(first, never), issued);
+    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${first}`)) === 0);
+    const others = [job, { ...job, block: 'ext' }, signJob()];
+    const ids = [first, ...(await Promise.all(others.map(other => intake.queue.enqueue(other))))];
+    assert.equal(new Set(ids).size, 4);
+    await Promise.all(ids.map(id => intake.queue.result(id, never)));
+    assert.equal(worker.begun.length, 4);
+  });
+
+  test('a job carries what was enqueued, and a result stays for later', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const job = signJob();
+    const jobId = await intake.queue.enqueue(job);
+    assert.equal(await intake.queue.blockOf(jobId), 'mail');
+    await using worker = openWorkerSide(server.url, prefix);
+    await intake.queue.result(jobId, never);
+    assert.deepEqual(worker.begun, [{ jobId, data: job }]);
+    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    await using later = await intakeSide(prefix);
+    assert.deepEqual(await later.queue.result(jobId, never), issued);
+    assert.equal(await later.queue.blockOf(jobId), 'mail');
+    assert.equal(await later.queue.blockOf('0f8fad5b-d9cb-469f-a165-70867728950e'), undefined);
+  });
+
+  test('a failure reaches its waiter as data', async () => {
+    const prefix = freshPrefix();
+    const failed: SignResult = {
+      ...{ outcome: 'failed', block: 'mail' },
+      error: { code: 'rateLimited', detail: 'too many', retryAfter: 12_345, problem: { type: 'x', detail: 'y' } },
+    };
+    await using intake = await intakeSide(prefix);
+    await using _worker = openWorkerSide(server.url, prefix, () => failed);
+    const jobId = await intake.queue.enqueue(signJob());
+    assert.deepEqual(await intake.queue.result(jobId, never), failed);
+  });
+
+  test('a result whose event was lost is found all the same', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    const waiting = intake.queue.result(jobId, never);
+    await redis.set(`${prefix}:result:${jobId}`, JSON.stringify(issued));
+    assert.deepEqual(await waiting, issued);
+  });
+
+  test('the waiters of a job that Redis has lost are told so', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    const waiting = intake.queue.result(jobId, never);
+    await redis.del(`${prefix}:sign:${jobId}`);
+    assert.equal(await waiting, undefined);
+  });
+
+  test('a waiter whose signal fires is let go, and the job goes on for the others', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    const gone = new AbortController();
+    const [leaves, stays] = [intake.queue.result(jobId, gone.signal), intake.queue.result(jobId, never)];
+    gone.abort();
+    assert.equal(await leaves, undefined);
+    assert.equal(await intake.queue.result(jobId, gone.signal), undefined);
+    await using _worker = openWorkerSide(server.url, prefix);
+    assert.deepEqual(await stays, issued);
+    assert.deepEqual(await intake.queue.result(jobId, gone.signal), issued);
+  });
+
+  test('two hundred waiters of different jobs are all woken', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    await using worker = openWorkerSide(server.url, prefix);
+    const one = async () => intake.queue.result(await intake.queue.enqueue(signJob()), never);
+    const results = await Promise.all(Array.from({ length: 200 }, one));
+    assert.equal(results.filter(result => result?.outcome === 'issued').length, 200);
+    assert.equal(worker.begun.length, 200);
+  });
+});
+
+suite('a promise of the sign queue', () => {
+  test('gives the finished certificate to the next identical post, once', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    await using other = await intakeSide(prefix);
+    const job = signJob();
+    const jobId = await intake.queue.enqueue(job);
+    await intake.queue.promise(jobId, job);
+    await using worker = openWorkerSide(server.url, prefix);
+    assert.deepEqual(await intake.queue.result(jobId, never), issued);
+    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    assert.equal(await other.queue.enqueue({ ...job, requestId: 'later' }), jobId);
+    const again = await other.queue.enqueue(job);
+    assert.notEqual(again, jobId);
+    await other.queue.result(again, never);
+    assert.equal(worker.begun.length, 2);
+  });
+
+  test('leads an identical post to the same job while that is running', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const job = signJob();
+    const jobId = await intake.queue.enqueue(job);
+    await intake.queue.promise(jobId, job);
+    assert.equal(await intake.queue.enqueue(job), jobId);
+  });
+
+  test('of a failure is not kept: the next identical post tries again', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const job = signJob();
+    const jobId = await intake.queue.enqueue(job);
+    await intake.queue.promise(jobId, job);
+    const error = { code: 'unavailable', detail: 'away' } as const;
+    await using _worker = openWorkerSide(server.url, prefix, () => ({ outcome: 'failed', block: 'mail', error }));
+    await intake.queue.result(jobId, never);
+    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    assert.notEqual(await intake.queue.enqueue(job), jobId);
+  });
+});

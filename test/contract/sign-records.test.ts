@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { SignResult } from '../../shared/queue/sign-job-data.ts';
+import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+
+const server = await startRedis();
+const redis = openRedis(server.url, 'patient', quietLog);
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+const prefix = '{quarry}';
+const records = openSignRecords(redis, prefix);
+const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
+
+let jobs = 0;
+
+/** A job that a worker holds, by BullMQ's own lock key. */
+async function heldJob() {
+  const lock = { jobId: `job-${++jobs}`, token: `token-${jobs}` };
+  await redis.set(`${prefix}:sign:${lock.jobId}:lock`, lock.token);
+  return lock;
+}
+
+test('a checkpoint is read back as it was written, by whoever has the job next', async () => {
+  const lock = await heldJob();
+  assert.equal(await records.readCheckpoint(lock.jobId), undefined);
+  await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
+  await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
+  const read = await openSignRecords(redis, prefix).readCheckpoint(lock.jobId);
+  assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
+});
+
+test('a result is read back, alone and among others', async () => {
+  const lock = await heldJob();
+  assert.equal(await records.readResult(lock.jobId), undefined);
+  const key = await records.writeResult(lock, issued);
+  assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
+  assert.deepEqual(await records.readResult(lock.jobId), issued);
+  assert.deepEqual(await records.readResults(['none', lock.jobId]), [undefined, issued]);
+  assert.deepEqual(await records.readResults([]), []);
+});
+
+for (const [what, lose] of [
+  ['lost', (key: string) => redis.del(key)],
+  ["another worker's", (key: string) => redis.set(key, 'another token')],
+] as const)
+  test(`a worker whose lock is ${what} writes neither checkpoint nor result`, async () => {
+    const lock = await heldJob();
+    await records.confirmLock(lock);
+    await records.writeCheckpoint(lock, { step: 1 });
+    await lose(`${prefix}:sign:${lock.jobId}:lock`);
+    await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
+    await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
+    await assert.rejects(records.writeResult(lock, issued), { name: 'LockLostError' });
+    assert.deepEqual(await records.readCheckpoint(lock.jobId), { step: 1 });
+    assert.equal(await records.readResult(lock.jobId), undefined);
+  });
+
+test('checkpoints and results go by themselves, and the checkpoint of a finished job soon', async () => {
+  const lock = await heldJob();
+  const checkpoint = `${prefix}:checkpoint:${lock.jobId}`;
+  await records.writeCheckpoint(lock, { step: 1 });
+  const [long, result] = [await redis.ttl(checkpoint), await records.writeResult(lock, issued)];
+  assert.ok(long > 24 * 3_600);
+  assert.ok((await redis.ttl(result)) > 3_600);
+  const short = await redis.ttl(checkpoint);
+  assert.ok(short > 0 && short <= 600, `${short}`); // BullMQ may not have heard of the end yet
+});

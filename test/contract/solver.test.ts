@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { createHttp01App } from '../../services/responder/http01-app.ts';
+import { openMetrics } from '../../shared/base/metrics.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { implicitVerification } from '../../shared/config/verification.ts';
+import { challengeKey, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import { openSolvers } from '../../shared/solver/open-solver.ts';
+import type { Solver } from '../../shared/solver/solver.ts';
+import { freePort } from '../support/free-port.ts';
+import { listen } from '../support/listen.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
+
+const server = await startRedis();
+const connect = (url = server.url) => openRedis(url, 'patient', quietLog);
+const redis = [connect(), connect(), connect()] as const;
+after(async () => {
+  redis.forEach(closeRedis);
+  await server[Symbol.asyncDispose]();
+});
+
+const prefix = '{quarry}';
+const { signal } = new AbortController();
+
+function openHttp01(connection = redis[0]): Solver {
+  const [solver] = openSolvers([{ ...implicitVerification, name: 'http' }], { redis: connection, prefix }).values();
+  assert.ok(solver);
+  return solver;
+}
+
+/** Two workers and a responder, each with a connection of its own. */
+async function open(): Promise<OpenedSolver> {
+  const responder = await listen(createHttp01App(openChallengeResponses(redis[2], prefix), quietLog, openMetrics()));
+  return {
+    solver: openHttp01(redis[0]),
+    other: openHttp01(redis[1]),
+    async sees({ token, keyAuthorization }) {
+      const answer = await fetch(`${responder.url}/.well-known/acme-challenge/${token}`);
+      return answer.status === 200 && (await answer.text()) === keyAuthorization;
+    },
+    [Symbol.asyncDispose]: () => responder[Symbol.asyncDispose](),
+  };
+}
+
+const kind = {
+  challengeType: 'http-01',
+  provable: [
+    { type: 'dns', value: 'example.org' },
+    { type: 'dns', value: 'xn--bcher-kva.example.org' },
+    { type: 'ip', value: '192.0.2.1' },
+    { type: 'ip', value: '2001:db8::1' },
+  ],
+  unprovable: [{ type: 'dns', value: '*.example.org' }],
+} as const;
+
+solverContract('http01', { ...kind, provable: [...kind.provable], unprovable: [...kind.unprovable] }, open);
+
+suite('http01 solver', () => {
+  test('lets a response go by itself within hours, when nobody withdraws it', async () => {
+    const response = newResponse();
+    await openHttp01().present(response, signal);
+    const seconds = await redis[0].ttl(challengeKey(prefix, response.token));
+    assert.ok(seconds > 600 && seconds <= 3 * 3_600, `${seconds}`);
+  });
+
+  test('starts that time anew when a response is presented again', async () => {
+    const response = newResponse();
+    const key = challengeKey(prefix, response.token);
+    await openHttp01().present(response, signal);
+    await redis[0].expire(key, 5);
+    await openHttp01().present(response, signal);
+    assert.ok((await redis[0].ttl(key)) > 600);
+  });
+
+  test('is unavailable without Redis', async () => {
+    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+    try {
+      const solver = openHttp01(away);
+      await assert.rejects(solver.present(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+      await assert.rejects(solver.withdraw(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+    } finally {
+      closeRedis(away);
+    }
+  });
+});

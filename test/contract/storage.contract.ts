@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import type { Storage } from '../../shared/storage/storage.ts';
+import { ecKey, makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
+import type { keptLog } from '../support/kept-log.ts';
+import type { TurnedClock } from '../support/turned-clock.ts';
+
+const day = 24 * 3_600_000;
+
+export const csrPem = makeCsr({ names: 'DNS:example.org' });
+export const csr = readCsr(Buffer.from(csrPem));
+const issuer = makeCertificate({ key: ecKey('P-384') });
+/** As the worker keeps a chain: leaf first, one blank line between certificates. */
+export const chainOf = (leaf: string) => `${leaf.trim()}\n\n${issuer}`;
+export const leaf = makeCertificate({ days: 90 });
+export const chain = chainOf(leaf);
+const newerChain = chainOf(makeCertificate({ days: 91 }));
+
+/** One storage, seen by two processes, at a place of its own. */
+export type OpenedStorage = AsyncDisposable & {
+  storage: Storage;
+  /** As another process has opened it. */
+  other: Storage;
+  clock: TurnedClock;
+  log: ReturnType<typeof keptLog>;
+  /** Writes over what is kept for the CSR. */
+  damage(csr: CsrText, entry: { csr?: string; chain?: string }): Promise<void>;
+};
+
+export type StorageOpener = (options: { renewWithin: number; now: number }) => Promise<OpenedStorage>;
+
+/** What every kind of storage that keeps anything has to do (shared/storage/storage.ts). */
+export function storageContract(kind: string, openStorage: StorageOpener): void {
+  const now = readCertificate(leaf).notBefore;
+  const open = (options: { renewWithin?: number } = {}) => openStorage({ renewWithin: 14, now, ...options });
+
+  suite(`${kind} storage`, () => {
+    test('knows nothing at first, and says nothing of it', async () => {
+      await using opened = await open();
+      assert.equal(await opened.storage.get(csr), undefined);
+      assert.deepEqual(opened.log.lines, []);
+    });
+
+    test('gives back what was put, with what the leaf says, to every process', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain);
+      for (const storage of [opened.storage, opened.other]) {
+        assert.deepEqual(await storage.get(csr), { chain, leaf: readCertificate(leaf) });
+      }
+    });
+
+    test('has nothing for another CSR, even of the same key', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain);
+      for (const other of [makeCsr({ names: 'DNS:www.example.org' }), makeCsr({ key: rsaKey(), names: 'DNS:a.org' })]) {
+        assert.equal(await opened.storage.get(readCsr(Buffer.from(other))), undefined);
+      }
+    });
+
+    for (const [what, posted] of [
+      ['CRLF line ends', csrPem.replaceAll('\n', '\r\n')],
+      ['CR line ends', csrPem.replaceAll('\n', '\r')],
+      ['text around it', `Certificate Request:\n  Data: …\n${csrPem}posted by curl\n`],
+      ['blank lines and spaces', `\n\n${csrPem.replaceAll('\n', ' \n\n')}\n\n`],
+      ['no newline at its end', csrPem.trimEnd()],
+      ['other line lengths', csrPem.replace(/(?<=[^-]{20})\n(?=[^-])/g, '')],
+      ['the older label', csrPem.replaceAll(' CERTIFICATE', ' NEW CERTIFICATE')],
+    ] as const)
+      test(`hits the same entry for the CSR with ${what}, whichever was first`, async () => {
+        const spelt = readCsr(Buffer.from(posted));
+        assert.notEqual(spelt.postedDigest, csr.postedDigest);
+        await using opened = await open();
+        await opened.storage.put(csr, chain);
+        assert.equal((await opened.storage.get(spelt))?.chain, chain);
+        await opened.storage.put(spelt, newerChain);
+        assert.equal((await opened.storage.get(csr))?.chain, newerChain);
+      });
+
+    test('keeps the newer chain in place of an older one', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain);
+      await opened.other.put(csr, newerChain);
+      assert.equal((await opened.storage.get(csr))?.chain, newerChain);
+    });
+
+    for (const [what, entry] of [
+      ['csr.pem is cut short', { csr: csrPem.slice(0, 200) }],
+      ['csr.pem is empty', { csr: '' }],
+      ['csr.pem is binary rubbish', { csr: '\u0000\u0001\ufffd\u0003' }],
+      ["csr.pem is another CSR's", { csr: makeCsr({ names: 'DNS:www.example.org' }) }],
+      ['cert.pem is cut short', { chain: chain.slice(0, 200) }],
+      ['cert.pem is cut in its second certificate', { chain: chain.slice(0, -100) }],
+      ['cert.pem is empty', { chain: '' }],
+      ['cert.pem is binary rubbish', { chain: '\u0000\u0001\ufffd\u0003' }],
+      ['cert.pem holds base64 that is no certificate', { chain: leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA') }],
+      ['cert.pem is for another key', { chain: chainOf(makeCertificate({ key: rsaKey() })) }],
+    ] as const)
+      test(`takes an entry whose ${what} for absent, says so, and replaces it`, async () => {
+        await using opened = await open();
+        await opened.storage.put(csr, chain);
+        await opened.damage(csr, entry);
+        assert.equal(await opened.storage.get(csr), undefined);
+        const [warning, ...more] = opened.log.lines;
+        const { level, storage, msg, reason } = warning ?? {};
+        assert.deepEqual([level, storage, msg], [40, opened.storage.name, 'stored entry is damaged, taken as absent']);
+        assert.ok(typeof reason === 'string' && !reason.includes('\n') && reason.length > 5, String(reason));
+        assert.deepEqual(more, []);
+        await opened.storage.put(csr, chain);
+        assert.equal((await opened.storage.get(csr))?.chain, chain);
+      });
+
+    test('hands a certificate out until renew-within before its end', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain);
+      opened.clock.turn(76 * day - 1_000);
+      assert.equal((await opened.storage.get(csr))?.chain, chain);
+      opened.clock.turn(1_001);
+      assert.equal(await opened.storage.get(csr), undefined);
+      opened.clock.turn(30 * day);
+      assert.equal(await opened.storage.get(csr), undefined);
+      assert.deepEqual(opened.log.lines, []);
+    });
+
+    test('hands a short-lived certificate out until a third of its life is left', async () => {
+      const short = makeCertificate({ days: 6 });
+      const { notBefore } = readCertificate(short);
+      await using opened = await openStorage({ renewWithin: 14, now: notBefore });
+      await opened.storage.put(csr, chainOf(short));
+      opened.clock.turn(4 * day - 1_000);
+      assert.ok(await opened.storage.get(csr));
+      opened.clock.turn(2_000);
+      assert.equal(await opened.storage.get(csr), undefined);
+    });
+
+    test('never shows a reader anything but nothing, the old or the new while two write at once', async () => {
+      await using opened = await open();
+      let writing = true;
+      const write = async (storage: Storage, text: string) => {
+        for (let round = 0; round < 10; round++) await storage.put(csr, text);
+      };
+      const writers = Promise.all([write(opened.storage, chain), write(opened.other, newerChain)]).finally(() => {
+        writing = false;
+      });
+      while (writing) {
+        const seen = await opened.storage.get(csr);
+        if (seen) assert.ok([chain, newerChain].includes(seen.chain));
+      }
+      await writers;
+      assert.ok([chain, newerChain].includes((await opened.storage.get(csr))?.chain ?? ''));
+      assert.deepEqual(opened.log.lines, []);
+    });
+  });
+}

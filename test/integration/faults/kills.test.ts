@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { Kind, Rule, Side } from '../../support/fault-proxy.ts';
+import { type Fleet, type RoleProcess, startFleet } from '../../support/fleet.ts';
+import { waitUntil } from '../../support/wait-until.ts';
+import { about, assertIssued, post, postEach, presented, reached, sent, told, untilIdle } from './orders.ts';
+
+/** An order of its own that is held at a request; its name tells where. */
+type Step = { name: string; kind: Kind; side: Side; nth: number };
+
+const kinds = ['newOrder', 'authorization', 'challenge', 'order', 'finalize', 'certificate'] as const;
+const stepsOf = (side: Side): Step[] => [
+  ...kinds.map(kind => ({ name: `${side}-${kind.toLowerCase()}.example`, kind, side, nth: 1 })),
+  { name: `${side}-second-order.example`, kind: 'order', side, nth: 2 },
+];
+
+const holdAt = ({ ca }: Fleet, { name, kind, side, nth }: Step): Rule =>
+  ca.rule({ kind, when: about(name), nth, do: { hold: side } });
+
+/** The only worker that runs. */
+function onlyWorker(fleet: Fleet): RoleProcess {
+  const [worker, ...more] = fleet.all('worker');
+  assert.ok(worker && more.length === 0);
+  return worker;
+}
+
+/** Posts for each step and waits until the worker is held at all of them. */
+async function holdAll(fleet: Fleet, steps: Step[]) {
+  const rules = steps.map(step => holdAt(fleet, step));
+  const posts = await postEach(
+    fleet,
+    steps.map(({ name }) => name),
+  );
+  const requests = await Promise.all(rules.map(rule => rule.hit(1, 60_000)));
+  return { posts, requests, letGo: () => rules.forEach(rule => void rule.remove()) };
+}
+
+/**
+ * What a kill or a freeze may cost: another newOrder where the first one's answer was not recorded, and nothing that
+ * the CA has got a second time.
+ */
+function assertNothingTwice(fleet: Fleet, { name, kind, side }: Step): void {
+  const got = (kind: Kind) => reached(sent(fleet.ca, name, kind)).length;
+  const unrecorded = kind === 'newOrder' && side === 'after';
+  assert.deepEqual(
+    { newOrder: got('newOrder'), challenge: got('challenge'), finalize: got('finalize') },
+    { newOrder: unrecorded ? 2 : 1, challenge: 1, finalize: 1 },
+    name,
+  );
+}
+
+/** The time after which a dead worker's jobs are another's passes at once, and the next worker sees to it as it starts. */
+async function passLockTime({ redisClient }: Fleet): Promise<string> {
+  const [jobId = ''] = await redisClient.lrange('{quarry}:sign:active', 0, -1);
+  await redisClient.sadd('{quarry}:sign:stalled', jobId);
+  await redisClient.del(`{quarry}:sign:${jobId}:lock`, '{quarry}:sign:stalled-check');
+  return jobId;
+}
+
+/** All that was kept of the jobs, by key. */
+async function keptRecords({ redisClient }: Fleet): Promise<Record<string, string | null>> {
+  const keys = [...(await redisClient.keys('{quarry}:checkpoint:*')), ...(await redisClient.keys('{quarry}:result:*'))];
+  return Object.fromEntries(await Promise.all(keys.sort().map(async key => [key, await redisClient.get(key)])));
+}
+
+suite('a worker', { concurrency: true }, () => {
+  test('that is killed at any step is followed by another, which repeats nothing that the CA has got', async t => {
+    await using fleet = await startFleet();
+    const first = onlyWorker(fleet);
+    const steps = [...stepsOf('before'), ...stepsOf('after')];
+    const { posts, requests, letGo } = await holdAll(fleet, steps);
+    const second = await fleet.start('worker');
+
+    await first.kill();
+    const killed = performance.now();
+    await waitUntil('the proxy to see the connections gone', () => requests.every(one => one.outcome === 'hung up'));
+    letGo();
+    await assertIssued(fleet, posts);
+    const seconds = (performance.now() - killed) / 1000;
+    t.diagnostic(`${steps.length} orders were finished ${seconds.toFixed(1)} s after the kill`);
+    assert.ok(seconds < 25, `${seconds} s after the kill`);
+    for (const step of steps) assertNothingTwice(fleet, step);
+    assert.equal(told(second, 'certificate issued').length, steps.length);
+    assert.deepEqual(await presented(fleet), [], 'what the dead one had presented is withdrawn');
+  });
+
+  test('may be killed ten times in a row over the same job, which then still ends with a certificate', async () => {
+    await using fleet = await startFleet();
+    const hold = fleet.ca.rule({ kind: 'order', do: { hold: 'before' } });
+    const posted = await post(fleet, ['ten.example']);
+    let jobId = '';
+    for (let kill = 1; kill <= 10; kill++) {
+      await hold.hit(kill);
+      await onlyWorker(fleet).kill();
+      jobId = await passLockTime(fleet);
+      await fleet.start('worker');
+    }
+    await hold.hit(11);
+    assert.equal(await fleet.redisClient.hget(`{quarry}:sign:${jobId}`, 'stc'), '10', 'BullMQ counted the kills');
+    hold.remove();
+    await assertIssued(fleet, [posted]);
+    assert.equal(sent(fleet.ca, 'ten.example', 'newOrder').length, 1);
+    assert.equal(sent(fleet.ca, 'ten.example', 'finalize').length, 1);
+  });
+
+  test('that is frozen for longer than its lock lasts overwrites nothing, finalizes nothing again, and goes on', async () => {
+    await using fleet = await startFleet();
+    const frozen = onlyWorker(fleet);
+    const steps = stepsOf('after');
+    const { posts, requests, letGo } = await holdAll(fleet, steps);
+    const successor = await fleet.start('worker');
+
+    process.kill(frozen.pid, 'SIGSTOP');
+    await assertIssued(fleet, posts);
+    assert.equal(told(successor, 'certificate issued').length, steps.length);
+    const kept = await keptRecords(fleet);
+    assert.equal(Object.keys(kept).length, 2 * steps.length, 'a checkpoint and a result each');
+
+    letGo(); // the answers are there when it wakes
+    await waitUntil('the answers to be sent', () => requests.every(one => one.outcome === 'answered'));
+    process.kill(frozen.pid, 'SIGCONT');
+    await untilIdle(frozen);
+    assert.deepEqual(await keptRecords(fleet), kept);
+    for (const step of steps) {
+      assertNothingTwice(fleet, step);
+      assert.equal(sent(fleet.ca, step.name, 'finalize').length, 1, `finalize for ${step.name}`);
+    }
+    assert.equal(told(frozen, 'certificate issued').length, 0);
+
+    assert.equal(await successor.stop(), 0);
+    await assertIssued(fleet, await postEach(fleet, ['later1.example', 'later2.example']));
+    assert.equal(told(frozen, 'certificate issued').length, 2);
+  });
+});

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { type Answer, ask } from '../../support/ask.ts';
+import { assertChain } from '../../support/chain.ts';
+import { makeCsr } from '../../support/csr.ts';
+import { type Fleet, type RoleProcess, startFleet } from '../../support/fleet.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { waitUntil } from '../../support/wait-until.ts';
+import { assertIssued, post, postEach, presented, sent, told, untilIdle } from './orders.ts';
+
+const everyRole = (fleet: Fleet) => (['intake', 'worker', 'responder'] as const).flatMap(role => fleet.all(role));
+const isReady = async (role: RoleProcess) => (await ask(`${role.adminUrl}/readyz`)).status === 200;
+
+async function untilAllReady(roles: RoleProcess[]): Promise<void> {
+  const ready = async () => (await Promise.all(roles.map(isReady))).every(Boolean);
+  await waitUntil('all roles to be ready', ready, 30_000);
+}
+
+function assertComeBack({ status, headers, body }: Answer): void {
+  assert.equal(status, 503, body);
+  assert.match(body, /^[^\n]+\n$/);
+  assert.ok(Number(headers['retry-after']) > 0);
+}
+
+suite('Redis', { concurrency: true }, () => {
+  test('killed twice under load loses no post: each has a certificate, or a clean 503 and one when sent again', async t => {
+    await using fleet = await startFleet({ roles: ['intake', 'intake', 'worker', 'worker', 'responder'] });
+    const roles = everyRole(fleet);
+    const names = Array.from({ length: 48 }, (_, index) => `h${index}.load.example`);
+    const csrs = await Promise.all(names.map(name => makeCsr({ names: [name] })));
+    const waiting = [...csrs.entries()];
+    const refused: Answer[] = [];
+    const issued: string[] = [];
+    let inFlight = 0;
+
+    /** Sends one CSR again and again, as a patient host does, until it has a certificate. */
+    async function send(csrPem: string, to: RoleProcess | undefined): Promise<string> {
+      for (let attempt = 0; attempt < 10; attempt++) {
+        inFlight++;
+        const answer = await fleet.post(csrPem, { to }).finally(() => inFlight--);
+        if (answer.status === 200) return answer.body;
+        assertComeBack(answer);
+        refused.push(answer);
+        await waitUntil('the intake to be ready', () => to !== undefined && isReady(to), 30_000);
+      }
+      throw new Error('no certificate after ten posts');
+    }
+    const client = async (to: RoleProcess | undefined) => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) {
+        const [index, { csrPem }] = next;
+        issued[index] = await send(csrPem, to);
+      }
+    };
+    const enough = (count: number) =>
+      waitUntil(`${count} certificates`, () => Object.keys(issued).length >= count, 60_000);
+
+    const clients = Promise.all(Array.from({ length: 10 }, (_, index) => client(fleet.all('intake')[index % 2])));
+    clients.catch(() => {}); // it is waited for below
+    await enough(8);
+    assert.ok(inFlight > 0);
+    await fleet.redis.kill();
+    for (const role of roles) await waitUntil('the role to notice', async () => !(await isReady(role)));
+    await fleet.redis.restart();
+    await untilAllReady(roles);
+    await enough(24);
+    assert.ok(inFlight > 0);
+    await fleet.redis.kill();
+    await fleet.redis.restart();
+    await clients;
+
+    const rootPem = await fleet.pebble.rootPem();
+    for (const [index, { keyPem }] of csrs.entries()) {
+      assertChain(issued[index] ?? '', { names: [names[index] ?? ''], keyPem, rootPem });
+    }
+    const orders = names.map(name => sent(fleet.ca, name, 'newOrder').length);
+    t.diagnostic(
+      `${refused.length} posts were answered 503; ${fleet.ca.counts().newOrder} newOrders for 48 certificates`,
+    );
+    assert.ok(refused.length > 0, 'the outage was felt');
+    assert.ok(
+      orders.every(count => count >= 1 && count <= 2),
+      `newOrders: ${orders}`,
+    );
+    await untilAllReady(roles);
+    assert.deepEqual(everyRole(fleet), roles, 'no role has ended');
+    for (const worker of fleet.all('worker')) await untilIdle(worker);
+    assert.deepEqual(await presented(fleet), []);
+  });
+
+  test('emptied in the middle crashes nobody: waiting clients are told soon, files still answer, and new posts work', async t => {
+    await using storage = await tempDir();
+    await using fleet = await startFleet({
+      roles: ['intake', 'worker', 'worker', 'responder'],
+      blocks: `[storage "file"]
+type = file
+directory = ${storage.path}
+[storage "none"]
+type = none
+[auth "kept"]
+all = yes
+domain = *.kept.example
+storage = file
+[auth "plain"]
+all = yes
+domain = *.plain.example
+storage = none
+`,
+    });
+    const roles = everyRole(fleet);
+    const kept = await post(fleet, ['www.kept.example']);
+    await assertIssued(fleet, [kept]);
+
+    fleet.front.hold();
+    const names = ['a.plain.example', 'b.plain.example', 'new.kept.example'];
+    const posts = await postEach(fleet, names);
+    const challenges = () => names.flatMap(name => sent(fleet.ca, name, 'challenge'));
+    await waitUntil(
+      'all to be validated',
+      () => challenges().filter(({ status }) => status === 200).length === 3,
+      30_000,
+    );
+
+    await fleet.redisClient.flushall();
+    const emptied = performance.now();
+    for (const { answer } of posts) assertComeBack(await answer);
+    const seconds = (performance.now() - emptied) / 1000;
+    t.diagnostic(`waiting clients were told after ${seconds.toFixed(1)} s`);
+    assert.ok(seconds < 15, `${seconds} s`);
+
+    const { newOrder } = fleet.ca.counts();
+    assert.equal((await fleet.post(kept.csrPem)).body, (await kept.answer).body);
+    assert.equal(fleet.ca.counts().newOrder, newOrder);
+    fleet.front.release();
+    for (const worker of fleet.all('worker')) await untilIdle(worker);
+    const again = posts.map(one => ({ ...one, answer: fleet.post(one.csrPem) }));
+    await assertIssued(fleet, [...again, await post(fleet, ['c.plain.example'])]);
+    await untilAllReady(roles);
+    assert.deepEqual(everyRole(fleet), roles, 'no role has ended');
+    const bugs = roles.flatMap(role => told(role, 'bug in a sign job'));
+    assert.deepEqual(bugs, []);
+  });
+});

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, suite, test } from 'node:test';
+import { ask, signed } from '../support/ask.ts';
+import { assertChain } from '../support/chain.ts';
+import { makeCsr } from '../support/csr.ts';
+import { startFleet } from '../support/fleet.ts';
+
+const key = 'prefer-shared-key';
+const fleet = await startFleet({
+  mgmt: 'wait = 60',
+  blocks: `[auth "hmac"]
+ip = 127.0.0.1
+ip = 127.0.0.2
+hmac_type = sha256
+hmac_key = ${key}
+domain = *.hmac.example
+[auth "open"]
+ip = 127.0.0.1
+domain = *.open.example
+[auth "neighbour"]
+ip = 127.0.0.3
+hmac_type = sha256
+hmac_key = key-of-the-neighbour
+domain = *.neighbour.example
+`,
+});
+after(() => fleet[Symbol.asyncDispose]());
+afterEach(() => fleet.letGo());
+
+const intake = () => fleet.all('intake')[0]?.url ?? '';
+const preferring = (Prefer: string) => ({ headers: { Prefer } });
+
+/** Posts while the order cannot end, and answers with where its result will be. */
+async function postAsync(name: string, { hmac = false, prefer = 'respond-async' } = {}) {
+  const csr = await makeCsr({ names: [name] });
+  fleet.front.hold();
+  const accepted = await fleet.post(csr.csrPem, { ...preferring(prefer), ...(hmac && { hmac: { key } }) });
+  const location = accepted.headers.location ?? '';
+  return { ...csr, accepted, location, url: intake() + location };
+}
+
+suite('Prefer: respond-async', () => {
+  test('is answered at once by 202, Location and Retry-After, and the result is fetched there', async () => {
+    const { accepted, location, url, keyPem } = await postAsync('async.open.example');
+    assert.equal(accepted.status, 202, accepted.body);
+    assert.match(location, /^\/sign\/[0-9a-f]{8}-[0-9a-f-]{27}$/);
+    assert.ok(Number(accepted.headers['retry-after']) > 0);
+    assert.ok(accepted.seconds < 5, `${accepted.seconds} s`);
+    assert.doesNotMatch(accepted.body, /BEGIN CERTIFICATE/);
+
+    const early = await ask(url, preferring('wait=0'));
+    assert.equal(early.status, 202);
+    assert.equal(early.headers.location, location);
+    const waiting = ask(url);
+    fleet.front.release();
+    const { status, headers, body } = await waiting;
+    assert.equal(status, 200, body);
+    assert.match(headers['content-type'] ?? '', /^application\/pem-certificate-chain/);
+    assertChain(body, { names: ['async.open.example'], keyPem, rootPem: await fleet.pebble.rootPem() });
+    assert.equal((await ask(url)).body, body, 'it can be fetched again');
+  });
+
+  test('fetches a failure with its own status', async () => {
+    await fleet.misdirect('failing.open.example');
+    const { csrPem } = await makeCsr({ names: ['failing.open.example'] });
+    const accepted = await fleet.post(csrPem, preferring('respond-async'));
+    assert.equal(accepted.status, 202);
+    const { status, body } = await ask(intake() + accepted.headers.location);
+    assert.equal(status, 421);
+    assert.match(body, /^failing\.open\.example: /);
+  });
+
+  test('of an identical post leads to the same result and the same order', async () => {
+    const orders = fleet.orders();
+    const { csrPem, location } = await postAsync('twice.open.example');
+    const again = await fleet.post(csrPem, preferring('respond-async'));
+    assert.equal(again.headers.location, location);
+    fleet.front.release();
+    assert.equal((await ask(intake() + location)).status, 200);
+    assert.equal(fleet.orders(), orders + 1);
+  });
+
+  test('and the post is repeated later: it gets the finished certificate', async () => {
+    const { csrPem, url } = await postAsync('later.open.example');
+    fleet.front.release();
+    const { body } = await ask(url);
+    const orders = fleet.orders();
+    const again = await fleet.post(csrPem);
+    assert.deepEqual([again.status, again.body], [200, body]);
+    assert.equal(fleet.orders(), orders);
+  });
+});
+
+suite('Prefer: wait=N', () => {
+  test('is answered by 202 after N seconds', async () => {
+    const { accepted } = await postAsync('wait.open.example', { prefer: 'wait=1' });
+    fleet.front.release();
+    assert.equal(accepted.status, 202, accepted.body);
+    assert.match(accepted.headers['preference-applied'] as string, /^wait(=1)?$/);
+    assert.ok(accepted.seconds >= 0.9 && accepted.seconds < 10, `${accepted.seconds} s`);
+    assert.ok(accepted.headers.location && Number(accepted.headers['retry-after']) > 0);
+  });
+
+  test('is answered by 200 when the certificate comes in time', async () => {
+    const { csrPem } = await makeCsr({ names: ['in-time.open.example'] });
+    assert.equal((await fleet.post(csrPem, preferring('respond-async, wait=50'))).status, 200);
+  });
+
+  test('is not needed: a plain client never gets a 202', async () => {
+    const hasty = await fleet.start('intake', { mgmt: 'wait = 0' });
+    const { csrPem } = await makeCsr({ names: ['plain.open.example'] });
+    fleet.front.hold();
+    const { status, headers } = await fleet.post(csrPem, { to: hasty });
+    fleet.front.release();
+    assert.deepEqual([status, headers.location], [503, undefined]);
+  });
+});
+
+suite('GET /sign/<id>', () => {
+  test('needs an HMAC over its path where the block of the post has one', async () => {
+    const { accepted, location, url, csrPem } = await postAsync('own.hmac.example', { hmac: true });
+    fleet.front.release();
+    assert.equal(accepted.status, 202, accepted.body);
+    const { status, body } = await ask(url, { headers: signed(location, { key }) });
+    assert.equal(status, 200, body);
+    const refused: [what: string, options: Parameters<typeof ask>[1]][] = [
+      ['without HMAC', {}],
+      ['with an HMAC of the CSR', { headers: signed(csrPem, { key }) }],
+      ['with an HMAC by another key', { headers: signed(location, { key: 'key-of-the-neighbour' }) }],
+      ["of another block's client", { from: '127.0.0.3', headers: signed(location, { key: 'key-of-the-neighbour' }) }],
+      ["of another block's client with the right HMAC", { from: '127.0.0.3', headers: signed(location, { key }) }],
+      ['of a stranger', { from: '127.0.0.9', headers: signed(location, { key }) }],
+    ];
+    for (const [what, options] of refused) {
+      const answer = await ask(url, options);
+      assert.equal(answer.status, 403, what);
+      assert.doesNotMatch(answer.body, /BEGIN/);
+    }
+    const colleague = await ask(url, { from: '127.0.0.2', headers: signed(location, { key }) });
+    assert.equal(colleague.status, 200, 'another client of the same block');
+  });
+
+  test('answers 403 to a client of another block while the order is under way, too', async () => {
+    const { location, url } = await postAsync('under-way.hmac.example', { hmac: true });
+    const neighbour = { from: '127.0.0.3', headers: signed(location, { key: 'key-of-the-neighbour' }) };
+    assert.equal((await ask(url, neighbour)).status, 403);
+    assert.equal((await ask(url, { headers: { ...signed(location, { key }), Prefer: 'wait=0' } })).status, 202);
+    fleet.front.release();
+  });
+
+  test('answers 404 for an id that is not known, and for what is no id', async () => {
+    for (const id of ['5f0c5a52-5a3b-4b44-a41f-0f1c1a4a2c11', '1', '..%2f..', 'x'.repeat(300)]) {
+      assert.equal((await ask(`${intake()}/sign/${id}`)).status, 404, id);
+    }
+  });
+
+  test('does not end a client that goes away, but its waiting: the job goes on', async () => {
+    const leaving = new AbortController();
+    const { csrPem } = await makeCsr({ names: ['leaving.open.example'] });
+    const orders = fleet.orders();
+    fleet.front.hold();
+    const post = fleet.post(csrPem, { signal: leaving.signal });
+    const { location = '' } = (await fleet.post(csrPem, preferring('respond-async'))).headers;
+    leaving.abort();
+    await assert.rejects(post);
+    fleet.front.release();
+    assert.equal((await ask(intake() + location)).status, 200);
+    assert.equal(fleet.orders(), orders + 1);
+  });
+});

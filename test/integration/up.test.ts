@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile, stat } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, suite, test } from 'node:test';
+import { Redis } from 'ioredis';
+import { assertChain } from '../support/chain.ts';
+import { makeCsr } from '../support/csr.ts';
+import { startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
+import { runQuarry, toldLines } from '../support/run-quarry.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const { path: dataParent } = await tempDir();
+const dataDir = join(dataParent, 'data');
+const socket = join(dataDir, 'redis.sock');
+
+const fleet = await startFleet({
+  roles: [],
+  pebble: { env: { PEBBLE_WFE_NONCEREJECT: '50' } },
+  redisUrl: false,
+  redis: `dir = ${dataDir}`,
+  blocks: `[storage "redis"]
+type = redis
+renew-within = 1
+[auth "hmac"]
+ip = 127.0.0.1
+hmac_type = sha512
+hmac_key = key-of-up
+domain = *.example
+`,
+});
+after(() => fleet[Symbol.asyncDispose]());
+
+const hmac = { key: 'key-of-up', hash: 'sha512' };
+
+/** The process behind the private Redis's socket; undefined when nobody answers. */
+async function redisPid(): Promise<number | undefined> {
+  const redis = new Redis(socket, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  redis.on('error', () => {});
+  try {
+    await redis.connect();
+    return Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1]);
+  } catch {
+    return undefined;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Neither running nor a zombie that nobody has waited for. */
+async function isGone(pid: number): Promise<boolean> {
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ');
+  return /\) Z /.test(state);
+}
+
+const untilNewRedis = (old: number | undefined) =>
+  waitUntil('the private Redis to be back', async () => ![undefined, old].includes(await redisPid()), 20_000);
+
+suite('quarry up, alone', () => {
+  test('issues with a private Redis, though the CA refuses half of all nonces', async () => {
+    await fleet.start('up');
+    for (const name of ['one.example', 'two.example', 'three.example']) {
+      const { csrPem, keyPem } = await makeCsr({ names: [name, `www.${name}`] });
+      const { status, body } = await fleet.post(csrPem, { hmac });
+      assert.equal(status, 200, body);
+      assertChain(body, { names: [name, `www.${name}`], keyPem, rootPem: await fleet.pebble.rootPem() });
+    }
+    const refused = fleet.ca.requests().filter(({ method, status }) => method === 'POST' && status === 400);
+    assert.ok(refused.length > 5, `nonces refused: ${refused.length}`);
+    assert.equal((await stat(dataDir)).mode & 0o077, 0, 'the data are for the owner only');
+  });
+
+  test('survives kills of its Redis, one right after the other, with all that is stored', async () => {
+    const { csrPem } = await makeCsr({ names: ['stored.example'] });
+    const first = await fleet.post(csrPem, { hmac });
+    assert.equal(first.status, 200, first.body);
+    for (let kill = 0; kill < 2; kill++) {
+      const pid = await redisPid();
+      assert.ok(pid);
+      process.kill(pid, 'SIGKILL');
+      await untilNewRedis(pid);
+    }
+    const [up] = fleet.all('up');
+    await waitUntil('quarry to be ready', async () => (await fetch(`${up?.adminUrl}/readyz`)).ok, 20_000);
+    const orders = fleet.orders();
+    const again = await fleet.post(csrPem, { hmac });
+    assert.deepEqual([again.status, again.body], [200, first.body]);
+    assert.equal(fleet.orders(), orders);
+    const other = await makeCsr({ names: ['after-the-kill.example'] });
+    assert.equal((await fleet.post(other.csrPem, { hmac })).status, 200);
+  });
+
+  test('leaves no process behind after SIGTERM, and ends with 0', async () => {
+    const [up] = fleet.all('up');
+    const pid = await redisPid();
+    assert.ok(up && pid);
+    assert.equal(await up.stop('SIGTERM'), 0);
+    assert.ok(await isGone(pid), 'Redis ended before quarry did');
+    assert.equal(await redisPid(), undefined);
+  });
+
+  test('leaves no process behind after SIGKILL, and the next one finds what is stored', async () => {
+    const up = await fleet.start('up');
+    const { csrPem } = await makeCsr({ names: ['survivor.example'] });
+    const first = await fleet.post(csrPem, { hmac });
+    assert.equal(first.status, 200, first.body);
+    const pid = await redisPid();
+    assert.ok(pid);
+    process.kill(up.pid, 'SIGKILL');
+    await up.exited;
+    await waitUntil('Redis to be gone', () => isGone(pid), 10_000);
+    const next = await fleet.start('up');
+    const orders = fleet.orders();
+    const again = await fleet.post(csrPem, { hmac, to: next });
+    assert.deepEqual([again.status, again.body], [200, first.body]);
+    assert.equal(fleet.orders(), orders);
+    assert.equal(await next.stop('SIGINT'), 0);
+  });
+
+  test('that cannot listen ends with 1 and one line, and without its Redis', async () => {
+    const port = await freePort();
+    const taken = createServer().listen(port, '127.0.0.1');
+    await once(taken, 'listening');
+    const ended = await runQuarry(['up', 'main.ini'], await fleet.ini({ mgmt: `listener = 127.0.0.1:${port}` }));
+    taken.close();
+    assert.equal(ended.code, 1);
+    assert.equal(toldLines(ended).length, 1, ended.stderr);
+    assert.match(toldLines(ended).join(), new RegExp(`^quarry: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`));
+    await assert.rejects(once(connect(socket), 'connect'));
+  });
+});
+
+suite('the command line', () => {
+  const good = fleet.ini();
+
+  test('ends with 2 and one line for a command or an option that does not exist, and without a file', async () => {
+    for (const args of [['sing', 'main.ini'], ['up', '--fast', 'main.ini'], ['up'], ['worker']]) {
+      const ended = await runQuarry(args, await good);
+      assert.equal(ended.code, 2, args.join(' '));
+      assert.equal(toldLines(ended).length, 1, ended.stderr);
+      assert.match(toldLines(ended).join(), /^quarry: /);
+    }
+  });
+
+  test('ends with 2 and one line, file:line: [section] option: reason, for a configuration that is wrong', async () => {
+    const wrong: [ini: string, line: RegExp][] = [
+      ['[account]\ndir = a\n[mgmt]\nlistner = 127.0.0.1:1313\n', /^main\.ini:4: \[mgmt\] listner: unknown option/],
+      ['[account]\ndir = a\n[auth "x"]\ndomain = *\n', /^main\.ini:3: \[auth "x"\]: would admit everyone/],
+      ['[account]\ndir = a\n[nonsense]\n', /^main\.ini:3: \[nonsense\]: unknown section/],
+      ['[account]\ndir = a\n[auth "x"]\nip = 300.0.0.1\ndomain = *\n', /^main\.ini:4: \[auth "x"\] ip: /],
+    ];
+    for (const [ini, line] of wrong) {
+      for (const command of ['up', 'check']) {
+        const ended = await runQuarry([command, 'main.ini'], ini);
+        assert.equal(ended.code, 2, ini);
+        assert.equal(ended.stderr.trimEnd().split('\n').length, 1, ended.stderr);
+        assert.match(ended.stderr, line);
+      }
+    }
+    const absent = await runQuarry(['intake', 'absent.ini']);
+    assert.deepEqual([absent.code, toldLines(absent).length], [2, 1]);
+    assert.match(absent.stderr, /^absent\.ini: cannot be read: /);
+  });
+
+  test('ends with 1 and one line for a single role without a Redis that it could share', async () => {
+    const ended = await runQuarry(['worker', 'main.ini'], await good);
+    assert.equal(ended.code, 1);
+    assert.match(toldLines(ended).join(), /^quarry: .*REDIS_URL$/);
+  });
+
+  test('reads several files as one', async () => {
+    await using dir = await tempDir();
+    const ended = await runQuarry(['check', 'main.ini', join(dir.path, 'missing.ini')], await good);
+    assert.equal(ended.code, 2);
+    assert.equal((await runQuarry(['check', 'main.ini'], await good)).code, 0);
+  });
+});

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createAdminApp } from '../../../services/cli/admin-app.ts';
+import { Counter, openMetrics } from '../../../shared/base/metrics.ts';
+import type { Role } from '../../../shared/base/role.ts';
+import { listen } from '../../support/listen.ts';
+
+const role = (name: string, reason?: string): Role => ({
+  ...{ name, notReady: () => reason, failed: new Promise(() => {}) },
+  async [Symbol.asyncDispose]() {},
+});
+
+/** Status and body of a path. */
+async function ask(roles: Role[], expected: number, path: string) {
+  await using server = await listen(createAdminApp(roles, expected, openMetrics()));
+  const answer = await fetch(server.url + path);
+  return [answer.status, await answer.text()];
+}
+
+test('/healthz is 200 as soon as the process runs', async () => {
+  assert.deepEqual(await ask([role('worker', 'no account yet')], 3, '/healthz'), [200, 'ok\n']);
+});
+
+test('/readyz is 200 once every role can do its work', async () => {
+  assert.deepEqual(await ask([role('worker'), role('intake')], 2, '/readyz?verbose'), [200, 'ready\n']);
+});
+
+test('/readyz is 503 with the reasons, one a line', async () => {
+  const roles = [role('worker', 'no account yet'), role('intake'), role('responder', 'Redis cannot be reached')];
+  const reasons = 'worker: no account yet\nresponder: Redis cannot be reached\n';
+  assert.deepEqual(await ask(roles, 3, '/readyz'), [503, reasons]);
+  assert.deepEqual(await ask([role('responder')], 2, '/readyz'), [503, 'starting\n']);
+});
+
+test('/metrics is the text that Prometheus reads', async () => {
+  const metrics = openMetrics();
+  new Counter({ name: 'quarry_test_total', help: 'x', registers: [metrics] }).inc();
+  await using server = await listen(createAdminApp([], 0, metrics));
+  const answer = await fetch(`${server.url}/metrics`);
+  assert.match(answer.headers.get('Content-Type') ?? '', /^text\/plain; version=/);
+  assert.match(await answer.text(), /^quarry_test_total 1$/m);
+});
+
+test('any other path is 404', async () => {
+  assert.equal((await ask([], 0, '/'))[0], 404);
+});

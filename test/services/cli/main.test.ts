@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { VERSION } from '../../../shared/base/version.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const main = join(import.meta.dirname, '../../../services/cli/main.ts');
+
+/** Runs `quarry` to its end. */
+async function quarry(args: string[], { cwd = '/', env = {} as Record<string, string> } = {}) {
+  const options = { cwd, env: { PATH: process.env.PATH, ...env } };
+  const {
+    code = 0,
+    stdout,
+    stderr,
+  } = await promisify(execFile)(process.execPath, [main, ...args], options).catch(e => e);
+  return { code, stdout, stderr };
+}
+
+test('quarry says how it is used, and its version', async () => {
+  const usages = await Promise.all([[], ['help'], ['--help'], ['-h', 'up']].map(args => quarry(args)));
+  for (const { code, stdout } of usages) {
+    assert.equal(code, 0);
+    assert.match(stdout, /^quarry .*\n\n {2}quarry up FILE…/);
+  }
+  assert.deepEqual(await quarry(['--version']), { code: 0, stdout: `${VERSION}\n`, stderr: '' });
+});
+
+test('quarry ends with 2 and one line for wrong words', async () => {
+  const [noFile, noCommand, noOption] = await Promise.all(
+    [['up'], ['upp', 'main.ini'], ['up', '--fast']].map(args => quarry(args)),
+  );
+  assert.deepEqual(noFile, {
+    code: 2,
+    stdout: '',
+    stderr: 'quarry: up needs a configuration file: quarry up main.ini\n',
+  });
+  const unknown = 'quarry: there is no command "upp"; see quarry --help\n';
+  assert.deepEqual(noCommand, { code: 2, stdout: '', stderr: unknown });
+  assert.equal(noOption?.code, 2);
+  assert.match(noOption?.stderr ?? '', /^quarry: Unknown option '--fast'.*; see quarry --help\n$/);
+});
+
+test('quarry ends with 2 and one line that names file, line, section and option', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  await writeFile(file, '[account]\ndir = /a\n[auth a]\nipp = 127.0.0.1\n');
+  for (const command of ['check', 'up', 'worker']) {
+    const { code, stdout, stderr } = await quarry([command, 'main.ini'], { cwd: dir.path });
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.match(stderr, /^main\.ini:4: \[auth "?a"?\] ipp: .*\n$/);
+  }
+});
+
+const good = '[account]\ndir = account\n[auth a]\nip = 127.0.0.1\ndomain = *.example.org\n';
+
+test('quarry with one role ends with 1 and one line where no Redis is configured', async () => {
+  await using dir = await tempDir();
+  await writeFile(join(dir.path, 'main.ini'), good);
+  const { code, stderr } = await quarry(['worker', 'main.ini'], { cwd: dir.path });
+  assert.equal(code, 1);
+  assert.match(stderr, /^quarry: one role alone needs a Redis that others share: set \[redis\] url or REDIS_URL$/m);
+});
+
+test('quarry up ends with 1 and one line where there is no redis-server', async () => {
+  await using dir = await tempDir();
+  await writeFile(join(dir.path, 'main.ini'), good);
+  const { code, stderr } = await quarry(['up', 'main.ini'], { cwd: dir.path, env: { PATH: dir.path } });
+  assert.equal(code, 1);
+  assert.match(stderr, /^quarry: no Redis is configured and redis-server is not installed: .*$/m);
+});

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { hmacHeader, hmacKey, issued, jobId, openIntake } from './open-intake.ts';
+
+const csr = makeCsr({ names: 'DNS:www.example.org' });
+
+test('every request is logged once, with its id, client, job, names and status', async () => {
+  await using intake = await openIntake();
+  intake.queue.results.set(jobId, issued);
+  const answer = await intake.post(csr);
+  await answer.text();
+  const requests = intake.log.lines.filter(({ msg }) => msg === 'request');
+  assert.equal(requests.length, 1);
+  const { request, client, method, path, status, job, names, seconds } = requests[0] ?? {};
+  assert.deepEqual(
+    { request, client, method, path, status, job, names },
+    {
+      ...{ request: answer.headers.get('X-Request-Id'), client: '127.0.0.1', method: 'POST', path: '/sign' },
+      ...{ status: 200, job: jobId, names: ['www.example.org'] },
+    },
+  );
+  assert.equal(typeof seconds, 'number');
+});
+
+test('a refused request is logged with the reason', async () => {
+  await using intake = await openIntake();
+  await intake.post('no CSR');
+  const [line] = intake.log.lines.filter(({ msg }) => msg === 'request');
+  assert.deepEqual([line?.status, line?.reason], [415, 'the body holds no PEM certificate request']);
+});
+
+test('the log holds neither CSR, HMAC, key nor certificate', async () => {
+  await using intake = await openIntake();
+  intake.queue.results.set(jobId, issued);
+  await intake.post(csr);
+  await intake.post(csr, hmacHeader('another body'));
+  await intake.post('no CSR');
+  const text = intake.log.text();
+  const secrets = [
+    hmacKey,
+    hmacHeader(csr).Authentication.slice(-20),
+    'BEGIN CERT',
+    ...csr.split('\n').filter(Boolean),
+  ];
+  assert.deepEqual(
+    secrets.filter(secret => text.includes(secret)),
+    [],
+  );
+});
+
+test('requests are counted by method and status', async () => {
+  await using intake = await openIntake();
+  await (await fetch(`${intake.url}/none`)).text();
+  await (await intake.post('no CSR')).text();
+  const figures = await intake.metrics.metrics();
+  assert.match(figures, /quarry_intake_request_seconds_count\{method="GET",status="404"\} 1/);
+  assert.match(figures, /quarry_intake_request_seconds_count\{method="POST",status="415"\} 1/);
+});

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
+import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
+import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { waitUntil } from '../../support/wait-until.ts';
+import { chain, hmacBlock, hmacHeader, issued, jobId, loopbackBlock, openIntake } from './open-intake.ts';
+
+const csr = makeCsr({ names: 'DNS:www.example.org' });
+const pem = makeCertificate({ names: 'DNS:www.example.org' });
+const foreignPem = makeCertificate({ names: 'DNS:www.example.net' });
+const toStored = (pem: string) => ({ chain: pem, leaf: readCertificate(pem) });
+
+test('POST /sign answers 200 with the chain', async () => {
+  await using intake = await openIntake();
+  intake.queue.results.set(jobId, issued);
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, await answer.text()], [200, chain]);
+  assert.equal(answer.headers.get('Content-Type'), 'application/pem-certificate-chain');
+  assert.deepEqual(intake.queue.promised, []);
+});
+
+test('POST /sign answers from the storage without a job', async () => {
+  await using intake = await openIntake();
+  intake.stored.value = toStored(pem);
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, await answer.text(), intake.queue.enqueued], [200, pem, []]);
+});
+
+test('POST /sign gives no stored certificate to a block that may not have its names', async () => {
+  await using intake = await openIntake();
+  intake.stored.value = toStored(foreignPem);
+  const answer = await intake.post(csr);
+  assert.equal(answer.status, 503);
+  assert.equal(intake.queue.enqueued.length, 1);
+});
+
+test('POST /sign goes on without a storage that cannot be asked, and says so', async () => {
+  await using intake = await openIntake();
+  intake.stored.value = new Error('EIO');
+  intake.queue.results.set(jobId, issued);
+  assert.equal((await intake.post(csr)).status, 200);
+  assert.match(intake.log.text(), /"storage":"kept","reason":"EIO"/);
+});
+
+const limited = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many' };
+
+for (const [code, status, retryAfter] of [
+  ['denied', 403, null],
+  ['badCsr', 415, null],
+  ['challengeFailed', 421, null],
+  ['rateLimited', 429, '3600'],
+  ['unavailable', 503, '5'],
+  ['gone', 503, '5'],
+  ['misconfigured', 500, null],
+  ['unexpected', 500, null],
+  ['internal', 500, null],
+] as const)
+  test(`POST /sign answers ${status} when the job ends with ${code}`, async () => {
+    await using intake = await openIntake();
+    intake.queue.results.set(jobId, { outcome: 'failed', block: 'hmac', error: { code, detail: 'one\nline' } });
+    const answer = await intake.post(csr);
+    assert.equal(answer.status, status);
+    assert.equal(answer.headers.get('Retry-After'), retryAfter);
+    assert.equal(answer.headers.get('Content-Type'), 'text/plain; charset=utf-8');
+    const told = await answer.text();
+    assert.equal(told, code === 'internal' ? 'internal error\n' : 'one line\n');
+  });
+
+for (const Accept of ['application/problem+json', 'application/json', 'application/json;q=0.9, text/plain;q=0.1'])
+  test(`POST /sign answers an error as a problem document for Accept: ${Accept}`, async () => {
+    await using intake = await openIntake();
+    const identifier = { type: 'dns', value: 'www.example.org' };
+    const subproblems = [{ ...limited, identifier }];
+    const problem = { type: 'urn:ietf:params:acme:error:compound', subproblems };
+    const error = { code: 'rateLimited', detail: 'too many', problem, retryAfter: 1_030_001 } as const;
+    intake.queue.results.set(jobId, { outcome: 'failed', block: 'hmac', error });
+    const answer = await intake.post(csr, { ...hmacHeader(csr), Accept });
+    assert.equal(answer.headers.get('Content-Type'), 'application/problem+json');
+    assert.equal(answer.headers.get('Retry-After'), '31');
+    const instance = `urn:uuid:${answer.headers.get('X-Request-Id')}`;
+    assert.deepEqual(await answer.json(), { ...{ status: 429, detail: 'too many', instance }, ...problem });
+  });
+
+for (const Accept of ['*/*', 'text/html', 'text/plain, application/json;q=0.5'])
+  test(`POST /sign answers an error in a line of text for Accept: ${Accept}`, async () => {
+    await using intake = await openIntake();
+    const answer = await intake.post('x', { ...hmacHeader('x'), Accept });
+    assert.equal(answer.headers.get('Content-Type'), 'text/plain; charset=utf-8');
+    assert.equal(await answer.text(), 'the body holds no PEM certificate request\n');
+  });
+
+test('POST /sign sends a plain client away with 503 when its wait is over, and remembers it', async () => {
+  await using intake = await openIntake();
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, answer.headers.get('Retry-After')], [503, '5']);
+  assert.match(await answer.text(), /^the certificate is still being worked on: post the same CSR again\n$/);
+  assert.deepEqual(intake.queue.promised, [jobId]);
+});
+
+for (const [prefer, applied] of [
+  ['respond-async', 'respond-async'],
+  ['wait=0', 'wait'],
+] as const)
+  test(`POST /sign answers 202 to Prefer: ${prefer}`, async () => {
+    await using intake = await openIntake([hmacBlock], { wait: 60 });
+    const answer = await intake.post(csr, { ...hmacHeader(csr), Prefer: prefer });
+    const header = (name: string) => answer.headers.get(name);
+    assert.deepEqual([answer.status, header('Location'), header('Retry-After')], [202, `/sign/${jobId}`, '5']);
+    assert.equal(header('Preference-Applied'), applied);
+    assert.deepEqual(intake.queue.promised, [jobId]);
+  });
+
+test('POST /sign answers 200 to Prefer where the certificate is there', async () => {
+  await using intake = await openIntake();
+  intake.queue.results.set(jobId, issued);
+  assert.equal((await intake.post(csr, { ...hmacHeader(csr), Prefer: 'respond-async' })).status, 200);
+});
+
+test('POST /sign is 503 where the queue or the limits cannot be reached', async () => {
+  await using intake = await openIntake();
+  intake.queue.fault = new IssuanceError('unavailable', 'Redis cannot be reached');
+  const answer = await intake.post(csr, { ...hmacHeader(csr), Prefer: 'respond-async' });
+  assert.deepEqual([answer.status, answer.headers.get('Retry-After')], [503, '5']);
+  assert.equal(await answer.text(), 'Redis cannot be reached\n');
+});
+
+test('POST /sign tells of a limit that stands, without a job', async () => {
+  await using intake = await openIntake();
+  intake.limit.value = new IssuanceError('rateLimited', 'too many', { retryAfter: 1_060_000 });
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, answer.headers.get('Retry-After'), intake.queue.enqueued], [429, '60', []]);
+});
+
+test('a bug is a 500 that tells nothing, and an error in the log', async () => {
+  await using intake = await openIntake();
+  intake.queue.fault = new TypeError('secret of the house');
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, await answer.text()], [500, 'internal error\n']);
+  assert.match(intake.log.text(), /"level":50.*secret of the house.*"msg":"request failed"/);
+});
+
+test('all who wait get 503 at once when the intake stops', async () => {
+  await using intake = await openIntake([hmacBlock], { wait: 3600 });
+  const waiting = [intake.post(csr), intake.post(csr, { ...hmacHeader(csr), Prefer: 'wait=3600' })];
+  await waitUntil('both to wait', () => intake.queue.waiting === 2);
+  intake.stopping.abort();
+  for (const answer of await Promise.all(waiting)) {
+    assert.equal(answer.status, 503);
+    assert.match(await answer.text(), /^the server restarts/);
+  }
+});
+
+test('a client that goes away while it waits frees its waiter, and its next post finds the job', async () => {
+  await using intake = await openIntake([loopbackBlock], { wait: 3600 });
+  const asking = request(`${intake.url}/sign`, { method: 'POST', headers: { 'Content-Length': csr.length } });
+  asking.on('error', () => {});
+  asking.end(csr);
+  await waitUntil('it to wait', () => intake.queue.waiting === 1);
+  asking.destroy();
+  await waitUntil('its waiter to go', () => intake.queue.waiting === 0);
+  await waitUntil('the promise', () => intake.queue.promised.length === 1);
+});
+
+test('a client that goes away in the middle of its body is no error of the server', async () => {
+  await using intake = await openIntake([loopbackBlock]);
+  const socket = connect(intake.port, '127.0.0.1');
+  socket.write('POST /sign HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf', () => socket.destroy());
+  await waitUntil('the request to end', () => intake.log.lines.some(({ msg }) => msg === 'request'));
+  assert.deepEqual(
+    intake.log.lines.filter(({ level }) => Number(level) >= 50),
+    [],
+  );
+});
+
+test('POST /sign believes X-Forwarded-For from a trusted proxy only', async () => {
+  const elsewhere = { ...loopbackBlock, ips: ['192.0.2.7'] };
+  const headers = { 'X-Forwarded-For': '192.0.2.7' };
+  await using open = await openIntake([elsewhere]);
+  assert.equal((await open.post(csr, headers)).status, 403);
+  await using behind = await openIntake([elsewhere], { trusted: ['127.0.0.0/8'] });
+  behind.queue.results.set(jobId, issued satisfies SignResult);
+  assert.equal((await behind.post(csr, headers)).status, 200);
+  assert.equal((await behind.post(csr, { 'X-Forwarded-For': '192.0.2.7, 203.0.113.1' })).status, 403);
+});

@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runSignJob } from '../../../services/worker/sign-job.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { requestsOf } from '../../shared/order/scripted-ca.ts';
+import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
+import { issuer, type JobBench, jobData, leaf, names, openJobBench } from './job-parts.ts';
+
+const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signals);
+const chain = `${leaf.trim()}\n\n${issuer}`;
+const fault = { type: 'urn:ietf:params:acme:error:dns', detail: 'NXDOMAIN' };
+
+/** The failure that a job ended with. */
+async function failureOf(bench: JobBench) {
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'failed', JSON.stringify(end));
+  assert.deepEqual(bench.records.results, [end.result]);
+  return end.result.error;
+}
+
+test('runSignJob() orders what was admitted and hands out and stores the chain, leaf first', async () => {
+  await using bench = await openJobBench();
+  const result = { outcome: 'issued', block: 'mail', chain };
+  assert.deepEqual(await run(bench), { end: 'finished', key: 'the key', result });
+  assert.deepEqual([bench.records.results, bench.storage.chains], [[result], [chain]]);
+  const [newOrder] = bench.http.requests.filter(({ path }) => path === '/new-order');
+  assert.deepEqual(newOrder?.payload, { identifiers: jobData.identifiers });
+  assert.equal(bench.ca.presented.size, 0);
+});
+
+test('runSignJob() stores the certificate before it calls the job finished', async () => {
+  await using bench = await openJobBench();
+  bench.storage.put = async () => assert.deepEqual(bench.records.results, []);
+  assert.equal((await run(bench)).end, 'finished');
+});
+
+test("runSignJob() saves its state after each step, the order's URL before a challenge is touched", async () => {
+  await using bench = await openJobBench();
+  const saved: [string, number][] = [];
+  const { writeCheckpoint } = bench.records;
+  bench.records.writeCheckpoint = (lock, state) => {
+    const { order } = state as { order: { url?: string } };
+    saved.push([order.url ?? '', bench.ca.calls.length]);
+    return writeCheckpoint(lock, state);
+  };
+  await run(bench);
+  assert.deepEqual(saved[0], [`${bench.http.url}/order/1`, 1]);
+  const [, , started] = saved.map(([, calls]) => bench.ca.calls.slice(0, calls));
+  assert.deepEqual(started?.slice(-4), [
+    ...names.map(name => `present ${name}`),
+    ...names.map(name => `initiate ${name}`),
+  ]);
+  assert.ok(saved.length >= 4);
+});
+
+test('runSignJob() resumes elsewhere from each of its checkpoints without repeating anything', async () => {
+  await using whole = await openJobBench();
+  await run(whole);
+  for (let kept = 1; kept <= whole.records.checkpoints.length; kept++) {
+    await using bench = await openJobBench();
+    const { writeCheckpoint } = bench.records;
+    bench.records.writeCheckpoint = async (lock, state) => {
+      await writeCheckpoint(lock, state);
+      if (bench.records.checkpoints.length === kept) bench.stopping.abort(new Error('stopping'));
+    };
+    await assert.rejects(run(bench), /stopping/);
+    const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+    assert.equal(end.end, 'finished');
+    const repeated = ['newOrder', 'finalize', ...names.map(name => `initiate ${name}`)].filter(
+      call => bench.ca.calls.filter(one => one === call).length !== 1,
+    );
+    assert.deepEqual(repeated, [], `after checkpoint ${kept}`);
+    assert.equal(bench.ca.presented.size, 0);
+  }
+});
+
+test('runSignJob() sits out a short wait and gives its slot back for one over two seconds', async () => {
+  await using bench = await openJobBench();
+  let retryAfter = '2';
+  bench.http.on('/order/1', async () => {
+    const { url: _, ...body } = await bench.ca.getOrder('');
+    const headers: Record<string, string> = body.status === 'pending' ? { 'Retry-After': retryAfter } : {};
+    return { body, headers };
+  });
+  bench.ca.moving = false;
+  const { sleep } = bench.clock;
+  bench.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    retryAfter = '3';
+  };
+  bench.http.requests.length = 0;
+  const end = await run(bench);
+  assert.deepEqual(end, { end: 'later', until: bench.clock.now() + 3_000 });
+  assert.ok(bench.clock.sleeps.every(ms => ms <= 2_000));
+  bench.ca.moving = true;
+  bench.clock.turn(3_000);
+  assert.equal((await run(bench)).end, 'finished');
+  assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
+});
+
+test('runSignJob() does nothing once it is to stop', async () => {
+  await using bench = await openJobBench();
+  bench.stopping.abort(new Error('the worker is stopping'));
+  await assert.rejects(run(bench), /the worker is stopping/);
+  assert.deepEqual([bench.ca.calls, bench.records.checkpoints], [[], []]);
+});
+
+test('runSignJob() finishes a step that has begun before it stops, but not when it is cut off', async () => {
+  await using bench = await openJobBench();
+  bench.http.on('/new-order', async () => {
+    bench.stopping.abort(new Error('the worker is stopping'));
+    const { url, ...body } = await bench.ca.newOrder(jobData.identifiers);
+    return { status: 201, headers: { Location: url }, body };
+  });
+  await assert.rejects(run(bench), /the worker is stopping/);
+  assert.equal(bench.records.checkpoints.length, 1);
+
+  await using other = await openJobBench();
+  other.http.on('/new-order', () => {
+    other.abort.abort(new Error('the lock was lost'));
+    return undefined;
+  });
+  await assert.rejects(run(other), /the lock was lost/);
+  assert.deepEqual([other.records.checkpoints, other.records.results], [[], []]);
+});
+
+test('runSignJob() stops in the middle of a wait', async () => {
+  await using bench = await openJobBench();
+  bench.clock.sleep = (_, signal) =>
+    new Promise((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason));
+      bench.stopping.abort(new Error('the worker is stopping'));
+    });
+  await assert.rejects(run(bench), /the worker is stopping/);
+  assert.deepEqual(bench.records.results, []);
+});
+
+test('runSignJob() writes nothing more once another worker has the job', async () => {
+  await using bench = await openJobBench();
+  bench.http.on('/order/1', () => {
+    bench.records.held = false;
+    return { body: { ...bench.ca.order, status: 'pending' } };
+  });
+  await assert.rejects(run(bench), { name: 'LockLostError' });
+  assert.deepEqual([bench.records.results, bench.storage.chains], [[], []]);
+});
+
+test('runSignJob() delivers a certificate that cannot be stored, and says so', async () => {
+  await using bench = await openJobBench();
+  bench.storage.put = async () => {
+    throw new Error('ENOSPC: no space left on device');
+  };
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+  const told = bench.log.lines.filter(({ level }) => Number(level) >= 50);
+  assert.deepEqual(
+    told.map(({ storage, reason }) => [storage, reason]),
+    [['kept', 'ENOSPC: no space left on device']],
+  );
+});
+
+for (const [what, sent, detail] of [
+  [
+    'for another key',
+    makeCertificate({ key: ecKey('P-384') }),
+    "the CA sent a certificate that is not for the CSR's key",
+  ],
+  ['that is damaged', leaf.replace(/[A-Z]{4}\n/, '----\n'), 'the CA sent a damaged certificate chain'],
+  ['that is none', '<html></html>', 'the CA sent a damaged certificate chain'],
+] as const)
+  test(`runSignJob() refuses a certificate ${what}`, async () => {
+    await using bench = await openJobBench({ chain: sent });
+    const { code, detail: told } = await failureOf(bench);
+    assert.deepEqual([code, told], ['unexpected', detail]);
+    assert.deepEqual(bench.storage.chains, []);
+  });
+
+test('runSignJob() withdraws all challenges of an order that failed, and names what failed', async () => {
+  await using bench = await openJobBench({ faults: { 'b.example': fault } });
+  const { code, detail, problem } = await failureOf(bench);
+  assert.deepEqual([code, detail], ['challengeFailed', 'b.example: NXDOMAIN']);
+  assert.deepEqual(problem?.identifier, { type: 'dns', value: 'b.example' });
+  assert.equal(bench.ca.presented.size, 0);
+  assert.ok(requestsOf(bench.ca).length > 5);
+});
+
+test('runSignJob() ends with the failure also where the challenges cannot be withdrawn', async () => {
+  await using bench = await openJobBench({ faults: { 'a.example': fault } });
+  bench.ca.failNext.set('withdraw', new IssuanceError('unavailable', 'Redis cannot be reached'));
+  assert.equal((await failureOf(bench)).code, 'challengeFailed');
+  assert.match(bench.log.text(), /challenge responses remain until they expire/);
+});
+
+test('runSignJob() comes back with the same order where the CA is away for a moment', async () => {
+  await using bench = await openJobBench();
+  const away = { type: 'urn:ietf:params:acme:error:serverInternal', status: 500 };
+  bench.ca.failNext.set('finalize', new IssuanceError('unavailable', 'x', { problem: away, retryAfter: 30 }));
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 30_000 });
+  bench.clock.turn(30_000);
+  assert.equal((await run(bench)).end, 'finished');
+  assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
+});
+
+test('runSignJob() makes a new order where the CA has lost one, and takes back what it had presented for it', async () => {
+  await using bench = await openJobBench();
+  const lost = { type: 'urn:ietf:params:acme:error:malformed', status: 404 };
+  bench.ca.failNext.set('getOrder', new IssuanceError('gone', 'x', { problem: lost }));
+  const end = await run(bench);
+  assert.equal(end.end, 'later');
+  assert.equal(bench.ca.presented.size, 0);
+  assert.equal((await run(bench)).end, 'finished');
+  assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 2);
+});
+
+test('runSignJob() keeps the details of a bug in the log', async () => {
+  await using bench = await openJobBench();
+  bench.ca.failNext.set('present', new TypeError('x.y is not a function'));
+  assert.deepEqual(await failureOf(bench), { code: 'internal', detail: 'internal error' });
+  assert.match(bench.log.text(), /x\.y is not a function/);
+});
+
+test('runSignJob() logs names and order, and neither CSR nor key authorization', async () => {
+  await using bench = await openJobBench();
+  await run(bench);
+  const text = bench.log.text();
+  assert.match(text, /"names":\["a\.example","b\.example"\]/);
+  assert.match(text, new RegExp(`"order":"${bench.http.url}/order/1"`));
+  for (const line of jobData.csr.split('\n').filter(Boolean)) assert.equal(text.includes(line), false);
+  const [token = ''] = bench.ca.authorizations.flatMap(({ challenges }) => challenges.map(one => one.token));
+  assert.equal(text.includes(token), false);
+});

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { createHash, createPublicKey } from 'node:crypto';
+import { test } from 'node:test';
+import { type AcmeClient, openAcmeClient } from '../../../shared/acme/client.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
+import { acmeError, type FakeCa, startFakeCa } from './fake-ca.ts';
+import { accountKeyPem, connect, never, openTransport } from './open-connection.ts';
+
+const now = 1_000_000;
+
+/** A CA with an account, and its client. */
+async function start(): Promise<AsyncDisposable & { ca: FakeCa; client: AcmeClient; accountUrl: string }> {
+  await using stack = new AsyncDisposableStack();
+  const ca = stack.use(await startFakeCa());
+  const connection = stack.use(connect(ca.directoryUrl, turnedClock(now)));
+  const { headers } = await openTransport(connection).signedRequest(`${ca.url}/new-account`, {});
+  const accountUrl = headers.location ?? '';
+  const client = openAcmeClient(connection, { keyPem: accountKeyPem, url: accountUrl }, never);
+  ca.requests.length = 0;
+  const parts = stack.move();
+  return { ca, client, accountUrl, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+const order = { status: 'pending', authorizations: ['https://ca.example/authz/1'], finalize: 'https://ca.example/f' };
+const orderUrl = (ca: FakeCa) => `${ca.url}/order/1`;
+
+test('newOrder() sends the identifiers as the account and reads the order with its URL', async () => {
+  await using ready = await start();
+  const { ca, client, accountUrl } = ready;
+  const identifiers = [{ type: 'dns', value: 'a.example' } as const, { type: 'ip', value: '192.0.2.1' } as const];
+  ca.on('/new-order', () => ({ status: 201, headers: { Location: orderUrl(ca) }, body: order }));
+  const { certificate, error, retryAfter, ...made } = await client.newOrder(identifiers);
+  assert.deepEqual(made, { url: orderUrl(ca), ...order });
+  assert.deepEqual([certificate, error, retryAfter], [undefined, undefined, undefined]);
+  const [{ kid, payload } = {}] = ca.requests.filter(({ path }) => path === '/new-order');
+  assert.deepEqual([kid, payload], [accountUrl, { identifiers }]);
+});
+
+test('getOrder() reads certificate, error and Retry-After', async () => {
+  await using ready = await start();
+  const { ca, client } = ready;
+  const body = { ...order, status: 'invalid', certificate: 'https://ca.example/c', error: { type: acmeError('caa') } };
+  ca.on('/order/1', () => ({ headers: { 'Retry-After': '3' }, body }));
+  const read = await client.getOrder(orderUrl(ca));
+  assert.deepEqual([read.certificate, read.error, read.retryAfter], [body.certificate, body.error, now + 3000]);
+  assert.equal(ca.requests.at(-1)?.payload, undefined);
+});
+
+for (const [what, body] of [
+  ['a text', 'order'],
+  ['null', null],
+  ['a state that is none', { ...order, status: 'deactivated' }],
+  ['a state of another type', { ...order, status: ['pending'] }],
+  ['no authorizations', { ...order, authorizations: undefined }],
+  ['authorizations that are no texts', { ...order, authorizations: [{ url: 'https://ca.example' }] }],
+  ['no finalize URL', { ...order, finalize: '' }],
+] as const)
+  test(`getOrder() refuses an order with ${what}`, async () => {
+    await using ready = await start();
+    ready.ca.on('/order/1', () => ({ headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }));
+    await assert.rejects(ready.client.getOrder(orderUrl(ready.ca)), { code: 'unexpected', message: /answer lacks/ });
+  });
+
+test('newOrder() refuses an answer without Location', async () => {
+  await using ready = await start();
+  ready.ca.on('/new-order', () => ({ status: 201, body: order }));
+  await assert.rejects(ready.client.newOrder([]), { code: 'unexpected', message: /lacks the URL of the new order/ });
+});
+
+const challenge = { type: 'http-01', url: 'https://ca.example/chall/1', status: 'pending', token: 'a'.repeat(43) };
+const identifier = { type: 'dns', value: 'a.example' };
+
+test('getAuthorization() reads identifier, wildcard and challenges', async () => {
+  await using ready = await start();
+  const { ca, client } = ready;
+  const failed = { ...challenge, status: 'invalid', error: { type: acmeError('dns'), detail: 'no such name' } };
+  const body = { status: 'invalid', identifier, wildcard: true, challenges: [challenge, failed], expires: 'later' };
+  ca.on('/authz/1', () => ({ body }));
+  const url = `${ca.url}/authz/1`;
+  const { challenges, ...read } = await client.getAuthorization(url);
+  assert.deepEqual(read, { url, status: 'invalid', identifier, wildcard: true });
+  assert.deepEqual(challenges, [{ ...challenge, error: undefined }, failed]);
+});
+
+test('getAuthorization() takes a hostile token for none', async () => {
+  await using ready = await start();
+  const tokens = ['../../etc/passwd', 'short', 'a'.repeat(600), `${'a'.repeat(40)}\n`, 7, undefined];
+  const challenges = tokens.map(token => ({ ...challenge, token }));
+  ready.ca.on('/authz/1', () => ({ body: { status: 'pending', identifier, challenges } }));
+  const read = await ready.client.getAuthorization(`${ready.ca.url}/authz/1`);
+  assert.deepEqual([...new Set(read.challenges.map(({ token }) => token))], ['']);
+});
+
+for (const [what, body] of [
+  ['no challenges', { status: 'pending', identifier }],
+  ['a challenge that is null', { status: 'pending', identifier, challenges: [null] }],
+  ['a challenge without URL', { status: 'pending', identifier, challenges: [{ ...challenge, url: undefined }] }],
+  ['no identifier', { status: 'pending', challenges: [] }],
+  ['no state', { identifier, challenges: [] }],
+] as const)
+  test(`getAuthorization() refuses one with ${what}`, async () => {
+    await using ready = await start();
+    ready.ca.on('/authz/1', () => ({ body }));
+    const asking = ready.client.getAuthorization(`${ready.ca.url}/authz/1`);
+    await assert.rejects(asking, { code: 'unexpected', message: /answer lacks/ });
+  });
+
+test('initiateChallenge() sends an empty object, finalize() the CSR in base64url', async () => {
+  await using ready = await start();
+  const { ca, client } = ready;
+  ca.on('/chall/1', () => ({ body: challenge }));
+  await client.initiateChallenge(`${ca.url}/chall/1`);
+  assert.deepEqual(ca.requests.at(-1)?.payload, {});
+  ca.on('/finalize/1', () => ({ body: { ...order, status: 'processing' } }));
+  const ordered = { ...order, status: 'ready', url: orderUrl(ca), finalize: `${ca.url}/finalize/1` } as const;
+  const finalized = await client.finalize(ordered, Buffer.from([0xfb, 0xff, 0x00]));
+  assert.deepEqual([finalized.url, finalized.status], [orderUrl(ca), 'processing']);
+  assert.deepEqual(ca.requests.at(-1)?.payload, { csr: '-_8A' });
+});
+
+test('downloadChain() gives the text as it is, and refuses an empty one and JSON', async () => {
+  await using ready = await start();
+  const { ca, client } = ready;
+  let body: unknown = '-----BEGIN CERTIFICATE-----\n';
+  ca.on('/cert/1', () => ({ body }));
+  assert.equal(await client.downloadChain(`${ca.url}/cert/1`), body);
+  for (body of ['', { certificate: 'none' }]) {
+    await assert.rejects(client.downloadChain(`${ca.url}/cert/1`), { code: 'unexpected' });
+  }
+});
+
+test("keyAuthorization() is the token and the account key's thumbprint", async () => {
+  await using ready = await start();
+  const { crv, kty, x, y } = createPublicKey(accountKeyPem).export({ format: 'jwk' });
+  const thumbprint = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+  assert.equal(ready.client.keyAuthorization('token'), `token.${thumbprint}`);
+});

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { test } from 'node:test';
+import { type Redis, reportOutages } from '../../../shared/base/redis.ts';
+import { keptLog } from '../../support/kept-log.ts';
+
+test('reportOutages() says once that Redis is away and once that it is back', () => {
+  const { log, lines } = keptLog();
+  const redis = new EventEmitter() as unknown as Redis;
+  reportOutages(redis, log);
+  redis.emit('ready');
+  for (let attempt = 0; attempt < 3; attempt++) redis.emit('error', new Error('connect ECONNREFUSED'));
+  redis.emit('ready');
+  redis.emit('ready');
+  redis.emit('error', new Error('connect ECONNREFUSED'));
+  assert.deepEqual(
+    lines.map(({ level, reason, msg }) => [level, msg, reason]),
+    [
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+      [30, 'Redis is back', undefined],
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+    ],
+  );
+});

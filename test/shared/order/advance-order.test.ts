@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { advanceOrder, withdrawChallenges } from '../../../shared/order/advance-order.ts';
+import { newOrderState } from '../../../shared/order/order-state.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
+import { driveOrder, partsFor, taskFor } from './drive-order.ts';
+import { requestsOf, scriptCa } from './scripted-ca.ts';
+
+const names = ['a.example', 'b.example', 'c.example'];
+const fault = { type: 'urn:ietf:params:acme:error:dns', detail: 'NXDOMAIN' };
+
+test('advanceOrder() needs seven requests for one name', async () => {
+  const ca = scriptCa();
+  const { chain, state } = await driveOrder(partsFor(ca), taskFor('a.example'));
+  assert.equal(chain, 'the chain');
+  assert.deepEqual(requestsOf(ca), [
+    ...['newOrder', 'getAuthorization a.example', 'initiate a.example', 'getOrder'],
+    ...['finalize', 'getOrder', 'download'],
+  ]);
+  assert.deepEqual(state.challenges, []);
+});
+
+test('advanceOrder() needs two more requests for each further name', async () => {
+  const ca = scriptCa();
+  await driveOrder(partsFor(ca), taskFor(...names));
+  assert.equal(requestsOf(ca).length, 11);
+});
+
+test('advanceOrder() needs four requests where all names are valid already, and no solver', async () => {
+  const ca = scriptCa({ valid: names });
+  await driveOrder({ ...partsFor(ca), solver: undefined }, taskFor(...names));
+  assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
+});
+
+test('advanceOrder() presents all before it initiates any, and withdraws all before it finalizes', async () => {
+  const ca = scriptCa();
+  await driveOrder(partsFor(ca), taskFor('a.example', 'b.example'));
+  assert.deepEqual(ca.calls, [
+    ...['newOrder', 'getAuthorization a.example', 'getAuthorization b.example'],
+    ...['present a.example', 'present b.example', 'initiate a.example', 'initiate b.example', 'getOrder'],
+    ...['withdraw a.example', 'withdraw b.example', 'finalize', 'getOrder', 'download'],
+  ]);
+  assert.equal(ca.presented.size, 0);
+});
+
+test('advanceOrder() leaves names alone that are valid already', async () => {
+  const ca = scriptCa({ valid: ['a.example', 'c.example'] });
+  await driveOrder(partsFor(ca), taskFor(...names));
+  const touched = ca.calls.filter(call => /^(present|initiate|withdraw) /.test(call));
+  assert.deepEqual(touched, ['present b.example', 'initiate b.example', 'withdraw b.example']);
+});
+
+test("advanceOrder() gives the order's URL away before it touches a challenge", async () => {
+  const ca = scriptCa();
+  const step = await advanceOrder(partsFor(ca), taskFor('a.example'), newOrderState());
+  assert.equal(step.next, 'continue');
+  assert.equal(step.state.url, 'https://ca.example/order/1');
+  assert.deepEqual(ca.calls, ['newOrder']);
+});
+
+test('advanceOrder() refuses a wildcard for http-01 before it makes an order', async () => {
+  const ca = scriptCa();
+  const advancing = advanceOrder(partsFor(ca), taskFor('a.example', '*.b.example'), newOrderState());
+  await assert.rejects(advancing, {
+    code: 'denied',
+    message: 'not possible for *.b.example: http-01 of verification "http" cannot prove it',
+  });
+  assert.deepEqual(ca.calls, []);
+});
+
+test('advanceOrder() says what the CA offers where no challenge fits, and presents nothing', async () => {
+  const ca = scriptCa({ offers: ['dns-01'] });
+  const driving = driveOrder(partsFor(ca), taskFor('a.example'));
+  await assert.rejects(driving, { code: 'misconfigured', message: /the CA offers dns-01, but verification "http"/ });
+  assert.deepEqual(ca.calls, ['newOrder', 'getAuthorization a.example']);
+});
+
+test('advanceOrder() keeps asking, ever more slowly, while the CA validates and while it issues', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  ca.moving = false;
+  const turn = parts.clock.turn;
+  parts.clock.turn = ms => {
+    turn(ms);
+    ca.moving = ca.calls.filter(call => call === 'getOrder').length % 4 === 3;
+  };
+  const { waits } = await driveOrder(parts, taskFor('a.example'));
+  assert.deepEqual(waits, [250, 500, 1000, 2000, 250, 500, 1000, 2000]);
+});
+
+test('advanceOrder() comes back when the CA said', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(1_000));
+  const getOrder = ca.getOrder;
+  ca.getOrder = async url => ({ ...(await getOrder(url)), retryAfter: 9_000 });
+  const task = taskFor('a.example');
+  const state = { ...newOrderState(), url: 'https://ca.example/order/1', initiated: true };
+  await ca.newOrder(task.identifiers);
+  assert.deepEqual(await advanceOrder(parts, task, state), {
+    ...{ next: 'wait', until: 9_000 },
+    state: { ...state, polls: 1 },
+  });
+});
+
+test('advanceOrder() waits where a ready order turns out not to be, ever longer, and then finalizes it', async () => {
+  const ca = scriptCa({ valid: ['a.example'] });
+  const problem = { type: 'urn:ietf:params:acme:error:orderNotReady' };
+  const finalize = ca.finalize;
+  let refusals = 3;
+  ca.finalize = async (order, csr) => {
+    if (refusals-- > 0) throw new IssuanceError('unexpected', 'not ready', { problem });
+    return finalize(order, csr);
+  };
+  const { chain, waits } = await driveOrder(partsFor(ca), taskFor('a.example'));
+  assert.equal(chain, 'the chain');
+  assert.deepEqual(waits, [250, 500, 1000, 250]);
+});
+
+test('advanceOrder() names each failed challenge of an invalid order', async () => {
+  const ca = scriptCa({ faults: { 'a.example': fault, 'c.example': fault } });
+  await assert.rejects(driveOrder(partsFor(ca), taskFor(...names)), {
+    code: 'challengeFailed',
+    message: 'a.example: NXDOMAIN; c.example: NXDOMAIN',
+  });
+});
+
+test('withdrawChallenges() takes back what was presented, also twice', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const task = taskFor(...names);
+  let step = await advanceOrder(parts, task, newOrderState());
+  for (const _ of ['choose', 'start']) step = await advanceOrder(parts, task, step.state, ca.order);
+  assert.equal(ca.presented.size, 3);
+  const withdrawn = await withdrawChallenges(parts, step.state);
+  assert.deepEqual([ca.presented.size, withdrawn.challenges], [0, []]);
+  await withdrawChallenges(parts, step.state);
+});
+
+test('advanceOrder() refuses a valid order without a certificate', async () => {
+  const ca = scriptCa();
+  await ca.newOrder([]);
+  ca.order.status = 'valid';
+  const state = { ...newOrderState(), url: ca.order.url };
+  await assert.rejects(advanceOrder(partsFor(ca), taskFor('a.example'), state), { code: 'unexpected' });
+});

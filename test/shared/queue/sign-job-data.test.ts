@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import {
+  deduplicationId,
+  fromSignFailure,
+  type SignJobData,
+  toSignFailure,
+} from '../../../shared/queue/sign-job-data.ts';
+
+const data: SignJobData = {
+  csr: 'a CSR',
+  identifiers: [{ type: 'dns', value: 'a.example' }],
+  account: 'account',
+  solver: 'http',
+  storage: 'file',
+  block: 'mail',
+  requestId: 'request-1',
+};
+
+/** As it arrives on the other side of Redis. */
+const sent = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+
+test('a failure arrives on the other side of the queue as the error that it was', () => {
+  const problem = {
+    type: 'urn:ietf:params:acme:error:compound',
+    subproblems: [{ type: 'urn:ietf:params:acme:error:dns', identifier: { type: 'dns', value: 'a.example' } }],
+  };
+  const error = new IssuanceError('challengeFailed', 'a.example: NXDOMAIN', { retryAfter: 1234, problem });
+  const arrived = fromSignFailure(sent(toSignFailure(error)));
+  assert.ok(arrived instanceof IssuanceError);
+  const { code, message, retryAfter } = arrived;
+  assert.deepEqual([code, message, retryAfter], ['challengeFailed', 'a.example: NXDOMAIN', 1234]);
+  assert.deepEqual(arrived.problem, problem);
+});
+
+test('a failure without time and problem has none on the other side', () => {
+  const arrived = fromSignFailure(sent(toSignFailure(new IssuanceError('denied', 'no'))));
+  assert.ok(arrived instanceof IssuanceError);
+  assert.deepEqual([arrived.retryAfter, arrived.problem, arrived.cause], [undefined, undefined, undefined]);
+});
+
+test('a bug stays a bug, and its details stay where they are', () => {
+  for (const bug of [new TypeError('x is not a function: secret'), 'secret', undefined]) {
+    const failure = sent(toSignFailure(bug));
+    assert.deepEqual(failure, { code: 'internal', detail: 'internal error' });
+    const arrived = fromSignFailure(failure);
+    assert.equal(arrived instanceof IssuanceError, false);
+    assert.equal(arrived.message, 'internal error');
+  }
+});
+
+test("a failure's cause does not cross the queue", () => {
+  const error = new IssuanceError('unavailable', 'away', { cause: new Error('10.0.0.7 refused') });
+  assert.equal(JSON.stringify(toSignFailure(error)).includes('10.0.0.7'), false);
+});
+
+test('deduplicationId() is equal for identical posts, whichever request they came with', () => {
+  const id = deduplicationId(data);
+  assert.equal(deduplicationId({ ...data, requestId: 'request-2' }), id);
+  assert.match(id, /^[0-9a-f]{64}$/); // BullMQ's ids may hold no colon
+});
+
+test('deduplicationId() differs with the CSR and with all that an auth block decides', () => {
+  const others: Partial<SignJobData>[] = [
+    ...[{ csr: 'another' }, { account: 'b' }, { solver: 'dns' }, { solver: undefined }],
+    ...[{ storage: 'redis' }, { block: 'ext' }],
+  ];
+  const ids = [data, ...others.map(other => ({ ...data, ...other }))].map(deduplicationId);
+  assert.equal(new Set(ids).size, ids.length);
+});

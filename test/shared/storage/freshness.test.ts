@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isFresh } from '../../../shared/storage/storage.ts';
+
+const day = 24 * 3_600_000;
+
+/** How many days before its end a certificate stops being fresh, to the hour. */
+function freshUntil(lifeDays: number, renewWithin: number): number {
+  const certificate = { notBefore: 0, notAfter: lifeDays * day } as Parameters<typeof isFresh>[0];
+  let hours = 0;
+  while (!isFresh(certificate, renewWithin, (lifeDays * 24 - hours) * 3_600_000) && hours < lifeDays * 24) hours++;
+  return (hours - 1) / 24;
+}
+
+for (const [life, renewWithin, left, why] of [
+  [90, 14, 14, 'as it is'],
+  [90, 45, 45, 'as it is up to half of the life'],
+  [90, 46, 30, 'as a third of the life when it is more than half of it'],
+  [6, 14, 2, 'as a third of a short life'],
+  [6, 3, 3, 'as it is with a short life that is twice as long'],
+  [90, 0, 0, 'as none'],
+] as const)
+  test(`isFresh() takes renew-within ${renewWithin} of ${life} days ${why}`, () => {
+    assert.equal(freshUntil(life, renewWithin), left);
+  });
+
+test('isFresh() is false for a certificate that has ended, and for one that is about to', () => {
+  const certificate = { notBefore: 0, notAfter: 10 * day } as Parameters<typeof isFresh>[0];
+  assert.equal(isFresh(certificate, 0, 10 * day), false);
+  assert.equal(isFresh(certificate, 0, 11 * day), false);
+  assert.equal(isFresh(certificate, 0, 10 * day - 1), true);
+});

@@ -1,0 +1,97 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ChallengeFront, startChallengeFront } from '../support/challenge-front.ts';
+import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { freePort } from '../support/free-port.ts';
+import { type Pebble, startPebble } from '../support/pebble.ts';
+import { type Redis, startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { type Member, type MemberRole, startMember } from './member.ts';
+
+/** Everything that runs, each a process of its own but for the proxies. */
+export type System = AsyncDisposable & {
+  members: Member[];
+  /** Base URLs of the intakes. */
+  intakes: string[];
+  redis: Redis;
+  pebble: Pebble;
+  /** In front of Pebble: the CA that the workers know. */
+  ca: FaultProxy;
+  accountDir: string;
+};
+
+const crew: Record<MemberRole, number> = { worker: 3, intake: 2, responder: 2 };
+
+/** Orders take a second or two, as a CA's do: else no process would ever be hit in the middle of one. */
+const pebbleEnv = { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '3', PEBBLE_WFE_NONCEREJECT: '5' };
+
+/**
+ * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and Pebble behind the fault
+ * proxy, which hands out a pending order again as Let's Encrypt does; in front of the responders what nginx would be.
+ *
+ * @param logDir gets a log file for each member
+ */
+export async function startSystem(logDir: string): Promise<System> {
+  await using started = new AsyncDisposableStack();
+  const { path: dir } = started.use(await tempDir());
+  await mkdir(join(dir, 'storage'));
+  const redis = started.use(await startRedis({ appendonly: true }));
+  const front: ChallengeFront = started.use(await startChallengeFront());
+  const pebble = started.use(await startPebble({ httpPort: front.port, env: pebbleEnv }));
+  const ca = started.use(await startFaultProxy(pebble));
+  ca.playOrderReuse();
+
+  const intakes: string[] = [];
+  const startOne = async (role: MemberRole, number: number) => {
+    const name = `${role}-${number}`;
+    const listener = `127.0.0.1:${await freePort()}`;
+    if (role === 'intake') intakes.push(`http://${listener}`);
+    if (role === 'responder') front.add(`http://${listener}`);
+    const ini = configuration({ dir, redis, ca, listener, logFile: join(logDir, `${name}.log`) });
+    return startMember({ name, role, ini, strayFile: join(logDir, `${name}.stray`) });
+  };
+  const wanted = Object.entries(crew).flatMap(([role, count]) =>
+    Array.from({ length: count }, (_, index) => startOne(role as MemberRole, index + 1)),
+  );
+  const starting = await Promise.allSettled(wanted);
+  const members = starting.flatMap(one => (one.status === 'fulfilled' ? [started.use(one.value)] : []));
+  for (const one of starting) if (one.status === 'rejected') throw one.reason;
+  await Promise.all(members.map(member => member.untilReady(60_000)));
+
+  const running = started.move();
+  return {
+    ...{ members, intakes, redis, pebble, ca, accountDir: join(dir, 'account') },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+type Setting = { dir: string; redis: Redis; ca: FaultProxy; listener: string; logFile: string };
+
+/** One configuration for all; a role passes over the listener that is not its own. */
+function configuration({ dir, redis, ca, listener, logFile }: Setting): string {
+  return `[account]
+acme-server = ${ca.directoryUrl}
+ca-file = ${ca.caFile}
+accept-terms-of-service = yes
+dir = ${join(dir, 'account')}
+[mgmt]
+listener = ${listener}
+wait = 10
+[verification "http"]
+type = http01
+listener = ${listener}
+self-check = off
+[storage "file"]
+type = file
+directory = ${join(dir, 'storage')}
+renew-within = 1
+[auth "soak"]
+all = yes
+domain = *
+[redis]
+url = ${redis.url}
+[logging]
+level = debug
+destination = ${logFile}
+`;
+}

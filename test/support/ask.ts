@@ -1,0 +1,50 @@
+import { createHmac } from 'node:crypto';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+export type Answer = { status: number; headers: IncomingHttpHeaders; body: string; seconds: number };
+
+export type AskOptions = {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Buffer;
+  /** The loopback address that the client comes from; 127.0.0.1 by default. */
+  from?: string;
+  /** Sends the body without Content-Length. */
+  chunked?: boolean;
+  /** Ends the connection when it fires. */
+  signal?: AbortSignal;
+};
+
+/** One request on a connection of its own. Nothing is added to what the test says, as fetch() would. */
+export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
+  const { method = 'GET', headers = {}, body, from = '127.0.0.1', chunked = false, signal } = options;
+  const length = body === undefined || chunked ? {} : { 'Content-Length': Buffer.byteLength(body) };
+  const started = performance.now();
+  return new Promise((done, fail) => {
+    const asked = request(
+      url,
+      {
+        method,
+        headers: { ...length, ...(chunked && { 'Transfer-Encoding': 'chunked' }), ...headers },
+        localAddress: from,
+        agent: false,
+        ...(signal && { signal }),
+      },
+      answer => {
+        const { statusCode: status = 0, headers } = answer;
+        const toAnswer = (body: string) => ({ status, headers, body, seconds: (performance.now() - started) / 1000 });
+        text(answer).then(body => done(toAnswer(body)), fail);
+      },
+    );
+    asked.on('error', fail);
+    asked.end(body);
+  });
+}
+
+export type HmacKey = { key: string; hash?: string };
+
+/** The header that signs a message, as macen reads it. */
+export function signed(message: string | Buffer, { key, hash = 'sha256' }: HmacKey): { Authentication: string } {
+  return { Authentication: `hmac name=${hash}, hash=${createHmac(hash, key).update(message).digest('hex')}` };
+}

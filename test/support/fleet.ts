@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { createHash, createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Redis as RedisClient } from 'ioredis';
+import { type Answer, type AskOptions, ask, type HmacKey, signed } from './ask.ts';
+import { type ChallengeFront, startChallengeFront } from './challenge-front.ts';
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
+import { freePort } from './free-port.ts';
+import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
+import { type Quarry, startQuarry } from './quarry.ts';
+import { type Redis, startRedis } from './redis.ts';
+import { tempDir } from './temp-dir.ts';
+
+export type FleetRole = 'intake' | 'worker' | 'responder' | 'up';
+
+/** What a role's configuration says; each text is lines of its section. */
+export type RoleOptions = {
+  account?: string;
+  mgmt?: string;
+  worker?: string;
+  /** Whole sections: auth and storage blocks. */
+  blocks?: string;
+  /** A URL in place of the fleet's Redis; false: none is configured. */
+  redisUrl?: string | false;
+  /** More lines of `[redis]`. */
+  redis?: string;
+  ready?: 'ready' | 'alive';
+};
+
+export type FleetOptions = RoleOptions & {
+  /** The processes to start; by default one of each of the three. */
+  roles?: FleetRole[];
+  pebble?: Omit<PebbleOptions, 'httpPort'>;
+};
+
+export type RoleProcess = Quarry & {
+  /** Of the intake's POST, or of the responder's challenges. */
+  url: string;
+};
+
+export type Fleet = AsyncDisposable & {
+  /** For files of the configuration; `account` in it is the account directory. */
+  dir: string;
+  accountDir: string;
+  redis: Redis;
+  /** A connection of the test's own. */
+  redisClient: RedisClient;
+  pebble: Pebble;
+  /** In front of Pebble: the CA that the roles know. */
+  ca: FaultProxy;
+  /** In front of the responders: where Pebble asks. */
+  front: ChallengeFront;
+  /** The running processes of a role, in the order in which they were started. */
+  all(role: FleetRole): RoleProcess[];
+  /** Starts one more; `options` replace the fleet's, key by key. */
+  start(role: FleetRole, options?: RoleOptions): Promise<RoleProcess>;
+  /** A configuration as the roles get it, without an admin listener. */
+  ini(options?: RoleOptions): Promise<string>;
+  /** Posts to `/sign` of the first intake, or of `to`. */
+  post(body: string | Buffer, options?: AskOptions & { hmac?: HmacKey; to?: RoleProcess | undefined }): Promise<Answer>;
+  /** How many orders Pebble was asked to make. */
+  orders(): number;
+  /** Lets go on whatever a test holds, or makes the CA do; for `afterEach`, so that one failed test does not hold up the next. */
+  letGo(): Promise<void>;
+  /** Breaks the validation of a name: it resolves to where nobody listens. */
+  misdirect(name: string): Promise<void>;
+  /** Texts that no role may have logged by the end, beyond those that the fleet knows of. */
+  secrets: Set<string>;
+};
+
+/**
+ * Redis, Pebble and Quarry's roles, each a process of its own, with one configuration. At the end it stops all, and
+ * fails when a role's log holds a CSR, an HMAC, a key or a key authorization.
+ */
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  await using started = new AsyncDisposableStack();
+  const { path: dir } = started.use(await tempDir());
+  const accountDir = join(dir, 'account');
+  await mkdir(join(dir, 'storage'));
+  const redis = started.use(await startRedis({ appendonly: true }));
+  const front = started.use(await startChallengeFront());
+  const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
+  const ca = started.use(await startFaultProxy(pebble));
+  const redisClient = started.adopt(new RedisClient(redis.url, { lazyConnect: true }), client => client.disconnect());
+  redisClient.on('error', () => {}); // Tests stop Redis.
+  const secrets = new Set<string>();
+  const roles: { role: FleetRole; running: RoleProcess }[] = [];
+  const roleStack = started.use(new AsyncDisposableStack());
+
+  const fleet: Omit<Fleet, typeof Symbol.asyncDispose> = {
+    dir,
+    accountDir,
+    redis,
+    redisClient,
+    pebble,
+    ca,
+    front,
+    secrets,
+    all: wanted => roles.filter(({ role }) => role === wanted).map(({ running }) => running),
+    ini: async own => configuration({ ...options, ...own }, await listeners()),
+    async start(role, own = {}) {
+      const merged = { ...options, ...own };
+      const at = await listeners();
+      const ini = configuration(merged, at);
+      const quarry = roleStack.use(await startQuarry(role, ini, merged.ready ? { ready: merged.ready } : {}));
+      const running = Object.assign(quarry, { url: `http://${role === 'responder' ? at.responder : at.mgmt}` });
+      roles.push({ role, running });
+      quarry.exited.then(() => {
+        const index = roles.findIndex(one => one.running === running);
+        if (index >= 0) roles.splice(index, 1);
+      });
+      for (const secret of iniSecrets(ini)) secrets.add(secret);
+      outputs.push({ name: role, output: () => quarry.output() });
+      if (role === 'responder' || role === 'up') front.add(`http://${at.responder}`);
+      return running;
+    },
+    async post(body, { hmac, to, ...more } = {}) {
+      const intake = to ?? fleet.all('intake')[0] ?? fleet.all('up')[0];
+      assert.ok(intake, 'an intake runs');
+      const headers = { ...(hmac && signed(body, hmac)), ...more.headers };
+      for (const secret of requestSecrets(body, headers)) secrets.add(secret);
+      return ask(`${intake.url}/sign`, { method: 'POST', body, ...more, headers });
+    },
+    orders: () => pebble.requestLog().filter(line => line === 'POST /order-plz').length,
+    async letGo() {
+      front.release();
+      ca.clearRules();
+      await ca.comeBack();
+    },
+    async misdirect(name) {
+      const body = JSON.stringify({ host: `${name}.`, addresses: ['127.0.0.2'] });
+      const { status } = await fetch(`${pebble.challtestsrvUrl}/add-a`, { method: 'POST', body });
+      assert.equal(status, 200);
+    },
+  };
+  const outputs: { name: string; output(): string }[] = [];
+
+  async function listeners() {
+    return { mgmt: `127.0.0.1:${await freePort()}`, responder: `127.0.0.1:${await freePort()}` };
+  }
+
+  function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
+    const { account, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    return `[account]
+acme-server = ${ca.directoryUrl}
+ca-file = ${pebble.caFile}
+${account ?? `accept-terms-of-service = yes\ndir = ${accountDir}`}
+[mgmt]
+listener = ${at.mgmt}
+${mgmt ?? ''}
+[verification "http"]
+type = http01
+listener = ${at.responder}
+[worker]
+${worker ?? ''}
+[redis]
+${redisUrl === false ? '' : `url = ${redisUrl ?? redis.url}`}
+${moreRedis ?? ''}
+[logging]
+level = trace
+${blocks ?? '[auth "all"]\nall = yes\ndomain = *'}
+`;
+  }
+
+  await Promise.all((options.roles ?? ['intake', 'worker', 'responder']).map(role => fleet.start(role)));
+  const running = started.move();
+  return {
+    ...fleet,
+    async [Symbol.asyncDispose]() {
+      for (const secret of accountSecrets(join(accountDir, 'account.pem'))) secrets.add(secret);
+      await running.disposeAsync();
+      for (const { name, output } of outputs) {
+        assert.match(output(), /"msg":/, `the log of ${name} was kept`);
+        assert.deepEqual(findLeaks(output(), secrets), [], `the log of ${name} holds secrets`);
+      }
+    },
+  };
+}
+
+/** The lines of a log that hold one of the secrets, or any CSR or private key at all. */
+export function findLeaks(log: string, secrets: Iterable<string>): string[] {
+  const hidden = ['BEGIN CERTIFICATE REQUEST', 'PRIVATE KEY-', ...secrets];
+  return log.split('\n').filter(line => hidden.some(secret => line.includes(secret)));
+}
+
+function iniSecrets(ini: string): string[] {
+  return [...ini.matchAll(/^(?:hmac_key|eab-hmac-key) *= *(.+)$/gm)].map(([, key = '']) => key);
+}
+
+/** The second line of a CSR's base64, as the first holds what many CSRs begin with, and the digest of an HMAC header. */
+function requestSecrets(body: string | Buffer, headers: Record<string, string>): string[] {
+  const line = /^[\w+/]{64}$/gm.exec(`${body}`.replace(/^-.*\r?\n[\w+/]{64}\r?\n/m, ''))?.[0];
+  const digest = /hash=([0-9a-f]{32,})/i.exec(Object.values(headers).join())?.[1];
+  return [line, digest].filter(secret => secret !== undefined);
+}
+
+/** Lines of the key, and its thumbprint (RFC 7638): every key authorization ends in it. */
+export function accountSecrets(file: string): string[] {
+  let pem: string;
+  try {
+    pem = readFileSync(file, 'utf8');
+  } catch {
+    return []; // No worker ran.
+  }
+  const lines = pem.split('\n').filter(line => /^[\w+/]{64}$/.test(line));
+  return [...lines, thumbprint(pem)];
+}
+
+export function thumbprint(keyPem: string): string {
+  const { crv, e, kty, n, x, y } = createPublicKey(keyPem).export({ format: 'jwk' });
+  const members = kty === 'RSA' ? { e, kty, n } : { crv, kty, x, y };
+  return createHash('sha256').update(JSON.stringify(members)).digest('base64url');
+}
