@@ -9,7 +9,7 @@ import { createHttp01App } from './http01-app.ts';
 
 const RECEIVE_TIMEOUT = 10_000;
 /** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
-const LONGEST_OUTAGE = 4_000;
+const LONGEST_OUTAGE = 6_000;
 const ASK_AGAIN = 100;
 
 export type Responder = Role & { readonly addresses: { host: string; port: number }[] };

@@ -2,7 +2,8 @@ import { IssuanceError } from '../../shared/base/errors.ts';
 
 const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 60_000;
-const LONGEST_JOB = 3_600_000;
+/** Milliseconds from the post on, after which a job is given up. */
+export const LONGEST_JOB = 3_600_000;
 const MOST_NEW_ORDERS = 5;
 
 /** What becomes of a job whose step failed; times are in milliseconds since the epoch. */

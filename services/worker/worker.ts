@@ -16,7 +16,8 @@ import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
-import { runSignJob, type SignJobParts } from './sign-job.ts';
+import { runSignJob } from './sign-job.ts';
+import type { SignJobParts } from './sign-run.ts';
 
 /** A killed worker's job runs again elsewhere after at most the sum of the two. */
 const LOCK_DURATION = 8_000;

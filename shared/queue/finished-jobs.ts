@@ -29,9 +29,9 @@ export function openFinishedJobs(
     for (const waiter of waiters.get(jobId) ?? []) waiter(result);
   }
 
-  async function settle(jobId: string) {
+  async function settle(jobId: string, ended?: 'completed' | 'failed') {
     const result = await records.readResult(jobId);
-    if (result) tell(jobId, result);
+    if (result || ended === 'failed') tell(jobId, result); // BullMQ itself may fail a job, which then has no result
   }
 
   async function recheck() {
@@ -46,8 +46,8 @@ export function openFinishedJobs(
   }
 
   const recheckQuietly = () => recheck().catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
-  const events = listen(parts, jobId => {
-    if (waiters.has(jobId)) settle(jobId).catch(recheckQuietly);
+  const events = listen(parts, (jobId, ended) => {
+    if (waiters.has(jobId)) settle(jobId, ended).catch(recheckQuietly);
   });
   const timer = setInterval(recheckQuietly, RECHECK_INTERVAL);
 
@@ -78,7 +78,7 @@ export function openFinishedJobs(
 /** Tells the ids of jobs that end, from whenever Redis can be reached. */
 function listen(
   { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
-  onEnd: (jobId: string) => void,
+  onEnd: (jobId: string, ended: 'completed' | 'failed') => void,
 ): AsyncDisposable {
   const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
   let events: QueueEvents | undefined;
@@ -90,7 +90,7 @@ function listen(
     events = new QueueEvents(SIGN_QUEUE, { connection, prefix, lastEventId: last[0]?.[0] ?? '0-0' });
     events.on('error', error => log.debug({ reason: error.message }, 'sign queue events'));
     for (const ended of ['completed', 'failed'] as const) {
-      events.on(ended, ({ jobId }: { jobId: string }) => onEnd(jobId));
+      events.on(ended, ({ jobId }: { jobId: string }) => onEnd(jobId, ended));
     }
   }
 

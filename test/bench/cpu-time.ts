@@ -9,3 +9,9 @@ export async function cpuSeconds(pid: number): Promise<number> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
+
+/** That of several processes together. */
+export async function totalCpuSeconds(pids: readonly number[]): Promise<number> {
+  const all = await Promise.all(pids.map(cpuSeconds));
+  return all.reduce((sum, one) => sum + one, 0);
+}

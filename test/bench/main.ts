@@ -1,5 +1,6 @@
 import { describeError } from '../../shared/base/errors.ts';
 import type { Benchmark, Result } from './benchmark.ts';
+import { ordersBenchmark } from './orders.ts';
 import { benchResponder } from './responder.ts';
 import { signBenchmark } from './sign.ts';
 import { storageHit } from './storage-hit.ts';
@@ -9,9 +10,13 @@ import { toTable } from './table.ts';
 // results to stdout: a table, or one JSON object a line.
 
 const benchmarks: Record<string, Benchmark> = {
-  'sign-1': signBenchmark({ clients: 1, orders: 16, rounds: 3 }),
+  'sign-1': signBenchmark({ clients: 1, orders: 32, rounds: 3 }),
   'sign-16': signBenchmark({ clients: 16, orders: 128, rounds: 3 }),
-  'sign-64': signBenchmark({ clients: 64, orders: 192, rounds: 3 }),
+  'sign-64': signBenchmark({ clients: 64, orders: 184, rounds: 3 }),
+  'orders-1': ordersBenchmark({ clients: 1, orders: 32, rounds: 3 }),
+  'orders-4': ordersBenchmark({ clients: 4, orders: 96, rounds: 3 }),
+  'orders-16': ordersBenchmark({ clients: 16, orders: 128, rounds: 3 }),
+  'orders-64': ordersBenchmark({ clients: 64, orders: 184, rounds: 3 }),
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,

@@ -1,22 +1,20 @@
 /** One measurement of each side. */
-export type Pair<Sample> = { quarry: Sample; beside: Sample };
+export type Pair<Sample> = Record<'quarry' | 'beside', Sample>;
 
 /**
- * Measures both sides in turn, and in the other order in every second round (A B, B A, …), so that neither a machine
+ * Measures all sides in turn, and in the opposite order in every second round (A B, B A, …), so that neither a machine
  * that slows down nor one that warms up favours a side.
  */
-export async function measureSideBySide<Sample>(
+export async function measureSideBySide<Side extends string, Sample>(
   rounds: number,
-  measure: Pair<(round: number) => Promise<Sample>>,
-): Promise<Pair<Sample>[]> {
-  const pairs: Pair<Sample>[] = [];
+  measure: Record<Side, (round: number) => Promise<Sample>>,
+): Promise<Record<Side, Sample>[]> {
+  const sides = Object.keys(measure) as Side[];
+  const measured: Record<Side, Sample>[] = [];
   for (let round = 0; round < rounds; round++) {
-    if (round % 2 === 0) {
-      pairs.push({ quarry: await measure.quarry(round), beside: await measure.beside(round) });
-    } else {
-      const beside = await measure.beside(round);
-      pairs.push({ quarry: await measure.quarry(round), beside });
-    }
+    const samples = {} as Record<Side, Sample>;
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) samples[side] = await measure[side](round);
+    measured.push(samples);
   }
-  return pairs;
+  return measured;
 }

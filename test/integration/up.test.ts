@@ -32,7 +32,11 @@ hmac_key = key-of-up
 domain = *.example
 `,
 });
-after(() => fleet[Symbol.asyncDispose]());
+after(async () => {
+  await fleet[Symbol.asyncDispose]();
+  const left = await redisPid(); // Where a test has failed.
+  if (left) process.kill(left, 'SIGKILL');
+});
 
 const hmac = { key: 'key-of-up', hash: 'sha512' };
 

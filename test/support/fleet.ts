@@ -18,6 +18,7 @@ export type FleetRole = 'intake' | 'worker' | 'responder' | 'up';
 /** What a role's configuration says; each text is lines of its section. */
 export type RoleOptions = {
   account?: string;
+  /** `wait` is 60 where it says nothing of it, so that a client that is held too long still hears why. */
   mgmt?: string;
   worker?: string;
   /** Whole sections: auth and storage blocks. */
@@ -149,6 +150,7 @@ ca-file = ${pebble.caFile}
 ${account ?? `accept-terms-of-service = yes\ndir = ${accountDir}`}
 [mgmt]
 listener = ${at.mgmt}
+${mgmt?.includes('wait =') ? '' : 'wait = 60'}
 ${mgmt ?? ''}
 [verification "http"]
 type = http01

@@ -86,7 +86,7 @@ test('an unacceptable CSR is 415 with one line that says why, before its names a
     ['not a CSR', 'the body holds no PEM certificate request'],
     [csr + csr, 'the body holds more than one CSR'],
     [weakForeign, /sha-?1/i],
-    [csr.replace(/.{6}\n-----END/, 'AAAA\n-----END'), /./],
+    [csr.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'), /./],
   ] as const) {
     const answer = await intake.post(send);
     const text = await answer.text();

@@ -41,7 +41,7 @@ test('the log holds neither CSR, HMAC, key nor certificate', async () => {
     hmacKey,
     hmacHeader(csr).Authentication.slice(-20),
     'BEGIN CERT',
-    ...csr.split('\n').filter(Boolean),
+    ...csr.split('\n').filter(one => one.length > 30),
   ];
   assert.deepEqual(
     secrets.filter(secret => text.includes(secret)),

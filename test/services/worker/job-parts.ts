@@ -1,4 +1,4 @@
-import type { SignJob, SignJobParts } from '../../../services/worker/sign-job.ts';
+import type { SignJob, SignJobParts } from '../../../services/worker/sign-run.ts';
 import { openPollPaces } from '../../../shared/order/poll-pace.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { LockLostError, type SignRecords } from '../../../shared/queue/sign-records.ts';

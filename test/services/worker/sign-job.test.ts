@@ -165,7 +165,7 @@ for (const [what, sent, detail] of [
     makeCertificate({ key: ecKey('P-384') }),
     "the CA sent a certificate that is not for the CSR's key",
   ],
-  ['that is damaged', leaf.replace(/[A-Z]{4}\n/, '----\n'), 'the CA sent a damaged certificate chain'],
+  ['that is damaged', leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'), 'the CA sent a damaged certificate chain'],
   ['that is none', '<html></html>', 'the CA sent a damaged certificate chain'],
 ] as const)
   test(`runSignJob() refuses a certificate ${what}`, async () => {
@@ -225,7 +225,7 @@ test('runSignJob() logs names and order, and neither CSR nor key authorization',
   const text = bench.log.text();
   assert.match(text, /"names":\["a\.example","b\.example"\]/);
   assert.match(text, new RegExp(`"order":"${bench.http.url}/order/1"`));
-  for (const line of jobData.csr.split('\n').filter(Boolean)) assert.equal(text.includes(line), false);
+  for (const line of jobData.csr.split('\n').filter(one => one.length > 30)) assert.equal(text.includes(line), false);
   const [token = ''] = bench.ca.authorizations.flatMap(({ challenges }) => challenges.map(one => one.token));
   assert.equal(text.includes(token), false);
 });

@@ -1,0 +1,91 @@
+import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
+import type { CaConnection } from '../../shared/acme/transport.ts';
+import type { Clock } from '../../shared/base/clock.ts';
+import type { Log } from '../../shared/base/log.ts';
+import type { Budget } from '../../shared/limits/budget.ts';
+import type { Limits } from '../../shared/limits/limits.ts';
+import type { OrderParts, OrderStep } from '../../shared/order/advance-order.ts';
+import { newOrderState, type OrderState, type OrderTask } from '../../shared/order/order-state.ts';
+import type { PollPaces } from '../../shared/order/poll-pace.ts';
+import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import type { Flights } from '../../shared/queue/flights.ts';
+import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
+import type { JobLock, SignRecords } from '../../shared/queue/sign-records.ts';
+import type { Solver } from '../../shared/solver/solver.ts';
+import type { Storage } from '../../shared/storage/storage.ts';
+import type { AccountHolder } from './account-holder.ts';
+
+export type SignJobParts = {
+  connection: CaConnection;
+  account: AccountHolder;
+  solvers: Map<string, Solver>;
+  storages: Map<string, Storage>;
+  records: SignRecords;
+  flights: Flights;
+  limits: Limits;
+  budget: Budget;
+  paces: PollPaces;
+  clock: Clock;
+  log: Log;
+};
+
+export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
+
+/** `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds since the epoch. */
+export type SignJobEnd = { end: 'finished'; key: string; result: SignResult } | { end: 'later'; until: number };
+
+/** What is saved after every step. */
+type Checkpoint = { order: OrderState; failures: number; lostOrders: number };
+
+/** One run of a job in this process, from its last checkpoint on. */
+export type Run = {
+  parts: SignJobParts;
+  job: SignJob;
+  log: Log;
+  csr: CsrText;
+  /** What it orders with; that of the worker may be a newer one by now. */
+  account: AcmeAccount;
+  order: OrderParts;
+  task: OrderTask;
+  checkpoint: Checkpoint;
+  seen: Extract<OrderStep, { next: 'continue' }>['seen'];
+};
+
+/** A result to be kept and told; `fresh`: it has just been issued. */
+export type Reached = { result: SignResult; fresh?: true };
+export type Later = Extract<SignJobEnd, { end: 'later' }>;
+
+/** Takes a job up where its last checkpoint left it. */
+export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSignal): Promise<Run> {
+  const { data, lock } = job;
+  const csr = readCsr(Buffer.from(data.csr));
+  const account = parts.account.current();
+  const acme = openAcmeClient(parts.connection, account, signal);
+  const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
+  const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
+  const { identifiers, certificateProfile, preferredChain } = data;
+  const log = parts.log.child({ job: lock.jobId, request: data.requestId });
+  const warn = (fault: string) => log.warn(fault);
+  const confirm = () => parts.records.confirmLock(lock);
+  return {
+    ...{ parts, job, log, csr, account },
+    order: { acme, solver, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
+    task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
+    checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
+    seen: undefined,
+  };
+}
+
+/** @throws LockLostError when another worker has the job now */
+export async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issued' }>): Promise<void> {
+  const { checkpoint, job, log, parts } = run;
+  if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
+  run.checkpoint = { ...checkpoint, order: step.state, failures: 0 };
+  run.seen = step.next === 'continue' ? step.seen : undefined;
+  await parts.records.writeCheckpoint(job.lock, run.checkpoint);
+}
+
+export const names = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
+
+/** @throws LockLostError when another worker has the job now */
+export const confirmLock = ({ parts, job }: Run) => parts.records.confirmLock(job.lock);

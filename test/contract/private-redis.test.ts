@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { suite, test } from 'node:test';
+import { promisify } from 'node:util';
+import { Redis } from 'ioredis';
+import { startPrivateRedis } from '../../services/cli/private-redis.ts';
+import { systemClock } from '../../shared/base/clock.ts';
+import { findCommand } from '../support/find-command.ts';
+import { keptLog } from '../support/kept-log.ts';
+import { provision } from '../support/provision.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const path = `${dirname((await provision(['redis-server']))['redis-server'])}:${process.env.PATH}`;
+
+const start = (dir: string, { log } = keptLog()) => startPrivateRedis(dir, { path, clock: systemClock, log });
+
+/** Asks the Redis behind a `unix:` URL. */
+async function ask<T>(url: string, act: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(url.slice('unix:'.length), { lazyConnect: true, retryStrategy: () => null });
+  redis.on('error', () => {});
+  await redis.connect();
+  try {
+    return await act(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const pidOf = (url: string) =>
+  ask(url, async redis => Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1]));
+
+suite('the private Redis', () => {
+  test('is append-only, never evicts, and is open to its owner alone', async () => {
+    await using dir = await tempDir();
+    const data = join(dir.path, 'data');
+    await using redis = await start(data);
+    const settings = await ask(redis.url, redis =>
+      redis.config('GET', 'appendonly', 'maxmemory-policy', 'port', 'save'),
+    );
+    const expected = { appendonly: 'yes', 'maxmemory-policy': 'noeviction', port: '0', save: '' };
+    const pairs = settings as string[];
+    const found = Object.fromEntries(pairs.flatMap((name, n) => (n % 2 ? [] : [[name, pairs[n + 1]]])));
+    assert.deepEqual(found, expected);
+    assert.equal((await stat(data)).mode & 0o077, 0);
+    assert.equal((await stat(join(data, 'redis.sock'))).mode & 0o077, 0);
+  });
+
+  test('keeps its data from one run to the next, and is gone in between', async () => {
+    await using dir = await tempDir();
+    {
+      await using first = await start(dir.path);
+      await ask(first.url, redis => redis.set('name', 'quarry'));
+      const pid = await pidOf(first.url);
+      await first[Symbol.asyncDispose]();
+      assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+    }
+    await using second = await start(dir.path);
+    assert.equal(await ask(second.url, redis => redis.get('name')), 'quarry');
+  });
+
+  test('is started again when it dies, as often as that happens', async () => {
+    await using dir = await tempDir();
+    const log = keptLog();
+    await using redis = await start(dir.path, log);
+    await ask(redis.url, redis => redis.set('name', 'quarry'));
+    for (let round = 1; round <= 2; round++) {
+      const pid = await pidOf(redis.url);
+      process.kill(pid, 'SIGKILL');
+      await waitUntil('it to be back', async () => (await pidOf(redis.url)) !== pid);
+      assert.equal(await ask(redis.url, redis => redis.get('name')), 'quarry');
+    }
+    assert.equal(log.lines.filter(({ msg }) => /ended, starting it again/.test(`${msg}`)).length, 2);
+  });
+
+  test('of an earlier run is used', async () => {
+    await using dir = await tempDir();
+    await using first = await start(dir.path);
+    const log = keptLog();
+    await using second = await start(dir.path, log);
+    assert.equal(await pidOf(second.url), await pidOf(first.url));
+    assert.match(log.text(), /using the private Redis of an earlier run/);
+  });
+
+  test('is killed with the process that started it', async t => {
+    if (!findCommand('setpriv')) return t.skip('there is no setpriv');
+    await using dir = await tempDir();
+    const script = `
+      import { startPrivateRedis } from ${JSON.stringify(join(import.meta.dirname, '../../services/cli/private-redis.ts'))};
+      const log = { info() {}, error() {} };
+      const clock = { now: Date.now, sleep: ms => new Promise(done => setTimeout(done, ms)) };
+      await startPrivateRedis(process.argv[1], { path: process.env.PATH, clock, log });
+      process.kill(process.pid, 'SIGKILL');`;
+    const args = ['--input-type=module', '-e', script, dir.path];
+    await promisify(execFile)(process.execPath, args, { env: { ...process.env, PATH: path } }).catch(() => {});
+    await waitUntil('Redis to be gone', () =>
+      pidOf(`unix:${join(dir.path, 'redis.sock')}`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    assert.ok((await readdir(dir.path)).includes('appendonlydir')); // it did run
+  });
+
+  test('says in one line what is missing', async () => {
+    await using dir = await tempDir();
+    const starting = startPrivateRedis(dir.path, { path: dir.path, clock: systemClock, log: keptLog().log });
+    await assert.rejects(starting, /^Error: no Redis is configured and redis-server is not installed: [^\n]+$/);
+  });
+});
