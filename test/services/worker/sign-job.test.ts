@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
+import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { issuer, type JobBench, jobData, leaf, names, openJobBench } from './job-parts.ts';
@@ -228,4 +229,50 @@ test('runSignJob() logs names and order, and neither CSR nor key authorization',
   for (const line of jobData.csr.split('\n').filter(one => one.length > 30)) assert.equal(text.includes(line), false);
   const [token = ''] = bench.ca.authorizations.flatMap(({ challenges }) => challenges.map(one => one.token));
   assert.equal(text.includes(token), false);
+});
+
+test('runSignJob() gives up on a CA that never finishes, in good time for others to order the same names', async () => {
+  await using bench = await openJobBench();
+  bench.ca.moving = false;
+  let end = await run(bench);
+  for (let runs = 0; end.end === 'later' && runs < 1_000; runs++) {
+    bench.clock.turn(Math.max(end.until - bench.clock.now(), 0));
+    end = await run(bench);
+  }
+  assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+  assert.equal(end.result.error.code, 'unavailable');
+  assert.ok(bench.clock.now() - bench.job.createdAt <= 3_600_000);
+  assert.equal(bench.ca.presented.size, 0);
+});
+
+test('runSignJob() hands out a certificate whose counting fails', async () => {
+  await using bench = await openJobBench();
+  bench.parts.budget.spendCertificate = async () => {
+    throw new Error('OOM command not allowed');
+  };
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+  assert.deepEqual(bench.storage.chains, [chain]);
+  assert.match(JSON.stringify(bench.log.lines), /OOM command not allowed/);
+});
+
+test('runSignJob() waits for another job that orders the same names, and then hands out what that one stored', async () => {
+  await using bench = await openJobBench();
+  let free = false;
+  bench.parts.flights.enter = async () => free;
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000 });
+  free = true;
+  bench.storage.get = async () => ({ chain, leaf: {} as never });
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued' && end.result.chain === chain);
+  assert.deepEqual(bench.ca.calls, []);
+});
+
+test('runSignJob() does not ask the CA for what a limit stands against, and counts it as no new failure', async () => {
+  await using bench = await openJobBench();
+  const standing = new StandingLimitError('rateLimited', 'too many', { retryAfter: 2_000_000 });
+  bench.parts.limits.standingAgainst = async () => standing;
+  bench.parts.limits.park = async () => assert.fail('parked again');
+  const { code, retryAfter } = await failureOf(bench);
+  assert.deepEqual([code, retryAfter, bench.ca.calls], ['rateLimited', 2_000_000, []]);
 });
