@@ -10,6 +10,8 @@ import type { Log } from '../../shared/base/log.ts';
 
 const START_TIMEOUT = 20_000;
 const RESTART_DELAY = 500;
+/** Longer than its own process needs to start it again. */
+const SUCCESSION_DELAY = 5_000;
 
 /**
  * A Redis for this machine alone: append-only, on a socket in the data directory, which nobody else may open. When it
@@ -28,8 +30,22 @@ export async function startPrivateRedis(
   let stopping = false;
   let child: ChildProcess | undefined;
 
-  if (await answers(socket)) log.info({ socket }, 'using the private Redis of an earlier run');
-  else await start();
+  if (await answers(socket)) {
+    log.info({ socket }, 'using the private Redis of an earlier run');
+    void succeed().catch(error => log.error({ reason: describeError(error) }, 'the private Redis is not back yet'));
+  } else {
+    await start();
+  }
+
+  /** The earlier run may be about to end, and its Redis with it: then there has to be another. */
+  async function succeed() {
+    for (let lastSeen = clock.now(); clock.now() - lastSeen < SUCCESSION_DELAY; await clock.sleep(500)) {
+      if (stopping) return;
+      if (await answers(socket)) lastSeen = clock.now();
+    }
+    log.warn('the Redis of the earlier run is gone, starting one');
+    await start();
+  }
 
   async function start() {
     child = spawn(program, [...before, ...serverOptions(dir, socket)], {

@@ -70,6 +70,11 @@ async function createAccount(transport: AcmeTransport, options: AccountOptions, 
       `the CA's terms of service are not accepted: read ${terms} and set [account] accept-terms-of-service to yes or to this URL`,
     );
   }
+  const { meta } = (await transport.getDirectory()) as { meta?: { externalAccountRequired?: unknown } | null };
+  if (meta?.externalAccountRequired === true && !options.eab) {
+    const what = 'eab-kid and eab-hmac-key, which the CA hands out on its own site';
+    throw new IssuanceError('misconfigured', `the CA wants an external account binding: set [account] ${what}`);
+  }
   const agreed = terms ? { termsOfServiceAgreed: true } : {};
   const contact = options.contact.length > 0 ? { contact: options.contact } : {};
   log.info({ terms }, 'making an account');

@@ -64,7 +64,9 @@ function readTerms(section: SectionReader): boolean | string[] {
 const parseTerms: Parse<boolean | string> = (text, fail) => {
   const flag = toFlag(text);
   if (flag !== undefined) return flag;
-  return /^https?:\/\/\S+$/i.test(text) && URL.canParse(text) ? text : fail('is neither yes, no nor the URL of terms');
+  return /^(https?|data):\S+$/i.test(text) && URL.canParse(text)
+    ? text
+    : fail('is neither yes, no nor the URL of terms');
 };
 
 const parseContact: Parse<string> = (text, fail) => {

@@ -113,9 +113,18 @@ async function startChallenges(parts: OrderParts, state: OrderState): Promise<Or
   const { acme, solver, clock, signal } = parts;
   for (const challenge of state.challenges) await solver?.present(toResponse(acme, challenge), signal);
   await checkVisible(parts, state);
-  for (const challenge of state.challenges) if (!challenge.told) await acme.initiateChallenge(challenge.url);
+  for (const challenge of state.challenges) if (!challenge.told) await initiate(acme, challenge.url);
   const until = pollTime(0, undefined, clock.now(), parts.paces?.validation.first);
   return { next: 'wait', until, state: { ...state, initiated: true, polls: 1 } };
+}
+
+/** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */
+async function initiate(acme: AcmeClient, url: string): Promise<void> {
+  try {
+    await acme.initiateChallenge(url);
+  } catch (error) {
+    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'malformed') throw error;
+  }
 }
 
 /** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */

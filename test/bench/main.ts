@@ -1,8 +1,12 @@
 import { describeError } from '../../shared/base/errors.ts';
 import type { Benchmark, Result } from './benchmark.ts';
 import { ordersBenchmark } from './orders.ts';
+import { benchQueueOverhead } from './queue-overhead.ts';
+import { benchQueued } from './queued.ts';
+import { requestsBenchmark } from './requests.ts';
 import { benchResponder } from './responder.ts';
 import { signBenchmark } from './sign.ts';
+import { slowCaBenchmark } from './slow-ca.ts';
 import { storageHit } from './storage-hit.ts';
 import { toTable } from './table.ts';
 
@@ -17,6 +21,13 @@ const benchmarks: Record<string, Benchmark> = {
   'orders-4': ordersBenchmark({ clients: 4, orders: 96, rounds: 3 }),
   'orders-16': ordersBenchmark({ clients: 16, orders: 128, rounds: 3 }),
   'orders-64': ordersBenchmark({ clients: 64, orders: 184, rounds: 3 }),
+  'queue-overhead': benchQueueOverhead,
+  'queued-10000': benchQueued,
+  'requests-1': requestsBenchmark(1),
+  'requests-3': requestsBenchmark(3),
+  'slow-ca-1': slowCaBenchmark(1),
+  'slow-ca-2': slowCaBenchmark(2),
+  'slow-ca-4': slowCaBenchmark(4),
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,

@@ -1,22 +1,16 @@
-import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { systemClock } from '../../shared/base/clock.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
-import { type Csr, makeCsr } from '../support/csr.ts';
 import { freePort } from '../support/free-port.ts';
-import { provision } from '../support/provision.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { tlsAuthority } from '../support/tls-authority.ts';
 import type { Benchmark } from './benchmark.ts';
+import { makeCertificate } from './certificate.ts';
 import { compareLoad, startBareServer } from './load.ts';
 
 const prefix = '{quarry}';
@@ -32,7 +26,7 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
     await using stack = new AsyncDisposableStack();
     const { path: dir } = stack.use(await tempDir());
     const redis = stack.use(await startRedis());
-    const { csrPem, chain } = await makeCertificate(dir);
+    const { csrPem, chain } = await makeCertificate(dir, ['www.bench.example', 'bench.example']);
     const key = await fillStorages(redis.url, dir, csrPem, chain);
 
     const port = await freePort();
@@ -42,18 +36,6 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
     const targets = { quarry: { pid: quarry.pid, port }, beside: bare };
     return { ...(await compareLoad(targets, toRequest(csrPem), beside, tell)), unit: 'posts/s', storage: type };
   };
-}
-
-/** A CSR and a chain of two that certifies it, as long as a CA's would be, without a CA. */
-async function makeCertificate(dir: string): Promise<Csr & { chain: string }> {
-  const { openssl } = await provision(['openssl']);
-  const { caFile } = await tlsAuthority();
-  const csr = await makeCsr({ names: ['www.bench.example', 'bench.example'] });
-  const certFile = join(dir, 'cert.pem');
-  const signer = ['-CA', caFile, '-CAkey', caFile.replace('.pem', '-key.pem'), '-CAserial', join(dir, 'serial')];
-  const args = ['-req', '-in', csr.csrFile, ...signer, '-CAcreateserial', '-days', '90', '-copy_extensions', 'copy'];
-  await promisify(execFile)(openssl, ['x509', ...args, '-out', certFile]);
-  return { ...csr, chain: `${await readFile(certFile, 'utf8')}\n${await readFile(caFile, 'utf8')}` };
 }
 
 /** Answers the Redis key that both servers read. */

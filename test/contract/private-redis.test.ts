@@ -109,4 +109,20 @@ suite('the private Redis', () => {
     const starting = startPrivateRedis(dir.path, { path: dir.path, clock: systemClock, log: keptLog().log });
     await assert.rejects(starting, /^Error: no Redis is configured and redis-server is not installed: [^\n]+$/);
   });
+
+  test('takes over where the Redis of an earlier run turns out to be going', async () => {
+    await using dir = await tempDir();
+    const earlier = await start(dir.path);
+    await ask(earlier.url, redis => redis.set('name', 'quarry'));
+    const log = keptLog();
+    await using later = await start(dir.path, log);
+    assert.match(log.text(), /using the private Redis of an earlier run/);
+    await earlier[Symbol.asyncDispose]();
+    await waitUntil(
+      'Redis to be back',
+      async () => (await ask(later.url, redis => redis.get('name'))) === 'quarry',
+      20_000,
+    );
+    assert.match(log.text(), /the Redis of the earlier run is gone/);
+  });
 });

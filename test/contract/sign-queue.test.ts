@@ -38,6 +38,15 @@ suite('sign queue', () => {
     assert.equal(worker.begun.length, 1);
   });
 
+  test('a result that is there reaches even a client that does not want to wait at all', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    await using _ = openWorkerSide(server.url, prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    assert.deepEqual(await intake.queue.result(jobId, never), issued);
+    assert.deepEqual(await intake.queue.result(jobId, AbortSignal.abort()), issued);
+  });
+
   test('posts that differ have jobs of their own, and a finished job is not joined', async () => {
     const prefix = freshPrefix();
     await using intake = await intakeSide(prefix);

@@ -95,13 +95,13 @@ export function planHits(random: Random, durationMs: number): Hit[] {
 export async function performHits(
   hits: readonly Hit[],
   system: System,
-  { tell, signal }: { tell: (text: string) => void; signal?: AbortSignal },
+  tell: (text: string) => void,
 ): Promise<HitRecord[]> {
   const began = performance.now();
   const records: HitRecord[] = [];
   const subjects = new Map<string, Promise<void>>();
   for (const hit of hits) {
-    await delay(Math.max(0, began + hit.at - performance.now()), undefined, signal && { signal });
+    await delay(Math.max(0, began + hit.at - performance.now()));
     const subject = subjectOf(hit.kind);
     // A member that is slow to start is not hit again before it runs: the other one may be needed.
     const done = (subjects.get(subject) ?? Promise.resolve()).then(async () => {

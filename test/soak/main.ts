@@ -51,7 +51,7 @@ async function soak({ minutes, seed, logDir }: Options): Promise<Account> {
 
   tell('everything is ready, posts begin');
   const running = startPosts(posts, system.intakes);
-  const hitting = performHits(hits, system, { tell });
+  const hitting = performHits(hits, system, tell);
   const [hitRecords] = await Promise.all([hitting, running.sent]);
   tell(`the last post is sent, ${posts.posts.length - running.records.length} wait`);
   const account = await settle(system, running, hitRecords);

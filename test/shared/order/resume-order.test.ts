@@ -124,3 +124,14 @@ function tokenOf(ca: ReturnType<typeof scriptCa>, index: number) {
   const token = ca.authorizations[index]?.challenges[1]?.token ?? '';
   return { identifier: task.identifiers[index], token, keyAuthorization: ca.keyAuthorization(token) };
 }
+
+test('advanceOrder() goes on where a predecessor has just told the CA of a challenge, which refuses to be told again', async () => {
+  const ca = scriptCa();
+  const initiate = ca.initiateChallenge;
+  ca.initiateChallenge = async url => {
+    await initiate(url);
+    await initiate(url);
+  };
+  const { chain } = await driveOrder(partsFor(ca), taskFor('a.example'));
+  assert.equal(chain, 'the chain');
+});

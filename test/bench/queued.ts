@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { openRedis } from '../../shared/base/redis.ts';
+import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
+import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
+import { freePorts } from '../support/free-port.ts';
+import { startQuarry } from '../support/quarry.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import type { Figures } from './benchmark.ts';
+import { makeCertificate } from './certificate.ts';
+import { runClients } from './clients.ts';
+import { startFakeCa } from './fake-ca.ts';
+import { configuration, prefix, solverName } from './ground.ts';
+import { firstSibling, makeSiblings } from './sibling-csrs.ts';
+import { median, percentile } from './statistics.ts';
+
+const jobs = 10_000;
+const addsInFlight = 64;
+const workers = 2;
+/** The worker's default. */
+const concurrency = 64;
+/** Jobs put in, and jobs drained, before Redis's durability is changed to the other. */
+const slice = 1_000;
+const addLimitMs = 5_000;
+const drainLimitMs = 180_000;
+const lookEveryMs = 10;
+
+const durabilities = ['everysec', 'always'] as const;
+type Durability = (typeof durabilities)[number];
+/** Of each slice. */
+type Rates = Record<Durability, number[]>;
+
+/**
+ * 10,000 sign jobs wait while no worker runs: what one takes in Redis and how long it takes to add; then how fast two
+ * workers are done with them, at a CA that answers at once. Redis keeps its append-only file with `appendfsync everysec`
+ * and with `always` in turn, every thousand jobs.
+ */
+export async function benchQueued(tell: (progress: string) => void): Promise<Figures> {
+  await using stack = new AsyncDisposableStack();
+  const { path: dir } = stack.use(await tempDir());
+  const server = stack.use(await startRedis({ appendonly: true }));
+  const redis = stack.adopt(new Redis(server.url), redis => redis.disconnect());
+  const { csrPem, chain } = await makeCertificate(dir, [firstSibling]);
+
+  const before = await usedMemory(redis);
+  const added = await addJobs(server.url, redis, makeJobs(csrPem));
+  const memoryPerJob = ((await usedMemory(redis)) - before) / jobs;
+  for (const durability of durabilities) {
+    tell(`${durability}: p99 of adding ${percentile(added.latencies[durability], 0.99).toFixed(1)} ms`);
+  }
+
+  const ca = stack.use(await startFakeCa(chain));
+  const [intakePort, responderPort] = (await freePorts(2)) as [number, number];
+  const ini = configuration({ dir, intakePort, responderPort, concurrency, redisUrl: server.url, ...ca });
+  const running = await Promise.all(Array.from({ length: workers }, () => startQuarry('worker', ini)));
+  for (const worker of running) stack.use(worker);
+  const drained = await drain(redis, ca.issued, tell);
+  return toFigures(added, drained, memoryPerJob, csrPem.length);
+}
+
+function makeJobs(csrPem: string): SignJobData[] {
+  return makeSiblings(csrPem, jobs).map(({ name, csr }, index) => ({
+    csr,
+    identifiers: [{ type: 'dns', value: name }],
+    account: 'default',
+    solver: solverName,
+    storage: 'none',
+    block: 'all',
+    requestId: `request-${index}`,
+  }));
+}
+
+type Added = { latencies: Rates; rates: Rates };
+
+async function addJobs(redisUrl: string, control: Redis, data: SignJobData[]): Promise<Added> {
+  await using stack = new AsyncDisposableStack();
+  const redis = stack.adopt(openRedis(redisUrl, 'impatient', quietLog), redis => redis.disconnect());
+  while (redis.status !== 'ready') await delay(lookEveryMs);
+  const queue: SignQueue = stack.use(openSignQueue({ redis, redisUrl, prefix, log: quietLog }));
+  const added: Added = { latencies: { everysec: [], always: [] }, rates: { everysec: [], always: [] } };
+  for (let from = 0; from < data.length; from += slice) {
+    const durability = await alternate(control, from / slice);
+    const tasks = data.slice(from, from + slice).map(job => () => queue.enqueue(job));
+    const { latencies, seconds } = await runClients(addsInFlight, tasks, addLimitMs);
+    added.latencies[durability].push(...latencies);
+    added.rates[durability].push(slice / seconds);
+  }
+  return added;
+}
+
+type Drained = { rates: Rates; seconds: number };
+
+/** Timed from the first certificate to the last; the slice in which the workers warm up counts for nothing else. */
+async function drain(redis: Redis, issued: () => number, tell: (progress: string) => void): Promise<Drained> {
+  const rates: Rates = { everysec: [], always: [] };
+  const deadline = performance.now() + drainLimitMs;
+  const until = async (count: number) => {
+    while (issued() < count) {
+      if (performance.now() > deadline) throw new Error(`only ${issued()} of ${jobs} jobs were done in time`);
+      await delay(lookEveryMs);
+    }
+    return { count: issued(), at: performance.now() };
+  };
+  const first = await until(1);
+  let last = await until(slice);
+  for (let index = 0; last.count < jobs; index++) {
+    const durability = await alternate(redis, index);
+    const next = await until(Math.min(last.count + slice, jobs));
+    const rate = ((next.count - last.count) * 1000) / (next.at - last.at);
+    rates[durability].push(rate);
+    tell(`${durability}: ${Math.round(rate)} jobs/s drained`);
+    last = next;
+  }
+  return { rates, seconds: (last.at - first.at) / 1000 };
+}
+
+async function alternate(redis: Redis, index: number): Promise<Durability> {
+  const durability = durabilities[index % 2] as Durability;
+  await redis.config('SET', 'appendfsync', durability);
+  return durability;
+}
+
+async function usedMemory(redis: Redis): Promise<number> {
+  return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
+}
+
+function toFigures(added: Added, drained: Drained, memoryPerJob: number, csrBytes: number): Figures {
+  const rate = median(drained.rates.everysec);
+  const besideRate = median(drained.rates.always);
+  const { everysec, always } = added.latencies;
+  return {
+    value: rate,
+    unit: 'jobs/s drained',
+    beside: 'the same with appendfsync always; p50 and p99 are those of adding a job',
+    besideValue: besideRate,
+    p50: percentile(everysec, 0.5),
+    p99: percentile(everysec, 0.99),
+    besideP50: percentile(always, 0.5),
+    besideP99: percentile(always, 0.99),
+    jobs,
+    bytesPerJob: memoryPerJob,
+    csrBytes,
+    addsPerSecond: median(added.rates.everysec),
+    besideAddsPerSecond: median(added.rates.always),
+    drainSeconds: drained.seconds,
+    sliceRates: drained.rates.everysec,
+    besideSliceRates: drained.rates.always,
+    workers,
+    concurrency,
+    addsInFlight,
+    note: [
+      `${Math.round(memoryPerJob)} bytes of Redis a job, of which the CSR ${csrBytes}`,
+      `drained in ${drained.seconds.toFixed(1)} s`,
+      `added ${Math.round(median(added.rates.everysec))}/s, beside ${Math.round(median(added.rates.always))}/s`,
+    ].join('; '),
+  };
+}
