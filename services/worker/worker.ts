@@ -149,8 +149,8 @@ function consume(
   worker.on('error', error => log.debug({ reason: describeError(error) }, 'sign worker'));
   worker.on('failed', (job, error) => {
     log.error({ job: job?.id, reason: describeError(error) }, 'sign job failed');
-    // It ends without a result, and must not keep others from ordering the same names.
-    if (job?.id) jobParts.flights.leave(job.id, job.data).catch(() => {});
+    // Once it is not tried again, it ends without a result, and must not keep others from ordering the same names.
+    if (job?.id && job.finishedOn !== undefined) jobParts.flights.leave(job.id, job.data).catch(() => {});
   });
   worker.on('lockRenewalFailed', jobIds => {
     for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');

@@ -7,6 +7,8 @@ import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from '
 import { openSignRecords } from './sign-records.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
+/** A job's own failures are results; what makes BullMQ run it again is a Redis that failed in the middle. */
+const UNTOLD_FAILURES = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 
 /** The intake's side of the `sign` queue. */
@@ -45,6 +47,7 @@ export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: s
         const job = await queue.add('sign', data, {
           jobId: randomUUID(),
           deduplication: { id: deduplicationId(data) },
+          ...UNTOLD_FAILURES,
           removeOnComplete: true,
           removeOnFail: FAILED_JOBS_KEPT,
         });

@@ -3,7 +3,7 @@ import { forkedWay } from './forked-way.ts';
 import { openQuarryWay } from './quarry-way.ts';
 import { measureSideBySide } from './side-by-side.ts';
 import { median, percentile } from './statistics.ts';
-import { prepareTrials, toCpuPerOrder, toRate } from './trials.ts';
+import { prepareTrials, toCaCpuPerOrder, toCpuPerOrder, toRate } from './trials.ts';
 
 /**
  * Orders a second and CPU time per order with so many in flight, from POST to certificate: through Quarry, each role a
@@ -24,6 +24,7 @@ export function ordersBenchmark(options: Record<'clients' | 'orders' | 'rounds',
       return {
         rate: median(sideTrials.map(toRate)),
         cpu: median(sideTrials.map(toCpuPerOrder)),
+        caCpu: median(sideTrials.map(toCaCpuPerOrder)),
         p50: percentile(latencies, 0.5),
         p99: percentile(latencies, 0.99),
       };
@@ -42,18 +43,21 @@ export function ordersBenchmark(options: Record<'clients' | 'orders' | 'rounds',
       besideP99: direct.p99,
       cpuMilliseconds: quarry.cpu,
       besideCpuMilliseconds: direct.cpu,
+      caCpuMilliseconds: quarry.caCpu,
+      besideCaCpuMilliseconds: direct.caCpu,
       stockValue: stock.rate,
       stockRatio: timesStock,
       stockP50: stock.p50,
       stockP99: stock.p99,
       stockCpuMilliseconds: stock.cpu,
+      stockCaCpuMilliseconds: stock.caCpu,
       roundRatios: rounds.map(round => toRate(round.quarry) / toRate(round.direct)),
       stockRoundRatios: rounds.map(round => toRate(round.quarry) / toRate(round.stock)),
       clients: options.clients,
       ordersPerRun: options.orders,
       repeatedRuns,
       note: [
-        `CPU per order ${quarry.cpu.toFixed(1)} ms, beside ${direct.cpu.toFixed(1)} ms`,
+        `CPU per order ${quarry.cpu.toFixed(1)} ms, beside ${direct.cpu.toFixed(1)} ms; of Pebble's ${quarry.caCpu.toFixed(1)} ms`,
         `stock acme-client calls ${stock.rate.toFixed(1)} orders/s with ${stock.cpu.toFixed(1)} ms: ${timesStock.toFixed(2)} times as many`,
         ...notes,
       ].join('; '),

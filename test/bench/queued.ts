@@ -1,3 +1,5 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { openRedis } from '../../shared/base/redis.ts';
@@ -57,7 +59,7 @@ export async function benchQueued(tell: (progress: string) => void): Promise<Fig
   const running = await Promise.all(Array.from({ length: workers }, () => startQuarry('worker', ini)));
   for (const worker of running) stack.use(worker);
   const drained = await drain(redis, ca.issued, tell);
-  return toFigures(added, drained, memoryPerJob, csrPem.length);
+  return toFigures(added, drained, { memoryPerJob, csrBytes: csrPem.length, syncMs: await measureSync(dir) });
 }
 
 function makeJobs(csrPem: string): SignJobData[] {
@@ -126,7 +128,22 @@ async function usedMemory(redis: Redis): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
 }
 
-function toFigures(added: Added, drained: Drained, memoryPerJob: number, csrBytes: number): Figures {
+/** What `always` costs depends on this: the median milliseconds in which the disk has a write safe, by its own account. */
+async function measureSync(dir: string): Promise<number> {
+  await using file = await open(join(dir, 'synced'), 'a');
+  const times: number[] = [];
+  while (times.length < 100) {
+    await file.write('x'.repeat(512));
+    const startedAt = performance.now();
+    await file.datasync();
+    times.push(performance.now() - startedAt);
+  }
+  return median(times);
+}
+
+type Sizes = { memoryPerJob: number; csrBytes: number; syncMs: number };
+
+function toFigures(added: Added, drained: Drained, { memoryPerJob, csrBytes, syncMs }: Sizes): Figures {
   const rate = median(drained.rates.everysec);
   const besideRate = median(drained.rates.always);
   const { everysec, always } = added.latencies;
@@ -142,6 +159,7 @@ function toFigures(added: Added, drained: Drained, memoryPerJob: number, csrByte
     jobs,
     bytesPerJob: memoryPerJob,
     csrBytes,
+    syncMs,
     addsPerSecond: median(added.rates.everysec),
     besideAddsPerSecond: median(added.rates.always),
     drainSeconds: drained.seconds,
@@ -152,7 +170,8 @@ function toFigures(added: Added, drained: Drained, memoryPerJob: number, csrByte
     addsInFlight,
     note: [
       `${Math.round(memoryPerJob)} bytes of Redis a job, of which the CSR ${csrBytes}`,
-      `drained in ${drained.seconds.toFixed(1)} s`,
+      `drained in ${drained.seconds.toFixed(1)} s, about half of it with always`,
+      `a sync to this disk takes ${syncMs.toFixed(2)} ms`,
       `added ${Math.round(median(added.rates.everysec))}/s, beside ${Math.round(median(added.rates.always))}/s`,
     ].join('; '),
   };

@@ -1,5 +1,5 @@
 import { type ClientsReport, inTime, runClients, TooSlowError } from './clients.ts';
-import { totalCpuSeconds } from './cpu-time.ts';
+import { cpuSeconds, totalCpuSeconds } from './cpu-time.ts';
 import { makeCsrs, type NamedCsr } from './named-csrs.ts';
 import { type OpenWay, type Signer, startSigner } from './signer.ts';
 import { openStockClient } from './stock-client.ts';
@@ -14,12 +14,13 @@ const mostTries = 4;
 const orderLimitMs = 10_000;
 const probeLimitMs = 3_000;
 
-/** `cpuSeconds` of all processes of the way, while `latencies` were measured. */
-export type Trial = ClientsReport & { cpuSeconds: number };
+/** CPU time of all processes of the way, and that of Pebble, while `latencies` were measured. */
+export type Trial = ClientsReport & { cpuSeconds: number; caCpuSeconds: number };
 
 export const toRate = ({ latencies, seconds }: Trial) => latencies.length / seconds;
 /** In milliseconds. */
 export const toCpuPerOrder = ({ latencies, cpuSeconds }: Trial) => (cpuSeconds * 1000) / latencies.length;
+export const toCaCpuPerOrder = ({ latencies, caCpuSeconds }: Trial) => (caCpuSeconds * 1000) / latencies.length;
 
 export type Trials = {
   /** A measurement of this way, which a benchmark may have as often as it likes. */
@@ -67,9 +68,11 @@ async function measureWay(open: OpenWay, clients: number, csrs: readonly NamedCs
   const tasks = csrs.map(csr => () => signer.sign(csr));
   try {
     await runClients(1, tasks.slice(0, warmUpOrders), orderLimitMs);
-    const before = await totalCpuSeconds(signer.pids);
+    const look = () => Promise.all([totalCpuSeconds(signer.pids), cpuSeconds(signer.pebble.pid)]);
+    const before = await look();
     const report = await runClients(clients, tasks.slice(warmUpOrders), orderLimitMs);
-    return { ...report, cpuSeconds: (await totalCpuSeconds(signer.pids)) - before };
+    const after = await look();
+    return { ...report, cpuSeconds: after[0] - before[0], caCpuSeconds: after[1] - before[1] };
   } catch (error) {
     if (!(error instanceof TooSlowError)) throw error;
     if (await hasHung(signer)) return undefined;

@@ -47,6 +47,19 @@ suite('sign queue', () => {
     assert.deepEqual(await intake.queue.result(jobId, AbortSignal.abort()), issued);
   });
 
+  test('a job whose worker fails without a word is run again, for the same waiters', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    let failures = 0;
+    await using worker = openWorkerSide(server.url, prefix, () => {
+      if (++failures < 3) throw new Error('READONLY You cannot write against a read only replica');
+      return issued;
+    });
+    const jobId = await intake.queue.enqueue(signJob());
+    assert.deepEqual(await intake.queue.result(jobId, never), issued);
+    assert.equal(worker.begun.length, 3);
+  });
+
   test('posts that differ have jobs of their own, and a finished job is not joined', async () => {
     const prefix = freshPrefix();
     await using intake = await intakeSide(prefix);

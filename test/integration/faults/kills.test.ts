@@ -126,6 +126,7 @@ suite('a worker', { concurrency: true }, () => {
       assert.equal(sent(fleet.ca, step.name, 'finalize').length, 1, `finalize for ${step.name}`);
     }
     assert.equal(told(frozen, 'certificate issued').length, 0);
+    assert.deepEqual(told(frozen, 'sign job failed'), [], 'it fails no job of its successor');
 
     assert.equal(await successor.stop(), 0);
     await assertIssued(fleet, await postEach(fleet, ['later1.example', 'later2.example']));

@@ -270,7 +270,14 @@ suite('failed validations', { concurrency: true }, () => {
     await mend(name);
     await assertTry([name], issued);
     await fleet.misdirect(name);
-    for (let count = 0; count < 3; count++) assert.ok(Number.isNaN(await assertTry([name], failure)), 'free again');
+    for (let failures = 0; failures < 3; ) {
+      const challenges = sent(fleet.ca, name, 'challenge').length;
+      const { status, newOrders, retryAfter } = await tryFor([name]);
+      // Pebble reuses one valid authorization in a hundred even where PEBBLE_AUTHZREUSE is 0.
+      if (status === 200 && sent(fleet.ca, name, 'challenge').length === challenges) continue;
+      assert.deepEqual([status, newOrders, retryAfter], [421, 1, Number.NaN], 'free again');
+      failures++;
+    }
   });
 });
 

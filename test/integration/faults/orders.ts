@@ -48,16 +48,14 @@ export async function assertIssued(fleet: Fleet, posts: Post[]): Promise<void> {
   }
 }
 
-/** The jobs that hold a slot of this worker. */
-export async function slotsHeld(worker: RoleProcess): Promise<number> {
-  const { body } = await ask(`${worker.adminUrl}/metrics`);
-  const held = /^quarry_worker_jobs_running (\d+)$/m.exec(body)?.[1];
-  assert.ok(held !== undefined, body);
-  return Number(held);
+/** Waits until no job holds a slot of this worker. */
+export async function untilIdle(worker: RoleProcess): Promise<void> {
+  await waitUntil(
+    'the worker to hold no job',
+    async () => /^quarry_worker_jobs_running 0$/m.test((await ask(`${worker.adminUrl}/metrics`)).body),
+    30_000,
+  );
 }
-
-export const untilIdle = (worker: RoleProcess): Promise<void> =>
-  waitUntil('the worker to hold no job', async () => (await slotsHeld(worker)) === 0, 30_000);
 
 /** What is presented to the CA now: the keys in Redis. */
 export const presented = (fleet: Fleet): Promise<string[]> => fleet.redisClient.keys('{quarry}:http-01:*');
