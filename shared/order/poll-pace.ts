@@ -1,5 +1,5 @@
 const START = 250;
-const SHORTEST = 25;
+const SHORTEST = 5;
 const LONGEST = 5_000;
 
 /**

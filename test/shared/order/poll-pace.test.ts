@@ -18,7 +18,7 @@ function pollCa(takes: number, orders: number): { vain: number; first: number } 
 }
 
 test('PollPace comes down to a CA that needs milliseconds, without a poll in vain', () => {
-  assert.deepEqual(pollCa(10, 100), { vain: 0, first: 25 });
+  assert.deepEqual(pollCa(4, 100), { vain: 0, first: 5 });
 });
 
 test('PollPace goes up to a CA that needs seconds', () => {
