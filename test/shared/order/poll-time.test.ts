@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pollTime } from '../../../shared/order/poll-time.ts';
 
-test('pollTime() doubles from a quarter of a second up to ten seconds', () => {
+test('pollTime() begins as told, then doubles from a quarter of a second up to ten seconds', () => {
+  assert.equal(pollTime(0, undefined, 7, 40), 47);
   const waits = [0, 1, 2, 3, 4, 5, 6, 7, 1000, 5000].map(polls => pollTime(polls, undefined, 7) - 7);
-  assert.deepEqual(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000]);
+  assert.deepEqual(waits, [250, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
 });
 
 test('pollTime() comes back when the CA said, however often it was asked before', () => {
