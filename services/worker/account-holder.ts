@@ -1,6 +1,6 @@
 import { openAccount } from '../../shared/acme/account.ts';
+import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import type { AcmeAccount } from '../../shared/acme/client.ts';
-import type { CaConnection } from '../../shared/acme/transport.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { AccountConfig } from '../../shared/config/account.ts';
 

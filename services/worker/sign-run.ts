@@ -1,5 +1,5 @@
+import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
-import type { CaConnection } from '../../shared/acme/transport.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Budget } from '../../shared/limits/budget.ts';

@@ -1,32 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { DelayedError, type Job, Worker } from 'bullmq';
-import { type CaConnection, openCaConnection } from '../../shared/acme/transport.ts';
+import { type CaConnection, openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { Counter, Gauge } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
-import { openBudget } from '../../shared/limits/budget.ts';
-import { openLimits } from '../../shared/limits/limits.ts';
-import { openPollPaces } from '../../shared/order/poll-pace.ts';
-import { openFlights } from '../../shared/queue/flights.ts';
-import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
-import { openSignRecords } from '../../shared/queue/sign-records.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
-import { openStorages } from '../../shared/storage/open-storage.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
-import { runSignJob } from './sign-job.ts';
-import type { SignJobParts } from './sign-run.ts';
-
-/** A killed worker's job runs again elsewhere after at most the sum of the two. */
-const LOCK_DURATION = 8_000;
-const STALLED_INTERVAL = 4_000;
-/** Kills are no fault of the job's. */
-const MOST_KILLS = 1_000;
-/** How long a step may go on after SIGTERM before it is cut off. */
-const LAST_STEP = 3_000;
-const HAND_OVER_DELAY = 100;
+import { consumeSignJobs } from './consume-sign-jobs.ts';
 
 /** The worker role: drives ACME orders from the `sign` queue. */
 export function startWorker(config: Config, parts: RoleParts): Role {
@@ -49,7 +29,7 @@ export function startWorker(config: Config, parts: RoleParts): Role {
     const account = await untilAccountIsOpen(config, connection, parts, stopping.signal, reason => {
       notReady = reason;
     });
-    const consumer = consume(config, parts, redis, connection, account);
+    const consumer = consumeSignJobs(config, parts, redis, connection, account);
     stop = async () => {
       await consumer[Symbol.asyncDispose]();
       connection[Symbol.dispose]();
@@ -92,97 +72,4 @@ async function untilAccountIsOpen(
       await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), backoff), signal);
     }
   }
-}
-
-/** BullMQ's side of the role: takes jobs, gives them back when they have to wait or when the worker stops. */
-function consume(
-  config: Config,
-  { redisUrl, clock, log, metrics }: RoleParts,
-  redis: Redis,
-  connection: CaConnection,
-  account: AccountHolder,
-): AsyncDisposable {
-  const { prefix } = config.redis;
-  const jobParts: SignJobParts = {
-    connection,
-    account,
-    solvers: openSolvers(config.verifications.values(), { redis, prefix }),
-    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
-    records: openSignRecords(redis, prefix),
-    flights: openFlights(redis, prefix),
-    limits: openLimits(redis, prefix, clock),
-    budget: openBudget(redis, prefix, config.limits, clock),
-    paces: openPollPaces(),
-    clock,
-    log,
-  };
-  const stopping = new AbortController();
-  const cutOff = new AbortController();
-  const figures = openFigures(metrics);
-
-  async function process(job: Job<SignJobData>, token = '', cancelled = new AbortController().signal): Promise<string> {
-    const signals = { stopping: stopping.signal, abort: AbortSignal.any([cancelled, cutOff.signal]) };
-    const lock = { jobId: job.id ?? '', token };
-    figures.running.inc();
-    try {
-      const end = await runSignJob(jobParts, { lock, data: job.data, createdAt: job.timestamp }, signals);
-      if (end.end === 'later') return await delay(job, end.until, token);
-      figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
-      return end.key;
-    } catch (error) {
-      if (!stopping.signal.aborted || cancelled.aborted) throw error;
-      return await delay(job, clock.now() + HAND_OVER_DELAY, token);
-    } finally {
-      figures.running.dec();
-    }
-  }
-
-  const workerRedis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  const worker = new Worker<SignJobData, string>(SIGN_QUEUE, process, {
-    connection: workerRedis,
-    prefix,
-    concurrency: config.worker.concurrency,
-    lockDuration: LOCK_DURATION,
-    stalledInterval: STALLED_INTERVAL,
-    maxStalledCount: MOST_KILLS,
-  });
-  worker.on('error', error => log.debug({ reason: describeError(error) }, 'sign worker'));
-  worker.on('failed', (job, error) => {
-    log.error({ job: job?.id, reason: describeError(error) }, 'sign job failed');
-    // Once it is not tried again, it ends without a result, and must not keep others from ordering the same names.
-    if (job?.id && job.finishedOn !== undefined) jobParts.flights.leave(job.id, job.data).catch(() => {});
-  });
-  worker.on('lockRenewalFailed', jobIds => {
-    for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');
-  });
-
-  return {
-    async [Symbol.asyncDispose]() {
-      stopping.abort(new Error('the worker is stopping'));
-      // Without Redis no job can be handed over, and BullMQ would wait for it without end: the jobs' locks run out.
-      const handOver = workerRedis.status === 'ready';
-      const timer = setTimeout(() => cutOff.abort(new Error('the worker has stopped')), handOver ? LAST_STEP : 0);
-      await worker.close(!handOver);
-      clearTimeout(timer);
-      cutOff.abort(new Error('the worker has stopped'));
-      closeRedis(workerRedis);
-    },
-  };
-}
-
-async function delay(job: Job<SignJobData>, until: number, token: string): Promise<never> {
-  await job.moveToDelayed(until, token);
-  throw new DelayedError();
-}
-
-function openFigures(metrics: RoleParts['metrics']) {
-  return {
-    running: new Gauge({ name: 'quarry_worker_jobs_running', help: 'Sign jobs in a slot now', registers: [metrics] }),
-    finished: new Counter({
-      name: 'quarry_worker_jobs_total',
-      help: 'Sign jobs finished, by outcome',
-      labelNames: ['outcome'],
-      registers: [metrics],
-    }),
-  };
 }

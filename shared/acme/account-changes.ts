@@ -1,7 +1,8 @@
 import AcmeApi from 'acme-client/src/api.js';
 import { readPrivateKey } from '../pki/key.ts';
+import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
-import { AcmeTransport, type CaConnection } from './transport.ts';
+import { AcmeTransport } from './transport.ts';
 
 /** Replaces the contacts of an account (RFC 8555 section 7.3.2), `mailto:` URLs. @returns the account object */
 export async function updateContact(

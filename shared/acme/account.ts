@@ -7,9 +7,10 @@ import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-f
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
+import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
 import { problemKind } from './problem.ts';
-import { AcmeTransport, type CaConnection } from './transport.ts';
+import { AcmeTransport } from './transport.ts';
 
 export type AccountOptions = {
   /** Holds `account.pem` (PKCS#8) and `registration.json`, as macen lays them out. */

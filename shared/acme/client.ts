@@ -3,11 +3,12 @@ import AcmeApi from 'acme-client/src/api.js';
 import type { HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
+import type { CaConnection } from './ca-connection.ts';
 import { endsAtIssuer, readAlternates } from './preferred-chain.ts';
 import { parseProblem } from './problem.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { tokenPattern } from './token.ts';
-import { AcmeTransport, type CaConnection } from './transport.ts';
+import { AcmeTransport } from './transport.ts';
 
 /** RFC 8555 section 7.1.3. */
 export type AcmeOrder = {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { openAccount } from '../../shared/acme/account.ts';
+import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
-import { openCaConnection } from '../../shared/acme/transport.ts';
 import { systemClock as clock } from '../../shared/base/clock.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';

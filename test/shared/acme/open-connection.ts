@@ -1,5 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
-import { AcmeTransport, type CaConnection, openCaConnection } from '../../../shared/acme/transport.ts';
+import { type CaConnection, openCaConnection } from '../../../shared/acme/ca-connection.ts';
+import { AcmeTransport } from '../../../shared/acme/transport.ts';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 
