@@ -21,6 +21,7 @@ accept-terms-of-service = yes
 listener = ${mgmt}
 [verification http]
 type = http01
+self-check = off
 listener = 127.0.0.1:${responder}
 [redis]
 url = ${redisUrl}

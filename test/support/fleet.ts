@@ -155,6 +155,7 @@ ${mgmt ?? ''}
 [verification "http"]
 type = http01
 listener = ${at.responder}
+self-check = off
 [worker]
 ${worker ?? ''}
 [redis]
