@@ -63,6 +63,9 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   return block;
 }
 
+/** Characters; nobody is refused for less, as macen takes any. */
+const SHORTEST_KEY = 16;
+
 function completeHmac(section: SectionReader, type: string | undefined, keys: string[]): AuthBlockConfig['hmac'] {
   if (type === undefined && keys.length === 0) return undefined;
   if (type === undefined) return section.fail('needs hmac_type beside it', 'hmac_key');
@@ -81,6 +84,9 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   if (everyone) section.warn(`${everyone} admits every ${everyone.includes(':') ? 'IPv6' : 'IPv4'} client`, 'ip');
   if (block.domains.length + block.addresses.length === 0) {
     section.warn('has neither domain nor address, so it matches no CSR');
+  }
+  if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {
+    section.warn('is short enough to be guessed; make one with: openssl rand -base64 32', 'hmac_key');
   }
   if (block.verification === undefined) {
     section.warn('has no verification and the default is disabled, so it gives out stored certificates only');

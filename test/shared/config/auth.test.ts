@@ -10,8 +10,8 @@ test('[auth] reads methods, names and references', async () => {
       'ip = 192.0.2.0/24',
       'ip = 2001:db8::1',
       'hmac_type = SHA2-256',
-      'hmac_key = old # key',
-      'hmac_key = new',
+      'hmac_key = old-0123456789abcdef # key',
+      'hmac_key = new-0123456789abcdef',
       'domain = *.Example.org',
       'domain = mail?.[ab].example.org',
       'address = 198.51.100.0/24',
@@ -23,7 +23,7 @@ test('[auth] reads methods, names and references', async () => {
     {
       name: 'a',
       ips: ['192.0.2.0/24', '2001:db8::1'],
-      hmac: { type: 'sha256', keys: ['old # key', 'new'] },
+      hmac: { type: 'sha256', keys: ['old-0123456789abcdef # key', 'new-0123456789abcdef'] },
       all: false,
       domains: ['*.Example.org', 'mail?.[ab].example.org'],
       addresses: ['198.51.100.0/24'],
@@ -103,6 +103,11 @@ for (const [what, options, warning] of [
     'admits all of IPv4',
     ['ip = 0.0.0.0/0', 'domain = a'],
     'main.ini:2: [auth "a"] ip: 0.0.0.0/0 admits every IPv4 client',
+  ],
+  [
+    'has a key short enough to be guessed',
+    ['hmac_type = sha256', 'hmac_key = change-me', 'domain = a'],
+    'main.ini:3: [auth "a"] hmac_key: is short enough to be guessed; make one with: openssl rand -base64 32',
   ],
 ] as const) {
   test(`loadConfig() warns of a block that ${what}`, async () => {
