@@ -17,6 +17,7 @@ import { createApp } from './app.ts';
 
 /** A CSR is small: who needs longer to send one holds a connection for nothing. */
 const RECEIVE_TIMEOUT = 20_000;
+const RELOAD_INTERVAL = 5_000;
 
 export type Intake = Role & { readonly addresses: { host: string; port: number }[] };
 
@@ -55,7 +56,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
       async [Symbol.asyncDispose]() {
         stopping.abort();
         await listeners[Symbol.asyncDispose]();
-        if (config.mgmt.tls) unwatchFile(config.mgmt.tls.certFile);
+        for (const file of tlsFiles(config.mgmt)) unwatchFile(file);
         await close();
       },
     };
@@ -65,24 +66,30 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
   }
 }
 
-function serverMaker({ tls }: MgmtConfig, handler: RequestListener, log: Log): () => Server {
+const tlsFiles = ({ tls }: MgmtConfig) => (tls ? [tls.certFile, tls.keyFile] : []);
+
+/** A certificate that is renewed on disk is taken over without a restart. */
+function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () => Server {
   const options = {
     headersTimeout: RECEIVE_TIMEOUT,
     requestTimeout: RECEIVE_TIMEOUT,
     connectionsCheckingInterval: 1_000,
   };
+  const { tls } = mgmt;
   if (!tls) return () => createServer(options, handler);
   const read = () => ({ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) });
   return () => {
     const server = createTlsServer({ ...options, ...read() }, handler);
-    watchFile(tls.certFile, { interval: 10_000, persistent: false }, () => {
+    const reload = () => {
       try {
         server.setSecureContext(read());
         log.info({ file: tls.certFile }, 'TLS certificate read again');
       } catch (error) {
-        log.error({ file: tls.certFile, reason: describeError(error) }, 'TLS certificate unusable, the old one stays');
+        // Between the writing of the two files they do not fit each other; the second one comes here again.
+        log.warn({ file: tls.certFile, reason: describeError(error) }, 'TLS certificate unusable, the old one stays');
       }
-    });
+    };
+    for (const file of tlsFiles(mgmt)) watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
     return server;
   };
 }
