@@ -26,15 +26,15 @@ export type Shortage = { key: string; until: number };
 /** ARGV: now, then for each key the emission interval, the burst and the cost. Takes from all of them or from none. */
 const TAKE = `
 local now = tonumber(ARGV[1])
-local shortest, latest = 0, 0
+local short, latest = 0, 0
 local full = {}
 for i, key in ipairs(KEYS) do
   local interval, burst = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
   full[i] = math.max(tonumber(redis.call('GET', key) or '0'), now)
   local room = full[i] - (burst - 1) * interval
-  if room > now and room > latest then shortest, latest = i, room end
+  if room > now and room > latest then short, latest = i, room end
 end
-if shortest > 0 and ARGV[#ARGV] ~= 'anyway' then return { shortest, tostring(latest) } end
+if short > 0 and ARGV[#ARGV] ~= 'anyway' then return { short, tostring(latest) } end
 for i, key in ipairs(KEYS) do
   local cost = tonumber(ARGV[3 * i + 1])
   local after = full[i] + cost * tonumber(ARGV[3 * i - 1])
