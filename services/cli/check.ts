@@ -64,19 +64,19 @@ const headings = ['block', 'methods', 'names', 'solver', 'storage'];
 
 /** One cell a column; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { verifications, storages }: Config): string[][] {
-  const { name, ips, hmac, all, domains, addresses, verification, storage } = block;
+  const { name, ips, hmac, all, domains, addresses, storage } = block;
   const methods = [
     ...(all ? ['all'] : []),
     ...ips.map(ip => `ip ${ip}`),
     ...(hmac ? [`hmac ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
   ];
   const names = [...domains, ...addresses.map(cidr => `address ${cidr}`)];
-  const solver = verification === undefined ? 'none' : `${verification} (${verifications.get(verification)?.type})`;
+  const solvers = block.verifications.map(solver => `${solver} (${verifications.get(solver)?.type})`);
   return [
     [name],
     methods,
     names.length > 0 ? names : ['matches nothing'],
-    [solver],
+    solvers.length > 0 ? solvers : ['none'],
     [`${storage} (${storages.get(storage)?.type})`],
   ];
 }

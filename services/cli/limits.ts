@@ -3,9 +3,24 @@ import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { type Limit, openLimits } from '../../shared/limits/limits.ts';
+import { type Command, needFiles, readWords, UsageError } from './command.ts';
+
+/** `quarry limits`: two forms, one of which acts. */
+export const limitsCommand: Command = {
+  usage: ['limits FILE…', 'limits clear KEY FILE…'],
+  summary: "what the CA's limits and failed validations hold back; clear lets what KEY names be tried again",
+  example: 'quarry limits clear name/www.example.org main.ini',
+  async run(words, { env, write }) {
+    const [first, key, ...files] = readWords(words);
+    if (first !== 'clear') return listLimits(needFiles('limits', readWords(words)), env, write);
+    if (key === undefined || files.length === 0)
+      throw new UsageError('give a key and a file: quarry limits clear KEY main.ini');
+    return clearLimit(key, files, env, write);
+  },
+};
 
 /** `quarry limits FILE…`: what the CA's limits and failed validations hold back now. */
-export async function listLimits(
+async function listLimits(
   files: string[],
   env: Record<string, string | undefined>,
   write: (text: string) => void,
@@ -20,7 +35,7 @@ export async function listLimits(
  *
  * @throws Error when there is no such limit
  */
-export async function clearLimit(
+async function clearLimit(
   key: string,
   files: string[],
   env: Record<string, string | undefined>,

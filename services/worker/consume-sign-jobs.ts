@@ -38,7 +38,7 @@ export function consumeSignJobs(
   const jobParts: SignJobParts = {
     connection,
     account,
-    solvers: openSolvers(config.verifications.values(), { redis, prefix }),
+    solvers: openSolvers(config.verifications.values(), { redis, prefix, clock, log }),
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
     records: openSignRecords(redis, prefix),
     flights: openFlights(redis, prefix),

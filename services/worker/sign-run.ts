@@ -61,16 +61,16 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
   const csr = readCsr(Buffer.from(data.csr));
   const account = parts.account.current();
   const acme = openAcmeClient(parts.connection, account, signal);
-  const solver = data.solver === undefined ? undefined : parts.solvers.get(data.solver);
+  const solvers = data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
   const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
-  const { identifiers, certificateProfile, preferredChain } = data;
+  const { identifiers, certificateProfile, preferredChain, replaces } = data;
   const log = parts.log.child({ job: lock.jobId, request: data.requestId });
   const warn = (fault: string) => log.warn(fault);
   const confirm = () => parts.records.confirmLock(lock);
   return {
     ...{ parts, job, log, csr, account },
-    order: { acme, solver, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
-    task: { identifiers, csr: csr.der, certificateProfile, preferredChain },
+    order: { acme, solvers, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
+    task: { identifiers, csr: csr.der, certificateProfile, preferredChain, replaces },
     checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
     seen: undefined,
   };

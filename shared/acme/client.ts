@@ -36,8 +36,16 @@ export type AcmeChallenge = { type: string; url: string; status: string; token: 
 
 /** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
-  /** @param profile a certificate profile that the CA's directory offers */
-  newOrder(identifiers: Identifier[], profile?: string): Promise<AcmeOrder>;
+  /**
+   * Section 7.4.
+   *
+   * @param options `profile`: a certificate profile that the CA's directory offers; `replaces`: the certificate that this
+   *   order renews (RFC 9773 section 5), passed over where the CA has no renewal information
+   */
+  newOrder(
+    identifiers: Identifier[],
+    options?: { profile?: string | undefined; replaces?: string | undefined },
+  ): Promise<AcmeOrder>;
   getOrder(url: string): Promise<AcmeOrder>;
   getAuthorization(url: string): Promise<AcmeAuthorization>;
   /** Tells the CA that the challenge can be validated (section 7.5.1). */
@@ -64,8 +72,10 @@ export function openAcmeClient(connection: CaConnection, account: AcmeAccount, s
   const api = new AcmeApi(transport, account.url);
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   return {
-    async newOrder(identifiers, profile) {
-      const answer = await api.createOrder({ identifiers, ...(profile !== undefined && { profile }) });
+    async newOrder(identifiers, { profile, replaces } = {}) {
+      const renews = replaces !== undefined && typeof (await transport.getDirectory()).renewalInfo === 'string';
+      const options = { ...(profile !== undefined && { profile }), ...(renews && { replaces }) };
+      const answer = await api.createOrder({ identifiers, ...options });
       return read(answer, text(answer.headers.location, 'the URL of the new order'));
     },
     getOrder: async url => read(await api.getOrder(url), url),

@@ -1,5 +1,6 @@
 import { IssuanceError } from '../base/errors.ts';
 import type { AuthBlockConfig } from '../config/auth.ts';
+import { type ChallengeType, canProve } from '../config/challenge-type.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import { allMethod } from './all.ts';
 import { toDomainGlob } from './domain-glob.ts';
@@ -10,8 +11,9 @@ import type { AdmissionMethod, AdmissionRequest } from './method.ts';
 /** An `[auth]` block, ready to be asked. */
 export type AuthBlock = {
   name: string;
-  /** The solver's and the storage's names. */
-  verification: string | undefined;
+  /** Names of solvers in the order of preference, and what they answer. */
+  verifications: string[];
+  challenges: ChallengeType[];
   storage: string;
   certificateProfile?: string;
   preferredChain?: string;
@@ -32,7 +34,7 @@ export type Admission = {
   verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): AuthBlock[];
   /** The first of `blocks` that has every name; `undefined` where none has. */
   find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined;
-  /** With the CSR read: like `find`, but a refusal. */
+  /** With the CSR read: like `find`, but a refusal, also of names that none of the block's verifications can prove. */
   admit(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
 };
 
@@ -49,7 +51,11 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       return atLeastOne(left, 'the HMAC does not match');
     },
     find,
-    admit: (blocks, identifiers) => find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers)),
+    admit(blocks, identifiers) {
+      const block = find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
+      refuseUnprovable(block, identifiers);
+      return block;
+    },
   };
 }
 
@@ -79,6 +85,14 @@ function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string
   if (identifiers.length === 0) return 'there are no names to admit';
   const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
   return refused ? `not admitted: ${refused.value}` : 'not admitted together: no auth block has all of these names';
+}
+
+function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
+  if (challenges.length === 0) return; // the CA may hold the names valid already
+  const hopeless = identifiers.find(identifier => !challenges.some(challenge => canProve(challenge, identifier)));
+  if (!hopeless) return;
+  const wanted = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
+  deny(`not possible for ${hopeless.value}: it takes ${wanted}, and there is only ${challenges.join(', ')} for it`);
 }
 
 function atLeastOne(blocks: AuthBlock[], otherwise: string): AuthBlock[] {

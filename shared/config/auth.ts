@@ -1,3 +1,4 @@
+import type { ChallengeType } from './challenge-type.ts';
 import { isEveryone, parseCidr } from './cidr.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
 import { parseFlag, parseText } from './option-values.ts';
@@ -16,8 +17,13 @@ export type AuthBlockConfig = {
   domains: string[];
   /** CIDRs that IP addresses in a CSR must lie in. */
   addresses: string[];
-  /** Undefined where none is named and the default is disabled: then only stored certificates can be given out. */
-  verification: string | undefined;
+  /**
+   * In the order of preference. Empty where none is named and the default is disabled: then only stored certificates can
+   * be given out.
+   */
+  verifications: string[];
+  /** What the verifications answer, in the same order. */
+  challenges: ChallengeType[];
   storage: string;
   /** The certificate profile to order, one that the CA's directory offers. */
   certificateProfile?: string;
@@ -30,6 +36,7 @@ export type AuthBlockConfig = {
 /** What the options `verification` and `storage` may name, and what stands in for them. */
 export type AuthReferences = {
   verification: Parse<string>;
+  challengeOf(verification: string): ChallengeType;
   storage: Parse<string>;
   defaultVerification(): string | undefined;
   defaultStorage(): string;
@@ -43,7 +50,7 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   const all = section.one('all', parseFlag) ?? false;
   const domains = section.many('domain', parseDomainGlob);
   const addresses = section.many('address', parseCidr);
-  const verification = section.one('verification', references.verification);
+  const named = section.many('verification', parseList(references.verification)).flat();
   const storage = section.one('storage', references.storage);
   const certificateProfile = section.one('certificate-profile', parseText);
   const preferredChain = section.one('preferred-chain', parseText);
@@ -51,9 +58,11 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
+  const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
   const block = {
     ...{ name: section.label, ips, ...(hmac && { hmac }), all, domains, addresses },
-    verification: verification ?? references.defaultVerification(),
+    verifications,
+    challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage(),
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
@@ -88,9 +97,16 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {
     section.warn('is short enough to be guessed; make one with: openssl rand -base64 32', 'hmac_key');
   }
-  if (block.verification === undefined) {
+  if (block.verifications.length === 0) {
     section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
   }
+}
+
+const listOf = (name: string | undefined) => (name === undefined ? [] : [name]);
+
+/** `dns, http`: each of them as `parse` reads one. */
+function parseList(parse: Parse<string>): Parse<string[]> {
+  return (text, fail) => text.split(',').map(one => parse(one.trim(), fail));
 }
 
 const parseHashName: Parse<string> = (text, fail) => {

@@ -3,6 +3,7 @@ import { type AdminConfig, parseAdmin } from './admin.ts';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from './auth.ts';
 import { ConfigError } from './config-error.ts';
 import type { Environment } from './environment.ts';
+import { implicitVerification } from './http01.ts';
 import type { IniSection } from './ini.ts';
 import { type LimitsConfig, parseLimits } from './limits.ts';
 import { type LoggingConfig, parseLogging } from './logging.ts';
@@ -12,7 +13,7 @@ import { parseRedis, type RedisConfig } from './redis.ts';
 import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
 import { SectionReader } from './section-reader.ts';
 import { implicitStorage, parseStorage, type StorageConfig } from './storage.ts';
-import { implicitVerification, parseVerification, type VerificationConfig } from './verification.ts';
+import { challengeTypeOf, parseVerification, type VerificationConfig } from './verification.ts';
 import { parseWorker, type WorkerConfig } from './worker.ts';
 
 /** All that the files say, checked, with every reference resolved. */
@@ -91,8 +92,11 @@ function createReferences(
   return {
     verification: referenceTo(new Map(verifications), 'verification'),
     storage: referenceTo(new Map(storages), 'storage'),
+    challengeOf: name => challengeTypeOf(verifications.get(name) ?? implicitVerification),
     defaultVerification: () =>
-      verification === false ? undefined : chooseDefault(verification, verifications, implicitVerification),
+      verification === false
+        ? undefined
+        : chooseDefault<VerificationConfig>(verification, verifications, implicitVerification),
     defaultStorage: () =>
       storage === false ? addImplicit(storages, implicitStorage) : chooseDefault(storage, storages, implicitStorage),
   };

@@ -1,60 +1,24 @@
-import { isIPv4, isIPv6 } from 'node:net';
 import { readBlockType } from './block-type.ts';
-import { parseCidr } from './cidr.ts';
-import { defaultListeners, type Listener, readListeners } from './listener.ts';
-import { wholeNumber } from './option-values.ts';
-import type { Parse, SectionReader } from './section-reader.ts';
+import type { ChallengeType } from './challenge-type.ts';
+import { type Http01Config, implicitVerification, parseHttp01 } from './http01.ts';
+import type { SectionReader } from './section-reader.ts';
 
-/** How challenges are answered; a union that grows with the kinds of solvers. */
-export type VerificationConfig = { name: string; type: 'http01'; listeners: Listener[]; selfCheck: SelfCheckConfig };
+/** How challenges are answered; each kind has a file of its own beside this one. */
+export type VerificationConfig = Http01Config;
 
-/** Whether Quarry looks at a challenge response itself before the CA does. */
-export type SelfCheckConfig = {
-  mode: 'off' | 'warn' | 'require';
-  /** Where the names are served over HTTP. */
-  port: number;
-  /** DNS servers, `address` or `address:port`; the system's where empty. */
-  resolvers: string[];
-  /** CIDRs of addresses that are not public, and that names may lead to all the same. */
-  networks: string[];
-};
+type Kind = { challenge(config: never): ChallengeType; parse(section: SectionReader): VerificationConfig };
 
-const types = ['http01'] as const;
-
-/** Stands in where none is defined. */
-export const implicitVerification: VerificationConfig = {
-  name: 'http01',
-  type: 'http01',
-  listeners: defaultListeners(1380, '0.0.0.0', '::'),
-  selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
-};
+/** By `type`, as it is written. */
+const kinds = {
+  http01: { challenge: () => 'http-01', parse: parseHttp01 },
+} satisfies Record<string, Kind>;
 
 /** `[verification "name"]` */
 export function parseVerification(section: SectionReader): VerificationConfig {
-  const type = readBlockType(section, types, implicitVerification);
-  const listeners = readListeners(section, ['listener'], implicitVerification.listeners);
-  const selfCheck = parseSelfCheck(section);
-  section.finish();
-  return { name: section.label, type, listeners, selfCheck };
+  const types = Object.keys(kinds) as (keyof typeof kinds)[];
+  return kinds[readBlockType(section, types, implicitVerification)].parse(section);
 }
 
-function parseSelfCheck(section: SectionReader): SelfCheckConfig {
-  return {
-    mode: section.one('self-check', parseMode) ?? 'warn',
-    port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
-    resolvers: section.many('self-check-resolver', parseResolver),
-    networks: section.many('self-check-network', parseCidr),
-  };
+export function challengeTypeOf(config: VerificationConfig): ChallengeType {
+  return kinds[config.type].challenge();
 }
-
-const modes = ['off', 'warn', 'require'] as const;
-
-const parseMode: Parse<SelfCheckConfig['mode']> = (text, fail) =>
-  modes.find(mode => mode === text.toLowerCase()) ?? fail(`is none of ${modes.join(', ')}`);
-
-const parseResolver: Parse<string> = (text, fail) => {
-  const [, v6, v4] = /^(?:\[([^\]]+)\]|([^:]+))(?::\d{1,5})?$/.exec(text) ?? [];
-  return isIPv6(v6 ?? text) || isIPv4(v4 ?? '')
-    ? text
-    : fail('is not an address such as 192.0.2.53 or 192.0.2.53:5353');
-};

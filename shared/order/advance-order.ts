@@ -2,17 +2,21 @@ import type { AcmeAuthorization, AcmeClient, AcmeOrder } from '../acme/client.ts
 import { problemKind } from '../acme/problem.ts';
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
-import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import { authorizedIdentifier, chooseChallenge } from './choose-challenge.ts';
+import type { Solver } from '../solver/solver.ts';
+import { authorizedIdentifier, chooseChallenge, refuseHopeless } from './choose-challenge.ts';
 import { orderFailure } from './order-failure.ts';
 import { newOrderState, type OrderChallenge, type OrderState, type OrderTask } from './order-state.ts';
 import type { PollPaces } from './poll-pace.ts';
 import { pollTime } from './poll-time.ts';
+import { checkVisible, findMissing, lookAgain, presentChallenges, withdrawAll } from './present-challenges.ts';
 
 export type OrderParts = {
   acme: AcmeClient;
-  /** Absent where no verification is configured: then only names that the CA holds valid already can be had. */
-  solver: Solver | undefined;
+  /**
+   * In the order of preference. Empty where no verification is configured: then only names that the CA holds valid
+   * already can be had.
+   */
+  solvers: readonly Solver[];
   clock: Clock;
   /** How long this CA takes; without it a quarter of a second is assumed. */
   paces?: PollPaces;
@@ -51,6 +55,7 @@ export async function advanceOrder(
   seen?: AcmeOrder,
 ): Promise<OrderStep> {
   if (!state.url) return createOrder(parts, task);
+  if (state.presentedAt !== undefined && !state.initiated) return startChallenges(parts, state);
   const order = seen ?? (await parts.acme.getOrder(state.url));
   learnPace(parts, order, state);
   switch (order.status) {
@@ -66,35 +71,44 @@ export async function advanceOrder(
     case 'valid':
       return download(parts, task, order, state);
     case 'invalid':
-      throw await orderFailure(parts.acme, order, await lookAgain(parts, state));
+      throw await orderFailure(parts.acme, order, await lookAgain(parts, state.challenges));
   }
 }
 
 /** Takes back whatever may have been presented; to be called when an order is given up. */
-export async function withdrawChallenges({ acme, solver, signal }: OrderParts, state: OrderState): Promise<OrderState> {
-  for (const challenge of state.challenges) await solver?.withdraw(toResponse(acme, challenge), signal);
+export async function withdrawChallenges(parts: OrderParts, state: OrderState): Promise<OrderState> {
+  await withdrawAll(parts, state.challenges);
   return { ...state, challenges: [] };
 }
 
-async function createOrder(
-  { acme, solver }: OrderParts,
-  { identifiers, certificateProfile }: OrderTask,
-): Promise<OrderStep> {
-  const hopeless = identifiers.find(identifier => solver && !solver.canProve(identifier));
-  if (hopeless) {
-    const why = `${solver?.challengeType} of verification "${solver?.name}" cannot prove it`;
-    throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${why}`);
-  }
-  const order = await acme.newOrder(identifiers, certificateProfile);
+async function createOrder({ acme, solvers }: OrderParts, task: OrderTask): Promise<OrderStep> {
+  refuseHopeless(task.identifiers, solvers);
+  const order = await requestOrder(acme, task);
   return { next: 'continue', state: { ...newOrderState(), url: order.url }, seen: order };
 }
 
+/** Where another order has replaced the certificate already, this one is an order like any other (RFC 9773 section 5). */
+async function requestOrder(acme: AcmeClient, task: OrderTask): Promise<AcmeOrder> {
+  const { identifiers, certificateProfile: profile, replaces } = task;
+  try {
+    return await acme.newOrder(identifiers, { profile, replaces });
+  } catch (error) {
+    const replaced = error instanceof IssuanceError && problemKind(error.problem) === 'alreadyReplaced';
+    if (!replaced || replaces === undefined) throw error;
+    return acme.newOrder(identifiers, { profile });
+  }
+}
+
 /** Also the way back after a restart: what the CA is validating already is not initiated again. */
-async function chooseChallenges({ acme, solver }: OrderParts, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+async function chooseChallenges(
+  { acme, solvers }: OrderParts,
+  order: AcmeOrder,
+  state: OrderState,
+): Promise<OrderStep> {
   const challenges: OrderChallenge[] = [];
   for (const url of order.authorizations) {
     const authorization = await acme.getAuthorization(url);
-    if (authorization.status === 'pending') challenges.push(toChallenge(authorization, solver));
+    if (authorization.status === 'pending') challenges.push(toChallenge(authorization, solvers));
   }
   // Nothing is left to prove: the CA is only about to notice.
   if (challenges.length === 0) return { next: 'continue', state: { ...state, initiated: true } };
@@ -104,16 +118,25 @@ async function chooseChallenges({ acme, solver }: OrderParts, order: AcmeOrder, 
   return { next: 'continue', state: { ...state, challenges: all }, seen: order };
 }
 
-function toChallenge(authorization: AcmeAuthorization, solver: Solver | undefined): OrderChallenge {
-  const { url, token, status } = chooseChallenge(authorization, solver);
-  return { identifier: authorizedIdentifier(authorization), url, token, told: status === 'processing' };
+function toChallenge(authorization: AcmeAuthorization, solvers: readonly Solver[]): OrderChallenge {
+  const { challenge, solver } = chooseChallenge(authorization, solvers);
+  const { url, token, status } = challenge;
+  const identifier = authorizedIdentifier(authorization);
+  return { identifier, url, token, solver: solver.name, told: status === 'processing' };
 }
 
+/** The CA is told once everybody whom it may ask can answer; the waiting for that costs it no request. */
 async function startChallenges(parts: OrderParts, state: OrderState): Promise<OrderStep> {
-  const { acme, solver, clock, signal } = parts;
-  for (const challenge of state.challenges) await solver?.present(toResponse(acme, challenge), signal);
-  await checkVisible(parts, state);
-  for (const challenge of state.challenges) if (!challenge.told) await initiate(acme, challenge.url);
+  const { acme, clock } = parts;
+  const { challenges } = state;
+  if (state.presentedAt === undefined) await presentChallenges(parts, challenges);
+  const presentedAt = state.presentedAt ?? clock.now();
+  if ((await findMissing(parts, challenges, presentedAt, clock.now())) !== undefined) {
+    const polls = state.polls + 1;
+    return { next: 'wait', until: pollTime(polls, undefined, clock.now()), state: { ...state, presentedAt, polls } };
+  }
+  await checkVisible(parts, challenges);
+  for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge.url);
   const until = pollTime(0, undefined, clock.now(), parts.paces?.validation.first);
   return { next: 'wait', until, state: { ...state, initiated: true, polls: 1 } };
 }
@@ -125,29 +148,6 @@ async function initiate(acme: AcmeClient, url: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'malformed') throw error;
   }
-}
-
-/** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
-async function checkVisible({ acme, solver, signal, warn }: OrderParts, state: OrderState): Promise<void> {
-  const check = solver?.selfCheck;
-  for (const challenge of check ? state.challenges : []) {
-    const looking = check?.look(toResponse(acme, challenge), signal);
-    if (check?.mode === 'require') {
-      const fault = await looking;
-      if (fault) throw new IssuanceError('challengeFailed', `${challenge.identifier.value}: ${fault}`);
-    } else {
-      looking?.then(fault => fault && warn?.(fault)).catch(() => {}); // it rejects only when the job has ended
-    }
-  }
-}
-
-/** After a failure, what the CA said is easier to understand beside what can be seen from here. */
-async function lookAgain({ acme, solver, signal }: OrderParts, state: OrderState): Promise<Map<string, string>> {
-  const looks = state.challenges.map(async challenge => {
-    const fault = await solver?.selfCheck?.look(toResponse(acme, challenge), signal);
-    return [challenge.identifier.value, fault ?? ''] as const;
-  });
-  return new Map((await Promise.all(looks)).filter(([, fault]) => fault !== ''));
 }
 
 /** The CA's requests are over once the order is ready, so the responses go before anything else happens. */
@@ -189,8 +189,4 @@ async function download(parts: OrderParts, task: OrderTask, order: AcmeOrder, st
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
   const chain = await parts.acme.downloadChain(order.certificate, task.preferredChain);
   return { next: 'issued', chain, state: await withdrawChallenges(parts, state) };
-}
-
-function toResponse(acme: AcmeClient, { identifier, token }: OrderChallenge): ChallengeResponse {
-  return { identifier, token, keyAuthorization: acme.keyAuthorization(token) };
 }

@@ -9,17 +9,35 @@ export function authorizedIdentifier({ identifier, wildcard }: AcmeAuthorization
 }
 
 /**
- * The challenge of a pending authorization that the solver can answer.
+ * The first solver that can answer one of the challenges of a pending authorization, and that challenge.
  *
+ * @param solvers in the order of preference
  * @throws IssuanceError `misconfigured` when the CA offers none that fits, saying what it offers
  */
-export function chooseChallenge(authorization: AcmeAuthorization, solver: Solver | undefined): AcmeChallenge {
-  const fitting = authorization.challenges.find(one => one.type === solver?.challengeType && one.token !== '');
-  if (fitting) return fitting;
-  const name = authorizedIdentifier(authorization).value;
+export function chooseChallenge(
+  authorization: AcmeAuthorization,
+  solvers: readonly Solver[],
+): { challenge: AcmeChallenge; solver: Solver } {
+  const identifier = authorizedIdentifier(authorization);
+  for (const solver of solvers.filter(one => one.canProve(identifier))) {
+    const challenge = authorization.challenges.find(one => one.type === solver.challengeType && one.token !== '');
+    if (challenge) return { challenge, solver };
+  }
   const offered = authorization.challenges.map(({ type }) => type).join(', ') || 'nothing';
-  const have = solver
-    ? `verification "${solver.name}" answers ${solver.challengeType}`
-    : 'no verification is configured';
-  throw new IssuanceError('misconfigured', `for ${name} the CA offers ${offered}, but ${have}`);
+  const have = solvers.map(({ name, challengeType }) => `verification "${name}" answers ${challengeType}`);
+  const instead = have.join(', ') || 'no verification is configured';
+  throw new IssuanceError('misconfigured', `for ${identifier.value} the CA offers ${offered}, but ${instead}`);
+}
+
+/**
+ * Ends an order that nobody could prove before the CA is asked for it.
+ *
+ * @throws IssuanceError `denied` naming the identifier
+ */
+export function refuseHopeless(identifiers: readonly Identifier[], solvers: readonly Solver[]): void {
+  if (solvers.length === 0) return; // the CA may hold the names valid already
+  const hopeless = identifiers.find(identifier => !solvers.some(solver => solver.canProve(identifier)));
+  if (!hopeless) return;
+  const have = solvers.map(({ name, challengeType }) => `${challengeType} of verification "${name}"`).join(', ');
+  throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${have} cannot prove it`);
 }

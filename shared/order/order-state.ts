@@ -8,6 +8,8 @@ export type OrderTask = {
   certificateProfile?: string | undefined;
   /** Common name of the issuer wanted at the top of the chain. */
   preferredChain?: string | undefined;
+  /** The certificate that this one is to replace, as renewal information names it (RFC 9773 section 4.1). */
+  replaces?: string | undefined;
 };
 
 /** A challenge that is, or may be, presented. Its key authorization follows from the account key and is not kept. */
@@ -15,6 +17,8 @@ export type OrderChallenge = {
   identifier: Identifier;
   url: string;
   token: string;
+  /** The name of the solver that answers it. */
+  solver: string;
   /** Whether the CA was told already (its status was `processing` when it was chosen). */
   told: boolean;
 };
@@ -28,9 +32,11 @@ export type OrderState = {
   url?: string;
   /** Presented, or about to be; empty again once withdrawn. */
   challenges: OrderChallenge[];
+  /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */
+  presentedAt?: number;
   /** Whether the CA was told of all challenges. */
   initiated: boolean;
-  /** How often the order was polled in vain since it last moved; drives the backoff. */
+  /** How often was asked in vain, the CA or for what was presented, since the order last moved; drives the backoff. */
   polls: number;
 };
 

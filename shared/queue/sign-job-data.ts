@@ -10,10 +10,13 @@ export type SignJobData = {
   csr: string;
   identifiers: Identifier[];
   account: string;
-  solver: string | undefined;
+  /** Names of verifications in the order of preference. */
+  solvers: string[];
   storage: string;
   certificateProfile?: string;
   preferredChain?: string;
+  /** The certificate that this one is to replace (RFC 9773 section 4.1). */
+  replaces?: string;
   /** The most that the auth block may use of the account's orders, in (0, 1]. */
   share?: number;
   /** The auth block that admitted it. */
@@ -46,8 +49,8 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
 }
 
 /** Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. */
-export function deduplicationId({ csr, account, solver, storage, block }: SignJobData): string {
+export function deduplicationId({ csr, account, solvers, storage, block }: SignJobData): string {
   return createHash('sha256')
-    .update(JSON.stringify([csr, account, solver ?? null, storage, block]))
+    .update(JSON.stringify([csr, account, solvers, storage, block]))
     .digest('hex');
 }

@@ -1,5 +1,6 @@
 import { needingRedis } from '../base/redis.ts';
-import type { SelfCheckConfig } from '../config/verification.ts';
+import { canProve } from '../config/challenge-type.ts';
+import type { SelfCheckConfig } from '../config/http01.ts';
 import type { ChallengeResponses } from './challenge-responses.ts';
 import { openSelfCheck } from './self-check.ts';
 import type { Solver } from './solver.ts';
@@ -11,7 +12,7 @@ export function openHttp01Solver(name: string, selfCheck: SelfCheckConfig, respo
     name,
     ...(mode !== 'off' && { selfCheck: { mode, look: openSelfCheck(selfCheck) } }),
     challengeType: 'http-01',
-    canProve: ({ type, value }) => type === 'ip' || !value.startsWith('*.'),
+    canProve: identifier => canProve('http-01', identifier),
     present: ({ token, keyAuthorization }) => needingRedis(() => responses.put(token, keyAuthorization)),
     withdraw: ({ token }) => needingRedis(() => responses.delete(token)),
   };

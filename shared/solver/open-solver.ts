@@ -1,21 +1,22 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
 import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openHttp01Solver } from './http01.ts';
 import type { Solver } from './solver.ts';
 
-/** Opens every configured verification, by name. */
-export function openSolvers(
-  configs: Iterable<VerificationConfig>,
-  { redis, prefix }: { redis: Redis; prefix: string },
-): Map<string, Solver> {
-  const responses = openChallengeResponses(redis, prefix);
-  return new Map([...configs].map(config => [config.name, openSolver(config)]));
+/** What solvers may need, whatever their kind. */
+export type SolverParts = { redis: Redis; prefix: string; clock: Clock; log: Log };
 
-  function openSolver(config: VerificationConfig): Solver {
-    switch (config.type) {
-      case 'http01':
-        return openHttp01Solver(config.name, config.selfCheck, responses);
-    }
+/** Opens every configured verification, by name. */
+export function openSolvers(configs: Iterable<VerificationConfig>, parts: SolverParts): Map<string, Solver> {
+  return new Map([...configs].map(config => [config.name, openSolver(config, parts)]));
+}
+
+function openSolver(config: VerificationConfig, { redis, prefix }: SolverParts): Solver {
+  switch (config.type) {
+    case 'http01':
+      return openHttp01Solver(config.name, config.selfCheck, openChallengeResponses(redis, prefix));
   }
 }

@@ -4,7 +4,7 @@ import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { toAddressSet } from '../admission/ip.ts';
 import { describeError } from '../base/errors.ts';
-import type { SelfCheckConfig } from '../config/verification.ts';
+import type { SelfCheckConfig } from '../config/http01.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { ChallengeResponse } from './solver.ts';
 

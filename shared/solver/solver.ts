@@ -1,3 +1,4 @@
+import type { ChallengeType } from '../config/challenge-type.ts';
 import type { Identifier } from '../pki/identifier.ts';
 
 /** What a CA will look for (RFC 8555 section 8). The key authorization is not to be logged or put into a job. */
@@ -11,19 +12,27 @@ export type ChallengeResponse = {
  * One way to prove control of a name: a `[verification]` block of the configuration, opened. Any number of processes use
  * it at once, and any of them may withdraw what another presented.
  *
- * `present` resolves once the response can be seen by whoever looks for it, and may be called again for the same
- * response. `withdraw` undoes it, may be called for a response that was never presented, and must leave other responses
+ * `present` hands the response over to whoever answers the CA, and may be called again for the same response; where it
+ * takes time until it can be seen, `propagation` tells. `withdraw` undoes it, may be called for a response that was never presented, and must leave other responses
  * for the same name alone. Both reject with an `IssuanceError`, or with the signal's reason.
  *
  * `test/contract/solver.contract.ts` says what every kind has to do.
  */
 export type Solver = {
   readonly name: string;
-  readonly challengeType: 'http-01' | 'dns-01' | 'tls-alpn-01';
-  /** Whether the CA can validate this identifier by this kind of challenge at all (RFC 8555 section 8, RFC 8738). */
+  readonly challengeType: ChallengeType;
+  /** Whether this solver can have the identifier validated at all; `canProve` of `challenge-type.ts`, or less. */
   canProve(identifier: Identifier): boolean;
   present(response: ChallengeResponse, signal: AbortSignal): Promise<void>;
   withdraw(response: ChallengeResponse, signal: AbortSignal): Promise<void>;
+  /**
+   * Where a response that was presented takes time to be seen, what is still missing, in one line: asked again and again
+   * until it answers `undefined`. After `deadline` milliseconds the order fails with its last words.
+   */
+  readonly propagation?: {
+    deadline: number;
+    missing(response: ChallengeResponse, signal: AbortSignal): Promise<string | undefined>;
+  };
   /**
    * Looks where the CA will look, and tells in one line what is wrong with what it saw. `require`: an order does not go on
    * over a fault; `warn`: it does, and only the log and a later failure tell. Absent where nobody wants to look.

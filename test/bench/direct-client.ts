@@ -28,13 +28,15 @@ export async function openDirectClient({
   const connection = openCaConnection({ directoryUrl: config.acmeServer, userAgent: USER_AGENT, clock, ca });
   const account = await openAccount(connection, config, log, signal);
   const redis = openRedis(redisUrl, 'patient', log);
-  const solver = openSolvers(verifications.values(), { redis, prefix }).get(solverName);
+  const solvers = [...openSolvers(verifications.values(), { redis, prefix, clock, log }).values()].filter(
+    ({ name }) => name === solverName,
+  );
   const paces = openPollPaces();
   return async ({ names, csr }) => {
     const acme = openAcmeClient(connection, account, signal);
     const identifiers = names.map(value => ({ type: 'dns' as const, value }));
     const task = { identifiers, csr: readCsr(Buffer.from(csr)).der };
-    await driveOrder({ acme, solver, clock, paces, signal }, task);
+    await driveOrder({ acme, solvers, clock, paces, signal }, task);
   };
 }
 

@@ -67,7 +67,7 @@ function makeJobs(csrPem: string): SignJobData[] {
     csr,
     identifiers: [{ type: 'dns', value: name }],
     account: 'default',
-    solver: solverName,
+    solvers: [solverName],
     storage: 'none',
     block: 'all',
     requestId: `request-${index}`,

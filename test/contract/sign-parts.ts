@@ -13,7 +13,7 @@ export const chain = 'a chain';
 
 export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
   ...{ csr, identifiers: [{ type: 'dns', value: 'a.example' }], account: 'account' },
-  ...{ solver: 'http', storage: 'kept', block: 'mail', requestId: randomUUID() },
+  ...{ solvers: ['http'], storage: 'kept', block: 'mail', requestId: randomUUID() },
 });
 
 /** What an intake process has once it is ready. */

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { createHttp01App } from '../../services/responder/http01-app.ts';
+import { systemClock } from '../../shared/base/clock.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { implicitVerification } from '../../shared/config/verification.ts';
+import { implicitVerification } from '../../shared/config/http01.ts';
 import { challengeKey, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
@@ -25,7 +26,9 @@ const prefix = '{quarry}';
 const { signal } = new AbortController();
 
 function openHttp01(connection = redis[0]): Solver {
-  const [solver] = openSolvers([{ ...implicitVerification, name: 'http' }], { redis: connection, prefix }).values();
+  const [solver] = openSolvers([{ ...implicitVerification, name: 'http' }], {
+    ...{ redis: connection, prefix, clock: systemClock, log: quietLog },
+  }).values();
   assert.ok(solver);
   return solver;
 }

@@ -73,10 +73,10 @@ async function findStored(
 }
 
 function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, identifiers: Identifier[]): SignJobData {
-  const { name, verification, storage, certificateProfile, preferredChain, share } = block;
+  const { name, verifications, storage, certificateProfile, preferredChain, share } = block;
   return {
     csr: csr.pem,
-    ...{ identifiers, account, solver: verification, storage, block: name },
+    ...{ identifiers, account, solvers: verifications, storage, block: name },
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
     ...(share && { share }),

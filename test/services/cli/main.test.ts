@@ -21,11 +21,13 @@ async function quarry(args: string[], { cwd = '/', env = {} as Record<string, st
 }
 
 test('quarry says how it is used, and its version', async () => {
-  const usages = await Promise.all([[], ['help'], ['--help'], ['-h', 'up']].map(args => quarry(args)));
+  const usages = await Promise.all([[], ['help'], ['--help'], ['-h']].map(args => quarry(args)));
   for (const { code, stdout } of usages) {
     assert.equal(code, 0);
     assert.match(stdout, /^quarry .*\n\n {2}quarry up FILE…/);
   }
+  const one = await quarry(['up', '--help']);
+  assert.match(one.stdout, /^quarry up FILE…\n\n.*\n\nFor example: quarry up main\.ini\n$/);
   assert.deepEqual(await quarry(['--version']), { code: 0, stdout: `${VERSION}\n`, stderr: '' });
 });
 

@@ -19,7 +19,7 @@ export const hmacKey = 'a secret';
 /** A block with an HMAC for everything under example.org; its storage is `kept`. */
 export const hmacBlock: AuthBlockConfig = {
   ...{ name: 'hmac', ips: [], hmac: { type: 'sha256', keys: [hmacKey] }, all: false },
-  ...{ domains: ['*.example.org'], addresses: [], verification: 'http', storage: 'kept' },
+  ...{ domains: ['*.example.org'], addresses: [], verifications: ['http'], challenges: ['http-01'], storage: 'kept' },
 };
 
 /** A block for clients of this machine. */

@@ -21,7 +21,7 @@ export const issuer = makeCertificate({ key: ecKey('P-384') });
 export const jobData: SignJobData = {
   csr,
   identifiers: names.map(value => ({ type: 'dns', value })),
-  ...{ account: 'account', solver: 'http', storage: 'kept', block: 'mail', requestId: 'request-1' },
+  ...{ account: 'account', solvers: ['http'], storage: 'kept', block: 'mail', requestId: 'request-1' },
 };
 
 /** Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this worker's. */

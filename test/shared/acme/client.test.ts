@@ -9,9 +9,12 @@ import { accountKeyPem, connect, never, openTransport } from './open-connection.
 const now = 1_000_000;
 
 /** A CA with an account, and its client. */
-async function start(): Promise<AsyncDisposable & { ca: FakeCa; client: AcmeClient; accountUrl: string }> {
+async function start(
+  resources: Record<string, string> = {},
+): Promise<AsyncDisposable & { ca: FakeCa; client: AcmeClient; accountUrl: string }> {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
+  ca.resources = resources;
   const connection = stack.use(connect(ca.directoryUrl, turnedClock(now)));
   const { headers } = await openTransport(connection).signedRequest(`${ca.url}/new-account`, {});
   const accountUrl = headers.location ?? '';
@@ -34,6 +37,19 @@ test('newOrder() sends the identifiers as the account and reads the order with i
   assert.deepEqual([certificate, error, retryAfter], [undefined, undefined, undefined]);
   const [{ kid, payload } = {}] = ca.requests.filter(({ path }) => path === '/new-order');
   assert.deepEqual([kid, payload], [accountUrl, { identifiers }]);
+});
+
+test('newOrder() sends a certificate profile, and what it replaces where the CA has renewal information', async () => {
+  for (const [resources, sent] of [
+    [{}, { profile: 'short' }],
+    [{ renewalInfo: 'https://ca.example/renewal' }, { profile: 'short', replaces: 'aki.serial' }],
+  ] as const) {
+    await using ready = await start(resources);
+    const { ca, client } = ready;
+    ca.on('/new-order', () => ({ status: 201, headers: { Location: orderUrl(ca) }, body: order }));
+    await client.newOrder([], { profile: 'short', replaces: 'aki.serial' });
+    assert.deepEqual(ca.requests.at(-1)?.payload, { identifiers: [], ...sent });
+  }
 });
 
 test('getOrder() reads certificate, error and Retry-After', async () => {

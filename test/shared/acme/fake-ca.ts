@@ -35,6 +35,8 @@ export type FakeCa = AsyncDisposable & {
   on(path: string, handler: Handler): void;
   /** What the directory's `meta` says. */
   meta: unknown;
+  /** What the directory names besides. */
+  resources: Record<string, string>;
   /** The accounts' URLs by their keys' thumbprints. */
   accounts: Map<string, string>;
 };
@@ -66,12 +68,13 @@ export async function startFakeCa(): Promise<FakeCa> {
     log: () => ca.requests.map(({ method, path }) => `${method} ${path}`),
     on: (path, handler) => handlers.set(path, handler),
     meta: {},
+    resources: {},
     accounts: new Map(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 
   ca.on('/dir', () => ({
-    body: { newNonce: `${ca.url}/nonce`, newAccount, newOrder: `${ca.url}/new-order`, meta: ca.meta },
+    body: { newNonce: `${ca.url}/nonce`, newAccount, newOrder: `${ca.url}/new-order`, meta: ca.meta, ...ca.resources },
   }));
   ca.on('/nonce', () => ({ status: 204, headers: { 'Replay-Nonce': newNonce() } }));
   const newAccount = `${ca.url}/new-account`;

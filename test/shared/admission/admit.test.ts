@@ -7,15 +7,19 @@ import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 
-const empty = { ips: [], all: false, domains: [], addresses: [], verification: 'http', storage: 'none' };
-const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({ ...empty, name, ...rest });
+const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
+  ...{ name, ips: [], all: false, domains: [], addresses: [] },
+  ...{ verifications: ['http'], challenges: ['http-01'], storage: 'none' },
+  ...rest,
+});
 
 const mail = block('mail', { ips: ['192.0.2.0/24'], domains: ['mail.example.org'] });
 const secure = block('secure', {
   ips: ['192.0.2.7'],
   hmac: { type: 'sha256', keys: ['secret'] },
   domains: ['*.example.org'],
-  verification: 'dns',
+  verifications: ['dns'],
+  challenges: ['dns-01'],
   storage: 'file',
 });
 const open = block('open', { all: true, domains: ['*.test.example.net'], addresses: ['198.51.100.0/24'] });
@@ -78,8 +82,31 @@ test('verified() denies when only an HMAC could have held', () => {
 test('admit() gives the first block that has every name, with its solver and storage', () => {
   const blocks = admission.possible(signed('192.0.2.7'));
   assert.equal(admission.admit(blocks, dns('mail.example.org')).name, 'mail');
-  const { name, verification, storage } = admission.admit(blocks, dns('mail.example.org', 'www.example.org'));
-  assert.deepEqual([name, verification, storage], ['secure', 'dns', 'file']);
+  const { name, verifications, storage } = admission.admit(blocks, dns('mail.example.org', 'www.example.org'));
+  assert.deepEqual([name, verifications, storage], ['secure', ['dns'], 'file']);
+});
+
+test('admit() refuses names that none of the verifications of the block can prove', () => {
+  const [http, dns, both] = ([['http-01'], ['dns-01'], ['dns-01', 'http-01']] as AuthBlockConfig['challenges'][]).map(
+    challenges => {
+      const opened = openAdmission([{ ...open, domains: ['*'], challenges }]);
+      return (name: Identifier) => opened.admit(opened.possible(from('192.0.2.1')), [name]).name;
+    },
+  );
+  const wildcard: Identifier = { type: 'dns', value: '*.example.org' };
+  const address: Identifier = { type: 'ip', value: '198.51.100.1' };
+  assert.equal(dns?.(wildcard), 'open');
+  assert.equal(both?.(wildcard), 'open');
+  assert.equal(both?.(address), 'open');
+  assert.equal(http?.(address), 'open');
+  assertDenied(
+    () => http?.(wildcard),
+    'not possible for *.example.org: it takes dns-01, and there is only http-01 for it',
+  );
+  assertDenied(
+    () => dns?.(address),
+    'not possible for 198.51.100.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it',
+  );
 });
 
 test('admit() names the first name that no block has', () => {

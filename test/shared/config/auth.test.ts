@@ -27,12 +27,23 @@ test('[auth] reads methods, names and references', async () => {
       all: false,
       domains: ['*.Example.org', 'mail?.[ab].example.org'],
       addresses: ['198.51.100.0/24'],
-      verification: 'web',
+      verifications: ['web'],
+      challenges: ['http-01'],
       storage: 'keep',
     },
   ]);
   assert.equal(warnings.length, 1);
   assert.doesNotMatch(warnings.join(), /old/);
+});
+
+test('[auth] names several verifications in the order of preference', async () => {
+  const kinds = '[verification "web"]\ntype = http01\n[verification "other"]\ntype = http01\n';
+  const { auth } = await loadText(
+    `${block('all = yes', 'domain = a', 'verification = other , web', 'verification = web')}${kinds}`,
+  );
+  assert.deepEqual(auth[0]?.verifications, ['other', 'web']);
+  const said = await refusal(`${block('all = yes', 'domain = a', 'verification = web, dns')}${kinds}`);
+  assert.match(said, /verification: no \[verification "dns"\] is defined; defined: "web", "other"$/);
 });
 
 test('[auth] keeps the order of the blocks', async () => {

@@ -43,7 +43,8 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
         all: false,
         domains: ['mail.example.org'],
         addresses: [],
-        verification: 'http01',
+        verifications: ['http01'],
+        challenges: ['http-01'],
         storage: 'none',
       },
     ],
@@ -79,7 +80,7 @@ test('loadConfig() takes the only blocks that are defined as the defaults', asyn
   const { auth: blocks, storages } = await loadText(
     `${account}[verification "web"]\ntype = http01\n[storage "disk"]\ntype = file\ndirectory = /s\n${auth}`,
   );
-  assert.deepEqual([blocks[0]?.verification, blocks[0]?.storage], ['web', 'disk']);
+  assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['web'], 'disk']);
   assert.deepEqual([...storages.keys()], ['disk']);
 });
 
@@ -88,7 +89,7 @@ test('loadConfig() uses the implicit blocks where several are defined and none i
     `${account}[verification "a"]\ntype = http01\n[verification "b"]\ntype = http01\nlistener = [::1]:1
 [storage "c"]\ntype = redis\n[storage "d"]\ntype = redis\n${auth}`,
   );
-  assert.deepEqual([blocks[0]?.verification, blocks[0]?.storage], ['http01', 'none']);
+  assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['http01'], 'none']);
 });
 
 test('loadConfig() adds no implicit block that no auth block uses', async () => {
@@ -105,7 +106,7 @@ for (const disabled of ['', 'no', 'false']) {
       `${account}[mgmt]\ndefault-verification = ${disabled}\ndefault-storage = ${disabled}\n
 [verification "web"]\ntype = http01\n[storage "disk"]\ntype = redis\n${auth}`,
     );
-    assert.deepEqual([blocks[0]?.verification, blocks[0]?.storage], [undefined, 'none']);
+    assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [[], 'none']);
     assert.match(warnings.join('\n'), /\[auth "mail"\]: has no verification/);
   });
 }

@@ -32,16 +32,25 @@ test("loadConfig() takes the configuration of macen's README", async () => {
       name: 'mail',
       ips: ['192.0.2.0/24', '198.51.100.21'],
       domains: ['mail.example.org', 'mail.example.com'],
-      verification: 'http',
+      verifications: ['http'],
+      challenges: ['http-01'],
     },
-    { ...shared, name: 'ext', ips: ['198.51.100.128/28'], domains: ['*.test.example.org'], verification: 'http' },
+    {
+      ...shared,
+      name: 'ext',
+      ips: ['198.51.100.128/28'],
+      domains: ['*.test.example.org'],
+      verifications: ['http'],
+      challenges: ['http-01'],
+    },
     {
       ...shared,
       name: 'mail-secure',
       ips: ['198.51.100.21'],
       hmac: { type: 'sha256', keys: ['A1YP67armNf3cBrecyJHdb035'] },
       domains: ['mail?.example.org', 'mail.example.com'],
-      verification: 'dns',
+      verifications: ['dns'],
+      challenges: ['http-01'],
     },
   ]);
   assert.deepEqual(warnings, [

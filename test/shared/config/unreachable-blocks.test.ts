@@ -4,8 +4,8 @@ import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
 import { findUnreachable } from '../../../shared/config/unreachable-blocks.ts';
 
 function block(name: string, options: Partial<AuthBlockConfig>): AuthBlockConfig {
-  const nothing = { ips: [], all: false, domains: [], addresses: [], verification: 'http01', storage: 'none' };
-  return { name, ...nothing, ...options };
+  const nothing = { ips: [], all: false, domains: [], addresses: [], verifications: [], challenges: [] };
+  return { name, ...nothing, storage: 'none', ...options };
 }
 
 const names = (blocks: AuthBlockConfig[]) =>

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { advanceOrder, withdrawChallenges } from '../../../shared/order/advance-order.ts';
 import { newOrderState } from '../../../shared/order/order-state.ts';
+import type { Solver } from '../../../shared/solver/solver.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { driveOrder, partsFor, taskFor } from './drive-order.ts';
-import { requestsOf, scriptCa } from './scripted-ca.ts';
+import { requestsOf, type ScriptedCa, scriptCa } from './scripted-ca.ts';
 
 const names = ['a.example', 'b.example', 'c.example'];
 const fault = { type: 'urn:ietf:params:acme:error:dns', detail: 'NXDOMAIN' };
@@ -29,7 +30,7 @@ test('advanceOrder() needs two more requests for each further name', async () =>
 
 test('advanceOrder() needs four requests where all names are valid already, and no solver', async () => {
   const ca = scriptCa({ valid: names });
-  await driveOrder({ ...partsFor(ca), solver: undefined }, taskFor(...names));
+  await driveOrder({ ...partsFor(ca), solvers: [] }, taskFor(...names));
   assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
 });
 
@@ -49,6 +50,73 @@ test('advanceOrder() leaves names alone that are valid already', async () => {
   await driveOrder(partsFor(ca), taskFor(...names));
   const touched = ca.calls.filter(call => /^(present|initiate|withdraw) /.test(call));
   assert.deepEqual(touched, ['present b.example', 'initiate b.example', 'withdraw b.example']);
+});
+
+/** The responses can be seen once they were asked for so often. */
+function slowToShow(ca: ScriptedCa, lookedInVain: number, deadline: number): Solver {
+  let looks = 0;
+  const missing = async () => {
+    ca.calls.push('look');
+    return looks++ < lookedInVain ? 'ns2.example does not show it' : undefined;
+  };
+  return { ...ca.solver, propagation: { deadline, missing } };
+}
+
+test('advanceOrder() tells the CA once the responses can be seen, and asks it nothing meanwhile', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 3, 60_000)] };
+  const { waits } = await driveOrder(parts, taskFor('a.example'));
+  assert.deepEqual(ca.calls.slice(0, 8), [
+    ...['newOrder', 'getAuthorization a.example', 'present a.example', 'look', 'look', 'look', 'look'],
+    'initiate a.example',
+  ]);
+  assert.deepEqual(waits.slice(0, 3), [250, 500, 1_000]);
+  assert.equal(requestsOf(ca).filter(call => call !== 'look').length, 7);
+});
+
+test('advanceOrder() goes on looking after a restart, and presents nothing again', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 3, 60_000)] };
+  await driveOrder(parts, taskFor('a.example'), { fate: step => (step > 2 ? 'restarts' : 'lives') });
+  assert.equal(ca.calls.filter(call => call === 'present a.example').length, 1);
+  assert.equal(ca.calls.filter(call => call === 'initiate a.example').length, 1);
+});
+
+test('advanceOrder() fails, with what is missing, when the responses cannot be seen in time', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 100, 10_000)] };
+  await assert.rejects(driveOrder(parts, taskFor('a.example')), {
+    code: 'challengeFailed',
+    message: /^a\.example: ns2\.example does not show it, after 1\d s$/,
+  });
+  assert.ok(!ca.calls.includes('initiate a.example'));
+});
+
+test('advanceOrder() answers each name by the first solver that can prove it', async () => {
+  const ca = scriptCa();
+  const dns: Solver = {
+    ...{ name: 'dns', challengeType: 'dns-01', canProve: () => true },
+    present: async ({ identifier }) => void ca.calls.push(`dns ${identifier.value}`),
+    withdraw: async ({ identifier }) => void ca.calls.push(`dns off ${identifier.value}`),
+  };
+  await driveOrder({ ...partsFor(ca), solvers: [ca.solver, dns] }, taskFor('a.example', '*.a.example'));
+  const acts = ca.calls.filter(call => /^(present|withdraw|dns)/.test(call));
+  assert.deepEqual(acts, ['present a.example', 'dns *.a.example', 'withdraw a.example', 'dns off *.a.example']);
+});
+
+test('advanceOrder() names the certificate that is replaced, and leaves it away where that was done already', async () => {
+  const ca = scriptCa();
+  const replaced: (string | undefined)[] = [];
+  const { newOrder } = ca;
+  ca.newOrder = async (identifiers, options) => {
+    replaced.push(options?.replaces);
+    return newOrder(identifiers, options);
+  };
+  const type = 'urn:ietf:params:acme:error:alreadyReplaced';
+  ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem: { type } }));
+  await driveOrder(partsFor(ca), { ...taskFor('a.example'), replaces: 'aki.serial' });
+  assert.deepEqual(replaced, ['aki.serial', undefined]);
+  assert.equal(ca.calls.filter(call => call === 'newOrder').length, 2);
 });
 
 test("advanceOrder() gives the order's URL away before it touches a challenge", async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeAuthorization } from '../../../shared/acme/client.ts';
-import { authorizedIdentifier, chooseChallenge } from '../../../shared/order/choose-challenge.ts';
+import { authorizedIdentifier, chooseChallenge, refuseHopeless } from '../../../shared/order/choose-challenge.ts';
+import type { Solver } from '../../../shared/solver/solver.ts';
 import { scriptCa } from './scripted-ca.ts';
 
 const { solver } = scriptCa();
@@ -19,16 +20,38 @@ function authorization(challenges: AcmeAuthorization['challenges'], wildcard = f
 
 test("chooseChallenge() takes the first challenge of the solver's type that has a token", () => {
   const offered = [offer('dns-01'), offer('http-01', ''), offer('http-01'), offer('http-01', 'later')];
-  assert.equal(chooseChallenge(authorization(offered), solver), offered[2]);
+  assert.equal(chooseChallenge(authorization(offered), [solver]).challenge, offered[2]);
+});
+
+test('chooseChallenge() goes by the preference, and passes over what the CA does not offer or the solver cannot prove', () => {
+  const dns: Solver = { ...solver, name: 'dns', challengeType: 'dns-01', canProve: () => true };
+  const both = [offer('http-01'), offer('dns-01')];
+  const nameOf = (offered: typeof both, solvers: Solver[], wildcard = false) =>
+    chooseChallenge(authorization(offered, wildcard), solvers).solver.name;
+  assert.equal(nameOf(both, [dns, solver]), 'dns');
+  assert.equal(nameOf(both, [solver, dns]), 'http');
+  assert.equal(nameOf([offer('http-01')], [dns, solver]), 'http');
+  assert.equal(nameOf(both, [solver, dns], true), 'dns');
+});
+
+test('refuseHopeless() names the identifier that no solver can prove', () => {
+  const dns: Solver = { ...solver, name: 'dns', challengeType: 'dns-01', canProve: () => true };
+  const names = [{ type: 'dns' as const, value: '*.a.example' }];
+  assert.throws(() => refuseHopeless(names, [solver]), {
+    code: 'denied',
+    message: 'not possible for *.a.example: http-01 of verification "http" cannot prove it',
+  });
+  refuseHopeless(names, [solver, dns]);
+  refuseHopeless(names, []);
 });
 
 test('chooseChallenge() says what the CA offers and what there is to answer with', () => {
   const offered = authorization([offer('dns-01'), offer('tls-alpn-01')]);
-  assert.throws(() => chooseChallenge(offered, solver), {
+  assert.throws(() => chooseChallenge(offered, [solver]), {
     code: 'misconfigured',
     message: 'for a.example the CA offers dns-01, tls-alpn-01, but verification "http" answers http-01',
   });
-  assert.throws(() => chooseChallenge(authorization([], true), undefined), {
+  assert.throws(() => chooseChallenge(authorization([], true), []), {
     code: 'misconfigured',
     message: 'for *.a.example the CA offers nothing, but no verification is configured',
   });

@@ -9,7 +9,7 @@ export const taskFor = (...names: string[]): OrderTask => ({
 });
 
 export function partsFor(ca: ScriptedCa, clock: TurnedClock = turnedClock(0)): OrderParts & { clock: TurnedClock } {
-  return { acme: ca, solver: ca.solver, clock, signal: new AbortController().signal };
+  return { acme: ca, solvers: [ca.solver], clock, signal: new AbortController().signal };
 }
 
 /** What happens to a process after a step, counted from 0: nothing, a restart, or a death before the state was saved. */

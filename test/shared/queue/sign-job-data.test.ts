@@ -12,7 +12,7 @@ const data: SignJobData = {
   csr: 'a CSR',
   identifiers: [{ type: 'dns', value: 'a.example' }],
   account: 'account',
-  solver: 'http',
+  solvers: ['http'],
   storage: 'file',
   block: 'mail',
   requestId: 'request-1',
@@ -63,7 +63,7 @@ test('deduplicationId() is equal for identical posts, whichever request they cam
 
 test('deduplicationId() differs with the CSR and with all that an auth block decides', () => {
   const others: Partial<SignJobData>[] = [
-    ...[{ csr: 'another' }, { account: 'b' }, { solver: 'dns' }, { solver: undefined }],
+    ...[{ csr: 'another' }, { account: 'b' }, { solvers: ['dns'] }, { solvers: ['http', 'dns'] }, { solvers: [] }],
     ...[{ storage: 'redis' }, { block: 'ext' }],
   ];
   const ids = [data, ...others.map(other => ({ ...data, ...other }))].map(deduplicationId);

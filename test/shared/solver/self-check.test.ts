@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import type { SelfCheckConfig } from '../../../shared/config/verification.ts';
+import type { SelfCheckConfig } from '../../../shared/config/http01.ts';
 import { openSelfCheck } from '../../../shared/solver/self-check.ts';
 
 const response = {

@@ -1,0 +1,49 @@
+import { parseArgs } from 'node:util';
+import { describeError } from '../../shared/base/errors.ts';
+import type { Environment } from '../../shared/config/environment.ts';
+
+/** What a command may know and touch besides its words. */
+export type Io = {
+  env: Environment;
+  /** To standard output; takes whole lines. */
+  write(text: string): void;
+};
+
+/** One word of `quarry`, such as `up`. */
+export type Command = {
+  /** What follows `quarry`, such as `up FILE…`; a line for each form. */
+  usage: string[];
+  /** What it does, in one line. */
+  summary: string;
+  /** A whole line to copy. */
+  example: string;
+  /** @throws UsageError, ConfigError, or an Error with one line */
+  run(words: string[], io: Io): Promise<void>;
+};
+
+/** Wrong words on the command line; exit code 2, as for a wrong configuration. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Words that are no options, where a command has none. */
+export function readWords(words: string[]): string[] {
+  return readOptions(words, {}).positionals;
+}
+
+type OptionConfigs = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+
+/** @throws UsageError for an option that is not among `options`, or that lacks its value */
+export function readOptions<T extends OptionConfigs>(words: string[], options: T) {
+  try {
+    return parseArgs({ args: words, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(`${describeError(error)}; see quarry --help`);
+  }
+}
+
+/** The configuration files that a command is given, one at least. */
+export function needFiles(command: string, files: string[]): string[] {
+  if (files.length > 0) return files;
+  throw new UsageError(`${command} needs a configuration file: quarry ${command} main.ini`);
+}

@@ -1,0 +1,33 @@
+import type { OpenLog } from '../../shared/base/log.ts';
+import { type Command, needFiles, readWords } from './command.ts';
+import { type RoleName, runRoles } from './run-roles.ts';
+
+/** How long a clean stop may take before the process ends anyway; under the ten seconds that container engines give. */
+const STOP_TIMEOUT = 9_000;
+
+/** A command that runs roles until a signal stops the process. `up` starts a private Redis where none is configured. */
+export function roleCommand(name: string, roles: readonly RoleName[], summary: string): Command {
+  return {
+    usage: [`${name} FILE…`],
+    summary,
+    example: `quarry ${name} main.ini`,
+    async run(words, { env }) {
+      const files = needFiles(name, readWords(words));
+      const stop = new AbortController();
+      let opened: OpenLog | undefined;
+      process.on('SIGHUP', () => opened?.reopen());
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+        process.on(signal, () => {
+          if (stop.signal.aborted) process.exit(1); // asked twice: at once
+          stop.abort();
+          setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
+        });
+      }
+      const onLog = (log: OpenLog) => {
+        opened = log;
+      };
+      await runRoles({ files, roles, privateRedis: name === 'up', env, stop: stop.signal, onLog });
+      process.exit(0); // all is closed; timers of libraries that a Redis which is away has left are not waited for
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { parseCidr } from './cidr.ts';
+import { defaultListeners, type Listener, readListeners } from './listener.ts';
+import { wholeNumber } from './option-values.ts';
+import type { Parse, SectionReader } from './section-reader.ts';
+
+/** http-01, which the responders answer. */
+export type Http01Config = { name: string; type: 'http01'; listeners: Listener[]; selfCheck: SelfCheckConfig };
+
+/** Whether Quarry looks at a challenge response itself before the CA does. */
+export type SelfCheckConfig = {
+  mode: 'off' | 'warn' | 'require';
+  /** Where the names are served over HTTP. */
+  port: number;
+  /** DNS servers, `address` or `address:port`; the system's where empty. */
+  resolvers: string[];
+  /** CIDRs of addresses that are not public, and that names may lead to all the same. */
+  networks: string[];
+};
+
+/** Stands in where no verification is defined. */
+export const implicitVerification: Http01Config = {
+  name: 'http01',
+  type: 'http01',
+  listeners: defaultListeners(1380, '0.0.0.0', '::'),
+  selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
+};
+
+export function parseHttp01(section: SectionReader): Http01Config {
+  const listeners = readListeners(section, ['listener'], implicitVerification.listeners);
+  const selfCheck = parseSelfCheck(section);
+  section.finish();
+  return { name: section.label, type: 'http01', listeners, selfCheck };
+}
+
+function parseSelfCheck(section: SectionReader): SelfCheckConfig {
+  return {
+    mode: section.one('self-check', parseMode) ?? 'warn',
+    port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
+    resolvers: section.many('self-check-resolver', parseResolver),
+    networks: section.many('self-check-network', parseCidr),
+  };
+}
+
+const modes = ['off', 'warn', 'require'] as const;
+
+const parseMode: Parse<SelfCheckConfig['mode']> = (text, fail) =>
+  modes.find(mode => mode === text.toLowerCase()) ?? fail(`is none of ${modes.join(', ')}`);
+
+/** A DNS server by its address, as Node's resolver takes it: `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53`. */
+export const parseResolver: Parse<string> = (text, fail) => {
+  const [, v6, v4] = /^(?:\[([^\]]+)\]|([^:]+))(?::\d{1,5})?$/.exec(text) ?? [];
+  return isIPv6(v6 ?? text) || isIPv4(v4 ?? '')
+    ? text
+    : fail('is not an address such as 192.0.2.53 or 192.0.2.53:5353');
+};
