@@ -2,10 +2,10 @@ import type { KeyObject } from 'node:crypto';
 import HttpClient, { type HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError } from '../base/errors.ts';
 import { type CaConnection, sendRequest } from './ca-connection.ts';
+import { readDirectory } from './directory.ts';
 import { parseProblem, problemKind, toIssuanceError } from './problem.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
-const DIRECTORY_AGE = 3_600_000;
 const BAD_NONCE_RETRIES = 10;
 
 /**
@@ -59,16 +59,7 @@ export class AcmeTransport extends HttpClient {
   }
 
   override async getDirectory(): Promise<Record<string, unknown>> {
-    const { directoryUrl, directory, clock } = this.#connection;
-    if (directory && clock.now() - directory.at < DIRECTORY_AGE) return directory.answer;
-    const { status, headers, data } = await this.request(directoryUrl, 'get');
-    if (status !== 200 || typeof data !== 'object' || data === null) {
-      const retryAfter = parseRetryAfter(headers['retry-after'], clock.now());
-      const detail = `${directoryUrl} is no ACME directory (status ${status})`;
-      throw new IssuanceError('unavailable', detail, { retryAfter });
-    }
-    this.#connection.directory = { answer: data as Record<string, unknown>, at: clock.now() };
-    return this.#connection.directory.answer;
+    return readDirectory(this.#connection, this.#signal);
   }
 
   override async getResourceUrl(resource: string): Promise<string> {

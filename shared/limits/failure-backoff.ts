@@ -1,6 +1,7 @@
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const STEPS = [MINUTE, 10 * MINUTE, 100 * MINUTE, 24 * HOUR];
+/** Let's Encrypt's advice for tries after a failure, each up to a tenth longer. Milliseconds. */
+export const BACKOFF_STEPS = [MINUTE, 10 * MINUTE, 100 * MINUTE, 24 * HOUR];
 const FREE_PER_HOUR = 3;
 
 /** How often an exact set of names failed validation, since it last succeeded; times in milliseconds since the epoch. */
@@ -23,6 +24,6 @@ export function afterFailure(history: FailureHistory | undefined, now: number, r
   const recent = [...(history?.recent ?? []).filter(at => now - at < HOUR), now];
   const level = history?.level ?? 0;
   if (level === 0 && recent.length <= FREE_PER_HOUR) return { recent, level, until: now };
-  const wait = STEPS[Math.min(level, STEPS.length - 1)] ?? 0;
+  const wait = BACKOFF_STEPS[Math.min(level, BACKOFF_STEPS.length - 1)] ?? 0;
   return { recent, level: level + 1, until: now + wait * (1 + random / 10) };
 }

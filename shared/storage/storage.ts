@@ -1,5 +1,6 @@
 import type { Certificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
+import { type CertificateLife, renewalTime } from '../pki/renewal-time.ts';
 
 export type StoredCertificate = {
   /** PEM, leaf first. */
@@ -20,18 +21,12 @@ export type Storage = {
   put(csr: CsrText, chain: string): Promise<void>;
 };
 
-const DAY = 24 * 3_600_000;
-
 /**
- * Whether a certificate is far enough from its end to be handed out. Where `renewWithin` is more than half of the
- * certificate's life, a third of the life counts instead: else a short-lived certificate would never be fresh and every
- * post would order a new one.
+ * Whether a certificate is far enough from its end to be handed out.
  *
  * @param renewWithin days
  * @param now milliseconds since the epoch
  */
-export function isFresh({ notBefore, notAfter }: Certificate, renewWithin: number, now: number): boolean {
-  const life = notAfter - notBefore;
-  const wanted = renewWithin * DAY;
-  return notAfter - now > (wanted > life / 2 ? life / 3 : wanted);
+export function isFresh(leaf: CertificateLife, renewWithin: number, now: number): boolean {
+  return now < renewalTime(leaf, renewWithin);
 }

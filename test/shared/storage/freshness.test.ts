@@ -15,8 +15,8 @@ function freshUntil(lifeDays: number, renewWithin: number): number {
 for (const [life, renewWithin, left, why] of [
   [90, 14, 14, 'as it is'],
   [90, 45, 45, 'as it is up to half of the life'],
-  [90, 46, 30, 'as a third of the life when it is more than half of it'],
-  [6, 14, 2, 'as a third of a short life'],
+  [90, 46, 45, 'as half of the life when it is more'],
+  [6, 14, 3, 'as half of a short life'],
   [6, 3, 3, 'as it is with a short life that is twice as long'],
   [90, 0, 0, 'as none'],
 ] as const)

@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import type { RenewalInfo } from '../acme/renewal-info.ts';
+import { BACKOFF_STEPS } from '../limits/failure-backoff.ts';
+import { type CertificateLife, renewalTime } from '../pki/renewal-time.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+/** Of a certificate's life: with less of it left, a failed attempt is an alarm. */
+const LAST_PART = 1 / 20;
+
+/** What decides when a certificate is renewed; times in milliseconds since the epoch. */
+export type RenewalFacts = {
+  life: CertificateLife;
+  /** What the CA suggests, or in a few words why nothing is known of it. */
+  info: Pick<RenewalInfo, 'start' | 'end' | 'explanationUrl'> | { none: string };
+  /** `renewal` or `renew-within`: days before the end; undefined where nothing is set. */
+  days: number | undefined;
+  /** Whether certificates that are due by days at one moment are spread over a while from then on. */
+  spread?: boolean;
+  /** Attempts in vain since the certificate was issued. */
+  failures?: { count: number; last: number; retryAfter?: number | undefined };
+  /** In [0, 1): chosen once for this certificate and kept, as `ownRandom` does. */
+  random: number;
+};
+
+export type RenewalPlan = {
+  /** When to renew; in the past: now. */
+  at: number;
+  /** Why then, for people. */
+  why: string;
+};
+
+/** The one rule for everything that Quarry renews, whether by the CA's renewal information (RFC 9773) or by days. */
+export function planRenewal(facts: RenewalFacts): RenewalPlan {
+  const planned = 'none' in facts.info ? byDays(facts, facts.info.none) : byInfo(facts, facts.info);
+  const { failures, life, random } = facts;
+  if (!failures || failures.count === 0) return planned;
+  const again = Math.max(failures.last + backoff(failures.count, life, random), failures.retryAfter ?? 0);
+  if (again <= planned.at) return planned;
+  return { at: again, why: `${failures.count} ${failures.count === 1 ? 'attempt' : 'attempts'} failed` };
+}
+
+/**
+ * Whether to renew now.
+ *
+ * @param nextLook when this is looked at again: what would fall before is renewed now (RFC 9773 section 4.2)
+ */
+export function isDue({ at }: RenewalPlan, now: number, nextLook = now): boolean {
+  return at <= Math.max(now, nextLook);
+}
+
+/** Whether so little is left that every failed attempt has to be told loudly. */
+export function isAlarming({ notBefore, notAfter }: CertificateLife, now: number): boolean {
+  return notAfter - now < (notAfter - notBefore) * LAST_PART;
+}
+
+/** What the answer to a question for renewal information was; `failures`: questions in vain in a row, this one included. */
+export type InfoAnswer =
+  | { info: RenewalInfo | undefined }
+  | { code: string; retryAfter?: number | undefined; failures: number };
+
+/**
+ * When to ask the CA again, so that the questions of many certificates stay spread.
+ *
+ * @param random in [0, 1), a new one for each call
+ * @returns `undefined` where the certificate has ended: then nobody asks any more
+ */
+export function nextInfoPoll(
+  answer: InfoAnswer,
+  life: CertificateLife,
+  now: number,
+  random: number,
+): number | undefined {
+  if (life.notAfter <= now) return undefined;
+  if ('info' in answer) return now + ((answer.info?.askAgain ?? now + 20 * HOUR) - now) * (1 + random / 10);
+  const { code, retryAfter = 0, failures } = answer;
+  if (code !== 'unavailable') return Math.max(retryAfter, now + MINUTE) + random * HOUR;
+  const wait = Math.min(MINUTE * 2 ** (failures - 1), 6 * HOUR) * (0.75 + random / 2);
+  return Math.max(Math.min(retryAfter, now + 24 * HOUR), now + wait);
+}
+
+/**
+ * A number in [0, 1) of the certificate's own: it is the same whoever asks and whenever, without being kept, and evenly
+ * spread, as serials are random.
+ *
+ * @param id the certificate's `renewalInfoId`, or any other name that only it has
+ */
+export function ownRandom(id: string): number {
+  return createHash('sha256').update(id).digest().readUIntBE(0, 6) / 2 ** 48;
+}
+
+/** A window that lies too late is not waited for to the end: the certificate must not end before its successor is there. */
+function byInfo(
+  { life, random }: RenewalFacts,
+  { start, end, explanationUrl }: Exclude<RenewalFacts['info'], { none: string }>,
+): RenewalPlan {
+  const why = `the CA suggests ${day(start)} to ${day(end)}${explanationUrl ? `, see ${explanationUrl}` : ''}`;
+  const latest = life.notAfter - (life.notAfter - life.notBefore) * LAST_PART;
+  const chosen = start + random * (end - start);
+  return chosen <= latest ? { at: chosen, why } : { at: latest, why: `${why}; that is too late` };
+}
+
+function byDays({ life, days, spread, random }: RenewalFacts, none: string): RenewalPlan {
+  const from = renewalTime(life, days);
+  const at = spread ? from + random * spreadOf(life, days) : from;
+  const left = (life.notAfter - from) / (24 * HOUR);
+  const rule = days === undefined ? 'a third of its life' : days > left ? 'half of its life' : `${days} days`;
+  return { at, why: `with ${rule} left, as ${none}` };
+}
+
+/** How long renewals by days are spread from the time on that the days say. Milliseconds. */
+export function spreadOf(life: CertificateLife, days: number | undefined): number {
+  return Math.min((life.notAfter - life.notBefore) * LAST_PART, (life.notAfter - renewalTime(life, days)) / 4);
+}
+
+/** Steps of a day are too long for a certificate of six. */
+function backoff(count: number, { notBefore, notAfter }: CertificateLife, random: number): number {
+  const step = BACKOFF_STEPS[Math.min(count, BACKOFF_STEPS.length) - 1] ?? MINUTE;
+  return Math.min(step, Math.max((notAfter - notBefore) * LAST_PART, MINUTE)) * (1 + random / 10);
+}
+
+const day = (time: number) => new Date(time).toISOString().replace(/:\d\d\.\d+Z/, 'Z');
