@@ -1,8 +1,7 @@
 import AcmeApi from 'acme-client/src/api.js';
-import { readPrivateKey } from '../pki/key.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
-import { AcmeTransport } from './transport.ts';
+import { openTransport } from './transport.ts';
 
 /** Replaces the contacts of an account (RFC 8555 section 7.3.2), `mailto:` URLs. @returns the account object */
 export async function updateContact(
@@ -43,10 +42,6 @@ export async function rolloverKey(
   const inner = successor.createSignedBody(url, { account: account.url, oldKey });
   await openApi(connection, account, signal).updateAccountKey(inner);
   return { keyPem: newKeyPem, url: account.url };
-}
-
-function openTransport(connection: CaConnection, keyPem: string, signal: AbortSignal): AcmeTransport {
-  return new AcmeTransport(connection, { keyPem, key: readPrivateKey(keyPem) }, signal);
 }
 
 function openApi(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeApi {

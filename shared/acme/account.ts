@@ -1,16 +1,14 @@
-import type { KeyObject } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import AcmeApi from 'acme-client/src/api.js';
-import type { HttpAnswer } from 'acme-client/src/http.js';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
-import { problemKind } from './problem.ts';
-import { AcmeTransport } from './transport.ts';
+import { readDirectory } from './directory.ts';
+import { createAccount, findAccount, readTermsOfService } from './new-account.ts';
+import type { AcmeResource } from './resource.ts';
 
 export type AccountOptions = {
   /** Holds `account.pem` (PKCS#8) and `registration.json`, as macen lays them out. */
@@ -36,14 +34,15 @@ export async function openAccount(
   signal: AbortSignal,
 ): Promise<AcmeAccount> {
   const keyPem = await readOrCreateKey(options.dir, log);
-  const key = toKey(keyPem, options.dir);
-  const transport = new AcmeTransport(connection, { keyPem, key, eab: options.eab }, signal);
+  checkKey(keyPem, options.dir);
   const registered = await readRegistration(options.dir, log);
   const usable = registered !== undefined && registered !== options.lost;
-  if (usable && URL.parse(registered)?.host === URL.parse(await transport.getResourceUrl('newAccount'))?.host) {
-    return { keyPem, url: registered };
-  }
-  const registration = (await findAccount(transport)) ?? (await createAccount(transport, options, log));
+  const { newAccount } = await readDirectory(connection, signal);
+  if (usable && URL.parse(registered)?.host === URL.parse(`${newAccount}`)?.host) return { keyPem, url: registered };
+  const found =
+    (await findAccount(connection, keyPem, signal)) ?? (await makeAccount(connection, keyPem, options, log, signal));
+  const terms = (await readTermsOfService(connection, signal)) ?? null;
+  const registration: Registration = { body: found.object, uri: found.url, terms_of_service: terms };
   const file = join(options.dir, 'registration.json');
   await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, 0o600);
   log.info({ account: registration.uri }, 'account ready');
@@ -53,47 +52,31 @@ export async function openAccount(
 /** python-acme's RegistrationResource, which macen stores. */
 type Registration = { body: unknown; uri: string; terms_of_service: string | null };
 
-async function findAccount(transport: AcmeTransport): Promise<Registration | undefined> {
-  try {
-    const answer = await new AcmeApi(transport).createAccount({ onlyReturnExisting: true });
-    return await toRegistration(transport, answer);
-  } catch (error) {
-    if (error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist') return undefined;
-    throw error;
-  }
-}
-
-async function createAccount(transport: AcmeTransport, options: AccountOptions, log: Log): Promise<Registration> {
-  const terms = await readTerms(transport);
-  if (terms && !accepts(options.termsOfService, terms)) {
+async function makeAccount(
+  connection: CaConnection,
+  keyPem: string,
+  { contact, termsOfService, eab }: AccountOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<AcmeResource> {
+  const terms = await readTermsOfService(connection, signal);
+  if (terms && !accepts(termsOfService, terms)) {
     throw new IssuanceError(
       'misconfigured',
       `the CA's terms of service are not accepted: read ${terms} and set [account] accept-terms-of-service to yes or to this URL`,
     );
   }
-  const { meta } = (await transport.getDirectory()) as { meta?: { externalAccountRequired?: unknown } | null };
-  if (meta?.externalAccountRequired === true && !options.eab) {
+  const { meta } = (await readDirectory(connection, signal)) as { meta?: { externalAccountRequired?: unknown } | null };
+  if (meta?.externalAccountRequired === true && !eab) {
     const what = 'eab-kid and eab-hmac-key, which the CA hands out on its own site';
     throw new IssuanceError('misconfigured', `the CA wants an external account binding: set [account] ${what}`);
   }
-  const agreed = terms ? { termsOfServiceAgreed: true } : {};
-  const contact = options.contact.length > 0 ? { contact: options.contact } : {};
   log.info({ terms }, 'making an account');
-  return toRegistration(transport, await new AcmeApi(transport).createAccount({ ...agreed, ...contact }));
+  return createAccount(connection, keyPem, { contact, termsOfServiceAgreed: terms !== undefined, eab }, signal);
 }
 
 function accepts(accepted: boolean | string[], terms: string): boolean {
   return Array.isArray(accepted) ? accepted.includes(terms) : accepted;
-}
-
-async function readTerms(transport: AcmeTransport): Promise<string | undefined> {
-  const { meta } = (await transport.getDirectory()) as { meta?: { termsOfService?: unknown } | null };
-  return typeof meta?.termsOfService === 'string' ? meta.termsOfService : undefined;
-}
-
-async function toRegistration(transport: AcmeTransport, { data, headers }: HttpAnswer): Promise<Registration> {
-  if (!headers.location) throw new IssuanceError('unexpected', "the CA's answer lacks the account's URL");
-  return { body: data, uri: headers.location, terms_of_service: (await readTerms(transport)) ?? null };
 }
 
 async function readOrCreateKey(dir: string, log: Log): Promise<string> {
@@ -106,9 +89,9 @@ async function readOrCreateKey(dir: string, log: Log): Promise<string> {
   return readFile(file, 'utf8');
 }
 
-function toKey(keyPem: string, dir: string): KeyObject {
+function checkKey(keyPem: string, dir: string): void {
   try {
-    return readPrivateKey(keyPem);
+    readPrivateKey(keyPem);
   } catch (error) {
     const detail = `${join(dir, 'account.pem')} holds no usable private key: ${describeError(error)}`;
     throw new IssuanceError('misconfigured', detail);

@@ -44,5 +44,6 @@ declare module 'acme-client/src/api.js' {
     finalizeOrder(url: string, data: { csr: string }): Promise<HttpAnswer>;
     getAuthorization(url: string): Promise<HttpAnswer>;
     completeChallenge(url: string, data: object): Promise<HttpAnswer>;
+    revokeCert(data: object): Promise<HttpAnswer>;
   }
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { splitChain } from '../pki/pem.ts';
+import { readLinks } from './links.ts';
 
 const MOST_ALTERNATES = 10;
 
@@ -11,11 +12,7 @@ export function endsAtIssuer(chain: string, issuer: string): boolean {
   return names.includes(`CN=${issuer}`);
 }
 
-/** The URLs of a `Link: <…>;rel="alternate"` header (RFC 8555 section 7.4.2, RFC 8288). */
+/** The URLs of other chains for the same certificate (RFC 8555 section 7.4.2). */
 export function readAlternates(link: string | undefined, base: string): string[] {
-  const links = [...(link ?? '').matchAll(/<([^>]*)>([^<]*)/g)];
-  return links
-    .filter(([, , parameters = '']) => /;\s*rel="?alternate"?/i.test(parameters))
-    .flatMap(([, target = '']) => URL.parse(target, base)?.href ?? [])
-    .slice(0, MOST_ALTERNATES);
+  return readLinks(link, 'alternate', base).slice(0, MOST_ALTERNATES);
 }

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import HttpClient, { type HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError } from '../base/errors.ts';
+import { readPrivateKey } from '../pki/key.ts';
 import { type CaConnection, sendRequest } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { parseProblem, problemKind, toIssuanceError } from './problem.ts';
@@ -74,6 +75,21 @@ export class AcmeTransport extends HttpClient {
     const retryAfter = parseRetryAfter(answer.headers['retry-after'], this.#connection.clock.now());
     throw toIssuanceError({ ...answer, retryAfter }, 'the CA refused');
   }
+}
+
+/**
+ * Opens the transport of an account key.
+ *
+ * @param keyPem PKCS#8
+ * @param eab sent with a newAccount request (RFC 8555 section 7.3.4)
+ */
+export function openTransport(
+  connection: CaConnection,
+  keyPem: string,
+  signal: AbortSignal,
+  eab?: { kid: string; hmacKey: string },
+): AcmeTransport {
+  return new AcmeTransport(connection, { keyPem, key: readPrivateKey(keyPem), eab }, signal);
 }
 
 /** RFC 8555 section 6.5.1: base64url, and nothing else may be used. */

@@ -8,6 +8,7 @@
  * - `rateLimited`: the CA asks for patience.
  * - `unavailable`: something that Quarry needs (the CA, Redis) cannot be reached or is failing; later it may work.
  * - `gone`: the CA no longer knows the order or the account; begin anew.
+ * - `unknown`: the CA does not know the certificate that is to be revoked.
  * - `misconfigured`: an operator has to act (terms not accepted, external account binding missing, no fitting solver).
  * - `unexpected`: the CA answered what it should not have; somebody has to read the log.
  */
@@ -18,6 +19,7 @@ export type IssuanceErrorCode =
   | 'rateLimited'
   | 'unavailable'
   | 'gone'
+  | 'unknown'
   | 'misconfigured'
   | 'unexpected';
 

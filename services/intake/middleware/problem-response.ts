@@ -49,6 +49,8 @@ function toStatus(code: IssuanceErrorCode): number {
   switch (code) {
     case 'denied':
       return 403;
+    case 'unknown':
+      return 404;
     case 'badCsr':
       return 415;
     case 'challengeFailed':

@@ -1,0 +1,61 @@
+import AcmeApi from 'acme-client/src/api.js';
+import { IssuanceError } from '../base/errors.ts';
+import type { CaConnection } from './ca-connection.ts';
+import type { AcmeAccount } from './client.ts';
+import { readLinks } from './links.ts';
+import { openTransport } from './transport.ts';
+
+const MOST_PAGES = 1_000;
+
+/** An object of RFC 8555 section 7.1 as the CA sends it, at its URL. Nothing in it is checked. */
+export type AcmeResource = { url: string; object: Record<string, unknown> };
+
+/**
+ * What stands at a URL of the CA: an account, order, authorization or challenge (POST-as-GET, RFC 8555 section 6.3).
+ *
+ * @throws IssuanceError `gone` where there is no such thing, else as the CA says
+ */
+export async function fetchResource(
+  connection: CaConnection,
+  account: AcmeAccount,
+  url: string,
+  signal: AbortSignal,
+): Promise<AcmeResource> {
+  const { data } = await openApi(connection, account, signal).apiRequest(url);
+  return toResource(url, data);
+}
+
+/**
+ * The URLs of an account's orders, those that the CA still lists (RFC 8555 section 7.1.2.1). Not every CA has a list.
+ *
+ * @returns `url`: of the list's first page
+ * @throws IssuanceError `unexpected` where the CA names no list
+ */
+export async function listOrders(
+  connection: CaConnection,
+  account: AcmeAccount,
+  signal: AbortSignal,
+): Promise<{ url: string; orders: string[] }> {
+  const api = openApi(connection, account, signal);
+  const { orders: list } = toResource(account.url, (await api.apiRequest(account.url)).data).object;
+  if (typeof list !== 'string') throw new IssuanceError('unexpected', 'the CA names no list of orders');
+  const [orders, seen] = [new Set<string>(), new Set<string>()];
+  for (let page: string | undefined = list; page && !seen.has(page) && seen.size < MOST_PAGES; ) {
+    seen.add(page);
+    const { data, headers } = await api.apiRequest(page);
+    const { orders: some } = toResource(page, data).object;
+    if (!Array.isArray(some)) throw new IssuanceError('unexpected', "the CA's answer lacks a list of orders");
+    for (const url of some) if (typeof url === 'string') orders.add(url);
+    page = readLinks(headers.link, 'next', page)[0];
+  }
+  return { url: list, orders: [...orders] };
+}
+
+export function toResource(url: string, object: unknown): AcmeResource {
+  if (typeof object === 'object' && object !== null) return { url, object: object as Record<string, unknown> };
+  throw new IssuanceError('unexpected', "the CA's answer lacks an object");
+}
+
+function openApi(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeApi {
+  return new AcmeApi(openTransport(connection, account.keyPem, signal), account.url);
+}
