@@ -18,3 +18,13 @@ export function canonicalAddress(text: string): string | undefined {
   // WHATWG's serializer writes RFC 5952 (lower case, the first longest run of zeros as `::`).
   return new URL(`http://[${text}]`).hostname.slice(1, -1);
 }
+
+/** The 4 or 16 bytes of an address in its canonical form, as an IP SAN holds them (RFC 5280 section 4.2.1.6). */
+export function addressToBytes(address: string): Buffer {
+  if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number));
+  const [before = '', after] = address.split('::');
+  const groups = (text = '') => (text === '' ? [] : text.split(':'));
+  const [head, tail] = [groups(before), groups(after)];
+  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
+  return Buffer.from([...head, ...zeros, ...tail].map(group => group.padStart(4, '0')).join(''), 'hex');
+}

@@ -15,6 +15,11 @@ export function openssl(...args: string[]): string {
   return execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: folder });
 }
 
+/** Runs `openssl` over a text on its standard input. */
+export function opensslOver(input: string, ...args: string[]): string {
+  return execFileSync('openssl', args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'pipe'], cwd: folder });
+}
+
 /** A key file for the options of `openssl genpkey`, made once per process: `keyFile('-algorithm', 'ED25519')`. */
 export function keyFile(...options: string[]): string {
   const made = keyFiles.get(options.join(' '));
