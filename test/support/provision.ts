@@ -16,7 +16,11 @@ const debianPackages = {
   openssl: 'openssl',
   curl: 'curl',
   wget: 'wget',
+  nginx: 'nginx',
 } as const;
+
+/** Services that Debian's packages start; nobody asked for that. */
+const services: Partial<Record<Tool, string>> = { 'redis-server': 'redis-server', nginx: 'nginx' };
 
 export type Tool = keyof typeof debianPackages;
 
@@ -123,7 +127,7 @@ async function installFromDebian(missing: readonly Tool[], say: Say): Promise<vo
   } catch (error) {
     throw new Error(`${byHand}: ${lastLine(error)}`);
   }
-  if (missing.includes('redis-server')) await stopSystemRedis();
+  for (const name of missing) if (services[name]) await stopService(services[name]);
   say(`installed from Debian: ${packages.join(' ')}`);
 }
 
@@ -136,11 +140,10 @@ async function aptGet(...args: string[]): Promise<void> {
   await run('flock', [lock, ...command], { env, maxBuffer: 64 * 1024 * 1024 });
 }
 
-/** Debian's package starts a service; nobody asked for that. */
-async function stopSystemRedis(): Promise<void> {
+async function stopService(service: string): Promise<void> {
   const stop = existsSync('/run/systemd/system')
-    ? 'systemctl disable --now redis-server'
-    : 'invoke-rc.d redis-server stop; update-rc.d redis-server disable';
+    ? `systemctl disable --now ${service}`
+    : `invoke-rc.d ${service} stop; update-rc.d ${service} disable`;
   await run('sh', ['-c', stop]).catch(() => {});
 }
 
