@@ -10,6 +10,7 @@ export const commands: Record<string, Command> = {
   intake: roleCommand('intake', ['intake'], 'takes CSRs over HTTP'),
   worker: roleCommand('worker', ['worker'], 'drives the ACME orders'),
   responder: roleCommand('responder', ['responder'], "answers the CA's challenges"),
+  scheduler: roleCommand('scheduler', ['scheduler'], 'renews certificates and clears storages, whenever it is time'),
   check: {
     usage: ['check FILE…'],
     summary: 'reads the configuration and prints who may have what',

@@ -8,7 +8,7 @@ import { type Config, loadConfig } from '../../shared/config/load-config.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
 
-export const roleNames = ['intake', 'worker', 'responder'] as const;
+export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
 
 export type RunOptions = {
@@ -24,8 +24,8 @@ export type RunOptions = {
 };
 
 /**
- * Runs one role or several in this process until `stop` fires, then stops them cleanly, in the order intake, worker,
- * responder: nothing new comes in, orders are handed over, and only then do challenges stop being answered.
+ * Runs one role or several in this process until `stop` fires, then stops them cleanly, in the order intake, scheduler,
+ * worker, responder: nothing new comes in, orders are handed over, and only then do challenges stop being answered.
  *
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
@@ -69,6 +69,8 @@ async function startRole(name: RoleName, config: Config, parts: RoleParts): Prom
       return (await import('../intake/intake.ts')).startIntake(config, parts);
     case 'worker':
       return (await import('../worker/worker.ts')).startWorker(config, parts);
+    case 'scheduler':
+      return (await import('../scheduler/scheduler.ts')).startScheduler(config, parts);
     case 'responder':
       return (await import('../responder/responder.ts')).startResponder(config, parts);
   }

@@ -11,6 +11,7 @@ import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { AccountHolder } from './account-holder.ts';
@@ -40,6 +41,7 @@ export function consumeSignJobs(
     account,
     solvers: openSolvers(config.verifications.values(), { redis, prefix, clock, log }),
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
+    renewals: openStoredRenewals(config.storages, { redis, prefix }),
     records: openSignRecords(redis, prefix),
     flights: openFlights(redis, prefix),
     limits: openLimits(redis, prefix, clock),

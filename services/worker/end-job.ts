@@ -45,6 +45,7 @@ export async function keep(run: Run, chain: string): Promise<void> {
   await confirmLock(run); // else the certificate is its successor's to store and to count
   const acts = {
     'the certificate cannot be stored': () => parts.storages.get(job.data.storage)?.put(csr, chain),
+    'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, chain),
     'the certificate cannot be counted': () => parts.budget.spendCertificate(job.data),
     'earlier failures cannot be forgotten': () => parts.limits.recordSuccess(job.data),
   };
@@ -55,6 +56,13 @@ export async function keep(run: Run, chain: string): Promise<void> {
       log.error({ storage: job.data.storage, reason: describeError(error) }, failure);
     }
   }
+}
+
+async function planRenewal({ parts, job, csr }: Run, chain: string): Promise<void> {
+  const { storage, block, due } = job.data;
+  if (!parts.storages.get(storage)?.upkeep) return;
+  const entry = { csr, chain, leaf: readCertificate(chain) };
+  await parts.renewals.issued(storage, entry, { block, ahead: due !== undefined }, parts.clock.now());
 }
 
 /** Writes the result for those who wait, and lets the next job order the same names. */

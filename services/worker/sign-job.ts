@@ -88,7 +88,9 @@ async function beforeNewOrder({ parts, job, csr }: Run): Promise<Reached | Later
     return { end: 'later', until: parts.clock.now() + FLIGHT_RETRY };
   }
   const stored = await parts.storages.get(data.storage)?.get(csr);
-  if (stored) return { result: { outcome: 'issued', block: data.block, chain: stored.chain } };
+  // What a renewal is to replace is no answer, however fresh.
+  if (stored && stored.leaf.notAfter > (data.due ?? 0))
+    return { result: { outcome: 'issued', block: data.block, chain: stored.chain } };
   const standing = await parts.limits.standingAgainst(data);
   if (standing) throw standing;
   const shortage = await parts.budget.takeOrder(data, { name: data.block, ...(data.share && { share: data.share }) });

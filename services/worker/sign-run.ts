@@ -11,6 +11,7 @@ import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { Flights } from '../../shared/queue/flights.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
 import type { JobLock, SignRecords } from '../../shared/queue/sign-records.ts';
+import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
 import type { AccountHolder } from './account-holder.ts';
@@ -20,6 +21,7 @@ export type SignJobParts = {
   account: AccountHolder;
   solvers: Map<string, Solver>;
   storages: Map<string, Storage>;
+  renewals: StoredRenewals;
   records: SignRecords;
   flights: Flights;
   limits: Limits;

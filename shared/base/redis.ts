@@ -57,6 +57,9 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
+/** For a prefix in a MATCH pattern. */
+export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
+
 export function closeRedis(redis: Redis): void {
   redis.disconnect();
 }

@@ -1,12 +1,22 @@
 import { readBlockType } from './block-type.ts';
-import { parseText, wholeNumber } from './option-values.ts';
+import { parseFlag, parseText, wholeNumber } from './option-values.ts';
 import type { SectionReader } from './section-reader.ts';
 
-/** Where issued certificates are kept for the next post of the same CSR. `renewWithin` is in days. */
+/** How long a storage hands a certificate out and keeps it. */
+export type KeepingConfig = {
+  /** Days before its end from which a certificate is ordered anew. */
+  renewWithin: number;
+  /** Whether Quarry renews by itself what clients fetch. */
+  renewAhead: boolean;
+  /** Days that a certificate is kept after its end. */
+  keepExpired: number;
+};
+
+/** Where issued certificates are kept for the next post of the same CSR. */
 export type StorageConfig =
   | { name: string; type: 'none' }
-  | { name: string; type: 'file'; directory: string; renewWithin: number }
-  | { name: string; type: 'redis'; renewWithin: number };
+  | ({ name: string; type: 'file'; directory: string } & KeepingConfig)
+  | ({ name: string; type: 'redis' } & KeepingConfig);
 
 /** Stands in where no storage is defined, or where the default is disabled. */
 export const implicitStorage: StorageConfig = { name: 'none', type: 'none' };
@@ -23,17 +33,23 @@ export function parseStorage(section: SectionReader): StorageConfig {
       return { name, type };
     case 'file': {
       const directory = section.one('directory', parseText);
-      const renewWithin = readRenewWithin(section);
+      const keeping = readKeeping(section);
       section.finish();
       if (directory === undefined) return section.fail('is missing; type file needs it', 'directory');
-      return { name, type, directory, renewWithin };
+      return { name, type, directory, ...keeping };
     }
     case 'redis': {
-      const renewWithin = readRenewWithin(section);
+      const keeping = readKeeping(section);
       section.finish();
-      return { name, type, renewWithin };
+      return { name, type, ...keeping };
     }
   }
 }
 
-const readRenewWithin = (section: SectionReader) => section.one('renew-within', wholeNumber(0, 3650)) ?? 14;
+function readKeeping(section: SectionReader): KeepingConfig {
+  return {
+    renewWithin: section.one('renew-within', wholeNumber(0, 3650)) ?? 14,
+    renewAhead: section.one('renew-ahead', parseFlag) ?? false,
+    keepExpired: section.one('keep-expired', wholeNumber(0, 36_500)) ?? 30,
+  };
+}

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
-import type { Redis } from '../base/redis.ts';
+import { escapeGlob, type Redis } from '../base/redis.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
 import { keysOf, type LimitedOrder, setKey } from './limited-order.ts';
 import { readRateLimit } from './rate-limit.ts';
@@ -103,8 +103,6 @@ export function openLimits(redis: Redis, prefix: string, clock: Clock): Limits {
 }
 
 const toFailuresKey = ({ identifiers }: LimitedOrder) => setKey(identifiers).replace(/^set/, 'failures');
-
-const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
 
 function toError({ code, detail, problem }: Omit<Parked, 'until'>, until: number | undefined) {
   return new StandingLimitError(code, detail, { retryAfter: until, problem });

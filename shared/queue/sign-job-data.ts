@@ -17,6 +17,10 @@ export type SignJobData = {
   preferredChain?: string;
   /** The certificate that this one is to replace (RFC 9773 section 4.1). */
   replaces?: string;
+  /**
+   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch.
+   */
+  due?: number;
   /** The most that the auth block may use of the account's orders, in (0, 1]. */
   share?: number;
   /** The auth block that admitted it. */

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import { BACKOFF_STEPS } from '../limits/failure-backoff.ts';
-import { type CertificateLife, renewalTime } from '../pki/renewal-time.ts';
+import { type CertificateLife, LAST_PART, lifeOf, renewalSpread, renewalTime } from '../pki/renewal-time.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-/** Of a certificate's life: with less of it left, a failed attempt is an alarm. */
-const LAST_PART = 1 / 20;
 
 /** What decides when a certificate is renewed; times in milliseconds since the epoch. */
 export type RenewalFacts = {
@@ -50,8 +48,8 @@ export function isDue({ at }: RenewalPlan, now: number, nextLook = now): boolean
 }
 
 /** Whether so little is left that every failed attempt has to be told loudly. */
-export function isAlarming({ notBefore, notAfter }: CertificateLife, now: number): boolean {
-  return notAfter - now < (notAfter - notBefore) * LAST_PART;
+export function isAlarming(life: CertificateLife, now: number): boolean {
+  return life.notAfter - now < lifeOf(life) * LAST_PART;
 }
 
 /** What the answer to a question for renewal information was; `failures`: questions in vain in a row, this one included. */
@@ -95,28 +93,23 @@ function byInfo(
   { start, end, explanationUrl }: Exclude<RenewalFacts['info'], { none: string }>,
 ): RenewalPlan {
   const why = `the CA suggests ${day(start)} to ${day(end)}${explanationUrl ? `, see ${explanationUrl}` : ''}`;
-  const latest = life.notAfter - (life.notAfter - life.notBefore) * LAST_PART;
+  const latest = life.notAfter - lifeOf(life) * LAST_PART;
   const chosen = start + random * (end - start);
   return chosen <= latest ? { at: chosen, why } : { at: latest, why: `${why}; that is too late` };
 }
 
 function byDays({ life, days, spread, random }: RenewalFacts, none: string): RenewalPlan {
   const from = renewalTime(life, days);
-  const at = spread ? from + random * spreadOf(life, days) : from;
+  const at = spread ? from + random * renewalSpread(life, days) : from;
   const left = (life.notAfter - from) / (24 * HOUR);
   const rule = days === undefined ? 'a third of its life' : days > left ? 'half of its life' : `${days} days`;
   return { at, why: `with ${rule} left, as ${none}` };
 }
 
-/** How long renewals by days are spread from the time on that the days say. Milliseconds. */
-export function spreadOf(life: CertificateLife, days: number | undefined): number {
-  return Math.min((life.notAfter - life.notBefore) * LAST_PART, (life.notAfter - renewalTime(life, days)) / 4);
-}
-
 /** Steps of a day are too long for a certificate of six. */
-function backoff(count: number, { notBefore, notAfter }: CertificateLife, random: number): number {
+function backoff(count: number, life: CertificateLife, random: number): number {
   const step = BACKOFF_STEPS[Math.min(count, BACKOFF_STEPS.length) - 1] ?? MINUTE;
-  return Math.min(step, Math.max((notAfter - notBefore) * LAST_PART, MINUTE)) * (1 + random / 10);
+  return Math.min(step, Math.max(lifeOf(life) * LAST_PART, MINUTE)) * (1 + random / 10);
 }
 
 const day = (time: number) => new Date(time).toISOString().replace(/:\d\d\.\d+Z/, 'Z');

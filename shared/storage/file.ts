@@ -4,7 +4,9 @@ import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { KeepingConfig } from '../config/storage.ts';
 import type { CsrText } from '../pki/csr.ts';
+import { openFileUpkeep } from './file-upkeep.ts';
 import { isFresh, type Storage, type StoredCertificate } from './storage.ts';
 import { openEntryReader } from './stored-entry.ts';
 
@@ -14,9 +16,10 @@ import { openEntryReader } from './stored-entry.ts';
  * what openssl writes, and looks under both.
  */
 export function openFileStorage(
-  { name, directory, renewWithin }: { name: string; directory: string; renewWithin: number },
+  config: { name: string; directory: string } & Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
   { clock, log }: { clock: Clock; log: Log },
 ): Storage {
+  const { name, directory } = config;
   const readEntry = openEntryReader();
   const entry = (digest: string) => join(directory, digest.slice(0, 2), digest.slice(2));
 
@@ -27,11 +30,17 @@ export function openFileStorage(
       // One without the other: its writer was stopped in between.
       if (csrPem === undefined || chain === undefined) return undefined;
       const stored = readEntry(csr, csrPem, chain);
-      return isFresh(stored.leaf, renewWithin, clock.now()) ? stored : undefined;
+      return isFresh(stored.leaf, config, clock.now()) ? stored : undefined;
     } catch (error) {
       log.warn({ storage: name, folder, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
       return undefined;
     }
+  }
+
+  async function write(folder: string, csr: CsrText, chain: string): Promise<void> {
+    await mkdir(folder, { recursive: true });
+    await writeAtomically(join(folder, 'csr.pem'), csr.pem);
+    await writeAtomically(join(folder, 'cert.pem'), chain);
   }
 
   return {
@@ -45,9 +54,13 @@ export function openFileStorage(
     },
     async put(csr, chain) {
       const folder = entry(csr.digest);
-      await mkdir(folder, { recursive: true });
-      await writeAtomically(join(folder, 'csr.pem'), csr.pem);
-      await writeAtomically(join(folder, 'cert.pem'), chain);
+      try {
+        await write(folder, csr, chain);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        await write(folder, csr, chain); // the expired entry was removed in between
+      }
     },
+    upkeep: openFileUpkeep({ name, directory, entry }, log),
   };
 }

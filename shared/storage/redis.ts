@@ -1,38 +1,77 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { Redis } from '../base/redis.ts';
+import { escapeGlob, type Redis } from '../base/redis.ts';
+import type { KeepingConfig } from '../config/storage.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
-import { isFresh, type Storage } from './storage.ts';
-import { openEntryReader } from './stored-entry.ts';
+import { isFresh, type KeptEntry, type Storage } from './storage.ts';
+import { openEntryReader, readWholeEntry } from './stored-entry.ts';
 
-/** One key for each CSR, which leaves with its certificate's end. */
+const DAY_SECONDS = 24 * 3_600;
+const KEYS_PER_PART = 1_000;
+
+/** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
-  { name, prefix, renewWithin }: { name: string; prefix: string; renewWithin: number },
+  config: { name: string; prefix: string } & KeepingConfig,
   { redis, clock, log }: { redis: Redis; clock: Clock; log: Log },
 ): Storage {
+  const { name, keepExpired } = config;
   const readEntry = openEntryReader();
-  const keyOf = (csr: CsrText) => `${prefix}:storage:${name}:${csr.digest}`;
+  const base = `${config.prefix}:storage:${name}:`;
+  const damaged = (error: unknown) => {
+    log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
+    return undefined;
+  };
+
+  async function read(key: string): Promise<KeptEntry | undefined> {
+    const text = await redis.get(base + key);
+    if (text === null) return undefined;
+    try {
+      const entry = JSON.parse(text) as { csr: string; chain: string };
+      return readWholeEntry(entry.csr, entry.chain);
+    } catch (error) {
+      return damaged(error);
+    }
+  }
+
   return {
     name,
     async get(csr) {
-      const text = await redis.get(keyOf(csr));
+      const text = await redis.get(base + csr.digest);
       if (text === null) return undefined;
       try {
         const entry = JSON.parse(text) as { csr: string; chain: string };
         const stored = readEntry(csr, entry.csr, entry.chain);
-        return isFresh(stored.leaf, renewWithin, clock.now()) ? stored : undefined;
+        return isFresh(stored.leaf, config, clock.now()) ? stored : undefined;
       } catch (error) {
-        log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
-        return undefined;
+        return damaged(error);
       }
     },
-    async put(csr, chain) {
+    async put(csr: CsrText, chain) {
       const [leafPem = ''] = splitChain(chain);
-      const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000);
-      await redis.set(keyOf(csr), JSON.stringify({ csr: csr.pem, chain }), 'EXAT', expiry);
+      const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000) + keepExpired * DAY_SECONDS;
+      await redis.set(base + csr.digest, JSON.stringify({ csr: csr.pem, chain }), 'EXAT', expiry);
+    },
+    upkeep: {
+      keyOf: csr => csr.digest,
+      read,
+      async keys(cursor) {
+        const match = `${escapeGlob(base)}*`;
+        const [next, keys] = await redis.scan(cursor || '0', 'MATCH', match, 'COUNT', KEYS_PER_PART);
+        return { keys: keys.map(key => key.slice(base.length)), cursor: next === '0' ? undefined : next };
+      },
+      async expire(key, before) {
+        const text = await redis.get(base + key);
+        const kept = text === null ? undefined : await read(key);
+        if (!kept || text === null || kept.leaf.notAfter >= before) return kept?.leaf.notAfter;
+        await redis.eval(REMOVE_IF_SAME, 1, base + key, text);
+        return (await read(key))?.leaf.notAfter;
+      },
     },
   };
 }
+
+/** Whoever puts a new certificate meanwhile keeps it. */
+const REMOVE_IF_SAME = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

@@ -1,6 +1,7 @@
+import type { KeepingConfig } from '../config/storage.ts';
 import type { Certificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { type CertificateLife, renewalTime } from '../pki/renewal-time.ts';
+import { type CertificateLife, renewalSpread, renewalTime } from '../pki/renewal-time.ts';
 
 export type StoredCertificate = {
   /** PEM, leaf first. */
@@ -19,14 +20,44 @@ export type Storage = {
   get(csr: CsrText): Promise<StoredCertificate | undefined>;
   /** Keeps a chain (PEM) for the CSR, in place of an older one. */
   put(csr: CsrText, chain: string): Promise<void>;
+  /** Absent where nothing is kept. */
+  readonly upkeep?: Upkeep;
+};
+
+export type KeptEntry = StoredCertificate & { csr: CsrText };
+
+/** What the scheduler does with the entries of a storage. An entry's key is its place, in hex. */
+export type Upkeep = {
+  /** The key under which `put` keeps a CSR's certificate. */
+  keyOf(csr: CsrText): string;
+  /** The entry, fresh or not; `undefined` where there is none, or only a damaged one. */
+  read(key: string): Promise<KeptEntry | undefined>;
+  /**
+   * The keys of all entries, one part a call.
+   *
+   * @param cursor where the last call stood; '' begins
+   * @returns `cursor` is undefined after the last part. An entry that is put meanwhile may be missed or come twice.
+   */
+  keys(cursor: string): Promise<{ keys: string[]; cursor: string | undefined }>;
+  /**
+   * Removes the entry if its certificate ended before `before`, in milliseconds since the epoch.
+   *
+   * @returns the end of the certificate that stays, `undefined` where nothing does
+   */
+  expire(key: string, before: number): Promise<number | undefined>;
 };
 
 /**
- * Whether a certificate is far enough from its end to be handed out.
+ * Whether a certificate is far enough from its end to be handed out. Where Quarry renews ahead it is given time for that
+ * first, else posts and renewals that fall due at the same moment would order the same certificate side by side.
  *
- * @param renewWithin days
  * @param now milliseconds since the epoch
  */
-export function isFresh(leaf: CertificateLife, renewWithin: number, now: number): boolean {
-  return now < renewalTime(leaf, renewWithin);
+export function isFresh(
+  leaf: CertificateLife,
+  { renewWithin, renewAhead }: Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
+  now: number,
+): boolean {
+  const grace = renewAhead ? 2 * renewalSpread(leaf, renewWithin) : 0;
+  return now < renewalTime(leaf, renewWithin) + grace;
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { certifiesKey, readCertificate } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
-import type { StoredCertificate } from './storage.ts';
+import type { KeptEntry, StoredCertificate } from './storage.ts';
 
 const MOST_REMEMBERED = 2_000;
 
@@ -16,6 +16,16 @@ export function openEntryReader(): typeof readStoredEntry {
     read.set(csr.digest, { csrPem, stored });
     return stored;
   };
+}
+
+/**
+ * Reads an entry that was found without its CSR.
+ *
+ * @throws Error saying what is damaged
+ */
+export function readWholeEntry(csrPem: string, chain: string): KeptEntry {
+  const csr = readCsr(Buffer.from(csrPem));
+  return { csr, ...readStoredEntry(csr, csrPem, chain) };
 }
 
 /**

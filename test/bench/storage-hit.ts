@@ -42,9 +42,12 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
 async function fillStorages(redisUrl: string, directory: string, csrPem: string, chain: string): Promise<string> {
   const csr = readCsr(Buffer.from(csrPem));
   const parts = { clock: systemClock, log: quietLog };
-  await openFileStorage({ name: storageName, directory, renewWithin: 14 }, parts).put(csr, chain);
+  await openFileStorage({ name: storageName, directory, renewWithin: 14, renewAhead: false }, parts).put(csr, chain);
   const redis = new Redis(redisUrl);
-  await openRedisStorage({ name: storageName, prefix, renewWithin: 14 }, { redis, ...parts }).put(csr, chain);
+  await openRedisStorage(
+    { name: storageName, prefix, renewWithin: 14, renewAhead: false, keepExpired: 30 },
+    { redis, ...parts },
+  ).put(csr, chain);
   const [key = ''] = await redis.keys('*');
   redis.disconnect();
   return key;

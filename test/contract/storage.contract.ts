@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
-import type { Storage } from '../../shared/storage/storage.ts';
+import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
 import type { keptLog } from '../support/kept-log.ts';
 import type { TurnedClock } from '../support/turned-clock.ts';
@@ -134,6 +134,57 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.equal(await opened.storage.get(csr), undefined);
     });
 
+    test('lists every entry, and reads it whether fresh or not', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const csrs = [csr, readCsr(Buffer.from(makeCsr({ names: 'DNS:b.example.org' })))];
+      for (const one of csrs) await opened.storage.put(one, chain);
+      opened.clock.turn(100 * day);
+      assert.deepEqual((await allKeys(upkeep)).sort(), csrs.map(upkeep.keyOf).sort());
+      assert.deepEqual(await upkeep.read(upkeep.keyOf(csr)), {
+        csr: readCsr(Buffer.from(csr.pem)),
+        chain,
+        leaf: readCertificate(leaf),
+      });
+      assert.equal(await upkeep.read('0'.repeat(96)), undefined);
+    });
+
+    test('says that a damaged entry is damaged when it is read for its upkeep', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain);
+      await opened.damage(csr, { chain: 'damaged' });
+      const upkeep = upkeepOf(opened.storage);
+      assert.equal(await upkeep.read(upkeep.keyOf(csr)), undefined);
+      assert.equal(opened.log.lines.length, 1);
+    });
+
+    test('removes what has ended before a time, and tells the end of what it leaves', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const key = upkeep.keyOf(csr);
+      const { notAfter } = readCertificate(leaf);
+      assert.equal(await upkeep.expire(key, notAfter + 1), undefined, 'nothing is there');
+      await opened.storage.put(csr, chain);
+      assert.equal(await upkeep.expire(key, notAfter), notAfter);
+      assert.equal((await upkeep.read(key))?.chain, chain);
+      assert.equal(await upkeep.expire(key, notAfter + 1), undefined);
+      assert.equal(await upkeep.read(key), undefined);
+      assert.deepEqual(await allKeys(upkeep), []);
+      await opened.storage.put(csr, newerChain);
+      assert.equal((await opened.storage.get(csr))?.chain, newerChain);
+    });
+
+    test('keeps what is put while the expired entry is being removed', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const { notAfter } = readCertificate(leaf);
+      for (let round = 0; round < 20; round++) {
+        await opened.storage.put(csr, chain);
+        await Promise.all([upkeep.expire(upkeep.keyOf(csr), notAfter + 1), opened.other.put(csr, newerChain)]);
+        assert.equal((await upkeep.read(upkeep.keyOf(csr)))?.chain, newerChain, `round ${round}`);
+      }
+    });
+
     test('never shows a reader anything but nothing, the old or the new while two write at once', async () => {
       await using opened = await open();
       let writing = true;
@@ -152,4 +203,19 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.deepEqual(opened.log.lines, []);
     });
   });
+}
+
+function upkeepOf({ upkeep }: Storage): Upkeep {
+  assert.ok(upkeep);
+  return upkeep;
+}
+
+async function allKeys(upkeep: Upkeep): Promise<string[]> {
+  const all: string[] = [];
+  for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+    const part = await upkeep.keys(cursor);
+    all.push(...part.keys);
+    cursor = part.cursor;
+  }
+  return all;
 }

@@ -32,7 +32,10 @@ async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
   const directory = join(dir.path, 'storage');
   const parts = { clock: turnedClock(now), log: keptLog() };
   const open = () =>
-    openFileStorage({ name: 'files', directory, renewWithin }, { clock: parts.clock, log: parts.log.log });
+    openFileStorage(
+      { name: 'files', directory, renewWithin, renewAhead: false },
+      { clock: parts.clock, log: parts.log.log },
+    );
   const folderOf = ({ digest }: CsrText) => join(directory, digest.slice(0, 2), digest.slice(2));
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
     if (entry.csr !== undefined) await writeFile(join(folderOf(csr), 'csr.pem'), entry.csr);
@@ -55,7 +58,10 @@ async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {})
   const prefix = `{quarry-${++prefixes}}`;
   const parts = { clock: turnedClock(now), log: keptLog() };
   const [storage, other] = redis.map(redis =>
-    openRedisStorage({ name: 'shared', prefix, renewWithin }, { redis, clock: parts.clock, log: parts.log.log }),
+    openRedisStorage(
+      { name: 'shared', prefix, renewWithin, renewAhead: false, keepExpired: 0 },
+      { redis, clock: parts.clock, log: parts.log.log },
+    ),
   ) as [OpenedStorage['storage'], OpenedStorage['other']];
   const keyOf = ({ digest }: CsrText) => `${prefix}:storage:shared:${digest}`;
   const damage: OpenedStorage['damage'] = async (csr, entry) => {

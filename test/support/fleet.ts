@@ -13,7 +13,7 @@ import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
 import { tempDir } from './temp-dir.ts';
 
-export type FleetRole = 'intake' | 'worker' | 'responder' | 'up';
+export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
 
 /** What a role's configuration says; each text is lines of its section. */
 export type RoleOptions = {

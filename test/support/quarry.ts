@@ -18,7 +18,7 @@ export type Quarry = Process & {
  * waits until it is ready (or, with `ready: 'alive'`, until it runs).
  */
 export async function startQuarry(
-  command: 'up' | 'intake' | 'worker' | 'responder',
+  command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',
   ini: string,
   { ready = 'ready' }: { ready?: 'ready' | 'alive' } = {},
 ): Promise<Quarry> {

@@ -22,7 +22,10 @@ test("loadConfig() takes the configuration of macen's README", async () => {
     [...storages.values()],
     [
       { name: 'none', type: 'none' },
-      { name: 'file', type: 'file', directory: '/etc/macen/storage', renewWithin: 14 },
+      {
+        ...{ name: 'file', type: 'file', directory: '/etc/macen/storage' },
+        ...{ renewWithin: 14, renewAhead: false, keepExpired: 30 },
+      },
     ],
   );
   const shared = { all: false, addresses: [], storage: 'file' };

@@ -130,13 +130,13 @@ tls-key = ${itself}
 test('[storage] reads every type', async () => {
   const { storages } = await loadText(`${account + auth}storage = b
 [storage "a"]\ntype = file\ndirectory = /s
-[storage b]\ntype = redis\nrenew-within = 0
+[storage b]\ntype = redis\nrenew-within = 0\nrenew-ahead = yes\nkeep-expired = 7
 [storage "none"]\ntype = none\n`);
   assert.deepEqual(
     [...storages.values()],
     [
-      { name: 'a', type: 'file', directory: '/s', renewWithin: 14 },
-      { name: 'b', type: 'redis', renewWithin: 0 },
+      { name: 'a', type: 'file', directory: '/s', renewWithin: 14, renewAhead: false, keepExpired: 30 },
+      { name: 'b', type: 'redis', renewWithin: 0, renewAhead: true, keepExpired: 7 },
       { name: 'none', type: 'none' },
     ],
   );

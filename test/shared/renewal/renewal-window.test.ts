@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { renewalSpread } from '../../../shared/pki/renewal-time.ts';
 import {
   isAlarming,
   isDue,
@@ -7,7 +8,6 @@ import {
   ownRandom,
   planRenewal,
   type RenewalFacts,
-  spreadOf,
 } from '../../../shared/renewal/renewal-window.ts';
 
 const minute = 60_000;
@@ -55,9 +55,9 @@ test('planRenewal() does not wait for a window in which the certificate would en
 test('planRenewal() spreads what is due by days at one moment over a twentieth of the life, and never up to the end', () => {
   assert.equal(plan({ days: 30, spread: true, random: 0 }).at, 60 * day);
   assert.equal(plan({ days: 30, spread: true, random: 0.5 }).at, 62.25 * day);
-  assert.equal(spreadOf(life, 30), 4.5 * day);
-  assert.equal(spreadOf(life, 4), day);
-  assert.equal(spreadOf(life, 0), 0);
+  assert.equal(renewalSpread(life, 30), 4.5 * day);
+  assert.equal(renewalSpread(life, 4), day);
+  assert.equal(renewalSpread(life, 0), 0);
 });
 
 test('planRenewal() waits after failures for 1, 10 and 100 minutes and then a day, at random seconds', () => {

@@ -5,10 +5,14 @@ import { isFresh } from '../../../shared/storage/storage.ts';
 const day = 24 * 3_600_000;
 
 /** How many days before its end a certificate stops being fresh, to the hour. */
-function freshUntil(lifeDays: number, renewWithin: number): number {
+function freshUntil(lifeDays: number, renewWithin: number, renewAhead = false): number {
   const certificate = { notBefore: 0, notAfter: lifeDays * day } as Parameters<typeof isFresh>[0];
   let hours = 0;
-  while (!isFresh(certificate, renewWithin, (lifeDays * 24 - hours) * 3_600_000) && hours < lifeDays * 24) hours++;
+  while (
+    !isFresh(certificate, { renewWithin, renewAhead }, (lifeDays * 24 - hours) * 3_600_000) &&
+    hours < lifeDays * 24
+  )
+    hours++;
   return (hours - 1) / 24;
 }
 
@@ -26,7 +30,13 @@ for (const [life, renewWithin, left, why] of [
 
 test('isFresh() is false for a certificate that has ended, and for one that is about to', () => {
   const certificate = { notBefore: 0, notAfter: 10 * day } as Parameters<typeof isFresh>[0];
-  assert.equal(isFresh(certificate, 0, 10 * day), false);
-  assert.equal(isFresh(certificate, 0, 11 * day), false);
-  assert.equal(isFresh(certificate, 0, 10 * day - 1), true);
+  assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 10 * day), false);
+  assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 11 * day), false);
+  assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 10 * day - 1), true);
+});
+
+test('isFresh() gives Quarry a tenth of the life to renew ahead, and never up to the end', () => {
+  assert.equal(freshUntil(90, 14, true), 7);
+  assert.equal(freshUntil(90, 30, true), 21);
+  assert.equal(freshUntil(90, 0, true), 0);
 });

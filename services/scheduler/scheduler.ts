@@ -1,0 +1,90 @@
+import { describeError } from '../../shared/base/errors.ts';
+import { Counter, Gauge } from '../../shared/base/metrics.ts';
+import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
+import type { Role, RoleParts } from '../../shared/base/role.ts';
+import type { Config } from '../../shared/config/load-config.ts';
+import { openSchedule } from '../../shared/queue/schedule.ts';
+import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { consumeTasks } from './consume-tasks.ts';
+import { openTasks } from './tasks.ts';
+
+const TICK = 5_000;
+
+/** The scheduler role: does what comes again and again, once for the whole fleet. */
+export function startScheduler(config: Config, parts: RoleParts): Role {
+  const { clock, log, redisUrl, metrics } = parts;
+  const { prefix } = config.redis;
+  const stopping = new AbortController();
+  const redis = openRedis(redisUrl, 'patient', log);
+  let notReady: string | undefined = 'starting';
+
+  const running = run().catch(error => {
+    if (!stopping.signal.aborted) throw error;
+  });
+  const failed = running.then(() => new Promise<never>(() => {}));
+  failed.catch(() => {}); // whoever runs the role may look later
+
+  async function run() {
+    await untilRedisAnswers(redis, clock, stopping.signal);
+    const tasks = openTasks(config, { redis, clock, log });
+    const index = openRenewalIndex(redis, prefix);
+    const ended = openFigures(metrics, async () => {
+      if (redis.status === 'ready') return index.counts(clock.now());
+      return undefined; // a scrape does not wait for Redis
+    });
+    await using schedule = openSchedule(tasks, { redis, prefix, log });
+    await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd: ended });
+    await schedule.plan(clock.now());
+    notReady = undefined;
+    log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');
+    while (!stopping.signal.aborted) {
+      await schedule.enqueueDue(clock.now()).catch(error => {
+        log.warn({ reason: describeError(error) }, 'due tasks cannot be enqueued yet');
+      });
+      await clock.sleep(TICK, stopping.signal);
+    }
+  }
+
+  return {
+    name: 'scheduler',
+    notReady: () => notReady ?? (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    failed,
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error('scheduler is stopping'));
+      if (redis.status !== 'ready') closeRedis(redis); // else what waits for Redis would keep the process
+      await running.catch(() => {});
+      closeRedis(redis);
+    },
+  };
+}
+
+function openFigures(metrics: RoleParts['metrics'], readCounts: () => Promise<Counts | undefined>) {
+  const gauge = (name: string, help: string, read: (counts: Counts) => number | undefined) =>
+    new Gauge({
+      name: `quarry_scheduler_${name}`,
+      help,
+      registers: [metrics],
+      async collect() {
+        const counts = await readCounts().catch(() => undefined);
+        const value = counts && read(counts);
+        if (value === undefined) this.reset();
+        else this.set(value);
+      },
+    });
+  gauge('certificates_managed', 'Certificates that Quarry renews by itself', counts => counts.managed);
+  gauge('certificates_due', 'Of these, those that something is to be done for now', counts => counts.due);
+  gauge('certificates_failed', 'Of these, those whose last renewal failed', counts => counts.failed);
+  gauge('soonest_expiry_timestamp_seconds', 'When the first of these ends', ({ soonestEnd }) =>
+    soonestEnd === undefined ? undefined : soonestEnd / 1000,
+  );
+  const ended = new Counter({
+    name: 'quarry_scheduler_tasks_total',
+    help: 'Tasks ended, by kind and outcome',
+    labelNames: ['task', 'outcome'],
+    registers: [metrics],
+  });
+  return (task: string, ok: boolean) =>
+    ended.inc({ task: task.split('/', 1)[0] ?? task, outcome: ok ? 'done' : 'failed' });
+}
+
+type Counts = Awaited<ReturnType<RenewalIndex['counts']>>;

@@ -1,0 +1,89 @@
+import { type Job, Queue } from 'bullmq';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Redis } from '../base/redis.ts';
+
+export const SCHEDULE_QUEUE = 'schedule';
+
+/** Work that comes again and again. */
+export type RepeatedTask = {
+  /** One word, such as `expire` or `profile/web`. */
+  name: string;
+  /** What `next` goes by, in words: where it has changed, the task is planned anew. */
+  rule: string;
+  /** When it is due after `now`; both in milliseconds since the epoch. */
+  next(now: number): number;
+};
+
+/**
+ * When each task is due, and the way to its doing, for any number of schedulers. The times are kept in Redis by Quarry's
+ * own clock and not by BullMQ's repeating jobs: what fell due while no scheduler ran is then due at once, and once.
+ */
+export type Schedule = AsyncDisposable & {
+  /** Plans the tasks that are new, which are due at once, and drops those that are configured no more. */
+  plan(now: number): Promise<void>;
+  /** Enqueues each task that is due, once, however many schedulers do so at the same time. */
+  enqueueDue(now: number): Promise<void>;
+};
+
+/** Moves a task on, if nobody else has done so. */
+const MOVE_ON = `
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+return 1`;
+
+/** A run that was cut off, or that failed, is tried again a few times before the next one is due. */
+const RETRIES = { attempts: 3, backoff: { type: 'fixed', delay: 5_000 } };
+/** An id that is kept keeps a second job of the same run away. */
+const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
+
+export function openSchedule(
+  tasks: readonly RepeatedTask[],
+  { redis, prefix, log }: { redis: Redis; prefix: string; log: Log },
+): Schedule {
+  const [times, rules] = scheduleKeys(prefix);
+  const queue = new Queue(SCHEDULE_QUEUE, { connection: redis, prefix, skipVersionCheck: true });
+  queue.on('error', error => log.debug({ reason: describeError(error) }, 'schedule queue'));
+  const byName = new Map(tasks.map(task => [task.name, task]));
+
+  return {
+    async plan(now) {
+      const known = await redis.hgetall(rules);
+      for (const { name, rule } of tasks) {
+        if (known[name] === rule) continue;
+        await redis.zadd(times, now, name);
+        await redis.hset(rules, name, rule);
+      }
+      for (const name of Object.keys(known).filter(name => !byName.has(name))) {
+        await redis.multi().zrem(times, name).hdel(rules, name).exec();
+      }
+    },
+    async enqueueDue(now) {
+      const found = await redis.zrangebyscore(times, '-inf', now, 'WITHSCORES');
+      for (let index = 0; index < found.length; index += 2) {
+        const [name = '', due = ''] = found.slice(index, index + 2);
+        const task = byName.get(name);
+        if (!task) continue; // of a scheduler with another configuration
+        // While a run goes on, BullMQ takes the next one for the same: a task never runs beside itself.
+        await queue.add(
+          name,
+          {},
+          { jobId: `${encodeURIComponent(name)}@${due}`, deduplication: { id: name }, ...RETRIES, ...KEPT },
+        );
+        await redis.eval(MOVE_ON, 1, times, name, due, Math.round(task.next(now)));
+      }
+    },
+    [Symbol.asyncDispose]: () => queue.close(),
+  };
+}
+
+export type ScheduleJob = Job<Record<string, never>>;
+
+/** Has a task done at once, by whichever scheduler runs. */
+export async function hastenTask(redis: Redis, prefix: string, name: string, now: number): Promise<void> {
+  await redis.zadd(scheduleKeys(prefix)[0], 'XX', now, name);
+}
+
+function scheduleKeys(prefix: string): [times: string, rules: string] {
+  return [`${prefix}:schedule-times`, `${prefix}:schedule-rules`];
+}

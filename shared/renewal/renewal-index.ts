@@ -1,0 +1,151 @@
+import type { RenewalInfo } from '../acme/renewal-info.ts';
+import type { Redis } from '../base/redis.ts';
+import type { RenewalPlan } from './renewal-window.ts';
+
+/** A certificate that Quarry renews by itself. Times in milliseconds since the epoch. */
+export type ManagedCertificate = {
+  /** `stored/<storage>/<key of its entry>` or `profile/<name of the renewal section>/<domain>`. */
+  id: string;
+  /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
+  certificate: string;
+  names: string[];
+  notBefore: number;
+  notAfter: number;
+  /** What the CA suggests, or in a few words why nothing is known of it. */
+  info: Pick<RenewalInfo, 'start' | 'end' | 'explanationUrl'> | { none: string };
+  /** Whether `certificate` is a `renewalInfoId`, by which the CA can be asked and told what is replaced. */
+  named: boolean;
+  /** When to ask the CA for renewal information; absent where it is not asked. */
+  poll?: number | undefined;
+  /** How often it was asked in vain in a row. */
+  pollFailures: number;
+  plan: RenewalPlan;
+  /** Attempts to renew it in vain. */
+  failures?: { count: number; last: number; retryAfter?: number | undefined; reason: string } | undefined;
+  /** The sign job that renews it now. */
+  job?: string | undefined;
+  /** Whether it was made by renewing ahead, with nobody asking for it. */
+  ahead: boolean;
+  /** Whether it is not renewed, as no client fetched it. */
+  left?: boolean;
+  /** Whether an operator wants it renewed now. */
+  forced?: boolean;
+};
+
+/** The last time that a client got the certificate, and by which auth block. */
+export type LastFetch = { at: number; block: string };
+
+/**
+ * What Quarry renews, ordered by when something is to be done, so that nobody ever has to look at all of it: in Redis,
+ * written by whoever issues a certificate, and by the scheduler.
+ */
+export type RenewalIndex = {
+  /** Writes a certificate in place of the one that it follows. `at`: when to look at it. */
+  add(managed: ManagedCertificate, at: number): Promise<void>;
+  /** Writes what was found out of a certificate; does nothing, and returns false, where a successor is there by now. */
+  save(managed: ManagedCertificate, at: number): Promise<boolean>;
+  remove(id: string): Promise<void>;
+  /** The ids that are due, the most urgent first. */
+  due(now: number, limit: number): Promise<string[]>;
+  read(ids: string[]): Promise<(ManagedCertificate | undefined)[]>;
+  /** The ends of these certificates, `undefined` for one that is not known. */
+  ends(ids: string[]): Promise<(number | undefined)[]>;
+  /** Remembers that a client got the certificate. */
+  fetched(id: string, fetch: LastFetch): Promise<void>;
+  lastFetches(ids: string[]): Promise<(LastFetch | undefined)[]>;
+  /** Has a certificate renewed now, whatever its plan says. */
+  force(id: string, now: number): Promise<void>;
+  /** All of it, in parts. */
+  list(): AsyncIterable<ManagedCertificate[]>;
+  counts(now: number): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
+};
+
+/**
+ * KEYS: entries, due, ends, failed. ARGV: id, `certificate` (empty: whatever is there), when to look, end, failed, value.
+ * An entry begins with its certificate, so that nothing has to be parsed to compare it.
+ */
+const WRITE = `
+local head = ARGV[2] .. '\\n'
+if ARGV[2] ~= '' then
+  local there = redis.call('HGET', KEYS[1], ARGV[1])
+  if not there or string.sub(there, 1, #head) ~= head then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[6])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
+return 1`;
+
+const LIST_PART = 500;
+
+export function openRenewalIndex(redis: Redis, prefix: string): RenewalIndex {
+  const key = (name: string) => `${prefix}:renewals:${name}`;
+  const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
+  const fetches = key('fetched');
+
+  async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
+    const { id, certificate, notAfter, failures } = managed;
+    const value = `${certificate}\n${JSON.stringify(managed)}`;
+    const args = [id, only, Math.round(at), notAfter, failures ? 1 : 0, value].map(String);
+    return (await redis.eval(WRITE, 4, entries, due, ends, failed, ...args)) === 1;
+  }
+
+  async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {
+    return ids.length === 0 ? [] : (await redis.hmget(entries, ...ids)).map(parse);
+  }
+
+  return {
+    add: async (managed, at) => {
+      await write(managed, at, '');
+    },
+    save: (managed, at) => write(managed, at, managed.certificate),
+    async remove(id) {
+      const all = redis.multi().hdel(entries, id).zrem(due, id).zrem(ends, id).srem(failed, id).hdel(fetches, id);
+      await all.exec();
+    },
+    due: (now, limit) => redis.zrangebyscore(due, '-inf', now, 'LIMIT', 0, limit),
+    read,
+    async ends(ids) {
+      if (ids.length === 0) return [];
+      return (await redis.zmscore(ends, ...ids)).map(score => (score === null ? undefined : Number(score)));
+    },
+    async fetched(id, { at, block }) {
+      await redis.hset(fetches, id, `${at} ${block}`);
+    },
+    async lastFetches(ids) {
+      return ids.length === 0 ? [] : (await redis.hmget(fetches, ...ids)).map(parseFetch);
+    },
+    async force(id, now) {
+      const [managed] = await read([id]);
+      if (managed) await write({ ...managed, forced: true }, now, managed.certificate);
+    },
+    async *list() {
+      let cursor = '0';
+      do {
+        const [next, found] = await redis.hscan(entries, cursor, 'COUNT', LIST_PART);
+        cursor = next;
+        yield found.filter((_, index) => index % 2 === 1).flatMap(text => parse(text) ?? []);
+      } while (cursor !== '0');
+    },
+    async counts(now) {
+      const [managed, dueNow, failures, soonest] = await Promise.all([
+        redis.zcard(ends),
+        redis.zcount(due, '-inf', now),
+        redis.scard(failed),
+        redis.zrangebyscore(ends, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1),
+      ]);
+      const soonestEnd = soonest[1] === undefined ? undefined : Number(soonest[1]);
+      return { managed, due: dueNow, failed: failures, soonestEnd };
+    },
+  };
+}
+
+function parse(text: string | null): ManagedCertificate | undefined {
+  return text === null ? undefined : (JSON.parse(text.slice(text.indexOf('\n') + 1)) as ManagedCertificate);
+}
+
+function parseFetch(text: string | null): LastFetch | undefined {
+  if (text === null) return undefined;
+  const space = text.indexOf(' ');
+  return { at: Number(text.slice(0, space)), block: text.slice(space + 1) };
+}

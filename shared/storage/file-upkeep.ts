@@ -1,0 +1,76 @@
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { readIfThere } from '../base/atomic-file.ts';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { KeptEntry, Upkeep } from './storage.ts';
+import { readWholeEntry } from './stored-entry.ts';
+
+/** A file storage has 256 folders of entries, each of which is one part of its keys. */
+const PARTS = 256;
+const REMOVED = '.removed';
+
+/** @param entry the folder of an entry, by its digest */
+export function openFileUpkeep(
+  { name, directory, entry }: { name: string; directory: string; entry: (digest: string) => string },
+  log: Log,
+): Upkeep {
+  async function readFolder(folder: string): Promise<KeptEntry | undefined> {
+    const [csrPem, chain] = await Promise.all(['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))));
+    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain);
+  }
+
+  async function read(key: string): Promise<KeptEntry | undefined> {
+    try {
+      return await readFolder(entry(key));
+    } catch (error) {
+      log.warn({ storage: name, folder: entry(key), reason: describeError(error) }, 'stored entry is damaged');
+      return undefined;
+    }
+  }
+
+  return {
+    keyOf: csr => csr.digest,
+    read,
+    async keys(cursor) {
+      const part = cursor === '' ? 0 : Number.parseInt(cursor, 16);
+      const folder = part.toString(16).padStart(2, '0');
+      const names = await listFolder(join(directory, folder));
+      const next = part + 1 < PARTS ? (part + 1).toString(16) : undefined;
+      return { keys: names.filter(one => /^[0-9a-f]{94}$/.test(one)).map(one => folder + one), cursor: next };
+    },
+    async expire(key, before) {
+      const kept = await read(key);
+      if (!kept || kept.leaf.notAfter >= before) return kept?.leaf.notAfter;
+      // Moved away first: whoever puts a new certificate meanwhile writes a folder of his own, or finds his one here.
+      const aside = join(directory, REMOVED, key);
+      await mkdir(dirname(aside), { recursive: true });
+      await rm(aside, { recursive: true, force: true });
+      await rename(entry(key), aside);
+      const moved = await readFolder(aside).catch(() => undefined);
+      if (moved && moved.leaf.notAfter >= before && (await moveBack(aside, entry(key)))) return moved.leaf.notAfter;
+      await rm(aside, { recursive: true, force: true });
+      await rmdir(dirname(entry(key))).catch(() => {}); // others are in it
+      return undefined;
+    },
+  };
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
+  }
+}
+
+/** @returns false where there is a new entry by now, which is as good */
+async function moveBack(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,19 @@
+import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
+import { openRedis } from '../../shared/base/redis.ts';
+import { openSchedule } from '../../shared/queue/schedule.ts';
+import { quietLog } from '../support/quiet-log.ts';
+
+// A scheduler whose only task says that it has begun, and never ends: to be killed.
+
+const [redisUrl = '', prefix = ''] = process.argv.slice(2);
+const hanging = {
+  ...{ name: 'hanging', rule: 'once', next: (now: number) => now + 1_000 * 3_600_000 },
+  run: () => {
+    process.stdout.write('begun\n');
+    return new Promise<void>(() => {});
+  },
+};
+const schedule = openSchedule([hanging], { redis: openRedis(redisUrl, 'patient', quietLog), prefix, log: quietLog });
+consumeTasks([hanging], { redisUrl, prefix, log: quietLog, onEnd: () => {} });
+await schedule.plan(Date.now());
+await schedule.enqueueDue(Date.now());

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { expireStorage } from '../../services/scheduler/expire-storage.ts';
+import { indexStorage } from '../../services/scheduler/index-storage.ts';
+import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import type { StorageConfig } from '../../shared/config/storage.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
+import { keptLog } from '../support/kept-log.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+
+const day = 24 * 3_600_000;
+const never = new AbortController().signal;
+
+let server: RedisServer;
+let redis: Redis;
+let prefixes = 0;
+before(async () => {
+  server = await startRedis();
+  redis = openRedis(server.url, 'patient', quietLog);
+});
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+/** A storage of a kind with its indexes, and as many CSRs as are wanted, each with a certificate for so many days. */
+async function openGround(type: 'file' | 'redis', lives: number[]) {
+  const dir = await tempDir();
+  const prefix = `{renewals-${++prefixes}}`;
+  const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 7 };
+  const config: StorageConfig = {
+    name: 'kept',
+    ...keeping,
+    ...(type === 'file' ? { type, directory: dir.path } : { type }),
+  };
+  const entries = lives.map((days, index) => {
+    const chain = makeCertificate({ days });
+    return {
+      csr: readCsr(Buffer.from(makeCsr({ names: `DNS:n${index}.example` }))),
+      chain,
+      leaf: readCertificate(chain),
+    };
+  });
+  const clock = turnedClock(Date.now());
+  const log = keptLog();
+  const storage = openStorages([config], { redis, prefix, clock, log: log.log }).get('kept');
+  assert.ok(storage?.upkeep);
+  const configs = new Map([['kept', config]]);
+  const renewals = openStoredRenewals(configs, { redis, prefix });
+  const expiry = openExpiryIndex(redis, prefix);
+  const index = openRenewalIndex(redis, prefix);
+  const upkeepParts = { redis, prefix, expiry, renewals, clock, log: log.log };
+  return {
+    ...{ prefix, entries, clock, log, storage, upkeep: storage.upkeep, renewals, expiry, index, dir: dir.path },
+    expire: (signal = never) => expireStorage(storage, 7, { expiry, clock, log: log.log }, signal),
+    search: (signal = never) => indexStorage(storage, upkeepParts, signal),
+    [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
+  };
+}
+
+for (const type of ['file', 'redis'] as const)
+  suite(`a ${type} storage`, () => {
+    test('loses what ended keep-expired days ago, and nothing else', async () => {
+      await using ground = await openGround(type, [1, 2, 30]);
+      const { storage, upkeep, entries, renewals, expiry, clock } = ground;
+      for (const entry of entries) {
+        await storage.put(entry.csr, entry.chain);
+        await renewals.issued('kept', entry, { block: 'web', ahead: false }, clock.now());
+      }
+      assert.equal(await expiry.count('kept'), 3);
+      clock.turn(8.5 * day);
+      assert.equal(await ground.expire(), 1);
+      assert.equal(await ground.expire(), 0);
+      assert.equal(await expiry.count('kept'), 2);
+      const left = await Promise.all(entries.map(({ csr }) => upkeep.read(csr.digest)));
+      assert.deepEqual(
+        left.map(entry => entry !== undefined),
+        [false, true, true],
+      );
+    });
+
+    test('does not lose an entry whose certificate was replaced by somebody who told nobody', async () => {
+      await using ground = await openGround(type, [1, 90]);
+      const [old, newer] = ground.entries;
+      assert.ok(old && newer);
+      await ground.expiry.note('kept', old.csr.digest, old.leaf.notAfter);
+      await ground.storage.put(old.csr, newer.chain);
+      ground.clock.turn(30 * day);
+      assert.equal(await ground.expire(), 0);
+      assert.equal((await ground.upkeep.read(old.csr.digest))?.chain, newer.chain);
+      assert.deepEqual(await ground.expiry.ended('kept', newer.leaf.notAfter, 10), []);
+    });
+
+    test('is searched for entries that no index knows, which are read once', async () => {
+      await using ground = await openGround(type, [90, 90, 90]);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      assert.equal(await ground.search(), 3);
+      assert.equal(await ground.search(), 0);
+      assert.equal(await ground.expiry.count('kept'), 3);
+      const ids = ground.entries.map(({ csr }) => storedId('kept', csr));
+      const managed = await ground.index.read(ids);
+      assert.deepEqual(
+        managed.map(one => one?.names),
+        Array(3).fill(['example.org']),
+      );
+      assert.deepEqual(
+        managed.map(one => one?.notAfter),
+        ground.entries.map(({ leaf }) => leaf.notAfter),
+      );
+    });
+
+    test('is searched on where a search was stopped', async () => {
+      await using ground = await openGround(type, [90, 90, 90]);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      const stopping = new AbortController();
+      stopping.abort(new Error('stopping'));
+      await assert.rejects(ground.search(stopping.signal), /stopping/);
+      assert.equal(await ground.search(), 3);
+    });
+  });
+
+suite("macen's entries", () => {
+  test('are found under the digest of what was posted, and renewed once under that of the CSR', async () => {
+    await using ground = await openGround('file', [90]);
+    const [entry] = ground.entries;
+    assert.ok(entry);
+    const posted = readCsr(Buffer.from(`text before\n${entry.csr.pem}`));
+    for (const digest of [posted.postedDigest, '0'.repeat(96)]) {
+      const folder = join(ground.dir, digest.slice(0, 2), digest.slice(2));
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, 'csr.pem'), `text before\n${entry.csr.pem}`);
+      await writeFile(join(folder, 'cert.pem'), entry.chain.trim());
+    }
+    assert.equal(await ground.search(), 2);
+    const { managed } = await ground.index.counts(Date.now());
+    assert.equal(managed, 1);
+    const [found] = await ground.index.read([storedId('kept', entry.csr)]);
+    assert.equal(found?.notAfter, entry.leaf.notAfter);
+  });
+});
+
+suite('the renewal index', () => {
+  test('lets nobody write over a certificate with what was found out of its predecessor', async () => {
+    await using ground = await openGround('redis', [30, 60]);
+    const { index, renewals, entries, clock } = ground;
+    const [old, newer] = entries;
+    assert.ok(old && newer);
+    const id = storedId('kept', old.csr);
+    await renewals.issued('kept', old, { block: 'web', ahead: false }, clock.now());
+    const [before] = await index.read([id]);
+    assert.ok(before);
+    await renewals.issued('kept', { ...newer, csr: old.csr }, { block: 'web', ahead: true }, clock.now());
+    assert.equal(await index.save({ ...before, pollFailures: 3 }, 0), false);
+    const [after] = await index.read([id]);
+    assert.deepEqual([after?.notAfter, after?.pollFailures, after?.ahead], [newer.leaf.notAfter, 0, true]);
+  });
+
+  test('knows what is due, what failed, when the first ends, and who fetched', async () => {
+    await using ground = await openGround('redis', [30, 60]);
+    const { index, renewals, entries, clock } = ground;
+    for (const entry of entries) await renewals.issued('kept', entry, { block: 'web a', ahead: false }, clock.now());
+    const [first = '', second = ''] = entries.map(({ csr }) => storedId('kept', csr));
+    const [managed] = await index.read([first]);
+    assert.ok(managed);
+    await index.save({ ...managed, failures: { count: 1, last: 5, reason: 'no' } }, 5);
+    assert.deepEqual(await index.due(6, 10), [first]);
+    assert.deepEqual(await index.counts(6), { managed: 2, due: 1, failed: 1, soonestEnd: entries[0]?.leaf.notAfter });
+    assert.deepEqual(await index.lastFetches([second, 'x']), [{ at: clock.now(), block: 'web a' }, undefined]);
+    await index.remove(first);
+    assert.deepEqual(await index.read([first]), [undefined]);
+    assert.deepEqual(await index.counts(6), { managed: 1, due: 0, failed: 0, soonestEnd: entries[1]?.leaf.notAfter });
+  });
+});
