@@ -89,7 +89,7 @@ async function beforeNewOrder({ parts, job, csr }: Run): Promise<Reached | Later
   }
   const stored = await parts.storages.get(data.storage)?.get(csr);
   // What a renewal is to replace is no answer, however fresh.
-  if (stored && stored.leaf.notAfter > (data.due ?? 0))
+  if (stored && (data.due === undefined || stored.leaf.notAfter > data.due))
     return { result: { outcome: 'issued', block: data.block, chain: stored.chain } };
   const standing = await parts.limits.standingAgainst(data);
   if (standing) throw standing;

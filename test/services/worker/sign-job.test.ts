@@ -268,6 +268,19 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   assert.deepEqual(bench.ca.calls, []);
 });
 
+test('runSignJob() renews what is to be replaced however fresh it is, and takes what somebody else has renewed', async () => {
+  await using bench = await openJobBench();
+  const due = 5_000_000;
+  const job = { ...bench.job, data: { ...bench.job.data, due } };
+  bench.storage.get = async () => ({ chain: 'newer', leaf: { notAfter: due + 1 } as never });
+  const taken = await runSignJob(bench.parts, job, bench.signals);
+  assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === 'newer');
+  assert.deepEqual(bench.ca.calls, []);
+  bench.storage.get = async () => ({ chain: 'old', leaf: { notAfter: due } as never });
+  await runSignJob(bench.parts, job, bench.signals);
+  assert.equal(bench.ca.calls[0], 'newOrder');
+});
+
 test('runSignJob() does not ask the CA for what a limit stands against, and counts it as no new failure', async () => {
   await using bench = await openJobBench();
   const standing = new StandingLimitError('rateLimited', 'too many', { retryAfter: 2_000_000 });
