@@ -1,0 +1,124 @@
+import { createSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { connect, isIPv6 } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import { describeError, IssuanceError } from '../base/errors.ts';
+
+/** A DNS server by address or host name; IPv6 without brackets. */
+export type DnsServer = { host: string; port: number };
+
+export function formatServer({ host, port }: DnsServer): string {
+  const name = isIPv6(host) ? `[${host}]` : host;
+  return port === 53 ? host : `${name}:${port}`;
+}
+
+/** Bytes. What Quarry asks for is far smaller; a stranger is not to send more. */
+const LONGEST_REPLY = 32_768;
+
+/** Tries over UDP until the time is over. */
+const UDP_TRIES = 3;
+
+/**
+ * Sends one message over TCP and resolves to what comes back, whatever it is (RFC 7766).
+ *
+ * @param timeout milliseconds, for all of it
+ * @throws IssuanceError `unavailable` naming the server, or the signal's reason
+ */
+export function exchangeTcp(server: DnsServer, message: Buffer, timeout: number, signal: AbortSignal): Promise<Buffer> {
+  return within(server, timeout, signal, async either => {
+    const socket = addAbortSignal(either, connect(server));
+    try {
+      socket.write(Buffer.concat([lengthOf(message), message]));
+      let received = Buffer.alloc(0);
+      for await (const chunk of socket) {
+        received = Buffer.concat([received, chunk]);
+        const length = received.length < 2 ? Number.NaN : received.readUInt16BE(0);
+        if (length > LONGEST_REPLY) throw new Error(`its answer of ${length} bytes is too long`);
+        if (received.length >= length + 2) return received.subarray(2, length + 2);
+      }
+      throw new Error('it ends the connection without an answer');
+    } finally {
+      socket.destroy();
+    }
+  });
+}
+
+/**
+ * Sends one message over UDP, again where nothing comes back.
+ *
+ * @param isReply looks at each datagram from the server; others may have forged it, so what does not fit is passed over
+ * @param timeout milliseconds, for all of it
+ * @throws IssuanceError `unavailable` naming the server, or the signal's reason
+ */
+export function exchangeUdp(
+  server: DnsServer,
+  message: Buffer,
+  isReply: (datagram: Buffer) => boolean,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  return within(server, timeout, signal, async either => {
+    const { promise: left, reject: leave } = Promise.withResolvers<never>();
+    const onAbort = () => leave(either.reason);
+    either.addEventListener('abort', onAbort, { once: true });
+    try {
+      // The system's look-up cannot be ended, only be left.
+      const { address, family } = await Promise.race([lookup(server.host), left]);
+      using socket = openSocket(family, { address, port: server.port });
+      using _again = repeat(() => socket.send(message), timeout / UDP_TRIES);
+      return await Promise.race([socket.receive(isReply), left]);
+    } finally {
+      either.removeEventListener('abort', onAbort);
+    }
+  });
+}
+
+/** Connected, so that the kernel drops what others send and tells that nobody listens there. */
+function openSocket(family: number, { address, port }: { address: string; port: number }) {
+  const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  failed.catch(() => {}); // also where nobody waits any more
+  const connected = once(socket, 'connect');
+  socket.on('error', reject).connect(port, address);
+  return {
+    async send(message: Buffer) {
+      await connected.then(() => socket.send(message)).catch(reject);
+    },
+    receive(isReply: (datagram: Buffer) => boolean): Promise<Buffer> {
+      const reply = new Promise<Buffer>(resolve => socket.on('message', one => isReply(one) && resolve(one)));
+      return Promise.race([reply, failed]);
+    },
+    [Symbol.dispose]: () => void socket.close(),
+  };
+}
+
+/** At once, then again and again. */
+function repeat(act: () => unknown, interval: number): Disposable {
+  act();
+  const timer = setInterval(act, interval);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+async function within<T>(
+  server: DnsServer,
+  timeout: number,
+  signal: AbortSignal,
+  act: (either: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const deadline = AbortSignal.timeout(timeout);
+  try {
+    return await act(AbortSignal.any([signal, deadline]));
+  } catch (error) {
+    signal.throwIfAborted();
+    const reason = deadline.aborted ? `no answer within ${timeout / 1000} seconds` : describeError(error);
+    throw new IssuanceError('unavailable', `DNS server ${formatServer(server)}: ${reason}`, { cause: error });
+  }
+}
+
+function lengthOf(message: Buffer): Buffer {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(message.length);
+  return length;
+}

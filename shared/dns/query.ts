@@ -1,0 +1,75 @@
+import { IssuanceError } from '../base/errors.ts';
+import { type DnsServer, exchangeTcp, exchangeUdp, formatServer } from './exchange.ts';
+import { type DnsMessage, decodeMessage, encodeQuery, type QueryType } from './message.ts';
+import { newId } from './name.ts';
+
+/**
+ * Asks one question and resolves to the answer, whatever its response code says but SERVFAIL.
+ *
+ * @throws IssuanceError `unavailable` naming the server, or the signal's reason
+ */
+export type Ask = (name: string, type: QueryType, signal: AbortSignal) => Promise<DnsMessage>;
+
+export type AskOptions = {
+  /** Whether the server is to find out what it does not know. */
+  recursive: boolean;
+  /** Milliseconds, for each of UDP and TCP. */
+  timeout: number;
+};
+
+/** Asks this server over UDP, and over TCP where the answer does not fit (RFC 1035 section 4.2.1, RFC 7766 section 5). */
+export function asking(server: DnsServer, { recursive, timeout }: AskOptions): Ask {
+  return async (name, type, signal) => {
+    const id = newId();
+    const query = encodeQuery(id, name, type, recursive);
+    const isReply = (datagram: Buffer) => findReply(datagram, { id, name, type }) !== undefined;
+    const short = readReply(server, await exchangeUdp(server, query, isReply, timeout, signal), { id, name, type });
+    const reply = short.truncated
+      ? readReply(server, await exchangeTcp(server, query, timeout, signal), { id, name, type })
+      : short;
+    if (reply.rcode === 'SERVFAIL') {
+      throw new IssuanceError('unavailable', `DNS server ${formatServer(server)}: SERVFAIL for ${name} ${type}`);
+    }
+    return reply;
+  };
+}
+
+/** Asks one after the other until one can answer. */
+export function askingFirst(asks: readonly Ask[]): Ask {
+  return async (name, type, signal) => {
+    let failure: unknown = new IssuanceError('misconfigured', 'there is no DNS server to ask');
+    for (const ask of asks) {
+      try {
+        return await ask(name, type, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        failure = error;
+      }
+    }
+    throw failure;
+  };
+}
+
+type Question = { id: number; name: string; type: string };
+
+/** @throws IssuanceError `unavailable` when it is no answer to this question */
+export function readReply(server: DnsServer, bytes: Buffer, question: Question): DnsMessage {
+  const reply = findReply(bytes, question);
+  if (reply) return reply;
+  const detail = `DNS server ${formatServer(server)}: its answer is damaged, or to another question`;
+  throw new IssuanceError('unavailable', detail);
+}
+
+function findReply(bytes: Buffer, { id, name, type }: Question): DnsMessage | undefined {
+  try {
+    const reply = decodeMessage(bytes);
+    const [asked, ...others] = reply.questions;
+    if (!reply.response || reply.id !== id || reply.opcode !== 'QUERY') return undefined;
+    // A server that cannot read the question does not repeat it.
+    if (!asked && reply.rcode !== 'NOERROR' && reply.rcode !== 'NXDOMAIN') return reply;
+    const same = asked?.name === name && asked.type === type && asked.class === 'IN' && others.length === 0;
+    return same ? reply : undefined;
+  } catch {
+    return undefined;
+  }
+}
