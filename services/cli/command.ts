@@ -11,12 +11,16 @@ export type Io = {
 
 /** One word of `quarry`, such as `up`. */
 export type Command = {
-  /** What follows `quarry`, such as `up FILE…`; a line for each form. */
+  /** What follows `quarry`, such as `up FILE…`; a line for each form (form.ts). */
   usage: string[];
+  /** All of its forms, for completion, where `usage` is but a summary of them. */
+  forms?: string[];
   /** What it does, in one line. */
   summary: string;
   /** A whole line to copy. */
   example: string;
+  /** A help of its own. @param words what stands beside `--help` */
+  describe?(words: string[]): string;
   /** @throws UsageError, ConfigError, or an Error with one line */
   run(words: string[], io: Io): Promise<void>;
 };

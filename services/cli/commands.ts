@@ -1,3 +1,4 @@
+import { acmeCommand } from './acme/acme.ts';
 import { check } from './check.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { limitsCommand } from './limits.ts';
@@ -18,4 +19,5 @@ export const commands: Record<string, Command> = {
     run: (words, { env, write }) => check(needFiles('check', readWords(words)), env, write),
   },
   limits: limitsCommand,
+  acme: acmeCommand,
 };

@@ -14,7 +14,8 @@ async function main([first, ...words]: string[]): Promise<void> {
   if (first.startsWith('-')) throw new UsageError(`Unknown option '${first}'; see quarry --help`);
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (!command) throw new UsageError(`there is no command ${JSON.stringify(first)}; see quarry --help`);
-  if (words.some(word => word === '--help' || word === '-h')) return write(describeOne(command));
+  if (words.some(word => word === '--help' || word === '-h'))
+    return write(command.describe?.(words) ?? describeOne(command));
   await command.run(words, { env: process.env, write });
 }
 

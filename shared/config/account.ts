@@ -69,10 +69,10 @@ const parseTerms: Parse<boolean | string> = (text, fail) => {
     : fail('is neither yes, no nor the URL of terms');
 };
 
-const parseContact: Parse<string> = (text, fail) => {
+export const parseContact: Parse<string> = (text, fail) => {
   if (/^[^\s@:]+@[^\s@:]+$/.test(text)) return `mailto:${text}`;
   return /^[a-z][a-z0-9+.-]*:\S+$/i.test(text) ? text : fail('is neither an e-mail address nor a URL such as mailto:…');
 };
 
-const parseEabKey: Parse<string> = (text, fail) =>
+export const parseEabKey: Parse<string> = (text, fail) =>
   /^[\w+/-]+=*$/.test(text) ? text : fail('is not base64url, as the CA hands it out');
