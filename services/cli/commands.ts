@@ -1,6 +1,7 @@
 import { acmeCommand } from './acme/acme.ts';
 import { check } from './check.ts';
 import { type Command, needFiles, readWords } from './command.ts';
+import { completionCommand } from './completion/completion.ts';
 import { limitsCommand } from './limits.ts';
 import { roleCommand } from './role-command.ts';
 import { roleNames } from './run-roles.ts';
@@ -20,4 +21,5 @@ export const commands: Record<string, Command> = {
   },
   limits: limitsCommand,
   acme: acmeCommand,
+  completion: completionCommand(() => commands),
 };

@@ -58,7 +58,16 @@ suite('provision()', () => {
     const said: string[] = [];
     await provision();
     const tools = await provision(undefined, line => said.push(line));
-    for (const name of ['redis-server', 'pebble', 'pebble-challtestsrv', 'openssl', 'curl', 'wget', 'nginx'] as const)
+    for (const name of [
+      'redis-server',
+      'pebble',
+      'pebble-challtestsrv',
+      'openssl',
+      'curl',
+      'wget',
+      'nginx',
+      'zsh',
+    ] as const)
       assert.ok(tools[name], name);
     for (const path of Object.values(tools)) assert.ok(isAbsolute(path), path);
     assert.deepEqual(

@@ -17,6 +17,7 @@ const debianPackages = {
   curl: 'curl',
   wget: 'wget',
   nginx: 'nginx',
+  zsh: 'zsh',
 } as const;
 
 /** Services that Debian's packages start; nobody asked for that. */

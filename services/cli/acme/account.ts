@@ -8,18 +8,19 @@ import { exampleReg, exampleServer } from './examples.ts';
 import { toText } from './print.ts';
 import { readKey, withAccount, withSession } from './session.ts';
 
-const REG = 'reg KEY ACCOUNT-ID SERVER acct';
+const REG = 'reg KEY-FILE ACCOUNT-ID SERVER acct';
 const registered = `${exampleReg} acct`;
 
 /** RFC 8555 section 7.3. */
 export const accountActions: AcmeAction[] = [
   {
-    usage: 'unreg KEY SERVER create [--contact X]… [--eab-kid ID] [--eab-hmac-key KEY] [--eab-hmac-key-file FILE]',
+    usage:
+      'unreg KEY-FILE SERVER create [--contact X]… [--eab-kid ID] [--eab-hmac-key BASE64URL] [--eab-hmac-key-file FILE]',
     summary:
       "makes an account for a key and agrees to the CA's terms of service; the HMAC key of an external account binding is better in a file, or in the environment as QUARRY_EAB_HMAC_KEY, than where every process can see it",
     example: `unreg account.key.priv.pem ${exampleServer} create --contact admin@example.org`,
     async run(given, { env, write }) {
-      const keyPem = await readKey(given.one('KEY'));
+      const keyPem = await readKey(given.one('KEY-FILE'));
       const [contact, eab] = [given.options('contact').map(toContact), await readEab(given, env)];
       await withSession(given, env, async ({ connection, signal }) => {
         const termsOfServiceAgreed = (await readTermsOfService(connection, signal)) !== undefined;
@@ -29,11 +30,11 @@ export const accountActions: AcmeAction[] = [
     },
   },
   {
-    usage: 'unreg KEY SERVER status [--account-id ID]',
+    usage: 'unreg KEY-FILE SERVER status [--account-id ID]',
     summary: 'shows the account of a key, which is looked up by the key unless its URL is given',
     example: `unreg account.key.priv.pem ${exampleServer} status`,
     async run(given, { env, write }) {
-      const keyPem = await readKey(given.one('KEY'));
+      const keyPem = await readKey(given.one('KEY-FILE'));
       const url = given.option('account-id');
       await withSession(given, env, async ({ connection, signal }) => {
         const found = url
@@ -66,11 +67,11 @@ export const accountActions: AcmeAction[] = [
     },
   },
   {
-    usage: `${REG} rollover NEW-KEY`,
+    usage: `${REG} rollover NEW-KEY-FILE`,
     summary: 'gives the account a new key, made before by key create; the old one is worth nothing from then on',
     example: `${registered} rollover new.key.priv.pem`,
     async run(given, { env, write }) {
-      const newKey = await readKey(given.one('NEW-KEY'));
+      const newKey = await readKey(given.one('NEW-KEY-FILE'));
       await withAccount(given, env, async ({ connection, account, signal }) => {
         const renewed = await rolloverKey(connection, account, newKey, signal);
         write(toText('Account', await fetchResource(connection, renewed, renewed.url, signal)));

@@ -1,5 +1,5 @@
 import { type Command, UsageError } from '../command.ts';
-import { countMet, parseForm, readForm } from '../form.ts';
+import { countMet, type Form, parseForm, readForm } from '../form.ts';
 import { accountActions } from './account.ts';
 import type { AcmeAction } from './action.ts';
 import { certificateActions } from './certificate.ts';
@@ -7,7 +7,7 @@ import { challengeActions } from './challenge.ts';
 import { keyActions } from './key.ts';
 import { orderActions } from './order.ts';
 
-const actions: AcmeAction[] = [
+export const acmeActions: AcmeAction[] = [
   ...keyActions,
   ...accountActions,
   ...orderActions,
@@ -18,7 +18,7 @@ const actions: AcmeAction[] = [
 /** `quarry acme`: ACME by hand, with concorde's grammar and output; it keeps nothing between two calls. */
 export const acmeCommand: Command = {
   usage: ['acme key|unreg|reg …'],
-  forms: actions.map(({ usage }) => `acme ${usage}`),
+  forms: acmeActions.map(({ usage }) => `acme ${usage}`),
   summary: 'ACME by hand, step by step, with an account key of your own; needs neither a configuration nor Redis',
   example: 'quarry acme key create account.key.priv.pem',
   describe: words => describeActions(words.filter(word => !word.startsWith('-'))),
@@ -26,17 +26,18 @@ export const acmeCommand: Command = {
     if (words.length === 0) throw new UsageError('more words are needed; see quarry acme --help');
     const { index, given } = readForm(
       'quarry acme',
-      actions.map(({ usage }) => usage),
+      acmeActions.map(({ usage }) => usage),
       words,
     );
-    await actions[index]?.run(given, io);
+    await acmeActions[index]?.run(given, io);
   },
 };
 
 /** Those actions that the words given so far lead to; all where they lead to none. */
 function describeActions(words: string[]): string {
-  const met = actions.filter(({ usage }) => countMet(parseForm(usage), words) >= words.length);
-  const shown = met.length > 0 ? met : actions;
+  const leadsTo = (form: Form) => countMet(form, words) >= Math.min(words.length, form.words.length);
+  const met = acmeActions.filter(({ usage }) => leadsTo(parseForm(usage)));
+  const shown = met.length > 0 ? met : acmeActions;
   const lines = shown.map(
     ({ usage, summary, example }) => `quarry acme ${usage}\n    ${summary}\n    For example: quarry acme ${example}\n`,
   );

@@ -10,7 +10,7 @@ import { exampleReg } from './examples.ts';
 import { toText } from './print.ts';
 import { readText, withAccount } from './session.ts';
 
-const REG = 'reg KEY ACCOUNT-ID SERVER cert';
+const REG = 'reg KEY-FILE ACCOUNT-ID SERVER cert';
 
 /** RFC 8555 section 7.6 and RFC 9773. */
 export const certificateActions: AcmeAction[] = [

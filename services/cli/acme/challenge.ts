@@ -6,7 +6,7 @@ import { exampleReg } from './examples.ts';
 import { toText } from './print.ts';
 import { toUrl, withAccount } from './session.ts';
 
-const REG = 'reg KEY ACCOUNT-ID SERVER challenge CHALLENGE-ID';
+const REG = 'reg KEY-FILE ACCOUNT-ID SERVER challenge CHALLENGE-ID';
 const example = (word: string) => `${exampleReg} challenge https://acme.example/chall/1 ${word}`;
 
 /** RFC 8555 sections 7.5.1 and 8.1. */

@@ -2,7 +2,7 @@ import { openAcmeClient } from '../../../shared/acme/client.ts';
 import { fetchResource, listOrders } from '../../../shared/acme/resource.ts';
 import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
-import { splitChain } from '../../../shared/pki/pem.ts';
+import { joinChain, splitChain } from '../../../shared/pki/pem.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 import type { AcmeAction } from './action.ts';
@@ -11,7 +11,7 @@ import { parseName, parseTypedName } from './identifier.ts';
 import { toText } from './print.ts';
 import { readKey, toUrl, withAccount } from './session.ts';
 
-const REG = 'reg KEY ACCOUNT-ID SERVER order';
+const REG = 'reg KEY-FILE ACCOUNT-ID SERVER order';
 const example = (words: string) => `${exampleReg} order ${words}`;
 const orderId = 'https://acme.example/order/1';
 
@@ -55,12 +55,12 @@ export const orderActions: AcmeAction[] = [
     },
   },
   {
-    usage: `${REG} finalize ORDER-ID CERT-KEY NAME…`,
+    usage: `${REG} finalize ORDER-ID CERT-KEY-FILE NAME…`,
     summary: "asks for the certificate of an order that is ready, by a CSR for a key and all of the order's names",
     example: example(`finalize ${orderId} example.org.key.priv.pem example.org`),
     async run(given, { env, write }) {
       const [url, identifiers] = [toUrl(given, 'ORDER-ID'), given.many('NAME').map(parseName)];
-      const csr = await makeCsr(readPrivateKey(await readKey(given.one('CERT-KEY'))), identifiers);
+      const csr = await makeCsr(readPrivateKey(await readKey(given.one('CERT-KEY-FILE'))), identifiers);
       await withAccount(given, env, async ({ connection, account, signal }) => {
         const client = openAcmeClient(connection, account, signal);
         await client.finalize(await client.getOrder(url), csr);
@@ -78,7 +78,7 @@ export const orderActions: AcmeAction[] = [
         const client = openAcmeClient(connection, account, signal);
         const { status, certificate } = await client.getOrder(url);
         if (!certificate) throw new Error(`the order is ${status} and has no certificate`);
-        write(splitChain(await client.downloadChain(certificate)).join(''));
+        write(joinChain(splitChain(await client.downloadChain(certificate))));
       });
     },
   },

@@ -25,13 +25,13 @@ export async function withSession<T>(
   return await act({ connection, signal: new AbortController().signal });
 }
 
-/** Like `withSession`, as the account that KEY and ACCOUNT-ID name. */
+/** Like `withSession`, as the account that KEY-FILE and ACCOUNT-ID name. */
 export async function withAccount<T>(
   given: Given,
   env: Environment,
   act: (session: Session & { account: AcmeAccount }) => Promise<T>,
 ): Promise<T> {
-  const account = { keyPem: await readKey(given.one('KEY')), url: toUrl(given, 'ACCOUNT-ID') };
+  const account = { keyPem: await readKey(given.one('KEY-FILE')), url: toUrl(given, 'ACCOUNT-ID') };
   return await withSession(given, env, session => act({ ...session, account }));
 }
 
