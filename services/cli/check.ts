@@ -5,6 +5,7 @@ import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { type Config, loadConfig } from '../../shared/config/load-config.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
+import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 
 /** How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut. */
 const cellWidth = 40;
@@ -17,6 +18,7 @@ const cellWidth = 40;
  */
 export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
   const config = await loadConfig(files, env);
+  requireSolvers(config.verifications.values());
   const warnings = [...config.warnings, ...describeUnreachable(config.auth)].map(warning => `warning: ${warning}`);
   const lines = [
     ...warnings,
@@ -50,10 +52,9 @@ function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountCo
 function describeListeners({ mgmt, verifications, admin }: Config): string[] {
   const rows: [string, Listener[]][] = [
     [mgmt.tls ? 'mgmt (https)' : 'mgmt', mgmt.listeners],
-    ...[...verifications.values()].map(({ name, listeners }): [string, Listener[]] => [
-      `verification "${name}"`,
-      listeners,
-    ]),
+    ...[...verifications.values()].flatMap((one): [string, Listener[]][] =>
+      'listeners' in one ? [[`verification "${one.name}"`, one.listeners]] : [],
+    ),
     ['admin', admin.listeners],
   ];
   const width = Math.max(...rows.map(([what]) => what.length));

@@ -59,6 +59,6 @@ function outlastRestarts(responses: ChallengeResponses, clock: Clock): Challenge
 
 /** Blocks may share an address: any responder answers for all of them. */
 function http01Listeners({ verifications }: Config) {
-  const all = [...verifications.values()].flatMap(({ listeners }) => listeners);
+  const all = [...verifications.values()].flatMap(one => (one.type === 'http01' ? one.listeners : []));
   return [...new Map(all.map(listener => [`${listener.host} ${listener.port}`, listener])).values()];
 }

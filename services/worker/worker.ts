@@ -5,12 +5,18 @@ import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redi
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
 import { consumeSignJobs } from './consume-sign-jobs.ts';
 
-/** The worker role: drives ACME orders from the `sign` queue. */
+/**
+ * The worker role: drives ACME orders from the `sign` queue.
+ *
+ * @throws ConfigError when a verification lacks what it needs on this machine
+ */
 export function startWorker(config: Config, parts: RoleParts): Role {
   const { clock, log, redisUrl } = parts;
+  requireSolvers(config.verifications.values());
   const stopping = new AbortController();
   const redis = openRedis(redisUrl, 'patient', log);
   let notReady: string | undefined = 'starting';

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
 import type { IniOption, IniSection } from './ini.ts';
 
@@ -32,6 +33,11 @@ export class SectionReader {
     return this.#section.label ?? '';
   }
 
+  /** The folder of the file that holds the section: what is written as a relative path may start there. Absolute. */
+  get folder(): string {
+    return dirname(resolve(this.#section.file));
+  }
+
   get firstKey(): string | undefined {
     return this.#section.options[0]?.key;
   }
@@ -41,7 +47,7 @@ export class SectionReader {
     const [first, second] = this.#find(key);
     if (first && second) {
       const reason = `is given twice, first at ${first.file}:${first.line}`;
-      throw new ConfigError(this.#place(key, second), reason);
+      throw new ConfigError(this.place(key, second), reason);
     }
     return first && this.#parse(first, parse, 'kept');
   }
@@ -56,18 +62,18 @@ export class SectionReader {
     const unknown = this.#section.options.find(option => !this.#known.has(option.key));
     if (!unknown) return;
     throw new ConfigError(
-      this.#place(unknown.key, unknown),
+      this.place(unknown.key, unknown),
       `unknown option; known here: ${[...this.#known].join(', ')}`,
     );
   }
 
   /** Refuses the section, or one of its options. An option that is absent is reported at the section's heading. */
   fail(reason: string, key?: string): never {
-    throw new ConfigError(this.#place(key), reason);
+    throw new ConfigError(this.place(key), reason);
   }
 
   warn(reason: string, key?: string): void {
-    this.#warnings.push(describeAt(this.#place(key), reason));
+    this.#warnings.push(describeAt(this.place(key), reason));
   }
 
   #find(key: string): IniOption[] {
@@ -75,13 +81,14 @@ export class SectionReader {
     return this.#section.options.filter(option => option.key === key);
   }
 
-  #place(key?: string, option = this.#section.options.find(one => one.key === key)): Place {
+  /** For what can be refused only later. */
+  place(key?: string, option = this.#section.options.find(one => one.key === key)): Place {
     const { file, line } = option ?? this.#section;
     return { file, line, section: this.#section, option: key };
   }
 
   #parse<T>(option: IniOption, parse: Parse<T>, comment: TrailingComment): T {
-    const place = this.#place(option.key, option);
+    const place = this.place(option.key, option);
     const suspicious = trailingComment.test(option.value);
     const hint = suspicious ? ' (a comment needs a line of its own)' : '';
     const text = comment === 'dropped' ? option.value.replace(trailingComment, '') : option.value;

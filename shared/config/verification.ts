@@ -1,16 +1,18 @@
 import { readBlockType } from './block-type.ts';
 import type { ChallengeType } from './challenge-type.ts';
 import { type Http01Config, implicitVerification, parseHttp01 } from './http01.ts';
+import { type ProgramConfig, parseProgram } from './program.ts';
 import type { SectionReader } from './section-reader.ts';
 
 /** How challenges are answered; each kind has a file of its own beside this one. */
-export type VerificationConfig = Http01Config;
+export type VerificationConfig = Http01Config | ProgramConfig;
 
 type Kind = { challenge(config: never): ChallengeType; parse(section: SectionReader): VerificationConfig };
 
 /** By `type`, as it is written. */
 const kinds = {
   http01: { challenge: () => 'http-01', parse: parseHttp01 },
+  program: { challenge: ({ challenge }: ProgramConfig) => challenge, parse: parseProgram },
 } satisfies Record<string, Kind>;
 
 /** `[verification "name"]` */
@@ -20,5 +22,6 @@ export function parseVerification(section: SectionReader): VerificationConfig {
 }
 
 export function challengeTypeOf(config: VerificationConfig): ChallengeType {
-  return kinds[config.type].challenge();
+  const { challenge }: { challenge(config: never): ChallengeType } = kinds[config.type];
+  return challenge(config as never);
 }

@@ -4,6 +4,7 @@ import type { Redis } from '../base/redis.ts';
 import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openHttp01Solver } from './http01.ts';
+import { openProgramSolver } from './program.ts';
 import type { Solver } from './solver.ts';
 
 /** What solvers may need, whatever their kind. */
@@ -14,9 +15,11 @@ export function openSolvers(configs: Iterable<VerificationConfig>, parts: Solver
   return new Map([...configs].map(config => [config.name, openSolver(config, parts)]));
 }
 
-function openSolver(config: VerificationConfig, { redis, prefix }: SolverParts): Solver {
+function openSolver(config: VerificationConfig, { redis, prefix, log }: SolverParts): Solver {
   switch (config.type) {
     case 'http01':
       return openHttp01Solver(config.name, config.selfCheck, openChallengeResponses(redis, prefix));
+    case 'program':
+      return openProgramSolver(config, log);
   }
 }

@@ -32,8 +32,9 @@ export type ProgramRun = {
  * Runs a program to its end. Its standard output is dropped. What it leaves running in the background when it ends by
  * itself goes on.
  *
- * @throws Error with one line unless it ends with exit code 0: how it ended, and the last line of its standard error;
- *   or the signal's reason, when that fires first, with the whole process group gone
+ * @throws Error unless it ends with exit code 0, with one line to stand behind what the caller calls the program: how it
+ *   ended, and the last line of its standard error; or the signal's reason, when that fires first. The whole process
+ *   group is gone then, as it is after the timeout.
  */
 export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
@@ -49,11 +50,11 @@ export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<
   const late = AbortSignal.timeout(timeout);
   const { how, ended } = await untilEnd(child, AbortSignal.any([late, signal]));
   signal.throwIfAborted();
-  if (how instanceof Error) throw new Error(`${path} cannot be run: ${systemWords(how)}`);
-  if (ended) throw new Error(`${path} did not end within ${timeout / 1_000} seconds`);
+  if (how instanceof Error) throw new Error(`cannot be run: ${systemWords(how)}`);
+  if (ended) throw new Error(`did not end within ${timeout / 1_000} seconds`);
   if (how === 0) return;
   const said = lastLine(stderr(), secrets);
-  throw new Error(`${path} ended with ${typeof how === 'number' ? `exit code ${how}` : how}${said && `: ${said}`}`);
+  throw new Error(`ended with ${typeof how === 'number' ? `exit code ${how}` : how}${said && `: ${said}`}`);
 }
 
 /** Why a file cannot be run as a program, in the system's words; `undefined` where it can. */

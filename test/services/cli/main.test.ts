@@ -59,6 +59,22 @@ test('quarry ends with 2 and one line that names file, line, section and option'
 
 const good = '[account]\ndir = account\n[auth a]\nip = 127.0.0.1\ndomain = *.example.org\n';
 
+test('quarry ends with 2 and one line where a program that it is to run is missing', async () => {
+  await using dir = await tempDir();
+  const verification = '[verification p]\ntype = program\nchallenge = dns-01\ncommand = hooks/add\n';
+  await writeFile(join(dir.path, 'main.ini'), good + verification);
+  const env = { REDIS_URL: 'redis://127.0.0.1:1' };
+  for (const command of ['check', 'worker']) {
+    const { code, stderr } = await quarry([command, 'main.ini'], { cwd: dir.path, env });
+    assert.equal(code, 2);
+    const told = stderr.split('\n').filter((line: string) => line !== '' && !line.startsWith('{'));
+    const program = join(dir.path, 'hooks/add');
+    assert.deepEqual(told, [
+      `main.ini:9: [verification "p"] command: ${program} cannot be run: no such file or directory`,
+    ]);
+  }
+});
+
 test('quarry with one role ends with 1 and one line where no Redis is configured', async () => {
   await using dir = await tempDir();
   await writeFile(join(dir.path, 'main.ini'), good);

@@ -58,7 +58,9 @@ test('loadConfig() takes where and how Quarry looks at its own challenge respons
     'self-check-resolver = [2001:db8::53]:5353',
     'self-check-network = 10.0.0.0/8',
   ];
-  assert.deepEqual((await loadText(http(lines.join('\n')))).verifications.get('http')?.selfCheck, {
+  const verification = (await loadText(http(lines.join('\n')))).verifications.get('http');
+  assert.ok(verification?.type === 'http01');
+  assert.deepEqual(verification.selfCheck, {
     mode: 'require',
     port: 8080,
     resolvers: ['192.0.2.53', '[2001:db8::53]:5353'],

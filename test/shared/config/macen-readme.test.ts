@@ -10,8 +10,10 @@ test("loadConfig() takes the configuration of macen's README", async () => {
   assert.equal(account.dir, '/etc/macen/account/');
   assert.deepEqual(mgmt.listeners, [{ host: '192.0.2.13', port: 1313, explicit: true }]);
   assert.equal(mgmt.maxSize, 4096);
+  const http = verifications.get('http');
+  assert.ok(http?.type === 'http01');
   assert.deepEqual(
-    verifications.get('http')?.listeners.map(({ host, port }) => [host, port]),
+    http.listeners.map(({ host, port }) => [host, port]),
     [
       ['192.0.2.80', 1380],
       ['198.51.100.80', 1380],

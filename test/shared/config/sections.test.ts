@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { account, auth, loadText, refusal } from './load-text.ts';
 
 const missingFile = /cannot be read: no such file or directory$/;
 const itself = import.meta.filename;
+const program = '[verification "a"]\ntype = program\n';
 
 /** [what, text behind `[account] dir` and an auth block, refusal] */
 const refused: [string, string, RegExp][] = [
@@ -43,7 +45,16 @@ const refused: [string, string, RegExp][] = [
     '[verification "a"]\nlistener = a:1\ntype = http01',
     /^main\.ini:3: \[verification "a"\] type: must be the first option/,
   ],
-  ['an unknown verification', '[verification "a"]\ntype = dns01-dnsUpdate', /unknown type; known: http01$/],
+  ['an unknown verification', '[verification "a"]\ntype = dns02', /unknown type; known: http01,/],
+  ['a program without a challenge', `${program}command = p`, /^main\.ini:1: .* challenge: is missing; known: http-01,/],
+  ['a program without a command', `${program}challenge = dns-01`, /\[verification "a"\] command: is missing/],
+  ['a program that is named by nothing', `${program}challenge = dns-01\ncommand =`, /command: is empty$/],
+  [
+    'a challenge no program answers',
+    `${program}challenge = dns-persist-01`,
+    /challenge: unknown challenge; known: http/,
+  ],
+  ['a program that may run for ever', `${program}timeout = 0`, /timeout: is not a whole number from 1 to 3600$/],
   ['an unknown storage', '[storage "a"]\ntype = disk', /unknown type; known: none, file, redis$/],
   ['a file storage without directory', '[storage "a"]\ntype = file', /\[storage "a"\] directory: is missing/],
   ['a directory that none does not use', '[storage "a"]\ntype = none\ndirectory = /a', /directory: unknown option/],
@@ -67,6 +78,16 @@ for (const [what, text, message] of refused) {
     assert.doesNotMatch(said, /s3cret|\n/);
   });
 }
+
+test('a program is found from its configuration file on, and need not be on this machine', async () => {
+  const text = `${program}challenge = dns-01\ncommand = hooks/add record\ncleanup-command = /opt/remove\ntimeout = 5\n`;
+  const { verifications } = await loadText(`${text}${account}${auth}`);
+  const read = verifications.get('a');
+  assert.ok(read?.type === 'program');
+  assert.equal(read.command.path, join(read.folder, 'hooks/add record'));
+  assert.equal(read.cleanup?.path, '/opt/remove');
+  assert.equal(read.timeout, 5_000);
+});
 
 test('[account] takes contacts, external account binding and the URLs of terms', async () => {
   const { account: read } = await loadText(`[account]

@@ -57,10 +57,10 @@ test('runProgram() takes a program that does not read its input, and drops its o
 
 test('runProgram() tells the last line that a failed program wrote to standard error', async () => {
   await assert.rejects(run('echo first >&2; echo "  cannot \t\\033[31mwrite " >&2; echo >&2; exit 3'), {
-    message: `${dir.path}/script ${scripts} ended with exit code 3: cannot [31mwrite`,
+    message: 'ended with exit code 3: cannot [31mwrite',
   });
-  await assert.rejects(run('exit 1'), { message: `${dir.path}/script ${scripts} ended with exit code 1` });
-  await assert.rejects(run('kill -9 $$'), { message: `${dir.path}/script ${scripts} ended with SIGKILL` });
+  await assert.rejects(run('exit 1'), { message: 'ended with exit code 1' });
+  await assert.rejects(run('kill -9 $$'), { message: 'ended with SIGKILL' });
 });
 
 test('runProgram() keeps secrets out of what it tells, and tells no endless line', async () => {
@@ -72,7 +72,7 @@ test('runProgram() keeps secrets out of what it tells, and tells no endless line
 
 test('runProgram() ends the whole process group of a program that takes too long', async () => {
   await assert.rejects(run('sleep 600 & echo $! >late; sleep 600', { timeout: 500 }), {
-    message: /did not end within 0\.5 seconds$/,
+    message: 'did not end within 0.5 seconds',
   });
   await waitUntil('its child to be gone', () => isGone('late'));
 });
@@ -103,9 +103,9 @@ test('runProgram() does not wait for what a program leaves in the background', a
 test('runProgram() says why a program does not start', async () => {
   const start = (path: string) =>
     runProgram({ path, stdin: 'x', environment: {}, folder: dir.path, timeout: minute }, signal);
-  await assert.rejects(start('/nowhere'), { message: '/nowhere cannot be run: no such file or directory' });
+  await assert.rejects(start('/nowhere'), { message: 'cannot be run: no such file or directory' });
   const plain = await script('no program', 0o600);
-  await assert.rejects(start(plain), { message: `${plain} cannot be run: permission denied` });
+  await assert.rejects(start(plain), { message: 'cannot be run: permission denied' });
 });
 
 test('whyNotRunnable() looks without running it', async () => {

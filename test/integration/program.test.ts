@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { assertChain } from '../support/chain.ts';
+import { makeCsr } from '../support/csr.ts';
+import { startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
+import { startNginx } from '../support/nginx.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const dir = await tempDir();
+const shown = join(dir.path, 'acme-challenge');
+await mkdir(shown);
+
+async function script(name: string, text: string): Promise<string> {
+  const path = join(dir.path, name);
+  await writeFile(path, text);
+  await chmod(path, 0o700);
+  return path;
+}
+
+/** The script and the server block of concorde's README, but for where they put the files and where nginx listens. */
+const prove = await script(
+  'prove-challenge',
+  `#!/bin/bash
+
+read token
+read key_authorization
+
+echo $key_authorization > ${shown}/$token
+`,
+);
+const clean = await script('clean-up', `#!/bin/sh\nread token\nrm -f ${shown}/$token\n`);
+const fail = await script('fail', '#!/bin/sh\nread token\nread key\necho "no room for $key" >&2\nexit 28\n');
+
+const port = await freePort();
+const nginx = await startNginx(
+  `server {
+    listen 127.0.0.1:${port};
+    server_name ~(?<vhost>.*);
+
+    location ~\\/\\.well-known\\/acme-challenge\\/(.*) {
+        alias ${shown}/$1;
+    }
+}`,
+  port,
+);
+
+const fleet = await startFleet({
+  blocks: `
+[verification "script"]
+type = program
+challenge = http-01
+command = ${prove}
+
+[verification "tidy"]
+type = program
+challenge = http-01
+command = ${prove}
+cleanup-command = ${clean}
+
+[verification "broken"]
+type = program
+challenge = http-01
+command = ${fail}
+
+[auth "script"]
+all = yes
+domain = *.script.example
+verification = script
+
+[auth "tidy"]
+all = yes
+domain = *.tidy.example
+verification = tidy
+
+[auth "broken"]
+all = yes
+domain = *.broken.example
+verification = broken
+`,
+});
+fleet.front.add(`http://127.0.0.1:${port}`);
+after(async () => {
+  await fleet[Symbol.asyncDispose]();
+  await nginx[Symbol.asyncDispose]();
+  await dir[Symbol.asyncDispose]();
+});
+
+async function sign(...names: string[]) {
+  const { csrPem, keyPem } = await makeCsr({ names });
+  return { ...(await fleet.post(csrPem)), keyPem, names };
+}
+
+test("the script of concorde's README proves names to the CA as it is, behind nginx", async () => {
+  const { status, body, keyPem, names } = await sign('a.script.example', 'b.script.example');
+  assert.equal(status, 200, body);
+  assertChain(body, { names, keyPem, rootPem: await fleet.pebble.rootPem() });
+  assert.equal((await readdir(shown)).length, 2, 'without a cleanup-command the files remain');
+});
+
+test('a cleanup-command removes what the command made', async () => {
+  const before = (await readdir(shown)).length;
+  assert.equal((await sign('a.tidy.example', 'b.tidy.example', 'c.tidy.example')).status, 200);
+  assert.equal((await readdir(shown)).length, before);
+});
+
+test('a client is told why the program failed, in its own last words without the key authorization', async () => {
+  const { status, body } = await sign('a.broken.example');
+  assert.equal(status, 421);
+  assert.equal(body, 'a.broken.example: the program of verification "broken" ended with exit code 28: no room for …\n');
+});
