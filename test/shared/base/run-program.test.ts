@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { runProgram, whyNotRunnable } from '../../../shared/solver/run-program.ts';
+import { runProgram, whyNotRunnable } from '../../../shared/base/run-program.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
