@@ -8,6 +8,7 @@ import type { IniSection } from './ini.ts';
 import { type LimitsConfig, parseLimits } from './limits.ts';
 import { type LoggingConfig, parseLogging } from './logging.ts';
 import { type Defaults, type MgmtConfig, parseMgmt } from './mgmt.ts';
+import { type NotifyConfig, parseNotify } from './notify.ts';
 import { readSections } from './read-sections.ts';
 import { parseRedis, type RedisConfig } from './redis.ts';
 import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
@@ -30,6 +31,7 @@ export type Config = {
   worker: WorkerConfig;
   limits: LimitsConfig;
   admin: AdminConfig;
+  notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
   warnings: string[];
 };
@@ -66,6 +68,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     worker: parseWorker(optional('worker')),
     limits: parseLimits(optional('limits'), account.acmeServer),
     admin: parseAdmin(optional('admin')),
+    notify: all('notify').map(parseNotify),
     warnings,
   };
 }
