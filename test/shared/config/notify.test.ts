@@ -35,11 +35,7 @@ const refused: [string, string, RegExp][] = [
     /hmac_key_file: \/nowhere cannot be read/,
   ],
   ['a key that a mail has no use for', `${mail}smtp = smtp://mx\nhmac_key = s3cret`, /hmac_key: unknown option/],
-  [
-    'a command that is not there',
-    'command = ./nowhere',
-    /command: nowhere cannot be run: no such file or directory$/,
-  ],
+  ['a command that is not there', 'command = ./nowhere', /command: nowhere cannot be run: no such file or directory$/],
   ['a command that is not executable', `command = ${itself}`, /command: .* cannot be run: permission denied$/],
   ['a command that is a folder', 'command = .', /command: .* cannot be run: not a file$/],
   ['a mail without a server', mail, /smtp: is missing; mail needs it$/],
