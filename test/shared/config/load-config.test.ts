@@ -53,6 +53,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     worker: { concurrency: 64 },
     limits: {},
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
+    notify: [],
     warnings: [],
   });
 });
