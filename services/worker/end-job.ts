@@ -3,6 +3,7 @@ import { withdrawChallenges } from '../../shared/order/advance-order.ts';
 import { type Certificate, certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
 import { joinChain, splitChain } from '../../shared/pki/pem.ts';
 import { type SignResult, toSignFailure } from '../../shared/queue/sign-job-data.ts';
+import { toClaim } from './before-order.ts';
 import { confirmLock, names, type Reached, type Run, type SignJobEnd } from './sign-run.ts';
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
@@ -41,12 +42,13 @@ export async function withdraw({ order, checkpoint, log }: Run): Promise<void> {
 
 /** Into storage first: a job is not finished before its certificate is safe. Its failure is for the log alone. */
 export async function keep(run: Run, chain: string): Promise<void> {
-  const { parts, job, csr, log } = run;
+  const { parts, job, csr, log, checkpoint } = run;
   await confirmLock(run); // else the certificate is its successor's to store and to count
   const acts = {
     'the certificate cannot be stored': () => parts.storages.get(job.data.storage)?.put(csr, chain),
     'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, chain),
-    'the certificate cannot be counted': () => parts.budget.spendCertificate(job.data),
+    'the certificate cannot be counted': () =>
+      checkpoint.turn === 'counted' && parts.budget.spendCertificate(job.data, toClaim(job)),
     'earlier failures cannot be forgotten': () => parts.limits.recordSuccess(job.data),
   };
   for (const [failure, act] of Object.entries(acts)) {
@@ -66,11 +68,12 @@ async function planRenewal({ parts, job, csr }: Run, chain: string): Promise<voi
 }
 
 /** Writes the result for those who wait, and lets the next job order the same names. */
-export async function tell({ parts, job, log }: Run, result: SignResult): Promise<SignJobEnd> {
+export async function tell({ parts, job, log, checkpoint }: Run, result: SignResult): Promise<SignJobEnd> {
   const outcome = { names: names(job), seconds: (parts.clock.now() - job.createdAt) / 1000 };
   if (result.outcome === 'issued') log.info(outcome, 'certificate issued');
   else log.warn({ ...outcome, code: result.error.code, reason: result.error.detail }, 'no certificate');
   const key = await parts.records.writeResult(job.lock, result);
   await parts.flights.leave(job.lock.jobId, job.data);
+  if (checkpoint.turn !== 'exempt') await parts.budget.leave(job.data, toClaim(job));
   return { end: 'finished', key, result };
 }

@@ -2,7 +2,7 @@ import { IssuanceError } from '../../shared/base/errors.ts';
 
 const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 60_000;
-/** Milliseconds from the post on, after which a job is given up. */
+/** Milliseconds from when its turn came, after which a job is given up. */
 export const LONGEST_JOB = 3_600_000;
 const MOST_NEW_ORDERS = 5;
 
@@ -12,11 +12,11 @@ export type JobOutcome = { do: 'retry'; at: number; withNewOrder: boolean } | { 
 /**
  * A CA that is away or that has forgotten the order is waited for; all else is the client's to know.
  *
- * @param job when it was made, how often in a row it failed, how many orders were lost
+ * @param job when its turn came, how often in a row it failed, how many orders were lost
  */
 export function jobOutcome(
   error: unknown,
-  job: { createdAt: number; failures: number; lostOrders: number },
+  job: { begunAt: number; failures: number; lostOrders: number },
   now: number,
 ): JobOutcome {
   if (!(error instanceof IssuanceError)) return { do: 'fail' };
@@ -25,6 +25,6 @@ export function jobOutcome(
   const inVain = Math.max(job.failures, job.lostOrders); // a new order ends the failures in a row, but proves nothing
   const backoff = Math.min(FIRST_RETRY * 2 ** inVain, LONGEST_RETRY) * (0.75 + Math.random() / 2);
   const at = Math.max(error.retryAfter ?? 0, now + backoff);
-  if (at - job.createdAt > LONGEST_JOB) return { do: 'fail' };
+  if (at - job.begunAt > LONGEST_JOB) return { do: 'fail' };
   return { do: 'retry', at, withNewOrder: error.code === 'gone' };
 }

@@ -37,7 +37,15 @@ export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
 export type SignJobEnd = { end: 'finished'; key: string; result: SignResult } | { end: 'later'; until: number };
 
 /** What is saved after every step. */
-type Checkpoint = { order: OrderState; failures: number; lostOrders: number };
+type Checkpoint = {
+  order: OrderState;
+  failures: number;
+  lostOrders: number;
+  /** When it first was its turn to order; milliseconds since the epoch. */
+  begun?: number | undefined;
+  /** Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is known. */
+  turn?: 'counted' | 'exempt' | undefined;
+};
 
 /** One run of a job in this process, from its last checkpoint on. */
 export type Run = {
@@ -83,6 +91,7 @@ export async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issue
   const { checkpoint, job, log, parts } = run;
   if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
   run.checkpoint = { ...checkpoint, order: step.state, failures: 0 };
+  if (step.state.url === undefined) run.checkpoint.turn = undefined;
   run.seen = step.next === 'continue' ? step.seen : undefined;
   await parts.records.writeCheckpoint(job.lock, run.checkpoint);
 }

@@ -4,6 +4,11 @@ import { parseRetryAfter } from './retry-after.ts';
 
 const DIRECTORY_AGE = 3_600_000;
 
+/** Whether the CA knows which certificate an order replaces (RFC 9773), and exempts such orders from its limits. */
+export async function hasRenewalInfo(connection: CaConnection, signal: AbortSignal): Promise<boolean> {
+  return typeof (await readDirectory(connection, signal)).renewalInfo === 'string';
+}
+
 /**
  * The CA's directory (RFC 8555 section 7.1.1), at most an hour old.
  *

@@ -1,96 +1,108 @@
 import type { Clock } from '../base/clock.ts';
 import type { Redis } from '../base/redis.ts';
 import type { LimitsConfig, Rate } from '../config/limits.ts';
+import { SETTLE, TAKE } from './budget-scripts.ts';
 import { accountKey, domainKey, type LimitedOrder, nameKey, registeredDomain, setKey } from './limited-order.ts';
 
+/** A job whose turn has come uses its place within this time, as does a client that was told when to come again. */
+const PLACE_OUTLIVES_TURN = 60_000;
+/** Longer than any order takes. */
+const ORDER_LIFE = 65 * 60_000;
+
 /**
- * What is left of the CA's published limits, for the whole fleet: token buckets in Redis, one key each. A key holds the
- * time at which its bucket will be full again (the theoretical arrival time of the generic cell rate algorithm).
+ * What is left of the CA's published limits, for the whole fleet: token buckets in Redis, with a waiting list each for when
+ * they are short. Who comes first is the rank's to say; one that is out of patience is told when its turn would be.
  */
 export type Budget = {
   /**
-   * Takes one new order, if every limit that the order and its certificate come under has room.
+   * Takes one new order, if every limit that the order and its certificate come under has room for it and for those before
+   * it. Else the job has a place from now on, until a minute after its turn, if that comes within its patience.
    *
-   * @param share what the auth block may use of the account's orders, in (0, 1]
-   * @returns the limit that is used up and when it has room again (milliseconds since the epoch), or `undefined`
+   * @returns the limit that is used up, when the job's turn is, and whether it `waits`; `undefined`: it may order
    */
-  takeOrder(order: LimitedOrder, block: { name: string; share?: number }): Promise<Shortage | undefined>;
+  takeOrder(order: LimitedOrder, claim: Claim): Promise<Shortage | undefined>;
   /** Counts an issued certificate. */
-  spendCertificate(order: LimitedOrder): Promise<void>;
+  spendCertificate(order: LimitedOrder, claim: Pick<Claim, 'id'>): Promise<void>;
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
+  /** Ends a job's place, and what was kept for a certificate that did not come. */
+  leave(order: LimitedOrder, claim: Pick<Claim, 'id' | 'block' | 'share'>): Promise<void>;
 };
 
-export type Shortage = { key: string; until: number };
+/** Who asks for an order; times are in milliseconds since the epoch. */
+export type Claim = {
+  /** Of the job. */
+  id: string;
+  /** The same for all posts of the same: one that comes again keeps its rank. */
+  what: string;
+  /** The least goes first. */
+  rank: number;
+  /** Until when it is ready to wait. */
+  patience: number;
+  /** The auth block, and what it may use of the account's orders, in (0, 1]. */
+  block: string;
+  share?: number | undefined;
+};
 
-/** ARGV: now, then for each key the emission interval, the burst and the cost. Takes from all of them or from none. */
-const TAKE = `
-local now = tonumber(ARGV[1])
-local short, latest = 0, 0
-local full = {}
-for i, key in ipairs(KEYS) do
-  local interval, burst = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  full[i] = math.max(tonumber(redis.call('GET', key) or '0'), now)
-  local room = full[i] - (burst - 1) * interval
-  if room > now and room > latest then short, latest = i, room end
-end
-if short > 0 and ARGV[#ARGV] ~= 'anyway' then return { short, tostring(latest) } end
-for i, key in ipairs(KEYS) do
-  local cost = tonumber(ARGV[3 * i + 1])
-  local after = full[i] + cost * tonumber(ARGV[3 * i - 1])
-  if cost > 0 then redis.call('SET', key, string.format('%.0f', after), 'PX', string.format('%.0f', math.max(after - now, 1))) end
-end
-return { 0, '0' }`;
+/** `until` is in milliseconds since the epoch. */
+export type Shortage = { key: string; until: number; waits: boolean };
 
-type Bucket = { key: string; rate: Rate | undefined; cost: 0 | 1 };
+/** `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one. */
+type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'look' };
 
 export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, clock: Clock): Budget {
   const { orders, certificatesPerDomain, certificatesPerSet, failedAuthorizations } = limits;
 
-  const certificateBuckets = ({ identifiers }: LimitedOrder, cost: 0 | 1): Bucket[] => [
-    { key: setKey(identifiers), rate: certificatesPerSet, cost },
-    ...[...new Set(identifiers.map(registeredDomain))].map(domain => ({
-      key: domainKey(domain),
-      rate: certificatesPerDomain,
-      cost,
-    })),
+  const orderBuckets = (account: string, { block, share }: Pick<Claim, 'block' | 'share'>): Bucket[] => [
+    { key: accountKey(account), rate: orders, use: 'spend' },
+    { key: `share/${block}`, rate: share === undefined ? undefined : part(orders, share), use: 'spend' },
   ];
-  const nameBuckets = (names: string[], cost: 0 | 1): Bucket[] =>
-    names.map(name => ({ key: nameKey(name), rate: failedAuthorizations, cost }));
+  const certificateBuckets = ({ identifiers }: LimitedOrder): Bucket[] => [
+    { key: setKey(identifiers), rate: certificatesPerSet, use: 'keep' },
+    ...[...new Set(identifiers.map(registeredDomain))].map(
+      (domain): Bucket => ({ key: domainKey(domain), rate: certificatesPerDomain, use: 'keep' }),
+    ),
+  ];
+  const nameBuckets = (names: string[]): Bucket[] =>
+    names.map(name => ({ key: nameKey(name), rate: failedAuthorizations, use: 'look' }));
+  const allBuckets = (order: LimitedOrder, claim: Pick<Claim, 'block' | 'share'>) => [
+    ...orderBuckets(order.account, claim),
+    ...certificateBuckets(order),
+    ...nameBuckets(order.identifiers.map(({ value }) => value)),
+  ];
 
-  async function take(buckets: Bucket[], when: 'if-room' | 'anyway'): Promise<Shortage | undefined> {
-    const counted = buckets.flatMap(({ key, rate, cost }) => (rate ? [{ key, rate, cost }] : []));
-    if (counted.length === 0) return undefined;
-    const keys = counted.map(({ key }) => `${prefix}:budget:${key}`);
-    const figures = counted.flatMap(({ rate, cost }) => [rate.period / rate.count, rate.count, cost]);
-    const answer = await redis.eval(TAKE, keys.length, ...keys, clock.now(), ...figures, when);
-    const [index, until] = answer as [number, string];
-    const short = counted[index - 1];
-    return short && { key: short.key, until: Number(until) };
+  const keyOf = (key: string) => `${prefix}:budget:${key}`;
+  const keysOf = (key: string) => [keyOf(key), keyOf(`places/${key}`), keyOf(`lapses/${key}`)];
+
+  async function settle(buckets: Bucket[], what: 'spend' | 'leave', id: string): Promise<void> {
+    const counted = onlyCounted(buckets);
+    if (counted.length === 0) return;
+    const keys = counted.flatMap(({ key }) => keysOf(key));
+    const figures = counted.flatMap(({ rate }) => [rate.period / rate.count, what]);
+    await redis.eval(SETTLE, keys.length, ...keys, clock.now(), id, ...figures);
   }
 
   return {
-    takeOrder: (order, { name, share }) =>
-      take(
-        [
-          { key: accountKey(order.account), rate: orders, cost: 1 },
-          { key: `share/${name}`, rate: share === undefined ? undefined : part(orders, share), cost: 1 },
-          ...certificateBuckets(order, 0),
-          ...nameBuckets(
-            order.identifiers.map(({ value }) => value),
-            0,
-          ),
-        ],
-        'if-room',
-      ),
-    spendCertificate: async order => {
-      await take(certificateBuckets(order, 1), 'anyway');
+    async takeOrder(order, claim) {
+      const counted = onlyCounted(allBuckets(order, claim));
+      if (counted.length === 0) return undefined;
+      const keys = [...counted.flatMap(({ key }) => keysOf(key)), keyOf(`since/${claim.what}`)];
+      const { id, rank, patience } = claim;
+      const figures = counted.flatMap(({ rate, use }) => [rate.period / rate.count, rate.count, use]);
+      const who = [clock.now(), id, rank, patience, PLACE_OUTLIVES_TURN, ORDER_LIFE];
+      const answer = await redis.eval(TAKE, keys.length, ...keys, ...who, ...figures);
+      const [index, until, waits] = answer as [number, string, number];
+      const short = counted[index - 1];
+      return short && { key: short.key, until: Number(until), waits: waits === 1 };
     },
-    spendFailures: async names => {
-      await take(nameBuckets(names, 1), 'anyway');
-    },
+    spendCertificate: (order, { id }) => settle(certificateBuckets(order), 'spend', id),
+    spendFailures: names => settle(nameBuckets(names), 'spend', ''),
+    leave: (order, claim) => settle(allBuckets(order, claim), 'leave', claim.id),
   };
 }
+
+const onlyCounted = (buckets: Bucket[]) =>
+  buckets.flatMap(({ rate, ...bucket }) => (rate ? [{ ...bucket, rate }] : []));
 
 function part(rate: Rate | undefined, share: number): Rate | undefined {
   return rate && { count: Math.max(1, Math.floor(rate.count * share)), period: rate.period };

@@ -54,7 +54,7 @@ export async function advanceOrder(
   state: OrderState,
   seen?: AcmeOrder,
 ): Promise<OrderStep> {
-  if (!state.url) return createOrder(parts, task);
+  if (!state.url) return createOrder(parts, task, state);
   if (state.presentedAt !== undefined && !state.initiated) return startChallenges(parts, state);
   const order = seen ?? (await parts.acme.getOrder(state.url));
   learnPace(parts, order, state);
@@ -81,21 +81,23 @@ export async function withdrawChallenges(parts: OrderParts, state: OrderState): 
   return { ...state, challenges: [] };
 }
 
-async function createOrder({ acme, solvers }: OrderParts, task: OrderTask): Promise<OrderStep> {
+/** Where another order has replaced the certificate already, the next try is an order like any other (RFC 9773 section 5). */
+async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<OrderStep> {
   refuseHopeless(task.identifiers, solvers);
-  const order = await requestOrder(acme, task);
-  return { next: 'continue', state: { ...newOrderState(), url: order.url }, seen: order };
-}
-
-/** Where another order has replaced the certificate already, this one is an order like any other (RFC 9773 section 5). */
-async function requestOrder(acme: AcmeClient, task: OrderTask): Promise<AcmeOrder> {
-  const { identifiers, certificateProfile: profile, replaces } = task;
+  const { identifiers, certificateProfile: profile } = task;
+  const replaces = state.replaced ? undefined : task.replaces;
+  const fresh = newOrderState();
   try {
-    return await acme.newOrder(identifiers, { profile, replaces });
+    const order = await acme.newOrder(identifiers, { profile, replaces });
+    return {
+      next: 'continue',
+      state: { ...fresh, ...(state.replaced && { replaced: true }), url: order.url },
+      seen: order,
+    };
   } catch (error) {
     const replaced = error instanceof IssuanceError && problemKind(error.problem) === 'alreadyReplaced';
     if (!replaced || replaces === undefined) throw error;
-    return acme.newOrder(identifiers, { profile });
+    return { next: 'continue', state: { ...fresh, replaced: true } };
   }
 }
 

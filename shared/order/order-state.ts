@@ -30,6 +30,8 @@ export type OrderChallenge = {
 export type OrderState = {
   /** Set from newOrder's answer on, and saved before any challenge is touched. */
   url?: string;
+  /** Whether the CA said that another order has replaced the certificate already: this one is sent without `replaces`. */
+  replaced?: true;
   /** Presented, or about to be; empty again once withdrawn. */
   challenges: OrderChallenge[];
   /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */

@@ -18,9 +18,12 @@ export type SignJobData = {
   /** The certificate that this one is to replace (RFC 9773 section 4.1). */
   replaces?: string;
   /**
-   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch.
+   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch. It
+   * can wait until then.
    */
   due?: number;
+  /** Of a post: how long its client waits for the result, in milliseconds. */
+  patience?: number;
   /** The most that the auth block may use of the account's orders, in (0, 1]. */
   share?: number;
   /** The auth block that admitted it. */
@@ -52,9 +55,12 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
   return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
 }
 
-/** Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. */
-export function deduplicationId({ csr, account, solvers, storage, block }: SignJobData): string {
+/**
+ * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. A post shares
+ * none with a renewal, which may have to wait for days.
+ */
+export function deduplicationId({ csr, account, solvers, storage, block, due }: SignJobData): string {
   return createHash('sha256')
-    .update(JSON.stringify([csr, account, solvers, storage, block]))
+    .update(JSON.stringify([csr, account, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]))
     .digest('hex');
 }

@@ -9,6 +9,8 @@ import { openSignRecords } from './sign-records.ts';
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 /** A job's own failures are results; what makes BullMQ run it again is a Redis that failed in the middle. */
 const UNTOLD_FAILURES = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
+/** Jobs without a priority go first; renewals have time. */
+const AFTER_POSTS = { priority: 1 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 
 /** The intake's side of the `sign` queue. */
@@ -48,6 +50,7 @@ export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: s
           jobId: randomUUID(),
           deduplication: { id: deduplicationId(data) },
           ...UNTOLD_FAILURES,
+          ...(data.due !== undefined && AFTER_POSTS),
           removeOnComplete: true,
           removeOnFail: FAILED_JOBS_KEPT,
         });

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { IssuanceError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { openBudget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
@@ -29,80 +28,6 @@ function orderOf(...names: string[]): LimitedOrder {
 }
 
 const HOUR = 3_600_000;
-const budgetOf = (limits: Parameters<typeof openBudget>[2], clock = startClock()) => ({
-  clock,
-  budget: openBudget(redis, freshPrefix(), limits, clock),
-});
-
-test('takeOrder() gives out as many orders at once as the limit has, then one as each token comes back', async () => {
-  const { budget, clock } = budgetOf({ orders: { count: 3, period: 3 * HOUR } });
-  const take = () => budget.takeOrder(orderOf('a.example.org'), { name: 'web' });
-  for (let count = 0; count < 3; count++) assert.equal(await take(), undefined);
-  assert.deepEqual(await take(), { key: 'account/default', until: clock.now() + HOUR });
-  clock.turn(HOUR + 1);
-  assert.equal(await take(), undefined);
-  assert.equal((await take())?.key, 'account/default');
-});
-
-test('takeOrder() never gives out more than the limit to many workers at once', async () => {
-  const { budget } = budgetOf({ orders: { count: 25, period: HOUR } });
-  const taken = await Promise.all(
-    Array.from({ length: 100 }, (_, index) => budget.takeOrder(orderOf(`h${index}.example.org`), { name: 'web' })),
-  );
-  assert.equal(taken.filter(shortage => shortage === undefined).length, 25);
-});
-
-test('takeOrder() takes from no limit when one of them is used up', async () => {
-  const { budget } = budgetOf({
-    orders: { count: 2, period: HOUR },
-    certificatesPerSet: { count: 1, period: 7 * 24 * HOUR },
-  });
-  await budget.spendCertificate(orderOf('a.example.org'));
-  for (let count = 0; count < 5; count++) {
-    assert.match((await budget.takeOrder(orderOf('a.example.org'), { name: 'web' }))?.key ?? '', /^set\//);
-  }
-  assert.equal(await budget.takeOrder(orderOf('b.example.org'), { name: 'web' }), undefined);
-  assert.equal(await budget.takeOrder(orderOf('c.example.org'), { name: 'web' }), undefined);
-});
-
-test('takeOrder() keeps a block to its share, whatever it asks for, and leaves the rest to others', async () => {
-  const { budget } = budgetOf({ orders: { count: 10, period: HOUR } });
-  const take = (name: string, share?: number) =>
-    budget.takeOrder(orderOf('a.example.org'), share === undefined ? { name } : { name, share });
-  for (let count = 0; count < 2; count++) assert.equal(await take('greedy', 0.2), undefined);
-  assert.equal((await take('greedy', 0.2))?.key, 'share/greedy');
-  for (let count = 0; count < 8; count++) assert.equal(await take('other'), undefined);
-  assert.equal((await take('other'))?.key, 'account/default');
-});
-
-test('takeOrder() counts certificates for each registered domain, and only those that were issued', async () => {
-  const { budget } = budgetOf({ certificatesPerDomain: { count: 2, period: HOUR } });
-  const take = (name: string) => budget.takeOrder(orderOf(name), { name: 'web' });
-  for (let count = 0; count < 5; count++) assert.equal(await take('a.example.org'), undefined);
-  await budget.spendCertificate(orderOf('a.example.org', 'b.example.org'));
-  await budget.spendCertificate(orderOf('c.example.org'));
-  assert.equal((await take('d.example.org'))?.key, 'domain/example.org');
-  assert.equal(await take('d.example.com'), undefined);
-});
-
-test('takeOrder() counts the failed authorizations of each name', async () => {
-  const { budget, clock } = budgetOf({ failedAuthorizations: { count: 2, period: HOUR } });
-  await budget.spendFailures(['a.example.org']);
-  await budget.spendFailures(['a.example.org']);
-  const shortage = await budget.takeOrder(orderOf('a.example.org', 'b.example.org'), { name: 'web' });
-  assert.deepEqual(shortage, { key: 'name/a.example.org', until: clock.now() + HOUR / 2 });
-  assert.equal(await budget.takeOrder(orderOf('b.example.org'), { name: 'web' }), undefined);
-});
-
-test('takeOrder() counts nothing for a CA without known limits', async () => {
-  const prefix = freshPrefix();
-  const budget = openBudget(redis, prefix, {}, startClock());
-  for (let count = 0; count < 5; count++) {
-    assert.equal(await budget.takeOrder(orderOf('a.example.org'), { name: 'web' }), undefined);
-  }
-  assert.deepEqual(await redis.keys(`${prefix}:*`), []);
-});
-
 function rateLimited(detail: string, retryAfter: number | undefined) {
   const problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail };
   return new IssuanceError('rateLimited', `the CA refused: ${detail}`, { problem, retryAfter });

@@ -103,6 +103,18 @@ suite('sign queue', () => {
     assert.deepEqual(await intake.queue.result(jobId, never), failed);
   });
 
+  test('posts are taken before renewals that were there first', async () => {
+    const prefix = freshPrefix();
+    await using intake = await intakeSide(prefix);
+    const jobs = [{ ...signJob(), due: Date.now() }, signJob(), { ...signJob(), due: Date.now() }, signJob()];
+    const ids: string[] = [];
+    for (const job of jobs) ids.push(await intake.queue.enqueue(job));
+    await using worker = openWorkerSide(server.url, prefix);
+    await Promise.all(ids.map(id => intake.queue.result(id, never)));
+    const begun = worker.begun.map(({ jobId }) => ids.indexOf(jobId));
+    assert.deepEqual(begun, [1, 3, 0, 2]);
+  });
+
   test('a result whose event was lost is found all the same', async () => {
     const prefix = freshPrefix();
     await using intake = await intakeSide(prefix);

@@ -46,7 +46,7 @@ export function signRoute(parts: SignRouteParts) {
     const standing = await needingRedis(() => limits.standingAgainst({ account: parts.account, identifiers }));
     if (standing && standing.code !== 'unavailable') throw standing;
 
-    const job = toJob(ctx, parts.account, block, csr, identifiers);
+    const job = toJob(ctx, parts, block, csr, identifiers);
     const jobId = await signQueue.enqueue(job);
     const answered = await answerResult(ctx, jobId, parts);
     if (answered !== 'finished') await signQueue.promise(jobId, job);
@@ -72,7 +72,13 @@ async function findStored(
   return undefined;
 }
 
-function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, identifiers: Identifier[]): SignJobData {
+function toJob(
+  ctx: Context,
+  { account, wait }: SignRouteParts,
+  block: AuthBlock,
+  csr: CsrText,
+  identifiers: Identifier[],
+): SignJobData {
   const { name, verifications, storage, certificateProfile, preferredChain, share } = block;
   return {
     csr: csr.pem,
@@ -80,6 +86,7 @@ function toJob(ctx: Context, account: string, block: AuthBlock, csr: CsrText, id
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
     ...(share && { share }),
+    patience: wait * 1000,
     requestId: ctx.state.requestId,
   };
 }

@@ -4,7 +4,7 @@ import { jobOutcome } from '../../../services/worker/job-outcome.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 
 const hour = 3_600_000;
-const job = { createdAt: 0, failures: 0, lostOrders: 0 };
+const job = { begunAt: 0, failures: 0, lostOrders: 0 };
 
 const failed = (code: IssuanceErrorCode, retryAfter?: number) => new IssuanceError(code, 'x', { retryAfter });
 

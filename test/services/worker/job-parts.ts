@@ -63,7 +63,9 @@ function calmParts(url: string): Pick<SignJobParts, 'account' | 'flights' | 'lim
       ...{ standingAgainst: nothing, recordFailure: nothing, recordSuccess: async () => {} },
       ...{ park: async () => [], list: async () => [], clear: async () => false },
     },
-    budget: { takeOrder: nothing, spendCertificate: async () => {}, spendFailures: async () => {} },
+    budget: {
+      ...{ takeOrder: nothing, spendCertificate: async () => {}, spendFailures: async () => {}, leave: async () => {} },
+    },
     paces: openPollPaces(),
   };
 }

@@ -61,6 +61,12 @@ test('deduplicationId() is equal for identical posts, whichever request they cam
   assert.match(id, /^[0-9a-f]{64}$/); // BullMQ's ids may hold no colon
 });
 
+test('deduplicationId() is the same for all renewals of a CSR, and another one for posts, which may not wait for days', () => {
+  const renewal = deduplicationId({ ...data, due: 1 });
+  assert.equal(deduplicationId({ ...data, due: 2, replaces: 'aki.serial' }), renewal);
+  assert.notEqual(renewal, deduplicationId({ ...data, patience: 60_000 }));
+});
+
 test('deduplicationId() differs with the CSR and with all that an auth block decides', () => {
   const others: Partial<SignJobData>[] = [
     ...[{ csr: 'another' }, { account: 'b' }, { solvers: ['dns'] }, { solvers: ['http', 'dns'] }, { solvers: [] }],

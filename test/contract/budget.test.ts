@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { LimitsConfig } from '../../shared/config/limits.ts';
+import { type Claim, openBudget } from '../../shared/limits/budget.ts';
+import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+
+const server = await startRedis();
+const redis = openRedis(server.url, 'patient', quietLog);
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+let prefixes = 0;
+
+function budgetOf(limits: LimitsConfig) {
+  const clock = turnedClock(Date.now()); // from the real time on, as Redis ends keys by its own clock
+  const prefix = `{quarry-${++prefixes}}`;
+  const budget = openBudget(redis, prefix, limits, clock);
+  let jobs = 0;
+  const claimOf = (claim: Partial<Claim> = {}): Claim => {
+    const id = claim.id ?? `job-${++jobs}`;
+    return { id, what: `what of ${id}`, rank: clock.now(), patience: clock.now(), block: 'web', ...claim };
+  };
+  return { budget, clock, prefix, claimOf, take: takerOf(budget, claimOf) };
+}
+
+/** Answers what a job gets: `order`, `wait KEY MINUTES` or `refused KEY MINUTES`. */
+const takerOf =
+  ({ takeOrder }: ReturnType<typeof openBudget>, claimOf: (claim?: Partial<Claim>) => Claim) =>
+  async (names: string | string[], claim?: Partial<Claim>) => {
+    const whole = claimOf(claim);
+    const shortage = await takeOrder(orderOf(names), whole);
+    return shortage ? `${shortage.waits ? 'wait' : 'refused'} ${shortage.key}` : 'order';
+  };
+
+function orderOf(names: string | string[]): LimitedOrder {
+  return { account: 'default', identifiers: [names].flat().map(value => ({ type: 'dns', value })) };
+}
+
+test('takeOrder() gives out as many orders at once as the limit has, then one as each token comes back', async () => {
+  const { budget, clock, take, claimOf } = budgetOf({ orders: { count: 3, period: 3 * HOUR } });
+  for (let count = 0; count < 3; count++) assert.equal(await take('a.example.org'), 'order');
+  const shortage = await budget.takeOrder(orderOf('a.example.org'), claimOf());
+  assert.deepEqual(shortage, { key: 'account/default', until: clock.now() + HOUR, waits: false });
+  clock.turn(HOUR + 1);
+  assert.equal(await take('a.example.org'), 'order');
+  assert.equal(await take('a.example.org'), 'refused account/default');
+});
+
+test('takeOrder() never gives out more than the limit to many workers at once', async () => {
+  const { take } = budgetOf({ orders: { count: 25, period: HOUR } });
+  const taken = await Promise.all(Array.from({ length: 100 }, (_, index) => take(`h${index}.example.org`)));
+  assert.equal(taken.filter(one => one === 'order').length, 25);
+});
+
+test('takeOrder() takes from no limit when one of them is used up', async () => {
+  const { budget, take } = budgetOf({
+    orders: { count: 2, period: HOUR },
+    certificatesPerSet: { count: 1, period: 7 * DAY },
+  });
+  await budget.spendCertificate(orderOf('a.example.org'), { id: 'earlier' });
+  for (let count = 0; count < 5; count++) assert.match(await take('a.example.org'), /^refused set\//);
+  assert.equal(await take('b.example.org'), 'order');
+  assert.equal(await take('c.example.org'), 'order');
+});
+
+test('takeOrder() keeps a block to its share, whatever it asks for, and leaves the rest to others', async () => {
+  const { take } = budgetOf({ orders: { count: 10, period: HOUR } });
+  const greedy = { block: 'greedy', share: 0.2 };
+  for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
+  assert.equal(await take('a.example.org', greedy), 'refused share/greedy');
+  for (let count = 0; count < 8; count++) assert.equal(await take('a.example.org'), 'order');
+  assert.equal(await take('a.example.org'), 'refused account/default');
+});
+
+test('takeOrder() counts certificates for each registered domain: those that were issued, and those under way', async () => {
+  const { budget, take } = budgetOf({ certificatesPerDomain: { count: 2, period: HOUR } });
+  assert.equal(await take('a.example.org', { id: 'one' }), 'order');
+  assert.equal(await take('b.example.org', { id: 'two' }), 'order');
+  assert.equal(await take('c.example.org'), 'refused domain/example.org');
+  await budget.leave(orderOf('a.example.org'), { id: 'one', block: 'web' }); // it failed
+  assert.equal(await take(['c.example.org', 'd.example.org'], { id: 'three' }), 'order');
+  await budget.spendCertificate(orderOf('b.example.org'), { id: 'two' });
+  await budget.spendCertificate(orderOf(['c.example.org', 'd.example.org']), { id: 'three' });
+  assert.equal(await take('e.example.org'), 'refused domain/example.org');
+  assert.equal(await take('e.example.com'), 'order');
+});
+
+test('takeOrder() keeps a certificate for no longer than an order may take, as its worker may be dead', async () => {
+  const { clock, take } = budgetOf({ certificatesPerDomain: { count: 1, period: 7 * DAY } });
+  assert.equal(await take('a.example.org', { id: 'killed' }), 'order');
+  assert.equal(await take('a.example.org', { id: 'killed' }), 'order', 'it keeps nothing from itself');
+  clock.turn(64 * MINUTE);
+  assert.equal(await take('b.example.org'), 'refused domain/example.org');
+  clock.turn(2 * MINUTE);
+  assert.equal(await take('b.example.org'), 'order');
+});
+
+test('takeOrder() counts the failed authorizations of each name', async () => {
+  const { budget, clock, take, claimOf } = budgetOf({ failedAuthorizations: { count: 2, period: HOUR } });
+  await budget.spendFailures(['a.example.org']);
+  await budget.spendFailures(['a.example.org']);
+  const shortage = await budget.takeOrder(orderOf(['a.example.org', 'b.example.org']), claimOf());
+  assert.deepEqual(shortage, { key: 'name/a.example.org', until: clock.now() + HOUR / 2, waits: false });
+  assert.equal(await take('b.example.org'), 'order');
+});
+
+test('takeOrder() counts nothing for a CA without known limits', async () => {
+  const { prefix, take } = budgetOf({});
+  for (let count = 0; count < 5; count++) assert.equal(await take('a.example.org'), 'order');
+  assert.deepEqual(await redis.keys(`${prefix}:*`), []);
+});
+
+/** Of a bucket of one token, which comes back every ten minutes, and is taken. */
+async function shortBudget() {
+  const short = budgetOf({ orders: { count: 1, period: 10 * MINUTE } });
+  const start = short.clock.now();
+  assert.equal(await short.take('first.example.org'), 'order');
+  /** One that waits for as long as it takes; `rank` is in minutes from the start. */
+  const waiting = (id: string, rank: number) => ({ id, rank: start + rank * MINUTE, patience: start + DAY });
+  const turnOf = async (id: string, rank: number, patience = start + DAY) => {
+    const shortage = await short.budget.takeOrder(
+      orderOf(`${id}.example.org`),
+      short.claimOf({ ...waiting(id, rank), patience }),
+    );
+    return shortage && `${shortage.waits ? 'waits' : 'refused'} ${Math.round((shortage.until - start) / MINUTE)}`;
+  };
+  return { ...short, turnOf };
+}
+
+test('takeOrder() gives each a turn of its own when budget is short: first what ended, then posts as they came, then what ends first', async () => {
+  const { clock, turnOf } = await shortBudget();
+  const ranks = { soon: 3 * 24 * 60, late: 9 * 24 * 60, post: 0, later: 1, ended: -60 };
+  assert.equal(await turnOf('late', ranks.late), 'waits 10');
+  assert.equal(await turnOf('soon', ranks.soon), 'waits 10');
+  assert.equal(await turnOf('post', ranks.post), 'waits 10');
+  assert.equal(await turnOf('later', ranks.later), 'waits 20');
+  assert.equal(await turnOf('ended', ranks.ended), 'waits 10');
+  const order: string[] = [];
+  for (let minutes = 10; minutes <= 50; minutes += 10) {
+    clock.turn(10 * MINUTE);
+    const left = Object.entries(ranks).filter(([id]) => !order.includes(id));
+    for (const [id, rank] of left) if ((await turnOf(id, rank)) === undefined) order.push(id);
+  }
+  assert.deepEqual(order, ['ended', 'post', 'later', 'soon', 'late']);
+});
+
+test('takeOrder() tells one that is out of patience its turn, and keeps no place for it, but its rank', async () => {
+  const { clock, take, claimOf, turnOf } = await shortBudget();
+  assert.equal(await turnOf('waiting', 0), 'waits 10');
+  const away = claimOf({ id: 'away', what: 'the same', rank: clock.now() + 1 });
+  assert.equal(await take('away.example.org', away), 'refused account/default');
+  assert.equal(await turnOf('impatient', 2, clock.now()), 'refused 20');
+  assert.equal(await turnOf('newer', 5), 'waits 20', 'behind nobody but the one that waits');
+  clock.turn(10 * MINUTE);
+  assert.equal(await turnOf('waiting', 0), undefined);
+  clock.turn(10 * MINUTE);
+  // As posted anew, by another job, and much later than the newer one.
+  assert.equal(await take('away.example.org', { ...away, id: 'back', rank: clock.now() }), 'order');
+  assert.equal(await turnOf('newer', 5), 'waits 30');
+});
+
+test('takeOrder() counts nobody who was killed or given up', async () => {
+  const { budget, clock, turnOf } = await shortBudget();
+  assert.equal(await turnOf('given-up', 0), 'waits 10');
+  assert.equal(await turnOf('killed', 1), 'waits 20');
+  assert.equal(await turnOf('post', 2), 'waits 30');
+  await budget.leave(orderOf('given-up.example.org'), { id: 'given-up', block: 'web' });
+  assert.equal(await turnOf('post', 2), 'waits 20');
+  clock.turn(10 * MINUTE);
+  assert.equal(await turnOf('post', 2), 'waits 20');
+  clock.turn(11 * MINUTE);
+  assert.equal(await turnOf('post', 2), undefined, 'the place of the killed one lapsed, a minute after its turn');
+});
+
+test('takeOrder() has a job wait for one limit alone, so that it keeps from nobody what it cannot use yet', async () => {
+  const { budget, clock, take } = budgetOf({
+    orders: { count: 1, period: 10 * MINUTE },
+    certificatesPerDomain: { count: 1, period: DAY },
+  });
+  await budget.spendCertificate(orderOf('a.example.org'), { id: 'earlier' });
+  const patience = clock.now() + 2 * DAY;
+  assert.equal(await take('a.example.com'), 'order');
+  assert.equal(await take('b.example.org', { id: 'b', patience }), 'wait domain/example.org');
+  clock.turn(10 * MINUTE);
+  assert.equal(await take('b.example.net', { rank: clock.now() + DAY }), 'order');
+  clock.turn(DAY);
+  assert.equal(await take('b.example.org', { id: 'b', patience }), 'order');
+});
+
+test('takeOrder() has each block wait for its own share, and none for that of another', async () => {
+  const { clock, take } = budgetOf({ orders: { count: 10, period: 10 * MINUTE } });
+  const patience = clock.now() + HOUR;
+  const greedy = { block: 'greedy', share: 0.2, patience };
+  for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
+  for (let count = 0; count < 20; count++) assert.equal(await take('a.example.org', greedy), 'wait share/greedy');
+  for (let count = 0; count < 8; count++) assert.equal(await take('b.example.org'), 'order');
+});
+
+test('takeOrder() leaves nothing in Redis of places and orders that are over', async () => {
+  const { budget, prefix, clock, take, claimOf } = budgetOf({
+    orders: { count: 1, period: 10 * MINUTE },
+    certificatesPerDomain: { count: 1, period: DAY },
+  });
+  const [order, claim] = [orderOf('a.example.org'), claimOf({ id: 'one' })];
+  assert.equal(await budget.takeOrder(order, claim), undefined);
+  assert.equal(await take('a.example.com', { id: 'two', patience: clock.now() + DAY }), 'wait account/default');
+  const lists = async () => (await redis.keys(`${prefix}:budget:*`)).filter(key => /places|lapses|since/.test(key));
+  for (const key of await lists()) assert.ok((await redis.pttl(key)) > 0, key);
+  await budget.leave(order, claim);
+  await budget.leave(orderOf('a.example.com'), claimOf({ id: 'two' }));
+  assert.deepEqual(await lists(), []);
+});

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runSignJob } from '../../../services/worker/sign-job.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
+import { StandingLimitError } from '../../../shared/limits/limits.ts';
+import type { SignJobData } from '../../../shared/queue/sign-job-data.ts';
+import { acmeError } from '../../shared/acme/fake-ca.ts';
+import { type JobBench, jobData, openJobBench } from './job-parts.ts';
+
+const DAY = 24 * 3_600_000;
+
+const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signals);
+const newOrders = ({ http }: JobBench) =>
+  http.requests.filter(({ path }) => path === '/new-order').map(({ payload }) => payload?.replaces);
+
+/** A budget that answers each claim with the next of the shortages, then has room, and what was spent of it. */
+async function openCountedBench(data: Partial<SignJobData>, ...shortages: Shortage[]) {
+  const bench = await openJobBench();
+  bench.job.data = { ...jobData, ...data };
+  const claims: Claim[] = [];
+  const acts: string[] = [];
+  const left = [...shortages];
+  bench.parts.budget = {
+    takeOrder: async (_, claim) => {
+      claims.push(claim);
+      return left.shift();
+    },
+    spendCertificate: async () => void acts.push('spend certificate'),
+    spendFailures: async () => {},
+    leave: async () => void acts.push('leave'),
+  };
+  bench.parts.flights.leave = async () => void acts.push('leave flight');
+  return Object.assign(bench, { claims, acts });
+}
+
+function offerRenewalInfo({ http, parts }: JobBench): void {
+  http.resources.renewalInfo = `${http.url}/renewal-info`;
+  delete parts.connection.directory; // else it is read again only after an hour
+}
+
+const short = (until: number, waits: boolean): Shortage => ({ key: 'account/default', until, waits });
+
+test('a post waits for its turn while its client does, without a slot, a flight or a word to the CA', async () => {
+  await using bench = await openCountedBench({ patience: 60_000 });
+  const { job, clock, claims, acts } = bench;
+  const turn = clock.now() + 30_000;
+  let shortage: Shortage | undefined = short(turn, true);
+  const { takeOrder } = bench.parts.budget;
+  bench.parts.budget.takeOrder = async (order, claim) => (await takeOrder(order, claim)) ?? shortage;
+  assert.deepEqual(await run(bench), { end: 'later', until: turn });
+  assert.deepEqual([newOrders(bench), acts], [[], ['leave flight']]);
+  assert.deepEqual([claims[0]?.rank, claims[0]?.patience], [job.createdAt, job.createdAt + 60_000]);
+
+  clock.turn(30_000);
+  shortage = undefined;
+  assert.equal((await run(bench)).end, 'finished');
+  assert.deepEqual(acts, ['leave flight', 'spend certificate', 'leave flight', 'leave']);
+});
+
+test('a post whose turn comes too late for its client is told when that is, and leaves its place', async () => {
+  await using bench = await openCountedBench({ patience: 60_000 }, short(2_000_000_000_000, false));
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+  const { code, detail, retryAfter } = end.result.error;
+  assert.deepEqual([code, retryAfter, newOrders(bench)], ['rateLimited', 2_000_000_000_000, []]);
+  assert.equal(detail, "the CA's limit for account/default is used up; it was not asked");
+  assert.ok(bench.acts.includes('leave'));
+});
+
+test('a renewal waits for days, as long as its certificate lasts, and then still has the time of any order', async () => {
+  const bench = await openCountedBench({});
+  await using _ = bench;
+  const { clock, claims, job } = bench;
+  const due = clock.now() + 3 * DAY;
+  job.data = { ...jobData, due };
+  let waiting = true;
+  const { takeOrder } = bench.parts.budget;
+  bench.parts.budget.takeOrder = async (order, claim) =>
+    (await takeOrder(order, claim)) ?? (waiting ? short(due - DAY, true) : undefined);
+  let end = await run(bench);
+  for (let naps = 0; naps < 200; naps++) {
+    assert.ok(end.end === 'later' && end.until <= clock.now() + 600_000, 'it looks now and then');
+    clock.turn(600_000);
+    end = await run(bench);
+  }
+  assert.ok(claims.every(({ rank, patience }) => rank === due && patience === due));
+  waiting = false;
+  bench.ca.failNext.set('newOrder', new IssuanceError('unavailable', 'x', { problem: { type: '', status: 500 } }));
+  assert.equal((await run(bench)).end, 'later', 'a CA that is away for a moment does not end it');
+  clock.turn(5_000);
+  end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+});
+
+test('a renewal waits also for a limit that the CA spoke of, if that ends before its certificate does', async () => {
+  await using bench = await openCountedBench({});
+  const { clock, job } = bench;
+  const [soon, never] = [clock.now() + 60_000, clock.now() + 9 * DAY];
+  const standingUntil = (retryAfter?: number) => {
+    bench.parts.limits.standingAgainst = async () => new StandingLimitError('rateLimited', 'too many', { retryAfter });
+  };
+  job.data = { ...jobData, due: clock.now() + DAY };
+  standingUntil(soon);
+  assert.deepEqual(await run(bench), { end: 'later', until: soon });
+  for (const until of [never, undefined]) {
+    standingUntil(until);
+    const end = await run(bench);
+    assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+    assert.deepEqual([end.result.error.code, end.result.error.retryAfter], ['rateLimited', until]);
+  }
+  assert.deepEqual(newOrders(bench), []);
+});
+
+test('an order is taken out of the budget once for all tries to make it, and again when the CA has lost it', async () => {
+  await using bench = await openCountedBench({});
+  const away = { type: acmeError('serverInternal'), status: 500 };
+  const lost = { type: acmeError('malformed'), status: 404 };
+  for (let tries = 0; tries < 3; tries++) {
+    bench.ca.failNext.set('newOrder', new IssuanceError('unavailable', 'x', { problem: away }));
+    assert.equal((await run(bench)).end, 'later');
+  }
+  assert.equal(bench.claims.length, 1);
+  bench.ca.failNext.set('getOrder', new IssuanceError('gone', 'x', { problem: lost }));
+  assert.equal((await run(bench)).end, 'later');
+  assert.equal(bench.claims.length, 1);
+  assert.equal((await run(bench)).end, 'finished');
+  assert.equal(bench.claims.length, 2);
+});
+
+test('a renewal that the CA exempts waits for no budget and spends none', async () => {
+  await using bench = await openCountedBench({ replaces: 'aki.serial', due: 1 }, short(2, true));
+  offerRenewalInfo(bench);
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+  assert.deepEqual([newOrders(bench), bench.claims, bench.acts], [['aki.serial'], [], ['leave flight']]);
+});
+
+test('a renewal at a CA without renewal information is an order like any other', async () => {
+  await using bench = await openCountedBench({ replaces: 'aki.serial' });
+  assert.equal((await run(bench)).end, 'finished');
+  assert.deepEqual([newOrders(bench), bench.claims.length], [[undefined], 1]);
+  assert.ok(bench.acts.includes('spend certificate'));
+});
+
+test('a renewal of what is replaced already counts as any order, and is sent once without the word', async () => {
+  await using bench = await openCountedBench({ replaces: 'aki.serial' });
+  offerRenewalInfo(bench);
+  const problem = { type: acmeError('alreadyReplaced'), detail: 'replaced', status: 409 };
+  bench.ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem }));
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+  assert.deepEqual([newOrders(bench), bench.claims.length], [['aki.serial', undefined], 1]);
+  assert.ok(bench.acts.includes('spend certificate'));
+});
