@@ -1,12 +1,14 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
-import type { HttpAnswer } from 'acme-client/src/http.js';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { NoncePool } from './nonce-pool.ts';
 
 const REQUEST_TIMEOUT = 30_000;
 const LARGEST_ANSWER = 1024 * 1024;
+
+/** An answer of the CA: header names in lower case, JSON read, else the text. As acme-client has it. */
+export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
@@ -19,18 +21,25 @@ export type CaConnection = {
   directory?: { answer: Record<string, unknown>; at: number };
 };
 
-/** @param ca PEM certificates of the authorities to trust in place of the system's */
+/**
+ * Opens what all requests to one CA share; asks nothing yet. Dispose of it to close its connections.
+ *
+ * @param options `directoryUrl`: RFC 8555 section 7.1.1; `userAgent`: section 6.1; `ca`: PEM certificates of the
+ *   authorities to trust in place of the system's; `clock`: where a test turns the time
+ */
 export function openCaConnection(options: {
   directoryUrl: string;
   userAgent: string;
-  clock: Clock;
+  clock?: Clock;
   ca?: string[] | undefined;
 }): CaConnection & Disposable {
+  const { clock = systemClock } = options;
   const keepAlive = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
   const agent = new TlsAgent(options.ca ? { ...keepAlive, ca: options.ca } : keepAlive);
   const plainAgent = new PlainAgent(keepAlive);
   return {
     ...options,
+    clock,
     agent,
     plainAgent,
     nonces: new NoncePool(),

@@ -1,9 +1,8 @@
 import { createHash, createPrivateKey } from 'node:crypto';
 import AcmeApi from 'acme-client/src/api.js';
-import type { HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
-import type { CaConnection } from './ca-connection.ts';
+import type { CaConnection, HttpAnswer } from './ca-connection.ts';
 import { endsAtIssuer, readAlternates } from './preferred-chain.ts';
 import { parseProblem } from './problem.ts';
 import { parseRetryAfter } from './retry-after.ts';
@@ -46,13 +45,21 @@ export type AcmeClient = {
     identifiers: Identifier[],
     options?: { profile?: string | undefined; replaces?: string | undefined },
   ): Promise<AcmeOrder>;
+  /** Sections 7.1.6 and 7.4: how far the order is. */
   getOrder(url: string): Promise<AcmeOrder>;
+  /** Section 7.5: what is to be proven of one name, and how it can be. */
   getAuthorization(url: string): Promise<AcmeAuthorization>;
   /** Tells the CA that the challenge can be validated (section 7.5.1). */
   initiateChallenge(url: string): Promise<void>;
-  /** @param csr DER */
+  /**
+   * Asks for the certificate of an order that is ready (section 7.4).
+   *
+   * @param csr DER, for all of the order's names
+   */
   finalize(order: AcmeOrder, csr: Buffer): Promise<AcmeOrder>;
   /**
+   * Fetches the certificate of an order that is valid (section 7.4.2).
+   *
    * @param preferredIssuer of several chains that the CA offers (section 7.4.2), the one whose topmost certificate this
    *   issuer signed is taken, where there is one
    * @returns the chain as the CA sends it, PEM
@@ -65,7 +72,7 @@ export type AcmeClient = {
 /** An account that exists at the CA. `keyPem` is PKCS#8. */
 export type AcmeAccount = { keyPem: string; url: string };
 
-/** Opens the calls of an account over a shared connection; cheap, one per job, so that its signal reaches every request. */
+/** Opens the calls of an account (section 7) over a shared connection; cheap, one per job, so that its signal reaches every request. */
 export function openAcmeClient(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeClient {
   const key = createPrivateKey(account.keyPem);
   const transport = new AcmeTransport(connection, { keyPem: account.keyPem, key }, signal);

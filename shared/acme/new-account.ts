@@ -1,7 +1,6 @@
 import AcmeApi from 'acme-client/src/api.js';
-import type { HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError } from '../base/errors.ts';
-import type { CaConnection } from './ca-connection.ts';
+import type { CaConnection, HttpAnswer } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { problemKind } from './problem.ts';
 import { type AcmeResource, toResource } from './resource.ts';

@@ -1,7 +1,6 @@
-import type { HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError } from '../base/errors.ts';
 import { readCertificateIds } from '../pki/certificate-ids.ts';
-import { type CaConnection, sendRequest } from './ca-connection.ts';
+import { type CaConnection, type HttpAnswer, sendRequest } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { toIssuanceError } from './problem.ts';
 import { parseRetryAfter } from './retry-after.ts';

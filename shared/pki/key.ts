@@ -7,13 +7,13 @@ const curves = new Map([
   ['secp521r1', 'P-521'],
 ]);
 
-/** A new private key, as PKCS#8 PEM without a password. */
+/** A new private key, as PKCS#8 PEM (RFC 5958, RFC 7468 section 10) without a password. */
 export async function generateKeyPem(curve: 'P-256' | 'P-384'): Promise<string> {
   const { privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: curve });
   return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
-/** The private key in `pem` (PKCS#8, PKCS#1 or SEC1, no password). Throws an Error that says what is wrong with it. */
+/** The private key in `pem` (RFC 7468: PKCS#8, PKCS#1 or SEC1, no password). Throws an Error that says what is wrong with it. */
 export function readPrivateKey(pem: string | Buffer): KeyObject {
   const key = openPrivateKey(pem);
   const fault = findKeyFault(key);
