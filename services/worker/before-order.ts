@@ -5,6 +5,8 @@ import { deduplicationId } from '../../shared/queue/sign-job-data.ts';
 import type { Later, Reached, Run, SignJob } from './sign-run.ts';
 
 const FLIGHT_RETRY = 1_000;
+/** Of one that comes when its certificate has ended. */
+const LATE_RENEWAL_PATIENCE = 3_600_000;
 /** What a renewal waits for may be over sooner than was told, as when an operator clears a limit. */
 const LONGEST_NAP = 600_000;
 
@@ -50,12 +52,11 @@ async function takeTurn(run: Run): Promise<Shortage | undefined> {
  * renew, which puts one that is over already before all posts.
  */
 export function toClaim({ data, lock, createdAt }: SignJob): Claim {
-  const { due, patience = 0, block, share } = data;
-  const outOfPatience = createdAt + patience;
+  const { due, patience = 0, share } = data;
   return {
-    ...{ id: lock.jobId, what: deduplicationId(data), block, share },
+    ...{ id: lock.jobId, what: deduplicationId(data), share },
     rank: due ?? createdAt,
-    patience: Math.max(due ?? 0, outOfPatience),
+    patience: due === undefined ? createdAt + patience : Math.max(due, createdAt + LATE_RENEWAL_PATIENCE),
   };
 }
 

@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
 import type { AuthBlockConfig } from '../config/auth.ts';
 import { type ChallengeType, canProve } from '../config/challenge-type.ts';
+import type { OrderShare } from '../config/order-shares.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import { allMethod } from './all.ts';
 import { toDomainGlob } from './domain-glob.ts';
@@ -17,7 +18,7 @@ export type AuthBlock = {
   storage: string;
   certificateProfile?: string;
   preferredChain?: string;
-  share?: number;
+  share?: OrderShare;
   /** All of them must hold. */
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;

@@ -2,6 +2,7 @@ import type { ChallengeType } from './challenge-type.ts';
 import { isEveryone, parseCidr } from './cidr.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
 import { parseFlag, parseText } from './option-values.ts';
+import type { OrderShare } from './order-shares.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Which clients may have which names, and how their certificates are made and kept. */
@@ -29,8 +30,8 @@ export type AuthBlockConfig = {
   certificateProfile?: string;
   /** The common name of the issuer that the chain's topmost certificate should have. */
   preferredChain?: string;
-  /** The most that this block may use of the account's orders, in (0, 1]. */
-  share?: number;
+  /** What it may use of the account's orders; absent where they are not divided. */
+  share?: OrderShare;
 };
 
 /** What the options `verification` and `storage` may name, and what stands in for them. */
@@ -42,8 +43,11 @@ export type AuthReferences = {
   defaultStorage(): string;
 };
 
-/** `[auth "name"]` */
-export function parseAuth(section: SectionReader, references: AuthReferences): AuthBlockConfig {
+/** `[auth "name"]`, and what of the account's orders it says is its own, in percent. */
+export function parseAuth(
+  section: SectionReader,
+  references: AuthReferences,
+): { block: AuthBlockConfig; percent: number | undefined; section: SectionReader } {
   const ips = section.many('ip', parseCidr);
   const hmacType = section.one('hmac_type', parseHashName);
   const hmacKeys = section.many('hmac_key', parseHmacKey);
@@ -54,7 +58,7 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
   const storage = section.one('storage', references.storage);
   const certificateProfile = section.one('certificate-profile', parseText);
   const preferredChain = section.one('preferred-chain', parseText);
-  const share = section.one('share', parseShare);
+  const percent = section.one('share', parsePercent);
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
@@ -66,10 +70,9 @@ export function parseAuth(section: SectionReader, references: AuthReferences): A
     storage: storage ?? references.defaultStorage(),
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
-    ...(share && { share }),
   };
   warnOfSurprises(section, block);
-  return block;
+  return { block, percent, section };
 }
 
 /** Characters; nobody is refused for less, as macen takes any. */
@@ -121,8 +124,7 @@ const parseDomainGlob: Parse<string> = (text, fail) => {
   return /[\s/]/.test(text) ? fail('has a space or a / in it; give one glob a line, such as *.example.org') : text;
 };
 
-const parseShare: Parse<number> = (text, fail) => {
-  const percent = /^(\d{1,3}(?:\.\d+)?)\s*%$/.exec(text)?.[1];
-  const share = Number(percent) / 100;
-  return share > 0 && share <= 1 ? share : fail('is not a percentage such as 25%');
+const parsePercent: Parse<number> = (text, fail) => {
+  const percent = Number(/^(\d{1,3}(?:\.\d+)?)\s*%$/.exec(text)?.[1]);
+  return percent > 0 && percent <= 100 ? percent : fail('is not a percentage such as 25%');
 };

@@ -9,6 +9,7 @@ import { type LimitsConfig, parseLimits } from './limits.ts';
 import { type LoggingConfig, parseLogging } from './logging.ts';
 import { type Defaults, type MgmtConfig, parseMgmt } from './mgmt.ts';
 import { type NotifyConfig, parseNotify } from './notify.ts';
+import { divideOrders } from './order-shares.ts';
 import { readSections } from './read-sections.ts';
 import { parseRedis, type RedisConfig } from './redis.ts';
 import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
@@ -58,7 +59,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     storage: defaultReferenceTo(storages, 'storage'),
   });
   const references = createReferences(verifications, storages, defaults);
-  const auth = all('auth').map(section => parseAuth(section, references));
+  const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
   if (auth.length === 0) missing(file, 'auth', 'no auth block is defined, so nobody could get a certificate');
 
   return {

@@ -26,7 +26,7 @@ export type Budget = {
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
   /** Ends a job's place, and what was kept for a certificate that did not come. */
-  leave(order: LimitedOrder, claim: Pick<Claim, 'id' | 'block' | 'share'>): Promise<void>;
+  leave(order: LimitedOrder, claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
 };
 
 /** Who asks for an order; times are in milliseconds since the epoch. */
@@ -39,9 +39,8 @@ export type Claim = {
   rank: number;
   /** Until when it is ready to wait. */
   patience: number;
-  /** The auth block, and what it may use of the account's orders, in (0, 1]. */
-  block: string;
-  share?: number | undefined;
+  /** What it may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
+  share?: { name: string; part: number } | undefined;
 };
 
 /** `until` is in milliseconds since the epoch. */
@@ -53,9 +52,9 @@ type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'lo
 export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, clock: Clock): Budget {
   const { orders, certificatesPerDomain, certificatesPerSet, failedAuthorizations } = limits;
 
-  const orderBuckets = (account: string, { block, share }: Pick<Claim, 'block' | 'share'>): Bucket[] => [
+  const orderBuckets = (account: string, share: Claim['share']): Bucket[] => [
     { key: accountKey(account), rate: orders, use: 'spend' },
-    { key: `share/${block}`, rate: share === undefined ? undefined : part(orders, share), use: 'spend' },
+    ...(share ? [{ key: `share/${share.name}`, rate: partOf(orders, share.part), use: 'spend' as const }] : []),
   ];
   const certificateBuckets = ({ identifiers }: LimitedOrder): Bucket[] => [
     { key: setKey(identifiers), rate: certificatesPerSet, use: 'keep' },
@@ -65,8 +64,8 @@ export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, c
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
     names.map(name => ({ key: nameKey(name), rate: failedAuthorizations, use: 'look' }));
-  const allBuckets = (order: LimitedOrder, claim: Pick<Claim, 'block' | 'share'>) => [
-    ...orderBuckets(order.account, claim),
+  const allBuckets = (order: LimitedOrder, { share }: Pick<Claim, 'share'>) => [
+    ...orderBuckets(order.account, share),
     ...certificateBuckets(order),
     ...nameBuckets(order.identifiers.map(({ value }) => value)),
   ];
@@ -104,6 +103,6 @@ export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, c
 const onlyCounted = (buckets: Bucket[]) =>
   buckets.flatMap(({ rate, ...bucket }) => (rate ? [{ ...bucket, rate }] : []));
 
-function part(rate: Rate | undefined, share: number): Rate | undefined {
-  return rate && { count: Math.max(1, Math.floor(rate.count * share)), period: rate.period };
+function partOf(rate: Rate | undefined, part: number): Rate | undefined {
+  return rate && { count: Math.max(1, Math.floor(rate.count * part + 1e-6)), period: rate.period };
 }

@@ -24,8 +24,8 @@ export type SignJobData = {
   due?: number;
   /** Of a post: how long its client waits for the result, in milliseconds. */
   patience?: number;
-  /** The most that the auth block may use of the account's orders, in (0, 1]. */
-  share?: number;
+  /** What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
+  share?: { name: string; part: number };
   /** The auth block that admitted it. */
   block: string;
   /** Of the post that made the job. */

@@ -28,7 +28,7 @@ function budgetOf(limits: LimitsConfig) {
   let jobs = 0;
   const claimOf = (claim: Partial<Claim> = {}): Claim => {
     const id = claim.id ?? `job-${++jobs}`;
-    return { id, what: `what of ${id}`, rank: clock.now(), patience: clock.now(), block: 'web', ...claim };
+    return { id, what: `what of ${id}`, rank: clock.now(), patience: clock.now(), ...claim };
   };
   return { budget, clock, prefix, claimOf, take: takerOf(budget, claimOf) };
 }
@@ -75,11 +75,20 @@ test('takeOrder() takes from no limit when one of them is used up', async () => 
 
 test('takeOrder() keeps a block to its share, whatever it asks for, and leaves the rest to others', async () => {
   const { take } = budgetOf({ orders: { count: 10, period: HOUR } });
-  const greedy = { block: 'greedy', share: 0.2 };
+  const greedy = { share: { name: 'greedy', part: 0.2 } };
   for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
   assert.equal(await take('a.example.org', greedy), 'refused share/greedy');
   for (let count = 0; count < 8; count++) assert.equal(await take('a.example.org'), 'order');
   assert.equal(await take('a.example.org'), 'refused account/default');
+});
+
+test('takeOrder() lets the blocks without a share not use up that of another one', async () => {
+  const { take } = budgetOf({ orders: { count: 100, period: HOUR } });
+  const [rest, small] = [{ share: { name: '*', part: 0.71 } }, { share: { name: 'small', part: 0.29 } }];
+  for (let count = 0; count < 71; count++) assert.equal(await take('a.example.org', rest), 'order');
+  assert.equal(await take('a.example.org', rest), 'refused share/*');
+  for (let count = 0; count < 29; count++) assert.equal(await take('b.example.org', small), 'order');
+  assert.equal(await take('b.example.org', small), 'refused share/small');
 });
 
 test('takeOrder() counts certificates for each registered domain: those that were issued, and those under way', async () => {
@@ -87,7 +96,7 @@ test('takeOrder() counts certificates for each registered domain: those that wer
   assert.equal(await take('a.example.org', { id: 'one' }), 'order');
   assert.equal(await take('b.example.org', { id: 'two' }), 'order');
   assert.equal(await take('c.example.org'), 'refused domain/example.org');
-  await budget.leave(orderOf('a.example.org'), { id: 'one', block: 'web' }); // it failed
+  await budget.leave(orderOf('a.example.org'), { id: 'one' }); // it failed
   assert.equal(await take(['c.example.org', 'd.example.org'], { id: 'three' }), 'order');
   await budget.spendCertificate(orderOf('b.example.org'), { id: 'two' });
   await budget.spendCertificate(orderOf(['c.example.org', 'd.example.org']), { id: 'three' });
@@ -174,7 +183,7 @@ test('takeOrder() counts nobody who was killed or given up', async () => {
   assert.equal(await turnOf('given-up', 0), 'waits 10');
   assert.equal(await turnOf('killed', 1), 'waits 20');
   assert.equal(await turnOf('post', 2), 'waits 30');
-  await budget.leave(orderOf('given-up.example.org'), { id: 'given-up', block: 'web' });
+  await budget.leave(orderOf('given-up.example.org'), { id: 'given-up' });
   assert.equal(await turnOf('post', 2), 'waits 20');
   clock.turn(10 * MINUTE);
   assert.equal(await turnOf('post', 2), 'waits 20');
@@ -200,7 +209,7 @@ test('takeOrder() has a job wait for one limit alone, so that it keeps from nobo
 test('takeOrder() has each block wait for its own share, and none for that of another', async () => {
   const { clock, take } = budgetOf({ orders: { count: 10, period: 10 * MINUTE } });
   const patience = clock.now() + HOUR;
-  const greedy = { block: 'greedy', share: 0.2, patience };
+  const greedy = { share: { name: 'greedy', part: 0.2 }, patience };
   for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
   for (let count = 0; count < 20; count++) assert.equal(await take('a.example.org', greedy), 'wait share/greedy');
   for (let count = 0; count < 8; count++) assert.equal(await take('b.example.org'), 'order');

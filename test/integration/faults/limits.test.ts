@@ -236,7 +236,7 @@ domain = *
         'f.budget.example',
       ]),
     ]);
-    await useUp('account/default', [['tenth.example']], issued, ['eleventh.example']);
+    await useUp('share/\\*', [['tenth.example']], issued, ['eleventh.example']);
   });
 });
 

@@ -38,7 +38,7 @@ test('loadConfig() takes a share, a certificate profile and a preferred chain of
   const [block] = (await loadText(account + auth + more)).auth;
   assert.deepEqual(
     [block?.share, block?.certificateProfile, block?.preferredChain],
-    [0.25, 'shortlived', 'ISRG Root X2'],
+    [{ name: block?.name, part: 0.25 }, 'shortlived', 'ISRG Root X2'],
   );
 });
 
@@ -47,6 +47,28 @@ for (const share of ['0%', '101%', '0.5', 'half', '']) {
     assert.match(await refusal(`${account + auth}share = ${share}\n`), /share: is not a percentage such as 25%/);
   });
 }
+
+const tenants = (...shares: string[]) =>
+  account + shares.map((share, n) => `[auth "t${n}"]\nall = yes\ndomain = *.t${n}.example\n${share}\n`).join('');
+
+test("loadConfig() gives blocks without a share together what the others' shares leave", async () => {
+  const { auth } = await loadText(tenants('share = 30%', '', 'share = 40%', ''));
+  const shares = auth.map(({ share }) => `${share?.name} ${share?.part}`);
+  assert.deepEqual(shares, ['t0 0.3', '* 0.3', 't2 0.4', '* 0.3']);
+  assert.deepEqual(
+    (await loadText(tenants('', ''))).auth.map(({ share }) => share),
+    [undefined, undefined],
+  );
+  const whole = await loadText(tenants('share = 12.5%', 'share = 37.5%', 'share = 50%'));
+  assert.deepEqual(whole.auth.at(-1)?.share, { name: 't2', part: 0.5 });
+});
+
+test('loadConfig() refuses shares of more than there is, or that leave nothing to a block without one', async () => {
+  const more = 'share: makes more than 100% with those of the other blocks';
+  assert.match(await refusal(tenants('share = 60%', 'share = 50%')), new RegExp(`\\[auth "t0"\\] ${more}`));
+  const none = 'share: is missing, and the other blocks leave nothing';
+  assert.match(await refusal(tenants('share = 60%', 'share = 40%', '')), new RegExp(`\\[auth "t2"\\] ${none}`));
+});
 
 const http = (lines: string) => `${account + auth}[verification "http"]\ntype = http01\n${lines}\n`;
 
