@@ -3,6 +3,7 @@ import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
 import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
+import { openChalltestsrvSolver } from './challtestsrv.ts';
 import { openHttp01Solver } from './http01.ts';
 import { openProgramSolver } from './program.ts';
 import type { Solver } from './solver.ts';
@@ -19,6 +20,8 @@ function openSolver(config: VerificationConfig, { redis, prefix, log }: SolverPa
   switch (config.type) {
     case 'http01':
       return openHttp01Solver(config.name, config.selfCheck, openChallengeResponses(redis, prefix));
+    case 'dns01-challtestsrv':
+      return openChalltestsrvSolver(config, redis, prefix);
     case 'program':
       return openProgramSolver(config, log);
   }

@@ -5,6 +5,7 @@ import { account, auth, loadText, refusal } from './load-text.ts';
 
 const missingFile = /cannot be read: no such file or directory$/;
 const itself = import.meta.filename;
+const challtestsrv = '[verification "a"]\ntype = dns01-challtestsrv\n';
 const program = '[verification "a"]\ntype = program\n';
 
 /** [what, text behind `[account] dir` and an auth block, refusal] */
@@ -46,6 +47,8 @@ const refused: [string, string, RegExp][] = [
     /^main\.ini:3: \[verification "a"\] type: must be the first option/,
   ],
   ['an unknown verification', '[verification "a"]\ntype = dns02', /unknown type; known: http01,/],
+  ['a challtestsrv that is no URL', `${challtestsrv}set-txt_url = localhost`, /set-txt_url: is not a URL such as/],
+  ['a challtestsrv without set-txt', `${challtestsrv}set-txt_url = http://localhost/`, /does not end in \/set-txt$/],
   ['a program without a challenge', `${program}command = p`, /^main\.ini:1: .* challenge: is missing; known: http-01,/],
   ['a program without a command', `${program}challenge = dns-01`, /\[verification "a"\] command: is missing/],
   ['a program that is named by nothing', `${program}challenge = dns-01\ncommand =`, /command: is empty$/],

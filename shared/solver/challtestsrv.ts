@@ -1,0 +1,68 @@
+import { describeError, IssuanceError } from '../base/errors.ts';
+import { needingRedis, type Redis } from '../base/redis.ts';
+import { canProve } from '../config/challenge-type.ts';
+import type { ChalltestsrvConfig } from '../config/challtestsrv.ts';
+import { type Dns01Record, toDns01Record } from './dns01-record.ts';
+import type { Solver } from './solver.ts';
+
+const TIMEOUT = 5_000;
+const LIFE_SECONDS = 3_600;
+
+/**
+ * dns-01 by Pebble's challtestsrv. It adds a value to those of a name, but can only clear all of them at once and cannot
+ * tell which there are: so the values are remembered in Redis, and what others still need is set again after a clearing.
+ * In between, for the time of a request, a CA does not find it.
+ */
+export function openChalltestsrvSolver({ name, setTxtUrl }: ChalltestsrvConfig, redis: Redis, prefix: string): Solver {
+  const key = (host: string) => `${prefix}:challtestsrv:${setTxtUrl}:${host}`;
+  const valuesOf = (host: string) => needingRedis(() => redis.smembers(key(host)));
+  const set = ({ name, value }: Dns01Record, signal: AbortSignal) => post(setTxtUrl, { host: name, value }, signal);
+  const clear = (host: string, signal: AbortSignal) => post(new URL('clear-txt', setTxtUrl).href, { host }, signal);
+
+  /** What is withdrawn by somebody else meanwhile is not to be set again. */
+  async function setAll(host: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const values = await valuesOf(host);
+      for (const value of values) await set({ name: host, value }, signal);
+      const left = new Set(await valuesOf(host));
+      if (values.every(value => left.has(value))) return;
+      await clear(host, signal);
+    }
+  }
+
+  return {
+    name,
+    challengeType: 'dns-01',
+    canProve: identifier => canProve('dns-01', identifier),
+    async present(response, signal) {
+      const record = toDns01Record(response);
+      await needingRedis(() =>
+        redis.multi().sadd(key(record.name), record.value).expire(key(record.name), LIFE_SECONDS).exec(),
+      );
+      await set(record, signal);
+    },
+    async withdraw(response, signal) {
+      const record = toDns01Record(response);
+      await needingRedis(() => redis.srem(key(record.name), record.value));
+      await clear(record.name, signal);
+      await setAll(record.name, signal);
+    },
+  };
+}
+
+/** @throws IssuanceError `unavailable`, or the signal's reason */
+async function post(url: string, body: { host: string; value?: string }, signal: AbortSignal): Promise<void> {
+  try {
+    const answer = await fetch(url, {
+      method: 'POST',
+      body: JSON.stringify({ ...body, host: `${body.host}.` }),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
+    });
+    await answer.arrayBuffer();
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+  } catch (error) {
+    signal.throwIfAborted();
+    const { origin } = new URL(url);
+    throw new IssuanceError('unavailable', `challtestsrv at ${origin}: ${describeError(error)}`, { cause: error });
+  }
+}
