@@ -17,7 +17,8 @@ local function enter(i, id, rank, lapse, now)
 end
 local function spend(i, interval, now)
   local full = math.max(tonumber(redis.call('GET', KEYS[3 * i - 2]) or '0'), now) + interval
-  redis.call('SET', KEYS[3 * i - 2], string.format('%.0f', full), 'PX', string.format('%.0f', full - now))
+  -- To the microsecond, as many intervals are added up.
+  redis.call('SET', KEYS[3 * i - 2], string.format('%.3f', full), 'PX', string.format('%.0f', math.ceil(full - now)))
 end
 `;
 
@@ -47,7 +48,7 @@ for i = 1, buckets do
   end
   local full = math.max(tonumber(redis.call('GET', KEYS[3 * i - 2]) or '0'), now)
   local room = full - (burst - 1 - ahead) * interval
-  if room > now and room > latest then short, latest = i, math.ceil(room) end
+  if room > now + 0.5 and room > latest then short, latest = i, math.ceil(room) end
 end
 if short > 0 and latest <= deadline then
   enter(short, id, rank, latest + tonumber(ARGV[5]), now)
