@@ -1,12 +1,13 @@
 import { readBlockType } from './block-type.ts';
 import type { ChallengeType } from './challenge-type.ts';
 import { type ChalltestsrvConfig, parseChalltestsrv } from './challtestsrv.ts';
+import { type DnsUpdateConfig, parseDnsUpdate } from './dns-update.ts';
 import { type Http01Config, implicitVerification, parseHttp01 } from './http01.ts';
 import { type ProgramConfig, parseProgram } from './program.ts';
 import type { SectionReader } from './section-reader.ts';
 
 /** How challenges are answered; each kind has a file of its own beside this one. */
-export type VerificationConfig = ChalltestsrvConfig | Http01Config | ProgramConfig;
+export type VerificationConfig = ChalltestsrvConfig | DnsUpdateConfig | Http01Config | ProgramConfig;
 
 type Kind = { challenge(config: never): ChallengeType; parse(section: SectionReader): VerificationConfig };
 
@@ -14,6 +15,8 @@ type Kind = { challenge(config: never): ChallengeType; parse(section: SectionRea
 const kinds = {
   http01: { challenge: () => 'http-01', parse: parseHttp01 },
   'dns01-challtestsrv': { challenge: () => 'dns-01', parse: parseChalltestsrv },
+  'dns01-dnsUpdate': { challenge: () => 'dns-01', parse: parseDnsUpdate },
+  rfc2136: { challenge: () => 'dns-01', parse: parseDnsUpdate },
   program: { challenge: ({ challenge }: ProgramConfig) => challenge, parse: parseProgram },
 } satisfies Record<string, Kind>;
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect, isIPv6 } from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { describeError, IssuanceError } from '../base/errors.ts';
+import { uint16 } from './wire.ts';
 
 /** A DNS server by address or host name; IPv6 without brackets. */
 export type DnsServer = { host: string; port: number };
@@ -29,7 +30,7 @@ export function exchangeTcp(server: DnsServer, message: Buffer, timeout: number,
   return within(server, timeout, signal, async either => {
     const socket = addAbortSignal(either, connect(server));
     try {
-      socket.write(Buffer.concat([lengthOf(message), message]));
+      socket.write(Buffer.concat([uint16(message.length), message]));
       let received = Buffer.alloc(0);
       for await (const chunk of socket) {
         received = Buffer.concat([received, chunk]);
@@ -115,10 +116,4 @@ async function within<T>(
     const reason = deadline.aborted ? `no answer within ${timeout / 1000} seconds` : describeError(error);
     throw new IssuanceError('unavailable', `DNS server ${formatServer(server)}: ${reason}`, { cause: error });
   }
-}
-
-function lengthOf(message: Buffer): Buffer {
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(message.length);
-  return length;
 }

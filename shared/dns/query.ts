@@ -2,6 +2,7 @@ import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, exchangeTcp, exchangeUdp, formatServer } from './exchange.ts';
 import { type DnsMessage, decodeMessage, encodeQuery, type QueryType } from './message.ts';
 import { newId } from './name.ts';
+import { exchangeSigned, type Peer } from './signed-exchange.ts';
 
 /**
  * Asks one question and resolves to the answer, whatever its response code says but SERVFAIL.
@@ -27,10 +28,16 @@ export function asking(server: DnsServer, { recursive, timeout }: AskOptions): A
     const reply = short.truncated
       ? readReply(server, await exchangeTcp(server, query, timeout, signal), { id, name, type })
       : short;
-    if (reply.rcode === 'SERVFAIL') {
-      throw new IssuanceError('unavailable', `DNS server ${formatServer(server)}: SERVFAIL for ${name} ${type}`);
-    }
-    return reply;
+    return checkRcode(server, reply, name, type);
+  };
+}
+
+/** Asks this server over TCP, signed where there is a key, without recursion. */
+export function askingPeer(peer: Peer): Ask {
+  return async (name, type, signal) => {
+    const id = newId();
+    const bytes = await exchangeSigned(peer, encodeQuery(id, name, type, false), signal);
+    return checkRcode(peer.server, readReply(peer.server, bytes, { id, name, type }), name, type);
   };
 }
 
@@ -50,10 +57,15 @@ export function askingFirst(asks: readonly Ask[]): Ask {
   };
 }
 
+function checkRcode(server: DnsServer, reply: DnsMessage, name: string, type: QueryType): DnsMessage {
+  if (reply.rcode !== 'SERVFAIL') return reply;
+  throw new IssuanceError('unavailable', `DNS server ${formatServer(server)}: SERVFAIL for ${name} ${type}`);
+}
+
 type Question = { id: number; name: string; type: string };
 
 /** @throws IssuanceError `unavailable` when it is no answer to this question */
-export function readReply(server: DnsServer, bytes: Buffer, question: Question): DnsMessage {
+function readReply(server: DnsServer, bytes: Buffer, question: Question): DnsMessage {
   const reply = findReply(bytes, question);
   if (reply) return reply;
   const detail = `DNS server ${formatServer(server)}: its answer is damaged, or to another question`;

@@ -3,8 +3,6 @@ import type { DnsMessage } from './message.ts';
 import { isName, liesIn, withParents } from './name.ts';
 import type { Ask } from './query.ts';
 
-const LONGEST_CHAIN = 8;
-
 /**
  * The zone that a name lies in, found by asking for SOA records from the name upwards; never guessed from its labels.
  *
@@ -28,22 +26,10 @@ export function zoneOf({ answers, authorities }: DnsMessage, name: string): stri
 }
 
 /**
- * Follows CNAMEs, where the CA will follow them too.
+ * Where a CNAME in the answer points.
  *
- * @returns the name at the end
- * @throws IssuanceError `misconfigured` where they lead in a circle, or to what is no name
+ * @throws IssuanceError `misconfigured` where that is no name
  */
-export async function followCnames(name: string, ask: Ask, signal: AbortSignal): Promise<string> {
-  let at = name;
-  for (let step = 0; step < LONGEST_CHAIN; step++) {
-    const target = cnameOf(await ask(at, 'CNAME', signal), at);
-    if (target === undefined) return at;
-    at = target;
-  }
-  throw new IssuanceError('misconfigured', `${name} is a CNAME that leads on and on`);
-}
-
-/** @throws IssuanceError `misconfigured` where it points at what is no name */
 export function cnameOf({ answers }: DnsMessage, name: string): string | undefined {
   const cname = answers.find(record => record.type === 'CNAME' && record.name === name);
   if (cname?.type !== 'CNAME') return undefined;

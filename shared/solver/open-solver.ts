@@ -4,6 +4,7 @@ import type { Redis } from '../base/redis.ts';
 import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openChalltestsrvSolver } from './challtestsrv.ts';
+import { openDnsUpdateSolver } from './dns01-update.ts';
 import { openHttp01Solver } from './http01.ts';
 import { openProgramSolver } from './program.ts';
 import type { Solver } from './solver.ts';
@@ -16,12 +17,14 @@ export function openSolvers(configs: Iterable<VerificationConfig>, parts: Solver
   return new Map([...configs].map(config => [config.name, openSolver(config, parts)]));
 }
 
-function openSolver(config: VerificationConfig, { redis, prefix, log }: SolverParts): Solver {
+function openSolver(config: VerificationConfig, { redis, prefix, clock, log }: SolverParts): Solver {
   switch (config.type) {
     case 'http01':
       return openHttp01Solver(config.name, config.selfCheck, openChallengeResponses(redis, prefix));
     case 'dns01-challtestsrv':
       return openChalltestsrvSolver(config, redis, prefix);
+    case 'dns01-dnsUpdate':
+      return openDnsUpdateSolver(config, { clock, log });
     case 'program':
       return openProgramSolver(config, log);
   }

@@ -18,10 +18,14 @@ const debianPackages = {
   wget: 'wget',
   nginx: 'nginx',
   zsh: 'zsh',
+  named: 'bind9',
+  dig: 'bind9-dnsutils',
+  nsupdate: 'bind9-dnsutils',
+  'tsig-keygen': 'bind9',
 } as const;
 
 /** Services that Debian's packages start; nobody asked for that. */
-const services: Partial<Record<Tool, string>> = { 'redis-server': 'redis-server', nginx: 'nginx' };
+const services: Partial<Record<Tool, string>> = { 'redis-server': 'redis-server', nginx: 'nginx', named: 'named' };
 
 export type Tool = keyof typeof debianPackages;
 
@@ -64,7 +68,7 @@ export async function provision<Name extends Tool = Tool>(
 
 function find(name: Tool): string | undefined {
   if (name === 'redis-server') return findCommand(name) ?? findCommand('valkey-server');
-  if (!pebbleTools.includes(name)) return findCommand(name);
+  if (!pebbleTools.includes(name)) return findCommand(name, [...pathFolders(), '/usr/sbin']);
   const folder = findOwnPebble() ?? pathFolders().find(holdsPebble);
   return folder && join(folder, name);
 }

@@ -26,14 +26,13 @@ account: https://acme-staging-v02.api.letsencrypt.org/directory, in /etc/macen/a
 listeners:
   mgmt                 192.0.2.13:1313
   verification "http"  192.0.2.80:1380, 198.51.100.80:1380, [fe80::80%eth0]:1380
-  verification "dns"   0.0.0.0:1380, [::]:1380
   admin                127.0.0.1:9313
 
-block        methods                                names                                solver         storage
------------  -------------------------------------  -----------------------------------  -------------  -----------
-mail         ip 192.0.2.0/24, ip 198.51.100.21      mail.example.org, mail.example.com   http (http01)  file (file)
-ext          ip 198.51.100.128/28                   *.test.example.org                   http (http01)  file (file)
-mail-secure  ip 198.51.100.21, hmac sha256 (1 key)  mail?.example.org, mail.example.com  dns (http01)   file (file)
+block        methods                                names                                solver                 storage
+-----------  -------------------------------------  -----------------------------------  ---------------------  -----------
+mail         ip 192.0.2.0/24, ip 198.51.100.21      mail.example.org, mail.example.com   http (http01)          file (file)
+ext          ip 198.51.100.128/28                   *.test.example.org                   http (http01)          file (file)
+mail-secure  ip 198.51.100.21, hmac sha256 (1 key)  mail?.example.org, mail.example.com  dns (dns01-dnsUpdate)  file (file)
 
 configuration is good
 `,

@@ -20,6 +20,10 @@ test("loadConfig() takes the configuration of macen's README", async () => {
       ['fe80::80%eth0', 1380],
     ],
   );
+  assert.deepEqual(verifications.get('dns'), {
+    ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [{ host: '192.0.2.53', port: 53 }], ttl: 5, timeout: 30_000 },
+    ...{ zones: [], propagation: 120_000, propagationServers: [], resolvers: [] },
+  });
   assert.deepEqual(
     [...storages.values()],
     [
@@ -55,7 +59,7 @@ test("loadConfig() takes the configuration of macen's README", async () => {
       hmac: { type: 'sha256', keys: ['A1YP67armNf3cBrecyJHdb035'] },
       domains: ['mail?.example.org', 'mail.example.com'],
       verifications: ['dns'],
-      challenges: ['http-01'],
+      challenges: ['dns-01'],
     },
   ]);
   assert.deepEqual(warnings, [

@@ -1,7 +1,4 @@
-/**
- * The configuration that macen's README shows, without its comments. Only the block "dns" is another: its type,
- * dns01-dnsUpdate, is not known yet.
- */
+/** The configuration that macen's README shows, without its comments. */
 export const macenReadme = `# macen main.ini
 [account]
 acme-server = https://acme-staging-v02.api.letsencrypt.org/directory
@@ -22,7 +19,10 @@ listener=198.51.100.80:1380
 listener=[fe80::80%eth0]:1380
 
 [verification "dns"]
-type = http01
+type = dns01-dnsUpdate
+dns-server=192.0.2.53
+ttl=5
+timeout=30
 
 [storage "none"]
 type = none

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { DnsMessage, DnsRecord } from '../../../shared/dns/message.ts';
 import type { Ask } from '../../../shared/dns/query.ts';
-import { findNameServers, findZone, followCnames } from '../../../shared/dns/zone.ts';
+import { findNameServers, findZone } from '../../../shared/dns/zone.ts';
 
 const { signal } = new AbortController();
 
@@ -59,27 +59,6 @@ suite('findZone()', () => {
     const { ask, asked } = scripted({});
     assert.equal(await findZone(name, ask, signal), undefined);
     assert.equal(asked.at(-1), 'uk SOA');
-  });
-});
-
-suite('followCnames()', () => {
-  test('goes where they point', async () => {
-    const { ask } = scripted({
-      'a.example CNAME': { answers: [cname('a.example', 'b.example')] },
-      'b.example CNAME': { answers: [cname('b.example', 'c.example')] },
-    });
-    assert.equal(await followCnames('a.example', ask, signal), 'c.example');
-    assert.equal(await followCnames('x.example', ask, signal), 'x.example');
-  });
-
-  test('refuses a circle, and a target that is no name', async () => {
-    const { ask } = scripted({
-      'a.example CNAME': { answers: [cname('a.example', 'b.example')] },
-      'b.example CNAME': { answers: [cname('b.example', 'a.example')] },
-      'c.example CNAME': { answers: [cname('c.example', 'ü\n.example')] },
-    });
-    await assert.rejects(followCnames('a.example', ask, signal), { code: 'misconfigured', message: /on and on$/ });
-    await assert.rejects(followCnames('c.example', ask, signal), { code: 'misconfigured', message: /cannot be used$/ });
   });
 });
 

@@ -1,0 +1,57 @@
+import { describeError, IssuanceError } from '../base/errors.ts';
+import { type DnsServer, formatServer } from './exchange.ts';
+import { asking } from './query.ts';
+
+/** One name server, by its name where it has one, and where it can be asked. */
+export type ServerAddresses = { name?: string; addresses: DnsServer[] };
+
+/**
+ * Asks every one of the servers, at all of its addresses, whether it shows a TXT record.
+ *
+ * @param timeout milliseconds, for each question
+ * @returns what the first that does not show it does instead, in one line; `undefined` when all show it
+ */
+export async function findUnshown(
+  record: { name: string; value: string },
+  servers: readonly ServerAddresses[],
+  timeout: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const faults = await Promise.all(
+    servers.map(async ({ name, addresses }) => {
+      const looks = await Promise.all(addresses.map(address => look(record, address, timeout, signal)));
+      // A machine without IPv6, say, cannot ask there, but another address tells of the same server.
+      const told = looks.filter(one => !one.unreachable);
+      const { fault } = (told.length > 0 ? told : looks).find(one => one.fault !== undefined) ?? {};
+      if (addresses.length === 0) return `no address of the name server ${name} is known`;
+      return fault && (name === undefined ? fault : `name server ${name}: ${fault}`);
+    }),
+  );
+  signal.throwIfAborted();
+  return faults.find(fault => fault !== undefined);
+}
+
+type Look = { fault?: string; unreachable?: boolean };
+
+async function look(
+  { name, value }: { name: string; value: string },
+  server: DnsServer,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Look> {
+  try {
+    const { answers, authoritative, rcode } = await asking(server, { recursive: false, timeout })(name, 'TXT', signal);
+    const shown = answers.some(record => record.type === 'TXT' && record.name === name && record.value === value);
+    if (shown) return {};
+    const fault = authoritative ? `does not show the new record of ${name} yet` : `is not authoritative for ${name}`;
+    return { fault: `${formatServer(server)} ${fault}${rcode === 'NOERROR' ? '' : ` (${rcode})`}` };
+  } catch (error) {
+    return { fault: describeError(error), unreachable: isNoWay(error) };
+  }
+}
+
+/** The network leads nowhere there: that is this machine's doing. */
+function isNoWay(error: unknown): boolean {
+  const { code } = (error instanceof IssuanceError ? (error.cause ?? {}) : {}) as NodeJS.ErrnoException;
+  return ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(code ?? '');
+}
