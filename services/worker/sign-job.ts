@@ -1,6 +1,6 @@
 import { problemKind } from '../../shared/acme/problem.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { advanceOrder } from '../../shared/order/advance-order.ts';
+import { advanceOrder, beforeHandOver } from '../../shared/order/advance-order.ts';
 import { newOrderState } from '../../shared/order/order-state.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { beforeNewOrder } from './before-order.ts';
@@ -43,7 +43,11 @@ export async function runSignJob(
 }
 
 async function driveOrder(run: Run, signals: { stopping: AbortSignal; abort: AbortSignal }): Promise<SignJobEnd> {
-  const reached = await reachResult(run, signals);
+  const reached = await reachResult(run, signals).catch(async error => {
+    // Of a step that was cut off nobody knows what the CA has heard.
+    if (signals.stopping.aborted && !signals.abort.aborted) await takeBack(run);
+    throw error;
+  });
   if ('end' in reached) return reached;
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   if (reached.fresh && reached.result.outcome === 'issued') await keep(run, reached.result.chain);
@@ -71,6 +75,19 @@ async function reachResult(run: Run, signals: { stopping: AbortSignal; abort: Ab
       if (error instanceof LockLostError) throw error;
       return await afterFailure(run, error);
     }
+  }
+}
+
+/** Whoever goes on with the order may do so much later: until then nothing is left of what the CA does not know of. */
+async function takeBack(run: Run): Promise<void> {
+  const { checkpoint, job, log, parts } = run;
+  const order = run.moved && beforeHandOver(checkpoint.order); // else a predecessor may have told the CA
+  if (!order) return;
+  try {
+    await parts.records.writeCheckpoint(job.lock, { ...checkpoint, order });
+    await withdraw(run);
+  } catch (error) {
+    log.warn({ reason: describeError(error), order: order.url }, 'challenge responses are not taken back');
   }
 }
 

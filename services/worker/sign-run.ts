@@ -59,6 +59,8 @@ export type Run = {
   task: OrderTask;
   checkpoint: Checkpoint;
   seen: Extract<OrderStep, { next: 'continue' }>['seen'];
+  /** Whether this run has taken the order a step further. */
+  moved: boolean;
 };
 
 /** A result to be kept and told; `fresh`: it has just been issued. */
@@ -82,7 +84,7 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
     order: { acme, solvers, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain, replaces },
     checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
-    seen: undefined,
+    ...{ seen: undefined, moved: false },
   };
 }
 
@@ -92,6 +94,7 @@ export async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issue
   if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
   run.checkpoint = { ...checkpoint, order: step.state, failures: 0 };
   if (step.state.url === undefined) run.checkpoint.turn = undefined;
+  run.moved = true;
   run.seen = step.next === 'continue' ? step.seen : undefined;
   await parts.records.writeCheckpoint(job.lock, run.checkpoint);
 }

@@ -55,7 +55,8 @@ export async function advanceOrder(
   seen?: AcmeOrder,
 ): Promise<OrderStep> {
   if (!state.url) return createOrder(parts, task, state);
-  if (state.presentedAt !== undefined && !state.initiated) return startChallenges(parts, state);
+  const { takenBack, ...going } = state;
+  if (takenBack || (state.presentedAt !== undefined && !state.initiated)) return startChallenges(parts, going);
   const order = seen ?? (await parts.acme.getOrder(state.url));
   learnPace(parts, order, state);
   switch (order.status) {
@@ -82,6 +83,18 @@ export async function withdrawChallenges(parts: OrderParts, state: OrderState): 
 }
 
 /** Where another order has replaced the certificate already, the next try is an order like any other (RFC 9773 section 5). */
+/**
+ * What whoever takes an order over has to know, where the CA was told of none of its challenges yet: they are to be
+ * withdrawn once this is saved, and are presented again later. Of others the CA may be asking now; they stay.
+ *
+ * @returns `undefined` where there is nothing to take back
+ */
+export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderState | undefined {
+  const told = state.initiated || state.challenges.some(challenge => challenge.told);
+  if (told || state.takenBack || state.challenges.length === 0) return undefined;
+  return { ...state, takenBack: true, polls: 0 };
+}
+
 async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<OrderStep> {
   refuseHopeless(task.identifiers, solvers);
   const { identifiers, certificateProfile: profile } = task;

@@ -36,6 +36,8 @@ export type OrderState = {
   challenges: OrderChallenge[];
   /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */
   presentedAt?: number;
+  /** Whether they were taken back before the CA was told of any, to be presented again by whoever goes on. */
+  takenBack?: true;
   /** Whether the CA was told of all challenges. */
   initiated: boolean;
   /** How often was asked in vain, the CA or for what was presented, since the order last moved; drives the backoff. */

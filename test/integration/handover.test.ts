@@ -15,6 +15,7 @@ afterEach(async () => {
 const newCsrs = (...names: string[]) => Promise.all(names.map(name => makeCsr({ names: [name] })));
 const untilCaAsks = () => waitUntil('the CA to ask for a token', () => fleet.front.waiting > 0, 30_000);
 const count = (kind: 'newOrder' | 'finalize' | 'challenge') => fleet.ca.counts()[kind];
+const presented = () => fleet.redisClient.keys('{quarry}:http-01:*');
 const told = (worker: RoleProcess, text: string) => worker.log().filter(({ msg }) => msg === text);
 
 suite('a worker', () => {
@@ -31,6 +32,7 @@ suite('a worker', () => {
     assert.equal(await first.stop('SIGTERM'), 0);
     assert.ok(performance.now() - asked < 3000, `stopped after ${Math.round(performance.now() - asked)} ms`);
     assert.equal(told(first, 'certificate issued').length, 0);
+    assert.equal((await presented()).length, 3, 'the CA is looking at it');
 
     fleet.front.release();
     const second = await fleet.start('worker');
@@ -41,6 +43,7 @@ suite('a worker', () => {
     );
     assert.equal(count('newOrder'), orders + 3);
     assert.equal(count('challenge'), initiated + 3, 'no challenge is initiated twice');
+    assert.deepEqual(await presented(), [], 'what the first had presented is withdrawn');
     const jobs = (worker: RoleProcess, text: string) => told(worker, text).map(({ job }) => job);
     assert.deepEqual(jobs(second, 'certificate issued').sort(), jobs(first, 'order made').sort());
   });

@@ -136,6 +136,42 @@ test('runSignJob() stops in the middle of a wait', async () => {
   assert.deepEqual(bench.records.results, []);
 });
 
+test('runSignJob() takes back what it presented when it stops before the CA knows of it; the next one presents it again', async () => {
+  await using bench = await openJobBench();
+  let seen = false;
+  const missing = async () => (seen ? undefined : 'not seen yet');
+  bench.parts.solvers.set('http', { ...bench.ca.solver, propagation: { deadline: 600_000, missing } });
+  bench.clock.sleep = async (_, signal) => {
+    assert.equal(bench.ca.presented.size, 2);
+    bench.stopping.abort(new Error('the worker is stopping'));
+    signal?.throwIfAborted();
+  };
+  await assert.rejects(run(bench), /the worker is stopping/);
+  assert.equal(bench.ca.presented.size, 0);
+  const requests = requestsOf(bench.ca);
+  seen = true;
+  bench.clock.sleep = async () => {};
+  const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+  assert.equal(end.end, 'finished');
+  assert.equal(bench.ca.presented.size, 0);
+  assert.deepEqual(requestsOf(bench.ca).slice(requests.length, requests.length + 2), [
+    ...names.map(name => `initiate ${name}`),
+  ]);
+});
+
+test('runSignJob() leaves to the next one what the CA may be looking at when it stops', async () => {
+  await using bench = await openJobBench();
+  bench.clock.sleep = async (_, signal) => {
+    bench.stopping.abort(new Error('the worker is stopping'));
+    signal?.throwIfAborted();
+  };
+  await assert.rejects(run(bench), /the worker is stopping/);
+  assert.equal(bench.ca.presented.size, 2);
+  bench.clock.sleep = async () => {};
+  const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+  assert.deepEqual([end.end, bench.ca.presented.size], ['finished', 0]);
+});
+
 test('runSignJob() writes nothing more once another worker has the job', async () => {
   await using bench = await openJobBench();
   bench.http.on('/order/1', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { advanceOrder } from '../../../shared/order/advance-order.ts';
+import { advanceOrder, beforeHandOver, withdrawChallenges } from '../../../shared/order/advance-order.ts';
 import { newOrderState } from '../../../shared/order/order-state.ts';
 import { driveOrder, type Fate, partsFor, taskFor } from './drive-order.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
@@ -134,4 +134,47 @@ test('advanceOrder() goes on where a predecessor has just told the CA of a chall
   };
   const { chain } = await driveOrder(partsFor(ca), taskFor('a.example'));
   assert.equal(chain, 'the chain');
+});
+
+/** A solver whose responses are seen once `visible` says so. */
+function slowly(ca: ReturnType<typeof scriptCa>, visible: () => boolean) {
+  const missing = async () => (visible() ? undefined : 'not seen yet');
+  return { ...ca.solver, propagation: { deadline: 600_000, missing } };
+}
+
+test('advanceOrder() presents again what was taken back before the CA knew of it, and asks the CA nothing for that', async () => {
+  const ca = scriptCa();
+  let visible = false;
+  const parts = { ...partsFor(ca), solvers: [slowly(ca, () => visible)] };
+  let step = await advanceOrder(parts, task, newOrderState());
+  step = await advanceOrder(parts, task, step.state, ca.order);
+  step = await advanceOrder(parts, task, step.state, ca.order);
+  assert.deepEqual([step.next, ca.presented.size], ['wait', 2]);
+  const state = beforeHandOver(step.state);
+  assert.ok(state);
+  await withdrawChallenges(parts, step.state);
+  assert.equal(ca.presented.size, 0);
+  assert.equal(beforeHandOver(state), undefined, 'there is nothing left to take back');
+
+  ca.calls.length = 0;
+  visible = true;
+  step = await advanceOrder(parts, task, JSON.parse(JSON.stringify(state)));
+  assert.deepEqual(ca.calls, [
+    ...['present a.example', 'present b.example', 'initiate a.example', 'initiate b.example'],
+  ]);
+  await driveOrder(parts, task, { from: step.state });
+  assert.equal(ca.presented.size, 0);
+});
+
+test('beforeHandOver() leaves what the CA was told of', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  let step = await advanceOrder(parts, task, newOrderState());
+  assert.equal(beforeHandOver(step.state), undefined, 'nothing is presented');
+  step = await advanceOrder(parts, task, step.state, ca.order);
+  const [first, ...others] = step.state.challenges;
+  assert.ok(first && beforeHandOver(step.state));
+  assert.equal(beforeHandOver({ ...step.state, challenges: [{ ...first, told: true }, ...others] }), undefined);
+  step = await advanceOrder(parts, task, step.state, ca.order);
+  assert.equal(beforeHandOver(step.state), undefined);
 });
