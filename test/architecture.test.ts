@@ -21,7 +21,7 @@ const floors: Record<string, number> = {
   solver: 3,
   order: 4,
   queue: 4,
-  renewal: 4,
+  renewal: 5,
 };
 
 /** Where a package may be imported; a package that is not listed may be imported anywhere in `shared` and `services`. */

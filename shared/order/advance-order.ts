@@ -36,8 +36,8 @@ export type OrderStep =
   | { next: 'continue'; state: OrderState; seen?: AcmeOrder }
   /** `until` is in milliseconds since the epoch. */
   | { next: 'wait'; until: number; state: OrderState }
-  /** `chain` is PEM, as the CA sent it. */
-  | { next: 'issued'; chain: string; state: OrderState };
+  /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
+  | { next: 'issued'; chain: string; certificate: string; state: OrderState };
 
 /**
  * Takes an order one step further (RFC 8555 section 7.1.6): newOrder → choose challenges → present and initiate all →
@@ -202,6 +202,7 @@ function learnPace({ paces, clock }: OrderParts, { status }: AcmeOrder, { initia
 async function download(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
   if (!order.certificate)
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
-  const chain = await parts.acme.downloadChain(order.certificate, task.preferredChain);
-  return { next: 'issued', chain, state: await withdrawChallenges(parts, state) };
+  const { certificate } = order;
+  const chain = await parts.acme.downloadChain(certificate, task.preferredChain);
+  return { next: 'issued', chain, certificate, state: await withdrawChallenges(parts, state) };
 }

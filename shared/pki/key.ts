@@ -7,10 +7,20 @@ const curves = new Map([
   ['secp521r1', 'P-521'],
 ]);
 
+export type KeyType = 'P-256' | 'P-384' | 'RSA-2048' | 'RSA-3072' | 'RSA-4096';
+
 /** A new private key, as PKCS#8 PEM (RFC 5958, RFC 7468 section 10) without a password. */
-export async function generateKeyPem(curve: 'P-256' | 'P-384'): Promise<string> {
-  const { privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: curve });
+export async function generateKeyPem(type: KeyType): Promise<string> {
+  const { privateKey } = type.startsWith('P-')
+    ? await promisify(generateKeyPair)('ec', { namedCurve: type })
+    : await promisify(generateKeyPair)('rsa', { modulusLength: Number(type.slice('RSA-'.length)) });
   return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+}
+
+/** What kind of key it is, in the same words: `P-521` and other lengths of RSA may be among them. */
+export function describeKeyType({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): string {
+  if (asymmetricKeyType === 'rsa') return `RSA-${details?.modulusLength}`;
+  return curves.get(details?.namedCurve ?? '') ?? `${asymmetricKeyType}`;
 }
 
 /** The private key in `pem` (RFC 7468: PKCS#8, PKCS#1 or SEC1, no password). Throws an Error that says what is wrong with it. */

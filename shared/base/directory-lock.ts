@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { describeError } from './errors.ts';
+
+/** Seconds: a holder that was killed is gone at once, but the system needs a moment to notice. */
+const PATIENCE = 5;
+
+export type DirectoryLock = AsyncDisposable & {
+  /** Fires when the lock is lost before it was given back. */
+  lost: AbortSignal;
+};
+
+/**
+ * Keeps a directory to one process of this machine. Node cannot lock files, so `flock` of util-linux holds the lock, and
+ * ends with its standard input: however the holder dies, the lock dies with it.
+ *
+ * @returns `undefined` while another process has it
+ * @throws Error when there is no such directory, or no `flock`
+ */
+export async function lockDirectory(path: string): Promise<DirectoryLock | undefined> {
+  if (!(await stat(path)).isDirectory()) throw new Error(`${path} is not a directory`); // flock would make a file
+  const command = ['--timeout', `${PATIENCE}`, '--conflict-exit-code', '75', path, 'sh', '-c', 'echo locked; exec cat'];
+  const child = spawn('flock', command, { stdio: ['pipe', 'pipe', 'pipe'], detached: true }); // from a terminal's signals
+  const exited = once(child, 'exit');
+  const said = text(child.stderr);
+  try {
+    await once(child, 'spawn');
+  } catch (error) {
+    exited.catch(() => {});
+    throw new Error('flock cannot be run, which keeps two runs apart (Debian package util-linux)', { cause: error });
+  }
+  child.stdin.on('error', () => {}); // told by its end
+  const locked = await Promise.race([once(child.stdout, 'data'), exited.then(() => undefined)]);
+  if (!locked) {
+    if (child.exitCode === 75) return undefined;
+    throw new Error(`${path} cannot be locked: ${(await said).trim().split('\n').at(-1) ?? ''}`);
+  }
+  child.stdout.resume();
+  const lost = new AbortController();
+  let released = false;
+  exited.then(
+    () => released || lost.abort(new Error(`the lock on ${path} was lost`)),
+    error => lost.abort(new Error(`the lock on ${path} was lost: ${describeError(error)}`)),
+  );
+  return {
+    lost: lost.signal,
+    async [Symbol.asyncDispose]() {
+      released = true;
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
