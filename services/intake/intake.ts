@@ -12,8 +12,10 @@ import type { Config } from '../../shared/config/load-config.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
+import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { createApp } from './app.ts';
+import { openNoteFetch } from './note-fetch.ts';
 
 /** A CSR is small: who needs longer to send one holds a connection for nothing. */
 const RECEIVE_TIMEOUT = 20_000;
@@ -31,6 +33,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
     admission: openAdmission(config.auth),
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
     limits: openLimits(redis, prefix, clock),
+    noteFetch: openNoteFetch(openStoredRenewals(config.storages, { redis, prefix }), { clock, log }),
     signQueue,
     account: config.account.name,
     maxSize: config.mgmt.maxSize,

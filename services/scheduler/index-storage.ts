@@ -49,7 +49,7 @@ async function addEntry(
 ): Promise<boolean> {
   const entry = await upkeep.read(key);
   if (!entry) return false;
-  await renewals.found(storage, entry, clock.now());
+  await renewals.found(storage, key, entry, clock.now());
   await expiry.note(storage, key, entry.leaf.notAfter); // last: what it knows is not looked at again
   return true;
 }

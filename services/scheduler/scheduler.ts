@@ -1,9 +1,14 @@
+import { readFile } from 'node:fs/promises';
+import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { Counter, Gauge } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
+import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { consumeTasks } from './consume-tasks.ts';
 import { openTasks } from './tasks.ts';
@@ -26,7 +31,11 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
 
   async function run() {
     await untilRedisAnswers(redis, clock, stopping.signal);
-    const tasks = openTasks(config, { redis, clock, log });
+    const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
+    using connection = openCaConnection({ directoryUrl: config.account.acmeServer, userAgent: USER_AGENT, clock, ca });
+    await using signQueue = openSignQueue({ redis, redisUrl, prefix, log });
+    await using notices = openNotices(config.notify, { redis, prefix, clock, log });
+    const tasks = openTasks(config, { redis, connection, signQueue, notices, clock, log });
     const index = openRenewalIndex(redis, prefix);
     const ended = openFigures(metrics, async () => {
       if (redis.status === 'ready') return index.counts(clock.now());

@@ -1,50 +1,85 @@
 import { hash } from 'node:crypto';
+import type { CaConnection } from '../../shared/acme/ca-connection.ts';
+import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Redis } from '../../shared/base/redis.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
+import type { SignQueue } from '../../shared/queue/sign-queue.ts';
+import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
+import { renewDue } from './renew-due.ts';
+import { lookAtStored, type RenewalParts } from './renew-stored.ts';
 
-const MINUTE = 60_000;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
 /** A task that this process can do. It is safe to repeat, and rejects with the signal's reason when that fires. */
 export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
+export type TaskParts = {
+  redis: Redis;
+  connection: CaConnection;
+  signQueue: SignQueue;
+  notices: Notices;
+  clock: Clock;
+  log: Log;
+};
+
 /** All that the scheduler does, by configuration. */
-export function openTasks(config: Config, parts: { redis: Redis; clock: Clock; log: Log }): Task[] {
+export function openTasks(config: Config, parts: TaskParts): Task[] {
   const { redis, clock, log } = parts;
   const { prefix } = config.redis;
   const storages = openStorages(config.storages.values(), { redis, prefix, clock, log });
   const expiry = openExpiryIndex(redis, prefix);
   const renewals = openStoredRenewals(config.storages, { redis, prefix });
+  const renewing: RenewalParts['storages'] = new Map();
+  const tasks: Task[] = [];
 
-  return [...config.storages.values()].flatMap(storageConfig => {
+  for (const storageConfig of config.storages.values()) {
     const storage = storages.get(storageConfig.name);
-    if (!storage?.upkeep || storageConfig.type === 'none') return [];
-    const { name, keepExpired } = storageConfig;
-    return [
-      every(24 * HOUR, `index/${name}`, async signal => {
+    if (!storage?.upkeep || storageConfig.type === 'none') continue;
+    const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
+    if (renewAhead) renewing.set(name, { storage, days: renewWithin });
+    tasks.push(
+      // Planned anew where what is to be found has changed.
+      every(24 * HOUR, `index/${name}`, renewAhead ? 'to be renewed' : 'to expire', async signal => {
         await indexStorage(storage, { redis, prefix, expiry, renewals, clock, log }, signal);
       }),
-      every(MINUTE, `expire/${name}`, async signal => {
+      every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
       }),
-    ];
+    );
+  }
+
+  const index = openRenewalIndex(redis, prefix);
+  const renewalParts: RenewalParts = {
+    ...{ ...parts, index, renewals, storages: renewing },
+    ...{ admission: openAdmission(config.auth), records: openSignRecords(redis, prefix), account: config.account.name },
+  };
+  const renew = every(10 * SECOND, RENEW_TASK, '', async signal => {
+    await renewDue(renewalParts, managed => lookAtStored(renewalParts, managed, signal), signal);
   });
+  return [renew, ...tasks];
 }
 
+/** The name of the task that looks at what is due to be renewed. */
+export const RENEW_TASK = 'renew';
+
 /** At times that differ from task to task, but not from scheduler to scheduler. */
-function every(interval: number, name: string, run: Task['run']): Task {
+function every(interval: number, name: string, what: string, run: Task['run']): Task {
   const offset = Number.parseInt(hash('sha256', name).slice(0, 8), 16) % interval;
   return {
     name,
-    rule: `every ${interval / MINUTE} minutes`,
+    rule: `every ${interval / SECOND} seconds ${what}`.trim(),
     next: now => (Math.floor((now - offset) / interval) + 1) * interval + offset,
     run,
   };

@@ -29,6 +29,8 @@ export type AuthBlock = {
  * left. What is told to the client holds nothing of the configuration.
  */
 export type Admission = {
+  /** All of them, in the order in which they are tried. */
+  readonly blocks: readonly AuthBlock[];
   /** Before the body is read: the blocks whose methods can still hold. */
   possible(request: AdmissionRequest): AuthBlock[];
   /** With the body's bytes as posted: those of `blocks` whose methods all hold. */
@@ -42,6 +44,7 @@ export type Admission = {
 export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
   const all = configs.map(openBlock);
   return {
+    blocks: all,
     possible: request => {
       const blocks = all.filter(({ methods }) => holdAll(methods, method => method.possible(request)));
       const hint = request.claim ? '' : ' without an HMAC in an Authentication header';

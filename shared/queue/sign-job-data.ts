@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { AuthBlock } from '../admission/admit.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
+import type { CsrText } from '../pki/csr.ts';
 import type { Identifier } from '../pki/identifier.ts';
 
 export const SIGN_QUEUE = 'sign';
@@ -31,6 +33,23 @@ export type SignJobData = {
   /** Of the post that made the job. */
   requestId: string;
 };
+
+/** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
+export function toSignJob(
+  { name, verifications, storage, certificateProfile, preferredChain, share }: AuthBlock,
+  {
+    csr,
+    ...rest
+  }: { csr: CsrText } & Pick<SignJobData, 'identifiers' | 'account' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+): SignJobData {
+  return {
+    ...{ csr: csr.pem, solvers: verifications, storage, block: name },
+    ...(certificateProfile && { certificateProfile }),
+    ...(preferredChain && { preferredChain }),
+    ...(share && { share }),
+    ...rest,
+  };
+}
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
 export type SignResult =

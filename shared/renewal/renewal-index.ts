@@ -4,8 +4,10 @@ import type { RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself. Times in milliseconds since the epoch. */
 export type ManagedCertificate = {
-  /** `stored/<storage>/<key of its entry>` or `profile/<name of the renewal section>/<domain>`. */
+  /** `stored/<storage>/<digest of its CSR>` or `profile/<name of the renewal section>/<domain>`. */
   id: string;
+  /** Of a stored one: the key of its entry, which of macen's entries is not that of the id. */
+  place?: string;
   /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
   certificate: string;
   names: string[];
@@ -23,9 +25,11 @@ export type ManagedCertificate = {
   /** Attempts to renew it in vain. */
   failures?: { count: number; last: number; retryAfter?: number | undefined; reason: string } | undefined;
   /** The sign job that renews it now. */
-  job?: string | undefined;
+  job?: { id: string; since: number } | undefined;
   /** Whether it was made by renewing ahead, with nobody asking for it. */
   ahead: boolean;
+  /** Whether the scheduler has seen it yet. */
+  looked: boolean;
   /** Whether it is not renewed, as no client fetched it. */
   left?: boolean;
   /** Whether an operator wants it renewed now. */

@@ -24,6 +24,8 @@ export type RenewalFacts = {
 export type RenewalPlan = {
   /** When to renew; in the past: now. */
   at: number;
+  /** When it was to be renewed before attempts to do so failed. */
+  first: number;
   /** Why then, for people. */
   why: string;
 };
@@ -35,7 +37,11 @@ export function planRenewal(facts: RenewalFacts): RenewalPlan {
   if (!failures || failures.count === 0) return planned;
   const again = Math.max(failures.last + backoff(failures.count, life, random), failures.retryAfter ?? 0);
   if (again <= planned.at) return planned;
-  return { at: again, why: `${failures.count} ${failures.count === 1 ? 'attempt' : 'attempts'} failed` };
+  return {
+    at: again,
+    first: planned.at,
+    why: `${failures.count} ${failures.count === 1 ? 'attempt' : 'attempts'} failed`,
+  };
 }
 
 /**
@@ -95,7 +101,9 @@ function byInfo(
   const why = `the CA suggests ${day(start)} to ${day(end)}${explanationUrl ? `, see ${explanationUrl}` : ''}`;
   const latest = life.notAfter - lifeOf(life) * LAST_PART;
   const chosen = start + random * (end - start);
-  return chosen <= latest ? { at: chosen, why } : { at: latest, why: `${why}; that is too late` };
+  return chosen <= latest
+    ? { at: chosen, first: chosen, why }
+    : { at: latest, first: latest, why: `${why}; that is too late` };
 }
 
 function byDays({ life, days, spread, random }: RenewalFacts, none: string): RenewalPlan {
@@ -103,7 +111,7 @@ function byDays({ life, days, spread, random }: RenewalFacts, none: string): Ren
   const at = spread ? from + random * renewalSpread(life, days) : from;
   const left = (life.notAfter - from) / (24 * HOUR);
   const rule = days === undefined ? 'a third of its life' : days > left ? 'half of its life' : `${days} days`;
-  return { at, why: `with ${rule} left, as ${none}` };
+  return { at, first: at, why: `with ${rule} left, as ${none}` };
 }
 
 /** Steps of a day are too long for a certificate of six. */

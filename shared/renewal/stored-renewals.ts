@@ -16,13 +16,19 @@ const FIRST_POLL_OF_FOUND = 6 * 3_600_000;
 export type StoredRenewals = {
   /** A certificate was issued and is stored by now. `ahead`: nobody had asked for it. */
   issued(storage: string, entry: KeptEntry, how: { block: string; ahead: boolean }, now: number): Promise<void>;
-  /** An entry turned up that may be new to the index of what is renewed. */
-  found(storage: string, entry: KeptEntry, now: number): Promise<void>;
+  /** An entry turned up in this place that may be new to the index of what is renewed. */
+  found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
   /** A client of this auth block got the certificate. */
   fetched(storage: string, csr: CsrText, block: string, now: number): Promise<void>;
 };
 
 export const storedId = (storage: string, csr: CsrText) => `stored/${storage}/${csr.digest}`;
+
+/** Where the entry of a stored certificate is. */
+export function placeOf({ id, place }: ManagedCertificate): { storage: string; key: string } {
+  const [, storage = '', digest = ''] = /^stored\/(.*)\/([^/]*)$/s.exec(id) ?? [];
+  return { storage, key: place ?? digest };
+}
 
 export function openStoredRenewals(
   storages: ReadonlyMap<string, StorageConfig>,
@@ -46,13 +52,13 @@ export function openStoredRenewals(
       }
       await expiry.note(storage, entry.csr.digest, entry.leaf.notAfter);
     },
-    async found(storage, entry, now) {
+    async found(storage, place, entry, now) {
       const days = renewWithin(storage);
       if (days === undefined || entry.leaf.notAfter <= now) return;
       const id = storedId(storage, entry.csr);
       const [end] = await index.ends([id]);
       if (end !== undefined && end >= entry.leaf.notAfter) return; // macen may have kept an older one elsewhere
-      const managed = toManaged(id, entry, days, false);
+      const managed = { ...toManaged(id, entry, days, false), place };
       await index.add(managed, Math.min(managed.plan.at, now + Math.random() * FIRST_POLL_OF_FOUND));
     },
     async fetched(storage, csr, block, now) {
@@ -69,7 +75,7 @@ function toManaged(id: string, { chain, leaf }: KeptEntry, days: number, ahead: 
   const facts = { life: leaf, info, days, spread: true, random: ownRandom(certificate) };
   return {
     ...{ id, certificate, named: infoId !== undefined, names: identifiers.map(({ value }) => value) },
-    ...{ notBefore, notAfter, info, poll: infoId ? 0 : undefined, pollFailures: 0, ahead },
+    ...{ notBefore, notAfter, info, poll: infoId ? 0 : undefined, pollFailures: 0, ahead, looked: false },
     plan: planRenewal(facts),
   };
 }

@@ -5,17 +5,18 @@ import type { Log } from '../../../shared/base/log.ts';
 import { needingRedis } from '../../../shared/base/redis.ts';
 import type { Limits } from '../../../shared/limits/limits.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
-import type { SignJobData } from '../../../shared/queue/sign-job-data.ts';
+import { toSignJob } from '../../../shared/queue/sign-job-data.ts';
 import type { Storage, StoredCertificate } from '../../../shared/storage/storage.ts';
 import { toAdmissionRequest } from '../admission-request.ts';
 import { answerChain, answerResult, stillWorking, type Waiting } from '../answer-result.ts';
 import { readBody } from '../middleware/body-limit.ts';
+import type { NoteFetch } from '../note-fetch.ts';
 
 export type SignRouteParts = Waiting & {
   admission: Admission;
   storages: Map<string, Storage>;
   limits: Limits;
+  noteFetch: NoteFetch;
   account: string;
   maxSize: number;
   isTrustedProxy: (address: string) => boolean;
@@ -33,9 +34,11 @@ export function signRoute(parts: SignRouteParts) {
     const blocks = admission.verified(possible, request, body);
     const csr = readCsr(body);
 
-    const stored = await findStored(parts, blocks, csr);
-    if (stored) {
+    const found = await findStored(parts, blocks, csr);
+    if (found) {
+      const { stored, block } = found;
       ctx.state.names = stored.leaf.identifiers.map(({ value }) => value);
+      parts.noteFetch(block, csr);
       return answerChain(ctx, stored.chain);
     }
 
@@ -46,7 +49,9 @@ export function signRoute(parts: SignRouteParts) {
     const standing = await needingRedis(() => limits.standingAgainst({ account: parts.account, identifiers }));
     if (standing && standing.code !== 'unavailable') throw standing;
 
-    const job = toJob(ctx, parts, block, csr, identifiers);
+    const { account, wait } = parts;
+    const waits = { patience: wait * 1000, requestId: ctx.state.requestId };
+    const job = toSignJob(block, { csr, identifiers, account, ...waits });
     const jobId = await signQueue.enqueue(job);
     const answered = await answerResult(ctx, jobId, parts);
     if (answered !== 'finished') await signQueue.promise(jobId, job);
@@ -59,7 +64,7 @@ async function findStored(
   { admission, storages, log }: SignRouteParts,
   blocks: AuthBlock[],
   csr: CsrText,
-): Promise<StoredCertificate | undefined> {
+): Promise<{ stored: StoredCertificate; block: AuthBlock } | undefined> {
   for (const name of new Set(blocks.map(block => block.storage))) {
     const stored = await storages
       .get(name)
@@ -67,26 +72,8 @@ async function findStored(
       .catch(error => {
         log.warn({ storage: name, reason: describeError(error) }, 'the storage cannot be asked');
       });
-    if (stored && admission.find(blocks, stored.leaf.identifiers)?.storage === name) return stored;
+    const block = stored && admission.find(blocks, stored.leaf.identifiers);
+    if (stored && block?.storage === name) return { stored, block };
   }
   return undefined;
-}
-
-function toJob(
-  ctx: Context,
-  { account, wait }: SignRouteParts,
-  block: AuthBlock,
-  csr: CsrText,
-  identifiers: Identifier[],
-): SignJobData {
-  const { name, verifications, storage, certificateProfile, preferredChain, share } = block;
-  return {
-    csr: csr.pem,
-    ...{ identifiers, account, solvers: verifications, storage, block: name },
-    ...(certificateProfile && { certificateProfile }),
-    ...(preferredChain && { preferredChain }),
-    ...(share && { share }),
-    patience: wait * 1000,
-    requestId: ctx.state.requestId,
-  };
 }

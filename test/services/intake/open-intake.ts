@@ -83,6 +83,8 @@ export type FakeIntake = AsyncDisposable & {
   stored: { value: Awaited<ReturnType<Storage['get']>> | Error };
   /** What stands against any order. */
   limit: { value: Error | undefined };
+  /** The auth blocks by which stored certificates were fetched. */
+  fetches: string[];
   stopping: AbortController;
   clock: TurnedClock;
   metrics: Registry;
@@ -99,6 +101,7 @@ export async function openIntake(
   const [log, metrics] = [keptLog(), openMetrics()];
   const stored: FakeIntake['stored'] = { value: undefined };
   const limit: FakeIntake['limit'] = { value: undefined };
+  const fetches: string[] = [];
   const get = async () => {
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
@@ -107,6 +110,7 @@ export async function openIntake(
     admission: openAdmission(blocks),
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
     limits: { standingAgainst: async () => limit.value } as never,
+    noteFetch: ({ name }) => void fetches.push(name),
     ...{ signQueue: queue, account: 'account', maxSize, wait, isTrustedProxy: toAddressSet(trusted) },
     ...{ stopping: stopping.signal, clock, log: log.log, metrics },
   });
@@ -114,7 +118,7 @@ export async function openIntake(
   const post = (body: string, headers: Record<string, string> = hmacHeader(body)) =>
     fetch(`${server.url}/sign`, { method: 'POST', body, headers });
   return {
-    ...{ url: server.url, port: server.port, queue, stored, limit, stopping, clock, metrics, log, post },
+    ...{ url: server.url, port: server.port, queue, stored, fetches, limit, stopping, clock, metrics, log, post },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

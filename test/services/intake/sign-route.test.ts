@@ -28,6 +28,7 @@ test('POST /sign answers from the storage without a job', async () => {
   intake.stored.value = toStored(pem);
   const answer = await intake.post(csr);
   assert.deepEqual([answer.status, await answer.text(), intake.queue.enqueued], [200, pem, []]);
+  assert.deepEqual(intake.fetches, ['hmac']);
 });
 
 test('POST /sign gives no stored certificate to a block that may not have its names', async () => {

@@ -1,0 +1,31 @@
+import type { Clock } from '../../shared/base/clock.ts';
+import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+
+const BATCH = 200;
+/** Most of a look is waiting, for the CA and for Redis. */
+const AT_ONCE = 16;
+
+/**
+ * Looks at every certificate that is due for it, once, the most urgent first.
+ *
+ * @param look saves what it found and when to look again; never rejects but with the signal's reason
+ * @returns how many were looked at
+ */
+export async function renewDue(
+  { index, clock }: { index: RenewalIndex; clock: Clock },
+  look: (managed: ManagedCertificate) => Promise<void>,
+  signal: AbortSignal,
+): Promise<number> {
+  const until = clock.now(); // what falls due from here on is the next run's
+  const seen = new Set<string>();
+  for (;;) {
+    const ids = (await index.due(until, BATCH)).filter(id => !seen.has(id));
+    if (ids.length === 0) return seen.size;
+    const found = (await index.read(ids)).filter(one => one !== undefined);
+    for (const id of ids) seen.add(id);
+    for (let next = 0; next < found.length; next += AT_ONCE) {
+      signal.throwIfAborted();
+      await Promise.all(found.slice(next, next + AT_ONCE).map(look));
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import type { Admission } from '../../shared/admission/admit.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { parseCsr } from '../../shared/pki/csr.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
+import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
+import { toSignJob } from '../../shared/queue/sign-job-data.ts';
+import type { SignQueue } from '../../shared/queue/sign-queue.ts';
+import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { isDue, ownRandom, planRenewal } from '../../shared/renewal/renewal-window.ts';
+import { placeOf, type StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';
+import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
+import { tellFailure, tellLeft, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+
+const SECOND = 1_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** A job may be over in seconds, or have to wait for the CA's limits for days. */
+const FIRST_JOB_LOOK = 10 * SECOND;
+const LAST_JOB_LOOK = 600 * SECOND;
+/** What nobody fetches may be fetched again. */
+const LEFT_LOOK = 6 * HOUR;
+const AFTER_FAULT = HOUR / 6;
+
+export type RenewalParts = PollParts & {
+  index: RenewalIndex;
+  renewals: StoredRenewals;
+  /** Storages that renew ahead. `days` is their renew-within. */
+  storages: Map<string, { storage: Storage; days: number }>;
+  admission: Admission;
+  signQueue: SignQueue;
+  records: SignRecords;
+  notices: Notices;
+  /** Of the CA, as sign jobs name it. */
+  account: string;
+};
+
+/** One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look again. */
+export async function lookAtStored(
+  parts: RenewalParts,
+  managed: ManagedCertificate,
+  signal: AbortSignal,
+): Promise<void> {
+  const { index, clock, log } = parts;
+  try {
+    const looked = await lookCloser(parts, managed, signal);
+    if (looked) await index.save(looked.managed, looked.at);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.error({ id: managed.id, names: managed.names, reason: describeError(error) }, 'a renewal cannot be looked at');
+    await index.save(managed, clock.now() + AFTER_FAULT); // the others are not to wait for this one
+  }
+}
+
+type Looked = { managed: ManagedCertificate; at: number };
+
+async function lookCloser(
+  parts: RenewalParts,
+  given: ManagedCertificate,
+  signal: AbortSignal,
+): Promise<Looked | undefined> {
+  const { index, storages, clock } = parts;
+  const place = placeOf(given);
+  const from = storages.get(place.storage);
+  const entry = await from?.storage.upkeep?.read(place.key);
+  if (!from || !entry) return void (await index.remove(given.id)); // configured no more, or expired and removed
+  if (entry.leaf.notAfter > given.notAfter) {
+    await index.remove(given.id);
+    return void (await parts.renewals.found(place.storage, place.key, entry, clock.now()));
+  }
+
+  const seen = given.looked ? given : await welcome(parts, given);
+  const followed = await followJob(parts, seen);
+  if (followed.job) await tellOfEnd(parts, followed);
+  if (followed.job) return { managed: followed, at: clock.now() + jobLook(followed.job, clock.now()) };
+  const polled = await pollRenewalInfo(parts, followed, signal);
+  const planned = { ...polled, plan: planOf(polled, from.days) };
+  await tellOfEnd(parts, planned);
+  if (!planned.forced && !isDue(planned.plan, clock.now()))
+    return { managed: planned, at: nextLook(planned, clock.now()) };
+  return renew(parts, planned, { ...from, entry, name: place.storage });
+}
+
+function planOf(managed: ManagedCertificate, days: number) {
+  const { info, failures, certificate } = managed;
+  return planRenewal({
+    life: managed,
+    info,
+    days,
+    spread: true,
+    random: ownRandom(certificate),
+    ...(failures && { failures }),
+  });
+}
+
+/** The next time that something is to be done; from the first warning on, each day brings it nearer to the next one. */
+function nextLook(managed: ManagedCertificate, now: number): number {
+  const warning = warningTime(managed);
+  const times = [managed.plan.at, managed.poll ?? Number.POSITIVE_INFINITY, warning].filter(at => at > now);
+  return Math.min(...times, Math.max(warning, now) + DAY);
+}
+
+/** A new certificate ends what was told of its predecessor. */
+async function welcome(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
+  await tellRenewed(parts, managed);
+  return { ...managed, looked: true };
+}
+
+const jobLook = ({ since }: { since: number }, now: number) =>
+  Math.min(Math.max((now - since) / 2, FIRST_JOB_LOOK), LAST_JOB_LOOK);
+
+/** What became of the job that renews it; `job` stays while it runs. */
+async function followJob(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
+  const { job, ...rest } = managed;
+  if (job === undefined) return managed;
+  const result = await parts.records.readResult(job.id);
+  if (!result) return (await parts.signQueue.blockOf(job.id)) === undefined ? rest : managed; // Redis may lose jobs
+  // Had it been stored, this entry would have been replaced.
+  const unstored: SignFailure = { code: 'unexpected', detail: 'the new certificate could not be stored' };
+  return failed(parts, rest, result.outcome === 'failed' ? result.error : unstored);
+}
+
+async function failed(
+  parts: RenewalParts,
+  managed: ManagedCertificate,
+  error: SignFailure,
+): Promise<ManagedCertificate> {
+  const count = (managed.failures?.count ?? 0) + 1;
+  const { forced: _, ...rest } = managed;
+  const failures = { count, last: parts.clock.now(), retryAfter: error.retryAfter, reason: error.detail };
+  const after = { ...rest, failures };
+  await tellFailure(parts, after, error);
+  return after;
+}
+
+type Renewing = { name: string; storage: Storage; days: number; entry: KeptEntry };
+
+async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Renewing): Promise<Looked> {
+  const { index, signQueue, clock, log } = parts;
+  const now = clock.now();
+  const [fetched] = await index.lastFetches([managed.id]);
+  const wanted = fetched !== undefined && fetched.at >= managed.notBefore;
+  if (!wanted && !managed.forced) {
+    await tellLeft(parts, managed, fetched);
+    return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
+  }
+  try {
+    const job = await toJob(parts, managed, from, fetched);
+    const id = await signQueue.enqueue(job);
+    log.info(
+      { names: managed.names, job: id, why: managed.forced ? 'an operator wants it' : managed.plan.why },
+      'renewing',
+    );
+    return { managed: { ...managed, left: false, job: { id, since: now } }, at: now + FIRST_JOB_LOOK };
+  } catch (error) {
+    if (!(error instanceof IssuanceError) || error.code === 'unavailable') throw error;
+    const after = await failed(parts, managed, { code: error.code, detail: error.message });
+    const planned = { ...after, plan: planOf(after, from.days) };
+    return { managed: planned, at: nextLook(planned, now) };
+  }
+}
+
+/**
+ * The job that a client's post would make today. The auth block is the one that let a client have the certificate last;
+ * what the configuration denies by now is not renewed, and no other block stands in, as it may be other clients'.
+ *
+ * @throws IssuanceError `denied`
+ */
+async function toJob(
+  { admission, account }: RenewalParts,
+  { forced, certificate, named, notAfter }: ManagedCertificate,
+  { name, entry }: Renewing,
+  fetched: LastFetch | undefined,
+) {
+  const { identifiers } = await parseCsr(entry.csr.der);
+  const candidates = admission.blocks.filter(({ storage }) => storage === name);
+  const block = fetched
+    ? candidates.find(one => one.name === fetched.block)
+    : forced && admission.find(candidates, identifiers); // an operator vouches for what no client was seen to fetch
+  const deny = (why: string) => new IssuanceError('denied', `the configuration does not admit it any more: ${why}`);
+  if (!block) throw deny(`no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${name}"`);
+  const refused = identifiers.find(identifier => !block.mayHave(identifier));
+  if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
+  const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
+  const renewal = { due: notAfter, ...(named && { replaces: certificate }) };
+  return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
+}

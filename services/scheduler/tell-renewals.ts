@@ -1,0 +1,70 @@
+import type { Clock } from '../../shared/base/clock.ts';
+import type { Log } from '../../shared/base/log.ts';
+import { LAST_PART, lifeOf } from '../../shared/pki/renewal-time.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
+import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
+import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
+import { isAlarming } from '../../shared/renewal/renewal-window.ts';
+
+const DAY = 24 * 3_600_000;
+const FIRST_WARNING = 14 * DAY;
+/** What the CA or the network will mend by itself is not told at the first attempt in vain. */
+const PATIENCE = 3;
+/** Causes that all certificates have in common are one matter. */
+const common = ['unavailable', 'rateLimited', 'misconfigured'];
+const commonSubject = (code: string) => `renewals/${code}`;
+
+type Parts = { notices: Notices; clock: Clock; log: Log };
+
+/** When to warn of a certificate that ends soon: not before it should have been renewed. Milliseconds since the epoch. */
+export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'notAfter' | 'plan'>): number {
+  const { notAfter, plan } = managed;
+  const life = lifeOf(managed);
+  return Math.max(notAfter - Math.min(FIRST_WARNING, life / 4), plan.first + Math.min(DAY, life * LAST_PART));
+}
+
+/** A certificate that is near its end though Quarry should have renewed it. */
+export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
+  const { id, names, notAfter, failures, left } = managed;
+  const now = clock.now();
+  if (left || now < Math.min(warningTime(managed), notAfter)) return;
+  const daysLeft = Math.ceil((notAfter - now) / DAY);
+  const end = new Date(notAfter).toISOString();
+  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${failures ? `: ${failures.reason}` : ''}`;
+  await notices.tell({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
+}
+
+export async function tellFailure(
+  { notices, clock, log }: Parts,
+  { id, failures, ...managed }: ManagedCertificate,
+  { code, detail }: SignFailure,
+): Promise<void> {
+  const { names, notAfter } = managed;
+  const alarm = isAlarming(managed, clock.now());
+  const said = { names, attempts: failures?.count, reason: detail, end: new Date(notAfter) };
+  log[alarm ? 'error' : 'warn'](said, alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed');
+  const shared = common.includes(code);
+  if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
+  await notices.tell({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
+}
+
+/** A certificate that Quarry does not renew, as no client has fetched it in its life. */
+export async function tellLeft(
+  { notices, log }: Parts,
+  managed: ManagedCertificate,
+  fetched: LastFetch | undefined,
+): Promise<void> {
+  const { id, names, notAfter, ahead, left } = managed;
+  if (left) return;
+  log.info({ names, end: new Date(notAfter) }, 'nobody has fetched the certificate, it is left to expire');
+  if (!fetched) return; // there may be thousands that nobody has wanted for years
+  const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
+  const detail = `${what} since ${new Date(fetched.at).toISOString()}; it is left to expire`;
+  await notices.tell({ kind: 'renewed-not-fetched', subject: id, names, detail });
+}
+
+/** What was told of its predecessor is over; that a certificate was issued at all ends what kept all from being. */
+export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
+  await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);
+  if (ahead) for (const code of common) await notices.ended(commonSubject(code), ['renewal-failed']);
+}

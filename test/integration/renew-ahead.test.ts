@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { after, before, suite, test } from 'node:test';
+import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { hastenTask } from '../../shared/queue/schedule.ts';
+import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { storedId } from '../../shared/renewal/stored-renewals.ts';
+import { assertChain } from '../support/chain.ts';
+import { makeCsr } from '../support/csr.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const hour = 3_600_000;
+const day = 24 * hour;
+const patience = 90_000;
+
+let fleet: Fleet;
+let index: RenewalIndex;
+before(async () => {
+  fleet = await startFleet({
+    roles: [],
+    pebble: { profiles: { default: { description: 'the only one', validityPeriod: 90 * 86_400 } } },
+  });
+  const blocks = `[storage "files"]
+type = file
+directory = ${fleet.dir}/storage/files
+renew-ahead = yes
+[storage "redis"]
+type = redis
+renew-ahead = yes
+[auth "files"]
+all = yes
+domain = *.files.example
+storage = files
+[auth "redis"]
+all = yes
+domain = *.redis.example
+storage = redis`;
+  const roles = ['intake', 'worker', 'responder', 'scheduler', 'scheduler'] as const;
+  await Promise.all(roles.map(role => fleet.start(role, { blocks })));
+  index = openRenewalIndex(fleet.redisClient, '{quarry}');
+});
+after(() => fleet[Symbol.asyncDispose]());
+
+async function issue(storage: string, name: string) {
+  const csr = await makeCsr({ names: [`${name}.${storage}.example`] });
+  const answer = await fleet.post(csr.csrPem);
+  assert.equal(answer.status, 200, answer.body);
+  const id = storedId(storage, readCsr(Buffer.from(csr.csrPem)));
+  return { ...csr, id, chain: answer.body };
+}
+
+const managed = async (id: string) => (await index.read([id]))[0];
+
+/** Has the scheduler ask for renewal information now and not in some minutes. */
+async function askNow(id: string): Promise<void> {
+  const one = await managed(id);
+  assert.ok(one);
+  assert.equal(await index.save({ ...one, poll: 0 }, 0), true);
+  await hastenTask(fleet.redisClient, '{quarry}', 'renew', 0);
+}
+
+const logs = () => fleet.all('scheduler').flatMap(scheduler => scheduler.log());
+
+for (const storage of ['files', 'redis'])
+  suite(`a certificate in a ${storage} storage with renew-ahead`, () => {
+    test("is renewed in the CA's window, and the client's next post is answered with it from storage", async () => {
+      const { id, csrPem, keyPem, chain } = await issue(storage, 'window');
+      const explanation = `https://ca.example/${storage}`;
+      await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day, explanation));
+      const before = fleet.orders();
+      await askNow(id);
+      await waitUntil('the successor', async () => (await managed(id))?.certificate !== renewalInfoId(chain), patience);
+      assert.equal(fleet.orders(), before + 1);
+      const again = await fleet.post(csrPem);
+      assert.equal(again.status, 200);
+      assert.notEqual(again.body, chain);
+      assertChain(again.body, { rootPem: await fleet.pebble.rootPem(), keyPem, names: [`window.${storage}.example`] });
+      assert.equal(fleet.orders(), before + 1, 'the post made no order');
+      const [replaced] = fleet.ca.requests().filter(({ replaces }) => replaces === renewalInfoId(chain));
+      assert.ok(replaced, 'newOrder named what it replaces');
+      assert.ok(
+        logs().some(line => line.explanation === explanation),
+        'the explanation is logged',
+      );
+      const successor = await managed(id);
+      assert.deepEqual([successor?.ahead, successor?.failures], [true, undefined]);
+    });
+
+    test('is kept as it is before the window, at a time in it that stays the same', async () => {
+      const { id, chain } = await issue(storage, 'later');
+      await setRenewalInfo(fleet.pebble, chain, windowFromNow(day, 3 * day));
+      const before = fleet.orders();
+      await askNow(id);
+      await waitUntil(
+        'the window',
+        async () => (await managed(id))?.plan.why.startsWith('the CA suggests') === true,
+        patience,
+      );
+      const planned = await managed(id);
+      assert.ok(planned && planned.plan.at > Date.now() + 0.9 * day && planned.plan.at < Date.now() + 3 * day);
+      await askNow(id);
+      await waitUntil('another question', async () => ((await managed(id))?.poll ?? 0) > 0, patience);
+      assert.equal((await managed(id))?.plan.at, planned.plan.at);
+      assert.equal(fleet.orders(), before);
+    });
+  });
+
+suite('a certificate that nobody fetched since it was renewed', () => {
+  test('is left to expire, and renewed again once a client has fetched it', async () => {
+    const { id, csrPem, chain } = await issue('redis', 'left');
+    await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day));
+    await askNow(id);
+    await waitUntil('the successor', async () => (await managed(id))?.ahead === true, patience);
+    const { chain: second } = JSON.parse(
+      (await fleet.redisClient.get(`{quarry}:storage:redis:${id.slice(-96)}`)) ?? '{}',
+    );
+    await setRenewalInfo(fleet.pebble, second, windowFromNow(-2 * day, -day));
+    const before = fleet.orders();
+    // Pebble does not backdate: what was fetched in the second of the renewal still counts as fetched.
+    await index.fetched(id, { at: new X509Certificate(second).validFromDate.getTime() - 1, block: 'redis' });
+    await askNow(id);
+    await waitUntil('it to be left', async () => (await managed(id))?.left === true, patience);
+    assert.equal(fleet.orders(), before);
+
+    const fetched = await fleet.post(csrPem);
+    assert.equal(fetched.body, second);
+    await waitUntil(
+      'the fetch to be noted',
+      async () => ((await index.lastFetches([id]))[0]?.at ?? 0) > Date.now() - hour,
+    );
+    await askNow(id);
+    await waitUntil('the third', async () => (await managed(id))?.certificate !== renewalInfoId(second), patience);
+    assert.equal(fleet.orders(), before + 1);
+  });
+});
