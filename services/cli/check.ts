@@ -4,6 +4,7 @@ import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { type Config, loadConfig } from '../../shared/config/load-config.ts';
+import { describeWay, type NotifyConfig } from '../../shared/config/notify.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 
@@ -25,6 +26,7 @@ export async function check(files: string[], env: Environment, write: (text: str
     ...(warnings.length > 0 ? [''] : []),
     describeAccount(config.account),
     ...describeListeners(config),
+    ...config.notify.map(describeNotify),
     '',
     ...renderTable(
       headings,
@@ -59,6 +61,10 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
   ];
   const width = Math.max(...rows.map(([what]) => what.length));
   return ['listeners:', ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`)];
+}
+
+function describeNotify(block: NotifyConfig): string {
+  return `notify "${block.name}": ${describeWay(block)}, of ${block.kinds.join(', ')}`;
 }
 
 const headings = ['block', 'methods', 'names', 'solver', 'storage'];

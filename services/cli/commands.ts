@@ -3,6 +3,7 @@ import { check } from './check.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { completionCommand } from './completion/completion.ts';
 import { limitsCommand } from './limits.ts';
+import { notifyCommand } from './notify.ts';
 import { roleCommand } from './role-command.ts';
 import { roleNames } from './run-roles.ts';
 
@@ -20,6 +21,7 @@ export const commands: Record<string, Command> = {
     run: (words, { env, write }) => check(needFiles('check', readWords(words)), env, write),
   },
   limits: limitsCommand,
+  notify: notifyCommand,
   acme: acmeCommand,
   completion: completionCommand(() => commands),
 };

@@ -3,6 +3,7 @@ import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { type Limit, openLimits } from '../../shared/limits/limits.ts';
+import { forgetMatters } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 
 /** `quarry limits`: two forms, one of which acts. */
@@ -43,6 +44,7 @@ async function clearLimit(
 ): Promise<void> {
   using opened = await open(files, env);
   if (!(await opened.limits.clear(key))) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
+  await forgetMatters(opened.redis, opened.prefix, key, ['account-paused']);
   write(`cleared: ${key}\n`);
 }
 
@@ -63,6 +65,7 @@ async function open(files: string[], env: Record<string, string | undefined>) {
     throw error;
   }
   return {
+    ...{ redis, prefix: config.redis.prefix },
     limits: openLimits(redis, config.redis.prefix, systemClock),
     [Symbol.dispose]: () => closeRedis(redis),
   };

@@ -10,6 +10,7 @@ import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { consumeNotices } from './consume-notices.ts';
 import { consumeTasks } from './consume-tasks.ts';
 import { openTasks } from './tasks.ts';
 
@@ -42,6 +43,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
       return undefined; // a scrape does not wait for Redis
     });
     await using schedule = openSchedule(tasks, { redis, prefix, log });
+    await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
     await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd: ended });
     await schedule.plan(clock.now());
     notReady = undefined;

@@ -9,6 +9,7 @@ import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
+import { openNotices } from '../../shared/queue/notices.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -36,6 +37,7 @@ export function consumeSignJobs(
   account: AccountHolder,
 ): AsyncDisposable {
   const { prefix } = config.redis;
+  const notices = openNotices(config.notify, { redis, prefix, clock, log });
   const jobParts: SignJobParts = {
     connection,
     account,
@@ -46,6 +48,7 @@ export function consumeSignJobs(
     flights: openFlights(redis, prefix),
     limits: openLimits(redis, prefix, clock),
     budget: openBudget(redis, prefix, config.limits, clock),
+    notices,
     paces: openPollPaces(),
     clock,
     log,
@@ -99,6 +102,7 @@ export function consumeSignJobs(
       await worker.close(!handOver);
       clearTimeout(timer);
       cutOff.abort(new Error('the worker has stopped'));
+      await notices[Symbol.asyncDispose]();
       closeRedis(workerRedis);
     },
   };

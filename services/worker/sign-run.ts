@@ -9,6 +9,7 @@ import { newOrderState, type OrderState, type OrderTask } from '../../shared/ord
 import type { PollPaces } from '../../shared/order/poll-pace.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { Flights } from '../../shared/queue/flights.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
 import type { JobLock, SignRecords } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -26,6 +27,7 @@ export type SignJobParts = {
   flights: Flights;
   limits: Limits;
   budget: Budget;
+  notices: Pick<Notices, 'tell'>;
   paces: PollPaces;
   clock: Clock;
   log: Log;

@@ -43,6 +43,18 @@ export function parseNotify(section: SectionReader): NotifyConfig {
   return { name: section.label, kinds, ...rest };
 }
 
+/** For people; a URL may hold a token, and is told by its host. */
+export function describeWay(block: NotifyConfig): string {
+  switch (block.type) {
+    case 'webhook':
+      return `${block.hmacKey ? 'signed' : 'unsigned'} posts to ${new URL(block.url).host}`;
+    case 'command':
+      return `runs ${block.command}`;
+    case 'mail':
+      return `mail to ${block.to.join(', ')} over ${block.smtp.host}:${block.smtp.port}`;
+  }
+}
+
 function parseWebhook(section: SectionReader, url: string): WebhookConfig {
   const text = section.one('hmac_key', parseText);
   const file = section.one('hmac_key_file', parseReadableFile);

@@ -23,3 +23,58 @@ export type Message = Omit<Matter, 'kind'> & {
   /** When it was found, in milliseconds since the epoch. */
   at: number;
 };
+
+/** Tells a delivery from all others, and is the same whenever it is tried; holds letters, digits, `-` and `_` only. */
+export function deliveryId({ id }: Message, block: string): string {
+  return `${id}-${Buffer.from(block).toString('base64url')}`;
+}
+
+/** What webhooks and commands are given: an object on one line. */
+export function toJson({ id, matter, kind, subject, names, detail, daysLeft, at }: Message): string {
+  const title = toTitle({ kind, names, daysLeft });
+  return `${JSON.stringify({ id, matter, kind, title, subject, names, detail, daysLeft, at: new Date(at).toISOString() })}\n`;
+}
+
+/** What has happened to whom, short enough for a subject line. */
+export function toTitle({
+  kind,
+  names,
+  daysLeft = 0,
+}: Pick<Message, 'kind' | 'names'> & { daysLeft?: number | undefined }): string {
+  const [first, ...more] = names;
+  const whom = first === undefined ? '' : more.length === 0 ? `: ${first}` : `: ${first} and ${more.length} more`;
+  switch (kind) {
+    case 'renewal-failed':
+      return `renewal failed${whom}`;
+    case 'expires-soon':
+      return `${toDays(daysLeft)}${whom}`;
+    case 'renewed-not-fetched':
+      return `renewed but not fetched${whom}`;
+    case 'account-paused':
+      return `account paused${whom}`;
+    case 'test':
+      return 'this is a test';
+  }
+}
+
+/** Whole days, as a certificate with 2.9 days left is not to look as if it had three. */
+function toDays(left: number): string {
+  if (left <= 0) return 'has expired';
+  if (left < 1) return 'expires in less than a day';
+  return left < 2 ? 'expires in a day' : `expires in ${Math.floor(left)} days`;
+}
+
+/** For people. */
+export function toText({ kind, names, detail, subject, at, matter, daysLeft }: Message): string {
+  const lines = [
+    `${toTitle({ kind, names, daysLeft })}`,
+    '',
+    detail,
+    '',
+    ...(names.length > 1 ? ['Names:', ...names.map(name => `  ${name}`), ''] : []),
+    `What:   ${subject}`,
+    `Found:  ${new Date(at).toISOString()}`,
+    `Matter: ${matter}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}

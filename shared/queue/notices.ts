@@ -5,7 +5,7 @@ import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
 import type { MatterKind, NotifyConfig } from '../config/notify.ts';
-import type { Matter, Message } from '../notify/message.ts';
+import { deliveryId, type Matter, type Message } from '../notify/message.ts';
 
 export const NOTIFY_QUEUE = 'notify';
 
@@ -34,7 +34,7 @@ const KEPT = {
   removeOnFail: { age: 7 * 24 * 3_600, count: 1_000 },
 };
 /** Of details, which may hold whatever a CA has to say. */
-const LONGEST_DETAIL = 1_000;
+const LONGEST_DETAIL = 4_000;
 
 /**
  * KEYS: the matter. ARGV: a new id, how urgent (less is more), how long it is kept. A matter is written as its id, how
@@ -62,7 +62,6 @@ export function openNotices(
   blocks: readonly NotifyConfig[],
   { redis, prefix, clock, log }: { redis: Redis; prefix: string; clock: Clock; log: Log },
 ): Notices {
-  const keyOf = (kind: MatterKind, subject: string) => `${prefix}:told:${kind}:${subject}`;
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix, ...whenever });
   queue.on('error', error => log.debug({ reason: describeError(error) }, 'notify queue'));
@@ -71,7 +70,7 @@ export function openNotices(
     const wanting = blocks.filter(({ kinds }) => kinds.includes(matter.kind));
     const urgency = urgencyOf(matter);
     if (wanting.length === 0 || urgency === undefined) return;
-    const key = keyOf(matter.kind, matter.subject);
+    const key = keyOf(prefix, matter.kind, matter.subject);
     const claimed = await redis.eval(CLAIM, 1, key, randomUUID(), urgency, MATTER_LIFE);
     if (claimed === null) return;
     const [id, step] = claimed as [string, string];
@@ -84,7 +83,7 @@ export function openNotices(
       wanting.map(({ name }) => ({
         name: 'tell',
         data: { block: name, message },
-        opts: { jobId: `${message.id}-${encodeURIComponent(name)}`, ...ATTEMPTS, ...KEPT },
+        opts: { jobId: deliveryId(message, name), ...ATTEMPTS, ...KEPT },
       })),
     );
     await redis.eval(CONFIRM, 1, key, `${id} ${step}`);
@@ -100,12 +99,22 @@ export function openNotices(
   return {
     tell: matter => quietly('a matter cannot be told', () => tell(matter)),
     ended: (subject, kinds) =>
-      quietly('an ended matter cannot be forgotten', async () => {
-        if (kinds.length > 0) await redis.del(kinds.map(kind => keyOf(kind, subject)));
-      }),
+      quietly('an ended matter cannot be forgotten', () => forgetMatters(redis, prefix, subject, kinds)),
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
+
+/** What `ended` does, for those who tell nothing. */
+export async function forgetMatters(
+  redis: Redis,
+  prefix: string,
+  subject: string,
+  kinds: readonly MatterKind[],
+): Promise<void> {
+  if (kinds.length > 0) await redis.del(kinds.map(kind => keyOf(prefix, kind, subject)));
+}
+
+const keyOf = (prefix: string, kind: MatterKind, subject: string) => `${prefix}:told:${kind}:${subject}`;
 
 const STEPS = [0, 1, 3, 7, 14];
 

@@ -53,7 +53,7 @@ function keepRecords(): KeptRecords {
 type KeptStorage = Storage & { chains: string[] };
 
 /** Limits that never stand in the way, and flights that are always free. */
-function calmParts(url: string): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'paces'> {
+function calmParts(url: string): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces'> {
   const nothing = async () => undefined;
   const account = { keyPem: accountKeyPem, url };
   return {
@@ -66,6 +66,7 @@ function calmParts(url: string): Pick<SignJobParts, 'account' | 'flights' | 'lim
     budget: {
       ...{ takeOrder: nothing, spendCertificate: async () => {}, spendFailures: async () => {}, leave: async () => {} },
     },
+    notices: { tell: async () => {} },
     paces: openPollPaces(),
   };
 }

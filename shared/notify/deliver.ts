@@ -1,0 +1,33 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { runProgram } from '../base/run-program.ts';
+import type { NotifyConfig } from '../config/notify.ts';
+import { sendMail } from './mail.ts';
+import { type Message, toJson } from './message.ts';
+import { postWebhook } from './webhook.ts';
+
+/** Milliseconds that a command may run. */
+const LONGEST_COMMAND = 60_000;
+
+/**
+ * Tells one block one message, once.
+ *
+ * @throws RefusedError where it is not to be tried again; another Error with one line where it is; neither holds a secret
+ */
+export async function deliver(
+  block: NotifyConfig,
+  message: Message,
+  parts: { clock: Clock; log: Log; signal: AbortSignal },
+): Promise<void> {
+  switch (block.type) {
+    case 'webhook':
+      return postWebhook(block, message, parts);
+    case 'mail':
+      return sendMail(block, message, parts);
+    case 'command': {
+      const { command: path, folder } = block;
+      const run = { path, folder, stdin: toJson(message), environment: {}, timeout: LONGEST_COMMAND };
+      return runProgram(run, parts.signal);
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { readFile } from 'node:fs/promises';
+import { createTransport } from 'nodemailer';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { VERSION } from '../base/version.ts';
+import type { MailConfig } from '../config/notify.ts';
+import { deliveryId, type Message, toText, toTitle } from './message.ts';
+
+/** Milliseconds for each of: the connection, the greeting, and any silence after that. */
+const LONGEST_SILENCE = 15_000;
+
+/**
+ * Sends a message as plain text to all of a block's recipients at once. Mails of one matter make up a thread, and one that
+ * is sent twice has the same Message-ID.
+ *
+ * @throws Error when the server takes it for none of them; without the password
+ */
+export async function sendMail(
+  { name, smtp, from, to, login, caFile }: MailConfig & { name: string },
+  message: Message,
+  { log, signal }: { log: Log; signal: AbortSignal },
+): Promise<void> {
+  signal.throwIfAborted();
+  const pass = login && (await readFile(login.passwordFile, 'utf8')).trim();
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
+  const { host, port, tls } = smtp;
+  const transport = createTransport({
+    ...{ host, port, secure: tls === 'always', ignoreTLS: tls === 'never' },
+    requireTLS: tls === 'offered' && login !== undefined, // a password never travels in the clear
+    ...(login && { auth: { user: login.user, pass } }),
+    ...(ca && { tls: { ca } }),
+    ...{ connectionTimeout: LONGEST_SILENCE, greetingTimeout: LONGEST_SILENCE, socketTimeout: LONGEST_SILENCE },
+    ...{ disableFileAccess: true, disableUrlAccess: true },
+  });
+  const domain = from.slice(from.lastIndexOf('@') + 1);
+  const thread = `<${message.matter}@${domain}>`;
+  const sending = transport.sendMail({
+    ...{ from, to, date: new Date(message.at), subject: `Quarry: ${toTitle(message)}`, text: toText(message) },
+    ...{ messageId: `<${deliveryId(message, name)}@${domain}>`, inReplyTo: thread, references: thread },
+    headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: nobody's out-of-office answers it
+    xMailer: `quarry/${VERSION}`,
+  });
+  try {
+    const { rejected } = await unlessAborted(sending, signal);
+    if (rejected.length > 0) log.warn({ block: name, rejected }, 'the mail server takes no mail for some recipients');
+  } catch (error) {
+    signal.throwIfAborted();
+    const said = describeError(error);
+    throw new Error(`${host}:${port}: ${pass ? said.replaceAll(pass, '…') : said}`);
+  } finally {
+    transport.close();
+  }
+}
+
+/** The library knows no signals: a mail that is under way when one fires is not waited for. */
+async function unlessAborted<T>(sending: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([sending, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+    sending.catch(() => {});
+  }
+}
