@@ -72,3 +72,11 @@ test('check() prints no secret', async () => {
 test('check() passes on why a configuration cannot be used', async () => {
   await assert.rejects(checkText('[auth a]\nall = yes\n'), { name: 'ConfigError' });
 });
+
+test('check() prints who is told of what, without the token in a URL', async () => {
+  const output = await checkText(
+    `${start}[auth a]\nall = yes\ndomain = *\n[notify "chat"]\nurl = https://chat.example/t0ken\nhmac_key = k3y\non = account-paused\n`,
+  );
+  assert.match(output, /^notify "chat": signed posts to chat\.example, of account-paused$/m);
+  assert.doesNotMatch(output, /t0ken|k3y/);
+});

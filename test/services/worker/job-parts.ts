@@ -53,7 +53,9 @@ function keepRecords(): KeptRecords {
 type KeptStorage = Storage & { chains: string[] };
 
 /** Limits that never stand in the way, and flights that are always free. */
-function calmParts(url: string): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces'> {
+export function calmParts(
+  url: string,
+): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces'> {
   const nothing = async () => undefined;
   const account = { keyPem: accountKeyPem, url };
   return {
