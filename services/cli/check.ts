@@ -7,6 +7,7 @@ import { type Config, loadConfig } from '../../shared/config/load-config.ts';
 import { describeWay, type NotifyConfig } from '../../shared/config/notify.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
+import { describePersistRecords } from './persist-records.ts';
 
 /** How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut. */
 const cellWidth = 40;
@@ -33,6 +34,7 @@ export async function check(files: string[], env: Environment, write: (text: str
       config.auth.map(block => describeBlock(block, config)),
     ),
     '',
+    ...(await describePersistRecords(config)),
     'configuration is good',
   ];
   write(`${lines.join('\n')}\n`);

@@ -35,7 +35,7 @@ export async function openAccount(
 ): Promise<AcmeAccount> {
   const keyPem = await readOrCreateKey(options.dir, log);
   checkKey(keyPem, options.dir);
-  const registered = await readRegistration(options.dir, log);
+  const registered = await readAccountUrl(options.dir, log);
   const usable = registered !== undefined && registered !== options.lost;
   const { newAccount } = await readDirectory(connection, signal);
   if (usable && URL.parse(registered)?.host === URL.parse(`${newAccount}`)?.host) return { keyPem, url: registered };
@@ -98,7 +98,11 @@ function checkKey(keyPem: string, dir: string): void {
   }
 }
 
-async function readRegistration(dir: string, log: Log): Promise<string | undefined> {
+/**
+ * The URL of the account that a directory holds, as its registration remembers it; `undefined` where none is made yet,
+ * or where the registration is damaged, which the log is told.
+ */
+export async function readAccountUrl(dir: string, log: Log): Promise<string | undefined> {
   const file = join(dir, 'registration.json');
   const text = await readIfThere(file);
   if (text === undefined) return undefined;

@@ -31,7 +31,18 @@ export type AcmeAuthorization = {
 };
 
 /** RFC 8555 section 7.1.5. */
-export type AcmeChallenge = { type: string; url: string; status: string; token: string; error?: Problem | undefined };
+export type AcmeChallenge = {
+  type: string;
+  url: string;
+  status: string;
+  /** Empty where the kind of challenge has none. */
+  token: string;
+  error?: Problem | undefined;
+  /** Of dns-persist-01: what the CA calls itself, one to ten names (draft-ietf-acme-dns-persist-01 section 3.1). */
+  issuerDomainNames?: string[];
+  /** Of dns-persist-01: the account's URL, as the CA wants to read it, where it says so. */
+  accountUrl?: string;
+};
 
 /** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
@@ -65,6 +76,8 @@ export type AcmeClient = {
    * @returns the chain as the CA sends it, PEM
    */
   downloadChain(url: string, preferredIssuer?: string): Promise<string>;
+  /** What the account is called at the CA (section 7.1.2). */
+  readonly accountUrl: string;
   /** Section 8.1: the token and the account key's thumbprint (RFC 7638). */
   keyAuthorization(token: string): string;
 };
@@ -102,6 +115,7 @@ export function openAcmeClient(connection: CaConnection, account: AcmeAccount, s
       }
       return chain;
     },
+    accountUrl: account.url,
     keyAuthorization(token) {
       const thumbprint = createHash('sha256').update(JSON.stringify(transport.getJwk())).digest('base64url');
       return `${token}.${thumbprint}`;
@@ -143,7 +157,8 @@ function toAuthorization({ data }: HttpAnswer, url: string): AcmeAuthorization {
 }
 
 function toChallenge(data: unknown): AcmeChallenge {
-  const { type, url, status, token, error } = object(data, 'a challenge');
+  const { type, url, status, token, error, accounturi, ...more } = object(data, 'a challenge');
+  const issuerDomainNames = toIssuerDomainNames(more['issuer-domain-names']);
   return {
     type: text(type, 'a challenge type'),
     url: text(url, 'a challenge URL'),
@@ -151,8 +166,18 @@ function toChallenge(data: unknown): AcmeChallenge {
     // A hostile token is as good as none.
     token: typeof token === 'string' && tokenPattern.test(token) ? token : '',
     error: parseProblem(error),
+    ...(issuerDomainNames && { issuerDomainNames }),
+    ...(typeof accounturi === 'string' && URL.canParse(accounturi) && { accountUrl: accounturi }),
   };
 }
+
+/** Those of a challenge that breaks the draft's rules are as good as none. */
+function toIssuerDomainNames(value: unknown): string[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > 10) return undefined;
+  return value.every(name => typeof name === 'string' && issuerDomainName.test(name)) ? value : undefined;
+}
+
+const issuerDomainName = /^(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw unexpected(what);

@@ -1,13 +1,14 @@
 import { readBlockType } from './block-type.ts';
 import type { ChallengeType } from './challenge-type.ts';
 import { type ChalltestsrvConfig, parseChalltestsrv } from './challtestsrv.ts';
+import { type DnsPersistConfig, parseDnsPersist } from './dns-persist.ts';
 import { type DnsUpdateConfig, parseDnsUpdate } from './dns-update.ts';
 import { type Http01Config, implicitVerification, parseHttp01 } from './http01.ts';
 import { type ProgramConfig, parseProgram } from './program.ts';
 import type { SectionReader } from './section-reader.ts';
 
 /** How challenges are answered; each kind has a file of its own beside this one. */
-export type VerificationConfig = ChalltestsrvConfig | DnsUpdateConfig | Http01Config | ProgramConfig;
+export type VerificationConfig = ChalltestsrvConfig | DnsPersistConfig | DnsUpdateConfig | Http01Config | ProgramConfig;
 
 type Kind = { challenge(config: never): ChallengeType; parse(section: SectionReader): VerificationConfig };
 
@@ -17,6 +18,7 @@ const kinds = {
   'dns01-challtestsrv': { challenge: () => 'dns-01', parse: parseChalltestsrv },
   'dns01-dnsUpdate': { challenge: () => 'dns-01', parse: parseDnsUpdate },
   rfc2136: { challenge: () => 'dns-01', parse: parseDnsUpdate },
+  'dns-persist-01': { challenge: () => 'dns-persist-01', parse: parseDnsPersist },
   program: { challenge: ({ challenge }: ProgramConfig) => challenge, parse: parseProgram },
 } satisfies Record<string, Kind>;
 

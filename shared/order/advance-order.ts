@@ -135,9 +135,12 @@ async function chooseChallenges(
 
 function toChallenge(authorization: AcmeAuthorization, solvers: readonly Solver[]): OrderChallenge {
   const { challenge, solver } = chooseChallenge(authorization, solvers);
-  const { url, token, status } = challenge;
+  const { url, token, status, issuerDomainNames, accountUrl } = challenge;
   const identifier = authorizedIdentifier(authorization);
-  return { identifier, url, token, solver: solver.name, told: status === 'processing' };
+  const told = status === 'processing';
+  if (!issuerDomainNames) return { identifier, url, token, solver: solver.name, told };
+  const persist = { issuerDomainNames, ...(accountUrl !== undefined && { accountUrl }) };
+  return { identifier, url, token, solver: solver.name, told, persist };
 }
 
 /** The CA is told once everybody whom it may ask can answer; the waiting for that costs it no request. */

@@ -20,13 +20,18 @@ export function chooseChallenge(
 ): { challenge: AcmeChallenge; solver: Solver } {
   const identifier = authorizedIdentifier(authorization);
   for (const solver of solvers.filter(one => one.canProve(identifier))) {
-    const challenge = authorization.challenges.find(one => one.type === solver.challengeType && one.token !== '');
+    const challenge = authorization.challenges.find(one => one.type === solver.challengeType && isWhole(one));
     if (challenge) return { challenge, solver };
   }
   const offered = authorization.challenges.map(({ type }) => type).join(', ') || 'nothing';
   const have = solvers.map(({ name, challengeType }) => `verification "${name}" answers ${challengeType}`);
   const instead = have.join(', ') || 'no verification is configured';
   throw new IssuanceError('misconfigured', `for ${identifier.value} the CA offers ${offered}, but ${instead}`);
+}
+
+/** dns-persist-01 is the one kind without a token. */
+function isWhole({ type, token, issuerDomainNames }: AcmeChallenge): boolean {
+  return type === 'dns-persist-01' ? issuerDomainNames !== undefined : token !== '';
 }
 
 /**

@@ -21,6 +21,8 @@ export type OrderChallenge = {
   solver: string;
   /** Whether the CA was told already (its status was `processing` when it was chosen). */
   told: boolean;
+  /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
+  persist?: { accountUrl?: string; issuerDomainNames: string[] };
 };
 
 /**

@@ -64,6 +64,11 @@ export async function lookAgain(parts: PresentParts, challenges: OrderChallenge[
   return new Map(faults.filter(([, fault]) => fault !== ''));
 }
 
+function toResponse(acme: AcmeClient, { identifier, token, persist }: OrderChallenge): ChallengeResponse {
+  const response = { identifier, token, keyAuthorization: acme.keyAuthorization(token) };
+  return persist ? { ...response, persist: { accountUrl: acme.accountUrl, ...persist } } : response;
+}
+
 /**
  * Lets every solver act at once, as some wait for servers far away, and waits for all of them also when one fails.
  *
@@ -74,9 +79,9 @@ async function eachSolver<T>(
   challenges: OrderChallenge[],
   act: (solver: Solver, response: ChallengeResponse) => Promise<T>,
 ): Promise<T[]> {
-  const acts = challenges.flatMap(({ identifier, token, solver: name }) => {
-    const solver = solvers.find(one => one.name === name);
-    return solver ? [act(solver, { identifier, token, keyAuthorization: acme.keyAuthorization(token) })] : [];
+  const acts = challenges.flatMap(challenge => {
+    const solver = solvers.find(one => one.name === challenge.solver);
+    return solver ? [act(solver, toResponse(acme, challenge))] : [];
   });
   const ends = await Promise.allSettled(acts);
   const failure = ends.find(end => end.status === 'rejected');

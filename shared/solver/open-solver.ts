@@ -4,6 +4,7 @@ import type { Redis } from '../base/redis.ts';
 import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openChalltestsrvSolver } from './challtestsrv.ts';
+import { openDnsPersistSolver } from './dns-persist.ts';
 import { openDnsUpdateSolver } from './dns01-update.ts';
 import { openHttp01Solver } from './http01.ts';
 import { openProgramSolver } from './program.ts';
@@ -25,6 +26,8 @@ function openSolver(config: VerificationConfig, { redis, prefix, clock, log }: S
       return openChalltestsrvSolver(config, redis, prefix);
     case 'dns01-dnsUpdate':
       return openDnsUpdateSolver(config, { clock, log });
+    case 'dns-persist-01':
+      return openDnsPersistSolver(config, clock);
     case 'program':
       return openProgramSolver(config, log);
   }

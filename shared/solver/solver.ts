@@ -6,6 +6,8 @@ export type ChallengeResponse = {
   identifier: Identifier;
   token: string;
   keyAuthorization: string;
+  /** Of dns-persist-01, which has no token: whom the record has to name. */
+  persist?: { accountUrl: string; issuerDomainNames: string[] };
 };
 
 /**

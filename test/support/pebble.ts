@@ -33,6 +33,8 @@ export type Pebble = AsyncDisposable & {
   managementUrl: string;
   /** Where the DNS records that Pebble sees are set. */
   challtestsrvUrl: string;
+  /** The DNS server that it asks, `address:port`. */
+  dnsServer: string;
   /** The CA that both of Pebble's own HTTPS servers are certified by. */
   caFile: string;
   readonly pid: number;
@@ -104,6 +106,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     directoryUrl: `${base}/dir`,
     managementUrl,
     challtestsrvUrl: challtestsrv.managementUrl,
+    dnsServer: challtestsrv.dnsServer,
     caFile,
     get pid() {
       return pebble.pid;

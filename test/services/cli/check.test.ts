@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { check } from '../../../services/cli/check.ts';
 import { macenReadme } from '../../shared/config/macen-readme.ts';
+import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 async function checkText(text: string): Promise<string> {
@@ -59,6 +60,22 @@ test('check() warns of a block that is never reached and of one that matches not
   assert.match(output, /^warning: \[auth "narrow"\]: is never reached: \[auth "wide"\] before it accepts all/m);
   assert.match(output, /^warning: main\.ini:\d+: \[auth "none"\]: has neither domain nor address/m);
   assert.match(output, /^none .*matches nothing/m);
+});
+
+test('check() says what is not known yet of a record that has to be published', async () => {
+  const persist = '[verification p]\ntype = dns-persist-01\ndraft = 01\n';
+  const names = '[auth a]\nall = yes\ndomain = A.example\ndomain = b?.example\n';
+  const ca = `[account]\nacme-server = https://127.0.0.1:${await freePort()}/dir\ndir = /nowhere\n`;
+  const output = await checkText(`${ca}${persist}${names}`);
+  assert.match(output, /^ {2}_validation-persist\.a\.example TXT "ISSUER; accounturi=ACCOUNT"$/m);
+  assert.match(
+    output,
+    /^ {2}_validation-persist\.NAME TXT "ISSUER; accounturi=ACCOUNT", for each NAME of b\?\.example$/m,
+  );
+  assert.match(output, /^ {2}ACCOUNT: \/nowhere holds no account yet; a worker makes it$/m);
+  assert.match(output, /^ {2}ISSUER: not known \(.*ECONNREFUSED.*\); the option issuer names it$/m);
+  const named = await checkText(`${ca}${persist}issuer = ca.example\n${names}`);
+  assert.match(named, /TXT "ca\.example; accounturi=ACCOUNT"$/m);
 });
 
 test('check() prints no secret', async () => {

@@ -6,6 +6,7 @@ import { account, auth, loadText, refusal } from './load-text.ts';
 const missingFile = /cannot be read: no such file or directory$/;
 const itself = import.meta.filename;
 const challtestsrv = '[verification "a"]\ntype = dns01-challtestsrv\n';
+const persist = '[verification "a"]\ntype = dns-persist-01\n';
 const program = '[verification "a"]\ntype = program\n';
 
 /** [what, text behind `[account] dir` and an auth block, refusal] */
@@ -49,6 +50,21 @@ const refused: [string, string, RegExp][] = [
   ['an unknown verification', '[verification "a"]\ntype = dns02', /unknown type; known: http01,/],
   ['a challtestsrv that is no URL', `${challtestsrv}set-txt_url = localhost`, /set-txt_url: is not a URL such as/],
   ['a challtestsrv without set-txt', `${challtestsrv}set-txt_url = http://localhost/`, /does not end in \/set-txt$/],
+  [
+    'dns-persist-01 as if it were settled',
+    `${persist}issuer = ca.example`,
+    /:1: .* draft: is missing: dns-persist-01 is a draft/,
+  ],
+  [
+    'another draft',
+    `${persist}draft = 02`,
+    /draft: is not 01: dns-persist-01 is a draft that still moves; write draft = 01/,
+  ],
+  [
+    'an issuer that is none',
+    `${persist}draft = 01\nissuer = CA.example`,
+    /issuer: is not a domain name in lower case$/,
+  ],
   ['a program without a challenge', `${program}command = p`, /^main\.ini:1: .* challenge: is missing; known: http-01,/],
   ['a program without a command', `${program}challenge = dns-01`, /\[verification "a"\] command: is missing/],
   ['a program that is named by nothing', `${program}challenge = dns-01\ncommand =`, /command: is empty$/],

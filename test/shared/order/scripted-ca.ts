@@ -136,6 +136,7 @@ export function scriptCa(script: CaScript = {}): ScriptedCa {
       call('download');
       return script.chain ?? 'the chain';
     },
+    accountUrl: `${base}/account/1`,
     keyAuthorization: token => `${token}.thumbprint`,
     solver: scriptSolver(),
   };

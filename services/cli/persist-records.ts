@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { readAccountUrl } from '../../shared/acme/account.ts';
+import { openCaConnection } from '../../shared/acme/ca-connection.ts';
+import { readDirectory } from '../../shared/acme/directory.ts';
+import { systemClock } from '../../shared/base/clock.ts';
+import { describeError } from '../../shared/base/errors.ts';
+import { openLog } from '../../shared/base/log.ts';
+import { USER_AGENT } from '../../shared/base/version.ts';
+import type { AccountConfig } from '../../shared/config/account.ts';
+import type { DnsPersistConfig } from '../../shared/config/dns-persist.ts';
+import type { Config } from '../../shared/config/load-config.ts';
+import { toPersistRecord } from '../../shared/solver/persist-record.ts';
+
+const PATIENCE = 5_000;
+
+/** Whom records of dns-persist-01 have to name; what could not be found out is left away, and `gaps` says why. */
+export type PersistParties = { accountUrl?: string | undefined; issuer?: string | undefined; gaps: string[] };
+
+/** From the account's directory on this machine, and from the CA where the configuration does not name the issuer. */
+export async function findPersistParties(
+  { issuer }: DnsPersistConfig,
+  account: AccountConfig,
+): Promise<PersistParties> {
+  const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
+  const accountUrl = await readAccountUrl(account.dir, log);
+  const gaps = accountUrl === undefined ? [`ACCOUNT: ${account.dir} holds no account yet; a worker makes it`] : [];
+  if (issuer !== undefined) return { accountUrl, issuer, gaps };
+  try {
+    return { accountUrl, issuer: await askForIssuer(account), gaps };
+  } catch (error) {
+    return { accountUrl, gaps: [...gaps, `ISSUER: not known (${describeError(error)}); the option issuer names it`] };
+  }
+}
+
+/** RFC 8555 section 7.1.1; the draft says that each of the names will do. */
+async function askForIssuer({ acmeServer: directoryUrl, caFile }: AccountConfig): Promise<string> {
+  const ca = caFile ? [await readFile(caFile, 'utf8')] : undefined;
+  using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca });
+  const { meta } = await readDirectory(connection, AbortSignal.timeout(PATIENCE));
+  const { caaIdentities: [issuer] = [] } = (meta ?? {}) as { caaIdentities?: unknown[] };
+  if (typeof issuer === 'string') return issuer;
+  throw new Error(`the directory of ${directoryUrl} names none`);
+}
+
+/** The TXT records that have to be published for the verifications of type dns-persist-01, and what of them is not known yet. */
+export async function describePersistRecords(config: Config): Promise<string[]> {
+  const lines: string[] = [];
+  for (const verification of config.verifications.values()) {
+    if (verification.type !== 'dns-persist-01') continue;
+    const { accountUrl = 'ACCOUNT', issuer = 'ISSUER', gaps } = await findPersistParties(verification, config.account);
+    lines.push(`TXT records to publish for verification "${verification.name}":`);
+    for (const [name, takenFor] of namesOf(verification.name, config)) {
+      const record = toPersistRecord({ type: 'dns', value: name }, issuer, accountUrl);
+      lines.push(`  ${record.name} TXT "${record.value}"${takenFor}`);
+    }
+    lines.push(...gaps.map(gap => `  ${gap}`), '');
+  }
+  return lines;
+}
+
+/** NAME stands for whatever a glob takes: a record is looked for at the very name. */
+function namesOf(verification: string, { auth }: Config): Map<string, string> {
+  const globs = auth.filter(block => block.verifications.includes(verification)).flatMap(({ domains }) => domains);
+  const fixed = new Set(globs.map(glob => glob.toLowerCase()).filter(glob => /^(\*\.)?[a-z0-9._-]+$/.test(glob)));
+  const open = globs.filter(glob => /[*?[]/.test(glob));
+  const names = new Map<string, string>();
+  for (const name of fixed) if (name.startsWith('*.') || !fixed.has(`*.${name}`)) names.set(name, '');
+  if (open.length > 0) names.set('NAME', `, for each NAME of ${[...new Set(open)].join(', ')}`);
+  return names;
+}
