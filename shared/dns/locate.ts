@@ -29,7 +29,8 @@ const LONGEST_CHAIN = 8;
 export async function locate(name: string, parts: LocateParts, signal: AbortSignal): Promise<Place> {
   let at = name;
   for (let step = 0; step < LONGEST_CHAIN; step++) {
-    const reply = await parts.ask(at, 'SOA', signal);
+    // Where there is none, the negative answer shows the zone (RFC 2308 section 3).
+    const reply = await parts.ask(at, 'CNAME', signal);
     const target = await findTarget(at, reply, parts, signal);
     if (target === undefined) return { name: at, zone: await chooseZone(at, reply, parts, signal) };
     at = target;

@@ -29,7 +29,7 @@ export type DnsUpdateParts = {
 /** dns-01 (RFC 8555 section 8.4) by dynamic updates (RFC 2136) of the zone itself. */
 export function openDnsUpdateSolver(config: DnsUpdateConfig, parts: DnsUpdateParts): Solver {
   const { name, ttl } = config;
-  const { clock, log } = parts;
+  const { clock, log, nameServerPort = 53 } = parts;
   const inTurn = atMost(MOST_AT_ONCE);
   const resolve = openResolver(config);
   const onAnyServer = openFailover(config, clock);
@@ -67,7 +67,10 @@ export function openDnsUpdateSolver(config: DnsUpdateConfig, parts: DnsUpdatePar
     if (config.propagationServers.length > 0) return config.propagationServers.map(one => ({ addresses: [one] }));
     const found = await findNameServers(zone, askingPeer(peer), signal, resolve);
     if (found.length === 0) throw new IssuanceError('misconfigured', `the zone ${zone} lists no name servers`);
-    return found.map(({ name, addresses }) => ({ name, addresses: addresses.map(toNameServer(config, parts)) }));
+    // One that is updated itself is asked at its port, which need not be 53.
+    const known = [peer.server, ...config.servers];
+    const toServer = (host: string) => known.find(one => one.host === host) ?? { host, port: nameServerPort };
+    return found.map(({ name, addresses }) => ({ name, addresses: addresses.map(toServer) }));
   }
 
   return {
@@ -131,9 +134,4 @@ function systemResolvers(): DnsServer[] {
       throw new IssuanceError('misconfigured', `the system's DNS server ${server} ${reason}`);
     }),
   );
-}
-
-/** One that is among the servers to be updated is asked at its port, for not all of these have port 53. */
-function toNameServer({ servers }: DnsUpdateConfig, { nameServerPort = 53 }: DnsUpdateParts) {
-  return (host: string): DnsServer => servers.find(server => server.host === host) ?? { host, port: nameServerPort };
 }

@@ -7,6 +7,7 @@ import { freePort } from './free-port.ts';
 import { type Process, startProcess } from './processes.ts';
 import { provision } from './provision.ts';
 import { tempDir } from './temp-dir.ts';
+import { waitUntil } from './wait-until.ts';
 
 export type BindKey = { name: string; algorithm: string; secret: string };
 
@@ -32,7 +33,9 @@ export type Bind = AsyncDisposable & {
   /** `host:port`. */
   address: string;
   /** What `dig +short` shows: one line a record. */
-  dig(name: string, type: string): Promise<string[]>;
+  dig(name: string, type: string, ...options: string[]): Promise<string[]>;
+  /** Resolves once it answers for the zone: a copy comes a little later than its server. */
+  untilItHolds(zone: string): Promise<void>;
   output(): string;
   stop(): Promise<void>;
   /** Starts it again, stopping it where it still runs. Updates are kept; a copy is made anew. */
@@ -62,14 +65,17 @@ export async function startBind({ zones, keys = [], port, address: host = '127.0
   let bind: Process = await start();
   started.defer(async () => void (await bind.stop()));
   const running = started.move();
+  const ask: Bind['dig'] = async (name, type, ...options) => {
+    const at = [`@${host}`, '-p', `${ownPort}`];
+    const { stdout } = await promisify(execFile)(dig, [...at, '+short', name, type, ...options]);
+    return stdout.split('\n').filter(line => line !== '');
+  };
   return {
     host,
     port: ownPort,
     address: `${host}:${ownPort}`,
-    async dig(name, type) {
-      const { stdout } = await promisify(execFile)(dig, [`@${host}`, '-p', `${ownPort}`, '+short', name, type]);
-      return stdout.split('\n').filter(line => line !== '');
-    },
+    dig: ask,
+    untilItHolds: zone => waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0, 30_000),
     output: () => bind.output(),
     stop: async () => void (await bind.stop()),
     async restart() {

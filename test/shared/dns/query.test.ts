@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { type Answer, TRUNCATED_RESPONSE } from 'dns-packet';
 import { type Ask, asking, askingFirst } from '../../../shared/dns/query.ts';
 import { freePort } from '../../support/free-port.ts';
-import { reply, type Script, startScriptedServer } from './scripted-server.ts';
+import { reply, type Script, startScriptedDns } from '../../support/scripted-dns.ts';
 
 const { signal } = new AbortController();
 const txt = (value: string, name = 'a.example.org'): Answer => ({ type: 'TXT', name, data: [value] });
@@ -11,7 +11,7 @@ const options = { recursive: false, timeout: 4_000 };
 
 /** Asks a server with this script for the TXT records of a.example.org. */
 async function ask(script: Script, more: Partial<typeof options> = {}) {
-  await using scripted = await startScriptedServer(script);
+  await using scripted = await startScriptedDns(script);
   const { answers, rcode } = await asking(scripted.server, { ...options, ...more })('a.example.org', 'TXT', signal);
   return { rcode, values: answers.map(record => 'value' in record && record.value), asked: scripted.asked };
 }
@@ -55,7 +55,7 @@ suite('asking()', () => {
   });
 
   test('never uses an id twice in a row, and takes them at random', async () => {
-    await using scripted = await startScriptedServer(one => [reply(one, [])]);
+    await using scripted = await startScriptedDns(one => [reply(one, [])]);
     const look = asking(scripted.server, options);
     for (let n = 0; n < 20; n++) await look('a.example.org', 'TXT', signal);
     const ids = scripted.asked.map(({ id }) => id ?? 0);
@@ -117,7 +117,7 @@ suite('asking()', () => {
 
   test('ends with its signal', async () => {
     const leaving = new AbortController();
-    await using scripted = await startScriptedServer(() => {
+    await using scripted = await startScriptedDns(() => {
       leaving.abort(new Error('enough'));
       return [];
     });
@@ -127,7 +127,7 @@ suite('asking()', () => {
 });
 
 test('askingFirst() asks the next where one cannot answer, and tells the last failure', async () => {
-  await using good = await startScriptedServer(one => [reply(one, [txt('proof')])]);
+  await using good = await startScriptedDns(one => [reply(one, [txt('proof')])]);
   const away = asking({ host: '127.0.0.1', port: await freePort() }, options);
   const both = askingFirst([away, asking(good.server, options)]);
   assert.equal((await both('a.example.org', 'TXT', signal)).answers.length, 1);

@@ -2,8 +2,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { type Answer, type DecodedPacket, decode, encode, type Packet } from 'dns-packet';
-import type { DnsServer } from '../../../shared/dns/exchange.ts';
-import { freePort } from '../../support/free-port.ts';
+import type { DnsServer } from '../../shared/dns/exchange.ts';
+import { freePort } from './free-port.ts';
 
 export type Asked = DecodedPacket & { over: 'udp' | 'tcp'; bytes: Buffer };
 
@@ -11,10 +11,11 @@ export type Asked = DecodedPacket & { over: 'udp' | 'tcp'; bytes: Buffer };
 export type Script = (asked: Asked) => Buffer[];
 
 /** A DNS server on a loopback port, UDP and TCP, that answers as it is told, also wrongly. */
-export async function startScriptedServer(
+export async function startScriptedDns(
   script: Script,
+  at: Partial<DnsServer> = {},
 ): Promise<AsyncDisposable & { server: DnsServer; asked: Asked[] }> {
-  const port = await freePort();
+  const { host = '127.0.0.1', port = await freePort() } = at;
   const asked: Asked[] = [];
   const answer = (bytes: Buffer, over: Asked['over']) => {
     const one = { ...decode(bytes), over, bytes };
@@ -32,11 +33,11 @@ export async function startScriptedServer(
       for (const reply of answer(chunk.subarray(2), 'tcp')) socket.write(framed(reply));
     });
   });
-  udp.bind(port, '127.0.0.1');
-  tcp.listen(port, '127.0.0.1');
+  udp.bind(port, host);
+  tcp.listen(port, host);
   await Promise.all([once(udp, 'listening'), once(tcp, 'listening')]);
   return {
-    server: { host: '127.0.0.1', port },
+    server: { host, port },
     asked,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();
