@@ -25,7 +25,14 @@ export type BindZone = {
   more?: string;
 };
 
-export type BindOptions = { zones: BindZone[]; keys?: BindKey[]; port?: number; address?: string };
+export type BindOptions = {
+  zones: BindZone[];
+  keys?: BindKey[];
+  port?: number;
+  address?: string;
+  /** Follows CNAMEs from one of its zones into another, as resolvers do, and knows that there is nothing else. */
+  resolves?: boolean;
+};
 
 export type Bind = AsyncDisposable & {
   host: string;
@@ -47,14 +54,16 @@ export function newBindKey(name: string, algorithm = 'hmac-sha256'): BindKey {
 }
 
 /** A real name server on loopback, authoritative for these zones and nothing else. */
-export async function startBind({ zones, keys = [], port, address: host = '127.0.0.1' }: BindOptions): Promise<Bind> {
+export async function startBind(options: BindOptions): Promise<Bind> {
+  const { port, address: host = '127.0.0.1', resolves } = options;
+  const zones = [...options.zones, ...(resolves ? [{ name: '.' }] : [])];
   const { named, dig } = await provision(['named', 'dig']);
   const ownPort = port ?? (await freePort());
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
-  for (const zone of zones) if (!zone.copyOf) await writeFile(join(path, zone.name), zoneFile(zone));
+  for (const zone of zones) if (!zone.copyOf) await writeFile(join(path, fileOf(zone)), zoneFile(zone));
   const configFile = join(path, 'named.conf');
-  await writeFile(configFile, configuration(path, host, ownPort, zones, keys));
+  await writeFile(configFile, configuration(path, { ...options, host, port: ownPort, zones }));
   // In the foreground, logging to the standard error, and with one thread.
   const start = () =>
     startProcess(named, ['-g', '-n', '1', '-c', configFile], {
@@ -86,9 +95,11 @@ export async function startBind({ zones, keys = [], port, address: host = '127.0
   };
 }
 
+const fileOf = ({ name }: BindZone) => `${name === '.' ? 'root' : name}.zone`;
+
 function zoneFile({ name, records = [] }: BindZone): string {
   return [
-    `$ORIGIN ${name}.`,
+    `$ORIGIN ${name === '.' ? '' : name}.`,
     '$TTL 5',
     '@ SOA ns1 hostmaster 1 3600 3600 86400 5',
     ...(records.some(record => /^@? *(?:\d+ )?NS /.test(record)) ? [] : ['@ NS ns1', 'ns1 A 127.0.0.1']),
@@ -98,7 +109,8 @@ function zoneFile({ name, records = [] }: BindZone): string {
 }
 
 /** Nothing in it leads beyond loopback, or to files outside the folder. */
-function configuration(dir: string, host: string, port: number, zones: BindZone[], keys: BindKey[]): string {
+function configuration(dir: string, options: BindOptions & { host: string; port: number }): string {
+  const { host, port, zones, keys = [], resolves } = options;
   return `options {
   directory "${dir}";
   pid-file none;
@@ -106,10 +118,9 @@ function configuration(dir: string, host: string, port: number, zones: BindZone[
   managed-keys-directory "${dir}";
   listen-on port ${port} { ${host}; };
   listen-on-v6 { none; };
-  recursion no;
+  recursion ${resolves ? 'yes' : 'no'};
   notify no;
   dnssec-validation no;
-  tcp-clients 300;
 };
 controls { };
 ${keys.map(({ name, algorithm, secret }) => `key "${name}" { algorithm ${algorithm}; secret "${secret}"; };`).join('\n')}
@@ -117,9 +128,10 @@ ${zones.map(toStatement).join('\n')}
 `;
 }
 
-function toStatement({ name, policy, allowUpdate, copyOf, more = '' }: BindZone): string {
+function toStatement(zone: BindZone): string {
+  const { name, policy, allowUpdate, copyOf, more = '' } = zone;
   if (copyOf) return `zone "${name}" { type secondary; primaries port ${copyOf} { 127.0.0.1; }; ${more} };`;
   const update = policy ? `update-policy { ${policy.map(line => `${line};`).join(' ')} };` : '';
   const allow = allowUpdate ? `allow-update { ${allowUpdate}; };` : '';
-  return `zone "${name}" { type primary; file "${name}"; allow-transfer { any; }; ${update} ${allow} ${more} };`;
+  return `zone "${name}" { type primary; file "${fileOf(zone)}"; allow-transfer { any; }; ${update} ${allow} ${more} };`;
 }

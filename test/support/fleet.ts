@@ -189,7 +189,7 @@ export function findLeaks(log: string, secrets: Iterable<string>): string[] {
 }
 
 function iniSecrets(ini: string): string[] {
-  return [...ini.matchAll(/^(?:hmac_key|eab-hmac-key) *= *(.+)$/gm)].map(([, key = '']) => key);
+  return [...ini.matchAll(/^(?:hmac_key|eab-hmac-key|tsig-secret) *= *(.+)$/gm)].map(([, key = '']) => key);
 }
 
 /** The second line of a CSR's base64, as the first holds what many CSRs begin with, and the digest of an HMAC header. */

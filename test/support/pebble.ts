@@ -19,6 +19,8 @@ export type PebbleOptions = {
    * random one for an order that names none: give a single one where the life matters.
    */
   profiles?: Record<string, { description: string; validityPeriod: number }>;
+  /** `address:port` of the DNS server that it asks; by default challtestsrv. */
+  dnsServer?: string;
   /** More environment, such as PEBBLE_WFE_NONCEREJECT. */
   env?: Record<string, string>;
   /** Merged into the `pebble` object of its configuration. */
@@ -91,7 +93,8 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   };
   await writeFile(configFile, JSON.stringify({ pebble: config }));
 
-  const flags = ['-config', configFile, '-dnsserver', challtestsrv.dnsServer, ...(options.strict ? ['-strict'] : [])];
+  const dnsServer = options.dnsServer ?? challtestsrv.dnsServer;
+  const flags = ['-config', configFile, '-dnsserver', dnsServer, ...(options.strict ? ['-strict'] : [])];
   const start = () =>
     startProcess(command, [...flags, ...(options.args ?? [])], {
       name: 'pebble',

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, suite, test } from 'node:test';
+import { newBindKey, startBind } from '../support/bind.ts';
+import { assertChain } from '../support/chain.ts';
+import { makeCsr } from '../support/csr.ts';
+import { startFleet } from '../support/fleet.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+// Whole orders: Pebble asks the very BIND that Quarry updates.
+
+const key = newBindKey('acme');
+const hosts = ['', 'one.', 'two.', 'down.', ...Array.from({ length: 10 }, (_, n) => `n${n}.`)];
+const bind = await startBind({
+  resolves: true,
+  keys: [key],
+  zones: [
+    {
+      name: 'example.org',
+      policy: hosts.map(host => `grant acme name _acme-challenge.${host}example.org. TXT`),
+      records: ['_acme-challenge.moved CNAME moved.proofs.example.'],
+    },
+    { name: 'proofs.example', policy: ['grant acme name moved.proofs.example. TXT'] },
+    { name: 'macen.example', allowUpdate: '127.0.0.1' },
+  ],
+});
+after(() => bind[Symbol.asyncDispose]());
+const fleet = await startFleet({ roles: [], pebble: { dnsServer: bind.address } });
+after(() => fleet[Symbol.asyncDispose]());
+afterEach(() => fleet.letGo());
+
+const keyFile = join(fleet.dir, 'acme.key');
+await writeFile(keyFile, `key "acme" {\n\talgorithm hmac-sha256;\n\tsecret "${key.secret}";\n};\n`);
+fleet.secrets.add(key.secret);
+
+const blocks = `
+[verification "dns"]
+type = rfc2136
+dns-server = ${bind.address}
+tsig-secret-file = ${keyFile}
+resolver = ${bind.address}
+timeout = 2
+
+[verification "macen"]
+type = dns01-dnsUpdate
+dns-server=${bind.address}
+ttl=5
+timeout=30
+
+[auth "dns"]
+all = yes
+domain = *example.org
+domain = *.example.org
+verification = dns
+
+[auth "macen"]
+all = yes
+domain = *.macen.example
+verification = macen
+`;
+await Promise.all((['intake', 'worker'] as const).map(role => fleet.start(role, { blocks })));
+
+async function sign(...names: string[]) {
+  const { csrPem, keyPem } = await makeCsr({ names });
+  const { status, body } = await fleet.post(csrPem);
+  assert.equal(status, 200, body);
+  assertChain(body, { names, keyPem, rootPem: await fleet.pebble.rootPem() });
+}
+
+const left = (name: string) => bind.dig(name, 'TXT');
+
+suite('an order proven by dynamic updates', () => {
+  test('of a base name and its wildcard ends in a certificate, and leaves no record', async () => {
+    await sign('example.org', '*.example.org');
+    assert.deepEqual(await left('_acme-challenge.example.org'), []);
+  });
+
+  test('of many names does so too', async () => {
+    await sign(...Array.from({ length: 10 }, (_, n) => `n${n}.example.org`));
+    assert.deepEqual(await left('_acme-challenge.n7.example.org'), []);
+  });
+
+  test('is not disturbed by another for the same name', async () => {
+    await Promise.all([sign('one.example.org'), sign('one.example.org', 'two.example.org'), sign('*.one.example.org')]);
+    assert.deepEqual(await left('_acme-challenge.one.example.org'), []);
+  });
+
+  test('is proven where a CNAME leads', async () => {
+    await sign('moved.example.org');
+    assert.deepEqual(await left('moved.proofs.example'), []);
+  });
+
+  test("with macen's block as it is", async () => {
+    await sign('www.macen.example');
+    assert.deepEqual(await left('_acme-challenge.www.macen.example'), []);
+  });
+
+  test('tells a client in one line what the server refuses', async () => {
+    const { csrPem } = await makeCsr({ names: ['refused.example.org'] });
+    const { status, body } = await fleet.post(csrPem);
+    assert.equal(status, 500);
+    assert.equal(
+      body,
+      `DNS server ${bind.address}: REFUSED for _acme-challenge.refused.example.org: the key may not update this name\n`,
+    );
+  });
+
+  test('waits for the server to come back', async () => {
+    await bind.stop();
+    const signed = sign('down.example.org');
+    await waitUntil('the worker to find it down', () =>
+      fleet.all('worker').some(({ output }) => /step failed.*|ECONNREFUSED/.test(output())),
+    );
+    await bind.restart();
+    await signed;
+    assert.deepEqual(await left('_acme-challenge.down.example.org'), []);
+  });
+});
