@@ -1,4 +1,4 @@
-import AcmeApi from 'acme-client/src/api.js';
+import { AcmeApi } from './acme-api.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
 import { openTransport } from './transport.ts';

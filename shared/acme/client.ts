@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey } from 'node:crypto';
-import AcmeApi from 'acme-client/src/api.js';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
+import { AcmeApi } from './acme-api.ts';
 import type { CaConnection, HttpAnswer } from './ca-connection.ts';
 import { endsAtIssuer, readAlternates } from './preferred-chain.ts';
 import { parseProblem } from './problem.ts';

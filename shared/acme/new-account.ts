@@ -1,5 +1,5 @@
-import AcmeApi from 'acme-client/src/api.js';
 import { IssuanceError } from '../base/errors.ts';
+import { AcmeApi } from './acme-api.ts';
 import type { CaConnection, HttpAnswer } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { problemKind } from './problem.ts';

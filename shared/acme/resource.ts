@@ -1,5 +1,5 @@
-import AcmeApi from 'acme-client/src/api.js';
 import { IssuanceError } from '../base/errors.ts';
+import { AcmeApi } from './acme-api.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
 import { readLinks } from './links.ts';

@@ -1,7 +1,7 @@
-import AcmeApi from 'acme-client/src/api.js';
 import { IssuanceError } from '../base/errors.ts';
 import { decodePem } from '../pki/pem.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation-reason.ts';
+import { AcmeApi } from './acme-api.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
 import { problemKind } from './problem.ts';

@@ -52,6 +52,24 @@ test('newOrder() sends a certificate profile, and what it replaces where the CA 
   }
 });
 
+test('every call takes a success for one, whatever its status', async () => {
+  for (const status of [200, 201, 202]) {
+    await using ready = await start();
+    const { ca, client } = ready;
+    const headers = { Location: orderUrl(ca) };
+    ca.on('/new-order', () => ({ status, headers, body: order }));
+    ca.on('/order/1', () => ({ status, body: order }));
+    ca.on('/challenge', () => ({ status, body: {} }));
+    ca.on('/finalize', () => ({ status, body: { ...order, status: 'processing' } }));
+    const made = await client.newOrder([{ type: 'dns', value: 'a.example' }]);
+    assert.equal(made.url, orderUrl(ca));
+    assert.equal((await client.getOrder(made.url)).status, 'pending');
+    await client.initiateChallenge(`${ca.url}/challenge`);
+    const finalized = await client.finalize({ ...made, finalize: `${ca.url}/finalize` }, Buffer.from('a CSR'));
+    assert.equal(finalized.status, 'processing');
+  }
+});
+
 test('getOrder() reads certificate, error and Retry-After', async () => {
   await using ready = await start();
   const { ca, client } = ready;
