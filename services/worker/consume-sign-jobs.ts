@@ -2,7 +2,7 @@ import { DelayedError, type Job, Worker } from 'bullmq';
 import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { Counter, Gauge } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Redis, watchOutages } from '../../shared/base/redis.ts';
 import type { RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
@@ -50,6 +50,7 @@ export function consumeSignJobs(
     budget: openBudget(redis, prefix, config.limits, clock),
     notices,
     paces: openPollPaces(),
+    outages: watchOutages(redis, clock),
     clock,
     log,
   };

@@ -9,12 +9,15 @@ import type { Notices } from '../../shared/queue/notices.ts';
 /**
  * Keeps for the whole fleet what a failure says of the CA's limits, so that nobody runs into the same one again.
  *
+ * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have answered it;
+ *   then a failed validation says nothing of the names, and the order is as good as lost
  * @returns the error to tell the client, with the time to try again where that is known now
  */
 export async function rememberLimits(
   { limits, budget, notices, log }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; log: Log },
   order: LimitedOrder,
   error: unknown,
+  unanswered: boolean,
 ): Promise<unknown> {
   if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
   if (error.code === 'rateLimited' || (error.code === 'unavailable' && error.retryAfter !== undefined)) {
@@ -27,6 +30,10 @@ export async function rememberLimits(
   // Without the CA's problem it was Quarry's own look that failed, which costs nobody anything.
   if (error.code !== 'challengeFailed' || !error.problem) return error;
   await budget.spendFailures(failedNames(error.problem));
+  if (unanswered) {
+    const detail = `the CA looked at the challenges while Redis was away: ${error.message}`;
+    return new IssuanceError('gone', detail, { cause: error, problem: error.problem });
+  }
   const retryAfter = await limits.recordFailure(order, error);
   return new IssuanceError(error.code, error.message, { cause: error.cause, problem: error.problem, retryAfter });
 }

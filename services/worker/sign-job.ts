@@ -99,7 +99,9 @@ const tooSlow = () => new IssuanceError('unavailable', 'the CA does not finish t
 async function afterFailure(run: Run, error: unknown): Promise<Reached | Later> {
   const { parts, job, log } = run;
   await confirmLock(run); // else it would withdraw what its successor presents
-  const told = await rememberLimits(parts, job.data, error);
+  const { initiatedAt } = run.checkpoint.order;
+  const unanswered = initiatedAt !== undefined && parts.outages.anySince(initiatedAt);
+  const told = await rememberLimits(parts, job.data, error, unanswered);
   const { failures, lostOrders } = run.checkpoint;
   const outcome = jobOutcome(told, { begunAt: begunAt(run), failures, lostOrders }, parts.clock.now());
   if (outcome.do === 'fail') return giveUp(run, told);

@@ -2,6 +2,7 @@ import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Outages } from '../../shared/base/redis.ts';
 import type { Budget } from '../../shared/limits/budget.ts';
 import type { Limits } from '../../shared/limits/limits.ts';
 import type { OrderParts, OrderStep } from '../../shared/order/advance-order.ts';
@@ -29,6 +30,7 @@ export type SignJobParts = {
   budget: Budget;
   notices: Pick<Notices, 'tell'>;
   paces: PollPaces;
+  outages: Outages;
   clock: Clock;
   log: Log;
 };

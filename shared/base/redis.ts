@@ -39,6 +39,25 @@ export function reportOutages(redis: Redis, log: Log): void {
   });
 }
 
+/** Whether Redis was away at a moment since some time, as far as a connection of this process has noticed. */
+export type Outages = {
+  /** @param time milliseconds since the epoch */
+  anySince(time: number): boolean;
+};
+
+export function watchOutages(redis: Redis, clock: Clock): Outages {
+  let away = redis.status !== 'ready';
+  let ended = Number.NEGATIVE_INFINITY;
+  redis.on('close', () => {
+    away = true;
+  });
+  redis.on('ready', () => {
+    away = false;
+    ended = clock.now();
+  });
+  return { anySince: time => away || ended >= time };
+}
+
 /** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
 export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
   while (redis.status !== 'ready') await clock.sleep(100, signal);

@@ -154,9 +154,10 @@ async function startChallenges(parts: OrderParts, state: OrderState): Promise<Or
     return { next: 'wait', until: pollTime(polls, undefined, clock.now()), state: { ...state, presentedAt, polls } };
   }
   await checkVisible(parts, challenges);
+  const initiatedAt = clock.now();
   for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge.url);
   const until = pollTime(0, undefined, clock.now(), parts.paces?.validation.first);
-  return { next: 'wait', until, state: { ...state, initiated: true, polls: 1 } };
+  return { next: 'wait', until, state: { ...state, initiated: true, initiatedAt, polls: 1 } };
 }
 
 /** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */

@@ -42,6 +42,8 @@ export type OrderState = {
   takenBack?: true;
   /** Whether the CA was told of all challenges. */
   initiated: boolean;
+  /** Before the first of them was told; milliseconds since the epoch. */
+  initiatedAt?: number;
   /** How often was asked in vain, the CA or for what was presented, since the order last moved; drives the backoff. */
   polls: number;
 };

@@ -99,6 +99,25 @@ suite('Redis', { concurrency: true }, () => {
     assert.equal(fleet.ca.counts().newOrder, 2);
   });
 
+  test('killed just when the CA looks, and away for longer than responders wait, costs an order, but no client an error', async () => {
+    await using fleet = await startFleet();
+    fleet.front.hold();
+    const names = ['long1.example', 'long2.example'];
+    const posts = await postEach(fleet, names);
+    await waitUntil('the CA to ask for both tokens', () => fleet.front.waiting >= 2, 30_000);
+    await fleet.redis.kill();
+    fleet.front.release();
+    await waitUntil('the CA to be answered 503', () => {
+      const answers = fleet.front.asked.flatMap(one => one.answers.map(({ status }) => status));
+      return answers.filter(status => status === 503).length >= 2;
+    });
+    await fleet.redis.restart();
+    await assertIssued(fleet, posts);
+    for (const name of names) assert.equal(sent(fleet.ca, name, 'newOrder').length, 2, name);
+    assert.deepEqual(await fleet.redisClient.keys('{quarry}:limit:failures/*'), []);
+    assert.deepEqual(await presented(fleet), []);
+  });
+
   test('emptied in the middle crashes nobody: waiting clients are told soon, files still answer, and new posts work', async t => {
     await using storage = await tempDir();
     await using fleet = await startFleet({

@@ -55,7 +55,7 @@ type KeptStorage = Storage & { chains: string[] };
 /** Limits that never stand in the way, and flights that are always free. */
 export function calmParts(
   url: string,
-): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces'> {
+): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces' | 'outages'> {
   const nothing = async () => undefined;
   const account = { keyPem: accountKeyPem, url };
   return {
@@ -70,6 +70,7 @@ export function calmParts(
     },
     notices: { tell: async () => {} },
     paces: openPollPaces(),
+    outages: { anySince: () => false },
   };
 }
 

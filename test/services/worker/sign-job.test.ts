@@ -221,6 +221,24 @@ test('runSignJob() withdraws all challenges of an order that failed, and names w
   assert.ok(requestsOf(bench.ca).length > 5);
 });
 
+test('runSignJob() makes a new order where Redis was away while the CA looked, and counts that against nobody but at the CA', async () => {
+  await using bench = await openJobBench({ faults: { 'a.example': fault } });
+  const { parts, clock } = bench;
+  const spent: string[] = [];
+  parts.budget.spendFailures = async failed => void spent.push(...failed);
+  parts.limits.recordFailure = async () => assert.fail('a failure was recorded');
+  const started = clock.now();
+  parts.outages = { anySince: time => time >= started && time <= clock.now() };
+  assert.equal((await run(bench)).end, 'later');
+  assert.deepEqual([spent, bench.ca.presented.size], [['a.example'], 0]);
+  assert.match(bench.log.text(), /the CA looked at the challenges while Redis was away/);
+
+  parts.outages = { anySince: () => false };
+  parts.limits.recordFailure = async () => undefined;
+  assert.equal((await failureOf(bench)).code, 'challengeFailed');
+  assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 2);
+});
+
 test('runSignJob() ends with the failure also where the challenges cannot be withdrawn', async () => {
   await using bench = await openJobBench({ faults: { 'a.example': fault } });
   bench.ca.failNext.set('withdraw', new IssuanceError('unavailable', 'Redis cannot be reached'));
