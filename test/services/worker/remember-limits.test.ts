@@ -20,6 +20,7 @@ async function told(...parked: Limit[]): Promise<Matter[]> {
     },
     jobData,
     new IssuanceError('rateLimited', detail),
+    false,
   );
   return matters;
 }
