@@ -8,7 +8,6 @@ import { parsePrefer } from './prefer.ts';
 const COME_BACK = 5_000;
 
 export type Waiting = {
-  signQueue: SignQueue;
   clock: Clock;
   /** Seconds that a client is held at most. */
   wait: number;
@@ -26,7 +25,7 @@ export type Waiting = {
 export async function answerResult(
   ctx: Context,
   jobId: string,
-  parts: Waiting,
+  parts: Waiting & { signQueue: SignQueue },
 ): Promise<'finished' | 'accepted' | 'unanswered'> {
   const prefer = parsePrefer(ctx.get('Prefer'));
   const seconds = Math.min(prefer.wait ?? (prefer.async ? 0 : parts.wait), parts.wait);
@@ -43,9 +42,14 @@ export async function answerResult(
 }
 
 /** The error for a plain client whose job goes on without it. */
-export function stillWorking({ clock, stopping }: Waiting): IssuanceError {
-  const why = stopping.aborted ? 'the server restarts' : 'the certificate is still being worked on';
-  return new IssuanceError('unavailable', `${why}: post the same CSR again`, { retryAfter: clock.now() + COME_BACK });
+export function stillWorking(parts: Waiting): IssuanceError {
+  return comeBack(parts, 'the certificate is still being worked on', 'post the same CSR again');
+}
+
+/** @param advice what brings the client to the result */
+export function comeBack({ clock, stopping }: Waiting, state: string, advice: string): IssuanceError {
+  const why = stopping.aborted ? 'the server restarts' : state;
+  return new IssuanceError('unavailable', `${why}: ${advice}`, { retryAfter: clock.now() + COME_BACK });
 }
 
 export function answerChain(ctx: Context, chain: string): void {
@@ -69,7 +73,7 @@ function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
 }
 
 /** Fires when the client goes away: its waiter goes, the job stays. */
-function whenGone(ctx: Context): AbortSignal {
+export function whenGone(ctx: Context): AbortSignal {
   const gone = new AbortController();
   ctx.res.once('close', () => gone.abort());
   return gone.signal;

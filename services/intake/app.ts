@@ -4,19 +4,21 @@ import type { Registry } from '../../shared/base/metrics.ts';
 import { problemResponse } from './middleware/problem-response.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { resultRoute } from './routes/result.ts';
+import { type RevokeRouteParts, revokeRoute } from './routes/revoke.ts';
 import { type SignRouteParts, signRoute } from './routes/sign.ts';
 
-/** The intake's HTTP interface: two routes, each with one method. */
-export function createApp(parts: SignRouteParts & { metrics: Registry }): Koa {
+/** The intake's HTTP interface: few routes, each with one method. */
+export function createApp(parts: SignRouteParts & RevokeRouteParts & { metrics: Registry }): Koa {
   const router = new Router();
   router.post('/sign', signRoute(parts)).all('/sign', only('POST'));
   router.get('/sign/:id', resultRoute(parts)).all('/sign/:id', only('GET'));
+  router.post('/revoke', revokeRoute(parts)).all('/revoke', only('POST'));
 
   const app = new Koa();
   app.use(requestLog(parts.log, parts.metrics));
   app.use(problemResponse(parts.clock, parts.log));
   app.use(router.routes());
-  app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign'));
+  app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
   app.on('error', error => parts.log.debug({ reason: String(error) }, 'connection ended early'));
   return app;
 }

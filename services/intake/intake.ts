@@ -11,6 +11,7 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
+import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -28,6 +29,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
   const { prefix } = config.redis;
   const redis = openRedis(redisUrl, 'impatient', log);
   const signQueue = openSignQueue({ redis, redisUrl, prefix, log });
+  const revokeQueue = openRevokeQueue({ redis, prefix, clock, log });
   const stopping = new AbortController();
   const app = createApp({
     admission: openAdmission(config.auth),
@@ -35,6 +37,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
     limits: openLimits(redis, prefix, clock),
     noteFetch: openNoteFetch(openStoredRenewals(config.storages, { redis, prefix }), { clock, log }),
     signQueue,
+    revokeQueue,
     account: config.account.name,
     maxSize: config.mgmt.maxSize,
     wait: config.mgmt.wait,
@@ -46,6 +49,7 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
   });
   const close = async () => {
     await signQueue[Symbol.asyncDispose]();
+    await revokeQueue[Symbol.asyncDispose]();
     closeRedis(redis);
   };
   try {

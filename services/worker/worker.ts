@@ -1,13 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
+import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
+import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { consumeSignJobs } from './consume-sign-jobs.ts';
+import type { RevokeJobParts } from './revoke-job.ts';
 
 /**
  * The worker role: drives ACME orders from the `sign` queue.
@@ -36,8 +41,11 @@ export function startWorker(config: Config, parts: RoleParts): Role {
       notReady = reason;
     });
     const consumer = consumeSignJobs(config, parts, redis, connection, account);
+    const revoker = consumeRevokeJobs(openRevokeParts(config, parts, redis, connection, account), {
+      ...{ redisUrl, prefix: config.redis.prefix, metrics: parts.metrics, log },
+    });
     stop = async () => {
-      await consumer[Symbol.asyncDispose]();
+      await Promise.all([consumer, revoker].map(one => one[Symbol.asyncDispose]()));
       connection[Symbol.dispose]();
     };
     notReady = undefined;
@@ -54,6 +62,22 @@ export function startWorker(config: Config, parts: RoleParts): Role {
       await stop();
       closeRedis(redis);
     },
+  };
+}
+
+function openRevokeParts(
+  config: Config,
+  { clock, log }: RoleParts,
+  redis: Redis,
+  connection: CaConnection,
+  account: AccountHolder,
+): RevokeJobParts {
+  const { prefix } = config.redis;
+  return {
+    ...{ connection, account, log },
+    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
+    expiry: openExpiryIndex(redis, prefix),
+    records: openSignRecords(redis, prefix),
   };
 }
 

@@ -37,7 +37,9 @@ export type Admission = {
   verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): AuthBlock[];
   /** The first of `blocks` that has every name; `undefined` where none has. */
   find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined;
-  /** With the CSR read: like `find`, but a refusal, also of names that none of the block's verifications can prove. */
+  /** Like `find`, but a refusal where none has. */
+  holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
+  /** With the CSR read: like `holder`, but a refusal also of names that none of the block's verifications can prove. */
   admit(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
 };
 
@@ -55,8 +57,9 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       return atLeastOne(left, 'the HMAC does not match');
     },
     find,
+    holder,
     admit(blocks, identifiers) {
-      const block = find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
+      const block = holder(blocks, identifiers);
       refuseUnprovable(block, identifiers);
       return block;
     },
@@ -65,6 +68,10 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
 
 function find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined {
   return identifiers.length > 0 ? blocks.find(block => identifiers.every(block.mayHave)) : undefined;
+}
+
+function holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock {
+  return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
 function openBlock(config: AuthBlockConfig): AuthBlock {

@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { Redis } from '../base/redis.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
+/** No result that holds the certificate, whoever wrote it last, is there for longer. */
+const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
 /** A worker that is killed before BullMQ hears of the end has its job run again, which must find the order. */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
@@ -26,16 +29,20 @@ export type SignRecords = {
   readCheckpoint(jobId: string): Promise<unknown>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
+  /** A result whose certificate was revoked since is as good as none. */
   readResult(jobId: string): Promise<SignResult | undefined>;
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /** @returns the key of the result; @throws LockLostError when another worker has the job now */
   writeResult(lock: JobLock, result: SignResult): Promise<string>;
+  /** Has no result hand out a certificate any more. @param certificate its PEM */
+  markRevoked(certificate: string): Promise<void>;
 };
 
 export function openSignRecords(redis: Redis, prefix: string): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
 
+  const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
@@ -53,7 +60,11 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
     },
     readCheckpoint: async jobId => parse(await redis.get(checkpointKey(jobId))),
     writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
-    readResult: async jobId => parse<SignResult>(await redis.get(resultKey(jobId))),
+    readResult: async jobId => {
+      const result = parse<SignResult>(await redis.get(resultKey(jobId)));
+      if (result?.outcome !== 'issued') return result;
+      return (await redis.exists(revokedKey(result.chain))) ? undefined : result;
+    },
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
       return (await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text));
@@ -63,5 +74,14 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
       await redis.expire(checkpointKey(lock.jobId), FINISHED_CHECKPOINT_LIFE_SECONDS);
       return resultKey(lock.jobId);
     },
+    markRevoked: async certificate => {
+      await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
+    },
   };
+}
+
+/** Of the first certificate of a chain. */
+function fingerprint(chain: string): string {
+  const [leaf = chain] = chain.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/) ?? [];
+  return createHash('sha256').update(leaf).digest('hex');
 }

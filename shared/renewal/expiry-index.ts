@@ -7,6 +7,8 @@ export type ExpiryIndex = {
   forget(storage: string, key: string): Promise<void>;
   /** Keys of entries whose certificates ended before `before`. */
   ended(storage: string, before: number, limit: number): Promise<string[]>;
+  /** Keys of entries whose certificates end at this very time. */
+  endingAt(storage: string, notAfter: number): Promise<string[]>;
   /** Those of `keys` that are not known yet. */
   unknown(storage: string, keys: string[]): Promise<string[]>;
   count(storage: string): Promise<number>;
@@ -22,6 +24,7 @@ export function openExpiryIndex(redis: Redis, prefix: string): ExpiryIndex {
       await redis.zrem(setOf(storage), key);
     },
     ended: (storage, before, limit) => redis.zrangebyscore(setOf(storage), '-inf', `(${before}`, 'LIMIT', 0, limit),
+    endingAt: (storage, notAfter) => redis.zrangebyscore(setOf(storage), notAfter, notAfter),
     async unknown(storage, keys) {
       if (keys.length === 0) return [];
       const scores = await redis.zmscore(setOf(storage), ...keys);

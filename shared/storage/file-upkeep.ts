@@ -4,7 +4,7 @@ import { readIfThere } from '../base/atomic-file.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { KeptEntry, Upkeep } from './storage.ts';
-import { readWholeEntry } from './stored-entry.ts';
+import { isChainOf, readWholeEntry } from './stored-entry.ts';
 
 /** A file storage has 256 folders of entries, each of which is one part of its keys. */
 const PARTS = 256;
@@ -29,6 +29,22 @@ export function openFileUpkeep(
     }
   }
 
+  /** @returns what stays */
+  async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {
+    const kept = await read(key);
+    if (!kept || !goes(kept)) return kept;
+    // Moved away first: whoever puts a new certificate meanwhile writes a folder of his own, or finds his one here.
+    const aside = join(directory, REMOVED, key);
+    await mkdir(dirname(aside), { recursive: true });
+    await rm(aside, { recursive: true, force: true });
+    await rename(entry(key), aside);
+    const moved = await readFolder(aside).catch(() => undefined);
+    if (moved && !goes(moved) && (await moveBack(aside, entry(key)))) return moved;
+    await rm(aside, { recursive: true, force: true });
+    await rmdir(dirname(entry(key))).catch(() => {}); // others are in it
+    return undefined;
+  }
+
   return {
     keyOf: csr => csr.digest,
     read,
@@ -39,19 +55,12 @@ export function openFileUpkeep(
       const next = part + 1 < PARTS ? (part + 1).toString(16) : undefined;
       return { keys: names.filter(one => /^[0-9a-f]{94}$/.test(one)).map(one => folder + one), cursor: next };
     },
-    async expire(key, before) {
-      const kept = await read(key);
-      if (!kept || kept.leaf.notAfter >= before) return kept?.leaf.notAfter;
-      // Moved away first: whoever puts a new certificate meanwhile writes a folder of his own, or finds his one here.
-      const aside = join(directory, REMOVED, key);
-      await mkdir(dirname(aside), { recursive: true });
-      await rm(aside, { recursive: true, force: true });
-      await rename(entry(key), aside);
-      const moved = await readFolder(aside).catch(() => undefined);
-      if (moved && moved.leaf.notAfter >= before && (await moveBack(aside, entry(key)))) return moved.leaf.notAfter;
-      await rm(aside, { recursive: true, force: true });
-      await rmdir(dirname(entry(key))).catch(() => {}); // others are in it
-      return undefined;
+    expire: async (key, before) => (await removeIf(key, ({ leaf }) => leaf.notAfter < before))?.leaf.notAfter,
+    async remove(key, certificate) {
+      const chain = await readIfThere(join(entry(key), 'cert.pem'));
+      if (chain === undefined || !isChainOf(certificate, chain)) return false;
+      await removeIf(key, found => isChainOf(certificate, found.chain));
+      return true;
     },
   };
 }

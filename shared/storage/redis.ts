@@ -7,7 +7,7 @@ import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
-import { openEntryReader, readWholeEntry } from './stored-entry.ts';
+import { isChainOf, openEntryReader, readWholeEntry } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;
 const KEYS_PER_PART = 1_000;
@@ -25,8 +25,7 @@ export function openRedisStorage(
     return undefined;
   };
 
-  async function read(key: string): Promise<KeptEntry | undefined> {
-    const text = await redis.get(base + key);
+  function parse(text: string | null): KeptEntry | undefined {
     if (text === null) return undefined;
     try {
       const entry = JSON.parse(text) as { csr: string; chain: string };
@@ -34,6 +33,17 @@ export function openRedisStorage(
     } catch (error) {
       return damaged(error);
     }
+  }
+
+  const read = async (key: string) => parse(await redis.get(base + key));
+
+  /** @returns whether it was there to go */
+  async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<boolean> {
+    const text = await redis.get(base + key);
+    const kept = parse(text);
+    if (!kept || text === null || !goes(kept)) return false;
+    await redis.eval(REMOVE_IF_SAME, 1, base + key, text);
+    return true;
   }
 
   return {
@@ -63,14 +73,25 @@ export function openRedisStorage(
         return { keys: keys.map(key => key.slice(base.length)), cursor: next === '0' ? undefined : next };
       },
       async expire(key, before) {
-        const text = await redis.get(base + key);
-        const kept = text === null ? undefined : await read(key);
-        if (!kept || text === null || kept.leaf.notAfter >= before) return kept?.leaf.notAfter;
-        await redis.eval(REMOVE_IF_SAME, 1, base + key, text);
+        await removeIf(key, ({ leaf }) => leaf.notAfter < before);
         return (await read(key))?.leaf.notAfter;
+      },
+      async remove(key, certificate) {
+        const text = await redis.get(base + key);
+        if (!isChainOf(certificate, chainIn(text))) return false;
+        return removeIf(key, kept => isChainOf(certificate, kept.chain));
       },
     },
   };
+}
+
+/** '' where there is no entry, or only a damaged one. */
+function chainIn(text: string | null): string {
+  try {
+    return String(JSON.parse(text ?? 'null')?.chain ?? '');
+  } catch {
+    return '';
+  }
 }
 
 /** Whoever puts a new certificate meanwhile keeps it. */

@@ -26,7 +26,7 @@ export type Storage = {
 
 export type KeptEntry = StoredCertificate & { csr: CsrText };
 
-/** What the scheduler does with the entries of a storage. An entry's key is its place, in hex. */
+/** What is done to the entries of a storage besides handing them out. An entry's key is its place, in hex. */
 export type Upkeep = {
   /** The key under which `put` keeps a CSR's certificate. */
   keyOf(csr: CsrText): string;
@@ -45,6 +45,13 @@ export type Upkeep = {
    * @returns the end of the certificate that stays, `undefined` where nothing does
    */
   expire(key: string, before: number): Promise<number | undefined>;
+  /**
+   * Removes the entry if it is of this certificate.
+   *
+   * @param certificate the leaf's PEM, as `splitChain` gives it
+   * @returns whether it was
+   */
+  remove(key: string, certificate: string): Promise<boolean>;
 };
 
 /**

@@ -28,6 +28,15 @@ export function readWholeEntry(csrPem: string, chain: string): KeptEntry {
   return { csr, ...readStoredEntry(csr, csrPem, chain) };
 }
 
+/** Whether a stored chain is that of a certificate, a PEM as `splitChain` gives it. Cheap: no certificate is parsed. */
+export function isChainOf(certificate: string, chain: string): boolean {
+  try {
+    return splitChain(chain)[0] === certificate;
+  } catch {
+    return false; // damaged
+  }
+}
+
 /**
  * Reads what a storage kept, trusting none of it: the entry must be of this very CSR, and its leaf must certify the
  * CSR's key.

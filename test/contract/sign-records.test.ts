@@ -71,3 +71,13 @@ test('checkpoints and results go by themselves, and the checkpoint of a finished
   const short = await redis.ttl(checkpoint);
   assert.ok(short > 0 && short <= 600, `${short}`); // BullMQ may not have heard of the end yet
 });
+
+test('a result whose certificate was revoked since is as good as none, and others stay', async () => {
+  const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+  const [lock, other] = [await heldJob(), await heldJob()];
+  await records.writeResult(lock, { ...issued, chain: `${pem('AAAA')}\n${pem('BBBB')}` });
+  await records.writeResult(other, { ...issued, chain: `${pem('CCCC')}\n${pem('AAAA')}` });
+  await records.markRevoked(pem('AAAA'));
+  assert.equal(await records.readResult(lock.jobId), undefined);
+  assert.equal((await records.readResult(other.jobId))?.outcome, 'issued');
+});

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import { splitChain } from '../../shared/pki/pem.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
 import type { keptLog } from '../support/kept-log.ts';
@@ -172,6 +173,21 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.deepEqual(await allKeys(upkeep), []);
       await opened.storage.put(csr, newerChain);
       assert.equal((await opened.storage.get(csr))?.chain, newerChain);
+    });
+
+    test('removes the entry of one certificate, and leaves that of its successor', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const key = upkeep.keyOf(csr);
+      const [certificate = '', newer = ''] = [chain, newerChain].map(text => splitChain(text)[0] ?? '');
+      assert.equal(await upkeep.remove(key, certificate), false, 'nothing is there');
+      await opened.storage.put(csr, newerChain);
+      assert.equal(await upkeep.remove(key, certificate), false);
+      assert.equal((await opened.other.get(csr))?.chain, newerChain);
+      assert.equal(await upkeep.remove(key, newer), true);
+      assert.equal(await opened.other.get(csr), undefined);
+      assert.deepEqual([await upkeep.read(key), await allKeys(upkeep)], [undefined, []]);
+      assert.deepEqual(opened.log.lines, []);
     });
 
     test('keeps what is put while the expired entry is being removed', async () => {

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { get } from 'node:https';
 import { basename, join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { assertChain } from '../support/chain.ts';
@@ -51,16 +48,6 @@ async function quarry(args: string[], more: Record<string, string> = {}) {
   return { code, stdout, stderr } as { code: number; stdout: string; stderr: string };
 }
 
-/** What Pebble says of a certificate. */
-async function statusOf(serial: string): Promise<{ Status: string; Reason?: number }> {
-  const ca = await readFile(pebble.caFile, 'utf8');
-  const url = `${pebble.managementUrl}/cert-status-by-serial/${serial}`;
-  const body = await new Promise<string>((done, fail) => {
-    get(url, { ca, agent: false }, answer => text(answer).then(done, fail)).on('error', fail);
-  });
-  return JSON.parse(body);
-}
-
 test('a shell drives a whole order with quarry acme alone, from the key to the revoked certificate', async () => {
   await promisify(execFile)('bash', [script], { cwd: dir, env });
   const [account, order] = (await read('ids.txt')).split('\n');
@@ -85,8 +72,7 @@ test('a shell drives a whole order with quarry acme alone, from the key to the r
   assert.ok(Date.parse(info.suggestedWindow.start) < Date.parse(info.suggestedWindow.end));
   assert.equal(await read('revoke.txt'), `Revoked: ${leaf.serialNumber}\n`);
   assert.equal(await read('revoke-again.txt'), `Revoked already: ${leaf.serialNumber}\n`);
-  const { Status, Reason } = await statusOf(new X509Certificate(await read('chain.pem')).serialNumber);
-  assert.deepEqual([Status, Reason], ['Revoked', 4]);
+  assert.deepEqual(await pebble.certificateStatus(await read('chain.pem')), { status: 'Revoked', reason: 4 });
   assert.match(await read('rollover.txt'), new RegExp(`^Account: ${account}\n\\{\n`));
   assert.match(await read('old-key.txt'), /^quarry: the CA refused: .*\n$/);
   assert.match(await read('deactivate.txt'), /"status": "deactivated"/);

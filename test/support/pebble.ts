@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { join } from 'node:path';
@@ -42,6 +43,8 @@ export type Pebble = AsyncDisposable & {
   readonly pid: number;
   /** All of its roots: what the certificates that it issues are verified against. New after a restart. */
   rootPem(): Promise<string>;
+  /** What it says of a certificate that it has issued, the first of a chain. `reason` is RFC 5280's code. */
+  certificateStatus(chain: string): Promise<{ status: 'Valid' | 'Revoked'; reason: number | undefined }>;
   /** The requests since its last start, such as `POST /order-plz`. */
   requestLog(): string[];
   /** What it has printed since its last start. */
@@ -115,6 +118,12 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
       return pebble.pid;
     },
     rootPem: () => fetchRoots(managementUrl, ca),
+    async certificateStatus(chain) {
+      const { serialNumber } = new X509Certificate(chain);
+      const body = await fetchBody(`${managementUrl}/cert-status-by-serial/${serialNumber}`, ca);
+      const { Status: status, Reason: reason } = JSON.parse(body ?? 'null');
+      return { status, reason };
+    },
     requestLog: () => [...pebble.output().matchAll(/(\w+ \/\S*) -> calling handler/g)].map(match => match[1] ?? ''),
     output: () => pebble.output(),
     stop: async () => void (await pebble.stop()),

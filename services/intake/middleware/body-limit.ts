@@ -6,11 +6,11 @@ import type { Context } from 'koa';
  * @throws an HTTP error: 411 without Content-Length, 413 when it is over `maxSize` bytes, 400 when the client leaves
  *   before it has sent them all
  */
-export async function readBody(ctx: Context, maxSize: number): Promise<Buffer> {
+export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Promise<Buffer> {
   const length = ctx.get('Content-Length');
   if (!/^\d+$/.test(length)) ctx.throw(411, 'a Content-Length header is needed');
   if (Number(length) > maxSize) {
-    ctx.throw(413, `the CSR is over ${maxSize} bytes`, { headers: { Connection: 'close' } });
+    ctx.throw(413, `the ${what} is over ${maxSize} bytes`, { headers: { Connection: 'close' } });
   }
   const chunks: Buffer[] = [];
   try {

@@ -6,6 +6,7 @@ import { needingRedis } from '../../../shared/base/redis.ts';
 import type { Limits } from '../../../shared/limits/limits.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { toSignJob } from '../../../shared/queue/sign-job-data.ts';
+import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { Storage, StoredCertificate } from '../../../shared/storage/storage.ts';
 import { toAdmissionRequest } from '../admission-request.ts';
 import { answerChain, answerResult, stillWorking, type Waiting } from '../answer-result.ts';
@@ -14,6 +15,7 @@ import type { NoteFetch } from '../note-fetch.ts';
 
 export type SignRouteParts = Waiting & {
   admission: Admission;
+  signQueue: SignQueue;
   storages: Map<string, Storage>;
   limits: Limits;
   noteFetch: NoteFetch;

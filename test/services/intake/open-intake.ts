@@ -4,6 +4,7 @@ import { openAdmission } from '../../../shared/admission/admit.ts';
 import { toAddressSet } from '../../../shared/admission/ip.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
+import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -75,10 +76,36 @@ function openFakeQueue(): FakeQueue {
   return queue;
 }
 
+/** A queue of revocations in memory. */
+export type FakeRevokeQueue = RevokeQueue & {
+  enqueued: RevokeJobData[];
+  /** What every job ends with; none: it does not end. */
+  end: RevokeResult | undefined;
+  fault: Error | undefined;
+};
+
+function openFakeRevokeQueue(): FakeRevokeQueue {
+  const queue: FakeRevokeQueue = {
+    ...{ enqueued: [], end: { outcome: 'revoked', already: false }, fault: undefined },
+    async enqueue(data) {
+      if (queue.fault) throw queue.fault;
+      queue.enqueued.push(data);
+      return jobId;
+    },
+    async result(_, signal) {
+      if (!queue.end && !signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve));
+      return queue.end;
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+  return queue;
+}
+
 export type FakeIntake = AsyncDisposable & {
   url: string;
   port: number;
   queue: FakeQueue;
+  revokeQueue: FakeRevokeQueue;
   /** What the storage `kept` holds for any CSR. */
   stored: { value: Awaited<ReturnType<Storage['get']>> | Error };
   /** What stands against any order. */
@@ -89,7 +116,7 @@ export type FakeIntake = AsyncDisposable & {
   clock: TurnedClock;
   metrics: Registry;
   log: ReturnType<typeof keptLog>;
-  post(body: string, headers?: Record<string, string>): Promise<Response>;
+  post(body: string, headers?: Record<string, string>, path?: string): Promise<Response>;
 };
 
 /** The intake's app on a loopback port, with a queue and a storage that do what a test says. */
@@ -97,6 +124,7 @@ export async function openIntake(
   blocks: AuthBlockConfig[] = [hmacBlock],
   { wait = 0, maxSize = 4096, trusted = [] as string[] } = {},
 ): Promise<FakeIntake> {
+  const revokeQueue = openFakeRevokeQueue();
   const [queue, stopping, clock] = [openFakeQueue(), new AbortController(), turnedClock(1_000_000)];
   const [log, metrics] = [keptLog(), openMetrics()];
   const stored: FakeIntake['stored'] = { value: undefined };
@@ -111,14 +139,16 @@ export async function openIntake(
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
     limits: { standingAgainst: async () => limit.value } as never,
     noteFetch: ({ name }) => void fetches.push(name),
+    revokeQueue,
     ...{ signQueue: queue, account: 'account', maxSize, wait, isTrustedProxy: toAddressSet(trusted) },
     ...{ stopping: stopping.signal, clock, log: log.log, metrics },
   });
   const server = await listen(app.callback());
-  const post = (body: string, headers: Record<string, string> = hmacHeader(body)) =>
-    fetch(`${server.url}/sign`, { method: 'POST', body, headers });
+  const post = (body: string, headers: Record<string, string> = hmacHeader(body), path = '/sign') =>
+    fetch(server.url + path, { method: 'POST', body, headers });
   return {
-    ...{ url: server.url, port: server.port, queue, stored, fetches, limit, stopping, clock, metrics, log, post },
+    ...{ url: server.url, port: server.port, queue, revokeQueue, stored, fetches },
+    ...{ limit, stopping, clock, metrics, log, post },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

@@ -28,7 +28,7 @@ async function assertAnswer(intake: FakeIntake, { status, body, path = '/sign', 
 
 test('a wrong path is 404, whatever else is wrong', async () => {
   await using intake = await openIntake(nobody);
-  const body = 'no such path; post a CSR to /sign';
+  const body = 'no such path; post a CSR to /sign, or a certificate to /revoke';
   for (const path of ['/', '/signs', '/.well-known/x', '/sign/a/b']) {
     await assertAnswer(intake, { status: 404, body, path, method: 'PUT', ...wrong });
   }

@@ -42,6 +42,7 @@ function keepRecords(): KeptRecords {
     writeCheckpoint: async (_, state) => write(records.checkpoints, JSON.stringify(state)),
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
+    markRevoked: async () => {},
     async writeResult(_, result) {
       write(records.results, result);
       return 'the key';

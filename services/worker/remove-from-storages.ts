@@ -1,0 +1,61 @@
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
+
+/** How many entries are looked at at once; the event loop is others' too. */
+const AT_ONCE = 8;
+
+/**
+ * Removes the entry of a certificate from the storage that has it. Entries are found by their CSRs, so the index by their
+ * ends says where to look first; where it knows nothing, as of macen's entries, all of them are looked through.
+ *
+ * @param certificate PEM, as `splitChain` gives it
+ * @returns the names of the storages that had it
+ */
+export async function removeFromStorages(
+  { storages, expiry }: { storages: Map<string, Storage>; expiry: ExpiryIndex },
+  certificate: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { notAfter } = readCertificate(certificate);
+  const keeping = [...storages.values()].flatMap(({ name, upkeep }) => (upkeep ? [{ name, upkeep }] : []));
+  const removeAmong = async ({ name, upkeep }: Keeping, keys: string[]) => {
+    const gone = await removeEach(upkeep, keys, certificate, signal);
+    for (const key of gone) await expiry.forget(name, key);
+    return gone.length > 0;
+  };
+  const known = await filter(keeping, async one => removeAmong(one, await expiry.endingAt(one.name, notAfter)));
+  const found = known.length > 0 ? known : await filter(keeping, one => anyPart(one, removeAmong));
+  return found.map(({ name }) => name);
+}
+
+type Keeping = { name: string; upkeep: Upkeep };
+
+async function filter(all: Keeping[], holds: (one: Keeping) => Promise<boolean>): Promise<Keeping[]> {
+  const held: Keeping[] = [];
+  for (const one of all) if (await holds(one)) held.push(one);
+  return held;
+}
+
+/** @returns the keys of the entries that were removed */
+async function removeEach(upkeep: Upkeep, keys: string[], certificate: string, signal: AbortSignal) {
+  const gone: string[] = [];
+  for (let index = 0; index < keys.length; index += AT_ONCE) {
+    signal.throwIfAborted();
+    const some = keys.slice(index, index + AT_ONCE);
+    const removed = await Promise.all(some.map(key => upkeep.remove(key, certificate)));
+    gone.push(...some.filter((_, at) => removed[at]));
+  }
+  return gone;
+}
+
+/** To the end, as macen keeps a certificate once for each spelling of its CSR. */
+async function anyPart(one: Keeping, remove: (one: Keeping, keys: string[]) => Promise<boolean>): Promise<boolean> {
+  let any = false;
+  for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+    const part: Awaited<ReturnType<Upkeep['keys']>> = await one.upkeep.keys(cursor);
+    if (await remove(one, part.keys)) any = true;
+    cursor = part.cursor;
+  }
+  return any;
+}

@@ -1,0 +1,88 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { type Job, Queue } from 'bullmq';
+import type { Clock } from '../base/clock.ts';
+import { IssuanceError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { needingRedis, type Redis } from '../base/redis.ts';
+import type { RevocationReason } from '../pki/revocation-reason.ts';
+import type { SignFailure } from './sign-job-data.ts';
+
+export const REVOKE_QUEUE = 'revoke';
+
+/** A CA that is away is asked again after 1, 2, 4, … seconds, some minutes long. */
+const ATTEMPTS = { attempts: 9, backoff: { type: 'exponential', delay: 1_000 } };
+const RESULT_KEPT = { age: 3_600 };
+const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
+const FIRST_LOOK = 50;
+const LAST_LOOK = 1_000;
+
+/** What a revoke job carries; no secret. */
+export type RevokeJobData = {
+  /** The certificate alone, PEM as `splitChain` gives it. */
+  certificate: string;
+  reason?: RevocationReason;
+  names: string[];
+  /** The auth block that admitted it. */
+  block: string;
+  /** Of the post that made the job. */
+  requestId: string;
+};
+
+/** How a revoke job ended. `already`: it was revoked before. */
+export type RevokeResult = { outcome: 'revoked'; already: boolean } | { outcome: 'failed'; error: SignFailure };
+
+/** The intake's side of the `revoke` queue. It is one of its own, so that a compromised key does not wait behind orders. */
+export type RevokeQueue = AsyncDisposable & {
+  /**
+   * Enqueues a job, or joins that of the same certificate.
+   *
+   * @returns the job's id
+   * @throws IssuanceError `unavailable` when Redis cannot be reached
+   */
+  enqueue(data: RevokeJobData): Promise<string>;
+  /**
+   * The job's result; `undefined` when the signal fires first.
+   *
+   * @throws IssuanceError `unavailable` when Redis cannot be reached, or has lost the job
+   */
+  result(jobId: string, signal: AbortSignal): Promise<RevokeResult | undefined>;
+};
+
+/** @param redis an impatient connection, kept open by the caller */
+export function openRevokeQueue(parts: { redis: Redis; prefix: string; clock: Clock; log: Log }): RevokeQueue {
+  const { redis, prefix, clock, log } = parts;
+  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
+  const queue = new Queue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, { connection: redis, prefix, ...whenever });
+  queue.on('error', error => log.debug({ reason: error.message }, 'revoke queue'));
+
+  return {
+    enqueue: data =>
+      needingRedis(async () => {
+        const job = await queue.add('revoke', data, {
+          jobId: randomUUID(),
+          deduplication: { id: createHash('sha256').update(data.certificate).digest('hex') },
+          ...ATTEMPTS,
+          removeOnComplete: RESULT_KEPT,
+          removeOnFail: FAILED_JOBS_KEPT,
+        });
+        return job.id ?? '';
+      }),
+    /** Looked for again and again: revocations are rare, and so need no stream of events. */
+    async result(jobId, signal) {
+      for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
+        const job = await needingRedis(() => queue.getJob(jobId));
+        const result = readResult(job);
+        if (result || signal.aborted) return result;
+        await clock.sleep(pause, signal).catch(() => {}); // looked for a last time then
+      }
+    },
+    [Symbol.asyncDispose]: () => queue.close(),
+  };
+}
+
+function readResult(job: Job<RevokeJobData, RevokeResult> | undefined): RevokeResult | undefined {
+  if (!job) throw new IssuanceError('unavailable', 'the revocation was lost: post the certificate again');
+  if (job.finishedOn === undefined) return undefined;
+  // BullMQ itself may fail a job, which then has no result; so may a bug, whose details stay in the worker's log.
+  return job.returnvalue ?? { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
+}

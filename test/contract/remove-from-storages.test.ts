@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { removeFromStorages } from '../../services/worker/remove-from-storages.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { splitChain } from '../../shared/pki/pem.ts';
+import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import { makeCertificate } from '../shared/pki/openssl-csr.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+import { chain, chainOf, csr, csrPem, leaf } from './storage.contract.ts';
+
+const server = await startRedis();
+const redis = openRedis(server.url, 'patient', quietLog);
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+const never = new AbortController().signal;
+const [certificate = ''] = splitChain(chain);
+let prefixes = 0;
+
+async function open() {
+  const dir = await tempDir();
+  const prefix = `{remove-${++prefixes}}`;
+  const keeping = { renewWithin: 14, renewAhead: false, keepExpired: 0 };
+  const clock = turnedClock(readCertificate(leaf).notBefore);
+  const storages = openStorages(
+    [
+      { name: 'none', type: 'none' },
+      { name: 'files', type: 'file', directory: dir.path, ...keeping },
+      { name: 'shared', type: 'redis', ...keeping },
+    ],
+    { redis, prefix, clock, log: quietLog },
+  );
+  const expiry = openExpiryIndex(redis, prefix);
+  const storage = (name: string) => {
+    const found = storages.get(name);
+    assert.ok(found);
+    return found;
+  };
+  const remove = () => removeFromStorages({ storages, expiry }, certificate, never);
+  return { dir: dir.path, expiry, storage, remove, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
+}
+
+for (const name of ['files', 'shared']) {
+  test(`removeFromStorages() finds the entry in ${name} by the index, which forgets it`, async () => {
+    await using opened = await open();
+    await opened.storage(name).put(csr, chain);
+    await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);
+    assert.deepEqual(await opened.remove(), [name]);
+    assert.equal(await opened.storage(name).get(csr), undefined);
+    assert.equal(await opened.expiry.count(name), 0);
+    assert.deepEqual(await opened.remove(), []);
+  });
+
+  test(`removeFromStorages() finds the entry in ${name} that no index knows, or of which it knows another end`, async () => {
+    await using opened = await open();
+    for (const known of [undefined, 7]) {
+      await opened.storage(name).put(csr, chain);
+      if (known !== undefined) await opened.expiry.note(name, csr.digest, known);
+      assert.deepEqual(await opened.remove(), [name]);
+      assert.equal(await opened.storage(name).get(csr), undefined);
+    }
+  });
+
+  test(`removeFromStorages() leaves other certificates in ${name}`, async () => {
+    await using opened = await open();
+    const other = chainOf(makeCertificate({ days: 90 }));
+    await opened.storage(name).put(csr, other);
+    await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);
+    assert.deepEqual(await opened.remove(), []);
+    assert.equal((await opened.storage(name).get(csr))?.chain, other);
+  });
+}
+
+test("removeFromStorages() removes macen's entries, also of a certificate that is kept for two spellings of its CSR", async () => {
+  await using opened = await open();
+  const spellings = [csrPem, csrPem.replaceAll('\n', '\r\n')];
+  for (const posted of spellings) {
+    const hash = createHash('sha384').update(posted).digest('hex');
+    const folder = join(opened.dir, hash.slice(0, 2), hash.slice(2));
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'csr.pem'), posted);
+    await writeFile(join(folder, 'cert.pem'), chain.trimEnd());
+  }
+  assert.deepEqual(await opened.remove(), ['files']);
+  for (const posted of spellings)
+    assert.equal(await opened.storage('files').get(readCsr(Buffer.from(posted))), undefined);
+});

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type RevokeJobParts, runRevokeJob } from '../../../services/worker/revoke-job.ts';
+import type { RevokeJobData } from '../../../shared/queue/revoke-queue.ts';
+import type { Storage } from '../../../shared/storage/storage.ts';
+import { startWithAccount } from '../../shared/acme/account-ready.ts';
+import { type CaAnswer, problem } from '../../shared/acme/fake-ca.ts';
+import { never } from '../../shared/acme/open-connection.ts';
+import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
+import { keptLog } from '../../support/kept-log.ts';
+
+const certificate = makeCertificate();
+const data: RevokeJobData = { certificate, names: ['example.org'], block: 'mail', requestId: 'request-1' };
+
+/** A CA that answers with what a test says, and a storage of which the index knows nothing. */
+async function openRevoking(answer: CaAnswer) {
+  const ready = await startWithAccount();
+  const { ca, connection, account } = ready;
+  ca.resources = { revokeCert: `${ca.url}/revoke` };
+  delete connection.directory;
+  ca.on('/revoke', () => answer);
+  const [marked, removed, renewed, log] = [[] as string[], [] as string[], [] as string[], keptLog()];
+  const fault: { value: Error | undefined } = { value: undefined };
+  const upkeep = {
+    keys: async (cursor: string) => ({ keys: [cursor || 'first'], cursor: cursor === '' ? 'second' : undefined }),
+    async remove(key: string) {
+      if (fault.value) throw fault.value;
+      removed.push(key);
+      return key === 'second';
+    },
+  };
+  const parts: RevokeJobParts = {
+    ...{ connection, log: log.log },
+    account: { current: () => account, renew: async ({ url }) => void renewed.push(url) },
+    storages: new Map([['kept', { name: 'kept', upkeep } as unknown as Storage]]),
+    expiry: { endingAt: async () => [], forget: async () => {} } as unknown as RevokeJobParts['expiry'],
+    records: { markRevoked: async pem => void marked.push(pem) },
+  };
+  return { ...ready, ca, parts, marked, removed, renewed, log, fault };
+}
+
+test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
+  await using opened = await openRevoking({});
+  const result = await runRevokeJob(opened.parts, { ...data, reason: 'superseded' }, false, never);
+  assert.deepEqual(result, { outcome: 'revoked', already: false });
+  assert.equal(opened.ca.requests.at(-1)?.payload?.reason, 4);
+  assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+  const [{ msg, request, names, reason, removed } = {}] = opened.log.lines;
+  assert.deepEqual([msg, request], ['certificate revoked', 'request-1']);
+  assert.deepEqual([names, reason, removed], [['example.org'], 'superseded', ['kept']]);
+});
+
+test('a revoke job that runs again after the CA has done it does the rest', async () => {
+  await using opened = await openRevoking(problem(400, 'alreadyRevoked', 'revoked before'));
+  assert.deepEqual(await runRevokeJob(opened.parts, data, false, never), { outcome: 'revoked', already: true });
+  assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+});
+
+for (const [status, kind, code] of [
+  [403, 'unauthorized', 'denied'],
+  [404, 'malformed', 'unknown'],
+  [429, 'rateLimited', 'rateLimited'],
+] as const)
+  test(`a revoke job ends with ${code} for ${kind}, and keeps what is stored`, async () => {
+    await using opened = await openRevoking(problem(status, kind, 'the reason'));
+    const result = await runRevokeJob(opened.parts, data, false, never);
+    assert.equal(result.outcome === 'failed' && result.error.code, code);
+    assert.deepEqual([opened.marked, opened.removed], [[], []]);
+  });
+
+test('a revoke job comes again while the CA is away, and ends with that at last', async () => {
+  await using opened = await openRevoking(problem(500, 'serverInternal', 'later'));
+  await assert.rejects(runRevokeJob(opened.parts, data, false, never), { code: 'unavailable' });
+  const result = await runRevokeJob(opened.parts, data, true, never);
+  assert.equal(result.outcome === 'failed' && result.error.code, 'unavailable');
+});
+
+test('a revoke job has an account that the CA has lost made anew, and comes again', async () => {
+  await using opened = await openRevoking(problem(400, 'accountDoesNotExist', 'who?'));
+  await assert.rejects(runRevokeJob(opened.parts, data, false, never), { code: 'gone' });
+  assert.deepEqual(opened.renewed, [opened.account.url]);
+});
+
+test('a revoke job whose certificate cannot be removed from storage comes again, and tells nothing of it', async () => {
+  await using opened = await openRevoking({});
+  opened.fault.value = new Error('EACCES: /var/lib/quarry');
+  await assert.rejects(runRevokeJob(opened.parts, data, false, never), /EACCES/);
+  const result = await runRevokeJob(opened.parts, data, true, never);
+  assert.deepEqual(result, { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } });
+  assert.match(opened.log.text(), /"level":50.*EACCES/);
+});
