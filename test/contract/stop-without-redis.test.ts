@@ -28,10 +28,12 @@ url = ${redisUrl}
 [auth a]
 ip = 127.0.0.1
 domain = *
+[notify chat]
+url = http://127.0.0.1:1/
 `;
 
 suite('SIGTERM while Redis is away ends with 0', () => {
-  for (const role of ['intake', 'worker', 'responder'] as const)
+  for (const role of ['intake', 'worker', 'responder', 'scheduler'] as const)
     test(role, async () => {
       await using redis = await startRedis();
       await using pebble = await startPebble({ httpPort: responder });
