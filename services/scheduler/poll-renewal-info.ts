@@ -3,10 +3,11 @@ import { fetchRenewalInfo } from '../../shared/acme/renewal-info.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import { nextInfoPoll } from '../../shared/renewal/renewal-window.ts';
 
-export type PollParts = { connection: CaConnection; clock: Clock; log: Log };
+export type PollParts = { connection: CaConnection; notices: Pick<Notices, 'tell'>; clock: Clock; log: Log };
 
 /**
  * Asks the CA when to renew, if it is time to ask. What was known stays known while the CA cannot be asked.
@@ -14,7 +15,7 @@ export type PollParts = { connection: CaConnection; clock: Clock; log: Log };
  * @returns the certificate with what was learnt; rejects only with the signal's reason
  */
 export async function pollRenewalInfo(
-  { connection, clock, log }: PollParts,
+  { connection, notices, clock, log }: PollParts,
   managed: ManagedCertificate,
   signal: AbortSignal,
 ): Promise<ManagedCertificate> {
@@ -29,10 +30,11 @@ export async function pollRenewalInfo(
     const { askAgain: _, ...info } = answer;
     const explanation = info.explanationUrl;
     if (explanation && (!('start' in known) || known.explanationUrl !== explanation)) {
-      log.warn(
-        { names, explanation, start: new Date(info.start), end: new Date(info.end) },
-        'the CA explains when to renew',
-      );
+      const [start, end] = [new Date(info.start), new Date(info.end)];
+      log.warn({ names, explanation, start, end }, 'the CA explains when to renew');
+      const detail = `${explanation} (to be renewed between ${start.toISOString()} and ${end.toISOString()})`;
+      // Whatever it is, it may concern all certificates of the CA: that is one matter.
+      await notices.tell({ kind: 'renewal-explained', subject: explanation, names, detail });
     }
     return { ...managed, info, poll: next({ info: answer }), pollFailures: 0 };
   } catch (error) {

@@ -4,8 +4,14 @@ import { parseReadableFile, parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 import { isLoopback, parseSmtp, type SmtpServer } from './smtp.ts';
 
-/** What can go wrong and is told. */
-export const matterKinds = ['renewal-failed', 'expires-soon', 'renewed-not-fetched', 'account-paused'] as const;
+/** What is told: what can go wrong, and why a CA wants certificates renewed (RFC 9773 section 4.2). */
+export const matterKinds = [
+  'renewal-failed',
+  'expires-soon',
+  'renewed-not-fetched',
+  'renewal-explained',
+  'account-paused',
+] as const;
 export type MatterKind = (typeof matterKinds)[number];
 
 /** Who is told of what, and in which way. Files are read whenever they are needed, so that they can be exchanged. */

@@ -50,6 +50,8 @@ export function toTitle({
       return `${toDays(daysLeft)}${whom}`;
     case 'renewed-not-fetched':
       return `renewed but not fetched${whom}`;
+    case 'renewal-explained':
+      return `the CA explains when to renew${whom}`;
     case 'account-paused':
       return `account paused${whom}`;
     case 'test':

@@ -137,6 +137,25 @@ suite('renewing ahead', () => {
     assert.equal(ground.jobs.length, 1);
   });
 
+  test('tells once where the CA explains its window, as one matter for all that it concerns', async () => {
+    await using ground = await openGround();
+    const { ca } = ground;
+    const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
+    const explanationURL = 'https://ca.example/incident';
+    ca.on('/dir', () => ({ body: { renewalInfo: `${ca.url}/info` } }));
+    ca.on(`/info/${renewalInfoId(chain)}`, () => ({
+      body: { suggestedWindow: { start: at(20), end: at(21) }, explanationURL },
+    }));
+    for (const days of [0.1, 2, 4]) {
+      ground.turnTo(days);
+      await ground.look();
+    }
+    const detail = `${explanationURL} (to be renewed between ${at(20)} and ${at(21)})`;
+    assert.deepEqual(ground.told, [
+      { kind: 'renewal-explained', subject: explanationURL, names: ['a.example.org'], detail },
+    ]);
+  });
+
   test('renews what expired while no scheduler ran', async () => {
     await using ground = await openGround();
     ground.turnTo(95);

@@ -7,7 +7,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth, loadText, refusal } from './load-text.ts';
 
 const itself = import.meta.filename;
-const every = ['renewal-failed', 'expires-soon', 'renewed-not-fetched', 'account-paused'];
+const every = ['renewal-failed', 'expires-soon', 'renewed-not-fetched', 'renewal-explained', 'account-paused'];
 const section = (text: string) => `${account}${auth}[notify "ops"]\n${text}\n`;
 const mail = 'mail = ops@example.org\nfrom = quarry@example.org\n';
 

@@ -7,6 +7,7 @@ for (const [said, kind, names, daysLeft] of [
   ['renewal failed: a.example', 'renewal-failed', ['a.example'], undefined],
   ['renewal failed', 'renewal-failed', [], undefined],
   ['renewed but not fetched: a.example and 2 more', 'renewed-not-fetched', ['a.example', 'b', 'c'], undefined],
+  ['the CA explains when to renew: a.example', 'renewal-explained', ['a.example'], undefined],
   ['account paused: a.example', 'account-paused', ['a.example'], undefined],
   ['expires in 13 days: a.example', 'expires-soon', ['a.example'], 13.9],
   ['expires in 2 days: a.example', 'expires-soon', ['a.example'], 2],
