@@ -4,6 +4,8 @@ import { type Command, needFiles, readWords } from './command.ts';
 import { completionCommand } from './completion/completion.ts';
 import { limitsCommand } from './limits.ts';
 import { notifyCommand } from './notify.ts';
+import { renewCommand } from './renew.ts';
+import { renewalsCommand } from './renewals.ts';
 import { roleCommand } from './role-command.ts';
 import { roleNames } from './run-roles.ts';
 
@@ -22,6 +24,8 @@ export const commands: Record<string, Command> = {
   },
   limits: limitsCommand,
   notify: notifyCommand,
+  renewals: renewalsCommand,
+  renew: renewCommand,
   acme: acmeCommand,
   completion: completionCommand(() => commands),
 };

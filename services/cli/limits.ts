@@ -1,10 +1,9 @@
 import { systemClock } from '../../shared/base/clock.ts';
-import { openLog } from '../../shared/base/log.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import { loadConfig } from '../../shared/config/load-config.ts';
+import type { Environment } from '../../shared/config/environment.ts';
 import { type Limit, openLimits } from '../../shared/limits/limits.ts';
 import { forgetMatters } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
+import { openFleetRedis } from './fleet-redis.ts';
 
 /** `quarry limits`: two forms, one of which acts. */
 export const limitsCommand: Command = {
@@ -21,11 +20,7 @@ export const limitsCommand: Command = {
 };
 
 /** `quarry limits FILE…`: what the CA's limits and failed validations hold back now. */
-async function listLimits(
-  files: string[],
-  env: Record<string, string | undefined>,
-  write: (text: string) => void,
-): Promise<void> {
+async function listLimits(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
   using opened = await open(files, env);
   const limits = await opened.limits.list();
   write(limits.length > 0 ? `${limits.map(toText).join('\n')}\n` : 'nothing is held back\n');
@@ -39,7 +34,7 @@ async function listLimits(
 async function clearLimit(
   key: string,
   files: string[],
-  env: Record<string, string | undefined>,
+  env: Environment,
   write: (text: string) => void,
 ): Promise<void> {
   using opened = await open(files, env);
@@ -53,29 +48,7 @@ function toText({ key, until, detail, names }: Limit): string {
   return `${key}  ${end}\n    ${detail}\n    last asked for: ${names.join(', ')}`;
 }
 
-async function open(files: string[], env: Record<string, string | undefined>) {
-  const config = await loadConfig(files, env);
-  const { log } = await openLog({ ...config.logging, level: 'silent' });
-  const url = config.redis.url ?? `unix:${config.redis.dir}/redis.sock`;
-  const redis = openRedis(url, 'impatient', log);
-  try {
-    await untilReady(redis, url);
-  } catch (error) {
-    closeRedis(redis);
-    throw error;
-  }
-  return {
-    ...{ redis, prefix: config.redis.prefix },
-    limits: openLimits(redis, config.redis.prefix, systemClock),
-    [Symbol.dispose]: () => closeRedis(redis),
-  };
-}
-
-async function untilReady(redis: Redis, url: string): Promise<void> {
-  const deadline = systemClock.now() + 3_000;
-  while (redis.status !== 'ready') {
-    const where = url.startsWith('unix:') ? url : new URL(url).host;
-    if (systemClock.now() > deadline) throw new Error(`Redis at ${where} cannot be reached; does quarry run?`);
-    await systemClock.sleep(20);
-  }
+async function open(files: string[], env: Environment) {
+  const opened = await openFleetRedis(files, env);
+  return { ...opened, limits: openLimits(opened.redis, opened.prefix, systemClock) };
 }

@@ -9,6 +9,7 @@ import { storedId } from '../../shared/renewal/stored-renewals.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { runQuarry } from '../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -18,12 +19,13 @@ const patience = 90_000;
 
 let fleet: Fleet;
 let index: RenewalIndex;
+let blocks: string;
 before(async () => {
   fleet = await startFleet({
     roles: [],
     pebble: { profiles: { default: { description: 'the only one', validityPeriod: 90 * 86_400 } } },
   });
-  const blocks = `[storage "files"]
+  blocks = `[storage "files"]
 type = file
 directory = ${fleet.dir}/storage/files
 renew-ahead = yes
@@ -59,7 +61,7 @@ async function askNow(id: string): Promise<void> {
   const one = await managed(id);
   assert.ok(one);
   assert.equal(await index.save({ ...one, poll: 0 }, 0), true);
-  await hastenTask(fleet.redisClient, '{quarry}', 'renew', 0);
+  await hastenTask(fleet.redisClient, '{quarry}', 'renew', Date.now());
 }
 
 const logs = () => fleet.all('scheduler').flatMap(scheduler => scheduler.log());
@@ -134,5 +136,56 @@ suite('a certificate that nobody fetched since it was renewed', () => {
     await askNow(id);
     await waitUntil('the third', async () => (await managed(id))?.certificate !== renewalInfoId(second), patience);
     assert.equal(fleet.orders(), before + 1);
+  });
+});
+
+suite('quarry renewals and quarry renew', () => {
+  test('tell what is renewed when and why, and do it now', async () => {
+    const { id, chain } = await issue('files', 'now');
+    const ini = await fleet.ini({ blocks });
+    const seconds = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
+    const before = await managed(id);
+    assert.ok(before);
+
+    const text = await runQuarry(['renewals', 'main.ini'], ini, patience);
+    assert.equal(text.code, 0, text.stderr);
+    const told = text.stdout.slice(text.stdout.indexOf('now.files.example'));
+    assert.match(
+      told,
+      new RegExp(
+        `^now\\.files\\.example\n {4}${id}\n {4}valid until ${seconds(before.notAfter)}, last fetched .* by "files"\n`,
+      ),
+    );
+    assert.match(told, /\n {4}renewed 20\d\d-\S+Z: (with 14 days left, as the CA was not asked yet|the CA suggests)/);
+
+    const renewed = await runQuarry(['renew', 'NOW.files.example', 'main.ini'], ini, patience);
+    assert.deepEqual([renewed.code, renewed.stderr], [0, '']);
+    assert.match(renewed.stdout, /^renewed: now\.files\.example, valid until 20/);
+    const after = await managed(id);
+    assert.notEqual(after?.certificate, renewalInfoId(chain));
+
+    const json = await runQuarry(['renewals', '--json', 'main.ini'], ini, patience);
+    const entry = JSON.parse(json.stdout).find((one: { id: string }) => one.id === id);
+    assert.deepEqual([entry.names, entry.state, entry.lastError], [['now.files.example'], 'planned', null]);
+    assert.equal(entry.notAfter, seconds(after?.notAfter ?? 0));
+  });
+
+  test('say in one line what is not known, and what failed', async () => {
+    const ini = await fleet.ini({ blocks });
+    const unknown = await runQuarry(['renew', 'no.example', 'main.ini'], ini, patience);
+    assert.deepEqual(unknown, {
+      ...{ code: 1, stdout: '' },
+      stderr: 'quarry: nothing that Quarry renews is called "no.example"; see quarry renewals\n',
+    });
+    const { id } = await issue('redis', 'refused');
+    await index.fetched(id, { at: Date.now(), block: 'gone' });
+    const refused = await runQuarry(['renew', 'refused.redis.example', 'main.ini'], ini, patience);
+    const reason = 'the configuration does not admit it any more: no auth block "gone" uses storage "redis"';
+    assert.deepEqual(
+      [refused.code, refused.stderr],
+      [1, `quarry: refused.redis.example cannot be renewed: ${reason}\n`],
+    );
+    const { stdout } = await runQuarry(['renewals', 'main.ini'], ini, patience);
+    assert.match(stdout, new RegExp(`last error, 20\\S+Z: ${reason}`));
   });
 });

@@ -7,12 +7,12 @@ const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts')
 
 export type Ended = { code: number | string; stdout: string; stderr: string };
 
-/** Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; killed after 20 s. */
-export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
+/** Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; killed after `timeout` milliseconds. */
+export async function runQuarry(args: string[], ini = '', timeout = 20_000): Promise<Ended> {
   await using dir = await tempDir();
   await writeFile(join(dir.path, 'main.ini'), ini);
   return await new Promise(done => {
-    const options = { cwd: dir.path, timeout: 20_000, killSignal: 'SIGKILL' as const };
+    const options = { cwd: dir.path, timeout, killSignal: 'SIGKILL' as const };
     execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) => {
       done({ code: error ? (error.code ?? `${error.signal}`) : 0, stdout, stderr });
     });

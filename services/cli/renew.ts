@@ -1,0 +1,59 @@
+import { systemClock } from '../../shared/base/clock.ts';
+import { hastenTask } from '../../shared/queue/schedule.ts';
+import { type ManagedCertificate, openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { type Command, readWords, UsageError } from './command.ts';
+import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
+
+const LOOK = 500;
+const UNTIL_TAKEN_UP = 60_000;
+const UNTIL_RENEWED = 10 * 60_000;
+
+/** `quarry renew`: does now what the scheduler would do at its time, and waits for it. */
+export const renewCommand: Command = {
+  usage: ['renew NAME [FILE…]'],
+  summary: 'renews now what Quarry renews by itself: NAME is one of its names, or the id that quarry renewals tells',
+  example: 'quarry renew www.example.org main.ini',
+  async run(words, { env, write }) {
+    const [name, ...files] = readWords(words);
+    if (name === undefined) throw new UsageError('give a name: quarry renew www.example.org main.ini');
+    using opened = await openFleetRedis(files, env);
+    const index = openRenewalIndex(opened.redis, opened.prefix);
+    const found = await findByName(index, name);
+    if (found.length === 0)
+      throw new Error(`nothing that Quarry renews is called ${JSON.stringify(name)}; see quarry renewals`);
+    const ended = await Promise.all(found.map(managed => renew(opened, index, managed)));
+    for (const { names, end } of ended)
+      write(`renewed: ${names.join(', ')}, valid until ${new Date(end).toISOString()}\n`);
+  },
+};
+
+async function findByName(index: RenewalIndex, name: string): Promise<ManagedCertificate[]> {
+  const found = new Map<string, ManagedCertificate>();
+  for await (const part of index.list()) {
+    for (const one of part) if (one.id === name || one.names.includes(name.toLowerCase())) found.set(one.id, one);
+  }
+  return [...found.values()];
+}
+
+/** @throws Error in one line when it comes to nothing */
+async function renew(
+  { redis, prefix }: FleetRedis,
+  index: RenewalIndex,
+  { id, certificate, failures }: ManagedCertificate,
+): Promise<{ names: string[]; end: number }> {
+  const begun = systemClock.now();
+  await index.force(id, begun);
+  await hastenTask(redis, prefix, 'renew', begun);
+  for (;;) {
+    const [now] = await index.read([id]);
+    if (!now) throw new Error(`${id} is no longer renewed`);
+    if (now.certificate !== certificate) return { names: now.names, end: now.notAfter };
+    if (now.failures && now.failures.last !== failures?.last && !now.forced)
+      throw new Error(`${now.names.join(', ')} cannot be renewed: ${now.failures.reason}`);
+    const waited = systemClock.now() - begun;
+    if (!now.job && waited > UNTIL_TAKEN_UP)
+      throw new Error('no scheduler has taken it up within a minute; does one run?');
+    if (waited > UNTIL_RENEWED) throw new Error('it is still being worked on; quarry renewals tells how it ends');
+    await systemClock.sleep(LOOK);
+  }
+}
