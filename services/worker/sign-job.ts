@@ -4,7 +4,7 @@ import { advanceOrder, beforeHandOver } from '../../shared/order/advance-order.t
 import { newOrderState } from '../../shared/order/order-state.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { beforeNewOrder } from './before-order.ts';
-import { giveUp, keep, tell, toResult, withdraw } from './end-job.ts';
+import { finish, giveUp, keep, tell, toResult, withdraw } from './end-job.ts';
 import { jobOutcome, LONGEST_JOB } from './job-outcome.ts';
 import { rememberLimits } from './remember-limits.ts';
 import {
@@ -36,7 +36,7 @@ export async function runSignJob(
   const ended = new AbortController(); // of this run: a look that nobody waits for ends with it
   try {
     const run = await openRun(parts, job, AbortSignal.any([signals.abort, ended.signal]));
-    return await driveOrder(run, signals);
+    return await (run.told ? finish(run, run.told) : driveOrder(run, signals));
   } finally {
     ended.abort(new Error('the job has ended'));
   }

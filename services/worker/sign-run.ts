@@ -62,6 +62,8 @@ export type Run = {
   order: OrderParts;
   task: OrderTask;
   checkpoint: Checkpoint;
+  /** The result that a predecessor wrote, who did not live to tell BullMQ. */
+  told: { key: string; result: SignResult } | undefined;
   seen: Extract<OrderStep, { next: 'continue' }>['seen'];
   /** Whether this run has taken the order a step further. */
   moved: boolean;
@@ -78,7 +80,7 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
   const account = parts.account.current();
   const acme = openAcmeClient(parts.connection, account, signal);
   const solvers = data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  const saved = (await parts.records.readCheckpoint(lock.jobId)) as Checkpoint | undefined;
+  const { checkpoint, told } = await parts.records.readJob(lock.jobId);
   const { identifiers, certificateProfile, preferredChain, replaces } = data;
   const log = parts.log.child({ job: lock.jobId, request: data.requestId });
   const warn = (fault: string) => log.warn(fault);
@@ -87,8 +89,8 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
     ...{ parts, job, log, csr, account },
     order: { acme, solvers, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain, replaces },
-    checkpoint: saved ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
-    ...{ seen: undefined, moved: false },
+    checkpoint: (checkpoint as Checkpoint | undefined) ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
+    ...{ told, seen: undefined, moved: false },
   };
 }
 

@@ -26,7 +26,8 @@ export type JobLock = { jobId: string; token: string };
 export type SignRecords = {
   /** @throws LockLostError when another worker has the job now */
   confirmLock(lock: JobLock): Promise<void>;
-  readCheckpoint(jobId: string): Promise<unknown>;
+  /** What whoever takes a job up has to know: how far it came, and where its result is, if that is told already. */
+  readJob(jobId: string): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
   /** A result whose certificate was revoked since is as good as none. */
@@ -58,7 +59,12 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
     confirmLock: async ({ jobId, token }) => {
       if ((await redis.get(lockKey(jobId))) !== token) throw lost(jobId);
     },
-    readCheckpoint: async jobId => parse(await redis.get(checkpointKey(jobId))),
+    readJob: async jobId => {
+      const key = resultKey(jobId);
+      const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
+      const result = parse<SignResult>(text);
+      return { checkpoint: parse(checkpoint), told: result && { key, result } };
+    },
     writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
     readResult: async jobId => {
       const result = parse<SignResult>(await redis.get(resultKey(jobId)));

@@ -28,10 +28,10 @@ async function heldJob() {
 
 test('a checkpoint is read back as it was written, by whoever has the job next', async () => {
   const lock = await heldJob();
-  assert.equal(await records.readCheckpoint(lock.jobId), undefined);
+  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: undefined });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
-  const read = await openSignRecords(redis, prefix).readCheckpoint(lock.jobId);
+  const { checkpoint: read } = await openSignRecords(redis, prefix).readJob(lock.jobId);
   assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
 });
 
@@ -41,6 +41,7 @@ test('a result is read back, alone and among others', async () => {
   const key = await records.writeResult(lock, issued);
   assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
   assert.deepEqual(await records.readResult(lock.jobId), issued);
+  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: { key, result: issued } });
   assert.deepEqual(await records.readResults(['none', lock.jobId]), [undefined, issued]);
   assert.deepEqual(await records.readResults([]), []);
 });
@@ -57,7 +58,7 @@ for (const [what, lose] of [
     await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
     await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
     await assert.rejects(records.writeResult(lock, issued), { name: 'LockLostError' });
-    assert.deepEqual(await records.readCheckpoint(lock.jobId), { step: 1 });
+    assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: { step: 1 }, told: undefined });
     assert.equal(await records.readResult(lock.jobId), undefined);
   });
 

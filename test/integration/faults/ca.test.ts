@@ -77,6 +77,33 @@ suite('a CA', { concurrency: true }, () => {
     assert.deepEqual(await presented(fleet), []);
   });
 
+  test('that hangs on a request is given up after 30 seconds, and asked again for nothing that it has done', async () => {
+    await using fleet = await startFleet();
+    const hung: [name: string, kind: Kind, side: 'before' | 'after'][] = [
+      ['hung-order.example', 'newOrder', 'before'],
+      ['hung-poll.example', 'order', 'before'],
+      ['hung-finalize.example', 'finalize', 'after'],
+    ];
+    const rules = hung.map(([name, kind, side]) =>
+      fleet.ca.rule({ kind, when: about(name), times: 1, do: { hold: side } }),
+    );
+    const posts = await postEach(
+      fleet,
+      hung.map(([name]) => name),
+    );
+    const held = await Promise.all(rules.map(rule => rule.hit()));
+    await assertIssued(fleet, await postEach(fleet, ['passes.example']));
+    await assertIssued(fleet, posts);
+    for (const [index, [name]] of hung.entries()) {
+      assert.equal(held[index]?.outcome, 'hung up', name);
+      assert.deepEqual([gotBy(fleet.ca, name, 'newOrder'), gotBy(fleet.ca, name, 'finalize')], [1, 1], name);
+    }
+    assert.equal(
+      told(onlyWorker(fleet), 'step failed').filter(({ reason }) => /within 30 seconds/.test(`${reason}`)).length,
+      3,
+    );
+  });
+
   test('that presents a wrong certificate, or is away, is waited for, and then orders go on where they stood', async () => {
     await using fleet = await startFleet();
     const worker = onlyWorker(fleet);

@@ -4,6 +4,7 @@ import type { Kind, Rule, Side } from '../../support/fault-proxy.ts';
 import { type Fleet, type RoleProcess, startFleet } from '../../support/fleet.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { about, assertIssued, post, postEach, presented, reached, sent, told, untilIdle } from './orders.ts';
+import { startRelay } from './relay.ts';
 
 /** An order of its own that is held at a request; its name tells where. */
 type Step = { name: string; kind: Kind; side: Side; nth: number };
@@ -101,6 +102,26 @@ suite('a worker', { concurrency: true }, () => {
     await assertIssued(fleet, [posted]);
     assert.equal(sent(fleet.ca, 'ten.example', 'newOrder').length, 1);
     assert.equal(sent(fleet.ca, 'ten.example', 'finalize').length, 1);
+  });
+
+  test('that is killed between telling the result and telling BullMQ leaves a job that is ended without another request', async () => {
+    await using fleet = await startFleet({ roles: ['intake', 'responder'] });
+    await using relay = await startRelay(Number(new URL(fleet.redis.url).port), '"outcome":"issued"');
+    const first = await fleet.start('worker', { redisUrl: `redis://127.0.0.1:${relay.port}` });
+    const posted = await post(fleet, ['told.example']);
+    await relay.halted;
+    await assertIssued(fleet, [posted]);
+    const jobs = () => fleet.redisClient.keys('{quarry}:sign:????????-*');
+    assert.ok((await jobs()).length > 0, 'BullMQ still has the job');
+    const requests = sent(fleet.ca, 'told.example').length;
+    await first.kill();
+    const second = await fleet.start('worker');
+    await waitUntil('the job to be ended', async () => (await jobs()).length === 0, 60_000);
+    assert.equal(sent(fleet.ca, 'told.example').length, requests);
+    assert.equal(told(second, 'certificate issued').length, 0);
+    assert.deepEqual(await fleet.redisClient.keys('{quarry}:flight:*'), [], 'the names are free');
+    const again = { ...posted, answer: fleet.post(posted.csrPem) };
+    await assertIssued(fleet, [again]);
   });
 
   test('that is frozen for longer than its lock lasts overwrites nothing, finalizes nothing again, and goes on', async () => {

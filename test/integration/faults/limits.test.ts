@@ -184,6 +184,29 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
     for (const request of later) assert.ok(request.at >= at + 4_000 - 5, `${request.at - at} ms after the 503`);
   });
 
+  test('the whole fleet for a load balancer that says it as a date', async () => {
+    const to = await startApart('dated');
+    const until = Math.ceil(Date.now() / 1000) * 1000 + 8_000;
+    const busy = fleet.ca.playBusyLoadBalancer({
+      kind: 'newOrder',
+      when: about('a.dated.example'),
+      times: 1,
+      retryAfter: new Date(until).toUTCString(),
+    });
+    const posts = [await post(fleet, ['a.dated.example'], { to })];
+    await busy.hit();
+    await waitUntil(
+      'it to be parked',
+      async () => (await fleet.redisClient.exists('{dated}:limit:account/default')) === 1,
+    );
+    posts.push(await post(fleet, ['b.dated.example'], { to }));
+    await assertIssued(fleet, posts);
+    const [[refused, ...again] = [], other = []] = posts.map(one => sent(fleet.ca, one.names[0] ?? '', 'newOrder'));
+    assert.ok(refused && refused.at < until);
+    for (const request of [...again, ...other]) assert.ok(request.at >= until - 5, `${until - request.at} ms early`);
+    assert.deepEqual([again.length, other.length], [1, 1]);
+  });
+
   test('the paused name, until an operator clears it', async () => {
     const key = 'name/p.paused.example';
     const rule = fleet.ca.playPaused({ name: 'p.paused.example' });

@@ -105,6 +105,7 @@ test('a renewal waits also for a limit that the CA spoke of, if that ends before
   assert.deepEqual(await run(bench), { end: 'later', until: soon });
   for (const until of [never, undefined]) {
     standingUntil(until);
+    bench.records.results.length = 0;
     const end = await run(bench);
     assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
     assert.deepEqual([end.result.error.code, end.result.error.retryAfter], ['rateLimited', until]);

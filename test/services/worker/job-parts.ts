@@ -38,7 +38,13 @@ function keepRecords(): KeptRecords {
   const records: KeptRecords = {
     ...{ checkpoints: [], results: [], held: true },
     confirmLock: async () => confirm(),
-    readCheckpoint: async () => JSON.parse(records.checkpoints.at(-1) ?? 'null') ?? undefined,
+    readJob: async () => {
+      const [checkpoint, result] = [records.checkpoints.at(-1), records.results.at(-1)];
+      return {
+        checkpoint: checkpoint && JSON.parse(checkpoint),
+        told: result && { key: 'the key', result },
+      };
+    },
     writeCheckpoint: async (_, state) => write(records.checkpoints, JSON.stringify(state)),
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,

@@ -29,6 +29,19 @@ test('runSignJob() orders what was admitted and hands out and stores the chain, 
   assert.equal(bench.ca.presented.size, 0);
 });
 
+test('runSignJob() does nothing for a job whose result is told already but to let others have its names', async () => {
+  await using bench = await openJobBench();
+  const left: string[] = [];
+  await run(bench);
+  bench.http.requests.length = 0;
+  bench.parts.budget.spendCertificate = async () => assert.fail('counted twice');
+  bench.parts.flights.leave = async () => void left.push('flight');
+  bench.parts.budget.leave = async () => void left.push('budget');
+  const end = await run(bench);
+  assert.deepEqual(end, { end: 'finished', key: 'the key', result: { outcome: 'issued', block: 'mail', chain } });
+  assert.deepEqual([bench.http.log(), bench.storage.chains.length, left], [[], 1, ['flight', 'budget']]);
+});
+
 test('runSignJob() stores the certificate before it calls the job finished', async () => {
   await using bench = await openJobBench();
   bench.storage.put = async () => assert.deepEqual(bench.records.results, []);
@@ -330,6 +343,7 @@ test('runSignJob() renews what is to be replaced however fresh it is, and takes 
   const taken = await runSignJob(bench.parts, job, bench.signals);
   assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === 'newer');
   assert.deepEqual(bench.ca.calls, []);
+  bench.records.results.length = 0;
   bench.storage.get = async () => ({ chain: 'old', leaf: { notAfter: due } as never });
   await runSignJob(bench.parts, job, bench.signals);
   assert.equal(bench.ca.calls[0], 'newOrder');
