@@ -16,9 +16,10 @@ const cellWidth = 40;
  * `quarry check FILE…`: what the configuration says once every default and reference is resolved.
  *
  * @param write takes whole lines
+ * @returns what the files say
  * @throws ConfigError when the configuration cannot be used
  */
-export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
+export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<Config> {
   const config = await loadConfig(files, env);
   requireSolvers(config.verifications.values());
   const warnings = [...config.warnings, ...describeUnreachable(config.auth)].map(warning => `warning: ${warning}`);
@@ -38,6 +39,7 @@ export async function check(files: string[], env: Environment, write: (text: str
     'configuration is good',
   ];
   write(`${lines.join('\n')}\n`);
+  return config;
 }
 
 function describeUnreachable(blocks: AuthBlockConfig[]): string[] {

@@ -1,9 +1,10 @@
 import { acmeCommand } from './acme/acme.ts';
 import { check } from './check.ts';
-import { type Command, needFiles, readWords } from './command.ts';
+import { type Command, needFiles, readOptions } from './command.ts';
 import { completionCommand } from './completion/completion.ts';
 import { limitsCommand } from './limits.ts';
 import { notifyCommand } from './notify.ts';
+import { probe } from './probe/probe.ts';
 import { renewCommand } from './renew.ts';
 import { renewalsCommand } from './renewals.ts';
 import { roleCommand } from './role-command.ts';
@@ -17,10 +18,14 @@ export const commands: Record<string, Command> = {
   responder: roleCommand('responder', ['responder'], "answers the CA's challenges"),
   scheduler: roleCommand('scheduler', ['scheduler'], 'renews certificates and clears storages, whenever it is time'),
   check: {
-    usage: ['check FILE…'],
-    summary: 'reads the configuration and prints who may have what',
-    example: 'quarry check main.ini',
-    run: (words, { env, write }) => check(needFiles('check', readWords(words)), env, write),
+    usage: ['check [--probe] FILE…'],
+    summary: 'reads the configuration and prints who may have what; --probe tries each verification out',
+    example: 'quarry check --probe main.ini',
+    async run(words, { env, write }) {
+      const { values, positionals } = readOptions(words, { probe: { type: 'boolean' } });
+      const config = await check(needFiles('check', positionals), env, write);
+      if (values.probe) await probe(config, write);
+    },
   },
   limits: limitsCommand,
   notify: notifyCommand,

@@ -49,22 +49,28 @@ export async function describePersistRecords(config: Config): Promise<string[]> 
     if (verification.type !== 'dns-persist-01') continue;
     const { accountUrl = 'ACCOUNT', issuer = 'ISSUER', gaps } = await findPersistParties(verification, config.account);
     lines.push(`TXT records to publish for verification "${verification.name}":`);
-    for (const [name, takenFor] of namesOf(verification.name, config)) {
-      const record = toPersistRecord({ type: 'dns', value: name }, issuer, accountUrl);
-      lines.push(`  ${record.name} TXT "${record.value}"${takenFor}`);
-    }
+    const toLine = (value: string) => {
+      const record = toPersistRecord({ type: 'dns', value }, issuer, accountUrl);
+      return `  ${record.name} TXT "${record.value}"`;
+    };
+    const { names, globs } = namesToPublish(verification.name, config);
+    lines.push(...names.map(toLine));
+    if (globs.length > 0) lines.push(`${toLine('NAME')}, for each NAME of ${globs.join(', ')}`);
     lines.push(...gaps.map(gap => `  ${gap}`), '');
   }
   return lines;
 }
 
-/** NAME stands for whatever a glob takes: a record is looked for at the very name. */
-function namesOf(verification: string, { auth }: Config): Map<string, string> {
-  const globs = auth.filter(block => block.verifications.includes(verification)).flatMap(({ domains }) => domains);
-  const fixed = new Set(globs.map(glob => glob.toLowerCase()).filter(glob => /^(\*\.)?[a-z0-9._-]+$/.test(glob)));
-  const open = globs.filter(glob => /[*?[]/.test(glob));
-  const names = new Map<string, string>();
-  for (const name of fixed) if (name.startsWith('*.') || !fixed.has(`*.${name}`)) names.set(name, '');
-  if (open.length > 0) names.set('NAME', `, for each NAME of ${[...new Set(open)].join(', ')}`);
-  return names;
+/**
+ * The names of a verification whose records can be told: those that are written out, and wildcards, which prove their
+ * base name too. A record is looked for at the very name, so that of the globs' other names each needs its own.
+ */
+export function namesToPublish(verification: string, { auth }: Config): { names: string[]; globs: string[] } {
+  const domains = auth.filter(block => block.verifications.includes(verification)).flatMap(({ domains }) => domains);
+  const all = [...new Set(domains.map(domain => domain.toLowerCase()))];
+  const told = all.filter(domain => /^(\*\.)?[a-z0-9._-]+$/.test(domain));
+  return {
+    names: told.filter(name => name.startsWith('*.') || !told.includes(`*.${name}`)),
+    globs: all.filter(domain => /[*?[]/.test(domain)),
+  };
 }

@@ -1,0 +1,119 @@
+import { pino } from 'pino';
+import { systemClock } from '../../../shared/base/clock.ts';
+import { describeError } from '../../../shared/base/errors.ts';
+import { closeRedis, openRedis, type Redis } from '../../../shared/base/redis.ts';
+import { describeSection } from '../../../shared/config/config-error.ts';
+import type { DnsPersistConfig } from '../../../shared/config/dns-persist.ts';
+import type { Config } from '../../../shared/config/load-config.ts';
+import type { VerificationConfig } from '../../../shared/config/verification.ts';
+import { toDns01Record } from '../../../shared/solver/dns01-record.ts';
+import { openSolvers } from '../../../shared/solver/open-solver.ts';
+import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
+import { findPersistParties, namesToPublish } from '../persist-records.ts';
+import { lookHttp01 } from './look-http01.ts';
+import { findTestName, newTestResponse, nowhere } from './test-response.ts';
+import { tryListeners } from './try-listeners.ts';
+import { trySolver } from './try-solver.ts';
+
+const REDIS_PATIENCE = 2_000;
+/** Besides what a solver's own deadline allows. */
+const PATIENCE = 90_000;
+
+/**
+ * `quarry check --probe`: tries each verification out, without a CA, and writes a line for each.
+ *
+ * @throws Error when one failed
+ */
+export async function probe(config: Config, write: (text: string) => void): Promise<void> {
+  const verifications = [...config.verifications.values()];
+  const redis = await openItsRedis(config);
+  try {
+    const tries = await Promise.all(verifications.map(verification => probeOne(verification, config, redis)));
+    for (const { line } of tries) write(`${line}\n`);
+    const failed = tries.filter(({ failed }) => failed).length;
+    if (failed > 0) throw new Error(`${failed} of ${tries.length} verifications failed`);
+  } finally {
+    closeRedis(redis);
+  }
+}
+
+async function probeOne(verification: VerificationConfig, config: Config, redis: Redis) {
+  const { name, type } = verification;
+  const warnings: string[] = [];
+  const log = pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) });
+  const parts = { redis, prefix: config.redis.prefix, clock: systemClock, log };
+  const solver = openSolvers([verification], parts).get(name) as Solver;
+  const said = (how: string, what: string) =>
+    `${describeSection({ name: 'verification', label: name })} ${type}: ${how}${what}`;
+  try {
+    const what = await tryOut(verification, config, solver);
+    if (warnings.length > 0) throw new Error(warnings.join('; '));
+    return { failed: false, line: said('', what) };
+  } catch (error) {
+    return { failed: true, line: said('FAILED: ', describeError(error)) };
+  }
+}
+
+async function tryOut(verification: VerificationConfig, config: Config, solver: Solver): Promise<string> {
+  const signal = AbortSignal.timeout(PATIENCE + (solver.propagation?.deadline ?? 0));
+  const parts = { solver, clock: systemClock, signal };
+  const response = newTestResponse(findTestName(verification, config) ?? nowhere);
+  const { identifier } = response;
+  switch (verification.type) {
+    case 'http01':
+      return trySolver(parts, response, () => tryListeners(verification.listeners, lookHttp01, response, signal));
+    case 'dns-persist-01':
+      return tryRecords(verification, config, solver, signal);
+    case 'dns01-challtestsrv':
+      return trySolver(parts, response, async () => `${describeRecord(response)} was set and cleared`);
+    case 'dns01-dnsUpdate':
+      if (identifier === nowhere) return nothingToTry;
+      return trySolver(
+        parts,
+        response,
+        async () => `${describeRecord(response)} was added${solver.propagation ? ', seen' : ''} and removed`,
+      );
+    case 'program':
+      if (identifier === nowhere) return nothingToTry;
+      return trySolver(
+        parts,
+        response,
+        async () => `ran with a test token for ${identifier.value}${verification.cleanup ? ', and cleaned up' : ''}`,
+      );
+  }
+}
+
+const nothingToTry = 'not tried, as no auth block writes out a name to try it with';
+
+const describeRecord = (response: ChallengeResponse) => `a test record ${toDns01Record(response).name}`;
+
+/** Nothing can be presented here: what has to be published is looked for. */
+async function tryRecords(
+  verification: DnsPersistConfig,
+  config: Config,
+  solver: Solver,
+  signal: AbortSignal,
+): Promise<string> {
+  const { accountUrl, issuer, gaps } = await findPersistParties(verification, config.account);
+  if (accountUrl === undefined || issuer === undefined) throw new Error(gaps.join('; '));
+  const names = namesToPublish(verification.name, config).names;
+  for (const value of names) {
+    const response = newTestResponse({ type: 'dns', value });
+    const persist = { accountUrl, issuerDomainNames: [issuer] };
+    await trySolver({ solver, clock: systemClock, signal }, { ...response, persist }, async () => {});
+  }
+  return names.length > 0 ? `the records of ${names.join(', ')} stand` : nothingToTry;
+}
+
+/** That of the roles, where it runs already; a solver that needs it says when it does not. */
+async function openItsRedis({ redis: { url, dir } }: Config): Promise<Redis> {
+  const redis = openRedis(url ?? `unix:${dir}/redis.sock`, 'impatient', pino({ level: 'silent' }));
+  const deadline = systemClock.now() + REDIS_PATIENCE;
+  while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
+  return redis;
+}
+
+function toLine(line: string): string {
+  const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
+  return reason === undefined ? msg : `${msg}: ${reason}`;
+}

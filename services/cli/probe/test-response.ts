@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { canProve } from '../../../shared/config/challenge-type.ts';
+import type { Config } from '../../../shared/config/load-config.ts';
+import { challengeTypeOf, type VerificationConfig } from '../../../shared/config/verification.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
+import type { ChallengeResponse } from '../../../shared/solver/solver.ts';
+
+/** Below a name of one's own, so that nothing that is in use is touched. */
+const OWN_LABEL = 'quarry-probe';
+
+/**
+ * A name that some auth block has proven by this verification: one that is written out, else one that a glob such as
+ * `*.example.org` takes; `undefined` where there is neither.
+ */
+export function findTestName(verification: VerificationConfig, { auth }: Config): Identifier | undefined {
+  const globs = auth
+    .filter(block => block.verifications.includes(verification.name))
+    .flatMap(({ domains }) => domains)
+    .map(glob => glob.toLowerCase());
+  const names = [
+    ...globs.filter(glob => /^[a-z0-9._-]+$/.test(glob)),
+    ...globs.filter(glob => /^\*\.[a-z0-9._-]+$/.test(glob)).map(glob => glob.replace('*', OWN_LABEL)),
+  ];
+  return names
+    .map(value => ({ type: 'dns' as const, value }))
+    .find(identifier => canProve(challengeTypeOf(verification), identifier));
+}
+
+/** A name that exists nowhere (RFC 2606), where only Quarry's own parts are asked for it. */
+export const nowhere: Identifier = { type: 'dns', value: `${OWN_LABEL}.invalid` };
+
+/** As a CA would ask for it, but of no account. */
+export function newTestResponse(identifier: Identifier): ChallengeResponse {
+  const [token, thumbprint] = [randomBytes(32), randomBytes(32)].map(bytes => bytes.toString('base64url'));
+  return { identifier, token: `${token}`, keyAuthorization: `${token}.${thumbprint}` };
+}
