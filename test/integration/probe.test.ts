@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { newBindKey, startBind } from '../support/bind.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { runQuarry, toldLines } from '../support/run-quarry.ts';
@@ -12,6 +13,14 @@ after(() => dir[Symbol.asyncDispose]());
 const fleet = await startFleet({ roles: ['worker', 'responder'] });
 after(() => fleet[Symbol.asyncDispose]());
 const listener = new URL(fleet.all('responder')[0]?.url ?? '').host;
+
+const keys = { right: newBindKey('acme'), wrong: newBindKey('acme') };
+const key = (which: keyof typeof keys) => `tsig-name = acme\ntsig-secret = ${keys[which].secret}`;
+const bind = await startBind({
+  zones: [{ name: 'example.org', policy: ['grant acme name _acme-challenge.example.org. TXT'] }],
+  keys: [keys.right],
+});
+after(() => bind[Symbol.asyncDispose]());
 
 async function script(name: string, text: string): Promise<string> {
   const path = join(dir.path, name);
@@ -42,21 +51,21 @@ test('quarry check --probe tries each verification, says what it saw, and leaves
   const { code, lines, told } = await probe({
     http: http(listener),
     test: challtestsrv(fleet.pebble.challtestsrvUrl),
+    dns: `type = dns01-dnsUpdate\ndns-server = ${bind.address}\npropagation-server = ${bind.address}\n${key('right')}`,
     script: `type = program\nchallenge = dns-01\ncommand = ${add}\ncleanup-command = ${remove}`,
   });
   assert.deepEqual(told, []);
   assert.equal(code, 0);
   assert.deepEqual(lines, [
     `[verification "http"] http01: ${listener} answered with the test response`,
-    '[verification "test"] dns01-challtestsrv: a test record _acme-challenge.quarry-probe.example.org was set and cleared',
-    '[verification "script"] program: ran with a test token for quarry-probe.example.org, and cleaned up',
+    '[verification "test"] dns01-challtestsrv: a test record _acme-challenge.example.org was set and cleared',
+    '[verification "dns"] dns01-dnsUpdate: a test record _acme-challenge.example.org was added, seen and removed',
+    '[verification "script"] program: ran with a test token for *.example.org, and cleaned up',
   ]);
   assert.match(await readFile(join(dir.path, 'in'), 'utf8'), /^([\w-]{43})\n\1\.[\w-]{43}\n$/);
-  assert.match(
-    await readFile(join(dir.path, 'env'), 'utf8'),
-    /^QUARRY_DNS_NAME=_acme-challenge\.quarry-probe\.example\.org$/m,
-  );
+  assert.match(await readFile(join(dir.path, 'env'), 'utf8'), /^QUARRY_DNS_NAME=_acme-challenge\.example\.org$/m);
   assert.equal((await readdir(dir.path)).includes('added'), false);
+  assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), []);
   assert.deepEqual(await fleet.redisClient.keys('{quarry}:http-01:*'), []);
 });
 
@@ -68,17 +77,19 @@ test('quarry check --probe ends with 1 and says what is wrong with each that fai
     away: http(`127.0.0.1:${port}`),
     other: http(new URL(fleet.pebble.challtestsrvUrl).host),
     test: challtestsrv(`http://127.0.0.1:${port}`),
+    dns: `type = dns01-dnsUpdate\ndns-server = ${bind.address}\n${key('wrong')}`,
     script: `type = program\nchallenge = http-01\ncommand = ${fail}`,
     tidy: `type = program\nchallenge = http-01\ncommand = ${await script('true', '')}\ncleanup-command = ${fail}`,
     persist: `type = dns-persist-01\ndraft = 01\nresolver = ${fleet.pebble.dnsServer}`,
   });
   assert.equal(code, 1);
-  assert.deepEqual(told, ['quarry: 6 of 7 verifications failed']);
+  assert.deepEqual(told, ['quarry: 7 of 8 verifications failed']);
   const rest = lines.slice(1);
   for (const [index, pattern] of [
     new RegExp(`"away"\\] http01: FAILED: 127\\.0\\.0\\.1:${port} is not listened on: does a responder run\\?$`),
     /"other"\] http01: FAILED: \S+ answers, but does not know the test token: another Redis, or no responder$/,
     /"test"\] dns01-challtestsrv: FAILED: challtestsrv at \S+: .*ECONNREFUSED/,
+    /"dns"\] dns01-dnsUpdate: FAILED: DNS server \S+: .*(BADSIG|signature|key)/,
     /"script"\] program: FAILED: .* ended with exit code 7: the API is down$/,
     /"tidy"\] program: FAILED: cleanup-command failed: ended with exit code 7: the API is down$/,
     /"persist"\] dns-persist-01: FAILED: _validation-persist\.example\.org TXT: there is no such record; publish "pebble/,

@@ -5,21 +5,22 @@ import { challengeTypeOf, type VerificationConfig } from '../../../shared/config
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 import type { ChallengeResponse } from '../../../shared/solver/solver.ts';
 
-/** Below a name of one's own, so that nothing that is in use is touched. */
 const OWN_LABEL = 'quarry-probe';
 
 /**
- * A name that some auth block has proven by this verification: one that is written out, else one that a glob such as
- * `*.example.org` takes; `undefined` where there is neither.
+ * A name that some auth block has proven by this verification: one that is written out, else the wildcard of a glob such
+ * as `*.example.org`, or where it cannot be proven a name below it; `undefined` where there is neither.
  */
 export function findTestName(verification: VerificationConfig, { auth }: Config): Identifier | undefined {
   const globs = auth
     .filter(block => block.verifications.includes(verification.name))
     .flatMap(({ domains }) => domains)
     .map(glob => glob.toLowerCase());
+  const wildcards = globs.filter(glob => /^\*\.[a-z0-9._-]+$/.test(glob));
   const names = [
     ...globs.filter(glob => /^[a-z0-9._-]+$/.test(glob)),
-    ...globs.filter(glob => /^\*\.[a-z0-9._-]+$/.test(glob)).map(glob => glob.replace('*', OWN_LABEL)),
+    ...wildcards,
+    ...wildcards.map(glob => glob.replace('*', OWN_LABEL)),
   ];
   return names
     .map(value => ({ type: 'dns' as const, value }))
