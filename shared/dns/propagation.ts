@@ -53,5 +53,5 @@ async function look(
 /** The network leads nowhere there: that is this machine's doing. */
 function isNoWay(error: unknown): boolean {
   const { code } = (error instanceof IssuanceError ? (error.cause ?? {}) : {}) as NodeJS.ErrnoException;
-  return ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(code ?? '');
+  return ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'].includes(code ?? '');
 }

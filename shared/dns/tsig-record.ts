@@ -15,6 +15,8 @@ export type TsigRecord = {
 };
 
 const TYPE_TSIG = 250;
+/** From here on a length is a pointer (RFC 1035 section 4.1.4). */
+const POINTER = 0xc0;
 
 /**
  * The TSIG record, which is the last of a signed message, and all that stands before it.
@@ -74,11 +76,17 @@ class Reader {
     return this.take(2).readUInt16BE(0);
   }
 
-  /** A name without pointers: nobody compresses a key's, and the algorithm's may not be. */
+  /** A name. What a pointer leads to lies before all that was read of it, so that none leads in a circle. */
   name(): string {
+    const start = this.offset;
     const labels: string[] = [];
     for (let length = this.take(1)[0]; length; length = this.take(1)[0]) {
-      if (length > 63) throw new RangeError('a name is compressed where it may not be');
+      if (length >= POINTER) {
+        const target = ((length - POINTER) << 8) | (this.take(1)[0] ?? 0);
+        if (target >= start) throw new RangeError('a name leads in a circle');
+        return toName([...labels, new Reader(this.#bytes, target).name()].join('.'));
+      }
+      if (length > 63) throw new RangeError('a name has a label of an unknown kind');
       labels.push(this.take(length).toString('latin1'));
     }
     return toName(labels.join('.'));
@@ -86,8 +94,8 @@ class Reader {
 
   skipName(): void {
     for (let length = this.take(1)[0]; length; length = this.take(1)[0]) {
-      // A pointer is the end (RFC 1035 section 4.1.4); where it leads does not matter here.
-      if (length >= 0xc0) return void this.take(1);
+      // A pointer is the end; where it leads does not matter here.
+      if (length >= POINTER) return void this.take(1);
       if (length > 63) throw new RangeError('a name has a label of an unknown kind');
       this.take(length);
     }

@@ -15,7 +15,12 @@ import { updateConfig } from '../support/update-config.ts';
 
 const { signal } = new AbortController();
 const key = newBindKey('acme');
-const keys = [key, newBindKey('acme384', 'hmac-sha384'), newBindKey('acme512', 'hmac-sha512')];
+const keys = [
+  key,
+  newBindKey('acme384', 'hmac-sha384'),
+  newBindKey('acme512', 'hmac-sha512'),
+  newBindKey('Host.example.org'),
+];
 const allow = (name: string) => keys.map(one => `grant ${one.name} name _acme-challenge.${name}. TXT`);
 
 const bind = await startBind({
@@ -76,7 +81,8 @@ const elsewhere = (more: Partial<BindKey>): Options => ({ key: { ...key, ...more
 
 suite('dns01-dnsUpdate', () => {
   for (const one of keys) {
-    test(`adds and deletes with a key of ${one.algorithm}`, () => presented(open({ key: one }), 'example.org'));
+    test(`adds and deletes with the key ${one.name} of ${one.algorithm}`, () =>
+      presented(open({ key: one }), 'example.org'));
   }
 
   test('adds and deletes without a key where the server trusts the address', () => presented(open({}), 'open.example'));

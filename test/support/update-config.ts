@@ -1,11 +1,16 @@
 import { createSecretKey } from 'node:crypto';
 import type { DnsUpdateConfig } from '../../shared/config/dns-update.ts';
 import type { DnsServer } from '../../shared/dns/exchange.ts';
+import { toName } from '../../shared/dns/name.ts';
 import type { TsigAlgorithm, TsigKey } from '../../shared/dns/tsig.ts';
 import type { BindKey } from './bind.ts';
 
 export function toTsigKey({ name, algorithm, secret }: BindKey): TsigKey {
-  return { name, algorithm: algorithm as TsigAlgorithm, secret: createSecretKey(Buffer.from(secret, 'base64')) };
+  return {
+    name: toName(name),
+    algorithm: algorithm as TsigAlgorithm,
+    secret: createSecretKey(Buffer.from(secret, 'base64')),
+  };
 }
 
 /** A verification that updates this server, and asks nobody else. */

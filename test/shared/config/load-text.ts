@@ -13,9 +13,14 @@ export async function loadText(text: string, env: Environment = {}): Promise<Con
   return loadTexts({ 'main.ini': text }, env);
 }
 
-/** Loads several files, by name; the names stand for their paths. */
-export async function loadTexts(texts: Record<string, string>, env: Environment = {}): Promise<Config> {
+/** Loads several files, by name; the names stand for their paths. Others may lie `beside` them. */
+export async function loadTexts(
+  texts: Record<string, string>,
+  env: Environment = {},
+  beside: Record<string, string> = {},
+): Promise<Config> {
   await using dir = await tempDir();
+  for (const [name, text] of Object.entries(beside)) await writeFile(join(dir.path, name), text);
   const files = Object.keys(texts).map(name => join(dir.path, name));
   await Promise.all(Object.values(texts).map((text, index) => writeFile(files[index] ?? '', text)));
   const shorten = (line: string) => line.replaceAll(`${dir.path}/`, '');
