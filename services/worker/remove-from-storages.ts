@@ -1,9 +1,16 @@
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
-import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
+import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { KeptEntry, Storage, Upkeep } from '../../shared/storage/storage.ts';
 
 /** How many entries are looked at at once; the event loop is others' too. */
 const AT_ONCE = 8;
+
+export type StoragesParts = {
+  storages: Map<string, Storage>;
+  expiry: Pick<ExpiryIndex, 'endingAt'>;
+  renewals: Pick<StoredRenewals, 'revoked'>;
+};
 
 /**
  * Removes the entry of a certificate from the storage that has it. Entries are found by their CSRs, so the index by their
@@ -13,7 +20,7 @@ const AT_ONCE = 8;
  * @returns the names of the storages that had it
  */
 export async function removeFromStorages(
-  { storages, expiry }: { storages: Map<string, Storage>; expiry: ExpiryIndex },
+  { storages, expiry, renewals }: StoragesParts,
   certificate: string,
   signal: AbortSignal,
 ): Promise<string[]> {
@@ -21,7 +28,7 @@ export async function removeFromStorages(
   const keeping = [...storages.values()].flatMap(({ name, upkeep }) => (upkeep ? [{ name, upkeep }] : []));
   const removeAmong = async ({ name, upkeep }: Keeping, keys: string[]) => {
     const gone = await removeEach(upkeep, keys, certificate, signal);
-    for (const key of gone) await expiry.forget(name, key);
+    for (const { key, entry } of gone) await renewals.revoked(name, key, entry);
     return gone.length > 0;
   };
   const known = await filter(keeping, async one => removeAmong(one, await expiry.endingAt(one.name, notAfter)));
@@ -37,14 +44,16 @@ async function filter(all: Keeping[], holds: (one: Keeping) => Promise<boolean>)
   return held;
 }
 
-/** @returns the keys of the entries that were removed */
+/** @returns the entries that were removed */
 async function removeEach(upkeep: Upkeep, keys: string[], certificate: string, signal: AbortSignal) {
-  const gone: string[] = [];
+  const gone: { key: string; entry: KeptEntry }[] = [];
   for (let index = 0; index < keys.length; index += AT_ONCE) {
     signal.throwIfAborted();
     const some = keys.slice(index, index + AT_ONCE);
     const removed = await Promise.all(some.map(key => upkeep.remove(key, certificate)));
-    gone.push(...some.filter((_, at) => removed[at]));
+    removed.forEach((entry, at) => {
+      if (entry) gone.push({ key: some[at] ?? '', entry });
+    });
   }
   return gone;
 }

@@ -6,16 +6,12 @@ import type { Log } from '../../shared/base/log.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import { toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
-import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
-import type { Storage } from '../../shared/storage/storage.ts';
 import type { AccountHolder } from './account-holder.ts';
-import { removeFromStorages } from './remove-from-storages.ts';
+import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
 
-export type RevokeJobParts = {
+export type RevokeJobParts = StoragesParts & {
   connection: CaConnection;
   account: AccountHolder;
-  storages: Map<string, Storage>;
-  expiry: ExpiryIndex;
   records: Pick<SignRecords, 'markRevoked'>;
   log: Log;
 };

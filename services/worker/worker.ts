@@ -7,6 +7,7 @@ import { USER_AGENT } from '../../shared/base/version.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
@@ -77,6 +78,7 @@ function openRevokeParts(
     ...{ connection, account, log },
     storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
     expiry: openExpiryIndex(redis, prefix),
+    renewals: openStoredRenewals(config.storages, { redis, prefix }),
     records: openSignRecords(redis, prefix),
   };
 }

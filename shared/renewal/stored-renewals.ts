@@ -20,6 +20,8 @@ export type StoredRenewals = {
   found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
   /** A client of this auth block got the certificate. */
   fetched(storage: string, csr: CsrText, block: string, now: number): Promise<void>;
+  /** An entry in this place was removed, as its certificate was revoked. */
+  revoked(storage: string, place: string, entry: KeptEntry): Promise<void>;
 };
 
 export const storedId = (storage: string, csr: CsrText) => `stored/${storage}/${csr.digest}`;
@@ -64,14 +66,26 @@ export function openStoredRenewals(
     async fetched(storage, csr, block, now) {
       if (renewWithin(storage) !== undefined) await index.fetched(storedId(storage, csr), { at: now, block });
     },
+    async revoked(storage, place, entry) {
+      await expiry.forget(storage, place);
+      const id = storedId(storage, entry.csr);
+      const [managed] = await index.read([id]);
+      if (managed?.certificate === toName(entry)) await index.remove(id); // not that of a successor
+    },
   };
 }
 
-function toManaged(id: string, { chain, leaf }: KeptEntry, days: number, ahead: boolean): ManagedCertificate {
+/** What tells a certificate from its successor. */
+function toName({ chain, leaf }: KeptEntry): string {
+  return renewalInfoId(splitChain(chain)[0] ?? '') ?? `ends ${leaf.notAfter}`;
+}
+
+function toManaged(id: string, entry: KeptEntry, days: number, ahead: boolean): ManagedCertificate {
+  const { chain, leaf } = entry;
   const { notBefore, notAfter, identifiers } = leaf;
   const infoId = renewalInfoId(splitChain(chain)[0] ?? '');
   const info = { none: infoId ? 'the CA was not asked yet' : 'the certificate does not name its issuer key' };
-  const certificate = infoId ?? `ends ${notAfter}`;
+  const certificate = toName(entry);
   const facts = { life: leaf, info, days, spread: true, random: ownRandom(certificate) };
   return {
     ...{ id, certificate, named: infoId !== undefined, names: identifiers.map(({ value }) => value) },

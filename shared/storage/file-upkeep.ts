@@ -58,9 +58,10 @@ export function openFileUpkeep(
     expire: async (key, before) => (await removeIf(key, ({ leaf }) => leaf.notAfter < before))?.leaf.notAfter,
     async remove(key, certificate) {
       const chain = await readIfThere(join(entry(key), 'cert.pem'));
-      if (chain === undefined || !isChainOf(certificate, chain)) return false;
+      if (chain === undefined || !isChainOf(certificate, chain)) return undefined;
+      const kept = await read(key);
       await removeIf(key, found => isChainOf(certificate, found.chain));
-      return true;
+      return kept && isChainOf(certificate, kept.chain) ? kept : undefined;
     },
   };
 }

@@ -37,13 +37,13 @@ export function openRedisStorage(
 
   const read = async (key: string) => parse(await redis.get(base + key));
 
-  /** @returns whether it was there to go */
-  async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<boolean> {
+  /** @returns what goes */
+  async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {
     const text = await redis.get(base + key);
     const kept = parse(text);
-    if (!kept || text === null || !goes(kept)) return false;
+    if (!kept || text === null || !goes(kept)) return undefined;
     await redis.eval(REMOVE_IF_SAME, 1, base + key, text);
-    return true;
+    return kept;
   }
 
   return {
@@ -78,7 +78,7 @@ export function openRedisStorage(
       },
       async remove(key, certificate) {
         const text = await redis.get(base + key);
-        if (!isChainOf(certificate, chainIn(text))) return false;
+        if (!isChainOf(certificate, chainIn(text))) return undefined;
         return removeIf(key, kept => isChainOf(certificate, kept.chain));
       },
     },

@@ -49,9 +49,9 @@ export type Upkeep = {
    * Removes the entry if it is of this certificate.
    *
    * @param certificate the leaf's PEM, as `splitChain` gives it
-   * @returns whether it was
+   * @returns the entry; `undefined` where it is not, or no longer, of this certificate
    */
-  remove(key: string, certificate: string): Promise<boolean>;
+  remove(key: string, certificate: string): Promise<KeptEntry | undefined>;
 };
 
 /**

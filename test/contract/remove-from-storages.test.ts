@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { removeFromStorages } from '../../services/worker/remove-from-storages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { StorageConfig } from '../../shared/config/storage.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -30,34 +33,46 @@ let prefixes = 0;
 async function open() {
   const dir = await tempDir();
   const prefix = `{remove-${++prefixes}}`;
-  const keeping = { renewWithin: 14, renewAhead: false, keepExpired: 0 };
+  const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 0 };
   const clock = turnedClock(readCertificate(leaf).notBefore);
-  const storages = openStorages(
-    [
-      { name: 'none', type: 'none' },
-      { name: 'files', type: 'file', directory: dir.path, ...keeping },
-      { name: 'shared', type: 'redis', ...keeping },
-    ],
-    { redis, prefix, clock, log: quietLog },
-  );
+  const configs: StorageConfig[] = [
+    { name: 'none', type: 'none' },
+    { name: 'files', type: 'file', directory: dir.path, ...keeping },
+    { name: 'shared', type: 'redis', ...keeping },
+  ];
+  const storages = openStorages(configs, { redis, prefix, clock, log: quietLog });
   const expiry = openExpiryIndex(redis, prefix);
   const storage = (name: string) => {
     const found = storages.get(name);
     assert.ok(found);
     return found;
   };
-  const remove = () => removeFromStorages({ storages, expiry }, certificate, never);
-  return { dir: dir.path, expiry, storage, remove, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
+  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), { redis, prefix });
+  const remove = () => removeFromStorages({ storages, expiry, renewals }, certificate, never);
+  const managed = openRenewalIndex(redis, prefix);
+  return {
+    dir: dir.path,
+    now: clock.now(),
+    expiry,
+    renewals,
+    managed,
+    storage,
+    remove,
+    [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
+  };
 }
 
 for (const name of ['files', 'shared']) {
-  test(`removeFromStorages() finds the entry in ${name} by the index, which forgets it`, async () => {
+  test(`removeFromStorages() finds the entry in ${name} by the index, and no index has it then`, async () => {
     await using opened = await open();
     await opened.storage(name).put(csr, chain);
-    await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);
+    const entry = { csr, chain, leaf: readCertificate(leaf) };
+    await opened.renewals.issued(name, entry, { block: 'mail', ahead: false }, opened.now);
+    assert.equal((await opened.managed.counts(opened.now)).managed, 1);
     assert.deepEqual(await opened.remove(), [name]);
     assert.equal(await opened.storage(name).get(csr), undefined);
     assert.equal(await opened.expiry.count(name), 0);
+    assert.equal((await opened.managed.counts(opened.now)).managed, 0);
     assert.deepEqual(await opened.remove(), []);
   });
 
@@ -75,8 +90,11 @@ for (const name of ['files', 'shared']) {
     await using opened = await open();
     const other = chainOf(makeCertificate({ days: 90 }));
     await opened.storage(name).put(csr, other);
+    const entry = { csr, chain: other, leaf: readCertificate(other) };
+    await opened.renewals.issued(name, entry, { block: 'mail', ahead: false }, opened.now);
     await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);
     assert.deepEqual(await opened.remove(), []);
+    assert.equal((await opened.managed.counts(opened.now)).managed, 1);
     assert.equal((await opened.storage(name).get(csr))?.chain, other);
   });
 }

@@ -180,11 +180,12 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       const upkeep = upkeepOf(opened.storage);
       const key = upkeep.keyOf(csr);
       const [certificate = '', newer = ''] = [chain, newerChain].map(text => splitChain(text)[0] ?? '');
-      assert.equal(await upkeep.remove(key, certificate), false, 'nothing is there');
+      assert.equal(await upkeep.remove(key, certificate), undefined, 'nothing is there');
       await opened.storage.put(csr, newerChain);
-      assert.equal(await upkeep.remove(key, certificate), false);
+      assert.equal(await upkeep.remove(key, certificate), undefined);
       assert.equal((await opened.other.get(csr))?.chain, newerChain);
-      assert.equal(await upkeep.remove(key, newer), true);
+      const removed = await upkeep.remove(key, newer);
+      assert.deepEqual([removed?.chain, removed?.csr.digest], [newerChain, csr.digest]);
       assert.equal(await opened.other.get(csr), undefined);
       assert.deepEqual([await upkeep.read(key), await allKeys(upkeep)], [undefined, []]);
       assert.deepEqual(opened.log.lines, []);

@@ -78,6 +78,29 @@ suite('the package', async () => {
     assert.deepEqual([revoked, stranger, fault], [true, null, 'gone']);
   });
 
+  test("runs the README's program as it stands there, with another CA and something that serves", async () => {
+    const readme = await readFile(join(root, 'README.md'), 'utf8');
+    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';[^]*?)```/.exec(readme) ?? [];
+    const port = await freePort();
+    await using pebble = await startPebble({ httpPort: port });
+    const connection =
+      "{ directoryUrl: process.argv[2], userAgent: 'me/1.0', ca: [readFileSync(process.argv[3], 'utf8')] }";
+    const changed = program.replace(/(?<=openCaConnection\()\{[^}]*\}/, connection);
+    assert.notEqual(changed, program);
+    const before = `import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+const served = new Map();
+createServer(({ url }, response) => response.end(served.get(url))).listen(${port}, '127.0.0.1').unref();
+const serve = async (token, body) => served.set(\`/.well-known/acme-challenge/\${token}\`, body);
+`;
+    const after = 'console.log(JSON.stringify({ chain, start, end }));\n';
+    await writeFile(join(folder, 'readme.mjs'), before + changed + after);
+    const printed = await run(process.execPath, ['readme.mjs', pebble.directoryUrl, pebble.caFile]);
+    const { chain, start, end } = JSON.parse(printed);
+    assert.equal(new X509Certificate(chain).subjectAltName, 'DNS:www.example.org');
+    assert.ok(start < end);
+  });
+
   test('says by its exports what is its interface', async () => {
     const ask = 'import("quarry").catch(error => console.log(error.code))';
     assert.equal(await run(process.execPath, ['-e', ask]), 'ERR_PACKAGE_PATH_NOT_EXPORTED\n');

@@ -11,7 +11,7 @@ const block = (name: string) => ({ name, storage: 'kept' }) as never;
 
 function open(fetched: (...what: unknown[]) => Promise<void>) {
   const clock = turnedClock(1_000_000);
-  const renewals = { issued: async () => {}, found: async () => {}, fetched };
+  const renewals = { issued: async () => {}, found: async () => {}, revoked: async () => {}, fetched };
   return { clock, noteFetch: openNoteFetch(renewals, { clock, log: keptLog().log }) };
 }
 

@@ -121,7 +121,7 @@ export async function openJobBench(script: CaScript = {}): Promise<JobBench> {
       ...{ connection, records, clock, log: log.log, ...calmParts(headers.location ?? '') },
       solvers: new Map([['http', ca.solver]]),
       storages: new Map([['kept', storage]]),
-      renewals: { issued: async () => {}, found: async () => {}, fetched: async () => {} },
+      renewals: { issued: async () => {}, found: async () => {}, fetched: async () => {}, revoked: async () => {} },
     },
     job: { lock: { jobId: 'job-1', token: 'token-1' }, data: jobData, createdAt: clock.now() },
     signals: { stopping: stopping.signal, abort: abort.signal },

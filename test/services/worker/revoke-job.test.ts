@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RevokeJobParts, runRevokeJob } from '../../../services/worker/revoke-job.ts';
 import type { RevokeJobData } from '../../../shared/queue/revoke-queue.ts';
-import type { Storage } from '../../../shared/storage/storage.ts';
+import type { KeptEntry, Storage } from '../../../shared/storage/storage.ts';
 import { startWithAccount } from '../../shared/acme/account-ready.ts';
 import { type CaAnswer, problem } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
@@ -21,22 +21,25 @@ async function openRevoking(answer: CaAnswer) {
   ca.on('/revoke', () => answer);
   const [marked, removed, renewed, log] = [[] as string[], [] as string[], [] as string[], keptLog()];
   const fault: { value: Error | undefined } = { value: undefined };
+  const entry = {} as KeptEntry;
+  const indexed: unknown[] = [];
   const upkeep = {
     keys: async (cursor: string) => ({ keys: [cursor || 'first'], cursor: cursor === '' ? 'second' : undefined }),
     async remove(key: string) {
       if (fault.value) throw fault.value;
       removed.push(key);
-      return key === 'second';
+      return key === 'second' ? entry : undefined;
     },
   };
   const parts: RevokeJobParts = {
     ...{ connection, log: log.log },
     account: { current: () => account, renew: async ({ url }) => void renewed.push(url) },
     storages: new Map([['kept', { name: 'kept', upkeep } as unknown as Storage]]),
-    expiry: { endingAt: async () => [], forget: async () => {} } as unknown as RevokeJobParts['expiry'],
+    expiry: { endingAt: async () => [] },
+    renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { markRevoked: async pem => void marked.push(pem) },
   };
-  return { ...ready, ca, parts, marked, removed, renewed, log, fault };
+  return { ...ready, ca, parts, marked, removed, indexed, entry, renewed, log, fault };
 }
 
 test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
@@ -45,6 +48,7 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
   assert.deepEqual(result, { outcome: 'revoked', already: false });
   assert.equal(opened.ca.requests.at(-1)?.payload?.reason, 4);
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+  assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
   const [{ msg, request, names, reason, removed } = {}] = opened.log.lines;
   assert.deepEqual([msg, request], ['certificate revoked', 'request-1']);
   assert.deepEqual([names, reason, removed], [['example.org'], 'superseded', ['kept']]);
