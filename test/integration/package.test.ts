@@ -80,7 +80,7 @@ suite('the package', async () => {
 
   test("runs the README's program as it stands there, with another CA and something that serves", async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';[^]*?)```/.exec(readme) ?? [];
+    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';.*?)```/s.exec(readme) ?? [];
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
     const connection =
