@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { assertChain } from '../support/chain.ts';
@@ -8,6 +8,7 @@ import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const dir = await tempDir();
 const shown = join(dir.path, 'acme-challenge');
@@ -33,6 +34,17 @@ echo $key_authorization > ${shown}/$token
 );
 const clean = await script('clean-up', `#!/bin/sh\nread token\nrm -f ${shown}/$token\n`);
 const fail = await script('fail', '#!/bin/sh\nread token\nread key\necho "no room for $key" >&2\nexit 28\n');
+
+/** Hangs when it is run for the first time. */
+const hang = await script(
+  'hang',
+  `#!/bin/sh
+read token
+read key
+if mkdir ${dir.path}/hung; then echo $$ >${dir.path}/hung/pid; sleep 600; fi
+echo $key >${shown}/$token
+`,
+);
 
 const port = await freePort();
 const nginx = await startNginx(
@@ -65,6 +77,16 @@ type = program
 challenge = http-01
 command = ${fail}
 
+[verification "hanging"]
+type = program
+challenge = http-01
+command = ${hang}
+
+[auth "hanging"]
+all = yes
+domain = *.hanging.example
+verification = hanging
+
 [auth "script"]
 all = yes
 domain = *.script.example
@@ -88,6 +110,15 @@ after(async () => {
   await dir[Symbol.asyncDispose]();
 });
 
+/** Whoever has inherited what was killed may take a moment to notice. */
+function isGone(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+}
+
 async function sign(...names: string[]) {
   const { csrPem, keyPem } = await makeCsr({ names });
   return { ...(await fleet.post(csrPem)), keyPem, names };
@@ -110,4 +141,19 @@ test('a client is told why the program failed, in its own last words without the
   const { status, body } = await sign('a.broken.example');
   assert.equal(status, 421);
   assert.equal(body, 'a.broken.example: the program of verification "broken" ended with exit code 28: no room for …\n');
+});
+
+test('a worker that is stopped ends its program, and another worker runs it anew', async () => {
+  const posted = sign('a.hanging.example');
+  let pid = 0;
+  await waitUntil('the program to run', async () => {
+    pid = Number(await readFile(join(dir.path, 'hung/pid'), 'utf8'));
+    return pid > 0;
+  });
+  const [worker] = fleet.all('worker');
+  await worker?.stop();
+  await waitUntil('its process group to be gone', () => isGone(-pid));
+  await fleet.start('worker');
+  const { status, body } = await posted;
+  assert.equal(status, 200, body);
 });
