@@ -194,7 +194,7 @@ suite('POST /sign', () => {
     const { csrPem } = await makeCsr({ names: ['*.open.example'] });
     const { status, body } = await fleet.post(csrPem, open);
     assert.equal(status, 403);
-    assert.match(body, /http-01.*cannot prove/);
+    assert.match(body, /it takes dns-01.*only http-01/);
     assert.equal(fleet.orders(), orders);
   });
 

@@ -90,7 +90,7 @@ suite('a short budget', { concurrency: true }, () => {
   });
 
   test('is left alone by renewals that the CA exempts', async () => {
-    const { to, queue } = await startApart('exempt', '1/1d', 1);
+    const { to, queue } = await startApart('exempt', '1/1d', 60);
     const first = await post(fleet, ['www.exempt.example'], { to });
     await assertIssued(fleet, [first]);
     const refused = await post(fleet, ['other.exempt.example'], { to });

@@ -107,9 +107,9 @@ suite('Redis', { concurrency: true }, () => {
     await waitUntil('the CA to ask for both tokens', () => fleet.front.waiting >= 2, 30_000);
     await fleet.redis.kill();
     fleet.front.release();
-    await waitUntil('the CA to be answered 503', () => {
-      const answers = fleet.front.asked.flatMap(one => one.answers.map(({ status }) => status));
-      return answers.filter(status => status === 503).length >= 2;
+    await waitUntil('the CA to be answered 503 for both', () => {
+      const failed = fleet.front.asked.filter(one => one.answers.some(({ status }) => status === 503));
+      return new Set(failed.map(({ path }) => path)).size === 2;
     });
     await fleet.redis.restart();
     await assertIssued(fleet, posts);
