@@ -43,7 +43,7 @@ export function parseAccount(section: SectionReader, env: Environment): AccountC
 }
 
 /** Account key and nonces would travel in the clear over http, which only a test server on this host may ask for. */
-const parseAcmeServer: Parse<string> = (text, fail) => {
+export const parseAcmeServer: Parse<string> = (text, fail) => {
   const url = URL.parse(text);
   if (url?.protocol === 'https:') return text;
   if (url?.protocol !== 'http:') return fail('is not an https:// URL');

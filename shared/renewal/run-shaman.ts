@@ -1,0 +1,95 @@
+import { resolve } from 'node:path';
+import { openCaConnection } from '../acme/ca-connection.ts';
+import { openAcmeClient } from '../acme/client.ts';
+import { lockDirectory } from '../base/directory-lock.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import { USER_AGENT } from '../base/version.ts';
+import { saysAccountIsGone } from './account-is-gone.ts';
+import { type DomainFacts, describeDomain } from './describe-shaman.ts';
+import { leaveOtherServer, openShamanAccount } from './shaman-account.ts';
+import { deploy } from './shaman-deploy.ts';
+import { runDomain } from './shaman-domain.ts';
+import { openShamanFile } from './shaman-file.ts';
+import type { FailureMemory } from './shaman-memory.ts';
+import { DomainEntry, type ShamanParts, type ShamanRun } from './shaman-run.ts';
+
+/** What became of a domain in one run. */
+export type DomainOutcome = {
+  name: string;
+  did: 'issued' | 'kept' | 'failed';
+  /** Why it failed; what is to be told is in `describeError(error)`. */
+  error?: unknown;
+  /** What is known of it now. */
+  facts: DomainFacts;
+};
+
+/**
+ * One run over the `shaman.json` in a directory (concorde's shaman): safe to repeat, and to stop anywhere, as everything
+ * is saved before the next thing is done. One domain that fails does not stop the others.
+ *
+ * @throws ConfigError when `shaman.json` cannot be read or used; IssuanceError when the account cannot be had, or
+ *   `unavailable` while another run is at work in the directory; or the signal's reason
+ */
+export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
+  const { clock, log, only, ca } = parts;
+  const file = openShamanFile(resolve(parts.directory));
+  await file.read(); // what is wrong with it is the better news
+  await using lock = await lockDirectory(resolve(parts.directory));
+  if (!lock) throw new IssuanceError('unavailable', `another run is at work in ${parts.directory}`);
+  const signal = AbortSignal.any([parts.signal, lock.lost]);
+  const profile = await leaveOtherServer(file, await file.read(), log);
+  using connection = openCaConnection({ directoryUrl: profile.server, userAgent: USER_AGENT, clock, ca });
+
+  async function openRun(lost?: string): Promise<ShamanRun> {
+    const account = await openShamanAccount({ file, connection, log, signal }, await file.read(), lost);
+    const acme = openAcmeClient(connection, account, signal);
+    const confirm = async () => signal.throwIfAborted();
+    return { ...parts, file, profile, connection, signal, acme, accountUrl: account.url, confirm };
+  }
+
+  let run = await openRun();
+  const outcomes: DomainOutcome[] = [];
+  for (const domain of profile.domains.filter(({ name }) => only?.includes(name) ?? true)) {
+    const entry = new DomainEntry(file, domain);
+    const attempt = () => attemptDomain(run, entry);
+    const ended = await attempt()
+      .catch(async error => {
+        if (!saysAccountIsGone(error)) throw error;
+        log.warn(`the CA no longer knows the account ${run.accountUrl}`);
+        run = await openRun(run.accountUrl);
+        return attempt();
+      })
+      .catch(async error => afterFailure(run, entry, error));
+    outcomes.push({ name: domain.name, ...ended, facts: await describeDomain(file, profile, entry.domain) });
+  }
+  return outcomes;
+}
+
+type Ended = Pick<DomainOutcome, 'did' | 'error'>;
+
+async function attemptDomain(run: ShamanRun, entry: DomainEntry): Promise<Ended> {
+  const did = (await runDomain(run, entry)) ? 'issued' : 'kept';
+  try {
+    await deploy(run, entry);
+    return { did };
+  } catch (error) {
+    run.signal.throwIfAborted();
+    const { name } = entry.domain;
+    run.log.error({ domain: name }, `${name}: ${describeError(error)}`); // the certificate itself is as it should be
+    return { did: 'failed', error };
+  }
+}
+
+async function afterFailure({ signal, clock, log }: ShamanRun, entry: DomainEntry, error: unknown): Promise<Ended> {
+  signal.throwIfAborted();
+  const { name, memory } = entry.domain;
+  const detail = describeError(error);
+  log.error({ domain: name }, `${name}: ${detail}`);
+  const retryAfter = error instanceof IssuanceError ? error.retryAfter : undefined;
+  const failures: FailureMemory = {
+    ...{ count: (memory.failures?.count ?? 0) + 1, last: clock.now(), detail },
+    ...(retryAfter !== undefined && { retryAfter }),
+  };
+  await entry.change({ memory: { failures } });
+  return { did: 'failed', error };
+}
