@@ -9,6 +9,7 @@ import { renewCommand } from './renew.ts';
 import { renewalsCommand } from './renewals.ts';
 import { roleCommand } from './role-command.ts';
 import { roleNames } from './run-roles.ts';
+import { shamanCommand } from './shaman.ts';
 
 /** All that `quarry` can do, in the order in which its help tells it. */
 export const commands: Record<string, Command> = {
@@ -31,6 +32,7 @@ export const commands: Record<string, Command> = {
   notify: notifyCommand,
   renewals: renewalsCommand,
   renew: renewCommand,
+  shaman: shamanCommand,
   acme: acmeCommand,
   completion: completionCommand(() => commands),
 };

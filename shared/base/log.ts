@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import { describeError } from './errors.ts';
+import { openSyslog } from './syslog.ts';
 
 export type Log = Logger;
 
@@ -46,7 +43,7 @@ export async function openLog({ level, destination: where, format }: LogOptions)
 type Sink = { write(text: string, level: number): void; reopen?(): void };
 
 async function openSink(where: string): Promise<Sink> {
-  if (where === 'syslog') return openSyslog();
+  if (where === 'syslog') return openSyslog('[logging] destination: syslog');
   if (where === 'stdout') return toDescriptor(1);
   if (where === 'stderr') return toDescriptor(2);
   const file = destination({ dest: where, append: true, mkdir: true, sync: true });
@@ -56,31 +53,4 @@ async function openSink(where: string): Promise<Sink> {
 function toDescriptor(fd: number): Sink {
   const stream = destination({ fd, sync: true });
   return { write: text => stream.write(text) };
-}
-
-/** Node has no datagram sockets of the Unix kind, which `/dev/log` is: the system's own `logger` writes to it. */
-async function openSyslog(): Promise<Sink> {
-  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], { stdio: ['pipe', 'ignore', 'inherit'] });
-  try {
-    await once(child, 'spawn');
-  } catch (error) {
-    throw new Error('[logging] destination: syslog needs the logger command (Debian package bsdutils)', {
-      cause: error,
-    });
-  }
-  child.unref();
-  const input: Writable = child.stdin;
-  (input as Writable & { unref?(): void }).unref?.();
-  input.on('error', error => process.stderr.write(`quarry: syslog is gone: ${describeError(error)}\n`));
-  return { write: (text, level) => input.write(`<${DAEMON * 8 + toSeverity(level)}>${text}`) };
-}
-
-const DAEMON = 3;
-
-/** RFC 5424 section 6.2.1 severities for pino's levels. */
-function toSeverity(level: number): number {
-  if (level >= 60) return 2;
-  if (level >= 50) return 3;
-  if (level >= 40) return 4;
-  return level >= 30 ? 6 : 7;
 }

@@ -31,7 +31,7 @@ export function parseLogging(section: SectionReader, env: Environment): LoggingC
   };
 }
 
-const parseLevel: Parse<LogLevel> = (text, fail) => {
+export const parseLevel: Parse<LogLevel> = (text, fail) => {
   const word = text.toLowerCase();
   return (
     pythonLevels[word] ?? levels.find(level => level === word) ?? fail(`unknown level; known: ${levels.join(', ')}`)

@@ -1,8 +1,8 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeAtomically } from '../base/atomic-file.ts';
-import { describeError } from '../base/errors.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { describeFileError } from '../config/option-values.ts';
 import { parseShamanProfile, type ShamanProfile } from './shaman-profile.ts';
 
 /** What is to be written; `undefined` removes a key. */
@@ -45,7 +45,7 @@ async function readDocument(path: string): Promise<unknown> {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
     if (!(error instanceof SyntaxError))
-      throw new ConfigError({ file: path }, `cannot be read: ${describeError(error)}`);
+      throw new ConfigError({ file: path }, `cannot be read: ${describeFileError(error)}`);
     throw new ConfigError(
       { file: path, line: lineOf(error.message) },
       `is not valid JSON: ${withoutText(error.message)}`,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { fetchRenewalInfo, type RenewalInfo, renewalInfoId } from '../acme/renewal-info.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { nextInfoPoll, ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from './renewal-window.ts';
@@ -19,8 +20,8 @@ export async function planDomain(
   const { domain } = entry;
   const asked = await askForInfo(run, certificate, domain.memory.renewal);
   const plan = planRenewal({ ...factsOf(run, certificate, asked), ...(run.spread && { spread: true }) });
-  const renewal: RenewalMemory = { ...asked, at: plan.at, why: plan.why };
-  if (JSON.stringify(renewal) !== JSON.stringify(domain.memory.renewal)) {
+  const renewal: RenewalMemory = { ...asked, at: Math.floor(plan.at), why: plan.why };
+  if (!isDeepStrictEqual(renewal, domain.memory.renewal)) {
     if (renewal.at !== domain.memory.renewal?.at) {
       const when = new Date(plan.at).toISOString();
       run.log.info({ domain: domain.name }, `${domain.name}: to be renewed at ${when}: ${plan.why}`);
@@ -65,7 +66,7 @@ async function askForInfo(
   try {
     const info = await fetchRenewalInfo(connection, id, signal);
     const askAgain = nextInfoPoll({ info }, leaf, clock.now(), Math.random());
-    return { id, named, info: toKept(info), ...(askAgain !== undefined && { askAgain }) };
+    return { id, named, info: toKept(info), ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }) };
   } catch (error) {
     if (!(error instanceof IssuanceError)) throw error;
     const failures = (kept?.askedInVain ?? 0) + 1;
@@ -73,7 +74,7 @@ async function askForInfo(
     const askAgain = nextInfoPoll({ code, retryAfter, failures }, leaf, clock.now(), Math.random());
     // What the CA said before still holds, for all that is known.
     const info = kept && !('none' in kept.info) ? kept.info : { none: describeError(error) };
-    return { id, named, info, askedInVain: failures, ...(askAgain !== undefined && { askAgain }) };
+    return { id, named, info, askedInVain: failures, ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }) };
   }
 }
 
