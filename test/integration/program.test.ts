@@ -3,10 +3,12 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { assertChain } from '../support/chain.ts';
+import { startChalltestsrv } from '../support/challtestsrv.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
+import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -46,6 +48,12 @@ echo $key >${shown}/$token
 `,
 );
 
+/** What a DNS provider's API is to others, and what answers on port 443, is here a program of Pebble's own. */
+const tlsPort = await freePort();
+const challtestsrv = await startChalltestsrv({ tlsPort });
+const { curl } = await provision(['curl']);
+const tell = (url: string, body: string) => `${curl} -sSf -d "${body}" ${url}`;
+
 const port = await freePort();
 const nginx = await startNginx(
   `server {
@@ -59,8 +67,44 @@ const nginx = await startNginx(
   port,
 );
 
-const fleet = await startFleet({
-  blocks: `
+const fleet = await startFleet({ roles: [], pebble: { tlsPort } });
+const setTxt = await script(
+  'set-txt',
+  `#!/bin/sh\n${tell(
+    `${fleet.pebble.challtestsrvUrl}/set-txt`,
+    '{\\"host\\": \\"$QUARRY_DNS_NAME.\\", \\"value\\": \\"$QUARRY_DNS_VALUE\\"}',
+  )}\n`,
+);
+const serveTls = await script(
+  'serve-tls',
+  `#!/bin/sh\nread token\nread key\n${tell(
+    `${challtestsrv.managementUrl}/add-tlsalpn01`,
+    '{\\"host\\": \\"$QUARRY_IDENTIFIER\\", \\"content\\": \\"$key\\"}',
+  )}\n`,
+);
+
+const blocks = `
+[verification "records"]
+type = program
+challenge = dns-01
+command = ${setTxt}
+
+[auth "records"]
+all = yes
+domain = records.example
+domain = *.records.example
+verification = records
+
+[verification "tls"]
+type = program
+challenge = tls-alpn-01
+command = ${serveTls}
+
+[auth "tls"]
+all = yes
+domain = *.tls.example
+verification = tls
+
 [verification "script"]
 type = program
 challenge = http-01
@@ -101,11 +145,12 @@ verification = tidy
 all = yes
 domain = *.broken.example
 verification = broken
-`,
-});
+`;
+await Promise.all((['intake', 'worker', 'responder'] as const).map(role => fleet.start(role, { blocks })));
 fleet.front.add(`http://127.0.0.1:${port}`);
 after(async () => {
   await fleet[Symbol.asyncDispose]();
+  await challtestsrv[Symbol.asyncDispose]();
   await nginx[Symbol.asyncDispose]();
   await dir[Symbol.asyncDispose]();
 });
@@ -131,6 +176,18 @@ test("the script of concorde's README proves names to the CA as it is, behind ng
   assert.equal((await readdir(shown)).length, 2, 'without a cleanup-command the files remain');
 });
 
+test('a program proves a wildcard and its base name by dns-01, with what its environment says', async () => {
+  const { status, body, keyPem, names } = await sign('records.example', '*.records.example');
+  assert.equal(status, 200, body);
+  assertChain(body, { names, keyPem, rootPem: await fleet.pebble.rootPem() });
+});
+
+test('a program proves a name by tls-alpn-01', async () => {
+  const { status, body, keyPem, names } = await sign('a.tls.example');
+  assert.equal(status, 200, body);
+  assertChain(body, { names, keyPem, rootPem: await fleet.pebble.rootPem() });
+});
+
 test('a cleanup-command removes what the command made', async () => {
   const before = (await readdir(shown)).length;
   assert.equal((await sign('a.tidy.example', 'b.tidy.example', 'c.tidy.example')).status, 200);
@@ -153,7 +210,7 @@ test('a worker that is stopped ends its program, and another worker runs it anew
   const [worker] = fleet.all('worker');
   await worker?.stop();
   await waitUntil('its process group to be gone', () => isGone(-pid));
-  await fleet.start('worker');
+  await fleet.start('worker', { blocks });
   const { status, body } = await posted;
   assert.equal(status, 200, body);
 });

@@ -7,8 +7,12 @@ import { provision } from './provision.ts';
 /** Its DNS server's address, and the URL of its management interface. */
 export type Challtestsrv = Process & { dnsServer: string; managementUrl: string };
 
-/** A DNS server that resolves every name to 127.0.0.1 until told otherwise through its management interface. */
-export async function startChalltestsrv(): Promise<Challtestsrv> {
+/**
+ * A DNS server that resolves every name to 127.0.0.1 until told otherwise through its management interface.
+ *
+ * @param options `tlsPort`: where it answers tls-alpn-01 challenges that it was told of, too
+ */
+export async function startChalltestsrv({ tlsPort }: { tlsPort?: number } = {}): Promise<Challtestsrv> {
   const { 'pebble-challtestsrv': command } = await provision(['pebble-challtestsrv']);
   const [dnsPort, managementPort] = (await freePorts(2)) as [number, number];
   const dnsServer = `127.0.0.1:${dnsPort}`;
@@ -21,7 +25,7 @@ export async function startChalltestsrv(): Promise<Challtestsrv> {
     dnsserver: dnsServer,
     http01: '',
     https01: '',
-    tlsalpn01: '',
+    tlsalpn01: tlsPort === undefined ? '' : `127.0.0.1:${tlsPort}`,
     doh: '',
   };
   const known = await flagsOf(command);
