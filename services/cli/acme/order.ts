@@ -49,7 +49,10 @@ export const orderActions: AcmeAction[] = [
       await withAccount(given, env, async ({ connection, account, signal }) => {
         const { authorizations } = await openAcmeClient(connection, account, signal).getOrder(url);
         const authorization = authorizations[index];
-        if (!authorization) throw new Error(`the order has ${authorizations.length} authorizations, counted from 0`);
+        if (!authorization)
+          throw new Error(
+            `the order has no authorization ${index}: there are ${authorizations.length}, counted from 0`,
+          );
         write(toText('Authorization', await fetchResource(connection, account, authorization, signal)));
       });
     },
