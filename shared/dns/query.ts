@@ -2,7 +2,8 @@ import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, exchangeTcp, exchangeUdp, formatServer } from './exchange.ts';
 import { type DnsMessage, decodeMessage, encodeQuery, type QueryType } from './message.ts';
 import { newId } from './name.ts';
-import { exchangeSigned, type Peer } from './signed-exchange.ts';
+import { exchangeSigned, type Peer, peerError } from './signed-exchange.ts';
+import type { TsigKey } from './tsig.ts';
 
 /**
  * Asks one question and resolves to the answer, whatever its response code says but SERVFAIL.
@@ -37,8 +38,15 @@ export function askingPeer(peer: Peer): Ask {
   return async (name, type, signal) => {
     const id = newId();
     const bytes = await exchangeSigned(peer, encodeQuery(id, name, type, false), signal);
-    return checkRcode(peer.server, readReply(peer.server, bytes, { id, name, type }), name, type);
+    const reply = checkRcode(peer.server, readReply(peer.server, bytes, { id, name, type }), name, type);
+    // All that PowerDNS says of a signature that it does not take. A mere question needs no authority.
+    if (reply.rcode === 'NOTAUTH' && peer.key) throw peerError(peer, 'misconfigured', describeNotAuth(peer.key));
+    return reply;
   };
+}
+
+function describeNotAuth({ name, algorithm }: TsigKey): string {
+  return `NOTAUTH: it does not know the key ${name} with ${algorithm}, or has another secret or another time`;
 }
 
 /** Asks one after the other until one can answer. */

@@ -62,7 +62,8 @@ function isRefusal(reply: Buffer): boolean {
 function describeRefusal({ error, serverTime }: Verdict & { is: 'refused' }, key: TsigKey, now: number): string {
   switch (error) {
     case 'BADKEY':
-      return `NOTAUTH (BADKEY): it does not know the key ${key.name} with ${key.algorithm}`;
+      // Knot says so too of a key that may not do this.
+      return `NOTAUTH (BADKEY): it does not know the key ${key.name} with ${key.algorithm}, or not for this name`;
     case 'BADSIG':
       return `NOTAUTH (BADSIG): its secret of the key ${key.name} is another one`;
     case 'BADTRUNC':

@@ -37,7 +37,7 @@ const bind = await startBind({
         'delegated NS ns.elsewhere.example.',
       ],
     },
-    { name: 'acme.example.net', policy: [`grant acme name proof.acme.example.net. TXT`] },
+    { name: 'acme.example.net', policy: ['grant acme zonesub TXT'] },
     { name: 'example.co.uk', policy: allow('www.example.co.uk') },
     { name: 'b.a.example.co.uk', policy: allow('www.b.a.example.co.uk') },
     {
@@ -140,13 +140,13 @@ suite('dns01-dnsUpdate tells', () => {
       'a key that the server does not know',
       () => open(elsewhere({ name: 'nobody' })),
       'example.org',
-      'NOTAUTH (BADKEY): it does not know the key nobody with hmac-sha256',
+      'NOTAUTH (BADKEY): it does not know the key nobody with hmac-sha256, or not for this name',
     ],
     [
       'the wrong algorithm',
       () => open(elsewhere({ algorithm: 'hmac-sha512' })),
       'example.org',
-      'NOTAUTH (BADKEY): it does not know the key acme with hmac-sha512',
+      'NOTAUTH (BADKEY): it does not know the key acme with hmac-sha512, or not for this name',
     ],
     [
       'a wrong secret',

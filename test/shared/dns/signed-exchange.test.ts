@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { suite, test } from 'node:test';
+import { askingPeer } from '../../../shared/dns/query.ts';
 import type { TsigKey } from '../../../shared/dns/tsig.ts';
 import { updateTxt } from '../../../shared/dns/update.ts';
-import { type Asked, type Script, startScriptedDns } from '../../support/scripted-dns.ts';
+import { type Asked, reply, type Script, startScriptedDns } from '../../support/scripted-dns.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { toTsigKey } from '../../support/update-config.ts';
 
@@ -225,7 +226,7 @@ suite('a signed update', () => {
     [
       'BADKEY',
       one => [sign(plain(one, 9), one, { error: 17, mac: () => hex('') })],
-      'NOTAUTH (BADKEY): it does not know the key acme with hmac-sha256',
+      'NOTAUTH (BADKEY): it does not know the key acme with hmac-sha256, or not for this name',
     ],
     [
       'BADSIG',
@@ -278,6 +279,15 @@ suite('a signed update', () => {
       );
       assert.ok(error === undefined || error.name === 'IssuanceError', error?.stack);
     }
+  });
+});
+
+test('askingPeer() tells what PowerDNS answers to a signature that it does not take', async () => {
+  await using scripted = await startScriptedDns(one => [reply(one, [], { rcode: 9 })]);
+  const peer = { server: scripted.server, timeout: 2_000, key, clock: turnedClock(now * 1000) };
+  await assert.rejects(askingPeer(peer)('a.example.org', 'SOA', signal), {
+    code: 'misconfigured',
+    message: /: NOTAUTH: it does not know the key acme with hmac-sha256, or has another secret or another time$/,
   });
 });
 
