@@ -1,26 +1,46 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, test } from 'node:test';
+import { setInterval } from 'node:timers/promises';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { hastenTask } from '../../shared/queue/schedule.ts';
+import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { storedId } from '../../shared/renewal/stored-renewals.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { headerOf, startMailServer } from '../support/mail-server.ts';
 import { runQuarry } from '../support/run-quarry.ts';
+import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { about } from './faults/orders.ts';
 
-// A pause of Let's Encrypt's, from a client's post to the operator's mailbox, through a whole fleet.
+// What goes wrong in a whole fleet, on its way to the operator.
 
-const LONG = 60_000;
+const LONG = 90_000;
+const DAY = 24 * 3_600_000;
 const key = 'A1YP67armNf3cBrecyJHdb035';
 
 const parts = new AsyncDisposableStack();
 after(() => parts.disposeAsync());
 const receiver = parts.use(await startHookReceiver());
+const renewals = parts.use(await startHookReceiver());
 const mailServer = parts.use(await startMailServer());
-const blocks = `[auth "all"]
+const blocks = `[storage "kept"]
+type = redis
+renew-ahead = yes
+[storage "none"]
+type = none
+[auth "kept"]
+all = yes
+domain = *.kept.example
+storage = kept
+[auth "all"]
 all = yes
 domain = *
+storage = none
 [notify "chat"]
+on = account-paused, renewal-explained
 url = ${receiver.url}/t0ken
 hmac_key = ${key}
 [notify "post"]
@@ -28,9 +48,9 @@ on = account-paused
 mail = ops@example.org
 from = quarry@example.org
 smtp = smtp://127.0.0.1:${mailServer.port}
-[notify "others"]
+[notify "renewals"]
 on = renewal-failed
-url = ${receiver.url}/others
+url = ${renewals.url}
 `;
 const fleet = parts.use(
   await startFleet({
@@ -45,20 +65,16 @@ async function tryFor(...names: string[]): Promise<number> {
   return (await fleet.post(csrPem)).status;
 }
 
-/** Messages that were posted and mailed, once both are there and nothing is under way. */
-async function delivered(count: number) {
-  await waitUntil(
-    `${count} messages each way`,
-    async () => {
-      const jobs = await Promise.all(
-        ['wait', 'active', 'delayed'].map(state => fleet.redisClient.exists(`{quarry}:notify:${state}`)),
-      );
-      const rest = jobs.reduce((sum, one) => sum + one, 0);
-      return rest === 0 && receiver.posts.length >= count && mailServer.mails.length >= count;
-    },
-    LONG,
-  );
-  return { posts: receiver.posts, mails: mailServer.mails };
+/** Waits until so many messages have been posted and mailed, and nothing is under way. */
+async function delivered(expected: { posts?: number; mails?: number; renewals?: number }): Promise<void> {
+  const { posts = 0, mails = 0, renewals: failures = 0 } = expected;
+  const settled = async () => {
+    const states = ['wait', 'active', 'delayed'].map(state => fleet.redisClient.exists(`{quarry}:notify:${state}`));
+    const busy = (await Promise.all(states)).some(exists => exists === 1);
+    const here = [receiver.posts.length, mailServer.mails.length, renewals.posts.length];
+    return !busy && [posts, mails, failures].every((least, index) => (here[index] ?? 0) >= least);
+  };
+  await waitUntil(`messages: ${JSON.stringify(expected)}`, settled, LONG);
 }
 
 test('a paused name leads to one message each way, however many posts run into it, until it is cleared and paused anew', async () => {
@@ -69,7 +85,9 @@ test('a paused name leads to one message each way, however many posts run into i
   for (let again = 0; again < 3; again++) statuses.push(await tryFor(name));
   assert.deepEqual(new Set(statuses), new Set([429]));
 
-  const { posts, mails } = await delivered(1);
+  await delivered({ posts: 1, mails: 1 });
+  const { posts } = receiver;
+  const { mails } = mailServer;
   assert.deepEqual([posts.length, mails.length], [1, 1]);
   const [{ path, headers, body } = assert.fail('nothing was posted')] = posts;
   assert.equal(path, '/t0ken');
@@ -86,12 +104,78 @@ test('a paused name leads to one message each way, however many posts run into i
   const cleared = await runQuarry(['limits', 'clear', limit, 'main.ini'], await fleet.ini());
   assert.equal(cleared.code, 0, cleared.stderr);
   assert.equal(await tryFor(name), 429, 'the CA was asked too early, and pauses anew');
-  const again = await delivered(2);
-  assert.deepEqual([again.posts.length, again.mails.length], [2, 2]);
-  const matters = again.posts.map(post => JSON.parse(post.body).matter);
+  await delivered({ posts: 2, mails: 2 });
+  assert.deepEqual([posts.length, mails.length], [2, 2]);
+  const matters = posts.map(post => JSON.parse(post.body).matter);
   assert.equal(new Set(matters).size, 2, 'another matter');
 
   rule.remove();
   await runQuarry(['limits', 'clear', limit, 'main.ini'], await fleet.ini());
   assert.equal(await tryFor(name), 200);
+});
+
+/** Has the scheduler look at a certificate every second, where it would take its time. */
+function hurry(id: string): AsyncDisposable {
+  const stopped = new AbortController();
+  const hurrying = (async () => {
+    for await (const _ of setInterval(1_000, undefined, { signal: stopped.signal })) {
+      await fleet.redisClient.zadd('{quarry}:renewals:due', 'XX', 0, id);
+      await hastenTask(fleet.redisClient, '{quarry}', 'renew', Date.now());
+    }
+  })().catch(() => {});
+  return {
+    async [Symbol.asyncDispose]() {
+      stopped.abort();
+      await hurrying;
+    },
+  };
+}
+
+test('a renewal that fails again and again is told once, and anew after one that did not; so is where the CA explains it', async () => {
+  const name = 'www.kept.example';
+  const index = openRenewalIndex(fleet.redisClient, '{quarry}');
+  const { csrPem } = await makeCsr({ names: [name] });
+  const { status, body: chain } = await fleet.post(csrPem);
+  assert.equal(status, 200);
+  const id = storedId('kept', readCsr(Buffer.from(csrPem)));
+  const managed = async () => (await index.read([id]))[0];
+  await using _hurry = hurry(id);
+  /** Has it renewed now, again and again. */
+  const renewUntil = async (what: string, reached: (one: ManagedCertificate) => boolean) =>
+    await waitUntil(
+      what,
+      async () => {
+        const one = await managed();
+        if (one && !one.forced && !one.job && !reached(one)) await index.force(id, 0); // a look at it may overwrite that
+        return one !== undefined && reached(one);
+      },
+      LONG,
+    );
+  const failures = (least: number) => (one: ManagedCertificate) => (one.failures?.count ?? 0) >= least;
+  await setRenewalInfo(fleet.pebble, chain, windowFromNow(DAY, 2 * DAY, 'https://ca.example/incident'));
+  const posted = receiver.posts.length;
+  await waitUntil('it to be managed', async () => (await managed()) !== undefined, LONG);
+
+  const problem = { type: 'rejectedIdentifier', detail: 'the policy forbids it' };
+  const refuse = () => fleet.ca.rule({ kind: 'newOrder', when: about(name), do: { answer: { status: 403, problem } } });
+  const refusal = refuse();
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    await renewUntil(`failure ${attempt}`, failures(attempt));
+  }
+  await delivered({ posts: posted + 1, renewals: 1 });
+  assert.deepEqual([renewals.posts.length, receiver.posts.length], [1, posted + 1]);
+  const message = JSON.parse(renewals.posts[0]?.body ?? '');
+  assert.deepEqual([message.subject, message.names, message.title], [id, [name], `renewal failed: ${name}`]);
+  assert.match(message.detail, /the policy forbids it/);
+  const explained = JSON.parse(receiver.posts[posted]?.body ?? '');
+  assert.deepEqual([explained.kind, explained.subject], ['renewal-explained', 'https://ca.example/incident']);
+
+  refusal.remove();
+  const before = (await managed())?.certificate;
+  await renewUntil('the successor', ({ certificate }) => certificate !== before);
+  refuse();
+  await renewUntil('another failure', failures(1));
+  await delivered({ renewals: 2 });
+  const matters = renewals.posts.map(({ body }) => JSON.parse(body).matter);
+  assert.equal(new Set(matters).size, 2, 'another matter');
 });
