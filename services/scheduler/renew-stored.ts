@@ -83,13 +83,13 @@ async function lookCloser(
 }
 
 function planOf(managed: ManagedCertificate, days: number) {
-  const { info, failures, certificate } = managed;
+  const { info, failures, id, certificate } = managed;
   return planRenewal({
     life: managed,
     info,
     days,
     spread: true,
-    random: ownRandom(certificate),
+    random: ownRandom(id + certificate),
     ...(failures && { failures }),
   });
 }

@@ -86,7 +86,7 @@ function toManaged(id: string, entry: KeptEntry, days: number, ahead: boolean): 
   const infoId = renewalInfoId(splitChain(chain)[0] ?? '');
   const info = { none: infoId ? 'the CA was not asked yet' : 'the certificate does not name its issuer key' };
   const certificate = toName(entry);
-  const facts = { life: leaf, info, days, spread: true, random: ownRandom(certificate) };
+  const facts = { life: leaf, info, days, spread: true, random: ownRandom(id + certificate) };
   return {
     ...{ id, certificate, named: infoId !== undefined, names: identifiers.map(({ value }) => value) },
     ...{ notBefore, notAfter, info, poll: infoId ? 0 : undefined, pollFailures: 0, ahead, looked: false },

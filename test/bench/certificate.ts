@@ -10,14 +10,30 @@ import { tlsAuthority } from '../support/tls-authority.ts';
  * A CSR and a chain of two that certifies it, as long as a CA's would be, without a CA.
  *
  * @param dir for the files that openssl writes
+ * @param made an earlier CSR to certify
  */
-export async function makeCertificate(dir: string, names: string[]): Promise<Csr & { chain: string }> {
+export async function makeCertificate(
+  dir: string,
+  names: string[],
+  days = 90,
+  made?: Csr,
+): Promise<Csr & { chain: string }> {
   const { openssl } = await provision(['openssl']);
   const { caFile } = await tlsAuthority();
-  const csr = await makeCsr({ names });
+  const csr = made ?? (await makeCsr({ names }));
   const certFile = join(dir, 'cert.pem');
   const signer = ['-CA', caFile, '-CAkey', caFile.replace('.pem', '-key.pem'), '-CAserial', join(dir, 'serial')];
-  const args = ['-req', '-in', csr.csrFile, ...signer, '-CAcreateserial', '-days', '90', '-copy_extensions', 'copy'];
+  const args = [
+    '-req',
+    '-in',
+    csr.csrFile,
+    ...signer,
+    '-CAcreateserial',
+    '-days',
+    `${days}`,
+    '-copy_extensions',
+    'copy',
+  ];
   await promisify(execFile)(openssl, ['x509', ...args, '-out', certFile]);
   return { ...csr, chain: `${await readFile(certFile, 'utf8')}\n${await readFile(caFile, 'utf8')}` };
 }

@@ -1,8 +1,10 @@
 import { describeError } from '../../shared/base/errors.ts';
 import type { Benchmark, Result } from './benchmark.ts';
+import { benchDue } from './due.ts';
 import { ordersBenchmark } from './orders.ts';
 import { benchQueueOverhead } from './queue-overhead.ts';
 import { benchQueued } from './queued.ts';
+import { benchRenewals } from './renewals.ts';
 import { requestsBenchmark } from './requests.ts';
 import { benchResponder } from './responder.ts';
 import { signBenchmark } from './sign.ts';
@@ -28,6 +30,8 @@ const benchmarks: Record<string, Benchmark> = {
   'slow-ca-1': slowCaBenchmark(1),
   'slow-ca-2': slowCaBenchmark(2),
   'slow-ca-4': slowCaBenchmark(4),
+  'due-100000': benchDue,
+  'renewals-5000': benchRenewals,
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,
