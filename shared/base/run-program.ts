@@ -117,9 +117,10 @@ function keepEnd({ stderr }: ChildProcess): () => string {
   return () => text;
 }
 
-/** Fit to be shown: without secrets and without what could drive a terminal. */
+/** Fit to be shown: without secrets, not even the end of one that was cut off, and without what could drive a terminal. */
 function lastLine(text: string, secrets: string[]): string {
-  const hidden = secrets.reduce((line, secret) => line.replaceAll(secret, '…'), text);
+  const cut = text.length < MOST_STDERR ? 0 : Math.max(0, ...secrets.map(secret => secret.length));
+  const hidden = secrets.reduce((line, secret) => line.replaceAll(secret, '…'), text.slice(cut));
   const lines = hidden.split(/[\r\n]+/).map(line => line.replace(/[\p{C}\s]+/gu, ' ').trim());
   return (lines.findLast(line => line !== '') ?? '').slice(0, LONGEST_LINE);
 }

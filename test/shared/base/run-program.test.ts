@@ -70,6 +70,11 @@ test('runProgram() keeps secrets out of what it tells, and tells no endless line
   await assert.rejects(run('head -c 100000 /dev/zero | tr "\\0" x >&2; exit 1'), ({ message }) => message.length < 500);
 });
 
+test('runProgram() tells no part of a secret that a long line cuts in two', async () => {
+  const long = `printf s3cret.value >&2; head -c 8186 /dev/zero | tr "\\0" x >&2; exit 1`;
+  await assert.rejects(run(long, { secrets: ['s3cret.value'] }), ({ message }) => !message.includes('value'));
+});
+
 test('runProgram() ends the whole process group of a program that takes too long', async () => {
   await assert.rejects(run('sleep 600 & echo $! >late; sleep 600', { timeout: 500 }), {
     message: 'did not end within 0.5 seconds',
