@@ -1,4 +1,4 @@
-import type { ChallengeType } from './challenge-type.ts';
+import { type ChallengeType, canProve } from './challenge-type.ts';
 import { isEveryone, parseCidr } from './cidr.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
 import { parseFlag, parseText } from './option-values.ts';
@@ -100,10 +100,18 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {
     section.warn('is short enough to be guessed; make one with: openssl rand -base64 32', 'hmac_key');
   }
+  if (block.addresses.length > 0 && block.challenges.length > 0 && !block.challenges.some(provesAddresses)) {
+    section.warn(
+      'holds addresses that no verification of the block can prove: that takes http-01 or tls-alpn-01',
+      'address',
+    );
+  }
   if (block.verifications.length === 0) {
     section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
   }
 }
+
+const provesAddresses = (challenge: ChallengeType) => canProve(challenge, { type: 'ip', value: '192.0.2.1' });
 
 const listOf = (name: string | undefined) => (name === undefined ? [] : [name]);
 

@@ -125,3 +125,16 @@ for (const [what, options, warning] of [
     assert.deepEqual((await loadText(block(...options))).warnings, [warning]);
   });
 }
+
+test('loadConfig() warns of addresses that no verification of the block can prove', async () => {
+  const dns = '[verification "dns"]\ntype = dns01-challtestsrv\n';
+  const http = '[verification "http"]\ntype = http01\n';
+  const warningsOf = async (verification: string) => {
+    const options = ['all = yes', 'address = 192.0.2.0/24', `verification = ${verification}`];
+    return (await loadText(`${block(...options)}${dns}${http}`)).warnings;
+  };
+  assert.deepEqual(await warningsOf('dns'), [
+    'main.ini:3: [auth "a"] address: holds addresses that no verification of the block can prove: that takes http-01 or tls-alpn-01',
+  ]);
+  assert.deepEqual(await warningsOf('dns, http'), []);
+});
