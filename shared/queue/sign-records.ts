@@ -30,7 +30,7 @@ export type SignRecords = {
   readJob(jobId: string): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
-  /** A result whose certificate was revoked since is as good as none. */
+  /** A result whose certificate was revoked since is as good as none, here and below. */
   readResult(jobId: string): Promise<SignResult | undefined>;
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /** @returns the key of the result; @throws LockLostError when another worker has the job now */
@@ -55,6 +55,15 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
 
   const parse = <T>(text: string | null | undefined) => (text ? (JSON.parse(text) as T) : undefined);
 
+  async function dropRevoked(results: (SignResult | undefined)[]): Promise<typeof results> {
+    const marks = results.map(result => (result?.outcome === 'issued' ? revokedKey(result.chain) : ''));
+    const wanted = marks.filter(mark => mark !== '');
+    if (wanted.length === 0) return results;
+    const found = await redis.mget(wanted);
+    const revoked = new Set(wanted.filter((_, index) => found[index] !== null));
+    return results.map((result, index) => (revoked.has(marks[index] ?? '') ? undefined : result));
+  }
+
   return {
     confirmLock: async ({ jobId, token }) => {
       if ((await redis.get(lockKey(jobId))) !== token) throw lost(jobId);
@@ -66,14 +75,10 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
       return { checkpoint: parse(checkpoint), told: result && { key, result } };
     },
     writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
-    readResult: async jobId => {
-      const result = parse<SignResult>(await redis.get(resultKey(jobId)));
-      if (result?.outcome !== 'issued') return result;
-      return (await redis.exists(revokedKey(result.chain))) ? undefined : result;
-    },
+    readResult: async jobId => (await dropRevoked([parse(await redis.get(resultKey(jobId)))]))[0],
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
-      return (await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text));
+      return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
     },
     writeResult: async (lock, result) => {
       await writeFenced(lock, resultKey(lock.jobId), result, RESULT_LIFE_SECONDS);

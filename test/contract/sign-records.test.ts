@@ -81,4 +81,6 @@ test('a result whose certificate was revoked since is as good as none, and other
   await records.markRevoked(pem('AAAA'));
   assert.equal(await records.readResult(lock.jobId), undefined);
   assert.equal((await records.readResult(other.jobId))?.outcome, 'issued');
+  const outcomes = (await records.readResults([lock.jobId, other.jobId, 'none'])).map(result => result?.outcome);
+  assert.deepEqual(outcomes, [undefined, 'issued', undefined]);
 });
