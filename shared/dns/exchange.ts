@@ -64,8 +64,9 @@ export function exchangeUdp(
     const onAbort = () => leave(either.reason);
     either.addEventListener('abort', onAbort, { once: true });
     try {
-      // The system's look-up cannot be ended, only be left.
-      const { address, family } = await Promise.race([lookup(server.host), left]);
+      // The system's look-up cannot be ended, only be left. Of a name with both kinds, IPv4 reaches further.
+      const found = lookup(server.host, { order: 'ipv4first' });
+      const { address, family } = await Promise.race([found, left]);
       using socket = openSocket(family, { address, port: server.port });
       using _again = repeat(() => socket.send(message), timeout / UDP_TRIES);
       return await Promise.race([socket.receive(isReply), left]);

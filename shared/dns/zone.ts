@@ -45,7 +45,7 @@ export type NameServer = { name: string; addresses: string[] };
  * The name servers of a zone, as the zone itself lists them.
  *
  * @param ask for the zone, and for what is in it
- * @param askOthers for addresses that lie elsewhere
+ * @param askOthers for addresses that lie elsewhere, and where `ask` does not tell
  */
 export async function findNameServers(
   zone: string,
@@ -53,14 +53,19 @@ export async function findNameServers(
   signal: AbortSignal,
   askOthers = ask,
 ): Promise<NameServer[]> {
-  const { answers } = await ask(zone, 'NS', signal);
-  const names = answers.flatMap(record => (record.type === 'NS' && record.name === zone ? [record.target] : []));
+  const own = namesOf(await ask(zone, 'NS', signal), zone);
+  const names = own.length > 0 ? own : namesOf(await askOthers(zone, 'NS', signal), zone);
   return Promise.all(
-    [...new Set(names)].map(async name => {
+    names.map(async name => {
       const inside = liesIn(name, zone) ? await findAddresses(name, ask, signal) : [];
       return { name, addresses: inside.length > 0 ? inside : await findAddresses(name, askOthers, signal) };
     }),
   );
+}
+
+function namesOf({ answers }: DnsMessage, zone: string): string[] {
+  const names = answers.flatMap(record => (record.type === 'NS' && record.name === zone ? [record.target] : []));
+  return [...new Set(names)];
 }
 
 async function findAddresses(name: string, ask: Ask, signal: AbortSignal): Promise<string[]> {

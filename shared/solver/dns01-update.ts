@@ -31,6 +31,7 @@ export function openDnsUpdateSolver(config: DnsUpdateConfig, parts: DnsUpdatePar
   const { name, ttl } = config;
   const { clock, log, nameServerPort = 53 } = parts;
   const inTurn = atMost(MOST_AT_ONCE);
+  const lookInTurn = atMost(MOST_AT_ONCE); // a name server that is down holds up nobody who only writes
   const resolve = openResolver(config);
   const onAnyServer = openFailover(config, clock);
 
@@ -85,13 +86,16 @@ export function openDnsUpdateSolver(config: DnsUpdateConfig, parts: DnsUpdatePar
       } catch (error) {
         signal.throwIfAborted();
         // The name is proven, or given up: what remains is the operator's to remove, and keeps no certificate back.
-        log.warn({ verification: name, name: record.name, reason: describeError(error) }, 'TXT record stays behind');
+        log.warn(
+          { verification: name, name: record.name, reason: describeError(error) },
+          'TXT record cannot be removed',
+        );
       }
     },
     ...(config.propagation !== false && {
       propagation: {
         deadline: config.propagation,
-        missing: (response, signal) => inTurn(() => missing(response, signal)),
+        missing: (response, signal) => lookInTurn(() => missing(response, signal)),
       },
     }),
   };

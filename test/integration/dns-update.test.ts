@@ -218,7 +218,7 @@ suite('dns01-dnsUpdate tells', () => {
     const { log, lines } = keptLog();
     await open({ key }, systemClock, log).withdraw(newResponse('closed.example'), signal);
     assert.equal(lines.length, 1);
-    assert.equal(lines[0]?.msg, 'TXT record stays behind');
+    assert.equal(lines[0]?.msg, 'TXT record cannot be removed');
     assert.match(`${lines[0]?.reason}`, /REFUSED for _acme-challenge\.closed\.example: the key may not update/);
   });
 });
@@ -226,9 +226,17 @@ suite('dns01-dnsUpdate tells', () => {
 suite('dns01-dnsUpdate with several servers', () => {
   const away = async () => ({ host: '127.0.0.1', port: await freePort() });
 
-  test('uses the next when one is down, and comes back to the one that answered', async () => {
+  test('uses the next when one is down', async () => {
     const servers = [await away(), bind, await away()].map(({ host, port }) => ({ host, port }));
     await presented(open({ key, servers }), 'example.org');
+  });
+
+  test('uses the next when one fails, or does not answer, and asks first the one that answered last', async () => {
+    await using silent = await startScriptedDns(() => []);
+    await using failing = await startScriptedDns(asked => [reply(asked, [], { rcode: 2 })]);
+    const servers = [silent.server, failing.server, { host: bind.host, port: bind.port }];
+    await presented(open({ key, servers, timeout: 500 }), 'example.org');
+    assert.deepEqual([silent.asked.length, failing.asked.length], [1, 1]);
   });
 
   test('is unavailable when all are down, naming them', async () => {
@@ -245,6 +253,18 @@ suite('dns01-dnsUpdate with several servers', () => {
     const servers = [{ host: bind.host, port: bind.port }, await away()];
     assert.match(await refusal(open({ key, servers }), 'www.example.org'), /REFUSED/);
   });
+});
+
+test('dns01-dnsUpdate ends with its signal', async () => {
+  const leaving = new AbortController();
+  await using silent = await startScriptedDns(() => {
+    leaving.abort(new Error('enough'));
+    return [];
+  });
+  const solver = open({ key, servers: [silent.server, silent.server] });
+  await assert.rejects(solver.present(newResponse('example.org'), leaving.signal), /^Error: enough$/);
+  await assert.rejects(solver.withdraw(newResponse('example.org'), leaving.signal), /^Error: enough$/);
+  assert.equal(silent.asked.length, 1);
 });
 
 suite('dns01-dnsUpdate waits', () => {

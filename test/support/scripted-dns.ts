@@ -22,7 +22,7 @@ export async function startScriptedDns(
     asked.push(one);
     return script(one);
   };
-  const udp = createSocket('udp4').on('message', (bytes, { port: from, address }) => {
+  const udp = createSocket(host.includes(':') ? 'udp6' : 'udp4').on('message', (bytes, { port: from, address }) => {
     for (const reply of answer(bytes, 'udp')) udp.send(reply, from, address);
   });
   const open = new Set<Socket>();

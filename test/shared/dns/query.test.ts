@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { suite, test } from 'node:test';
-import { type Answer, TRUNCATED_RESPONSE } from 'dns-packet';
-import { type Ask, asking, askingFirst } from '../../../shared/dns/query.ts';
+import { setImmediate } from 'node:timers/promises';
+import { type Answer, decode, TRUNCATED_RESPONSE } from 'dns-packet';
+import { systemClock } from '../../../shared/base/clock.ts';
+import { type Ask, asking, askingFirst, askingPeer } from '../../../shared/dns/query.ts';
 import { freePort } from '../../support/free-port.ts';
 import { reply, type Script, startScriptedDns } from '../../support/scripted-dns.ts';
 
@@ -89,6 +93,35 @@ suite('asking()', () => {
     const long = Array.from({ length: 200 }, () => txt('x'.repeat(255)));
     const tcp: Script = one => [one.over === 'udp' ? reply(one, [], { flags: TRUNCATED_RESPONSE }) : reply(one, long)];
     await assert.rejects(ask(tcp), /its answer of \d+ bytes is too long$/);
+  });
+
+  test('reads an answer over TCP that comes byte by byte', async () => {
+    const slow = createServer(socket => {
+      socket.setNoDelay().on('data', async chunk => {
+        const message = reply({ ...decode(chunk.subarray(2)), over: 'tcp', bytes: chunk }, [txt('proof')]);
+        for (const byte of [0, message.length, ...message]) {
+          socket.write(Buffer.from([byte]));
+          await setImmediate();
+        }
+      });
+    }).listen(0, '127.0.0.1');
+    await once(slow, 'listening');
+    const { port: slowPort } = slow.address() as AddressInfo;
+    const peer = { server: { host: '127.0.0.1', port: slowPort }, timeout: 4_000, clock: systemClock };
+    const { answers } = await askingPeer(peer)('a.example.org', 'TXT', signal);
+    assert.equal(answers.length, 1);
+    slow.close();
+    await once(slow, 'close');
+  });
+
+  test('asks a server over IPv6, and one by its name', async () => {
+    const script: Script = one =>
+      one.over === 'udp' ? [reply(one, [], { flags: TRUNCATED_RESPONSE })] : [reply(one, [txt('proof')])];
+    await using v6 = await startScriptedDns(script, { host: '::1' });
+    await using v4 = await startScriptedDns(script);
+    for (const server of [v6.server, { ...v4.server, host: 'localhost' }]) {
+      assert.equal((await asking(server, options)('a.example.org', 'TXT', signal)).answers.length, 1);
+    }
   });
 
   test('tells a name that is not there from a failure', async () => {

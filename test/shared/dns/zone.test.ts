@@ -75,3 +75,13 @@ test('findNameServers() lists all of them with their addresses, those outside by
   ]);
   assert.ok(!zone.asked.some(question => question.includes('example.net')));
 });
+
+test('findNameServers() asks elsewhere about a zone whose server answers no questions', async () => {
+  const others = scripted({
+    'example.org NS': { answers: [ns('example.org', 'ns1.example.org')] },
+    'ns1.example.org A': { answers: [a('ns1.example.org', '192.0.2.1')] },
+  });
+  assert.deepEqual(await findNameServers('example.org', scripted({}).ask, signal, others.ask), [
+    { name: 'ns1.example.org', addresses: ['192.0.2.1'] },
+  ]);
+});
