@@ -29,10 +29,12 @@ export function deliveryId({ id }: Message, block: string): string {
   return `${id}-${Buffer.from(block).toString('base64url')}`;
 }
 
-/** What webhooks and commands are given: an object on one line. */
+/** What webhooks and commands are given: an object on one line. `text` is what chat services show of a post. */
 export function toJson({ id, matter, kind, subject, names, detail, daysLeft, at }: Message): string {
   const title = toTitle({ kind, names, daysLeft });
-  return `${JSON.stringify({ id, matter, kind, title, subject, names, detail, daysLeft, at: new Date(at).toISOString() })}\n`;
+  const text = `${title}: ${detail}`;
+  const time = new Date(at).toISOString();
+  return `${JSON.stringify({ id, matter, kind, title, text, subject, names, detail, daysLeft, at: time })}\n`;
 }
 
 /** What has happened to whom, short enough for a subject line. */

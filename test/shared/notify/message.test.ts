@@ -25,6 +25,7 @@ test('toJson() is one line that holds all of a message, with the time as people 
   assert.match(text, /^[^\n]+\n$/);
   assert.deepEqual(JSON.parse(text), {
     ...{ id: 'm1-0', matter: 'm1', kind: 'expires-soon', title: 'expires in 3 days: www.example.org and 1 more' },
+    text: 'expires in 3 days: www.example.org and 1 more: no responder could be reached',
     ...{ subject: 'stored/disk/4f', names: ['www.example.org', 'example.org'], daysLeft: 3 },
     ...{ detail: 'no responder could be reached', at: '2026-11-01T12:00:00.000Z' },
   });
