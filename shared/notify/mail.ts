@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { VERSION } from '../base/version.ts';
+import { USER_AGENT } from '../base/version.ts';
 import type { MailConfig } from '../config/notify.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
 
@@ -16,40 +16,48 @@ const LONGEST_SILENCE = 15_000;
  * @throws Error when the server takes it for none of them; without the password
  */
 export async function sendMail(
-  { name, smtp, from, to, login, caFile }: MailConfig & { name: string },
+  block: MailConfig & { name: string },
   message: Message,
   { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<void> {
   signal.throwIfAborted();
-  const pass = login && (await readFile(login.passwordFile, 'utf8')).trim();
-  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
-  const { host, port, tls } = smtp;
-  const transport = createTransport({
-    ...{ host, port, secure: tls === 'always', ignoreTLS: tls === 'never' },
-    requireTLS: tls === 'offered' && login !== undefined, // a password never travels in the clear
-    ...(login && { auth: { user: login.user, pass } }),
-    ...(ca && { tls: { ca } }),
-    ...{ connectionTimeout: LONGEST_SILENCE, greetingTimeout: LONGEST_SILENCE, socketTimeout: LONGEST_SILENCE },
-    ...{ disableFileAccess: true, disableUrlAccess: true },
-  });
-  const domain = from.slice(from.lastIndexOf('@') + 1);
-  const thread = `<${message.matter}@${domain}>`;
-  const sending = transport.sendMail({
-    ...{ from, to, date: new Date(message.at), subject: `Quarry: ${toTitle(message)}`, text: toText(message) },
-    ...{ messageId: `<${deliveryId(message, name)}@${domain}>`, inReplyTo: thread, references: thread },
-    headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: nobody's out-of-office answers it
-    xMailer: `quarry/${VERSION}`,
-  });
+  const { name, smtp, login } = block;
+  const password = login && (await readFile(login.passwordFile, 'utf8')).trim();
+  const transport = await openTransport(block, password);
   try {
-    const { rejected } = await unlessAborted(sending, signal);
+    const { rejected } = await unlessAborted(transport.sendMail(toMail(block, message)), signal);
     if (rejected.length > 0) log.warn({ block: name, rejected }, 'the mail server takes no mail for some recipients');
   } catch (error) {
     signal.throwIfAborted();
     const said = describeError(error);
-    throw new Error(`${host}:${port}: ${pass ? said.replaceAll(pass, '…') : said}`);
+    throw new Error(`${smtp.host}:${smtp.port}: ${password ? said.replaceAll(password, '…') : said}`);
   } finally {
     transport.close();
   }
+}
+
+async function openTransport({ smtp, login, caFile }: MailConfig, password: string | undefined) {
+  const { host, port, tls } = smtp;
+  const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
+  return createTransport({
+    ...{ host, port, secure: tls === 'always', ignoreTLS: tls === 'never' },
+    requireTLS: tls === 'offered' && login !== undefined, // a password never travels in the clear
+    ...(login && { auth: { user: login.user, pass: password } }),
+    ...(ca && { tls: { ca } }),
+    ...{ connectionTimeout: LONGEST_SILENCE, greetingTimeout: LONGEST_SILENCE, socketTimeout: LONGEST_SILENCE },
+    ...{ disableFileAccess: true, disableUrlAccess: true },
+  });
+}
+
+function toMail({ name, from, to }: MailConfig & { name: string }, message: Message) {
+  const domain = from.slice(from.lastIndexOf('@') + 1);
+  const thread = `<${message.matter}@${domain}>`;
+  return {
+    ...{ from, to, date: new Date(message.at), subject: `Quarry: ${toTitle(message)}`, text: toText(message) },
+    ...{ messageId: `<${deliveryId(message, name)}@${domain}>`, inReplyTo: thread, references: thread },
+    headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: nobody's out-of-office answers it
+    xMailer: USER_AGENT,
+  };
 }
 
 /** The library knows no signals: a mail that is under way when one fires is not waited for. */

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { USER_AGENT } from '../base/version.ts';
 import type { Secret, WebhookConfig } from '../config/notify.ts';
@@ -26,40 +26,34 @@ export async function postWebhook(
   message: Message,
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
+  const { host } = new URL(url);
   const body = toJson(message);
-  const ca = caFile === undefined ? undefined : await readFile(caFile);
-  const { host, protocol } = new URL(url);
-  const request = (protocol === 'https:' ? httpsRequest : httpRequest)(url, {
-    method: 'POST',
-    headers: {
-      'User-Agent': USER_AGENT,
-      'Content-Type': 'application/json',
-      'Content-Length': Buffer.byteLength(body),
-      ...(hmacKey && (await sign(hmacKey, body, clock.now()))),
-    },
-    agent: false, // rare as messages are, no connection is kept
-    signal: AbortSignal.any([signal, AbortSignal.timeout(LONGEST_POST)]),
-    ...(ca && { ca }),
+  const headers = {
+    'User-Agent': USER_AGENT,
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(body),
+    ...(hmacKey && (await sign(hmacKey, body, clock.now()))),
+  };
+  const ca = caFile === undefined ? {} : { ca: await readFile(caFile) };
+  const late = AbortSignal.timeout(LONGEST_POST);
+  const status = await post(url, body, { ...ca, headers, signal: AbortSignal.any([signal, late]) }).catch(cause => {
+    signal.throwIfAborted();
+    if (late.aborted) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
+    throw new Error(`${host} cannot be reached`, { cause });
   });
-  request.end(body);
-  const status = await answer(request);
-  signal.throwIfAborted();
   if (status === 410) throw new RefusedError(`${host} answered 410: it wants no more`);
   if (status < 200 || status > 299) throw new Error(`${host} answered ${status}`);
+}
 
-  async function answer(posted: typeof request): Promise<number> {
-    try {
-      const [response] = (await once(posted, 'response')) as [IncomingMessage];
-      posted.on('error', () => {}); // what comes after the head does not matter
-      response.destroy();
-      return response.statusCode ?? 0;
-    } catch (error) {
-      signal.throwIfAborted();
-      const late = error instanceof Error && error.name === 'AbortError';
-      if (late) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
-      throw new Error(`${host} cannot be reached`, { cause: error });
-    }
-  }
+/** @returns the status of the answer, whose body does not matter */
+async function post(url: string, body: string, options: RequestOptions): Promise<number> {
+  const request = new URL(url).protocol === 'https:' ? httpsRequest : httpRequest;
+  const posted = request(url, { ...options, method: 'POST', agent: false }); // rare as they are, no connection is kept
+  posted.end(body);
+  const [response] = (await once(posted, 'response')) as [IncomingMessage];
+  posted.on('error', () => {}); // what comes after the head
+  response.destroy();
+  return response.statusCode ?? 0;
 }
 
 /** The time is signed too, so that who records a message cannot send it again later. */
