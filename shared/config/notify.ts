@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { whyNotRunnable } from '../base/run-program.ts';
 import { parseReadableFile, parseText } from './option-values.ts';
@@ -63,7 +64,7 @@ export function describeWay(block: NotifyConfig): string {
 
 function parseWebhook(section: SectionReader, url: string): WebhookConfig {
   const text = section.one('hmac_key', parseText);
-  const file = section.one('hmac_key_file', parseReadableFile);
+  const file = section.one('hmac_key_file', parseSecretFile);
   const caFile = section.one('ca-file', parseReadableFile);
   if (text !== undefined && file !== undefined)
     section.fail('has hmac_key beside it; give one of them', 'hmac_key_file');
@@ -75,7 +76,7 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   const smtp = section.one('smtp', parseSmtp);
   const from = section.one('from', parseAddress);
   const user = section.one('smtp-user', parseText);
-  const passwordFile = section.one('smtp-password-file', parseReadableFile);
+  const passwordFile = section.one('smtp-password-file', parseSecretFile);
   const caFile = section.one('ca-file', parseReadableFile);
   if (smtp === undefined) return section.fail('is missing; mail needs it', 'smtp');
   if (from === undefined) return section.fail('is missing; mail needs it', 'from');
@@ -93,6 +94,12 @@ const parseKinds: Parse<MatterKind[]> = (text, fail) =>
     const kind = matterKinds.find(one => one === word.trim());
     return kind ?? fail(`unknown matter; known: ${matterKinds.join(', ')}`);
   });
+
+/** Of an empty one anybody could make the same. */
+const parseSecretFile: Parse<string> = (text, fail) => {
+  const file = parseReadableFile(text, fail);
+  return readFileSync(file, 'utf8').trim() === '' ? fail(`${file} is empty`) : file;
+};
 
 /** The reasons never repeat the URL, which may hold a token. */
 const parseUrl: Parse<string> = (text, fail) => {

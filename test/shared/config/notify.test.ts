@@ -34,6 +34,8 @@ const refused: [string, string, RegExp][] = [
     'url = https://a.example/\nhmac_key_file = /nowhere',
     /hmac_key_file: \/nowhere cannot be read/,
   ],
+  ['an empty key', 'url = https://a.example/\nhmac_key =', /hmac_key: is empty$/],
+  ['an empty key file', 'url = https://a.example/\nhmac_key_file = /dev/null', /hmac_key_file: \/dev\/null is empty$/],
   ['a key that a mail has no use for', `${mail}smtp = smtp://mx\nhmac_key = s3cret`, /hmac_key: unknown option/],
   ['a command that is not there', 'command = ./nowhere', /command: nowhere cannot be run: no such file or directory$/],
   ['a command that is not executable', `command = ${itself}`, /command: .* cannot be run: permission denied$/],
