@@ -1,6 +1,6 @@
+import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { Server } from 'node:http';
-import { type AddressInfo, isIPv6 } from 'node:net';
+import { type AddressInfo, isIPv6, type Server, type Socket } from 'node:net';
 import { describeError } from './errors.ts';
 import type { Log } from './log.ts';
 
@@ -9,68 +9,97 @@ const CLOSE_TIMEOUT = 2_000;
 /** `explicit` is false for a default, which a machine without IPv6, say, may be unable to offer. */
 type ListenerAddress = { host: string; port: number; explicit: boolean };
 
+/** Of HTTP, TLS, or anything else over TCP, some of which know their idle connections; or a UDP socket. */
+export type ListeningServer = (Server & { closeIdleConnections?(): void }) | UdpSocket;
+
 export type OpenListeners = AsyncDisposable & {
   /** Where it listens, with the ports that were free where 0 was asked for. */
   readonly addresses: { host: string; port: number }[];
 };
 
+/** A server that listens, with what ends it. */
+type Listening = { address: AddressInfo; close(): Promise<void> };
+
 /**
  * Listens on every address; services alone call it. Disposing of it ends idle connections at once, and after two
  * seconds those that are still answering.
  *
+ * @param createServers what listens on one address: a server, or several of different transports that share its port
  * @throws Error naming the address that cannot be listened on
  */
 export async function openListeners(
   listeners: readonly ListenerAddress[],
-  createServer: () => Server,
+  createServers: (host: string) => ListeningServer | readonly ListeningServer[],
   log: Log,
 ): Promise<OpenListeners> {
-  const servers: Server[] = [];
+  const open: Listening[] = [];
+  const addresses: OpenListeners['addresses'] = [];
   const close = async () => {
-    await Promise.all(servers.map(closeServer));
+    await Promise.all(open.map(one => one.close()));
   };
   try {
-    for (const listener of listeners) {
-      const server = await listen(createServer(), listener, log);
-      if (server) servers.push(server);
+    for (const { host, port, explicit } of listeners) {
+      let shared = port;
+      for (const server of [createServers(host)].flat()) {
+        const listening = await listen(server, { host, port: shared, explicit }, log);
+        if (!listening) break;
+        open.push(listening);
+        if (shared === port) addresses.push({ host: listening.address.address, port: listening.address.port });
+        shared = listening.address.port;
+      }
     }
-    if (servers.length === 0) throw new Error('there is no address to listen on');
+    if (open.length === 0) throw new Error('there is no address to listen on');
   } catch (error) {
     await close();
     throw error;
   }
-  const addresses = servers.map(server => {
-    const { address, port } = server.address() as AddressInfo;
-    return { host: address, port };
-  });
   return { addresses, [Symbol.asyncDispose]: close };
 }
 
 async function listen(
-  server: Server,
+  server: ListeningServer,
   { host, port, explicit }: ListenerAddress,
   log: Log,
-): Promise<Server | undefined> {
+): Promise<Listening | undefined> {
   const where = `${isIPv6(host.split('%')[0] ?? '') ? `[${host}]` : host}:${port}`;
   try {
-    server.listen({ host, port, ipv6Only: host.includes(':') });
-    await once(server, 'listening');
-    return server;
+    return server instanceof UdpSocket ? await bindSocket(server, host, port) : await listenOn(server, host, port);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!explicit && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) {
       log.warn({ listener: where }, 'this machine has no such address, going on without');
       return undefined;
     }
-    throw new Error(`cannot listen on ${where}: ${describeError(error)}`, { cause: error });
+    const transport = server instanceof UdpSocket ? ' for UDP' : '';
+    throw new Error(`cannot listen on ${where}${transport}: ${describeError(error)}`, { cause: error });
   }
 }
 
-async function closeServer(server: Server): Promise<void> {
-  const closed = once(server, 'close');
-  server.close();
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT);
-  await closed;
-  clearTimeout(timer);
+async function bindSocket(socket: UdpSocket, address: string, port: number): Promise<Listening> {
+  socket.bind({ address, port });
+  await once(socket, 'listening');
+  return { address: socket.address(), close: () => new Promise(done => socket.close(done)) };
+}
+
+async function listenOn(server: Exclude<ListeningServer, UdpSocket>, host: string, port: number): Promise<Listening> {
+  const connections = new Set<Socket>();
+  server.on('connection', socket => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  server.listen({ host, port, ipv6Only: host.includes(':') });
+  await once(server, 'listening');
+  return {
+    address: server.address() as AddressInfo,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeIdleConnections?.();
+      const timer = setTimeout(() => {
+        for (const socket of connections) socket.destroy();
+      }, CLOSE_TIMEOUT);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
 }

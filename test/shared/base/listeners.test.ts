@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer as createTcpServer } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openListeners } from '../../../shared/base/listeners.ts';
 import { keptLog } from '../../support/kept-log.ts';
@@ -52,4 +54,40 @@ test('closing listeners ends idle connections at once', async () => {
   const ended = once(socket, 'close');
   socket.resume();
   await Promise.all([listeners[Symbol.asyncDispose](), ended]);
+});
+
+test('openListeners() lets UDP and TCP share the address and the port that was free', async () => {
+  const echo = () => {
+    const socket = createSocket('udp4');
+    return [createTcpServer(tcp => tcp.end('tcp')), socket.on('message', (text, { port }) => socket.send(text, port))];
+  };
+  await using listeners = await openListeners([loopback], echo, quietLog);
+  assert.equal(listeners.addresses.length, 1);
+  const { host, port } = listeners.addresses[0] ?? { host: '', port: 0 };
+  assert.equal(await text(connect(port, host)), 'tcp');
+  const client = createSocket('udp4');
+  client.send('udp', port, host);
+  assert.equal(`${(await once(client, 'message'))[0]}`, 'udp');
+  client.close();
+});
+
+test('openListeners() names the address whose UDP port is taken, and lets go of its TCP port', async () => {
+  const taken = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address();
+  const both = () => [createTcpServer(), createSocket('udp4')];
+  const opening = openListeners([{ ...loopback, port }], both, quietLog);
+  await assert.rejects(opening, new RegExp(`^Error: cannot listen on 127.0.0.1:${port} for UDP: .*EADDRINUSE`));
+  taken.close();
+  await using _again = await openListeners([{ ...loopback, port }], both, quietLog);
+});
+
+test('openListeners() cuts bare connections that do not end after it was disposed of', async () => {
+  const listeners = await openListeners([loopback], () => createTcpServer(), quietLog);
+  const { port } = listeners.addresses[0] ?? { port: 0 };
+  const client = connect(port, '127.0.0.1').on('error', () => {});
+  await once(client, 'connect');
+  const closed = once(client, 'close');
+  await listeners[Symbol.asyncDispose]();
+  await closed;
 });
