@@ -12,7 +12,11 @@ const PATH = '/.well-known/acme-challenge/';
  * several vantage points at once. A token that is not known is a 404, and a Redis that is away a 503, so that nginx can
  * ask the next responder.
  */
-export function createHttp01App(responses: ChallengeResponses, log: Log, metrics: Registry): RequestListener {
+export function createHttp01App(
+  responses: Pick<ChallengeResponses, 'get'>,
+  log: Log,
+  metrics: Registry,
+): RequestListener {
   const answers = new Counter({
     name: 'quarry_responder_answers_total',
     help: 'Answers to http-01 requests, by status',

@@ -1,64 +1,82 @@
 import { createServer } from 'node:http';
-import type { Clock } from '../../shared/base/clock.ts';
-import { openListeners } from '../../shared/base/listeners.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
+import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
-import { type ChallengeResponses, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import type { VerificationConfig } from '../../shared/config/verification.ts';
+import { openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import { openDnsRecords } from '../../shared/solver/dns-records.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
 import { createHttp01App } from './http01-app.ts';
+import { outlastingRestarts } from './outlast-restarts.ts';
 
 const RECEIVE_TIMEOUT = 10_000;
-/** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
-const LONGEST_OUTAGE = 6_000;
-const ASK_AGAIN = 100;
 
 export type Responder = Role & { readonly addresses: { host: string; port: number }[] };
 
-/** The responder role: answers challenges from Redis, on the listeners of every http01 verification. */
-export async function startResponder(config: Config, { redisUrl, clock, log, metrics }: RoleParts): Promise<Responder> {
-  const redis = openRedis(redisUrl, 'impatient', log);
-  const responses = outlastRestarts(openChallengeResponses(redis, config.redis.prefix), clock);
-  const app = createHttp01App(responses, log, metrics);
-  const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
-  try {
-    const listeners = await openListeners(http01Listeners(config), () => createServer(options, app), log);
-    log.info({ listeners: listeners.addresses }, 'responder listens');
-    return {
-      name: 'responder',
-      addresses: listeners.addresses,
-      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-      failed: new Promise(() => {}),
-      async [Symbol.asyncDispose]() {
-        await listeners[Symbol.asyncDispose]();
-        closeRedis(redis);
-      },
-    };
-  } catch (error) {
-    closeRedis(redis);
-    throw error;
+/**
+ * The responder role: answers challenges from Redis, on the listeners of every verification that is answered here. Blocks
+ * of one kind may share an address: any responder answers for all of them.
+ */
+export async function startResponder(config: Config, parts: RoleParts): Promise<Responder> {
+  const { log } = parts;
+  await using opening = new AsyncDisposableStack();
+  const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log), closeRedis);
+  const addresses: Responder['addresses'] = [];
+  const answering = { ...parts, redis, prefix: config.redis.prefix };
+  for (const [type, createServers] of Object.entries(kinds)) {
+    const blocks = [...config.verifications.values()].filter(block => block.type === type);
+    if (blocks.length === 0) continue;
+    const listeners = await openListeners(listenersOf(blocks), await createServers(blocks as never[], answering), log);
+    opening.use(listeners);
+    addresses.push(...listeners.addresses);
+    log.info({ type, listeners: listeners.addresses }, 'responder listens');
   }
-}
-
-/** A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be counted. */
-function outlastRestarts(responses: ChallengeResponses, clock: Clock): ChallengeResponses {
+  if (addresses.length === 0) log.info('no verification is answered by a responder');
+  const open = opening.move();
   return {
-    ...responses,
-    async get(token) {
-      const deadline = clock.now() + LONGEST_OUTAGE;
-      for (;;) {
-        try {
-          return await responses.get(token);
-        } catch (error) {
-          if (clock.now() >= deadline) throw error;
-          await clock.sleep(ASK_AGAIN);
-        }
-      }
-    },
+    name: 'responder',
+    addresses,
+    notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    failed: new Promise(() => {}),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
 
-/** Blocks may share an address: any responder answers for all of them. */
-function http01Listeners({ verifications }: Config) {
-  const all = [...verifications.values()].flatMap(one => (one.type === 'http01' ? one.listeners : []));
+type AnswerParts = RoleParts & { redis: Redis; prefix: string };
+type Servers = (host: string) => ListeningServer | readonly ListeningServer[];
+type Block<Type> = Extract<VerificationConfig, { type: Type }>;
+
+/** What answers for each type of verification; imported when needed, so that a kind that nobody uses costs nothing. */
+const kinds = {
+  async http01(_: Block<'http01'>[], { redis, prefix, clock, log, metrics }: AnswerParts): Promise<Servers> {
+    const [responses, outlast] = [openChallengeResponses(redis, prefix), outlastingRestarts(clock)];
+    const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
+    return () => createServer({ headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT }, app);
+  },
+
+  async 'dns01-server'(blocks: Block<'dns01-server'>[], parts: AnswerParts): Promise<Servers> {
+    const { redis, prefix, clock } = parts;
+    const [records, outlast] = [openDnsRecords(redis, prefix, clock), outlastingRestarts(clock)];
+    const { dnsServers } = await import('./dns-server.ts');
+    return dnsServers(blocks, {
+      ...parts,
+      records: {
+        values: name => outlast(() => records.values(name)),
+        isAbove: name => outlast(() => records.isAbove(name)),
+      },
+    });
+  },
+
+  async tlsalpn01(_: Block<'tlsalpn01'>[], parts: AnswerParts): Promise<Servers> {
+    const { redis, prefix, clock } = parts;
+    const [responses, outlast] = [openTlsAlpnResponses(redis, prefix, clock), outlastingRestarts(clock)];
+    const { tlsAlpnServers } = await import('./tls-alpn-server.ts');
+    return tlsAlpnServers({ ...parts, responses: { get: identifier => outlast(() => responses.get(identifier)) } });
+  },
+};
+
+function listenersOf(blocks: VerificationConfig[]) {
+  const all = blocks.flatMap(block => ('listeners' in block ? block.listeners : []));
   return [...new Map(all.map(listener => [`${listener.host} ${listener.port}`, listener])).values()];
 }

@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import type { Clock } from './clock.ts';
 import { describeError, IssuanceError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -78,6 +78,14 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
 
 /** For a prefix in a MATCH pattern. */
 export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
+
+/** Runs the commands of a transaction. Rejects when one of them failed, which `exec` alone would pass over. */
+export async function runAll(commands: ChainableCommander): Promise<unknown[]> {
+  const results = (await commands.exec()) ?? [];
+  const failed = results.find(([error]) => error !== null);
+  if (failed) throw failed[0];
+  return results.map(([, result]) => result);
+}
 
 export function closeRedis(redis: Redis): void {
   redis.disconnect();

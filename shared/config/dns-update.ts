@@ -1,9 +1,10 @@
 import type { DnsServer } from '../dns/exchange.ts';
 import type { TsigKey } from '../dns/tsig.ts';
 import { parseDnsAddress, parseDnsServer } from './dns-server.ts';
+import { parseDomain } from './domain-name.ts';
 import { toFlag, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
-import { parseDomain, readTsigKey } from './tsig-key.ts';
+import { readTsigKey } from './tsig-key.ts';
 
 /** dns-01 by dynamic updates (RFC 2136) of the zone that holds the name. */
 export type DnsUpdateConfig = {

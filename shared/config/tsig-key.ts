@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';
+import { parseDomain } from './domain-name.ts';
 import { describeFileError } from './option-values.ts';
 import type { Fail, Parse, SectionReader } from './section-reader.ts';
 
@@ -28,13 +29,6 @@ export function readTsigKey(section: SectionReader): TsigKey | undefined {
   if (called === undefined) return section.fail('needs tsig-name beside it', given);
   return { name: called, algorithm: algorithm ?? parts.algorithm ?? 'hmac-sha256', secret: parts.secret };
 }
-
-/** A domain name, kept lower-cased and without the dot at its end. */
-export const parseDomain: Parse<string> = (text, fail) => {
-  const name = text.toLowerCase().replace(/\.$/, '');
-  const good = name.length <= 253 && name.split('.').every(label => /^[a-z0-9_-]{1,63}$/.test(label));
-  return good ? name : fail('is not a domain name');
-};
 
 const parseAlgorithm: Parse<TsigAlgorithm> = (text, fail) =>
   algorithms.find(one => one === text.toLowerCase().replace(/\.$/, '') || one === `hmac-${text.toLowerCase()}`) ??

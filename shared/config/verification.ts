@@ -3,12 +3,21 @@ import type { ChallengeType } from './challenge-type.ts';
 import { type ChalltestsrvConfig, parseChalltestsrv } from './challtestsrv.ts';
 import { type DnsPersistConfig, parseDnsPersist } from './dns-persist.ts';
 import { type DnsUpdateConfig, parseDnsUpdate } from './dns-update.ts';
+import { type Dns01ServerConfig, parseDns01Server } from './dns01-server.ts';
 import { type Http01Config, implicitVerification, parseHttp01 } from './http01.ts';
 import { type ProgramConfig, parseProgram } from './program.ts';
 import type { SectionReader } from './section-reader.ts';
+import { parseTlsAlpn01, type TlsAlpn01Config } from './tlsalpn01.ts';
 
 /** How challenges are answered; each kind has a file of its own beside this one. */
-export type VerificationConfig = ChalltestsrvConfig | DnsPersistConfig | DnsUpdateConfig | Http01Config | ProgramConfig;
+export type VerificationConfig =
+  | ChalltestsrvConfig
+  | DnsPersistConfig
+  | Dns01ServerConfig
+  | DnsUpdateConfig
+  | Http01Config
+  | ProgramConfig
+  | TlsAlpn01Config;
 
 type Kind = { challenge(config: never): ChallengeType; parse(section: SectionReader): VerificationConfig };
 
@@ -20,6 +29,8 @@ const kinds = {
   rfc2136: { challenge: () => 'dns-01', parse: parseDnsUpdate },
   'dns-persist-01': { challenge: () => 'dns-persist-01', parse: parseDnsPersist },
   program: { challenge: ({ challenge }: ProgramConfig) => challenge, parse: parseProgram },
+  'dns01-server': { challenge: () => 'dns-01', parse: parseDns01Server },
+  tlsalpn01: { challenge: () => 'tls-alpn-01', parse: parseTlsAlpn01 },
 } satisfies Record<string, Kind>;
 
 /** `[verification "name"]` */

@@ -13,7 +13,7 @@ import type { Identifier } from './identifier.ts';
 import { addressToBytes } from './ip-address.ts';
 
 const commonName = '2.5.4.3';
-const subjectAltName = '2.5.29.17';
+export const subjectAltName = '2.5.29.17';
 const extensionRequest = '1.2.840.113549.1.9.14';
 /** RFC 5280 appendix A.1, ub-common-name. */
 const longestCommonName = 64;
@@ -48,7 +48,7 @@ function requestedNames(identifiers: readonly Identifier[]): Attribute {
 }
 
 /** RFC 5280 section 4.2.1.6: 2 is dNSName, 7 is iPAddress. */
-function toGeneralName({ type, value }: Identifier): GeneralName {
+export function toGeneralName({ type, value }: Identifier): GeneralName {
   if (type === 'dns') return new GeneralName({ type: 2, value });
   return new GeneralName({
     type: 7,
@@ -56,11 +56,11 @@ function toGeneralName({ type, value }: Identifier): GeneralName {
   });
 }
 
-function toCommonName(value: string): AttributeTypeAndValue {
+export function toCommonName(value: string): AttributeTypeAndValue {
   return new AttributeTypeAndValue({ type: commonName, value: new asn1js.Utf8String({ value }) });
 }
 
-function toCryptoKey(key: KeyObject): CryptoKey {
+export function toCryptoKey(key: KeyObject): CryptoKey {
   const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
   const algorithm = key.asymmetricKeyType === 'rsa' ? rsa : { name: 'ECDSA', namedCurve: curves[curve] ?? curve };
   return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey; // the two declarations differ in key usages

@@ -1,19 +1,18 @@
-import { getServers } from 'node:dns';
 import { atMost } from '../base/at-most.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { canProve } from '../config/challenge-type.ts';
-import { parseDnsAddress } from '../config/dns-server.ts';
 import type { DnsUpdateConfig } from '../config/dns-update.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { locate, type Place } from '../dns/locate.ts';
 import { findUnshown, type ServerAddresses } from '../dns/propagation.ts';
-import { type Ask, asking, askingFirst, askingPeer } from '../dns/query.ts';
+import { askingPeer } from '../dns/query.ts';
 import type { Peer } from '../dns/signed-exchange.ts';
 import { type TxtChange, updateTxt } from '../dns/update.ts';
 import { findNameServers } from '../dns/zone.ts';
 import { toDns01Record } from './dns01-record.ts';
+import { openResolver } from './resolver.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';
 
 /** Names that are worked on at once: servers take a limited number of connections, BIND 150. */
@@ -32,7 +31,7 @@ export function openDnsUpdateSolver(config: DnsUpdateConfig, parts: DnsUpdatePar
   const { clock, log, nameServerPort = 53 } = parts;
   const inTurn = atMost(MOST_AT_ONCE);
   const lookInTurn = atMost(MOST_AT_ONCE); // a name server that is down holds up nobody who only writes
-  const resolve = openResolver(config);
+  const resolve = openResolver(config.resolvers, config.timeout);
   const onAnyServer = openFailover(config, clock);
 
   async function change(act: TxtChange['do'], record: { name: string; value: string }, signal: AbortSignal) {
@@ -120,22 +119,4 @@ function openFailover({ servers, key, timeout }: DnsUpdateConfig, clock: Clock) 
     }
     throw new IssuanceError('unavailable', failures.map(({ message }) => message).join('; '), { cause: failures[0] });
   };
-}
-
-/** Reads the system's list each time, as it may change. */
-function openResolver({ resolvers, timeout }: DnsUpdateConfig): Ask {
-  const options = { recursive: true, timeout };
-  return (name, type, signal) => {
-    const servers = resolvers.length > 0 ? resolvers : systemResolvers();
-    return askingFirst(servers.map(server => asking(server, options)))(name, type, signal);
-  };
-}
-
-/** Node writes them as the configuration does. */
-function systemResolvers(): DnsServer[] {
-  return getServers().map(server =>
-    parseDnsAddress(server, reason => {
-      throw new IssuanceError('misconfigured', `the system's DNS server ${server} ${reason}`);
-    }),
-  );
 }

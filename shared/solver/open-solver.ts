@@ -5,10 +5,14 @@ import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openChalltestsrvSolver } from './challtestsrv.ts';
 import { openDnsPersistSolver } from './dns-persist.ts';
+import { openDnsRecords } from './dns-records.ts';
+import { openDns01ServerSolver } from './dns01-server.ts';
 import { openDnsUpdateSolver } from './dns01-update.ts';
 import { openHttp01Solver } from './http01.ts';
 import { openProgramSolver } from './program.ts';
 import type { Solver } from './solver.ts';
+import { openTlsAlpnResponses } from './tls-alpn-responses.ts';
+import { openTlsAlpn01Solver } from './tlsalpn01.ts';
 
 /** What solvers may need, whatever their kind. */
 export type SolverParts = { redis: Redis; prefix: string; clock: Clock; log: Log };
@@ -30,5 +34,9 @@ function openSolver(config: VerificationConfig, { redis, prefix, clock, log }: S
       return openDnsPersistSolver(config, clock);
     case 'program':
       return openProgramSolver(config, log);
+    case 'dns01-server':
+      return openDns01ServerSolver(config, openDnsRecords(redis, prefix, clock));
+    case 'tlsalpn01':
+      return openTlsAlpn01Solver(config.name, openTlsAlpnResponses(redis, prefix, clock));
   }
 }

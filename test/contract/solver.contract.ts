@@ -17,6 +17,8 @@ export type SolverKind = {
   challengeType: Solver['challengeType'];
   provable: Identifier[];
   unprovable: Identifier[];
+  /** Whether a CA can see but one response for a name, so that several have to wait for each other. */
+  oneAtATime?: true;
 };
 
 let responses = 0;
@@ -88,9 +90,28 @@ export function solverContract(name: string, kind: SolverKind, open: () => Promi
       assert.equal(await opened.sees(response), false);
     });
 
+    if (kind.oneAtATime)
+      test('shows one response of a name after the other, and says of the second what it waits for', async () => {
+        await using opened = await open();
+        const { solver, other, sees } = opened;
+        const missing = (response: ChallengeResponse) => solver.propagation?.missing(response, signal);
+        const [one, two] = [newResponse(), newResponse()];
+        await solver.present(one, signal);
+        await other.present(two, signal);
+        await solver.present(one, signal);
+        assert.deepEqual(await Promise.all([sees(one), sees(two)]), [true, false]);
+        assert.equal(await missing(one), undefined);
+        assert.match((await missing(two)) ?? '', /^another order for example\.org is being validated$/);
+        await other.withdraw(one, signal);
+        assert.deepEqual(await Promise.all([sees(one), sees(two)]), [false, true]);
+        assert.equal(await missing(two), undefined);
+        await solver.withdraw(two, signal);
+        assert.equal(await sees(two), false);
+      });
+
     for (const [what, names] of [
       ['of two names', ['a.example.org', 'b.example.org']],
-      ['of one name', ['example.org', 'example.org']],
+      ...(kind.oneAtATime ? [] : [['of one name', ['example.org', 'example.org']] as const]),
     ] as const)
       test(`keeps two responses ${what} apart, presented and withdrawn at once by two processes`, async () => {
         await using opened = await open();

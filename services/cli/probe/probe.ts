@@ -1,16 +1,21 @@
 import { pino } from 'pino';
-import { systemClock } from '../../../shared/base/clock.ts';
+import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { describeError } from '../../../shared/base/errors.ts';
 import { closeRedis, openRedis, type Redis } from '../../../shared/base/redis.ts';
 import { describeSection } from '../../../shared/config/config-error.ts';
 import type { DnsPersistConfig } from '../../../shared/config/dns-persist.ts';
+import type { Dns01ServerConfig } from '../../../shared/config/dns01-server.ts';
 import type { Config } from '../../../shared/config/load-config.ts';
 import type { VerificationConfig } from '../../../shared/config/verification.ts';
 import { toDns01Record } from '../../../shared/solver/dns01-record.ts';
+import { findPlace } from '../../../shared/solver/dns01-server.ts';
 import { openSolvers } from '../../../shared/solver/open-solver.ts';
+import { openResolver } from '../../../shared/solver/resolver.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
 import { findPersistParties, namesToPublish } from '../persist-records.ts';
+import { lookDns } from './look-dns.ts';
 import { lookHttp01 } from './look-http01.ts';
+import { lookTlsAlpn } from './look-tls-alpn.ts';
 import { findTestName, newTestResponse, nowhere } from './test-response.ts';
 import { tryListeners } from './try-listeners.ts';
 import { trySolver } from './try-solver.ts';
@@ -18,6 +23,7 @@ import { trySolver } from './try-solver.ts';
 const REDIS_PATIENCE = 2_000;
 /** Besides what a solver's own deadline allows. */
 const PATIENCE = 90_000;
+const RESOLVER_TIMEOUT = 5_000;
 
 /**
  * `quarry check --probe`: tries each verification out, without a CA, and writes a line for each.
@@ -62,6 +68,10 @@ async function tryOut(verification: VerificationConfig, config: Config, solver: 
   switch (verification.type) {
     case 'http01':
       return trySolver(parts, response, () => tryListeners(verification.listeners, lookHttp01, response, signal));
+    case 'tlsalpn01':
+      return trySolver(parts, response, () => tryListeners(verification.listeners, lookTlsAlpn, response, signal));
+    case 'dns01-server':
+      return tryZone(verification, parts, response);
     case 'dns-persist-01':
       return tryRecords(verification, config, solver, signal);
     case 'dns01-challtestsrv':
@@ -86,6 +96,22 @@ async function tryOut(verification: VerificationConfig, config: Config, solver: 
 const nothingToTry = 'not tried, as no auth block writes out a name to try it with';
 
 const describeRecord = (response: ChallengeResponse) => `a test record ${toDns01Record(response).name}`;
+
+/** Also follows the name's own CNAME; where there is no name, one in the first zone is as good. */
+async function tryZone(
+  verification: Dns01ServerConfig,
+  parts: { solver: Solver; clock: Clock; signal: AbortSignal },
+  response: ChallengeResponse,
+): Promise<string> {
+  const [zone] = verification.zones;
+  const inZone = response.identifier === nowhere && zone !== undefined;
+  const tried = inZone ? newTestResponse({ type: 'dns', value: zone }) : response;
+  const resolve = openResolver(verification.resolvers, RESOLVER_TIMEOUT);
+  return trySolver(parts, tried, async () => {
+    const place = await findPlace(toDns01Record(tried).name, verification, resolve, parts.signal);
+    return tryListeners(verification.listeners, lookDns(place.name), tried, parts.signal);
+  });
+}
 
 /** Nothing can be presented here: what has to be published is looked for. */
 async function tryRecords(

@@ -21,7 +21,7 @@ async function openResponder({ fault }: { fault?: Error } = {}) {
     if (fault) throw fault;
     return one === token ? keyAuthorization : null;
   };
-  const app = createHttp01App({ get, put: async () => {}, delete: async () => {} }, log.log, metrics);
+  const app = createHttp01App({ get }, log.log, metrics);
   const server = await listen(app);
   return { ...server, asked, log, metrics };
 }

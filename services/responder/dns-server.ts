@@ -1,0 +1,46 @@
+import type { Clock } from '../../shared/base/clock.ts';
+import type { ListeningServer } from '../../shared/base/listeners.ts';
+import type { Log } from '../../shared/base/log.ts';
+import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import type { Dns01ServerConfig } from '../../shared/config/dns01-server.ts';
+import type { DnsRecords } from '../../shared/solver/dns-records.ts';
+import { openRateLimit } from './dns-server/rate-limit.ts';
+import { responding } from './dns-server/respond.ts';
+import { createTcpServer, usualLimits } from './dns-server/tcp.ts';
+import { createUdpServer } from './dns-server/udp.ts';
+import { openZones } from './dns-server/zones.ts';
+
+export type DnsServerParts = {
+  records: Pick<DnsRecords, 'values' | 'isAbove'>;
+  clock: Clock;
+  log: Log;
+  metrics: Registry;
+};
+
+/**
+ * Makes authoritative name servers for the zones of all blocks, over UDP and TCP. They know challenges, and the little that
+ * zones are made of.
+ */
+export function dnsServers(
+  blocks: readonly Dns01ServerConfig[],
+  { records, clock, log, metrics }: DnsServerParts,
+): (host: string) => ListeningServer[] {
+  const answers = new Counter({
+    name: 'quarry_responder_dns_answers_total',
+    help: 'Answers to DNS questions, by response code and transport',
+    labelNames: ['rcode', 'transport'],
+    registers: [metrics],
+  });
+  const limited = new Counter({
+    name: 'quarry_responder_dns_limited_total',
+    help: 'Questions over UDP beyond what one network may ask: told to come over TCP (truncated), or passed over (dropped)',
+    labelNames: ['how'],
+    registers: [metrics],
+  });
+  const respond = responding({ zones: openZones(blocks), records, log }, (rcode, transport) =>
+    answers.inc({ rcode, transport }),
+  );
+  const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);
+  const udp = { respond, verdictOn, limited: (how: string) => limited.inc({ how }), log };
+  return host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)];
+}

@@ -1,0 +1,118 @@
+import { Rcode } from './codes.ts';
+
+// Read byte by byte, with nothing thrown: most of what arrives here comes from strangers, and an answer has to repeat the
+// question's very bytes (resolvers vary the case of letters and look for it, draft-vixie-dnsext-dns0x20).
+
+/** A question that can be answered, of one message (RFC 1035 section 4.1). */
+export type Query = {
+  head: QueryHead;
+  /** The question section, as it was sent. */
+  question: Buffer;
+  /** In lower case, without the dot at its end, '' for the root; bytes that no name of ours has are escaped as `\ddd`. */
+  name: string;
+  /** How many bytes the name is long in the question. */
+  nameLength: number;
+  type: number;
+  class: number;
+  edns: Edns | undefined;
+};
+
+export type QueryHead = { id: number; opcode: number; recursionDesired: boolean; checkingDisabled: boolean };
+
+/** RFC 6891. */
+export type Edns = { payload: number; version: number; dnssecOk: boolean };
+
+/** What a message is: to be answered, to be answered with a response code alone, or (`undefined`) to be passed over. */
+export type ParsedQuery = { query: Query } | { fault: Rcode; head: QueryHead } | undefined;
+
+const HEAD_LENGTH = 12;
+const LONGEST_NAME = 255;
+const OPT = 41;
+
+/** @returns `undefined` for what may not be answered: a fragment, or an answer, which two servers could toss back and forth */
+export function parseQuery(message: Buffer): ParsedQuery {
+  if (message.length < HEAD_LENGTH) return undefined;
+  const flags = message.readUInt16BE(2);
+  if (flags & 0x8000) return undefined;
+  const head: QueryHead = {
+    id: message.readUInt16BE(0),
+    opcode: (flags >> 11) & 0xf,
+    recursionDesired: (flags & 0x0100) !== 0,
+    checkingDisabled: (flags & 0x0010) !== 0,
+  };
+  if (head.opcode !== 0) return { fault: Rcode.notImplemented, head };
+  const query = parseSections(message, head);
+  return query ? { query } : { fault: Rcode.formatError, head };
+}
+
+/** One question and nothing else is asked (RFC 9619); what is in the other sections has to be well-formed. */
+function parseSections(message: Buffer, head: QueryHead): Query | undefined {
+  if (message.readUInt16BE(4) !== 1) return undefined;
+  const name = parseName(message, HEAD_LENGTH);
+  if (!name || name.end + 4 > message.length) return undefined;
+  const before = message.readUInt16BE(6) + message.readUInt16BE(8);
+  const edns = parseRecords(message, name.end + 4, before, before + message.readUInt16BE(10));
+  return (
+    edns && {
+      head,
+      question: message.subarray(HEAD_LENGTH, name.end + 4),
+      name: name.text,
+      nameLength: name.end - HEAD_LENGTH,
+      type: message.readUInt16BE(name.end),
+      class: message.readUInt16BE(name.end + 2),
+      edns: edns.found,
+    }
+  );
+}
+
+/** The one OPT that may be among the additional records, which are those from `additional` on. */
+function parseRecords(message: Buffer, start: number, additional: number, count: number): { found?: Edns } | undefined {
+  let at = start;
+  let found: Edns | undefined;
+  for (let index = 0; index < count; index++) {
+    const fields = skipName(message, at);
+    if (fields === undefined || fields + 10 > message.length) return undefined;
+    if (message.readUInt16BE(fields) === OPT) {
+      if (found || index < additional || fields !== at + 1) return undefined;
+      found = {
+        payload: message.readUInt16BE(fields + 2),
+        version: message.readUInt8(fields + 5),
+        dnssecOk: (message.readUInt8(fields + 6) & 0x80) !== 0,
+      };
+    }
+    at = fields + 10 + message.readUInt16BE(fields + 8);
+    if (at > message.length) return undefined;
+  }
+  return at === message.length ? { ...(found && { found }) } : undefined;
+}
+
+/** There is nothing yet that the name in a question could point at. */
+function parseName(message: Buffer, start: number): { text: string; end: number } | undefined {
+  let at = start;
+  const labels: string[] = [];
+  for (;;) {
+    const length = message[at];
+    if (length === undefined || length > 63 || at + 1 - start > LONGEST_NAME) return undefined;
+    if (length === 0) return { text: labels.join('.'), end: at + 1 };
+    if (at + 1 + length > message.length) return undefined;
+    labels.push(toLabel(message.toString('latin1', at + 1, at + 1 + length)));
+    at += 1 + length;
+  }
+}
+
+function toLabel(text: string): string {
+  if (/^[A-Za-z0-9_-]*$/.test(text)) return text.toLowerCase();
+  return text.replace(/[^A-Za-z0-9_-]/g, byte => `\\${`${byte.charCodeAt(0)}`.padStart(3, '0')}`).toLowerCase();
+}
+
+/** Where the name ends that begins here. Where it points at is of no interest. */
+function skipName(message: Buffer, start: number): number | undefined {
+  for (let at = start; ; ) {
+    const length = message[at];
+    if (length === undefined) return undefined;
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) return at + 2;
+    if (length > 63) return undefined;
+    at += 1 + length;
+  }
+}

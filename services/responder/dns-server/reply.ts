@@ -1,0 +1,94 @@
+import { Class, Rcode, Type } from './codes.ts';
+import type { Query, QueryHead } from './query.ts';
+
+/** A record whose owner is the question's name, or a name above it. */
+export type ReplyRecord = {
+  /** How many bytes of the question's name stand before the owner's. */
+  skip: number;
+  type: number;
+  /** Seconds. */
+  ttl: number;
+  data: Buffer;
+};
+
+/** What is to be answered, whatever the transport. */
+export type Answer = {
+  rcode: Rcode;
+  authoritative?: boolean;
+  records?: ReplyRecord[];
+  /** Of the authority section. */
+  authority?: ReplyRecord[];
+};
+
+/** What passes through most networks in one piece (DNS flag day 2020); also what is told as our own. */
+const UDP_PAYLOAD = 1_232;
+const PLAIN_PAYLOAD = 512;
+
+/** How long an answer over UDP may be: 512 bytes unless the question says more (RFC 6891 section 6.2.5). */
+export function udpLimit({ edns }: Query): number {
+  return Math.min(Math.max(edns?.payload ?? 0, PLAIN_PAYLOAD), UDP_PAYLOAD);
+}
+
+const HEAD_LENGTH = 12;
+const OPT_LENGTH = 11;
+const RECORD_LENGTH = 12;
+
+/** @param limit bytes; a longer answer is left away, and TC says that TCP has it (RFC 2181 section 9) */
+export function encodeReply(query: Query, answer: Answer, limit: number): Buffer {
+  const { records = [], authority = [] } = answer;
+  const all = [...records, ...authority];
+  const fixed = HEAD_LENGTH + query.question.length + (query.edns ? OPT_LENGTH : 0);
+  const length = all.reduce((sum, { data }) => sum + RECORD_LENGTH + data.length, fixed);
+  if (length > limit) return encodeTruncated(query);
+  const reply = Buffer.allocUnsafe(length);
+  writeHead(reply, query.head, answer);
+  writeCounts(reply, 1, records.length, authority.length, query.edns ? 1 : 0);
+  let at = HEAD_LENGTH + query.question.copy(reply, HEAD_LENGTH);
+  for (const record of all) at = writeRecord(reply, at, record);
+  if (query.edns) writeOpt(reply, at, answer.rcode, query.edns.dnssecOk);
+  return reply;
+}
+
+/** An answer without records that asks to come again over TCP, which is no longer than the question. */
+export function encodeTruncated(query: Query): Buffer {
+  const reply = encodeReply(query, { rcode: Rcode.noError, authoritative: true }, Number.POSITIVE_INFINITY);
+  reply.writeUInt8(reply.readUInt8(2) | 0x02, 2);
+  return reply;
+}
+
+/** For what cannot be read as a question: the head alone. */
+export function encodeFault(head: QueryHead, fault: Rcode): Buffer {
+  const reply = Buffer.alloc(HEAD_LENGTH);
+  writeHead(reply, head, { rcode: fault });
+  return reply;
+}
+
+function writeHead(reply: Buffer, head: QueryHead, { rcode, authoritative = false }: Answer): void {
+  reply.writeUInt16BE(head.id, 0);
+  const aa = authoritative ? 0x04 : 0;
+  reply.writeUInt8(0x80 | (head.opcode << 3) | aa | (head.recursionDesired ? 0x01 : 0), 2);
+  reply.writeUInt8((head.checkingDisabled ? 0x10 : 0) | (rcode & 0xf), 3);
+}
+
+function writeCounts(reply: Buffer, ...counts: [number, number, number, number]): void {
+  for (const [index, count] of counts.entries()) reply.writeUInt16BE(count, 4 + 2 * index);
+}
+
+/** The owner is a pointer into the question (RFC 1035 section 4.1.4), which keeps its case and saves the most. */
+function writeRecord(reply: Buffer, start: number, { skip, type, ttl, data }: ReplyRecord): number {
+  reply.writeUInt16BE(0xc000 | (HEAD_LENGTH + skip), start);
+  reply.writeUInt16BE(type, start + 2);
+  reply.writeUInt16BE(Class.IN, start + 4);
+  reply.writeUInt32BE(ttl, start + 6);
+  reply.writeUInt16BE(data.length, start + 10);
+  return start + RECORD_LENGTH + data.copy(reply, start + RECORD_LENGTH);
+}
+
+/** Version 0, and of the flags only DO, which is repeated (RFC 3225 section 3). */
+function writeOpt(reply: Buffer, start: number, rcode: Rcode, dnssecOk: boolean): void {
+  reply.writeUInt8(0, start);
+  reply.writeUInt16BE(Type.OPT, start + 1);
+  reply.writeUInt16BE(UDP_PAYLOAD, start + 3);
+  reply.writeUInt32BE(((rcode >> 4) << 24) | (dnssecOk ? 0x8000 : 0), start + 5);
+  reply.writeUInt16BE(0, start + 9);
+}

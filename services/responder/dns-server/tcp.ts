@@ -1,0 +1,93 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { parseQuery } from './query.ts';
+import type { Respond } from './respond.ts';
+
+const LONGEST_MESSAGE = 65_535;
+
+export type TcpLimits = {
+  connections: number;
+  /** Of one address. */
+  perAddress: number;
+  /** Questions of one connection that are being answered; no more are read meanwhile. */
+  pipelined: number;
+  /** Milliseconds in which a connection has to bring a whole question and to take its answers. */
+  idle: number;
+};
+
+export const usualLimits: TcpLimits = { connections: 512, perAddress: 32, pipelined: 32, idle: 10_000 };
+
+/** Messages behind their length, any number of them on a connection, answered as they get ready (RFC 7766). */
+export function createTcpServer(respond: Respond, limits: TcpLimits): Server & { closeIdleConnections(): void } {
+  /** Those that have been silent for longest come first; they give way when there are too many. */
+  const open = new Map<Socket, Conversation>();
+  const isFull = (address: string | undefined) =>
+    [...open.keys()].filter(({ remoteAddress }) => remoteAddress === address).length >= limits.perAddress;
+
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+    socket.on('error', () => {}); // 'close' follows
+    if (isFull(socket.remoteAddress)) return void socket.destroy();
+    if (open.size >= limits.connections) open.keys().next().value?.destroy();
+    const conversation = converse(socket, respond, limits, () => {
+      open.delete(socket);
+      open.set(socket, conversation);
+    });
+    open.set(socket, conversation);
+    socket.once('close', () => open.delete(socket));
+  });
+  return Object.assign(server, {
+    closeIdleConnections() {
+      for (const [socket, { isBusy }] of open) if (!isBusy()) socket.destroy();
+    },
+  });
+}
+
+type Conversation = { isBusy(): boolean };
+
+/** @param onQuestion told of each whole question */
+function converse(socket: Socket, respond: Respond, limits: TcpLimits, onQuestion: () => void): Conversation {
+  let received = Buffer.alloc(0);
+  let answering = 0;
+  let ended = false;
+  const timer = setTimeout(() => socket.destroy(), limits.idle);
+  const mayRead = () => answering < limits.pipelined && !socket.writableNeedDrain;
+
+  function read(): void {
+    while (mayRead() && received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+      const length = 2 + received.readUInt16BE(0);
+      const parsed = parseQuery(received.subarray(2, length));
+      if (!parsed) return void socket.destroy(); // whoever that is speaks no DNS
+      received = received.subarray(length);
+      timer.refresh();
+      onQuestion();
+      answering++;
+      void respond(parsed, 'tcp', LONGEST_MESSAGE).then(reply => {
+        answering--;
+        send(reply);
+      });
+    }
+    if (ended && answering === 0) socket.end();
+    else if (mayRead()) socket.resume();
+    else socket.pause();
+  }
+
+  function send(reply: Buffer): void {
+    if (socket.destroyed) return;
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(reply.length);
+    socket.write(Buffer.concat([length, reply]));
+    timer.refresh();
+    read();
+  }
+
+  socket.on('drain', read);
+  socket.on('data', chunk => {
+    received = Buffer.concat([received, chunk]);
+    read();
+  });
+  socket.once('end', () => {
+    ended = true;
+    read();
+  });
+  socket.once('close', () => clearTimeout(timer));
+  return { isBusy: () => answering > 0 };
+}

@@ -1,0 +1,71 @@
+import type { Clock } from '../base/clock.ts';
+import { type Redis, runAll } from '../base/redis.ts';
+import { withParents } from '../dns/name.ts';
+
+/** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
+const LIFE = 3_600_000;
+
+/** More than one answer over TCP may hold; the newest count. */
+const MOST_VALUES = 500;
+
+/** The sorted set of TXT values at a name, each scored with the time when it ends. */
+export const valuesKey = (prefix: string, name: string) => `${prefix}:dns-01:${name}`;
+/** The like, of `name value` that lie below a name which may hold nothing itself. */
+const belowKey = (prefix: string, name: string) => `${prefix}:dns-01-below:${name}`;
+/** Where the value was put that proves a name. */
+const placeKey = (prefix: string, name: string, value: string) => `${prefix}:dns-01-place:${name}:${value}`;
+
+/** Where a record is to be seen; lower-cased names without a dot at their end. */
+export type Place = { name: string; zone: string };
+
+/**
+ * The TXT records of the zones that the responders serve, in Redis, where any worker puts them and any responder finds
+ * them. Each value is added and removed alone, whoever else is at work at the same name.
+ */
+export type DnsRecords = {
+  /** Puts the value for the challenge `of`, and remembers where. */
+  add(of: string, value: string, place: Place): Promise<void>;
+  /** Removes it from where it was put. */
+  remove(of: string, value: string): Promise<void>;
+  values(name: string): Promise<string[]>;
+  /** Whether there are values at names below this one. */
+  isAbove(name: string): Promise<boolean>;
+};
+
+export function openDnsRecords(redis: Redis, prefix: string, clock: Clock): DnsRecords {
+  /** All the sets that tell of a value, with what stands in them. */
+  const entries = ({ name, zone }: Place, value: string): [key: string, member: string][] => [
+    [valuesKey(prefix, name), value],
+    ...between(name, zone).map((parent): [string, string] => [belowKey(prefix, parent), `${name} ${value}`]),
+  ];
+
+  return {
+    async add(of, value, place) {
+      const now = clock.now();
+      const commands = redis.multi();
+      for (const [key, member] of entries(place, value)) {
+        commands
+          .zremrangebyscore(key, '-inf', now)
+          .zadd(key, now + LIFE, member)
+          .pexpire(key, LIFE);
+      }
+      await runAll(commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone}`, 'PX', LIFE));
+    },
+    async remove(of, value) {
+      const [name, zone] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];
+      if (name === undefined || zone === undefined) return;
+      const commands = redis.multi();
+      for (const [key, member] of entries({ name, zone }, value)) commands.zrem(key, member);
+      await runAll(commands.del(placeKey(prefix, of, value)));
+    },
+    values: name => redis.zrevrangebyscore(valuesKey(prefix, name), '+inf', clock.now(), 'LIMIT', 0, MOST_VALUES),
+    isAbove: async name => (await redis.zcount(belowKey(prefix, name), clock.now(), '+inf')) > 0,
+  };
+}
+
+/** The names above this one and below its zone's. */
+function between(name: string, zone: string): string[] {
+  const parents = withParents(name);
+  const depth = parents.indexOf(zone);
+  return parents.slice(1, Math.max(depth, 1));
+}

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { dnsServers } from '../../services/responder/dns-server.ts';
+import { systemClock } from '../../shared/base/clock.ts';
+import { openListeners } from '../../shared/base/listeners.ts';
+import { openMetrics } from '../../shared/base/metrics.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { Dns01ServerConfig } from '../../shared/config/dns01-server.ts';
+import { asking } from '../../shared/dns/query.ts';
+import { openDnsRecords, valuesKey } from '../../shared/solver/dns-records.ts';
+import { toDns01Record } from '../../shared/solver/dns01-record.ts';
+import { openSolvers } from '../../shared/solver/open-solver.ts';
+import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
+import { freePort } from '../support/free-port.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
+
+const server = await startRedis();
+const connect = (url = server.url) => openRedis(url, 'patient', quietLog);
+const redis = [connect(), connect(), connect()] as const;
+after(async () => {
+  redis.forEach(closeRedis);
+  await server[Symbol.asyncDispose]();
+});
+
+const prefix = '{quarry}';
+const { signal } = new AbortController();
+
+const config: Dns01ServerConfig = {
+  name: 'dns',
+  type: 'dns01-server',
+  listeners: [],
+  zones: ['example.org'],
+  nameServers: [{ name: 'ns1.example.net', addresses: [] }],
+  hostmaster: undefined,
+  ttl: 1,
+  rateLimit: Number.POSITIVE_INFINITY,
+  resolvers: [],
+};
+
+function openSolver(connection = redis[0], more: Partial<Dns01ServerConfig> = {}): Solver {
+  const parts = { redis: connection, prefix, clock: systemClock, log: quietLog };
+  const [solver] = openSolvers([{ ...config, ...more }], parts).values();
+  assert.ok(solver);
+  return solver;
+}
+
+/** Two workers and a responder, each with a connection of its own. */
+const open = (zones: string[]) => async (): Promise<OpenedSolver> => {
+  const records = openDnsRecords(redis[2], prefix, systemClock);
+  const parts = { records, clock: systemClock, log: quietLog, metrics: openMetrics() };
+  const servers = dnsServers([{ ...config, zones }], parts);
+  const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);
+  const [at] = listeners.addresses;
+  assert.ok(at);
+  const ask = asking(at, { recursive: false, timeout: 10_000 });
+  return {
+    solver: openSolver(redis[0], { zones }),
+    other: openSolver(redis[1], { zones }),
+    async sees(response: ChallengeResponse) {
+      const { name, value } = toDns01Record(response);
+      const { answers } = await ask(name, 'TXT', signal);
+      return answers.some(record => record.type === 'TXT' && record.name === name && record.value === value);
+    },
+    [Symbol.asyncDispose]: () => listeners[Symbol.asyncDispose](),
+  };
+};
+
+const kind = () => ({
+  challengeType: 'dns-01' as const,
+  provable: ['example.org', '*.example.org'].map(value => ({ type: 'dns' as const, value })),
+  unprovable: ['192.0.2.1', '2001:db8::1'].map(value => ({ type: 'ip' as const, value })),
+});
+
+solverContract('dns01-server', kind(), open(['example.org']));
+solverContract('dns01-server without zones', kind(), open([]));
+
+suite('dns01-server solver', () => {
+  test('shows a wildcard and the name below it as two values of one name', async () => {
+    await using opened = await open(['example.org'])();
+    const [base, wildcard] = [newResponse(), newResponse('*.example.org')];
+    for (const response of [base, wildcard]) await opened.solver.present(response, signal);
+    assert.deepEqual([await opened.sees(base), await opened.sees(wildcard)], [true, true]);
+    await opened.other.withdraw(base, signal);
+    assert.deepEqual([await opened.sees(base), await opened.sees(wildcard)], [false, true]);
+  });
+
+  test('lets a record go by itself within hours, and starts that time anew when it is presented again', async () => {
+    const response = newResponse();
+    const key = valuesKey(prefix, '_acme-challenge.example.org');
+    await redis[0].del(key);
+    const look = async () => Number((await redis[0].zrange(key, '0', '-1', 'WITHSCORES'))[1]) - Date.now();
+    await openSolver().present(response, signal);
+    assert.ok((await look()) > 600_000 && (await look()) <= 3 * 3_600_000);
+    assert.ok((await redis[0].pttl(key)) > 600_000);
+    await redis[0].zadd(key, Date.now() + 5_000, toDns01Record(response).value);
+    await openSolver().present(response, signal);
+    assert.ok((await look()) > 600_000);
+  });
+
+  test('leaves nothing of a challenge in Redis but its TXT value and its name, and nothing at all once it is withdrawn', async () => {
+    await redis[0].flushall();
+    const response = newResponse('a.b.example.org');
+    await openSolver().present(response, signal);
+    const dump = JSON.stringify(await Promise.all((await redis[0].keys('*')).map(key => redis[0].dump(key))));
+    assert.equal(dump.includes(response.keyAuthorization), false);
+    await openSolver().withdraw(response, signal);
+    assert.deepEqual(await redis[0].keys('*'), []);
+  });
+
+  test('is unavailable without Redis', async () => {
+    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+    try {
+      const solver = openSolver(away);
+      await assert.rejects(solver.present(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+      await assert.rejects(solver.withdraw(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+    } finally {
+      closeRedis(away);
+    }
+  });
+
+  test('is unavailable when no resolver can tell where a name leads, and says which', async () => {
+    const resolver = { host: '127.0.0.1', port: await freePort() };
+    await assert.rejects(openSolver(redis[0], { resolvers: [resolver] }).present(newResponse('example.net'), signal), {
+      name: 'IssuanceError',
+      code: 'unavailable',
+      message: new RegExp(`^DNS server 127.0.0.1:${resolver.port}: `),
+    });
+  });
+});
