@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { newBindKey, startBind } from '../support/bind.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
@@ -11,7 +12,15 @@ import { waitUntil } from '../support/wait-until.ts';
 // Whole orders: Pebble asks the very BIND that Quarry updates.
 
 const key = newBindKey('acme');
-const hosts = ['', 'one.', 'two.', 'down.', ...Array.from({ length: 10 }, (_, n) => `n${n}.`)];
+const hosts = [
+  '',
+  'one.',
+  'two.',
+  'down.',
+  'lagging.',
+  'impatient.',
+  ...Array.from({ length: 10 }, (_, n) => `n${n}.`),
+];
 const bind = await startBind({
   resolves: true,
   keys: [key],
@@ -26,6 +35,8 @@ const bind = await startBind({
   ],
 });
 after(() => bind[Symbol.asyncDispose]());
+const copy = await startBind({ zones: [{ name: 'example.org', copyOf: bind.port }] });
+after(() => copy[Symbol.asyncDispose]());
 const fleet = await startFleet({ roles: [], pebble: { dnsServer: bind.address } });
 after(() => fleet[Symbol.asyncDispose]());
 afterEach(() => fleet.letGo());
@@ -42,11 +53,35 @@ tsig-secret-file = ${keyFile}
 resolver = ${bind.address}
 timeout = 2
 
+[verification "lagging"]
+type = dns01-dnsUpdate
+dns-server = ${bind.address}
+tsig-secret-file = ${keyFile}
+propagation-server = ${bind.address}
+propagation-server = ${copy.address}
+
+[verification "impatient"]
+type = dns01-dnsUpdate
+dns-server = ${bind.address}
+tsig-secret-file = ${keyFile}
+propagation-server = ${copy.address}
+propagation = 1
+
 [verification "macen"]
 type = dns01-dnsUpdate
 dns-server=${bind.address}
 ttl=5
 timeout=30
+
+[auth "lagging"]
+all = yes
+domain = lagging.example.org
+verification = lagging
+
+[auth "impatient"]
+all = yes
+domain = impatient.example.org
+verification = impatient
 
 [auth "dns"]
 all = yes
@@ -94,6 +129,32 @@ suite('an order proven by dynamic updates', () => {
   test("with macen's block as it is", async () => {
     await sign('www.macen.example');
     assert.deepEqual(await left('_acme-challenge.www.macen.example'), []);
+  });
+
+  test('is not shown to the CA before a secondary that lags has the record', async () => {
+    await copy.untilItHolds('example.org');
+    const told = () => fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
+    const before = told();
+    const signed = sign('lagging.example.org');
+    await waitUntil('the record', async () => (await left('_acme-challenge.lagging.example.org')).length > 0);
+    await delay(1_500); // long enough for several looks
+    assert.equal(told(), before);
+    await copy.restart();
+    await signed;
+    assert.equal(told(), before + 1);
+    assert.deepEqual(await left('_acme-challenge.lagging.example.org'), []);
+  });
+
+  test('is given up, and its record removed, when a secondary never has it', async () => {
+    await copy.untilItHolds('example.org');
+    const { csrPem } = await makeCsr({ names: ['impatient.example.org'] });
+    const { status, body } = await fleet.post(csrPem);
+    assert.equal(status, 421);
+    assert.match(
+      body.replace(copy.address, 'copy'),
+      /^impatient\.example\.org: copy does not show the new record of _acme-challenge\.impatient\.example\.org yet \(NXDOMAIN\), after \d+ s\n$/,
+    );
+    assert.deepEqual(await left('_acme-challenge.impatient.example.org'), []);
   });
 
   test('tells a client in one line what the server refuses', async () => {
