@@ -4,7 +4,7 @@ import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { type Config, loadConfig } from '../../shared/config/load-config.ts';
-import { describeWay, type NotifyConfig } from '../../shared/config/notify.ts';
+import { describeWay, matterKinds, type NotifyConfig } from '../../shared/config/notify.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { describePersistRecords } from './persist-records.ts';
@@ -68,7 +68,8 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
 }
 
 function describeNotify(block: NotifyConfig): string {
-  return `notify "${block.name}": ${describeWay(block)}, of ${block.kinds.join(', ')}`;
+  const what = block.kinds.length === matterKinds.length ? 'every matter' : block.kinds.join(', ');
+  return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 
 const headings = ['block', 'methods', 'names', 'solver', 'storage'];

@@ -92,8 +92,9 @@ test('check() passes on why a configuration cannot be used', async () => {
 
 test('check() prints who is told of what, without the token in a URL', async () => {
   const output = await checkText(
-    `${start}[auth a]\nall = yes\ndomain = *\n[notify "chat"]\nurl = https://chat.example/t0ken\nhmac_key = k3y\non = account-paused\n`,
+    `${start}[auth a]\nall = yes\ndomain = *\n[notify "chat"]\nurl = https://chat.example/t0ken\nhmac_key = k3y\non = account-paused\n[notify "post"]\nmail = ops@example.org\nfrom = q@example.org\nsmtp = smtps://mx.example.org\n`,
   );
   assert.match(output, /^notify "chat": signed posts to chat\.example, of account-paused$/m);
+  assert.match(output, /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every matter$/m);
   assert.doesNotMatch(output, /t0ken|k3y/);
 });
