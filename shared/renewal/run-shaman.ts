@@ -83,7 +83,8 @@ async function attemptDomain(run: ShamanRun, entry: DomainEntry): Promise<Ended>
 async function afterFailure({ signal, clock, log }: ShamanRun, entry: DomainEntry, error: unknown): Promise<Ended> {
   signal.throwIfAborted();
   const { name, memory } = entry.domain;
-  const detail = describeError(error);
+  const told = describeError(error);
+  const detail = told.startsWith(`${name}: `) ? told.slice(name.length + 2) : told;
   log.error({ domain: name }, `${name}: ${detail}`);
   const retryAfter = error instanceof IssuanceError ? error.retryAfter : undefined;
   const failures: FailureMemory = {

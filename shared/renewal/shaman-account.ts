@@ -1,6 +1,8 @@
 import type { CaConnection } from '../acme/ca-connection.ts';
 import type { AcmeAccount } from '../acme/client.ts';
+import { readDirectory } from '../acme/directory.ts';
 import { createAccount, readTermsOfService } from '../acme/new-account.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { ShamanFile } from './shaman-file.ts';
 import { makeKeyFile, type ReadyKey, readKeyFile } from './shaman-key.ts';
@@ -26,12 +28,20 @@ export async function openShamanAccount(
   if (accountUrl !== undefined && accountUrl !== lost) return { keyPem, url: accountUrl };
   const { connection, file, log, signal } = parts;
   const terms = await readTermsOfService(connection, signal);
+  if (!eab && (await needsBinding(connection, signal))) {
+    throw new IssuanceError('misconfigured', `the CA wants an external account binding: set eab in ${file.path}`);
+  }
   // Whoever runs shaman over a profile agrees to the terms, as with concorde.
   const account = { contact, termsOfServiceAgreed: terms !== undefined, eab };
   const { url } = await createAccount(connection, keyPem, account, signal);
   log.info(`account ${url}${terms === undefined ? '' : `, which agrees to ${terms}`}`);
   await file.patch({ account_id: url, quarry: { account: { server: profile.server, url } } });
   return { keyPem, url };
+}
+
+async function needsBinding(connection: CaConnection, signal: AbortSignal): Promise<boolean> {
+  const { meta } = (await readDirectory(connection, signal)) as { meta?: { externalAccountRequired?: unknown } | null };
+  return meta?.externalAccountRequired === true;
 }
 
 async function openAccountKey({ file, log }: AccountParts, { key }: ShamanProfile): Promise<ReadyKey> {
@@ -48,8 +58,9 @@ async function openAccountKey({ file, log }: AccountParts, { key }: ShamanProfil
  * keys and the certificates on disk stay.
  */
 export async function leaveOtherServer(file: ShamanFile, profile: ShamanProfile, log: Log): Promise<ShamanProfile> {
-  const { memory, accountUrl, server } = profile;
-  if (!memory.account || memory.account.url !== accountUrl || memory.account.server === server) return profile;
+  const { memory, accountUrl: url, server } = profile;
+  if (memory.account?.url !== url && url !== undefined) await file.patch({ quarry: { account: { server, url } } });
+  if (!memory.account || memory.account.url !== url || memory.account.server === server) return profile;
   log.warn(`the server was changed from ${memory.account.server} to ${server}: all is ordered anew there`);
   for (const { name } of profile.domains) {
     await file.patchDomain(name, { order_id: undefined, certificate_id: undefined, quarry: undefined });
