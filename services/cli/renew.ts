@@ -11,7 +11,8 @@ const UNTIL_RENEWED = 10 * 60_000;
 /** `quarry renew`: does now what the scheduler would do at its time, and waits for it. */
 export const renewCommand: Command = {
   usage: ['renew NAME [FILE…]'],
-  summary: 'renews now what Quarry renews by itself: NAME is one of its names, or the id that quarry renewals tells',
+  summary:
+    'renews now what Quarry renews by itself: NAME is one of its names, of a [renewal] block, or the id that quarry renewals tells',
   example: 'quarry renew www.example.org main.ini',
   async run(words, { env, write }) {
     const [name, ...files] = readWords(words);
@@ -30,9 +31,17 @@ export const renewCommand: Command = {
 async function findByName(index: RenewalIndex, name: string): Promise<ManagedCertificate[]> {
   const found = new Map<string, ManagedCertificate>();
   for await (const part of index.list()) {
-    for (const one of part) if (one.id === name || one.names.includes(name.toLowerCase())) found.set(one.id, one);
+    for (const one of part)
+      if (one.id === name || one.names.includes(name.toLowerCase()) || one.id.startsWith(`profile/${name}/`))
+        found.set(one.id, one);
   }
   return [...found.values()];
+}
+
+/** Which of the scheduler's tasks renews it. */
+function taskOf(id: string): string {
+  const [, profile] = /^(profile\/.*)\/[^/]*$/s.exec(id) ?? [];
+  return profile ?? 'renew';
 }
 
 /** @throws Error in one line when it comes to nothing */
@@ -42,18 +51,28 @@ async function renew(
   { id, certificate, failures }: ManagedCertificate,
 ): Promise<{ names: string[]; end: number }> {
   const begun = systemClock.now();
-  await index.force(id, begun);
-  await hastenTask(redis, prefix, 'renew', begun);
+  let asked = 0;
+  const ask = async () => {
+    asked++;
+    await index.force(id, systemClock.now());
+    await hastenTask(redis, prefix, taskOf(id), systemClock.now());
+  };
+  await ask();
   for (;;) {
     const [now] = await index.read([id]);
     if (!now) throw new Error(`${id} is no longer renewed`);
     if (now.certificate !== certificate) return { names: now.names, end: now.notAfter };
     if (now.failures && now.failures.last !== failures?.last && !now.forced)
       throw new Error(`${now.names.join(', ')} cannot be renewed: ${now.failures.reason}`);
+    if (!now.forced && !now.job) {
+      if (asked > 2) throw new Error(`nothing came of it for ${now.names.join(', ')}; see the scheduler's log`);
+      await ask(); // a scheduler that was looking at it just then has not seen it
+    }
     const waited = systemClock.now() - begun;
-    if (!now.job && waited > UNTIL_TAKEN_UP)
+    if (taskOf(id) === 'renew' && !now.job && waited > UNTIL_TAKEN_UP)
       throw new Error('no scheduler has taken it up within a minute; does one run?');
-    if (waited > UNTIL_RENEWED) throw new Error('it is still being worked on; quarry renewals tells how it ends');
+    if (waited > UNTIL_RENEWED)
+      throw new Error('it is still being worked on, if a scheduler runs; quarry renewals tells how it ends');
     await systemClock.sleep(LOOK);
   }
 }

@@ -33,11 +33,13 @@ async function readRenewals(files: string[], env: Environment): Promise<Renewal[
 }
 
 function toText({ managed, fetched }: Renewal): string {
-  const { id, names, notAfter, failures } = managed;
+  const { id, certificate, names, notAfter, failures } = managed;
   const lines = [
     names.join(', '),
     `    ${id}`,
-    `    valid until ${time(notAfter)}${fetched ? `, last fetched ${time(fetched.at)} by "${fetched.block}"` : ''}`,
+    certificate === 'none'
+      ? '    there is no certificate yet'
+      : `    valid until ${time(notAfter)}${fetched ? `, last fetched ${time(fetched.at)} by "${fetched.block}"` : ''}`,
     `    ${describePlan(managed)}`,
   ];
   if (failures) lines.push(`    last error, ${time(failures.last)}: ${failures.reason}`);

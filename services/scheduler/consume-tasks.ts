@@ -32,6 +32,7 @@ export function consumeTasks(
     if (!task) return log.warn({ task: job.name }, 'a task that is not configured here, dropped');
     try {
       await task.run(AbortSignal.any([stopping.signal, cancelled]));
+      log.debug({ task: task.name }, 'task done');
       onEnd(task.name, true);
     } catch (error) {
       if (stopping.signal.aborted && !cancelled.aborted) {

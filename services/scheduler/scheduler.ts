@@ -36,7 +36,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     using connection = openCaConnection({ directoryUrl: config.account.acmeServer, userAgent: USER_AGENT, clock, ca });
     await using signQueue = openSignQueue({ redis, redisUrl, prefix, log });
     await using notices = openNotices(config.notify, { redis, prefix, clock, log });
-    const tasks = openTasks(config, { redis, connection, signQueue, notices, clock, log });
+    const tasks = await openTasks(config, { redis, connection, signQueue, notices, ca, clock, log });
     const index = openRenewalIndex(redis, prefix);
     const ended = openFigures(metrics, async () => {
       if (redis.status === 'ready') return index.counts(clock.now());

@@ -1,7 +1,7 @@
 import { type ChallengeType, canProve } from './challenge-type.ts';
 import { isEveryone, parseCidr } from './cidr.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
-import { parseFlag, parseText } from './option-values.ts';
+import { parseFlag, parseList, parseText } from './option-values.ts';
 import type { OrderShare } from './order-shares.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -114,11 +114,6 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
 const provesAddresses = (challenge: ChallengeType) => canProve(challenge, { type: 'ip', value: '192.0.2.1' });
 
 const listOf = (name: string | undefined) => (name === undefined ? [] : [name]);
-
-/** `dns, http`: each of them as `parse` reads one. */
-function parseList(parse: Parse<string>): Parse<string[]> {
-  return (text, fail) => text.split(',').map(one => parse(one.trim(), fail));
-}
 
 const parseHashName: Parse<string> = (text, fail) => {
   if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');

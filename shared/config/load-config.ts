@@ -13,6 +13,7 @@ import { divideOrders } from './order-shares.ts';
 import { readSections } from './read-sections.ts';
 import { parseRedis, type RedisConfig } from './redis.ts';
 import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
+import { parseRenewal, type RenewalConfig } from './renewal.ts';
 import { SectionReader } from './section-reader.ts';
 import { implicitStorage, parseStorage, type StorageConfig } from './storage.ts';
 import { challengeTypeOf, parseVerification, type VerificationConfig } from './verification.ts';
@@ -25,6 +26,7 @@ export type Config = {
   /** By name; holds an implicit block only when an auth block uses it. */
   verifications: Map<string, VerificationConfig>;
   storages: Map<string, StorageConfig>;
+  renewals: RenewalConfig[];
   /** In the order in which they are tried. */
   auth: AuthBlockConfig[];
   logging: LoggingConfig;
@@ -64,6 +66,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
 
   return {
     ...{ account, mgmt, verifications, storages, auth },
+    renewals: all('renewal').map(section => parseRenewal(section, references)),
     logging: parseLogging(optional('logging'), env),
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),

@@ -6,6 +6,11 @@ import type { Parse } from './section-reader.ts';
 
 export const parseText: Parse<string> = (text, fail) => text || fail('is empty');
 
+/** `dns, http`: each of them as `parse` reads one. */
+export function parseList(parse: Parse<string>): Parse<string[]> {
+  return (text, fail) => text.split(',').map(one => parse(one.trim(), fail));
+}
+
 /** An empty value is false, as macen reads it. */
 export const parseFlag: Parse<boolean> = (text, fail) => toFlag(text) ?? fail('is neither yes nor no');
 

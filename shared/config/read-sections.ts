@@ -4,7 +4,7 @@ import { type IniSection, parseIni } from './ini.ts';
 import { describeFileError } from './option-values.ts';
 
 const single = ['account', 'mgmt', 'logging', 'redis', 'worker', 'limits', 'admin'];
-const labelled = ['verification', 'storage', 'auth', 'notify'];
+const labelled = ['verification', 'storage', 'auth', 'renewal', 'notify'];
 
 /**
  * The sections of all files as of one, in their order.

@@ -36,6 +36,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
       ],
     ]),
     storages: new Map([['none', { name: 'none', type: 'none' }]]),
+    renewals: [],
     auth: [
       {
         name: 'mail',

@@ -1,0 +1,117 @@
+import type { Clock } from '../../shared/base/clock.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/log.ts';
+import type { RenewalConfig } from '../../shared/config/renewal.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
+import { type DomainFacts, describeShaman } from '../../shared/renewal/describe-shaman.ts';
+import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
+import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
+import type { Solver } from '../../shared/solver/solver.ts';
+import { tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+
+const DAY = 24 * 3_600_000;
+
+export type ProfileParts = {
+  index: RenewalIndex;
+  notices: Notices;
+  solvers: Map<string, Solver>;
+  /** For profiles whose CA is the one of `[account]`. */
+  gateOf: (profile: RenewalConfig) => Promise<OrderGate | undefined>;
+  path: readonly string[];
+  ca: string[] | undefined;
+  clock: Clock;
+  log: Log;
+};
+
+export const profileId = (profile: string, domain: string) => `profile/${profile}/${domain}`;
+
+/**
+ * One run over a shaman profile, and what came of it into the index. What an operator wants renewed is renewed first.
+ *
+ * @param nextRun when the next one is planned, in milliseconds since the epoch
+ * @returns when a failed attempt should be made again, where that is before `nextRun`
+ */
+export async function renewProfile(
+  parts: ProfileParts,
+  profile: RenewalConfig,
+  nextRun: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const { index, solvers, path, ca, clock, log } = parts;
+  const run = {
+    ...{ directory: profile.directory, path, ca, clock, signal, nextRun },
+    log: log.child({ renewal: profile.name }),
+    solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
+    gate: await parts.gateOf(profile),
+  };
+  const forced = await findForced(index, profile);
+  if (forced.length > 0) await record(parts, profile, await runShaman({ ...run, only: forced, now: true }));
+  const outcomes = await runShaman({ ...run, patient: true });
+  await record(parts, profile, outcomes);
+  const again = outcomes.flatMap(({ facts }) => (facts.failures && facts.plan ? [facts.plan.at] : []));
+  const soonest = Math.min(...again);
+  return soonest < nextRun ? Math.max(soonest, clock.now()) : undefined;
+}
+
+async function findForced(index: RenewalIndex, { name, directory }: RenewalConfig): Promise<string[]> {
+  const domains = (await describeShaman(directory)).map(domain => domain.name);
+  const known = await index.read(domains.map(domain => profileId(name, domain)));
+  return domains.filter((_, at) => known[at]?.forced);
+}
+
+async function record(parts: ProfileParts, { name }: RenewalConfig, outcomes: DomainOutcome[]): Promise<void> {
+  const { index, notices, clock } = parts;
+  for (const outcome of outcomes) {
+    const managed = toManaged(profileId(name, outcome.name), outcome.facts, clock.now());
+    await index.add(managed, nextLook(managed, clock.now()));
+    if (outcome.did === 'issued') await tellRenewed(parts, managed);
+    if (outcome.did !== 'failed' || waitsForOthers(outcome.error)) continue;
+    const { id, names } = managed;
+    await notices.tell({ kind: 'renewal-failed', subject: id, names, detail: describeError(outcome.error) });
+  }
+}
+
+/** What mends itself is told by the warning of the end, should it not. */
+const waitsForOthers = (error: unknown) =>
+  error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
+
+/** A domain that has no certificate yet stands in the index as one that has ended. */
+function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertificate {
+  const { names, certificate, plan, failures } = facts;
+  const life = certificate?.life ?? { notBefore: failures?.last ?? now, notAfter: failures?.last ?? now };
+  const { info = { none: 'there is no certificate yet' }, named = false } = certificate ?? {};
+  const last = failures && { ...failures, reason: failures.detail };
+  return {
+    ...{ id, names, ...life, info, named, certificate: certificate?.id ?? 'none', pollFailures: 0 },
+    plan: plan ?? { at: now, first: now, why: 'there is no certificate yet' },
+    ...(last && { failures: { count: last.count, last: last.last, retryAfter: last.retryAfter, reason: last.reason } }),
+    ...{ ahead: true, looked: true },
+  };
+}
+
+/** Each day, so that a domain that is configured no more leaves the index. */
+function nextLook(managed: ManagedCertificate, now: number): number {
+  const warning = warningTime(managed);
+  return warning > now ? Math.min(warning, now + DAY) : now + DAY;
+}
+
+/** Between runs: warns of what ends, and forgets what no profile has any more. */
+export async function lookAtProfile(
+  parts: Pick<ProfileParts, 'index' | 'notices' | 'clock' | 'log'>,
+  profiles: readonly RenewalConfig[],
+  managed: ManagedCertificate,
+): Promise<void> {
+  const { index, clock, log } = parts;
+  const profile = profiles.find(({ name }) => managed.id.startsWith(profileId(name, '')));
+  try {
+    const domains = profile && (await describeShaman(profile.directory));
+    if (!domains?.some(({ name }) => managed.id === profileId(profile?.name ?? '', name))) {
+      return await index.remove(managed.id);
+    }
+    await tellOfEnd(parts, managed);
+  } catch (error) {
+    log.warn({ id: managed.id, reason: describeError(error) }, 'a shaman profile cannot be looked at');
+  }
+  await index.save(managed, nextLook(managed, clock.now()));
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { assertChain } from '../support/chain.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { runQuarry } from '../support/run-quarry.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const patience = 90_000;
+
+let fleet: Fleet;
+let index: RenewalIndex;
+let directory: string;
+let blocks: string;
+before(async () => {
+  fleet = await startFleet({
+    roles: ['responder'],
+    pebble: { profiles: { default: { description: 'the only one', validityPeriod: 90 * 86_400 } } },
+  });
+  directory = join(fleet.dir, 'profile');
+  await mkdir(directory);
+  blocks = `[renewal "web"]
+shaman-profile = ${directory}
+[auth "all"]
+all = yes
+domain = *`;
+  index = openRenewalIndex(fleet.redisClient, '{quarry}');
+});
+after(() => fleet[Symbol.asyncDispose]());
+
+const file = (name: string) => readFile(join(directory, name), 'utf8');
+const managed = async (domain: string) => (await index.read([`profile/web/${domain}`]))[0];
+const runs = () =>
+  fleet
+    .all('scheduler')
+    .flatMap(one => one.log())
+    .filter(({ task, msg }) => msg === 'task done' && task === 'profile/web');
+const quarry = async (...words: string[]) => runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }), patience);
+
+suite('a shaman profile that the scheduler keeps', () => {
+  test('gets its certificates from nothing, through the responders, by one of two schedulers', async () => {
+    await fleet.misdirect('broken.profile.example');
+    const domains = { 'www.profile.example': { names: ['profile.example'] }, 'broken.profile.example': {} };
+    await writeFile(
+      join(directory, 'shaman.json'),
+      JSON.stringify({ server: fleet.ca.directoryUrl, renewal: 30, domains }),
+    );
+    await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
+    await waitUntil(
+      'both domains to be known',
+      async () => (await managed('broken.profile.example')) !== undefined,
+      patience,
+    );
+
+    const chain = await file('www.profile.example.cert.pub.pem');
+    assertChain(`${chain.trim().replaceAll(/-\n-/g, '-\n\n-')}\n`, {
+      ...{ rootPem: await fleet.pebble.rootPem(), keyPem: await file('www.profile.example.key.priv.pem') },
+      names: ['www.profile.example', 'profile.example'],
+    });
+    const orders = fleet.ca.requests().filter(({ kind }) => kind === 'newOrder');
+    assert.equal(orders.length, 2, 'one of each domain');
+    assert.ok((await readdir(directory)).includes('account.key.priv.pem'));
+
+    const one = await managed('www.profile.example');
+    assert.deepEqual(one?.names, ['www.profile.example', 'profile.example']);
+    assert.equal(one.failures, undefined);
+    const { stdout } = await quarry('renewals');
+    assert.match(
+      stdout,
+      /^broken\.profile\.example\n {4}profile\/web\/broken\.profile\.example\n {4}there is no certificate yet\n/,
+    );
+    assert.match(stdout, /\n {4}last error, 20\S+Z: .*broken\.profile\.example/);
+    assert.match(
+      stdout,
+      /\nwww\.profile\.example, profile\.example\n {4}profile\/web\/www\.profile\.example\n {4}valid until 20/,
+    );
+  });
+
+  test('is renewed now when an operator wants it, and says why it cannot be', async () => {
+    const chain = await file('www.profile.example.cert.pub.pem');
+    const renewed = await quarry('renew', 'www.profile.example');
+    assert.deepEqual([renewed.code, renewed.stderr], [0, '']);
+    assert.match(renewed.stdout, /^renewed: www\.profile\.example, profile\.example, valid until 20/);
+    assert.notEqual(await file('www.profile.example.cert.pub.pem'), chain);
+    const refused = await quarry('renew', 'broken.profile.example');
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      /^quarry: broken\.profile\.example cannot be renewed: .*broken\.profile\.example.*\n$/,
+    );
+  });
+
+  test('is planned anew twice a day, at the same minute for all schedulers', async () => {
+    assert.ok(runs().length >= 3 && runs().length <= 4, `${runs().length} runs, of which three were asked for`);
+    const next = Number(await fleet.redisClient.zscore('{quarry}:schedule-times', 'profile/web'));
+    const minute = Number(await fleet.redisClient.get('{quarry}:schedule-minute'));
+    const at = new Date(next);
+    const ofDay = (at.getUTCHours() % 12) * 60 + at.getUTCMinutes();
+    // A failed domain is tried again before, after the backoff.
+    assert.ok(ofDay === minute || next < Date.now() + 15 * 60_000, `${at.toISOString()} for minute ${minute}`);
+  });
+
+  test('loses a domain from the index once it is in the profile no more', async () => {
+    await writeFile(
+      join(directory, 'shaman.json'),
+      JSON.stringify({ server: fleet.ca.directoryUrl, domains: { 'www.profile.example': {} } }),
+    );
+    const one = await managed('broken.profile.example');
+    assert.ok(one);
+    await index.save(one, 0);
+    await waitUntil('it to go', async () => (await managed('broken.profile.example')) === undefined, patience);
+    assert.ok(await managed('www.profile.example'));
+  });
+});
