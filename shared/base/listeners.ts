@@ -39,14 +39,14 @@ export async function openListeners(
   };
   try {
     for (const { host, port, explicit } of listeners) {
-      let shared = port;
+      let first: AddressInfo | undefined;
       for (const server of [createServers(host)].flat()) {
-        const listening = await listen(server, { host, port: shared, explicit }, log);
+        const listening = await listen(server, { host, port: first?.port ?? port, explicit }, log);
         if (!listening) break;
         open.push(listening);
-        if (shared === port) addresses.push({ host: listening.address.address, port: listening.address.port });
-        shared = listening.address.port;
+        first ??= listening.address;
       }
+      if (first) addresses.push({ host: first.address, port: first.port });
     }
     if (open.length === 0) throw new Error('there is no address to listen on');
   } catch (error) {

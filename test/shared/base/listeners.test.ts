@@ -6,6 +6,7 @@ import { connect, createServer as createTcpServer } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { openListeners } from '../../../shared/base/listeners.ts';
+import { freePort } from '../../support/free-port.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 
@@ -56,29 +57,28 @@ test('closing listeners ends idle connections at once', async () => {
   await Promise.all([listeners[Symbol.asyncDispose](), ended]);
 });
 
-test('openListeners() lets UDP and TCP share the address and the port that was free', async () => {
+test('openListeners() lets UDP and TCP share an address and its port', async () => {
   const echo = () => {
     const socket = createSocket('udp4');
     return [createTcpServer(tcp => tcp.end('tcp')), socket.on('message', (text, { port }) => socket.send(text, port))];
   };
-  await using listeners = await openListeners([loopback], echo, quietLog);
+  await using listeners = await openListeners([{ ...loopback, port: await freePort() }], echo, quietLog);
   assert.equal(listeners.addresses.length, 1);
   const { host, port } = listeners.addresses[0] ?? { host: '', port: 0 };
   assert.equal(await text(connect(port, host)), 'tcp');
-  const client = createSocket('udp4');
+  await using client = createSocket('udp4');
   client.send('udp', port, host);
   assert.equal(`${(await once(client, 'message'))[0]}`, 'udp');
-  client.close();
 });
 
 test('openListeners() names the address whose UDP port is taken, and lets go of its TCP port', async () => {
-  const taken = createSocket('udp4').bind(0, '127.0.0.1');
+  const port = await freePort();
+  await using taken = createSocket('udp4').bind(port, '127.0.0.1');
   await once(taken, 'listening');
-  const { port } = taken.address();
   const both = () => [createTcpServer(), createSocket('udp4')];
   const opening = openListeners([{ ...loopback, port }], both, quietLog);
   await assert.rejects(opening, new RegExp(`^Error: cannot listen on 127.0.0.1:${port} for UDP: .*EADDRINUSE`));
-  taken.close();
+  await taken[Symbol.asyncDispose]();
   await using _again = await openListeners([{ ...loopback, port }], both, quietLog);
 });
 
