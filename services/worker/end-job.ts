@@ -67,19 +67,17 @@ async function planRenewal({ parts, job, csr }: Run, chain: string): Promise<voi
   await parts.renewals.issued(storage, entry, { block, ahead: due !== undefined }, parts.clock.now());
 }
 
-/** Writes the result for those who wait. */
+/** Writes the result for those who wait, and lets the next job order the same names. */
 export async function tell(run: Run, result: SignResult): Promise<SignJobEnd> {
   const { parts, job, log } = run;
   const outcome = { names: names(job), seconds: (parts.clock.now() - job.createdAt) / 1000 };
   if (result.outcome === 'issued') log.info(outcome, 'certificate issued');
   else log.warn({ ...outcome, code: result.error.code, reason: result.error.detail }, 'no certificate');
-  const key = await parts.records.writeResult(job.lock, result);
+  const key = await parts.records.writeResult(job.lock, result, parts.flights.key(job.data));
   return finish(run, { key, result });
 }
 
-/** Lets the next job order the same names. */
 export async function finish({ parts, job, checkpoint }: Run, told: NonNullable<Run['told']>): Promise<SignJobEnd> {
-  await parts.flights.leave(job.lock.jobId, job.data);
   if (checkpoint.turn !== 'exempt') await parts.budget.leave(job.data, toClaim(job));
   return { end: 'finished', ...told };
 }

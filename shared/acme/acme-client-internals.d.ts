@@ -12,6 +12,7 @@ declare module 'acme-client/src/http.js' {
       externalAccountBinding?: { kid: string; hmacKey: string } | undefined,
     );
     accountKey: Buffer | KeyObject;
+    jwk: Record<string, string> | null;
     maxBadNonceRetries: number;
     request(url: string, method: string, options?: { data?: unknown }): Promise<HttpAnswer>;
     getDirectory(): Promise<Record<string, unknown>>;

@@ -2,6 +2,7 @@ import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } fr
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
+import type { AccountKey } from './account-key.ts';
 import { NoncePool } from './nonce-pool.ts';
 
 const REQUEST_TIMEOUT = 30_000;
@@ -18,6 +19,8 @@ export type CaConnection = {
   plainAgent: PlainAgent;
   nonces: NoncePool;
   clock: Clock;
+  /** The one that was used last. */
+  accountKey?: AccountKey;
   directory?: { answer: Record<string, unknown>; at: number };
 };
 

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import { AcmeApi } from './acme-api.ts';
@@ -87,8 +87,7 @@ export type AcmeAccount = { keyPem: string; url: string };
 
 /** Opens the calls of an account (section 7) over a shared connection; cheap, one per job, so that its signal reaches every request. */
 export function openAcmeClient(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeClient {
-  const key = createPrivateKey(account.keyPem);
-  const transport = new AcmeTransport(connection, { keyPem: account.keyPem, key }, signal);
+  const transport = new AcmeTransport(connection, account, signal);
   const api = new AcmeApi(transport, account.url);
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   return {

@@ -1,7 +1,6 @@
-import type { KeyObject } from 'node:crypto';
 import HttpClient, { type HttpAnswer } from 'acme-client/src/http.js';
 import { IssuanceError } from '../base/errors.ts';
-import { readPrivateKey } from '../pki/key.ts';
+import { openAccountKey } from './account-key.ts';
 import { type CaConnection, sendRequest } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { parseProblem, problemKind, toIssuanceError } from './problem.ts';
@@ -19,15 +18,16 @@ export class AcmeTransport extends HttpClient {
 
   constructor(
     connection: CaConnection,
-    account: { keyPem: string; key: KeyObject; eab?: { kid: string; hmacKey: string } | undefined },
+    account: { keyPem: string; eab?: { kid: string; hmacKey: string } | undefined },
     signal: AbortSignal,
   ) {
     super(connection.directoryUrl, Buffer.from(account.keyPem), account.eab);
     this.#connection = connection;
     this.#signal = signal;
     this.maxBadNonceRetries = BAD_NONCE_RETRIES;
-    this.getJwk(); // cached by acme-client; from here on the parsed key saves a PEM parse per signature
-    this.accountKey = account.key;
+    const { key, jwk } = openAccountKey(connection, account.keyPem); // saves acme-client a PEM parse per signature
+    this.accountKey = key;
+    this.jwk = jwk;
   }
 
   override async request(url: string, method: string, { data }: { data?: unknown } = {}): Promise<HttpAnswer> {
@@ -89,7 +89,7 @@ export function openTransport(
   signal: AbortSignal,
   eab?: { kid: string; hmacKey: string },
 ): AcmeTransport {
-  return new AcmeTransport(connection, { keyPem, key: readPrivateKey(keyPem), eab }, signal);
+  return new AcmeTransport(connection, { keyPem, eab }, signal);
 }
 
 /** RFC 8555 section 6.5.1: base64url, and nothing else may be used. */

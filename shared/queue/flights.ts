@@ -22,6 +22,8 @@ export type Flights = {
   /** @returns false while another job has an order for the same */
   enter(jobId: string, data: SignJobData): Promise<boolean>;
   leave(jobId: string, data: SignJobData): Promise<void>;
+  /** Where the flight is kept: the id of the job that has it. */
+  key(data: SignJobData): string;
 };
 
 export function openFlights(redis: Redis, prefix: string): Flights {
@@ -35,5 +37,6 @@ export function openFlights(redis: Redis, prefix: string): Flights {
     leave: async (jobId, data) => {
       await redis.eval(LEAVE, 1, keyOf(data), jobId);
     },
+    key: keyOf,
   };
 }

@@ -15,6 +15,18 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1`;
 
+/**
+ * The same for a result, after which the checkpoint is of little use, and others may order the same names.
+ *
+ * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
+ */
+const WRITE_RESULT = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
+if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
+return 1`;
+
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';
 }
@@ -33,8 +45,14 @@ export type SignRecords = {
   /** A result whose certificate was revoked since is as good as none, here and below. */
   readResult(jobId: string): Promise<SignResult | undefined>;
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
-  /** @returns the key of the result; @throws LockLostError when another worker has the job now */
-  writeResult(lock: JobLock, result: SignResult): Promise<string>;
+  /**
+   * Lets others order the same names as well.
+   *
+   * @param flight where `Flights` keeps the job's flight
+   * @returns the key of the result
+   * @throws LockLostError when another worker has the job now
+   */
+  writeResult(lock: JobLock, result: SignResult, flight: string): Promise<string>;
   /** Has no result hand out a certificate any more. @param certificate its PEM */
   markRevoked(certificate: string): Promise<void>;
 };
@@ -80,10 +98,12 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
       if (jobIds.length === 0) return [];
       return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
     },
-    writeResult: async (lock, result) => {
-      await writeFenced(lock, resultKey(lock.jobId), result, RESULT_LIFE_SECONDS);
-      await redis.expire(checkpointKey(lock.jobId), FINISHED_CHECKPOINT_LIFE_SECONDS);
-      return resultKey(lock.jobId);
+    writeResult: async ({ jobId, token }, result, flight) => {
+      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flight];
+      const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
+      const written = await redis.eval(WRITE_RESULT, 4, ...keys, token, JSON.stringify(result), ...lives, jobId);
+      if (written !== 1) throw lost(jobId);
+      return resultKey(jobId);
     },
     markRevoked: async certificate => {
       await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);

@@ -55,7 +55,7 @@ export function openWorkerSide(
     SIGN_QUEUE,
     async ({ id: jobId = '', data }, token = '') => {
       begun.push({ jobId, data });
-      return records.writeResult({ jobId, token }, await work(data));
+      return records.writeResult({ jobId, token }, await work(data), `${prefix}:flight:none`);
     },
     { connection, prefix, concurrency: 10 },
   );

@@ -17,6 +17,8 @@ const prefix = '{quarry}';
 const records = openSignRecords(redis, prefix);
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
 
+const flight = `${prefix}:flight:of these names`;
+
 let jobs = 0;
 
 /** A job that a worker holds, by BullMQ's own lock key. */
@@ -38,7 +40,7 @@ test('a checkpoint is read back as it was written, by whoever has the job next',
 test('a result is read back, alone and among others', async () => {
   const lock = await heldJob();
   assert.equal(await records.readResult(lock.jobId), undefined);
-  const key = await records.writeResult(lock, issued);
+  const key = await records.writeResult(lock, issued, flight);
   assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
   assert.deepEqual(await records.readResult(lock.jobId), issued);
   assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: { key, result: issued } });
@@ -57,16 +59,29 @@ for (const [what, lose] of [
     await lose(`${prefix}:sign:${lock.jobId}:lock`);
     await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
     await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
-    await assert.rejects(records.writeResult(lock, issued), { name: 'LockLostError' });
+    await assert.rejects(records.writeResult(lock, issued, flight), { name: 'LockLostError' });
     assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: { step: 1 }, told: undefined });
     assert.equal(await records.readResult(lock.jobId), undefined);
   });
+
+test('a result lets others order the same names, and only those that its own job kept', async () => {
+  const [lock, other] = [await heldJob(), await heldJob()];
+  await redis.set(flight, other.jobId);
+  await records.writeResult(lock, issued, flight);
+  assert.equal(await redis.get(flight), other.jobId);
+  await redis.del(`${prefix}:sign:${other.jobId}:lock`);
+  await assert.rejects(records.writeResult(other, issued, flight), { name: 'LockLostError' });
+  assert.equal(await redis.get(flight), other.jobId, "it is its successor's now");
+  await redis.set(`${prefix}:sign:${other.jobId}:lock`, other.token);
+  await records.writeResult(other, issued, flight);
+  assert.equal(await redis.get(flight), null);
+});
 
 test('checkpoints and results go by themselves, and the checkpoint of a finished job soon', async () => {
   const lock = await heldJob();
   const checkpoint = `${prefix}:checkpoint:${lock.jobId}`;
   await records.writeCheckpoint(lock, { step: 1 });
-  const [long, result] = [await redis.ttl(checkpoint), await records.writeResult(lock, issued)];
+  const [long, result] = [await redis.ttl(checkpoint), await records.writeResult(lock, issued, flight)];
   assert.ok(long > 24 * 3_600);
   assert.ok((await redis.ttl(result)) > 3_600);
   const short = await redis.ttl(checkpoint);
@@ -76,8 +91,8 @@ test('checkpoints and results go by themselves, and the checkpoint of a finished
 test('a result whose certificate was revoked since is as good as none, and others stay', async () => {
   const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
   const [lock, other] = [await heldJob(), await heldJob()];
-  await records.writeResult(lock, { ...issued, chain: `${pem('AAAA')}\n${pem('BBBB')}` });
-  await records.writeResult(other, { ...issued, chain: `${pem('CCCC')}\n${pem('AAAA')}` });
+  await records.writeResult(lock, { ...issued, chain: `${pem('AAAA')}\n${pem('BBBB')}` }, flight);
+  await records.writeResult(other, { ...issued, chain: `${pem('CCCC')}\n${pem('AAAA')}` }, flight);
   await records.markRevoked(pem('AAAA'));
   assert.equal(await records.readResult(lock.jobId), undefined);
   assert.equal((await records.readResult(other.jobId))?.outcome, 'issued');

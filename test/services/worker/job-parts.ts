@@ -67,7 +67,7 @@ export function calmParts(
   const account = { keyPem: accountKeyPem, url };
   return {
     account: { current: () => account, renew: async () => {} },
-    flights: { enter: async () => true, leave: async () => {} },
+    flights: { enter: async () => true, leave: async () => {}, key: () => 'the flight' },
     limits: {
       ...{ standingAgainst: nothing, recordFailure: nothing, recordSuccess: async () => {} },
       ...{ park: async () => [], list: async () => [], clear: async () => false },

@@ -1,4 +1,3 @@
-import { createPrivateKey } from 'node:crypto';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/ca-connection.ts';
 import { AcmeTransport } from '../../../shared/acme/transport.ts';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
@@ -14,5 +13,5 @@ export function connect(directoryUrl: string, clock: Clock = systemClock): CaCon
 }
 
 export function openTransport(connection: CaConnection, signal: AbortSignal = never): AcmeTransport {
-  return new AcmeTransport(connection, { keyPem: accountKeyPem, key: createPrivateKey(accountKeyPem) }, signal);
+  return new AcmeTransport(connection, { keyPem: accountKeyPem }, signal);
 }
