@@ -1,4 +1,5 @@
-import { parseResolver } from './http01.ts';
+import type { DnsServer } from '../dns/exchange.ts';
+import { parseDnsAddress } from './dns-server.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** What `draft` has to say: the one version that Quarry speaks. */
@@ -10,14 +11,14 @@ export type DnsPersistConfig = {
   type: 'dns-persist-01';
   /** What the CA calls itself in the records; where absent its directory is asked. */
   issuer?: string;
-  /** DNS servers, `address` or `address:port`; the system's where empty. */
-  resolvers: string[];
+  /** DNS servers that look; the system's where empty. */
+  resolvers: DnsServer[];
 };
 
 export function parseDnsPersist(section: SectionReader): DnsPersistConfig {
   const draft = section.one('draft', parseDraft);
   const issuer = section.one('issuer', parseIssuer);
-  const resolvers = section.many('resolver', parseResolver);
+  const resolvers = section.many('resolver', parseDnsAddress);
   section.finish();
   if (!draft) section.fail(`is missing: ${explanation}`, 'draft');
   return { name: section.label, type: 'dns-persist-01', ...(issuer && { issuer }), resolvers };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { newBindKey, startBind } from '../support/bind.ts';
 import { startFleet } from '../support/fleet.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort, freePorts } from '../support/free-port.ts';
 import { runQuarry, toldLines } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -67,6 +67,37 @@ test('quarry check --probe tries each verification, says what it saw, and leaves
   assert.equal((await readdir(dir.path)).includes('added'), false);
   assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), []);
   assert.deepEqual(await fleet.redisClient.keys('{quarry}:http-01:*'), []);
+});
+
+test('quarry check --probe asks the responders as name servers and for TLS-ALPN handshakes', async () => {
+  const [tlsPort, dnsPort, nobody] = (await freePorts(3)) as [number, number, number];
+  const tls = (port: number) => `type = tlsalpn01\nlistener = 127.0.0.1:${port}`;
+  const dns = (port: number) =>
+    `type = dns01-server\nlistener = 127.0.0.1:${port}\nzone = example.org\nns = ns.example.net`;
+  const blocks = `[verification "tls"]\n${tls(tlsPort)}\n[verification "dns"]\n${dns(dnsPort)}\n`;
+  await using _responder = await fleet.start('responder', { blocks: `${blocks}[auth "all"]\nall = yes\ndomain = *\n` });
+  const good = await probe({ tls: tls(tlsPort), dns: dns(dnsPort) });
+  assert.deepEqual(good.lines, [
+    `[verification "tls"] tlsalpn01: 127.0.0.1:${tlsPort} answered with the test response`,
+    `[verification "dns"] dns01-server: 127.0.0.1:${dnsPort} answered with the test response`,
+  ]);
+  assert.equal(good.code, 0);
+
+  const bad = await probe({
+    tls: tls(nobody),
+    dns: dns(nobody),
+    other: tls(Number(new URL(fleet.pebble.directoryUrl).port)),
+  });
+  assert.equal(bad.code, 1);
+  assert.match(
+    bad.lines[0] ?? '',
+    new RegExp(`tlsalpn01: FAILED: 127.0.0.1:${nobody} is not listened on: does a responder run`),
+  );
+  assert.match(
+    bad.lines[1] ?? '',
+    new RegExp(`dns01-server: FAILED: 127.0.0.1:${nobody} is not listened on: does a responder run`),
+  );
+  assert.match(bad.lines[2] ?? '', /tlsalpn01: FAILED: \S+ /);
 });
 
 test('quarry check --probe ends with 1 and says what is wrong with each that failed', async () => {

@@ -41,7 +41,7 @@ function reachable({ host, port }: Listener): { host: string; port: number } {
 }
 
 function describeFault(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
+  const { code = '' } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
   if (code === 'ECONNREFUSED') return 'is not listened on: does a responder run?';
-  return code === undefined ? describeError(error) : `cannot be reached (${code})`;
+  return /^E[A-Z]+$/.test(code) ? `cannot be reached (${code})` : describeError(error);
 }
