@@ -1,38 +1,31 @@
-import { acmeCommand } from './acme/acme.ts';
-import { check } from './check.ts';
-import { type Command, needFiles, readOptions } from './command.ts';
-import { completionCommand } from './completion/completion.ts';
-import { limitsCommand } from './limits.ts';
-import { notifyCommand } from './notify.ts';
-import { probe } from './probe/probe.ts';
-import { renewCommand } from './renew.ts';
-import { renewalsCommand } from './renewals.ts';
-import { roleCommand } from './role-command.ts';
-import { roleNames } from './run-roles.ts';
-import { shamanCommand } from './shaman.ts';
+import type { Command } from './command.ts';
+import type { RoleName } from './run-roles.ts';
 
-/** All that `quarry` can do, in the order in which its help tells it. */
-export const commands: Record<string, Command> = {
-  up: roleCommand('up', roleNames, 'all roles in one process; starts a private Redis where none is configured'),
-  intake: roleCommand('intake', ['intake'], 'takes CSRs over HTTP'),
-  worker: roleCommand('worker', ['worker'], 'drives the ACME orders'),
-  responder: roleCommand('responder', ['responder'], "answers the CA's challenges"),
-  scheduler: roleCommand('scheduler', ['scheduler'], 'renews certificates and clears storages, whenever it is time'),
-  check: {
-    usage: ['check [--probe] FILE…'],
-    summary: 'reads the configuration and prints who may have what; --probe tries each verification out',
-    example: 'quarry check --probe main.ini',
-    async run(words, { env, write }) {
-      const { values, positionals } = readOptions(words, { probe: { type: 'boolean' } });
-      const config = await check(needFiles('check', positionals), env, write);
-      if (values.probe) await probe(config, write);
-    },
-  },
-  limits: limitsCommand,
-  notify: notifyCommand,
-  renewals: renewalsCommand,
-  renew: renewCommand,
-  shaman: shamanCommand,
-  acme: acmeCommand,
-  completion: completionCommand(() => commands),
+/**
+ * All that `quarry` can do, in the order in which its help tells it. Each is loaded when it is wanted: a responder is not
+ * to carry the libraries of the others, nor is a step of `quarry acme` to wait for them.
+ */
+export const commands: Record<string, () => Promise<Command>> = {
+  up: async () => toRole('up', 'all roles in one process; starts a private Redis where none is configured'),
+  intake: async () => toRole('intake', 'takes CSRs over HTTP'),
+  worker: async () => toRole('worker', 'drives the ACME orders'),
+  responder: async () => toRole('responder', "answers the CA's challenges"),
+  scheduler: async () => toRole('scheduler', 'renews certificates and clears storages, whenever it is time'),
+  check: async () => (await import('./check-command.ts')).checkCommand,
+  limits: async () => (await import('./limits.ts')).limitsCommand,
+  notify: async () => (await import('./notify.ts')).notifyCommand,
+  renewals: async () => (await import('./renewals.ts')).renewalsCommand,
+  renew: async () => (await import('./renew.ts')).renewCommand,
+  shaman: async () => (await import('./shaman.ts')).shamanCommand,
+  acme: async () => (await import('./acme/acme.ts')).acmeCommand,
+  completion: async () => (await import('./completion/completion.ts')).completionCommand(loadCommands),
 };
+
+export async function loadCommands(): Promise<Record<string, Command>> {
+  const loading = Object.entries(commands).map(async ([name, load]) => [name, await load()] as const);
+  return Object.fromEntries(await Promise.all(loading));
+}
+
+async function toRole(name: 'up' | RoleName, summary: string): Promise<Command> {
+  return (await import('./role-command.ts')).roleCommand(name, summary);
+}

@@ -3,17 +3,18 @@ import { describeError } from '../../shared/base/errors.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
 import { type Command, UsageError } from './command.ts';
-import { commands } from './commands.ts';
+import { commands, loadCommands } from './commands.ts';
 
 const isHelp = (word: string | undefined) => word === '--help' || word === '-h' || word === 'help';
 
 async function main([first, ...words]: string[]): Promise<void> {
   const write = (text: string) => void process.stdout.write(text);
   if (first === '--version' || first === '-V') return write(`${VERSION}\n`);
-  if (first === undefined || isHelp(first)) return write(describeAll());
+  if (first === undefined || isHelp(first)) return write(describeAll(await loadCommands()));
   if (first.startsWith('-')) throw new UsageError(`Unknown option '${first}'; see quarry --help`);
-  const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (!command) throw new UsageError(`there is no command ${JSON.stringify(first)}; see quarry --help`);
+  const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  if (!load) throw new UsageError(`there is no command ${JSON.stringify(first)}; see quarry --help`);
+  const command = await load();
   if (words.some(word => word === '--help' || word === '-h'))
     return write(command.describe?.(words) ?? describeOne(command));
   await command.run(words, { env: process.env, write });
@@ -21,7 +22,7 @@ async function main([first, ...words]: string[]): Promise<void> {
 
 const USAGE_WIDTH = 23;
 
-function describeAll(): string {
+function describeAll(commands: Record<string, Command>): string {
   const lines = Object.values(commands).flatMap(({ usage, summary }) => {
     const [last = '', ...before] = usage.toReversed();
     const short = last.length <= USAGE_WIDTH;

@@ -1,12 +1,13 @@
 import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
-import { type RoleName, runRoles } from './run-roles.ts';
+import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
 /** How long a clean stop may take before the process ends anyway; under the ten seconds that container engines give. */
 const STOP_TIMEOUT = 9_000;
 
 /** A command that runs roles until a signal stops the process. `up` starts a private Redis where none is configured. */
-export function roleCommand(name: string, roles: readonly RoleName[], summary: string): Command {
+export function roleCommand(name: 'up' | RoleName, summary: string): Command {
+  const roles = name === 'up' ? roleNames : [name];
   return {
     usage: [`${name} FILE…`],
     summary,

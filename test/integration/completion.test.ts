@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { promisify } from 'node:util';
-import { commands } from '../../services/cli/commands.ts';
+import { loadCommands } from '../../services/cli/commands.ts';
 import { toScript } from '../../services/cli/completion/script.ts';
 import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -17,6 +17,7 @@ await writeFile(join(cwd, 'main.ini'), '');
 await mkdir(join(cwd, 'profile'));
 await writeFile(join(cwd, 'main of two words.ini'), '');
 
+const commands = await loadCommands();
 const forms = Object.values(commands).flatMap(command => command.forms ?? command.usage);
 const run = async (program: string, args: string[]) => (await promisify(execFile)(program, args, { cwd })).stdout;
 const toLines = (text: string) => [...new Set(text.split('\n').filter(line => line !== ''))].sort();

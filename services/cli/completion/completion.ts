@@ -5,14 +5,14 @@ import { toScript } from './script.ts';
 const usage = 'completion bash|zsh';
 
 /** `quarry completion`: prints what a shell needs to complete quarry's words, made from the forms of all commands. */
-export function completionCommand(commands: () => Record<string, Command>): Command {
+export function completionCommand(loadCommands: () => Promise<Record<string, Command>>): Command {
   return {
     usage: [usage],
     summary: 'prints the completion of all of these words for a shell',
     example: 'source <(quarry completion bash)',
     async run(words, { write }) {
       readForm('quarry', [usage], ['completion', ...words]);
-      const forms = Object.values(commands()).flatMap(command => command.forms ?? command.usage);
+      const forms = Object.values(await loadCommands()).flatMap(command => command.forms ?? command.usage);
       write(toScript(words[0] === 'zsh' ? 'zsh' : 'bash', forms));
     },
   };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { acmeActions, acmeCommand } from '../../../services/cli/acme/acme.ts';
-import { commands } from '../../../services/cli/commands.ts';
+import { loadCommands } from '../../../services/cli/commands.ts';
 import { readForm } from '../../../services/cli/form.ts';
 
-for (const [name, { usage, forms, summary, example }] of Object.entries(commands))
+for (const [name, { usage, forms, summary, example }] of Object.entries(await loadCommands()))
   test(`quarry ${name} says what it does, with an example`, () => {
     for (const form of [...usage, ...(forms ?? [])]) assert.match(form, new RegExp(`^${name}( |$)`));
     assert.ok(summary.length > 10 && !summary.includes('\n'));
