@@ -166,7 +166,7 @@ function toChallenge(data: unknown): AcmeChallenge {
     token: typeof token === 'string' && tokenPattern.test(token) ? token : '',
     error: parseProblem(error),
     ...(issuerDomainNames && { issuerDomainNames }),
-    ...(typeof accounturi === 'string' && URL.canParse(accounturi) && { accountUrl: accounturi }),
+    ...(typeof accounturi === 'string' && accountUri.test(accounturi) && { accountUrl: accounturi }),
   };
 }
 
@@ -176,6 +176,8 @@ function toIssuerDomainNames(value: unknown): string[] | undefined {
   return value.every(name => typeof name === 'string' && issuerDomainName.test(name)) ? value : undefined;
 }
 
+/** As it can stand in a record: printable, without what would end it there. */
+const accountUri = /^https?:\/\/[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,2000}$/;
 const issuerDomainName = /^(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 function object(value: unknown, what: string): Record<string, unknown> {

@@ -15,10 +15,11 @@ export type ChallengeResponse = {
  * it at once, and any of them may withdraw what another presented.
  *
  * `present` hands the response over to whoever answers the CA, and may be called again for the same response; where it
- * takes time until it can be seen, `propagation` tells. `withdraw` undoes it, may be called for a response that was never presented, and must leave other responses
- * for the same name alone. Both reject with an `IssuanceError`, or with the signal's reason.
+ * takes time until it can be seen, `propagation` tells. `withdraw` undoes it, may be called for a response that was never
+ * presented, and must leave other responses for the same name alone. Both reject with an `IssuanceError`, or with the
+ * signal's reason. A kind whose proof stands for good has nothing to do in either.
  *
- * `test/contract/solver.contract.ts` says what every kind has to do.
+ * `test/contract/solver.contract.ts` says what every other kind has to do.
  */
 export type Solver = {
   readonly name: string;

@@ -125,6 +125,34 @@ test('getAuthorization() takes a hostile token for none', async () => {
   assert.deepEqual([...new Set(read.challenges.map(({ token }) => token))], ['']);
 });
 
+test('getAuthorization() reads whom a record of dns-persist-01 has to name, and takes what breaks the rules for none', async () => {
+  await using ready = await start();
+  const persist = { ...challenge, type: 'dns-persist-01', token: undefined };
+  const many = Array.from({ length: 11 }, (_, index) => `ca${index}.example`);
+  const names = [
+    ['ca.example', 'xn--bcher-kva.example'],
+    [],
+    many,
+    ['CA.example'],
+    ['ca.example.'],
+    ['a b'],
+    [7],
+    'ca.example',
+  ];
+  const uris = ['https://ca.example/acct/1', 'acct 1', 'https://ca.example/"; policy=wildcard', 7];
+  const challenges = [
+    ...names.map(each => ({ ...persist, 'issuer-domain-names': each })),
+    ...uris.map(accounturi => ({ ...persist, accounturi })),
+  ];
+  ready.ca.on('/authz/1', () => ({ body: { status: 'pending', identifier, challenges } }));
+  const read = (await ready.client.getAuthorization(`${ready.ca.url}/authz/1`)).challenges;
+  assert.deepEqual(
+    read.map(({ issuerDomainNames, accountUrl }) => issuerDomainNames ?? accountUrl),
+    [names[0], ...Array(names.length - 1).fill(undefined), uris[0], undefined, undefined, undefined],
+  );
+  assert.deepEqual([...new Set(read.map(({ token }) => token))], ['']);
+});
+
 for (const [what, body] of [
   ['no challenges', { status: 'pending', identifier }],
   ['a challenge that is null', { status: 'pending', identifier, challenges: [null] }],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadText } from './load-text.ts';
+import { account, auth, loadText } from './load-text.ts';
 import { macenReadme } from './macen-readme.ts';
 
 test("loadConfig() takes the configuration of macen's README", async () => {
@@ -65,4 +65,30 @@ test("loadConfig() takes the configuration of macen's README", async () => {
   assert.deepEqual(warnings, [
     'main.ini:4: [account] accept-terms-of-service: what follows the # or ; is ignored; a comment needs a line of its own',
   ]);
+});
+
+test("loadConfig() takes macen's verification blocks of every type as they are, with the defaults that they have there", async () => {
+  const types = {
+    http01: ['listener = 192.0.2.80:1380'],
+    'dns01-dnsUpdate': ['dns-server = 192.0.2.53', 'ttl = 5', 'timeout = 30'],
+    'dns01-server': ['listeners = 127.0.0.1:5053'],
+    'dns01-challtestsrv': ['set-txt_url = http://localhost:8055/set-txt'],
+  };
+  const blocks = Object.entries(types).flatMap(([type, options]) => [
+    `[verification "${type}"]\ntype = ${type}`,
+    `[verification "${type}-full"]\ntype = ${type}\n${options.join('\n')}`,
+  ]);
+  const { verifications } = await loadText(
+    `${blocks.join('\n')}\n[mgmt]\ndefault-verification = http01\n${account}${auth}`,
+  );
+  assert.deepEqual(
+    [...verifications.values()].map(({ type }) => type),
+    Object.keys(types).flatMap(type => [type, type]),
+  );
+  const update = verifications.get('dns01-dnsUpdate');
+  assert.ok(update?.type === 'dns01-dnsUpdate');
+  assert.deepEqual([update.servers, update.ttl, update.timeout], [[{ host: '127.0.0.1', port: 53 }], 60, 5_000]);
+  const challtestsrv = verifications.get('dns01-challtestsrv');
+  assert.ok(challtestsrv?.type === 'dns01-challtestsrv');
+  assert.equal(challtestsrv.setTxtUrl, 'http://localhost:8055/set-txt');
 });

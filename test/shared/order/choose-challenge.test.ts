@@ -34,6 +34,15 @@ test('chooseChallenge() goes by the preference, and passes over what the CA does
   assert.equal(nameOf(both, [solver, dns], true), 'dns');
 });
 
+test('chooseChallenge() takes dns-persist-01 without a token, where the CA names itself', () => {
+  const persist: Solver = { ...solver, name: 'persist', challengeType: 'dns-persist-01', canProve: () => true };
+  const named = { ...offer('dns-persist-01', ''), issuerDomainNames: ['ca.example'] };
+  const choose = (...offered: AcmeAuthorization['challenges']) =>
+    chooseChallenge(authorization(offered), [persist, solver]).challenge;
+  assert.equal(choose(offer('http-01'), named), named);
+  assert.equal(choose(offer('dns-persist-01'), offer('http-01')).type, 'http-01');
+});
+
 test('refuseHopeless() names the identifier that no solver can prove', () => {
   const dns: Solver = { ...solver, name: 'dns', challengeType: 'dns-01', canProve: () => true };
   const names = [{ type: 'dns' as const, value: '*.a.example' }];
