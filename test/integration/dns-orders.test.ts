@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { newBindKey, startBind } from '../support/bind.ts';
+import { promisify } from 'node:util';
+import { startBind } from '../support/bind.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
+import { provision } from '../support/provision.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // Whole orders: Pebble asks the very BIND that Quarry updates.
 
-const key = newBindKey('acme');
+// The key as an operator makes it, in the one file that both sides read.
+const { 'tsig-keygen': tsigKeygen } = await provision(['tsig-keygen']);
+const { stdout: keyText } = await promisify(execFile)(tsigKeygen, ['-a', 'hmac-sha512', 'acme']);
+const secret = /secret "([^"]+)"/.exec(keyText)?.[1] ?? assert.fail(keyText);
+const key = { name: 'acme', algorithm: 'hmac-sha512', secret };
 const hosts = [
   '',
   'one.',
@@ -42,8 +49,8 @@ after(() => fleet[Symbol.asyncDispose]());
 afterEach(() => fleet.letGo());
 
 const keyFile = join(fleet.dir, 'acme.key');
-await writeFile(keyFile, `key "acme" {\n\talgorithm hmac-sha256;\n\tsecret "${key.secret}";\n};\n`);
-fleet.secrets.add(key.secret);
+await writeFile(keyFile, keyText);
+fleet.secrets.add(secret);
 
 const blocks = `
 [verification "dns"]

@@ -20,7 +20,6 @@ const debianPackages = {
   zsh: 'zsh',
   named: 'bind9',
   dig: 'bind9-dnsutils',
-  nsupdate: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',
 } as const;
 
