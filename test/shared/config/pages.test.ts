@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { account, auth, loadText } from './load-text.ts';
+
+const folder = join(import.meta.dirname, '../../../shared/solver');
+const pages = readdirSync(folder).filter(name => name.endsWith('.md'));
+
+test('each kind of verification has its page', () => {
+  assert.ok(pages.length >= 7, pages.join());
+});
+
+/** A key's file is the reader's own. */
+const withoutFiles = (block: string) =>
+  block.replace(
+    /^tsig-secret-file = .*$/m,
+    `tsig-name = acme\ntsig-secret = ${Buffer.alloc(32, 1).toString('base64')}`,
+  );
+
+for (const page of pages)
+  test(`the configuration that ${page} shows can be loaded as it is`, async () => {
+    const text = readFileSync(join(folder, page), 'utf8');
+    const shown = [...text.matchAll(/^```ini\n([^`]*)^```$/gm)].map(([, block = '']) => block);
+    const blocks = shown.filter(block => /^[[#]/.test(block)).map(withoutFiles); // others are single lines
+    assert.ok(blocks.length > 0, 'it shows one');
+    for (const block of blocks) {
+      const { verifications } = await loadText(
+        `${/^\[account\]/m.test(block) ? '' : account}${/^\[auth /m.test(block) ? '' : auth}${block}`,
+      );
+      assert.ok(verifications.size > 0);
+    }
+  });
