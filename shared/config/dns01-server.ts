@@ -31,7 +31,8 @@ export type NameServerConfig = {
   addresses: string[];
 };
 
-const defaultTtl = 1;
+/** What is remembered of one order stands in the way of the next for the same name. */
+const defaultTtl = 0;
 const defaultRateLimit = 200;
 
 export function parseDns01Server(section: SectionReader): Dns01ServerConfig {

@@ -12,7 +12,7 @@ const MOST_VALUES = 500;
 export const valuesKey = (prefix: string, name: string) => `${prefix}:dns-01:${name}`;
 /** The like, of `name value` that lie below a name which may hold nothing itself. */
 const belowKey = (prefix: string, name: string) => `${prefix}:dns-01-below:${name}`;
-/** Where the value was put that proves a name. */
+/** Where the value was put that proves a name, and when. */
 const placeKey = (prefix: string, name: string, value: string) => `${prefix}:dns-01-place:${name}:${value}`;
 
 /** Where a record is to be seen; lower-cased names without a dot at their end. */
@@ -25,6 +25,8 @@ export type Place = { name: string; zone: string };
 export type DnsRecords = {
   /** Puts the value for the challenge `of`, and remembers where. */
   add(of: string, value: string, place: Place): Promise<void>;
+  /** When it was put, in milliseconds since the epoch; `undefined` where it is there no more. */
+  addedAt(of: string, value: string): Promise<number | undefined>;
   /** Removes it from where it was put. */
   remove(of: string, value: string): Promise<void>;
   values(name: string): Promise<string[]>;
@@ -49,7 +51,11 @@ export function openDnsRecords(redis: Redis, prefix: string, clock: Clock): DnsR
           .zadd(key, now + LIFE, member)
           .pexpire(key, LIFE);
       }
-      await runAll(commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone}`, 'PX', LIFE));
+      await runAll(commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone} ${now}`, 'PX', LIFE));
+    },
+    async addedAt(of, value) {
+      const [, , time] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];
+      return time === undefined ? undefined : Number(time);
     },
     async remove(of, value) {
       const [name, zone] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import { needingRedis } from '../base/redis.ts';
 import { canProve } from '../config/challenge-type.ts';
@@ -15,7 +16,7 @@ const LONGEST_CHAIN = 8;
 const RESOLVER_TIMEOUT = 5_000;
 
 /** dns-01 (RFC 8555 section 8.4) in zones that are delegated to the responders, which answer from what is put here. */
-export function openDns01ServerSolver(config: Dns01ServerConfig, records: DnsRecords): Solver {
+export function openDns01ServerSolver(config: Dns01ServerConfig, records: DnsRecords, clock: Clock): Solver {
   const ask = openResolver(config.resolvers, RESOLVER_TIMEOUT);
   return {
     name: config.name,
@@ -29,6 +30,24 @@ export function openDns01ServerSolver(config: Dns01ServerConfig, records: DnsRec
     withdraw(response) {
       const { name, value } = toDns01Record(response);
       return needingRedis(() => records.remove(name, value));
+    },
+    ...(config.ttl > 0 && { propagation: forgetting(config.ttl * 1_000, records, clock) }),
+  };
+}
+
+/** Longer than it takes to notice that the time is over. */
+const MARGIN = 30_000;
+
+/** Whoever has asked for the name before may remember for so long that there was nothing, or another value. */
+function forgetting(ttl: number, records: DnsRecords, clock: Clock): NonNullable<Solver['propagation']> {
+  return {
+    deadline: ttl + MARGIN,
+    async missing(response) {
+      const { name, value } = toDns01Record(response);
+      const addedAt = await needingRedis(() => records.addedAt(name, value));
+      if (addedAt === undefined) return `the record ${name} is lost`;
+      const left = addedAt + ttl - clock.now();
+      return left > 0 ? `resolvers may remember what was at ${name} before` : undefined;
     },
   };
 }

@@ -35,7 +35,7 @@ function openSolver(config: VerificationConfig, { redis, prefix, clock, log }: S
     case 'program':
       return openProgramSolver(config, log);
     case 'dns01-server':
-      return openDns01ServerSolver(config, openDnsRecords(redis, prefix, clock));
+      return openDns01ServerSolver(config, openDnsRecords(redis, prefix, clock), clock);
     case 'tlsalpn01':
       return openTlsAlpn01Solver(config.name, openTlsAlpnResponses(redis, prefix, clock));
   }

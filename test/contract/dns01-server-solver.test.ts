@@ -14,6 +14,7 @@ import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
 
 const server = await startRedis();
@@ -34,13 +35,13 @@ const config: Dns01ServerConfig = {
   zones: ['example.org'],
   nameServers: [{ name: 'ns1.example.net', addresses: [] }],
   hostmaster: undefined,
-  ttl: 1,
+  ttl: 0,
   rateLimit: Number.POSITIVE_INFINITY,
   resolvers: [],
 };
 
-function openSolver(connection = redis[0], more: Partial<Dns01ServerConfig> = {}): Solver {
-  const parts = { redis: connection, prefix, clock: systemClock, log: quietLog };
+function openSolver(connection = redis[0], more: Partial<Dns01ServerConfig> = {}, clock = systemClock): Solver {
+  const parts = { redis: connection, prefix, clock, log: quietLog };
   const [solver] = openSolvers([{ ...config, ...more }], parts).values();
   assert.ok(solver);
   return solver;
@@ -107,6 +108,22 @@ suite('dns01-server solver', () => {
     assert.equal(dump.includes(response.keyAuthorization), false);
     await openSolver().withdraw(response, signal);
     assert.deepEqual(await redis[0].keys('*'), []);
+  });
+
+  test('waits until nobody can remember what was there before, where a ttl lets them', async () => {
+    const clock = turnedClock(Date.now());
+    const solver = openSolver(redis[0], { ttl: 20 }, clock);
+    const response = newResponse();
+    await solver.present(response, signal);
+    const missing = () => solver.propagation?.missing(response, signal);
+    clock.turn(19_000);
+    assert.match((await missing()) ?? '', /^resolvers may remember what was at _acme-challenge\.example\.org before$/);
+    assert.ok((solver.propagation?.deadline ?? 0) > 20_000);
+    clock.turn(1_000);
+    assert.equal(await missing(), undefined);
+    await solver.withdraw(response, signal);
+    assert.equal(await missing(), 'the record _acme-challenge.example.org is lost');
+    assert.equal(openSolver().propagation, undefined);
   });
 
   test('is unavailable without Redis', async () => {

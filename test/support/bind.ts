@@ -21,6 +21,8 @@ export type BindZone = {
   allowUpdate?: string;
   /** The port of the primary on 127.0.0.1, of which this is a copy, made when the server starts. */
   copyOf?: number;
+  /** Ports on 127.0.0.1 where those are asked to whom another of its zones delegates this one. */
+  forwardTo?: number[];
   /** More statements of the zone. */
   more?: string;
 };
@@ -61,7 +63,8 @@ export async function startBind(options: BindOptions): Promise<Bind> {
   const ownPort = port ?? (await freePort());
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
-  for (const zone of zones) if (!zone.copyOf) await writeFile(join(path, fileOf(zone)), zoneFile(zone));
+  for (const zone of zones)
+    if (!zone.copyOf && !zone.forwardTo) await writeFile(join(path, fileOf(zone)), zoneFile(zone));
   const configFile = join(path, 'named.conf');
   await writeFile(configFile, configuration(path, { ...options, host, port: ownPort, zones }));
   // In the foreground, logging to the standard error, and with one thread.
@@ -129,7 +132,11 @@ ${zones.map(toStatement).join('\n')}
 }
 
 function toStatement(zone: BindZone): string {
-  const { name, policy, allowUpdate, copyOf, more = '' } = zone;
+  const { name, policy, allowUpdate, copyOf, forwardTo, more = '' } = zone;
+  if (forwardTo) {
+    const forwarders = forwardTo.map(port => `127.0.0.1 port ${port};`).join(' ');
+    return `zone "${name}" { type forward; forward only; forwarders { ${forwarders} }; };`;
+  }
   if (copyOf) return `zone "${name}" { type secondary; primaries port ${copyOf} { 127.0.0.1; }; ${more} };`;
   const update = policy ? `update-policy { ${policy.map(line => `${line};`).join(' ')} };` : '';
   const allow = allowUpdate ? `allow-update { ${allowUpdate}; };` : '';

@@ -8,9 +8,11 @@ import { tempDir } from './temp-dir.ts';
  * An nginx with these `server` blocks in its `http`, on the ports that they name. It may read what this process may.
  *
  * @param port one of the ports: it is ready when it listens there
+ * @param stream a whole `stream` block beside it
  */
-export async function startNginx(servers: string, port: number): Promise<Process> {
+export async function startNginx(servers: string, port: number, stream = ''): Promise<Process> {
   const { nginx: command } = await provision(['nginx']);
+  const module = stream && (await provision(['nginx-stream']))['nginx-stream'];
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
   const file = join(path, 'nginx.conf');
@@ -19,7 +21,8 @@ export async function startNginx(servers: string, port: number): Promise<Process
   );
   await writeFile(
     file,
-    `daemon off;
+    `${module && `load_module ${module};`}
+daemon off;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 worker_processes 1;
 pid ${path}/nginx.pid;
@@ -30,6 +33,7 @@ http {
     ${temporary.join(' ')}
     ${servers}
 }
+${stream}
 `,
   );
   const running = await startProcess(command, ['-e', 'stderr', '-p', path, '-c', file], {

@@ -21,6 +21,9 @@ const debianPackages = {
   named: 'bind9',
   dig: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',
+  delv: 'bind9-dnsutils',
+  kdig: 'knot-dnsutils',
+  'nginx-stream': 'libnginx-mod-stream',
 } as const;
 
 /** Services that Debian's packages start; nobody asked for that. */
@@ -30,6 +33,9 @@ export type Tool = keyof typeof debianPackages;
 
 const allTools = Object.keys(debianPackages) as Tool[];
 const pebbleTools: readonly Tool[] = ['pebble', 'pebble-challtestsrv'];
+
+/** Where Debian puts the module that `nginx-stream` stands for. */
+const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 const pebbleVersion = 'v2.10.1';
 const pebbleModule = `github.com/letsencrypt/pebble/v2/cmd/...@${pebbleVersion}`;
@@ -66,6 +72,7 @@ export async function provision<Name extends Tool = Tool>(
 }
 
 function find(name: Tool): string | undefined {
+  if (name === 'nginx-stream') return existsSync(streamModule) ? streamModule : undefined;
   if (name === 'redis-server') return findCommand(name) ?? findCommand('valkey-server');
   if (!pebbleTools.includes(name)) return findCommand(name, [...pathFolders(), '/usr/sbin']);
   const folder = findOwnPebble() ?? pathFolders().find(holdsPebble);

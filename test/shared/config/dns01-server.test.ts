@@ -52,7 +52,7 @@ test('loadConfig() takes zones for the responders to answer for', async () => {
 test("loadConfig() takes macen's dns01-server block, and warns that it names no name server", async () => {
   const { block, warnings } = await load(dns('listeners = 127.0.0.1:5053'));
   assert.ok(block?.type === 'dns01-server');
-  assert.deepEqual([block.zones, block.nameServers, block.ttl, block.rateLimit], [[], [], 1, 200]);
+  assert.deepEqual([block.zones, block.nameServers, block.ttl, block.rateLimit], [[], [], 0, 200]);
   assert.match(warnings.join('\n'), /^main\.ini:\d+: \[verification "v"\] ns: is missing; some resolvers mind/);
 });
 
