@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { addAbortSignal } from 'node:stream';
 import { connect } from 'node:tls';
@@ -12,7 +13,7 @@ const PROTOCOL = 'acme-tls/1';
  */
 export async function lookTlsAlpn(
   { host, port }: { host: string; port: number },
-  { identifier }: ChallengeResponse,
+  { identifier, keyAuthorization }: ChallengeResponse,
   signal: AbortSignal,
 ): Promise<void> {
   const options = { host, port, servername: identifier.value, ALPNProtocols: [PROTOCOL], rejectUnauthorized: false };
@@ -20,6 +21,8 @@ export async function lookTlsAlpn(
   try {
     await once(socket, 'secureConnect');
     if (socket.alpnProtocol !== PROTOCOL) throw new Error(`speaks TLS, but not ${PROTOCOL}, as a responder does`);
+    const digest = createHash('sha256').update(keyAuthorization).digest();
+    if (!socket.getPeerCertificate().raw.includes(digest)) throw new Error('shows the proof of another order');
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (code.includes('HANDSHAKE_FAILURE'))

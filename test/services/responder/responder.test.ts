@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { startResponder } from '../../../services/responder/responder.ts';
+import { systemClock } from '../../../shared/base/clock.ts';
+import { openMetrics } from '../../../shared/base/metrics.ts';
+import { account, auth, loadText } from '../../shared/config/load-text.ts';
+import { keptLog } from '../../support/kept-log.ts';
+import { quietLog } from '../../support/quiet-log.ts';
+import { startRedis } from '../../support/redis.ts';
+
+const redis = await startRedis();
+after(() => redis[Symbol.asyncDispose]());
+const verification = (name: string, type: string, ...lines: string[]) =>
+  `[verification "${name}"]\ntype = ${type}\n${lines.join('\n')}\n`;
+
+async function start(blocks: string, log = quietLog) {
+  const config = await loadText(`${account + auth}[mgmt]\ndefault-verification = no\n${blocks}`);
+  const metrics = openMetrics();
+  return Object.assign(await startResponder(config, { redisUrl: redis.url, clock: systemClock, log, metrics }), {
+    metrics,
+  });
+}
+
+const http = verification('a', 'http01', 'listener = 127.0.0.1:0', 'self-check = off');
+const dns = verification('b', 'dns01-server', 'listener = 127.0.0.1:0', 'ns = ns.example.org');
+const tls = verification('c', 'tlsalpn01', 'listener = 127.0.0.1:0');
+const elsewhere = verification('d', 'dns01-challtestsrv');
+
+for (const [what, blocks, listening, figures] of [
+  ['HTTP alone', http, 1, ['quarry_responder_answers_total']],
+  ['DNS alone', dns + elsewhere, 1, ['quarry_responder_dns_answers_total', 'quarry_responder_dns_limited_total']],
+  ['TLS-ALPN alone', tls, 1, ['quarry_responder_tls_alpn_handshakes_total']],
+  ['nothing where all is answered elsewhere', elsewhere, 0, []],
+] as const)
+  test(`startResponder() opens what the verifications need: ${what}`, async () => {
+    const { log, lines } = keptLog();
+    await using responder = await start(blocks, log);
+    assert.equal(responder.addresses.length, listening);
+    const own = (await responder.metrics.getMetricsAsJSON()).map(({ name }) => name);
+    assert.deepEqual(
+      own.filter(name => name.startsWith('quarry_responder_')),
+      figures,
+    );
+    if (listening === 0) assert.ok(lines.some(({ msg }) => msg === 'no verification is answered by a responder'));
+  });
+
+test('startResponder() opens all kinds, and blocks of one kind that share an address once', async () => {
+  const shared = ['e', 'f'].map(name => verification(name, 'tlsalpn01', 'listener = 127.0.0.1:0')).join('');
+  await using responder = await start(http + dns + shared);
+  assert.equal(responder.addresses.length, 3);
+});
+
+test('startResponder() lets go of what it has opened when another address is taken', async () => {
+  await using first = await start(tls);
+  const port = first.addresses[0]?.port;
+  const again = http + verification('c', 'tlsalpn01', `listener = 127.0.0.1:${port}`);
+  await assert.rejects(start(again), new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
+});
