@@ -6,6 +6,7 @@ import type { Dns01ServerConfig } from '../../shared/config/dns01-server.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
 import { openRateLimit } from './dns-server/rate-limit.ts';
 import { responding } from './dns-server/respond.ts';
+import { sharingLookups } from './dns-server/share-lookups.ts';
 import { createTcpServer, usualLimits } from './dns-server/tcp.ts';
 import { createUdpServer } from './dns-server/udp.ts';
 import { openZones } from './dns-server/zones.ts';
@@ -37,7 +38,8 @@ export function dnsServers(
     labelNames: ['how'],
     registers: [metrics],
   });
-  const respond = responding({ zones: openZones(blocks), records, log }, (rcode, transport) =>
+  const shared = { values: sharingLookups(records.values), isAbove: sharingLookups(records.isAbove) };
+  const respond = responding({ zones: openZones(blocks), records: shared, log }, (rcode, transport) =>
     answers.inc({ rcode, transport }),
   );
   const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { type Process, startProcess } from '../support/processes.ts';
 import type { Figures } from './benchmark.ts';
 import { cpuSeconds } from './cpu-time.ts';
-import type { LoadReport, LoadSpec } from './load-generator.ts';
+import type { LoadReport, LoadSpec } from './generator.ts';
 import { measureSideBySide, type Pair } from './side-by-side.ts';
 import { median } from './statistics.ts';
 
@@ -25,23 +25,29 @@ type Sample = LoadReport & {
   cpuPerAnswer: number;
 };
 
+/** Who sends what: a program in this folder, and the request as it understands it. */
+export type Load = { generator: string; request: string; unit: string };
+
+/** An HTTP request, head and body. */
+export const httpLoad = (request: string): Load => ({ generator: 'load-generator.ts', request, unit: 'answers/s' });
+
 /** Sends the same request over and over to Quarry and to the server beside it, in turn, as fast as they answer. */
 export async function compareLoad(
   targets: Pair<Target>,
-  request: string,
+  load: Load,
   beside: string,
   tell: (progress: string) => void,
 ): Promise<Figures> {
   const pairs = await measureSideBySide(rounds, {
-    quarry: () => measureLoad('quarry', targets.quarry, request, tell),
-    beside: () => measureLoad('bare server', targets.beside, request, tell),
+    quarry: () => measureLoad('quarry', targets.quarry, load, tell),
+    beside: () => measureLoad('beside', targets.beside, load, tell),
   });
   const of = (side: keyof Pair<Sample>, figure: keyof Sample) => median(pairs.map(pair => pair[side][figure]));
   const busy = Math.max(...pairs.flatMap(({ quarry, beside }) => [quarry.busy, beside.busy]));
   const cpu = { quarry: of('quarry', 'cpuPerAnswer'), beside: of('beside', 'cpuPerAnswer') };
   return {
     value: of('quarry', 'rate'),
-    unit: 'answers/s',
+    unit: load.unit,
     beside,
     besideValue: of('beside', 'rate'),
     p50: of('quarry', 'p50'),
@@ -66,17 +72,17 @@ const toMicroseconds = (value: number) => `${Math.round(value)} µs`;
 async function measureLoad(
   what: string,
   { pid, port }: Target,
-  request: string,
+  { generator: program, request, unit }: Load,
   tell: (progress: string) => void,
 ): Promise<Sample> {
   const spec: LoadSpec = { port, request, connections, warmUpMs, measureMs };
-  const generator = join(import.meta.dirname, 'load-generator.ts');
+  const generator = join(import.meta.dirname, program);
   const before = await cpuSeconds(pid);
   const { stdout } = await run(process.execPath, [generator, JSON.stringify(spec)], { timeout: limitMs });
   const report = JSON.parse(stdout) as LoadReport;
   const cpuPerAnswer = (((await cpuSeconds(pid)) - before) * 1e6) / report.allAnswers;
   const rate = report.answers / report.seconds;
-  tell(`${what}: ${Math.round(rate)} answers/s`);
+  tell(`${what}: ${Math.round(rate)} ${unit}`);
   return { ...report, rate, cpuPerAnswer };
 }
 

@@ -1,5 +1,6 @@
 import { describeError } from '../../shared/base/errors.ts';
 import type { Benchmark, Result } from './benchmark.ts';
+import { benchDnsResponder } from './dns-responder.ts';
 import { benchDue } from './due.ts';
 import { ordersBenchmark } from './orders.ts';
 import { benchQueueOverhead } from './queue-overhead.ts';
@@ -11,6 +12,7 @@ import { signBenchmark } from './sign.ts';
 import { slowCaBenchmark } from './slow-ca.ts';
 import { storageHit } from './storage-hit.ts';
 import { toTable } from './table.ts';
+import { benchTlsAlpn } from './tls-alpn.ts';
 
 // `npm run bench [-- --json] [NAME…]`: names, or what they begin with; all of them by default. Progress goes to stderr,
 // results to stdout: a table, or one JSON object a line.
@@ -35,6 +37,8 @@ const benchmarks: Record<string, Benchmark> = {
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,
+  'dns-responder': benchDnsResponder,
+  'tls-alpn': benchTlsAlpn,
 };
 
 /** An exact name means that benchmark alone; undefined where nothing is meant by a word. */

@@ -5,7 +5,7 @@ import { freePort } from '../support/free-port.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { startRedis } from '../support/redis.ts';
 import type { Figures } from './benchmark.ts';
-import { compareLoad, startBareServer } from './load.ts';
+import { compareLoad, httpLoad, startBareServer } from './load.ts';
 
 const prefix = '{quarry}';
 
@@ -18,11 +18,13 @@ export async function benchResponder(tell: (progress: string) => void): Promise<
   await writeKeyAuthorization(redis.url, key, `${token}.${randomBytes(32).toString('base64url')}`);
 
   const port = await freePort();
-  const quarry = stack.use(await startQuarry('responder', configuration(redis.url, port)));
+  const quarry = stack.use(
+    await startQuarry('responder', responderConfiguration(redis.url, `type = http01\nlistener = 127.0.0.1:${port}`)),
+  );
   const bare = stack.use(await startBareServer(redis.url, key));
   const request = `GET /.well-known/acme-challenge/${token} HTTP/1.1\r\nHost: bench.example\r\n\r\n`;
   const beside = 'bare node:http that GETs the same Redis key';
-  return await compareLoad({ quarry: { pid: quarry.pid, port }, beside: bare }, request, beside, tell);
+  return await compareLoad({ quarry: { pid: quarry.pid, port }, beside: bare }, httpLoad(request), beside, tell);
 }
 
 async function writeKeyAuthorization(redisUrl: string, key: string, keyAuthorization: string): Promise<void> {
@@ -31,15 +33,15 @@ async function writeKeyAuthorization(redisUrl: string, key: string, keyAuthoriza
   redis.disconnect();
 }
 
-function configuration(redisUrl: string, port: number): string {
+/** @param verification the lines of the one verification block */
+export function responderConfiguration(redisUrl: string, verification: string): string {
   return `[account]
 acme-server = https://127.0.0.1:1/dir
 accept-terms-of-service = yes
 dir = account
 
-[verification "http"]
-type = http01
-listener = 127.0.0.1:${port}
+[verification "bench"]
+${verification}
 
 [auth "all"]
 all = yes

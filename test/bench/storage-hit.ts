@@ -11,7 +11,7 @@ import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { Benchmark } from './benchmark.ts';
 import { makeCertificate } from './certificate.ts';
-import { compareLoad, startBareServer } from './load.ts';
+import { compareLoad, httpLoad, startBareServer } from './load.ts';
 
 const prefix = '{quarry}';
 const storageName = 'bench';
@@ -34,7 +34,11 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
     const bare = stack.use(await startBareServer(redis.url, key));
     const beside = 'bare node:http that reads the body and GETs the same Redis key';
     const targets = { quarry: { pid: quarry.pid, port }, beside: bare };
-    return { ...(await compareLoad(targets, toRequest(csrPem), beside, tell)), unit: 'posts/s', storage: type };
+    return {
+      ...(await compareLoad(targets, httpLoad(toRequest(csrPem)), beside, tell)),
+      unit: 'posts/s',
+      storage: type,
+    };
   };
 }
 

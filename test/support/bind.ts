@@ -45,6 +45,7 @@ export type Bind = AsyncDisposable & {
   dig(name: string, type: string, ...options: string[]): Promise<string[]>;
   /** Resolves once it answers for the zone: a copy comes a little later than its server. */
   untilItHolds(zone: string): Promise<void>;
+  readonly pid: number;
   output(): string;
   stop(): Promise<void>;
   /** Starts it again, stopping it where it still runs. Updates are kept; a copy is made anew. */
@@ -88,6 +89,9 @@ export async function startBind(options: BindOptions): Promise<Bind> {
     address: `${host}:${ownPort}`,
     dig: ask,
     untilItHolds: zone => waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0, 30_000),
+    get pid() {
+      return bind.pid;
+    },
     output: () => bind.output(),
     stop: async () => void (await bind.stop()),
     async restart() {
