@@ -1,48 +1,56 @@
 import type { Clock } from '../base/clock.ts';
-import { type Redis, runAll } from '../base/redis.ts';
+import type { Redis } from '../base/redis.ts';
 
 /** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
-const LIFE = 3_600_000;
+const LIFE_SECONDS = 3_600;
 
-/** After so many milliseconds a response that nobody has withdrawn no longer keeps those behind it waiting. */
-const TURN = 300_000;
-
-/** The sorted set of digests for an identifier, each scored with the time when it was put. */
-export const tlsAlpnKey = (prefix: string, identifier: string) => `${prefix}:tls-alpn-01:${identifier}`;
+/** After so many microseconds a response that nobody has withdrawn no longer keeps those behind it waiting. */
+const TURN = 300e6;
 
 /**
- * The responses to tls-alpn-01 challenges in Redis: for each identifier the SHA-256 of its key authorization, base64url,
- * which is all that a certificate needs. As a certificate holds just one (RFC 8737 section 3), several for one
- * identifier take turns, in the order in which they came.
+ * KEYS are the sets, ARGV is the life of a response in seconds and then what goes into each. One that is there already
+ * keeps its place. The time is Redis's own, in microseconds, so that nobody whose clock is behind gets in before others.
+ */
+const PUT = `local now = redis.call('TIME')
+for index, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', (now[1] - ARGV[1]) * 1000000)
+  redis.call('ZADD', key, 'NX', now[1] .. string.format('%06d', now[2]), ARGV[index + 1])
+  redis.call('EXPIRE', key, ARGV[1])
+end`;
+
+/** The sorted set of digests for an identifier, each scored with the time when it was put. */
+const tlsAlpnKey = (prefix: string, identifier: string) => `${prefix}:tls-alpn-01:${identifier}`;
+
+/** The SHA-256 of an identifier's key authorization, base64url, which is all that a certificate needs. */
+export type TlsAlpnResponse = { identifier: string; digest: string };
+
+/**
+ * The responses to tls-alpn-01 challenges in Redis. As a certificate holds just one (RFC 8737 section 3), several for one
+ * identifier take turns, in the order in which they came. Those of one order are put in one step: were two orders for the
+ * same names to come in between each other, each would have to wait for the other.
  */
 export type TlsAlpnResponses = {
-  put(identifier: string, digest: string): Promise<void>;
-  /** The one whose turn it is. */
+  put(responses: readonly TlsAlpnResponse[]): Promise<void>;
+  /** The digest whose turn it is. */
   get(identifier: string): Promise<string | undefined>;
-  delete(identifier: string, digest: string): Promise<void>;
+  delete(response: TlsAlpnResponse): Promise<void>;
 };
 
 export function openTlsAlpnResponses(redis: Redis, prefix: string, clock: Clock): TlsAlpnResponses {
   return {
-    async put(identifier, digest) {
-      const key = tlsAlpnKey(prefix, identifier);
-      const now = clock.now();
-      await runAll(
-        redis
-          .multi()
-          .zremrangebyscore(key, '-inf', now - LIFE)
-          .zadd(key, 'NX', now, digest)
-          .pexpire(key, LIFE),
-      );
+    async put(responses) {
+      const keys = responses.map(({ identifier }) => tlsAlpnKey(prefix, identifier));
+      await redis.eval(PUT, keys.length, ...keys, LIFE_SECONDS, ...responses.map(({ digest }) => digest));
     },
     async get(identifier) {
-      const now = clock.now();
-      const key = tlsAlpnKey(prefix, identifier);
-      const put = await redis.zrangebyscore(key, now - LIFE, '+inf', 'WITHSCORES');
+      const now = clock.now() * 1_000;
+      const put = await redis.zrangebyscore(
+        ...([tlsAlpnKey(prefix, identifier), now - LIFE_SECONDS * 1e6, '+inf', 'WITHSCORES'] as const),
+      );
       const inTurn = put.findIndex((_, index) => index % 2 === 1 && Number(put[index]) > now - TURN);
       return put[(inTurn > 0 ? inTurn : put.length - 1) - 1];
     },
-    async delete(identifier, digest) {
+    async delete({ identifier, digest }) {
       await redis.zrem(tlsAlpnKey(prefix, identifier), digest);
     },
   };

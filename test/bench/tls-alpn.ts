@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
-import { tlsAlpnKey } from '../../shared/solver/tls-alpn-responses.ts';
+import { systemClock } from '../../shared/base/clock.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
 import { freePort } from '../support/free-port.ts';
 import { startProcess } from '../support/processes.ts';
 import { startQuarry } from '../support/quarry.ts';
@@ -15,7 +16,8 @@ export async function benchTlsAlpn(tell: (progress: string) => void): Promise<Fi
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());
   const client = new Redis(redis.url);
-  await client.zadd(tlsAlpnKey('{quarry}', name), Date.now(), 'd'.repeat(43));
+  const responses = openTlsAlpnResponses(client, '{quarry}', systemClock);
+  await responses.put([{ identifier: name, digest: 'd'.repeat(43) }]);
   client.disconnect();
 
   const port = await freePort();

@@ -8,7 +8,7 @@ import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
-import { openTlsAlpnResponses, tlsAlpnKey } from '../../shared/solver/tls-alpn-responses.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
 import { lookAtAcmeTls, readAcmeIdentifier } from '../support/acme-tls.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -75,7 +75,8 @@ suite('tlsalpn01 solver', () => {
   test('puts no more than the hash of a key authorization into Redis, and lets it go by itself within hours', async () => {
     const response = newResponse();
     await openSolver().present(response, signal);
-    const key = tlsAlpnKey(prefix, response.identifier.value);
+    const [key = '', ...others] = await redis[0].keys('*');
+    assert.deepEqual(others, []);
     assert.deepEqual(await redis[0].zrange(key, '0', '-1'), [toDigest(response)]);
     const seconds = await redis[0].ttl(key);
     assert.ok(seconds > 600 && seconds <= 3 * 3_600, `${seconds}`);
@@ -83,13 +84,40 @@ suite('tlsalpn01 solver', () => {
     assert.deepEqual(await redis[0].keys('*'), []);
   });
 
+  test('lets orders for the same names go one after the other, in whichever order they have them', async () => {
+    const [solver, other] = [openSolver(redis[0]), openSolver(redis[1])];
+    const orders = [
+      { by: solver, responses: ['a.example.org', 'b.example.org'].map(newResponse) },
+      { by: other, responses: ['b.example.org', 'a.example.org'].map(newResponse) },
+    ];
+    const presenting = orders.map(({ by, responses }) => Promise.all(responses.map(one => by.present(one, signal))));
+    await Promise.all(presenting);
+    const mayGo = async ({ by, responses }: (typeof orders)[number]) => {
+      const missing = await Promise.all(responses.map(one => by.propagation?.missing(one, signal)));
+      return missing.every(one => one === undefined);
+    };
+    assert.deepEqual((await Promise.all(orders.map(mayGo))).sort(), [false, true]);
+    const responses = orders.flatMap(order => order.responses);
+    await Promise.all(responses.map(response => solver.withdraw(response, signal)));
+  });
+
+  test('puts nobody whose clock is behind before others', async () => {
+    const [first, second] = [newResponse(), newResponse()];
+    await openSolver(redis[0]).present(first, signal);
+    const behind = openSolver(redis[1], turnedClock(Date.now() - 60_000));
+    await behind.present(second, signal);
+    assert.equal(await openSolver().propagation?.missing(first, signal), undefined);
+    for (const response of [first, second]) await behind.withdraw(response, signal);
+    assert.equal(await behind.propagation?.missing(first, signal), 'the response for example.org is lost');
+  });
+
   test('does not wait for ever behind a response that nobody has withdrawn', async () => {
     const clock = turnedClock(Date.now());
     const solver = openSolver(redis[0], clock);
     const [left, next] = [newResponse(), newResponse()];
     await solver.present(left, signal);
-    clock.turn(200_000);
     await solver.present(next, signal);
+    clock.turn(200_000);
     assert.notEqual(await solver.propagation?.missing(next, signal), undefined);
     clock.turn(200_000);
     assert.equal(await solver.propagation?.missing(next, signal), undefined);

@@ -4,6 +4,8 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, suite, test } from 'node:test';
+import { systemClock } from '../../shared/base/clock.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
 import { lookAtAcmeTls } from '../support/acme-tls.ts';
 import { assertChain } from '../support/chain.ts';
 import { type CsrOptions, makeCsr } from '../support/csr.ts';
@@ -77,7 +79,11 @@ suite('an order proven by TLS-ALPN', () => {
   test('of names and addresses together', () => sign({ names: ['mixed.tls.example'], ips: ['127.0.0.1', '::1'] }));
 
   test('waits for another for the same name', async () => {
-    const orders = [['same.tls.example'], ['same.tls.example', 'more.tls.example'], ['same.tls.example']];
+    const orders = [
+      ['same.tls.example'],
+      ['same.tls.example', 'more.tls.example'],
+      ['more.tls.example', 'same.tls.example'],
+    ];
     await Promise.all(orders.map(names => sign({ names })));
   });
 
@@ -112,7 +118,8 @@ test("nginx's other clients reach the web server", async () => {
 
 test('a responder waits with a handshake for a Redis that is being restarted', async () => {
   const digest = 'd'.repeat(43);
-  await fleet.redisClient.zadd('{quarry}:tls-alpn-01:here.tls.example', Date.now(), digest);
+  const responses = openTlsAlpnResponses(fleet.redisClient, '{quarry}', systemClock);
+  await responses.put([{ identifier: 'here.tls.example', digest }]);
   await fleet.redis.stop();
   const looking = lookAtAcmeTls(one, 'here.tls.example');
   await fleet.redis.restart();
