@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /**
@@ -38,6 +38,12 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** Removes what writers have left behind in a folder when they were killed; to be called while nobody writes there. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const left = (await readdir(folder)).filter(name => /^\.[0-9a-f-]{36}\.tmp$/.test(name));
+  await Promise.all(left.map(name => rm(join(folder, name), { force: true })));
 }
 
 async function writeBeside(path: string, content: string, mode: number): Promise<string> {

@@ -43,7 +43,10 @@ export type DomainFacts = {
 export async function describeShaman(directory: string): Promise<DomainFacts[]> {
   const file = openShamanFile(resolve(directory));
   const profile = await file.read();
-  return Promise.all(profile.domains.map(domain => describeDomain(file, profile, domain)));
+  const facts: DomainFacts[] = [];
+  // One after the other: thousands of files at once are more than a process may open.
+  for (const domain of profile.domains) facts.push(await describeDomain(file, profile, domain));
+  return facts;
 }
 
 export async function describeDomain(

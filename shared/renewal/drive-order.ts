@@ -30,6 +30,7 @@ export async function driveOrder(
   let seen: Extract<OrderStep, { next: 'continue' }>['seen'];
   let failures = 0;
   for (;;) {
+    signal.throwIfAborted();
     try {
       const step = await advanceOrder(parts, task, state, seen);
       if (step.next === 'issued') return step;

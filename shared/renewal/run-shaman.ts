@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { openCaConnection } from '../acme/ca-connection.ts';
 import { openAcmeClient } from '../acme/client.ts';
+import { removeUnfinished } from '../base/atomic-file.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { USER_AGENT } from '../base/version.ts';
@@ -36,6 +37,7 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   await file.read(); // what is wrong with it is the better news
   await using lock = await lockDirectory(resolve(parts.directory));
   if (!lock) throw new IssuanceError('unavailable', `another run is at work in ${parts.directory}`);
+  await removeUnfinished(resolve(parts.directory));
   const signal = AbortSignal.any([parts.signal, lock.lost]);
   const profile = await leaveOtherServer(file, await file.read(), log);
   using connection = openCaConnection({ directoryUrl: profile.server, userAgent: USER_AGENT, clock, ca });

@@ -7,6 +7,7 @@ import { lockDirectory } from '../../shared/base/directory-lock.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
 import { describeShaman } from '../../shared/renewal/describe-shaman.ts';
 import { leafNames } from '../support/chain.ts';
+import { thumbprint } from '../support/fleet.ts';
 import { type Json, type ShamanDirectory, startShamanGround } from '../support/shaman-ground.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -128,6 +129,7 @@ test('shaman goes on with the other domains when one fails, and ends with 1', as
   assert.match(stdout, /^ERROR blocked-domain\.example: the CA refused: .*/m);
   assert.match(stdout, /^ERROR broken\.example: .*exit code 28: no room for /m);
   assert.match(stdout, /^INFO good\.example: certificate /m);
+  assert.ok(!stdout.includes(thumbprint(await directory.text('account.key.priv.pem'))), 'no key authorization is told');
   const [, broken] = await describeShaman(directory.path);
   assert.deepEqual([broken?.failures?.count, broken?.name], [1, 'broken.example']);
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
@@ -81,24 +82,20 @@ export async function startShamanGround(options: Omit<PebbleOptions, 'httpPort'>
   };
 }
 
-/** The server block of concorde's README, but for where nginx listens and where it finds the files. */
-const nginxServer = (port: number, webroot: string) => `server {
-    listen 127.0.0.1:${port};
-    server_name ~(?<vhost>.*);
+const page = await readFile(join(import.meta.dirname, '..', '..', 'shared', 'renewal', 'shaman.md'), 'utf8');
 
-    location ~\\/\\.well-known\\/acme-challenge\\/(.*) {
-        alias ${webroot}/$1;
-    }
-}`;
+/** An example of shaman's page, the first in that language; those for nginx and bash are concorde's own. */
+export function example(language: string): string {
+  const text = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page)?.[1];
+  assert.ok(text, `shaman.md has an example in ${language}`);
+  return text;
+}
 
-/** The script of concorde's README, but for where it puts the files. */
-const proveChallenge = (webroot: string) => `#!/bin/bash
+/** But for where nginx listens and where the files are. */
+const nginxServer = (port: number, webroot: string) =>
+  example('nginx').replace('listen 80;', `listen 127.0.0.1:${port};`).replace('/mnt/acme-challenge', webroot);
 
-read token
-read key_authorization
-
-echo $key_authorization > ${webroot}/$token
-`;
+const proveChallenge = (webroot: string) => example('bash').replace('/mnt/acme-challenge', webroot);
 
 function openDirectory(path: string): ShamanDirectory {
   const text = (file: string) => readFile(join(path, file), 'utf8');

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createAtomically, readIfThere, writeAtomically } from '../../../shared/base/atomic-file.ts';
+import { createAtomically, readIfThere, removeUnfinished, writeAtomically } from '../../../shared/base/atomic-file.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
@@ -54,4 +55,12 @@ test('readIfThere() tells a missing file from one that cannot be read', async ()
   assert.equal(await readIfThere(join(dir.path, 'none')), undefined);
   await mkdir(join(dir.path, 'folder'));
   await assert.rejects(readIfThere(join(dir.path, 'folder')), { code: 'EISDIR' });
+});
+
+test('removeUnfinished() removes what a killed writer has left, and nothing else', async () => {
+  await using dir = await tempDir();
+  const left = `.${randomUUID()}.tmp`;
+  for (const name of [left, '.hidden.tmp', 'notes.tmp']) await writeFile(join(dir.path, name), '');
+  await removeUnfinished(dir.path);
+  assert.deepEqual((await readdir(dir.path)).sort(), ['.hidden.tmp', 'notes.tmp']);
 });
