@@ -11,6 +11,8 @@ import { createTcpServer, usualLimits } from './dns-server/tcp.ts';
 import { createUdpServer } from './dns-server/udp.ts';
 import { openZones } from './dns-server/zones.ts';
 
+const MOST_WAITING = 4_096;
+
 export type DnsServerParts = {
   records: Pick<DnsRecords, 'values' | 'isAbove'>;
   clock: Clock;
@@ -43,6 +45,6 @@ export function dnsServers(
     answers.inc({ rcode, transport }),
   );
   const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);
-  const udp = { respond, verdictOn, limited: (how: string) => limited.inc({ how }), log };
+  const udp = { respond, verdictOn, limited: (how: string) => limited.inc({ how }), mostWaiting: MOST_WAITING, log };
   return host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)];
 }

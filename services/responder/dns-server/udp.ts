@@ -7,8 +7,6 @@ import type { Verdict } from './rate-limit.ts';
 import { encodeTruncated, udpLimit } from './reply.ts';
 import type { Respond } from './respond.ts';
 
-/** Questions that wait for Redis at once; what comes beyond them is passed over, and asked again. */
-const MOST_WAITING = 4_096;
 const RECEIVE_BUFFER = 1024 * 1024;
 
 export type UdpParts = {
@@ -16,11 +14,13 @@ export type UdpParts = {
   verdictOn: (address: string) => Verdict;
   /** Told how a question was not answered in full. */
   limited(how: 'truncated' | 'dropped'): void;
+  /** Questions that wait for Redis at once; what comes beyond them is passed over, and asked again. */
+  mostWaiting: number;
   log: Log;
 };
 
 /** A question and its answer in one datagram each (RFC 1035 section 4.2.1). */
-export function createUdpServer(host: string, { respond, verdictOn, limited, log }: UdpParts): Socket {
+export function createUdpServer(host: string, { respond, verdictOn, limited, mostWaiting, log }: UdpParts): Socket {
   const v6 = isIPv6(host.split('%')[0] ?? '');
   const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6 });
   let waiting = 0;
@@ -33,7 +33,7 @@ export function createUdpServer(host: string, { respond, verdictOn, limited, log
   async function answer(message: Buffer, peer: RemoteInfo): Promise<void> {
     const parsed = parseQuery(message);
     if (!parsed) return;
-    const verdict = waiting < MOST_WAITING ? verdictOn(peer.address) : 'drop';
+    const verdict = waiting < mostWaiting ? verdictOn(peer.address) : 'drop';
     if (verdict === 'answer') {
       waiting++;
       const limit = 'query' in parsed ? udpLimit(parsed.query) : 0;

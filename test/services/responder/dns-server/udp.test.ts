@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { createUdpServer } from '../../../../services/responder/dns-server/udp.ts';
+import { openListeners } from '../../../../shared/base/listeners.ts';
+import { keptLog } from '../../../support/kept-log.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
+import { newQuery } from './open-dns-server.ts';
+
+/** A server whose answers wait for `answer`, and a client that has asked it so many questions. */
+async function openServer(questions: number, mostWaiting: number) {
+  const [answer, log] = [Promise.withResolvers<Buffer>(), keptLog()];
+  const limited: string[] = [];
+  let asked = 0;
+  const respond = () => {
+    asked++;
+    return answer.promise;
+  };
+  const parts = {
+    respond,
+    verdictOn: () => 'answer' as const,
+    limited: (how: string) => limited.push(how),
+    mostWaiting,
+  };
+  const listeners = await openListeners(
+    [{ host: '127.0.0.1', port: 0, explicit: true }],
+    host => createUdpServer(host, { ...parts, log: log.log }),
+    log.log,
+  );
+  const client = createSocket('udp4');
+  const { port = 0 } = listeners.addresses[0] ?? {};
+  for (let count = 0; count < questions; count++)
+    client.send(newQuery('www.acme.example.org', 'TXT'), port, '127.0.0.1');
+  await waitUntil('all to arrive', () => asked + limited.length === questions);
+  return {
+    answer,
+    client,
+    log,
+    limited,
+    listeners,
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await listeners[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('DNS over UDP lets only so many questions wait, and passes over the rest', async () => {
+  await using server = await openServer(5, 3);
+  assert.deepEqual(server.limited, ['dropped', 'dropped']);
+  server.answer.resolve(Buffer.from('answer'));
+  assert.equal(`${(await once(server.client, 'message'))[0]}`, 'answer');
+});
+
+test('DNS over UDP is not disturbed by an answer that comes after it was closed', async () => {
+  const server = await openServer(1, 3);
+  await server.listeners[Symbol.asyncDispose]();
+  server.answer.resolve(Buffer.from('answer'));
+  await new Promise(done => setImmediate(done));
+  server.client.close();
+  assert.deepEqual(server.log.lines, []);
+});
+
+test('DNS over UDP says in its log what kept it from answering, and goes on', async () => {
+  await using server = await openServer(1, 1);
+  server.answer.reject(new Error('a bug'));
+  await waitUntil('it to be told', () => server.log.text().includes('"reason":"a bug"'));
+});
