@@ -5,6 +5,8 @@ import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { type Config, loadConfig } from '../../shared/config/load-config.ts';
 import { describeWay, matterKinds, type NotifyConfig } from '../../shared/config/notify.ts';
+import type { RenewalConfig } from '../../shared/config/renewal.ts';
+import type { StorageConfig } from '../../shared/config/storage.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { describePersistRecords } from './persist-records.ts';
@@ -28,6 +30,7 @@ export async function check(files: string[], env: Environment, write: (text: str
     ...(warnings.length > 0 ? [''] : []),
     describeAccount(config.account),
     ...describeListeners(config),
+    ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
     '',
     ...renderTable(
@@ -67,6 +70,18 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
   return ['listeners:', ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`)];
 }
 
+function describeRenewal({ name, directory, schedule, verifications }: RenewalConfig): string {
+  const when = schedule === undefined ? 'twice a day' : `at ${schedule} UTC`;
+  const how = verifications.length > 0 ? `, without authenticators by ${verifications.join(', ')}` : '';
+  return `renewal "${name}": ${directory}, ${when}${how}`;
+}
+
+function describeStorage(config: StorageConfig | undefined): string {
+  if (!config) return '';
+  const ahead = config.type !== 'none' && config.renewAhead ? ', renewed ahead' : '';
+  return `${config.name} (${config.type}${ahead})`;
+}
+
 function describeNotify(block: NotifyConfig): string {
   const what = block.kinds.length === matterKinds.length ? 'every matter' : block.kinds.join(', ');
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
@@ -89,7 +104,7 @@ function describeBlock(block: AuthBlockConfig, { verifications, storages }: Conf
     methods,
     names.length > 0 ? names : ['matches nothing'],
     solvers.length > 0 ? solvers : ['none'],
-    [`${storage} (${storages.get(storage)?.type})`],
+    [describeStorage(storages.get(storage))],
   ];
 }
 

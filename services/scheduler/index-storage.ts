@@ -10,22 +10,26 @@ const AT_ONCE = 8;
 
 /**
  * Looks through a storage for entries that no index knows: macen's, those of an earlier version of Quarry, and all of
- * them after Redis has lost its data. Only what is unknown is read. Stopped anywhere, the next run goes on from there.
+ * them after Redis has lost its data. Only what is unknown is read, but for the first time after `purpose` has changed, as
+ * what is known may have been noted for less. Stopped anywhere, the next run goes on from there.
  *
+ * @param purpose one word for what the entries are indexed for
  * @returns how many entries were new
  */
 export async function indexStorage(
   { name, upkeep }: Storage,
+  purpose: string,
   parts: { redis: Redis; prefix: string; expiry: ExpiryIndex; renewals: StoredRenewals; clock: Clock; log: Log },
   signal: AbortSignal,
 ): Promise<number> {
   if (!upkeep) return 0;
   const { redis, prefix, expiry, log } = parts;
-  const place = `${prefix}:indexing:${name}`;
+  const state = `${prefix}:indexing:${name}`;
+  const { done, going, at = '' } = await redis.hgetall(state);
   let added = 0;
-  for (let cursor: string | undefined = (await redis.get(place)) ?? ''; cursor !== undefined; ) {
+  for (let cursor: string | undefined = going === purpose ? at : ''; cursor !== undefined; ) {
     const part: Awaited<ReturnType<Upkeep['keys']>> = await upkeep.keys(cursor);
-    const unknown = await expiry.unknown(name, part.keys);
+    const unknown = done === purpose ? await expiry.unknown(name, part.keys) : part.keys;
     for (let index = 0; index < unknown.length; index += AT_ONCE) {
       signal.throwIfAborted();
       const found = await Promise.all(
@@ -35,9 +39,10 @@ export async function indexStorage(
     }
     signal.throwIfAborted();
     cursor = part.cursor;
-    await (cursor === undefined ? redis.del(place) : redis.set(place, cursor));
+    await redis.hset(state, { going: purpose, at: cursor ?? '' });
   }
-  if (added > 0) log.info({ storage: name, added }, 'stored certificates found that were not indexed');
+  await redis.hset(state, { done: purpose });
+  if (added > 0) log.info({ storage: name, added }, 'stored certificates indexed that were not');
   return added;
 }
 

@@ -1,16 +1,15 @@
 import type { Admission } from '../../shared/admission/admit.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { parseCsr } from '../../shared/pki/csr.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
-import { toSignJob } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
-import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { isDue, ownRandom, planRenewal } from '../../shared/renewal/renewal-window.ts';
 import { placeOf, type StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';
 import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
+import { toRenewalJob } from './renewal-job.ts';
 import { tellFailure, tellLeft, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 
 const SECOND = 1_000;
@@ -146,7 +145,7 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
   }
   try {
-    const job = await toJob(parts, managed, from, fetched);
+    const job = await toRenewalJob(parts, managed, { storage: from.name, entry: from.entry, fetched });
     const id = await signQueue.enqueue(job);
     log.info(
       { names: managed.names, job: id, why: managed.forced ? 'an operator wants it' : managed.plan.why },
@@ -159,30 +158,4 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
     const planned = { ...after, plan: planOf(after, from.days) };
     return { managed: planned, at: nextLook(planned, now) };
   }
-}
-
-/**
- * The job that a client's post would make today. The auth block is the one that let a client have the certificate last;
- * what the configuration denies by now is not renewed, and no other block stands in, as it may be other clients'.
- *
- * @throws IssuanceError `denied`
- */
-async function toJob(
-  { admission, account }: RenewalParts,
-  { forced, certificate, named, notAfter }: ManagedCertificate,
-  { name, entry }: Renewing,
-  fetched: LastFetch | undefined,
-) {
-  const { identifiers } = await parseCsr(entry.csr.der);
-  const candidates = admission.blocks.filter(({ storage }) => storage === name);
-  const block = fetched
-    ? candidates.find(one => one.name === fetched.block)
-    : forced && admission.find(candidates, identifiers); // an operator vouches for what no client was seen to fetch
-  const deny = (why: string) => new IssuanceError('denied', `the configuration does not admit it any more: ${why}`);
-  if (!block) throw deny(`no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${name}"`);
-  const refused = identifiers.find(identifier => !block.mayHave(identifier));
-  if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
-  const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
-  const renewal = { due: notAfter, ...(named && { replaces: certificate }) };
-  return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
 }

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError } from '../../shared/base/errors.ts';
-import { Counter, Gauge } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
@@ -9,9 +8,10 @@ import type { Config } from '../../shared/config/load-config.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
-import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { consumeNotices } from './consume-notices.ts';
 import { consumeTasks } from './consume-tasks.ts';
+import { openFigures } from './figures.ts';
 import { openTasks } from './tasks.ts';
 
 const TICK = 5_000;
@@ -68,34 +68,3 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     },
   };
 }
-
-function openFigures(metrics: RoleParts['metrics'], readCounts: () => Promise<Counts | undefined>) {
-  const gauge = (name: string, help: string, read: (counts: Counts) => number | undefined) =>
-    new Gauge({
-      name: `quarry_scheduler_${name}`,
-      help,
-      registers: [metrics],
-      async collect() {
-        const counts = await readCounts().catch(() => undefined);
-        const value = counts && read(counts);
-        if (value === undefined) this.reset();
-        else this.set(value);
-      },
-    });
-  gauge('certificates_managed', 'Certificates that Quarry renews by itself', counts => counts.managed);
-  gauge('certificates_due', 'Of these, those that something is to be done for now', counts => counts.due);
-  gauge('certificates_failed', 'Of these, those whose last renewal failed', counts => counts.failed);
-  gauge('soonest_expiry_timestamp_seconds', 'When the first of these ends', ({ soonestEnd }) =>
-    soonestEnd === undefined ? undefined : soonestEnd / 1000,
-  );
-  const ended = new Counter({
-    name: 'quarry_scheduler_tasks_total',
-    help: 'Tasks ended, by kind and outcome',
-    labelNames: ['task', 'outcome'],
-    registers: [metrics],
-  });
-  return (task: string, ok: boolean) =>
-    ended.inc({ task: task.split('/', 1)[0] ?? task, outcome: ok ? 'done' : 'failed' });
-}
-
-type Counts = Awaited<ReturnType<RenewalIndex['counts']>>;

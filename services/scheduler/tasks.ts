@@ -18,6 +18,7 @@ import { type ManagedCertificate, openRenewalIndex, type RenewalIndex } from '..
 import { openShamanFile } from '../../shared/renewal/shaman-file.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
+import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
@@ -58,11 +59,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     const storage = storages.get(storageConfig.name);
     if (!storage?.upkeep || storageConfig.type === 'none') continue;
     const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
+    const purpose = renewAhead ? 'renewal' : 'expiry';
     if (renewAhead) renewing.set(name, { storage, days: renewWithin });
     tasks.push(
       // Planned anew where what is to be found has changed.
-      every(24 * HOUR, `index/${name}`, renewAhead ? 'to be renewed' : 'to expire', async signal => {
-        await indexStorage(storage, { redis, prefix, expiry, renewals, clock, log }, signal);
+      every(24 * HOUR, `index/${name}`, purpose, async signal => {
+        await indexStorage(storage, purpose, { redis, prefix, expiry, renewals, clock, log }, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
@@ -91,6 +93,7 @@ async function openProfileTasks(config: Config, parts: TaskParts & { index: Rene
   if (config.renewals.length === 0) return [];
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
+  requireSolvers(verifications); // before the first run needs them
   const limits = openLimits(redis, prefix, clock);
   const budget = openBudget(redis, prefix, config.limits, clock);
   const profileParts: ProfileParts = {

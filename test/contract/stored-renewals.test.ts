@@ -64,7 +64,7 @@ async function openGround(type: 'file' | 'redis', lives: number[]) {
   return {
     ...{ prefix, entries, clock, log, storage, upkeep: storage.upkeep, renewals, expiry, index, dir: dir.path },
     expire: (signal = never) => expireStorage(storage, 7, { expiry, clock, log: log.log }, signal),
-    search: (signal = never) => indexStorage(storage, upkeepParts, signal),
+    search: (signal = never, purpose = 'renewal') => indexStorage(storage, purpose, upkeepParts, signal),
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
   };
 }
@@ -118,6 +118,15 @@ for (const type of ['file', 'redis'] as const)
         managed.map(one => one?.notAfter),
         ground.entries.map(({ leaf }) => leaf.notAfter),
       );
+    });
+
+    test('is read as a whole, once, when its entries are to be indexed for more than before', async () => {
+      await using ground = await openGround(type, [90, 90, 90]);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      assert.equal(await ground.search(never, 'expiry'), 3);
+      assert.equal(await ground.search(never, 'expiry'), 0);
+      assert.equal(await ground.search(never, 'renewal'), 3);
+      assert.equal(await ground.search(never, 'renewal'), 0);
     });
 
     test('is searched on where a search was stopped', async () => {

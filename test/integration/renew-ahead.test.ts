@@ -158,6 +158,14 @@ suite('quarry renewals and quarry renew', () => {
     );
     assert.match(told, /\n {4}renewed 20\d\d-\S+Z: (with 14 days left, as the CA was not asked yet|the CA suggests)/);
 
+    const [scheduler] = fleet.all('scheduler');
+    const figures = await (await fetch(`${scheduler?.adminUrl}/metrics`)).text();
+    const figure = (name: string) => Number(new RegExp(`^quarry_scheduler_${name} (\\S+)$`, 'm').exec(figures)?.[1]);
+    const { managed: count, soonestEnd = 0 } = await index.counts(Date.now());
+    assert.deepEqual([figure('certificates_managed'), figure('certificates_failed')], [count, 0]);
+    assert.equal(figure('soonest_expiry_timestamp_seconds'), soonestEnd / 1_000);
+    assert.ok(figure('certificates_due') >= 0);
+
     const renewed = await runQuarry(['renew', 'NOW.files.example', 'main.ini'], ini, patience);
     assert.deepEqual([renewed.code, renewed.stderr], [0, '']);
     assert.match(renewed.stdout, /^renewed: now\.files\.example, valid until 20/);

@@ -42,7 +42,7 @@ domain = *`;
     await cp(folder, join(directory, '00'), { recursive: true }); // as somebody else would have put it there
 
     const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
-    const found = () => schedulers.some(({ log }) => log().some(({ added }) => added === 1));
+    const found = () => schedulers.some(({ log }) => log().some(({ added }) => Number(added) >= 1));
     await waitUntil('the entry to be found', found, 60_000);
     await hastenTask(fleet.redisClient, '{quarry}', 'expire/kept', 0);
     const gone = async (path: string) => (await readdir(path).catch(() => [])).length === 0;

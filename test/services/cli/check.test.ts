@@ -98,3 +98,13 @@ test('check() prints who is told of what, without the token in a URL', async () 
   assert.match(output, /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every matter$/m);
   assert.doesNotMatch(output, /t0ken|k3y/);
 });
+
+test('check() tells what is renewed, and when', async () => {
+  const output = await checkText(
+    `${start}[storage "disk"]\ntype = file\ndirectory = /s\nrenew-ahead = yes\n[auth a]\nall = yes\ndomain = *.example.org
+[renewal "web"]\nshaman-profile = /srv/web\n[renewal "mail"]\nshaman-profile = /srv/mail\nschedule = 30 4 * * *\n`,
+  );
+  assert.match(output, /^renewal "web": \/srv\/web, twice a day, without authenticators by http01$/m);
+  assert.match(output, /^renewal "mail": \/srv\/mail, at 30 4 \* \* \* UTC, without authenticators by http01$/m);
+  assert.match(output, / {2}disk \(file, renewed ahead\)$/m);
+});

@@ -1,0 +1,33 @@
+import type { Admission } from '../../shared/admission/admit.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
+import { parseCsr } from '../../shared/pki/csr.ts';
+import { type SignJobData, toSignJob } from '../../shared/queue/sign-job-data.ts';
+import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
+import type { KeptEntry } from '../../shared/storage/storage.ts';
+
+/**
+ * The job that a client's post would make today. The auth block is the one that let a client have the certificate last;
+ * what the configuration denies by now is not renewed, and no other block stands in, as it may be other clients'.
+ *
+ * @throws IssuanceError `denied`
+ */
+export async function toRenewalJob(
+  { admission, account }: { admission: Admission; account: string },
+  { forced, certificate, named, notAfter }: ManagedCertificate,
+  { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
+): Promise<SignJobData> {
+  const { identifiers } = await parseCsr(entry.csr.der);
+  const candidates = admission.blocks.filter(block => block.storage === storage);
+  const block = fetched
+    ? candidates.find(one => one.name === fetched.block)
+    : forced && admission.find(candidates, identifiers); // an operator vouches for what no client was seen to fetch
+  if (!block)
+    throw deny(`no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${storage}"`);
+  const refused = identifiers.find(identifier => !block.mayHave(identifier));
+  if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
+  const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
+  const renewal = { due: notAfter, ...(named && { replaces: certificate }) };
+  return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
+}
+
+const deny = (why: string) => new IssuanceError('denied', `the configuration does not admit it any more: ${why}`);
