@@ -61,11 +61,13 @@ export type RenewalIndex = {
   force(id: string, now: number): Promise<void>;
   /** All of it, in parts. */
   list(): AsyncIterable<ManagedCertificate[]>;
+  /** `soonestEnd` is of what is not left to expire. */
   counts(now: number): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
 
 /**
- * KEYS: entries, due, ends, failed. ARGV: id, `certificate` (empty: whatever is there), when to look, end, failed, value.
+ * KEYS: entries, due, ends, failed, ends of those that are not left. ARGV: id, `certificate` (empty: whatever is there), when
+ * to look, end, failed, value, left.
  * An entry begins with its certificate, so that nothing has to be parsed to compare it.
  */
 const WRITE = `
@@ -78,6 +80,7 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[6])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
 redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
+if ARGV[7] == '1' then redis.call('ZREM', KEYS[5], ARGV[1]) else redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1]) end
 return 1`;
 
 const LIST_PART = 500;
@@ -85,13 +88,13 @@ const LIST_PART = 500;
 export function openRenewalIndex(redis: Redis, prefix: string): RenewalIndex {
   const key = (name: string) => `${prefix}:renewals:${name}`;
   const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
-  const fetches = key('fetched');
+  const [fetches, wanted] = [key('fetched'), key('wanted')];
 
   async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
-    const { id, certificate, notAfter, failures } = managed;
+    const { id, certificate, notAfter, failures, left } = managed;
     const value = `${certificate}\n${JSON.stringify(managed)}`;
-    const args = [id, only, Math.round(at), notAfter, failures ? 1 : 0, value].map(String);
-    return (await redis.eval(WRITE, 4, entries, due, ends, failed, ...args)) === 1;
+    const args = [id, only, Math.round(at), notAfter, failures ? 1 : 0, value, left ? 1 : 0].map(String);
+    return (await redis.eval(WRITE, 5, entries, due, ends, failed, wanted, ...args)) === 1;
   }
 
   async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {
@@ -104,7 +107,14 @@ export function openRenewalIndex(redis: Redis, prefix: string): RenewalIndex {
     },
     save: (managed, at) => write(managed, at, managed.certificate),
     async remove(id) {
-      const all = redis.multi().hdel(entries, id).zrem(due, id).zrem(ends, id).srem(failed, id).hdel(fetches, id);
+      const all = redis
+        .multi()
+        .hdel(entries, id)
+        .zrem(due, id)
+        .zrem(ends, id)
+        .zrem(wanted, id)
+        .srem(failed, id)
+        .hdel(fetches, id);
       await all.exec();
     },
     due: (now, limit) => redis.zrangebyscore(due, '-inf', now, 'LIMIT', 0, limit),
@@ -136,7 +146,7 @@ export function openRenewalIndex(redis: Redis, prefix: string): RenewalIndex {
         redis.zcard(ends),
         redis.zcount(due, '-inf', now),
         redis.scard(failed),
-        redis.zrangebyscore(ends, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1),
+        redis.zrangebyscore(wanted, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1),
       ]);
       const soonestEnd = soonest[1] === undefined ? undefined : Number(soonest[1]);
       return { managed, due: dueNow, failed: failures, soonestEnd };

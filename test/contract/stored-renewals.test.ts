@@ -186,6 +186,12 @@ suite('the renewal index', () => {
     assert.deepEqual(await index.due(6, 10), [first]);
     assert.deepEqual(await index.counts(6), { managed: 2, due: 1, failed: 1, soonestEnd: entries[0]?.leaf.notAfter });
     assert.deepEqual(await index.lastFetches([second, 'x']), [{ at: clock.now(), block: 'web a' }, undefined]);
+    await index.save({ ...managed, left: true }, 5);
+    assert.equal(
+      (await index.counts(6)).soonestEnd,
+      entries[1]?.leaf.notAfter,
+      'what is left to expire does not count',
+    );
     await index.remove(first);
     assert.deepEqual(await index.read([first]), [undefined]);
     assert.deepEqual(await index.counts(6), { managed: 1, due: 0, failed: 0, soonestEnd: entries[1]?.leaf.notAfter });
