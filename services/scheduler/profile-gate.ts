@@ -3,6 +3,7 @@ import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Budget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
 
 /**
@@ -13,7 +14,7 @@ import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
  */
 export function openProfileGate(
   id: string,
-  { limits, budget, clock }: { limits: Limits; budget: Budget; clock: Clock },
+  { limits, budget, notices, clock }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; clock: Clock },
 ): OrderGate {
   /** RFC 9773 section 5: what renews a certificate within its window counts for nothing. */
   const exempt = new Set<string>();
@@ -33,7 +34,9 @@ export function openProfileGate(
       await budget.leave(order, claim(order));
       if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
       if (error.code === 'rateLimited' || (error.code === 'unavailable' && error.retryAfter !== undefined)) {
-        await limits.park(order, error);
+        for (const { key, until, names, detail } of await limits.park(order, error)) {
+          if (until === undefined) await notices.tell({ kind: 'account-paused', subject: key, names, detail });
+        }
       }
       return error;
     },

@@ -6,11 +6,13 @@ import type { Notices } from '../../shared/queue/notices.ts';
 import { type DomainFacts, describeShaman } from '../../shared/renewal/describe-shaman.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
+import { retryTime } from '../../shared/renewal/shaman-renewal.ts';
 import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import { tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 
 const DAY = 24 * 3_600_000;
+const SHORTEST_PAUSE = 60_000;
 
 export type ProfileParts = {
   index: RenewalIndex;
@@ -49,9 +51,14 @@ export async function renewProfile(
   if (forced.length > 0) await record(parts, profile, await runShaman({ ...run, only: forced, now: true }));
   const outcomes = await runShaman({ ...run, patient: true });
   await record(parts, profile, outcomes);
-  const again = outcomes.flatMap(({ facts }) => (facts.failures && facts.plan ? [facts.plan.at] : []));
-  const soonest = Math.min(...again);
-  return soonest < nextRun ? Math.max(soonest, clock.now()) : undefined;
+  const soonest = Math.min(...outcomes.map(({ facts }) => retryAt(facts)));
+  return soonest < nextRun ? Math.max(soonest, clock.now() + SHORTEST_PAUSE) : undefined;
+}
+
+/** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
+function retryAt({ failures, plan }: DomainFacts): number {
+  if (!failures) return Number.POSITIVE_INFINITY;
+  return plan?.at ?? failures.last + (retryTime(failures) - failures.last) * 1.1;
 }
 
 async function findForced(index: RenewalIndex, { name, directory }: RenewalConfig): Promise<string[]> {

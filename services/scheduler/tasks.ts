@@ -102,7 +102,7 @@ async function openProfileTasks(config: Config, parts: TaskParts & { index: Rene
     gateOf: async ({ name, directory }) => {
       const { server } = await openShamanFile(directory).read();
       return server === config.account.acmeServer
-        ? openProfileGate(`profile/${name}`, { limits, budget, clock })
+        ? openProfileGate(`profile/${name}`, { limits, budget, notices: parts.notices, clock })
         : undefined;
     },
     path: (process.env.PATH ?? '').split(delimiter),

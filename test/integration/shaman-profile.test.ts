@@ -63,6 +63,8 @@ suite('a shaman profile that the scheduler keeps', () => {
     assert.equal(orders.length, 2, 'one of each domain');
     assert.ok((await readdir(directory)).includes('account.key.priv.pem'));
 
+    const retry = Number(await fleet.redisClient.zscore('{quarry}:schedule-times', 'profile/web'));
+    assert.ok(retry < Date.now() + 2 * 60_000, 'the domain that failed is tried again after its backoff');
     const one = await managed('www.profile.example');
     assert.deepEqual(one?.names, ['www.profile.example', 'profile.example']);
     assert.equal(one.failures, undefined);
