@@ -42,7 +42,7 @@ export async function renewProfile(
 ): Promise<number | undefined> {
   const { index, solvers, path, ca, clock, log } = parts;
   const run = {
-    ...{ directory: profile.directory, path, ca, clock, signal, nextRun },
+    ...{ directory: profile.directory, path, ca, clock, signal, nextRun, spread: true },
     log: log.child({ renewal: profile.name }),
     solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
     gate: await parts.gateOf(profile),

@@ -64,7 +64,15 @@ export async function describeDomain(
   if (!held) return facts;
   const unasked = { id: held.id, named: false, info: { none: 'the CA was not asked yet' }, askAgain: undefined };
   const { id, named, info, askAgain } = memory.renewal ?? unasked;
-  const plan = planRenewal({ life: held.life, info, days, random: ownRandom(id), ...(failures && { failures }) });
+  const spread = memory.renewal?.spread ?? false;
+  const plan = planRenewal({
+    life: held.life,
+    info,
+    days,
+    spread,
+    random: ownRandom(id),
+    ...(failures && { failures }),
+  });
   return { ...facts, certificate: { id, named, life: held.life, info, askAgain }, plan };
 }
 

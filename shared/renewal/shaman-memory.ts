@@ -34,6 +34,8 @@ export type RenewalMemory = {
   /** When to renew it and why then; without what failed attempts make of it. */
   at: number;
   why: string;
+  /** Whether days were spread over a while for it. */
+  spread?: true;
 };
 
 /** Attempts in vain since the last certificate. */

@@ -19,8 +19,8 @@ export async function planDomain(
 ): Promise<RenewalPlan> {
   const { domain } = entry;
   const asked = await askForInfo(run, certificate, domain.memory.renewal);
-  const plan = planRenewal({ ...factsOf(run, certificate, asked), ...(run.spread && { spread: true }) });
-  const renewal: RenewalMemory = { ...asked, at: Math.floor(plan.at), why: plan.why };
+  const plan = planRenewal(factsOf(run, certificate, asked));
+  const renewal: RenewalMemory = { ...asked, at: Math.floor(plan.at), why: plan.why, ...spread(run) };
   if (!isDeepStrictEqual(renewal, domain.memory.renewal)) {
     if (renewal.at !== domain.memory.renewal?.at) {
       const when = new Date(plan.at).toISOString();
@@ -39,11 +39,13 @@ export function retryTime(failures: FailureMemory): number {
   return planRenewal({ life, info: { none: 'there is none' }, days: 0, failures, random: Math.random() }).at;
 }
 
-type Asked = Omit<RenewalMemory, 'at' | 'why'>;
+type Asked = Omit<RenewalMemory, 'at' | 'why' | 'spread'>;
 
-function factsOf({ profile }: ShamanRun, { leaf }: HeldCertificate, { id, info }: Asked): RenewalFacts {
-  return { life: leaf, info, days: profile.renewal, random: ownRandom(id) };
+function factsOf(run: ShamanRun, { leaf }: HeldCertificate, { id, info }: Asked): RenewalFacts {
+  return { life: leaf, info, days: run.profile.renewal, random: ownRandom(id), ...spread(run) };
 }
+
+const spread = (run: ShamanRun) => (run.spread ? { spread: true as const } : {});
 
 /** The certificate's name for the CA, or one of our own where it can have none. */
 function identify({ chain, known }: HeldCertificate): Pick<Asked, 'id' | 'named'> {
@@ -78,7 +80,7 @@ async function askForInfo(
   }
 }
 
-const pick = ({ at: _, why: __, ...asked }: RenewalMemory): Asked => asked;
+const pick = ({ at: _, why: __, spread: ___, ...asked }: RenewalMemory): Asked => asked;
 
 function toKept(info: RenewalInfo | undefined): Asked['info'] {
   if (!info) return { none: 'the CA has no renewal information' };

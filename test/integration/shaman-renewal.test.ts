@@ -34,10 +34,14 @@ const directoryFor = (name: string, { renewal = 10, profile = 'default' } = {}) 
   });
 
 /** A run in this process, which is so many milliseconds ahead of the CA. */
-async function runAhead({ path: directory }: ShamanDirectory, ahead: number): Promise<DomainOutcome> {
+async function runAhead(
+  { path: directory }: ShamanDirectory,
+  ahead: number,
+  more: { spread?: boolean } = {},
+): Promise<DomainOutcome> {
   const clock: Clock = shiftedClock(ahead);
   const { signal } = new AbortController();
-  const parts = { directory, path: pathFolders(), ca: authorities, clock, log: quietLog, signal };
+  const parts = { directory, path: pathFolders(), ca: authorities, clock, log: quietLog, signal, ...more };
   const [outcome] = await runShaman(parts);
   assert.ok(outcome);
   assert.equal(outcome.error, undefined);
@@ -164,4 +168,18 @@ test('shaman renews by days where renewal information cannot be had, and goes by
   await runAhead(directory, 1.9 * DAY);
   assert.match(`${(await memoryOf(directory, name)).renewal.why}`, /^the CA suggests/);
   assert.equal((await runAhead(directory, 3.1 * DAY)).did, 'issued');
+});
+
+test('shaman spreads renewals by days where it is told to, each at a time of its own that is kept', async () => {
+  withoutRenewalInfo();
+  const name = 'spread.example';
+  const directory = await directoryFor(name, { renewal: 30 });
+  const { facts } = await runAhead(directory, 0, { spread: true });
+  const from = (facts.certificate?.life.notAfter ?? 0) - 30 * DAY;
+  const at = facts.plan?.at ?? 0;
+  assert.ok(from < at && at < from + 4.5 * DAY, 'within a twentieth of its life');
+  assert.equal(Math.floor(at), Date.parse(`${(await memoryOf(directory, name)).renewal.at}`));
+  assert.equal((await describeShaman(directory.path))[0]?.plan?.at, at);
+  assert.equal((await runAhead(directory, at - Date.now() - HOUR, { spread: true })).did, 'kept');
+  assert.equal((await runAhead(directory, at - Date.now() + HOUR, { spread: true })).did, 'issued');
 });
