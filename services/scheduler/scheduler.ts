@@ -15,6 +15,8 @@ import { openFigures } from './figures.ts';
 import { openTasks } from './tasks.ts';
 
 const TICK = 5_000;
+/** While Redis is away. */
+const LONGEST_STOP = 3_000;
 
 /** The scheduler role: does what comes again and again, once for the whole fleet. */
 export function startScheduler(config: Config, parts: RoleParts): Role {
@@ -62,8 +64,12 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     failed,
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('scheduler is stopping'));
-      if (redis.status !== 'ready') closeRedis(redis); // else what waits for Redis would keep the process
-      await running.catch(() => {});
+      const ended = running.catch(() => {});
+      if (redis.status === 'ready') await ended;
+      else {
+        closeRedis(redis); // else what waits for Redis would keep the process
+        await Promise.race([ended, clock.sleep(LONGEST_STOP)]); // and BullMQ may wait for it without end
+      }
       closeRedis(redis);
     },
   };

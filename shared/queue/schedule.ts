@@ -42,7 +42,8 @@ export function openSchedule(
   { redis, prefix, log }: { redis: Redis; prefix: string; log: Log },
 ): Schedule {
   const [times, rules] = scheduleKeys(prefix);
-  const queue = new Queue(SCHEDULE_QUEUE, { connection: redis, prefix, skipVersionCheck: true });
+  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
+  const queue = new Queue(SCHEDULE_QUEUE, { connection: redis, prefix, ...whenever });
   queue.on('error', error => log.debug({ reason: describeError(error) }, 'schedule queue'));
   const byName = new Map(tasks.map(task => [task.name, task]));
 
