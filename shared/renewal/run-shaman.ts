@@ -32,7 +32,7 @@ export type DomainOutcome = {
  *   `unavailable` while another run is at work in the directory; or the signal's reason
  */
 export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
-  const { clock, log, only, ca } = parts;
+  const { clock, log, ca } = parts;
   const file = openShamanFile(resolve(parts.directory));
   await file.read(); // what is wrong with it is the better news
   await using lock = await lockDirectory(resolve(parts.directory));
@@ -42,26 +42,37 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   const profile = await leaveOtherServer(file, await file.read(), log);
   using connection = openCaConnection({ directoryUrl: profile.server, userAgent: USER_AGENT, clock, ca });
 
-  async function openRun(lost?: string): Promise<ShamanRun> {
+  const open: OpenRun = async lost => {
     const account = await openShamanAccount({ file, connection, log, signal }, await file.read(), lost);
     const acme = openAcmeClient(connection, account, signal);
     const confirm = async () => signal.throwIfAborted();
     return { ...parts, file, profile, connection, signal, acme, accountUrl: account.url, confirm };
+  };
+  return await runDomains(await open(), open);
+}
+
+/** @param lost an account URL that the CA no longer knows */
+type OpenRun = (lost?: string) => Promise<ShamanRun>;
+
+async function runDomains(first: ShamanRun, open: OpenRun): Promise<DomainOutcome[]> {
+  const { file, profile, log, only } = first;
+  let run = first;
+  const outcomes: DomainOutcome[] = [];
+
+  async function attempt(entry: DomainEntry): Promise<Ended> {
+    try {
+      return await attemptDomain(run, entry);
+    } catch (error) {
+      if (!saysAccountIsGone(error)) throw error;
+      log.warn(`the CA no longer knows the account ${run.accountUrl}`);
+      run = await open(run.accountUrl);
+      return attemptDomain(run, entry);
+    }
   }
 
-  let run = await openRun();
-  const outcomes: DomainOutcome[] = [];
   for (const domain of profile.domains.filter(({ name }) => only?.includes(name) ?? true)) {
     const entry = new DomainEntry(file, domain);
-    const attempt = () => attemptDomain(run, entry);
-    const ended = await attempt()
-      .catch(async error => {
-        if (!saysAccountIsGone(error)) throw error;
-        log.warn(`the CA no longer knows the account ${run.accountUrl}`);
-        run = await openRun(run.accountUrl);
-        return attempt();
-      })
-      .catch(async error => afterFailure(run, entry, error));
+    const ended = await attempt(entry).catch(error => afterFailure(run, entry, error));
     outcomes.push({ name: domain.name, ...ended, facts: await describeDomain(file, profile, entry.domain) });
   }
   return outcomes;
