@@ -107,10 +107,11 @@ suite('Redis', { concurrency: true }, () => {
     await waitUntil('the CA to ask for both tokens', () => fleet.front.waiting >= 2, 30_000);
     await fleet.redis.kill();
     fleet.front.release();
-    await waitUntil('the CA to be answered 503 for both', () => {
+    const both = () => {
       const failed = fleet.front.asked.filter(one => one.answers.some(({ status }) => status === 503));
       return new Set(failed.map(({ path }) => path)).size === 2;
-    });
+    };
+    await waitUntil('the CA to be answered 503 for both', both, 30_000); // six seconds, and those of a loaded machine
     await fleet.redis.restart();
     await assertIssued(fleet, posts);
     for (const name of names) assert.equal(sent(fleet.ca, name, 'newOrder').length, 2, name);
