@@ -78,9 +78,9 @@ suite('the package', async () => {
     assert.deepEqual([revoked, stranger, fault], [true, null, 'gone']);
   });
 
-  test("runs the README's program as it stands there, with another CA and something that serves", async () => {
-    const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';.*?)```/s.exec(readme) ?? [];
+  test("runs the program of the library's page as it stands there, with another CA and something that serves", async () => {
+    const page = await readFile(join(root, 'shared/acme/library.md'), 'utf8');
+    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';.*?)```/s.exec(page) ?? [];
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
     const connection =
@@ -94,8 +94,8 @@ createServer(({ url }, response) => response.end(served.get(url))).listen(${port
 const serve = async (token, body) => served.set(\`/.well-known/acme-challenge/\${token}\`, body);
 `;
     const after = 'console.log(JSON.stringify({ chain, start, end }));\n';
-    await writeFile(join(folder, 'readme.mjs'), before + changed + after);
-    const printed = await run(process.execPath, ['readme.mjs', pebble.directoryUrl, pebble.caFile]);
+    await writeFile(join(folder, 'program.mjs'), before + changed + after);
+    const printed = await run(process.execPath, ['program.mjs', pebble.directoryUrl, pebble.caFile]);
     const { chain, start, end } = JSON.parse(printed);
     assert.equal(new X509Certificate(chain).subjectAltName, 'DNS:www.example.org');
     assert.ok(start < end);
