@@ -82,7 +82,6 @@ export async function withdrawChallenges(parts: OrderParts, state: OrderState): 
   return { ...state, challenges: [] };
 }
 
-/** Where another order has replaced the certificate already, the next try is an order like any other (RFC 9773 section 5). */
 /**
  * What whoever takes an order over has to know, where the CA was told of none of its challenges yet: they are to be
  * withdrawn once this is saved, and are presented again later. Of others the CA may be asking now; they stay.
@@ -94,6 +93,12 @@ export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderS
   if (told || state.takenBack || state.challenges.length === 0) return undefined;
   return { ...state, takenBack: true, polls: 0 };
 }
+
+/**
+ * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced already, is none of
+ * this account, or is another CA's. It may be renewed all the same, by an order like any other.
+ */
+const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed']);
 
 async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<OrderStep> {
   refuseHopeless(task.identifiers, solvers);
@@ -108,8 +113,8 @@ async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state
       seen: order,
     };
   } catch (error) {
-    const replaced = error instanceof IssuanceError && problemKind(error.problem) === 'alreadyReplaced';
-    if (!replaced || replaces === undefined) throw error;
+    const refused = error instanceof IssuanceError && replacementRefusals.has(problemKind(error.problem));
+    if (!refused || replaces === undefined) throw error;
     return { next: 'continue', state: { ...fresh, replaced: true } };
   }
 }

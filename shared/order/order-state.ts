@@ -32,7 +32,7 @@ export type OrderChallenge = {
 export type OrderState = {
   /** Set from newOrder's answer on, and saved before any challenge is touched. */
   url?: string;
-  /** Whether the CA said that another order has replaced the certificate already: this one is sent without `replaces`. */
+  /** Whether the CA refused `replaces`, as when another order has replaced the certificate: this one is sent without. */
   replaced?: true;
   /** Presented, or about to be; empty again once withdrawn. */
   challenges: OrderChallenge[];

@@ -104,20 +104,21 @@ test('advanceOrder() answers each name by the first solver that can prove it', a
   assert.deepEqual(acts, ['present a.example', 'dns *.a.example', 'withdraw a.example', 'dns off *.a.example']);
 });
 
-test('advanceOrder() names the certificate that is replaced, and leaves it away where that was done already', async () => {
-  const ca = scriptCa();
-  const replaced: (string | undefined)[] = [];
-  const { newOrder } = ca;
-  ca.newOrder = async (identifiers, options) => {
-    replaced.push(options?.replaces);
-    return newOrder(identifiers, options);
-  };
-  const type = 'urn:ietf:params:acme:error:alreadyReplaced';
-  ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem: { type } }));
-  await driveOrder(partsFor(ca), { ...taskFor('a.example'), replaces: 'aki.serial' });
-  assert.deepEqual(replaced, ['aki.serial', undefined]);
-  assert.equal(ca.calls.filter(call => call === 'newOrder').length, 2);
-});
+for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed'])
+  test(`advanceOrder() names the certificate that is replaced, and leaves it away once the CA has said ${refusal}`, async () => {
+    const ca = scriptCa();
+    const replaced: (string | undefined)[] = [];
+    const { newOrder } = ca;
+    ca.newOrder = async (identifiers, options) => {
+      replaced.push(options?.replaces);
+      return newOrder(identifiers, options);
+    };
+    const type = `urn:ietf:params:acme:error:${refusal}`;
+    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem: { type } }));
+    await driveOrder(partsFor(ca), { ...taskFor('a.example'), replaces: 'aki.serial' });
+    assert.deepEqual(replaced, ['aki.serial', undefined]);
+    assert.equal(ca.calls.filter(call => call === 'newOrder').length, 2);
+  });
 
 test("advanceOrder() gives the order's URL away before it touches a challenge", async () => {
   const ca = scriptCa();
