@@ -1,7 +1,10 @@
 import { hasRenewalInfo } from '../../shared/acme/directory.ts';
+import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { Claim, Shortage } from '../../shared/limits/budget.ts';
 import { StandingLimitError } from '../../shared/limits/limits.ts';
+import type { CsrText } from '../../shared/pki/csr.ts';
 import { deduplicationId } from '../../shared/queue/sign-job-data.ts';
+import type { Storage } from '../../shared/storage/storage.ts';
 import type { Later, Reached, Run, SignJob } from './sign-run.ts';
 
 const FLIGHT_RETRY = 1_000;
@@ -22,14 +25,22 @@ export async function beforeNewOrder(run: Run): Promise<Reached | Later | undefi
   if (!(await parts.flights.enter(lock.jobId, data))) {
     return { end: 'later', until: parts.clock.now() + FLIGHT_RETRY };
   }
-  const stored = await parts.storages.get(data.storage)?.get(csr);
+  const storage = parts.storages.get(data.storage);
+  const stored = await storage?.get(csr);
   // What a renewal is to replace is no answer, however fresh.
   if (stored && (data.due === undefined || stored.leaf.notAfter > data.due))
     return { result: { outcome: 'issued', block: data.block, chain: stored.chain } };
+  run.task.replaces ??= await findReplaced(storage, csr, parts.clock.now());
   const standing = await parts.limits.standingAgainst(data);
   if (standing) return waitForLimit(run, standing, hasTimeUntil(data.due, standing.retryAfter));
   const shortage = await takeTurn(run);
   return shortage && waitForLimit(run, toStandingLimit(shortage), shortage.waits);
+}
+
+/** A post of a CSR whose stored certificate is about to end renews it, and CAs like to know (RFC 9773 section 5). */
+async function findReplaced(storage: Storage | undefined, csr: CsrText, now: number): Promise<string | undefined> {
+  const kept = await storage?.upkeep?.read(storage.upkeep.keyOf(csr));
+  return kept && kept.leaf.notAfter > now ? renewalInfoId(kept.chain) : undefined;
 }
 
 /** Takes one new order, once for all tries to make it; a renewal that the CA exempts takes none (RFC 9773 section 5). */
@@ -37,7 +48,7 @@ async function takeTurn(run: Run): Promise<Shortage | undefined> {
   const { parts, job, checkpoint, order } = run;
   run.checkpoint = { ...checkpoint, begun: checkpoint.begun ?? parts.clock.now() };
   if (checkpoint.turn) return undefined;
-  const replaces = job.data.replaces !== undefined && !checkpoint.order.replaced;
+  const replaces = run.task.replaces !== undefined && !checkpoint.order.replaced;
   if (replaces && (await hasRenewalInfo(parts.connection, order.signal))) {
     run.checkpoint.turn = 'exempt';
     return undefined;

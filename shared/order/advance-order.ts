@@ -96,9 +96,10 @@ export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderS
 
 /**
  * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced already, is none of
- * this account, or is another CA's. It may be renewed all the same, by an order like any other.
+ * this account, or is none that they know, which Pebble calls an internal error. It may be renewed all the same, by an
+ * order like any other.
  */
-const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed']);
+const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal']);
 
 async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<OrderStep> {
   refuseHopeless(task.identifiers, solvers);

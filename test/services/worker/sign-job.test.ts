@@ -3,9 +3,13 @@ import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
+import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
-import { issuer, type JobBench, jobData, leaf, names, openJobBench } from './job-parts.ts';
+import { rfc9773Certificate } from '../../shared/pki/rfc9773-certificate.ts';
+import { csr, issuer, type JobBench, jobData, leaf, names, openJobBench } from './job-parts.ts';
 
 const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signals);
 const chain = `${leaf.trim()}\n\n${issuer}`;
@@ -27,6 +31,26 @@ test('runSignJob() orders what was admitted and hands out and stores the chain, 
   const [newOrder] = bench.http.requests.filter(({ path }) => path === '/new-order');
   assert.deepEqual(newOrder?.payload, { identifiers: jobData.identifiers });
   assert.equal(bench.ca.presented.size, 0);
+});
+
+test('runSignJob() tells the CA what a post replaces: the stored certificate, while it is valid', async () => {
+  for (const [left, replaces] of [
+    [1, { replaces: 'aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE' }],
+    [0, {}],
+  ] as const) {
+    await using bench = await openJobBench();
+    const { storage, clock, http, parts } = bench;
+    const kept = { csr: readCsr(Buffer.from(csr)), chain: rfc9773Certificate, leaf: readCertificate(leaf) };
+    const entry: KeptEntry = { ...kept, leaf: { ...kept.leaf, notAfter: clock.now() + left } };
+    const upkeep = { keyOf: () => 'its key', read: async () => entry } as Partial<Upkeep> as Upkeep;
+    parts.storages = new Map([['kept', { ...storage, upkeep }]]);
+    http.resources = { renewalInfo: `${http.url}/renewal-info` };
+    delete parts.connection.directory;
+    parts.budget.takeOrder = async () => assert.equal(left, 0, 'what the CA exempts is not counted') as undefined;
+    await run(bench);
+    const [newOrder] = http.requests.filter(({ path }) => path === '/new-order');
+    assert.deepEqual(newOrder?.payload, { identifiers: jobData.identifiers, ...replaces });
+  }
 });
 
 test('runSignJob() does nothing for a job whose result is told already but to give up its place', async () => {

@@ -104,7 +104,7 @@ test('advanceOrder() answers each name by the first solver that can prove it', a
   assert.deepEqual(acts, ['present a.example', 'dns *.a.example', 'withdraw a.example', 'dns off *.a.example']);
 });
 
-for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed'])
+for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal'])
   test(`advanceOrder() names the certificate that is replaced, and leaves it away once the CA has said ${refusal}`, async () => {
     const ca = scriptCa();
     const replaced: (string | undefined)[] = [];
