@@ -1,5 +1,11 @@
-import { IssuanceError } from '../base/errors.ts';
-import { advanceOrder, type OrderParts, type OrderStep, withdrawChallenges } from '../order/advance-order.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import {
+  advanceOrder,
+  beforeHandOver,
+  type OrderParts,
+  type OrderStep,
+  withdrawChallenges,
+} from '../order/advance-order.ts';
 import type { OrderState, OrderTask } from '../order/order-state.ts';
 
 /** As long as a sign job may take. */
@@ -8,6 +14,8 @@ const DEADLINE = 3_600_000;
 const MOST_FAILURES = 4;
 const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 60_000;
+/** How long taking back may take when a run is stopped. */
+const LAST_STEP = 3_000;
 
 export type Issued = Extract<OrderStep, { next: 'issued' }>;
 
@@ -16,9 +24,33 @@ export type Issued = Extract<OrderStep, { next: 'issued' }>;
  *
  * @param save gets the state after every step, before the next; what it saved last is what a later run goes on from
  * @throws IssuanceError when the order cannot be had, or not now: then nothing is presented any more, unless the CA is
- *   away; or the signal's reason
+ *   away; or the signal's reason: then nothing is presented that the CA was not told of
  */
 export async function driveOrder(
+  parts: OrderParts,
+  task: OrderTask,
+  from: OrderState,
+  save: (state: OrderState) => Promise<void>,
+): Promise<Issued> {
+  let saved: OrderState | undefined; // before that a predecessor may have told the CA
+  let told = false;
+  const initiateChallenge = (url: string) => {
+    told = true;
+    return parts.acme.initiateChallenge(url);
+  };
+  const keep = async (state: OrderState) => {
+    await save(state);
+    saved = state;
+  };
+  try {
+    return await followOrder({ ...parts, acme: { ...parts.acme, initiateChallenge } }, task, from, keep);
+  } catch (error) {
+    if (parts.signal.aborted && saved && !told) await takeBack(parts, saved, save);
+    throw error;
+  }
+}
+
+async function followOrder(
   parts: OrderParts,
   task: OrderTask,
   from: OrderState,
@@ -68,4 +100,21 @@ async function giveUp(parts: OrderParts, state: OrderState, save: (state: OrderS
   if (state.url === undefined || state.challenges.length === 0) return;
   await withdrawChallenges(parts, state);
   await save({ url: state.url, challenges: [], initiated: false, polls: 0 });
+}
+
+/** The next run may be hours away: until then nothing is left of what the CA does not know of. */
+async function takeBack(
+  parts: OrderParts,
+  saved: OrderState,
+  save: (state: OrderState) => Promise<void>,
+): Promise<void> {
+  const state = beforeHandOver(saved);
+  if (!state) return;
+  try {
+    await parts.confirm?.();
+    await save(state);
+    await withdrawChallenges({ ...parts, signal: AbortSignal.timeout(LAST_STEP) }, state);
+  } catch (error) {
+    parts.warn?.(`what was presented is not taken back: ${describeError(error)}`);
+  }
 }

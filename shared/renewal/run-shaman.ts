@@ -45,7 +45,7 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   const open: OpenRun = async lost => {
     const account = await openShamanAccount({ file, connection, log, signal }, await file.read(), lost);
     const acme = openAcmeClient(connection, account, signal);
-    const confirm = async () => signal.throwIfAborted();
+    const confirm = async () => lock.lost.throwIfAborted();
     return { ...parts, file, profile, connection, signal, acme, accountUrl: account.url, confirm };
   };
   return await runDomains(await open(), open);

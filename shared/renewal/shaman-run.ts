@@ -57,7 +57,7 @@ export type ShamanRun = ShamanParts & {
   connection: CaConnection;
   acme: AcmeClient;
   accountUrl: string;
-  /** Asked before what must not be done twice. */
+  /** Asked before what must not be done twice; rejects when the directory is another run's by now. */
   confirm: () => Promise<void>;
 };
 

@@ -191,9 +191,12 @@ test('shaman does not begin while another run is at work in the directory', asyn
   assert.equal(orders('locked.example'), 0);
 });
 
-test('shaman that is stopped ends with 1, and the next run goes on with the same order', async () => {
+test('shaman that is stopped takes back what it presented and ends with 1, and the next run goes on with the same order', async () => {
   const name = 'stopped.example';
-  const directory = await withDomains({ [name]: { authenticators: { 'http-01': 'slow' } } });
+  const directory = await withDomains({
+    [name]: { authenticators: { 'http-01': { present: 'slow', cleanup: 'clean' } } },
+  });
+  await directory.program('clean', `#!/bin/sh\nrm ${webroot}/begun\n`);
   await directory.program('slow', `#!/bin/sh\necho > ${webroot}/begun\nexec sleep 600\n`);
   const { child, ended } = ground.start(directory);
   await waitUntil('the authenticator to run', async () => (await readdir(webroot)).includes('begun'), 30_000);
@@ -202,6 +205,7 @@ test('shaman that is stopped ends with 1, and the next run goes on with the same
   assert.equal(code, 1);
   assert.match(stdout, /^CRITICAL stopped by SIGTERM; the next run goes on from here$/m);
   assert.equal(stderr, 'quarry: stopped by SIGTERM; the next run goes on from here\n');
+  assert.ok(!(await readdir(webroot)).includes('begun'));
   await directory.program('slow', await directory.text('prove-challenge'));
   assert.equal((await ground.run(directory)).code, 0);
   assert.equal(orders(name), 1);

@@ -63,3 +63,53 @@ test('driveOrder() ends with the reason of its signal, and leaves what a later r
   assert.equal(saved.at(-1)?.initiated, true);
   assert.equal(ca.presented.size, 1);
 });
+
+test('driveOrder() takes back what it presented when it is stopped before the CA was told, and later presents it again', async () => {
+  const { ca, saved, drive, parts } = start();
+  const stop = new AbortController();
+  parts.signal = stop.signal;
+  const { solver } = ca;
+  const present: typeof solver.present = async (response, signal) => {
+    await solver.present(response, signal);
+    stop.abort(new Error('stopped'));
+    signal.throwIfAborted();
+  };
+  parts.solvers = [{ ...solver, present }];
+  await assert.rejects(drive(), /stopped/);
+  assert.equal(ca.presented.size, 0);
+  assert.equal(saved.at(-1)?.takenBack, true);
+  parts.signal = new AbortController().signal;
+  parts.solvers = [solver];
+  await drive(saved.at(-1));
+  assert.equal(ca.calls.filter(call => call === 'newOrder').length, 1);
+});
+
+test('driveOrder() takes nothing back where the CA may have been told, or where the order is in other hands', async () => {
+  const told = start();
+  const stop = new AbortController();
+  told.parts.signal = stop.signal;
+  told.ca.initiateChallenge = async () => {
+    stop.abort(new Error('stopped'));
+    throw stop.signal.reason;
+  };
+  await assert.rejects(told.drive(), /stopped/);
+  assert.equal(told.ca.presented.size, 1);
+
+  const lost = start();
+  const end = new AbortController();
+  lost.parts.signal = end.signal;
+  lost.parts.confirm = async () => end.signal.throwIfAborted();
+  lost.parts.solvers = [
+    {
+      ...lost.ca.solver,
+      async present(response, signal) {
+        await lost.ca.solver.present(response, signal);
+        end.abort(new Error('the lock was lost'));
+        signal.throwIfAborted();
+      },
+    },
+  ];
+  await assert.rejects(lost.drive(), /the lock was lost/);
+  assert.equal(lost.ca.presented.size, 1);
+  assert.equal(lost.saved.at(-1)?.takenBack, undefined);
+});
