@@ -1,3 +1,4 @@
+import { describeError } from '../../shared/base/errors.ts';
 import type { AccountConfig } from '../../shared/config/account.ts';
 import type { AuthBlockConfig } from '../../shared/config/auth.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
@@ -8,6 +9,7 @@ import { describeWay, matterKinds, type NotifyConfig } from '../../shared/config
 import type { RenewalConfig } from '../../shared/config/renewal.ts';
 import type { StorageConfig } from '../../shared/config/storage.ts';
 import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
+import { openShamanFile } from '../../shared/renewal/shaman-file.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { describePersistRecords } from './persist-records.ts';
 
@@ -24,7 +26,8 @@ const cellWidth = 40;
 export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<Config> {
   const config = await loadConfig(files, env);
   requireSolvers(config.verifications.values());
-  const warnings = [...config.warnings, ...describeUnreachable(config.auth)].map(warning => `warning: ${warning}`);
+  const found = [...config.warnings, ...describeUnreachable(config.auth), ...(await describeBadProfiles(config))];
+  const warnings = found.map(warning => `warning: ${warning}`);
   const lines = [
     ...warnings,
     ...(warnings.length > 0 ? [''] : []),
@@ -50,6 +53,17 @@ function describeUnreachable(blocks: AuthBlockConfig[]): string[] {
   return findUnreachable(blocks).map(
     ({ block, behind }) => `${name(block)}: is never reached: ${name(behind)} before it accepts all that it would`,
   );
+}
+
+/** No more than warnings, as the schedulers may run where this is not run. */
+async function describeBadProfiles({ renewals }: Config): Promise<string[]> {
+  const looks = renewals.map(async ({ name, directory }) => {
+    const fault = await openShamanFile(directory)
+      .read()
+      .then(() => undefined, describeError);
+    return fault === undefined ? [] : [`${describeSection({ name: 'renewal', label: name })}: ${fault}`];
+  });
+  return (await Promise.all(looks)).flat();
 }
 
 function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountConfig): string {

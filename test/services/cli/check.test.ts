@@ -107,4 +107,6 @@ test('check() tells what is renewed, and when', async () => {
   assert.match(output, /^renewal "web": \/srv\/web, twice a day, without authenticators by http01$/m);
   assert.match(output, /^renewal "mail": \/srv\/mail, at 30 4 \* \* \* UTC, without authenticators by http01$/m);
   assert.match(output, / {2}disk \(file, renewed ahead\)$/m);
+  const missing = 'cannot be read: no such file or directory';
+  assert.match(output, new RegExp(`^warning: \\[renewal "web"\\]: /srv/web/shaman\\.json: ${missing}$`, 'm'));
 });
