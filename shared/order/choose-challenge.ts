@@ -25,7 +25,7 @@ export function chooseChallenge(
   }
   const offered = authorization.challenges.map(({ type }) => type).join(', ') || 'nothing';
   const have = solvers.map(({ name, challengeType }) => `verification "${name}" answers ${challengeType}`);
-  const instead = have.join(', ') || 'no verification is configured';
+  const instead = have.join(', ') || 'neither a verification nor an authenticator is configured';
   throw new IssuanceError('misconfigured', `for ${identifier.value} the CA offers ${offered}, but ${instead}`);
 }
 

@@ -1,4 +1,5 @@
 import { createAtomically } from '../../../shared/base/atomic-file.ts';
+import { describeFileError } from '../../../shared/config/option-values.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 import type { AcmeAction } from './action.ts';
 
@@ -9,7 +10,9 @@ export const keyActions: AcmeAction[] = [
     example: 'key create account.key.priv.pem',
     async run(given) {
       const path = given.one('PATH');
-      const made = await createAtomically(path, await generateKeyPem('P-384'), 0o600);
+      const made = await createAtomically(path, await generateKeyPem('P-384'), 0o600).catch(error => {
+        throw new Error(`${path} cannot be written: ${describeFileError(error)}`);
+      });
       if (!made) throw new Error(`${path} exists already; it is left as it is`);
     },
   },

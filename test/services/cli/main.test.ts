@@ -90,3 +90,12 @@ test('quarry up ends with 1 and one line where there is no redis-server', async 
   assert.equal(code, 1);
   assert.match(stderr, /^quarry: no Redis is configured and redis-server is not installed: .*$/m);
 });
+
+test('quarry says in one line that Node is too old', async () => {
+  const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })`;
+  const launcher = join(import.meta.dirname, '../../../services/cli/quarry.js');
+  const running = promisify(execFile)(process.execPath, ['--import', `data:text/javascript,${old}`, launcher]);
+  const { code, stdout, stderr } = await running.catch(error => error);
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(stderr, /^quarry: Node 24 or newer is needed, and this is 20\.1\.0; .*\n$/);
+});

@@ -62,7 +62,7 @@ test('chooseChallenge() says what the CA offers and what there is to answer with
   });
   assert.throws(() => chooseChallenge(authorization([], true), []), {
     code: 'misconfigured',
-    message: 'for *.a.example the CA offers nothing, but no verification is configured',
+    message: 'for *.a.example the CA offers nothing, but neither a verification nor an authenticator is configured',
   });
 });
 
