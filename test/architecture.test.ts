@@ -29,7 +29,7 @@ const fences: Record<string, RegExp> = {
   'acme-client': /^shared\/acme\//,
   pkijs: /^shared\/pki\//,
   asn1js: /^shared\/pki\//,
-  'dns-packet': /^(shared\/dns\/|services\/responder\/dns-server)/,
+  'dns-packet': /^shared\/dns\//,
   nodemailer: /^shared\/notify\//,
   bullmq: /^(shared\/queue\/|services\/(worker|scheduler)\/)/,
   koa: /^services\//,

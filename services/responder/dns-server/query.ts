@@ -1,7 +1,8 @@
-import { Rcode } from './codes.ts';
+import { Rcode, Type } from './codes.ts';
 
 // Read byte by byte, with nothing thrown: most of what arrives here comes from strangers, and an answer has to repeat the
-// question's very bytes (resolvers vary the case of letters and look for it, draft-vixie-dnsext-dns0x20).
+// question's very bytes (resolvers vary the case of letters and look for it, draft-vixie-dnsext-dns0x20). dns-packet does
+// not tell where those are, and writes a name that it has read anew, where a dot in a label has become the end of one.
 
 /** A question that can be answered, of one message (RFC 1035 section 4.1). */
 export type Query = {
@@ -27,7 +28,6 @@ export type ParsedQuery = { query: Query } | { fault: Rcode; head: QueryHead } |
 
 const HEAD_LENGTH = 12;
 const LONGEST_NAME = 255;
-const OPT = 41;
 
 /** @returns `undefined` for what may not be answered: a fragment, or an answer, which two servers could toss back and forth */
 export function parseQuery(message: Buffer): ParsedQuery {
@@ -72,7 +72,7 @@ function parseRecords(message: Buffer, start: number, additional: number, count:
   for (let index = 0; index < count; index++) {
     const fields = skipName(message, at);
     if (fields === undefined || fields + 10 > message.length) return undefined;
-    if (message.readUInt16BE(fields) === OPT) {
+    if (message.readUInt16BE(fields) === Type.OPT) {
       if (found || index < additional || fields !== at + 1) return undefined;
       found = {
         payload: message.readUInt16BE(fields + 2),
