@@ -47,8 +47,8 @@ export function parseDns01Server(section: SectionReader): Dns01ServerConfig {
     rateLimit: section.one('rate-limit', parseRateLimit) ?? defaultRateLimit,
     resolvers: section.many('resolver', parseDnsAddress),
   };
-  checkZones(section, config);
   section.finish();
+  checkZones(section, config);
   return config;
 }
 

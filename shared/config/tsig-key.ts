@@ -55,7 +55,7 @@ function readKeyFile(path: string, fail: Fail): KeyParts {
   } catch (error) {
     return fail(`${path} cannot be read: ${describeFileError(error)}`);
   }
-  const refuse: Fail = reason => fail(`what ${path} holds ${reason}`);
+  const refuse: Fail = reason => fail(`${path}: ${reason}`);
   const [, name, body = ''] = /key\s+"?([^\s"{]+)"?\s*\{([^}]*)\}/.exec(text) ?? [];
   if (name === undefined) return { secret: parseSecret(text.trim(), refuse) };
   const value = (option: string) => new RegExp(`\\b${option}\\s+"?([^\\s";]+)"?\\s*;`).exec(body)?.[1];

@@ -96,6 +96,11 @@ for (const [what, text, reason] of [
   ['a rate limit of nothing', dns('ns = n.b.example', 'rate-limit = 0'), /rate-limit: is not a whole number from 1/],
   ['a resolver by name', dns('ns = n.b.example', 'resolver = ns.example.org'), /resolver: is not an address; names/],
   [
+    'a misspelt option, whatever else it leads to',
+    dns('zones = a.example', 'ns = ns.a.example 192.0.2.1'),
+    /zones: unknown option; known here: type, listener, listeners, zone, ns, /,
+  ],
+  [
     'an option of another kind',
     block('tlsalpn01', 'zone = a.example'),
     /zone: unknown option; known here: type, listener$/,
