@@ -1,6 +1,6 @@
 import { IssuanceError } from '../base/errors.ts';
 import type { DnsMessage } from './message.ts';
-import { liesIn, withParents } from './name.ts';
+import { liesIn, lowestZone, withParents } from './name.ts';
 import type { Ask } from './query.ts';
 import { cnameOf, findZone, zoneOf } from './zone.ts';
 
@@ -56,7 +56,7 @@ async function isWildcards(at: string, target: string, ask: Ask, signal: AbortSi
 async function chooseZone(at: string, reply: DnsMessage, parts: LocateParts, signal: AbortSignal): Promise<string> {
   const { zones, server } = parts;
   if (zones.length > 0) {
-    const [zone] = zones.filter(one => liesIn(at, one)).sort((one, other) => other.length - one.length);
+    const zone = lowestZone(at, zones);
     if (zone !== undefined) return zone;
     throw new IssuanceError('misconfigured', `${at} lies in no zone that is to be updated (${zones.join(', ')})`);
   }

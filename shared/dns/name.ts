@@ -16,6 +16,11 @@ export function liesIn(name: string, zone: string): boolean {
   return zone === '' || name === zone || name.endsWith(`.${zone}`);
 }
 
+/** Of several zones the longest that the name lies in. */
+export function lowestZone(name: string, zones: readonly string[]): string | undefined {
+  return zones.filter(zone => liesIn(name, zone)).sort((one, other) => other.length - one.length)[0];
+}
+
 /** The name itself and all above it, without the root: `a.b.c`, `b.c`, `c`. */
 export function withParents(name: string): string[] {
   const labels = name.split('.');

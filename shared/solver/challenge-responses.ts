@@ -1,7 +1,5 @@
 import type { Redis } from '../base/redis.ts';
-
-/** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
-const LIFE_SECONDS = 3_600;
+import { RESPONSE_LIFE } from './solver.ts';
 
 /** The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else. */
 export const challengeKey = (prefix: string, token: string) => `${prefix}:http-01:${token}`;
@@ -16,7 +14,7 @@ export type ChallengeResponses = {
 export function openChallengeResponses(redis: Redis, prefix: string): ChallengeResponses {
   return {
     put: async (token, keyAuthorization) => {
-      await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', LIFE_SECONDS);
+      await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', RESPONSE_LIFE);
     },
     get: token => redis.get(challengeKey(prefix, token)),
     delete: async token => {

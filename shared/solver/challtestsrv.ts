@@ -3,10 +3,9 @@ import { needingRedis, type Redis } from '../base/redis.ts';
 import { canProve } from '../config/challenge-type.ts';
 import type { ChalltestsrvConfig } from '../config/challtestsrv.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
-import type { Solver } from './solver.ts';
+import { RESPONSE_LIFE, type Solver } from './solver.ts';
 
 const TIMEOUT = 5_000;
-const LIFE_SECONDS = 3_600;
 
 /**
  * dns-01 by Pebble's challtestsrv. It adds a value to those of a name, but can only clear all of them at once and cannot
@@ -37,7 +36,7 @@ export function openChalltestsrvSolver({ name, setTxtUrl }: ChalltestsrvConfig, 
     async present(response, signal) {
       const record = toDns01Record(response);
       await needingRedis(() =>
-        redis.multi().sadd(key(record.name), record.value).expire(key(record.name), LIFE_SECONDS).exec(),
+        redis.multi().sadd(key(record.name), record.value).expire(key(record.name), RESPONSE_LIFE).exec(),
       );
       await set(record, signal);
     },

@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import { type Redis, runAll } from '../base/redis.ts';
 import { withParents } from '../dns/name.ts';
+import { RESPONSE_LIFE } from './solver.ts';
 
-/** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
-const LIFE = 3_600_000;
+const LIFE = RESPONSE_LIFE * 1_000;
 
 /** More than one answer over TCP may hold; the newest count. */
 const MOST_VALUES = 500;

@@ -3,7 +3,7 @@ import { IssuanceError } from '../base/errors.ts';
 import { needingRedis } from '../base/redis.ts';
 import { canProve } from '../config/challenge-type.ts';
 import type { Dns01ServerConfig } from '../config/dns01-server.ts';
-import { liesIn } from '../dns/name.ts';
+import { lowestZone } from '../dns/name.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
 import type { DnsRecords, Place } from './dns-records.ts';
@@ -72,8 +72,4 @@ export async function findPlace(
   }
   const where = `the zones of verification "${verification}" (${zones.join(', ')})`;
   throw new IssuanceError('challengeFailed', `${name} is not in ${where}, and no CNAME leads from it into one`);
-}
-
-function lowestZone(name: string, zones: readonly string[]): string | undefined {
-  return zones.filter(zone => liesIn(name, zone)).sort((one, other) => other.length - one.length)[0];
 }

@@ -11,6 +11,12 @@ export type ChallengeResponse = {
 };
 
 /**
+ * Seconds for which a response stays that nobody withdraws: longer than any validation takes, and short enough that what a
+ * killed worker left behind goes away by itself.
+ */
+export const RESPONSE_LIFE = 3_600;
+
+/**
  * One way to prove control of a name: a `[verification]` block of the configuration, opened. Any number of processes use
  * it at once, and any of them may withdraw what another presented.
  *

@@ -1,8 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Redis } from '../base/redis.ts';
-
-/** Longer than any validation takes, and short enough that what a killed worker left behind goes away by itself. */
-const LIFE_SECONDS = 3_600;
+import { RESPONSE_LIFE } from './solver.ts';
 
 /** After so many microseconds a response that nobody has withdrawn no longer keeps those behind it waiting. */
 const TURN = 300e6;
@@ -40,12 +38,12 @@ export function openTlsAlpnResponses(redis: Redis, prefix: string, clock: Clock)
   return {
     async put(responses) {
       const keys = responses.map(({ identifier }) => tlsAlpnKey(prefix, identifier));
-      await redis.eval(PUT, keys.length, ...keys, LIFE_SECONDS, ...responses.map(({ digest }) => digest));
+      await redis.eval(PUT, keys.length, ...keys, RESPONSE_LIFE, ...responses.map(({ digest }) => digest));
     },
     async get(identifier) {
       const now = clock.now() * 1_000;
       const put = await redis.zrangebyscore(
-        ...([tlsAlpnKey(prefix, identifier), now - LIFE_SECONDS * 1e6, '+inf', 'WITHSCORES'] as const),
+        ...([tlsAlpnKey(prefix, identifier), now - RESPONSE_LIFE * 1e6, '+inf', 'WITHSCORES'] as const),
       );
       const inTurn = put.findIndex((_, index) => index % 2 === 1 && Number(put[index]) > now - TURN);
       return put[(inTurn > 0 ? inTurn : put.length - 1) - 1];
