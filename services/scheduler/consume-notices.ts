@@ -1,19 +1,15 @@
-import { DelayedError, type Job, UnrecoverableError, Worker } from 'bullmq';
+import { type Job, UnrecoverableError } from 'bullmq';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { NotifyConfig } from '../../shared/config/notify.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import { RefusedError } from '../../shared/notify/webhook.ts';
 import { type Delivery, NOTIFY_QUEUE } from '../../shared/queue/notices.ts';
+import { delayJob, openWorker } from '../../shared/queue/open-worker.ts';
 
 const CONCURRENCY = 4;
-/** A killed scheduler's delivery is made elsewhere after at most the sum of the two. */
-const LOCK_DURATION = 8_000;
-const STALLED_INTERVAL = 4_000;
-const MOST_KILLS = 1_000;
 const HAND_OVER_DELAY = 100;
 /** How long a delivery may go on after SIGTERM before it is cut off. */
 const LAST_DELIVERY = 3_000;
@@ -36,24 +32,14 @@ export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): A
       count(name, 'delivered');
       log.info({ block: name, message: message.id, kind: message.kind, names: message.names }, 'message delivered');
     } catch (error) {
-      if (cutOff.signal.aborted && !cancelled.aborted) {
-        await job.moveToDelayed(Date.now() + HAND_OVER_DELAY, token); // by BullMQ's clock, which nobody turns
-        throw new DelayedError();
-      }
+      if (cutOff.signal.aborted && !cancelled.aborted) return delayJob(job, Date.now() + HAND_OVER_DELAY, token);
       throw error instanceof RefusedError ? new UnrecoverableError(error.message) : error;
     }
   }
 
-  const redis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  const worker = new Worker<Delivery>(NOTIFY_QUEUE, process, {
-    connection: redis,
-    prefix,
-    concurrency: CONCURRENCY,
-    lockDuration: LOCK_DURATION,
-    stalledInterval: STALLED_INTERVAL,
-    maxStalledCount: MOST_KILLS,
+  const { worker, close } = openWorker<Delivery, void>(NOTIFY_QUEUE, process, {
+    ...{ redisUrl, prefix, concurrency: CONCURRENCY, log },
   });
-  worker.on('error', error => log.debug({ reason: describeError(error) }, 'notify worker'));
   worker.on('failed', (job, error) => {
     const said = { block: job?.data.block, message: job?.data.message.id, reason: describeError(error) };
     const over = job?.finishedOn !== undefined;
@@ -61,21 +47,7 @@ export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): A
     if (over) log.error({ ...said, attempts: job?.attemptsMade }, 'message not delivered, given up');
     else log.warn(said, 'message not delivered, trying again later');
   });
-  worker.on('lockRenewalFailed', jobIds => {
-    for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');
-  });
-
-  return {
-    async [Symbol.asyncDispose]() {
-      // Without Redis no delivery can be handed over, and BullMQ would wait for it without end: their locks run out.
-      const handOver = redis.status === 'ready';
-      const timer = setTimeout(() => cutOff.abort(new Error('the notifier has stopped')), handOver ? LAST_DELIVERY : 0);
-      await worker.close(!handOver);
-      clearTimeout(timer);
-      cutOff.abort(new Error('the notifier has stopped'));
-      closeRedis(redis);
-    },
-  };
+  return { [Symbol.asyncDispose]: () => close(cutOff, LAST_DELIVERY) };
 }
 
 function openFigure(metrics: Registry) {

@@ -1,16 +1,11 @@
-import { type Job, Worker } from 'bullmq';
-import { describeError } from '../../shared/base/errors.ts';
+import type { Job } from 'bullmq';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { openWorker } from '../../shared/queue/open-worker.ts';
 import { REVOKE_QUEUE, type RevokeJobData, type RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
 const CONCURRENCY = 4;
-const LOCK_DURATION = 8_000;
-const STALLED_INTERVAL = 4_000;
-/** Kills are no fault of the job's. */
-const MOST_KILLS = 1_000;
 
 /** BullMQ's side of revoking. A job that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
@@ -33,27 +28,7 @@ export function consumeRevokeJobs(
     return result;
   }
 
-  const redis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  const worker = new Worker<RevokeJobData, RevokeResult>(REVOKE_QUEUE, process, {
-    connection: redis,
-    prefix,
-    concurrency: CONCURRENCY,
-    lockDuration: LOCK_DURATION,
-    stalledInterval: STALLED_INTERVAL,
-    maxStalledCount: MOST_KILLS,
-  });
-  worker.on('error', error => log.debug({ reason: describeError(error) }, 'revoke worker'));
-  worker.on('lockRenewalFailed', jobIds => {
-    for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');
-  });
-
-  return {
-    async [Symbol.asyncDispose]() {
-      const working = redis.status === 'ready';
-      const closing = worker.close(!working);
-      stopping.abort(new Error('the worker is stopping'));
-      await closing;
-      closeRedis(redis);
-    },
-  };
+  const parts = { redisUrl, prefix, concurrency: CONCURRENCY, log };
+  const { close } = openWorker<RevokeJobData, RevokeResult>(REVOKE_QUEUE, process, parts);
+  return { [Symbol.asyncDispose]: () => close(stopping, 0) };
 }

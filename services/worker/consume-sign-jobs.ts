@@ -1,8 +1,8 @@
-import { DelayedError, type Job, Worker } from 'bullmq';
+import { DelayedError, type Job } from 'bullmq';
 import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { Counter, Gauge } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis, type Redis, watchOutages } from '../../shared/base/redis.ts';
+import { type Redis, watchOutages } from '../../shared/base/redis.ts';
 import type { RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/config/load-config.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
@@ -10,6 +10,7 @@ import { openLimits } from '../../shared/limits/limits.ts';
 import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
+import { delayJob, openWorker } from '../../shared/queue/open-worker.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -19,11 +20,6 @@ import type { AccountHolder } from './account-holder.ts';
 import { runSignJob } from './sign-job.ts';
 import type { SignJobParts } from './sign-run.ts';
 
-/** A killed worker's job runs again elsewhere after at most the sum of the two. */
-const LOCK_DURATION = 8_000;
-const STALLED_INTERVAL = 4_000;
-/** Kills are no fault of the job's. */
-const MOST_KILLS = 1_000;
 /** How long a step may go on after SIGTERM before it is cut off. */
 const LAST_STEP = 3_000;
 const HAND_OVER_DELAY = 100;
@@ -64,54 +60,37 @@ export function consumeSignJobs(
     figures.running.inc();
     try {
       const end = await runSignJob(jobParts, { lock, data: job.data, createdAt: job.timestamp }, signals);
-      if (end.end === 'later') return await delay(job, end.until, token);
+      if (end.end === 'later') return await delayJob(job, end.until, token);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } catch (error) {
       if (error instanceof DelayedError || !stopping.signal.aborted || cancelled.aborted) throw error;
-      return await delay(job, clock.now() + HAND_OVER_DELAY, token);
+      return await delayJob(job, clock.now() + HAND_OVER_DELAY, token);
     } finally {
       figures.running.dec();
     }
   }
 
-  const workerRedis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  const worker = new Worker<SignJobData, string>(SIGN_QUEUE, process, {
-    connection: workerRedis,
+  const { concurrency } = config.worker;
+  const { worker, close } = openWorker<SignJobData, string>(SIGN_QUEUE, process, {
+    redisUrl,
     prefix,
-    concurrency: config.worker.concurrency,
-    lockDuration: LOCK_DURATION,
-    stalledInterval: STALLED_INTERVAL,
-    maxStalledCount: MOST_KILLS,
+    concurrency,
+    log,
   });
-  worker.on('error', error => log.debug({ reason: describeError(error) }, 'sign worker'));
   worker.on('failed', (job, error) => {
     log.error({ job: job?.id, reason: describeError(error) }, 'sign job failed');
     // Once it is not tried again, it ends without a result, and must not keep others from ordering the same names.
     if (job?.id && job.finishedOn !== undefined) jobParts.flights.leave(job.id, job.data).catch(() => {});
   });
-  worker.on('lockRenewalFailed', jobIds => {
-    for (const jobId of jobIds) worker.cancelJob(jobId, 'the lock was lost');
-  });
 
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      // Without Redis no job can be handed over, and BullMQ would wait for it without end: the jobs' locks run out.
-      const handOver = workerRedis.status === 'ready';
-      const timer = setTimeout(() => cutOff.abort(new Error('the worker has stopped')), handOver ? LAST_STEP : 0);
-      await worker.close(!handOver);
-      clearTimeout(timer);
-      cutOff.abort(new Error('the worker has stopped'));
+      await close(cutOff, LAST_STEP);
       await notices[Symbol.asyncDispose]();
-      closeRedis(workerRedis);
     },
   };
-}
-
-async function delay(job: Job<SignJobData>, until: number, token: string): Promise<never> {
-  await job.moveToDelayed(until, token);
-  throw new DelayedError();
 }
 
 function openFigures(metrics: RoleParts['metrics']) {

@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { Queue } from 'bullmq';
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import type { Task } from '../../services/scheduler/tasks.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { hastenTask, openSchedule } from '../../shared/queue/schedule.ts';
+import { hastenTask, openSchedule, SCHEDULE_QUEUE } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { type Redis, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -129,6 +130,24 @@ suite('the schedule', () => {
     await hastenTask(scheduler.redis, prefix, 'now', start + 1);
     await scheduler.enqueueDue(start + 1);
     await waitUntil('the hastened run', () => runs === 2, 60_000);
+  });
+
+  test('leaves a task to the schedulers that are configured for it, while others still are not', async () => {
+    const prefix = newPrefix();
+    const clock = turnedClock(start);
+    await using old = openScheduler(prefix, []);
+    await old.plan(clock.now());
+    await using planner = openSchedule([everyHours('new', 1, async () => {})], {
+      ...{ redis: old.redis, prefix, log: quietLog },
+    });
+    await planner.plan(clock.now());
+    await planner.enqueueDue(clock.now());
+    const queue = new Queue(SCHEDULE_QUEUE, { connection: old.redis, prefix });
+    await waitUntil('the old one to have had it', async () => (await queue.getDelayedCount()) === 1, 60_000);
+    await queue.close();
+    let runs = 0;
+    await using _new = openScheduler(prefix, [everyHours('new', 1, async () => void runs++)]);
+    await waitUntil('the new one to have it', () => runs === 1, 60_000);
   });
 
   test('hands the task of a scheduler that stops over to another', async () => {
