@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import { type Redis, reportOutages } from '../../../shared/base/redis.ts';
+import { closeRedis, type Redis, reportOutages } from '../../../shared/base/redis.ts';
 import { keptLog } from '../../support/kept-log.ts';
 
 test('reportOutages() says once that Redis is away and once that it is back', () => {
@@ -21,4 +21,15 @@ test('reportOutages() says once that Redis is away and once that it is back', ()
       [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
     ],
   );
+});
+
+test('closeRedis() tells of no outage that it makes itself', () => {
+  const { log, lines } = keptLog();
+  const redis = Object.assign(new EventEmitter(), {
+    disconnect: () => void redis.emit('error', new Error('not writable')),
+  });
+  reportOutages(redis as unknown as Redis, log);
+  closeRedis(redis as unknown as Redis);
+  redis.emit('error', new Error('not writable'));
+  assert.deepEqual(lines, []);
 });
