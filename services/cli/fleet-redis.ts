@@ -7,6 +7,8 @@ import { parseRedis, type RedisConfig } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { UsageError } from './command.ts';
 
+const PATIENCE = 3_000;
+
 /** The Redis of a running fleet, for a command that looks into it. */
 export type FleetRedis = Disposable & { redis: Redis; prefix: string };
 
@@ -17,29 +19,26 @@ export type FleetRedis = Disposable & { redis: Redis; prefix: string };
  */
 export async function openFleetRedis(files: string[], env: Environment): Promise<FleetRedis> {
   const config = files.length > 0 ? (await loadConfig(files, env)).redis : readEnvironment(env);
+  const reached = await reachFleetRedis(config);
+  if (reached.fault === undefined) return reached;
+  reached[Symbol.dispose]();
+  throw new Error(reached.fault);
+}
+
+/** `fault` says in one line that Redis cannot be reached, for whoever can do something without it. */
+export async function reachFleetRedis(config: RedisConfig): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const url = config.url ?? `unix:${config.dir}/redis.sock`;
   const redis = openRedis(url, 'impatient', log);
-  try {
-    await untilReady(redis, url);
-  } catch (error) {
-    closeRedis(redis);
-    throw error;
-  }
-  return { redis, prefix: config.prefix, [Symbol.dispose]: () => closeRedis(redis) };
+  const deadline = systemClock.now() + PATIENCE;
+  while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
+  const where = url.startsWith('unix:') ? url : new URL(url).host;
+  const fault = redis.status === 'ready' ? undefined : `Redis at ${where} cannot be reached; does quarry run?`;
+  return { redis, prefix: config.prefix, fault, [Symbol.dispose]: () => closeRedis(redis) };
 }
 
 function readEnvironment(env: Environment): RedisConfig {
   const config = parseRedis(new SectionReader({ name: 'redis', file: '', line: 0, options: [] }, []), env);
   if (config.url === undefined) throw new UsageError('give a configuration file, or set REDIS_URL');
   return config;
-}
-
-async function untilReady(redis: Redis, url: string): Promise<void> {
-  const deadline = systemClock.now() + 3_000;
-  while (redis.status !== 'ready') {
-    const where = url.startsWith('unix:') ? url : new URL(url).host;
-    if (systemClock.now() > deadline) throw new Error(`Redis at ${where} cannot be reached; does quarry run?`);
-    await systemClock.sleep(20);
-  }
 }

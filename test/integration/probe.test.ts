@@ -30,12 +30,13 @@ async function script(name: string, text: string): Promise<string> {
 }
 
 /** Each verification with an auth block of its own, and no other. */
-async function probe(verifications: Record<string, string>, domains = 'domain = *.example.org') {
+async function probe(verifications: Record<string, string>, more: { domains?: string; redisUrl?: string } = {}) {
+  const { domains = 'domain = *.example.org', ...options } = more;
   const blocks = Object.entries(verifications).map(
     ([name, text]) =>
       `[verification "${name}"]\n${text}\n[auth "${name}"]\nall = yes\n${domains}\nverification = ${name}\n`,
   );
-  const ini = (await fleet.ini({ blocks: blocks.join('') })).replace(/\[verification "http"\][^[]*/, '');
+  const ini = (await fleet.ini({ ...options, blocks: blocks.join('') })).replace(/\[verification "http"\][^[]*/, '');
   const ended = await runQuarry(['check', '--probe', 'main.ini'], ini);
   const [, lines = ''] = ended.stdout.split('configuration is good\n');
   return { code: ended.code, lines: lines.split('\n').filter(line => line !== ''), told: toldLines(ended) };
@@ -128,11 +129,24 @@ test('quarry check --probe ends with 1 and says what is wrong with each that fai
     assert.match(rest[index] ?? '', pattern);
 });
 
+test('quarry check --probe says that Redis is away, in the lines of those that need it', async () => {
+  const socket = join(dir.path, 'redis.sock');
+  const { code, lines } = await probe(
+    { http: http(listener), script: `type = program\nchallenge = http-01\ncommand = ${await script('true', '')}` },
+    { redisUrl: `unix:${socket}` },
+  );
+  assert.equal(code, 1);
+  assert.deepEqual(lines, [
+    `[verification "http"] http01: FAILED: Redis at unix:${socket} cannot be reached; does quarry run?`,
+    '[verification "script"] program: ran with a test token for quarry-probe.example.org',
+  ]);
+});
+
 test('quarry check --probe says where there is no name to try with', async () => {
   const run = await script('never', `: >${dir.path}/ran`);
   const { code, lines } = await probe(
     { script: `type = program\nchallenge = http-01\ncommand = ${run}` },
-    'domain = *',
+    { domains: 'domain = *' },
   );
   assert.equal(code, 0);
   assert.deepEqual(lines, [

@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { describeError } from '../../../shared/base/errors.ts';
-import { closeRedis, openRedis, type Redis } from '../../../shared/base/redis.ts';
 import { describeSection } from '../../../shared/config/config-error.ts';
 import type { DnsPersistConfig } from '../../../shared/config/dns-persist.ts';
 import type { Dns01ServerConfig } from '../../../shared/config/dns01-server.ts';
@@ -12,6 +11,7 @@ import { findPlace } from '../../../shared/solver/dns01-server.ts';
 import { openSolvers } from '../../../shared/solver/open-solver.ts';
 import { openResolver } from '../../../shared/solver/resolver.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
+import { reachFleetRedis } from '../fleet-redis.ts';
 import { findPersistParties, namesToPublish } from '../persist-records.ts';
 import { lookDns } from './look-dns.ts';
 import { lookHttp01 } from './look-http01.ts';
@@ -20,7 +20,6 @@ import { findTestName, newTestResponse, nowhere } from './test-response.ts';
 import { tryListeners } from './try-listeners.ts';
 import { trySolver } from './try-solver.ts';
 
-const REDIS_PATIENCE = 2_000;
 /** Besides what a solver's own deadline allows. */
 const PATIENCE = 90_000;
 const RESOLVER_TIMEOUT = 5_000;
@@ -32,26 +31,27 @@ const RESOLVER_TIMEOUT = 5_000;
  */
 export async function probe(config: Config, write: (text: string) => void): Promise<void> {
   const verifications = [...config.verifications.values()];
-  const redis = await openItsRedis(config);
-  try {
-    const tries = await Promise.all(verifications.map(verification => probeOne(verification, config, redis)));
-    for (const { line } of tries) write(`${line}\n`);
-    const failed = tries.filter(({ failed }) => failed).length;
-    if (failed > 0) throw new Error(`${failed} of ${tries.length} verifications failed`);
-  } finally {
-    closeRedis(redis);
-  }
+  using reached = await reachFleetRedis(config.redis);
+  const tries = await Promise.all(verifications.map(verification => probeOne(verification, config, reached)));
+  for (const { line } of tries) write(`${line}\n`);
+  const failed = tries.filter(({ failed }) => failed).length;
+  if (failed > 0) throw new Error(`${failed} of ${tries.length} verifications failed`);
 }
 
-async function probeOne(verification: VerificationConfig, config: Config, redis: Redis) {
+type Reached = Awaited<ReturnType<typeof reachFleetRedis>>;
+
+const needRedis: VerificationConfig['type'][] = ['http01', 'tlsalpn01', 'dns01-server', 'dns01-challtestsrv'];
+
+async function probeOne(verification: VerificationConfig, config: Config, { redis, prefix, fault }: Reached) {
   const { name, type } = verification;
   const warnings: string[] = [];
   const log = pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) });
-  const parts = { redis, prefix: config.redis.prefix, clock: systemClock, log };
+  const parts = { redis, prefix, clock: systemClock, log };
   const solver = openSolvers([verification], parts).get(name) as Solver;
   const said = (how: string, what: string) =>
     `${describeSection({ name: 'verification', label: name })} ${type}: ${how}${what}`;
   try {
+    if (fault !== undefined && needRedis.includes(type)) throw new Error(fault);
     const what = await tryOut(verification, config, solver);
     if (warnings.length > 0) throw new Error(warnings.join('; '));
     return { failed: false, line: said('', what) };
@@ -129,14 +129,6 @@ async function tryRecords(
     await trySolver({ solver, clock: systemClock, signal }, { ...response, persist }, async () => {});
   }
   return names.length > 0 ? `the records of ${names.join(', ')} stand` : nothingToTry;
-}
-
-/** That of the roles, where it runs already; a solver that needs it says when it does not. */
-async function openItsRedis({ redis: { url, dir } }: Config): Promise<Redis> {
-  const redis = openRedis(url ?? `unix:${dir}/redis.sock`, 'impatient', pino({ level: 'silent' }));
-  const deadline = systemClock.now() + REDIS_PATIENCE;
-  while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
-  return redis;
 }
 
 function toLine(line: string): string {
