@@ -1,14 +1,21 @@
 const START = 250;
 const SHORTEST = 5;
 const LONGEST = 5_000;
+/** What a first poll that was early or late makes of the next one. */
+const LATER = 1.5;
+const SOONER = 0.95;
+/** Until the first poll that came in vain, as nobody knows yet how far there is to go. */
+const MUCH_SOONER = 0.8;
 
 /**
  * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither in vain nor
- * late: one CA validates in milliseconds, another in seconds.
+ * late: one CA validates in milliseconds, another in seconds. A poll in vain costs a request and a quarter of a second, one
+ * that is late a few milliseconds: so the pace goes up in strides and down in small steps.
  */
 export class PollPace {
   #first = START;
   #changed = 0;
+  #hasBeenLate = false;
 
   /** Milliseconds to wait before the first poll, where the CA does not say. */
   get first(): number {
@@ -17,12 +24,13 @@ export class PollPace {
 
   /** The first poll found what it was for, perhaps long after it was there. @param now milliseconds since the epoch */
   early(now: number): void {
-    this.#change(Math.max(SHORTEST, this.#first * 0.8), now);
+    this.#change(Math.max(SHORTEST, this.#first * (this.#hasBeenLate ? SOONER : MUCH_SOONER)), now);
   }
 
   /** The first poll came in vain. @param now milliseconds since the epoch */
   late(now: number): void {
-    this.#change(Math.min(LONGEST, this.#first * 2), now);
+    this.#hasBeenLate = true;
+    this.#change(Math.min(LONGEST, this.#first * LATER), now);
   }
 
   /** Orders that were under way together have seen the same thing, which counts once. */

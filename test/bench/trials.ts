@@ -6,7 +6,7 @@ import { openStockClient } from './stock-client.ts';
 
 /**
  * One after the other, so that Quarry learns how long this CA takes: its first poll comes after 250 ms at first, and a
- * fifth sooner with each order that was done by then, down to 25 ms.
+ * fifth sooner with each order that was done by then, down to about 25 ms.
  */
 export const warmUpOrders = 14;
 

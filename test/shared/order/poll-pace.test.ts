@@ -27,6 +27,12 @@ test('PollPace goes up to a CA that needs seconds', () => {
   assert.ok(first > 2_000 && first <= 5_000, `${first} ms`);
 });
 
+test('PollPace, once it has met the pace of the CA, comes in vain no more than one time in eight', () => {
+  const { vain, first } = pollCa(100, 400);
+  assert.ok(vain <= 50, `${vain} polls in vain`);
+  assert.ok(first >= 90 && first <= 150, `${first} ms`);
+});
+
 test('PollPace never waits over five seconds', () => {
   assert.equal(pollCa(60_000, 100).first, 5_000);
 });
@@ -34,7 +40,7 @@ test('PollPace never waits over five seconds', () => {
 test('PollPace counts once what orders under way together have seen', () => {
   const pace = new PollPace();
   for (let order = 0; order < 64; order++) pace.late(1_000_000 + order);
-  assert.equal(pace.first, 500);
+  assert.equal(pace.first, 375);
   for (let order = 0; order < 64; order++) pace.early(1_001_000 + order);
-  assert.equal(pace.first, 400);
+  assert.equal(pace.first, 356.25);
 });
