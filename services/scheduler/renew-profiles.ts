@@ -33,6 +33,7 @@ export const profileId = (profile: string, domain: string) => `profile/${profile
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
+ * @throws what keeps the whole profile from being run, which is told as one matter; or the signal's reason
  */
 export async function renewProfile(
   parts: ProfileParts,
@@ -40,6 +41,27 @@ export async function renewProfile(
   nextRun: number,
   signal: AbortSignal,
 ): Promise<number | undefined> {
+  const { clock, notices } = parts;
+  const subject = `profile/${profile.name}`;
+  try {
+    const outcomes = await runProfile(parts, profile, nextRun, signal);
+    await notices.ended(subject, ['renewal-failed']);
+    const soonest = Math.min(...outcomes.map(({ facts }) => retryAt(facts)));
+    return soonest < nextRun ? Math.max(soonest, clock.now() + SHORTEST_PAUSE) : undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    const detail = describeError(error);
+    if (!waitsForOthers(error)) await notices.tell({ kind: 'renewal-failed', subject, names: [], detail });
+    throw error;
+  }
+}
+
+async function runProfile(
+  parts: ProfileParts,
+  profile: RenewalConfig,
+  nextRun: number,
+  signal: AbortSignal,
+): Promise<DomainOutcome[]> {
   const { index, solvers, path, ca, clock, log } = parts;
   const run = {
     ...{ directory: profile.directory, path, ca, clock, signal, nextRun, spread: true },
@@ -51,8 +73,7 @@ export async function renewProfile(
   if (forced.length > 0) await record(parts, profile, await runShaman({ ...run, only: forced, now: true }));
   const outcomes = await runShaman({ ...run, patient: true });
   await record(parts, profile, outcomes);
-  const soonest = Math.min(...outcomes.map(({ facts }) => retryAt(facts)));
-  return soonest < nextRun ? Math.max(soonest, clock.now() + SHORTEST_PAUSE) : undefined;
+  return outcomes;
 }
 
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
@@ -116,9 +137,9 @@ export async function lookAtProfile(
     if (!domains?.some(({ name }) => managed.id === profileId(profile?.name ?? '', name))) {
       return await index.remove(managed.id);
     }
-    await tellOfEnd(parts, managed);
   } catch (error) {
     log.warn({ id: managed.id, reason: describeError(error) }, 'a shaman profile cannot be looked at');
   }
+  await tellOfEnd(parts, managed);
   await index.save(managed, nextLook(managed, clock.now()));
 }

@@ -114,8 +114,15 @@ async function openProfileTasks(config: Config, parts: TaskParts & { index: Rene
     const name = `profile/${label}`;
     const next = (now: number) => nextTime(schedule, now);
     const run = async (signal: AbortSignal) => {
-      const again = await renewProfile(profileParts, profile, next(clock.now()), signal);
-      if (again !== undefined) await hastenTask(redis, prefix, name, again);
+      const nextRun = next(clock.now());
+      try {
+        const again = await renewProfile(profileParts, profile, nextRun, signal);
+        if (again !== undefined) await hastenTask(redis, prefix, name, again);
+      } catch (error) {
+        signal.throwIfAborted();
+        await hastenTask(redis, prefix, name, Math.min(nextRun, clock.now() + HOUR));
+        throw error;
+      }
     };
     return { name, rule: `${schedule} ${profile.directory}`, next, run };
   });

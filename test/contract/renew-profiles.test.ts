@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { lookAtProfile, type ProfileParts, renewProfile } from '../../services/scheduler/renew-profiles.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import type { Matter } from '../../shared/notify/message.ts';
+import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+
+const day = 24 * 3_600_000;
+const start = Date.parse('2026-11-01T00:00:00Z');
+
+const stack = new AsyncDisposableStack();
+after(() => stack.disposeAsync());
+const { path: directory } = stack.use(await tempDir());
+const server = stack.use(await startRedis());
+const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), closeRedis);
+
+const clock = turnedClock(start);
+const told: Matter[] = [];
+const index = openRenewalIndex(redis, '{profiles}');
+const parts: ProfileParts = {
+  ...{ index, solvers: new Map(), path: [], ca: undefined, clock, log: quietLog },
+  gateOf: async () => undefined,
+  notices: {
+    tell: async matter => void told.push(matter),
+    ended: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  },
+};
+const web = { name: 'web', directory, verifications: [] };
+const never = new AbortController().signal;
+
+test('a shaman profile that cannot be run at all is told of as one matter', async () => {
+  const run = () => renewProfile(parts, web, start + day, never);
+  await assert.rejects(run(), /shaman\.json: cannot be read: no such file or directory/);
+  assert.deepEqual(
+    told.splice(0).map(({ kind, subject, names, detail }) => [kind, subject, names, detail]),
+    [['renewal-failed', 'profile/web', [], `${directory}/shaman.json: cannot be read: no such file or directory`]],
+  );
+});
+
+test('a certificate of a shaman profile that cannot be read is told of all the same when it ends', async () => {
+  await writeFile(join(directory, 'shaman.json'), '{');
+  const managed: ManagedCertificate = {
+    ...{ id: 'profile/web/www.example', names: ['www.example'], certificate: 'x', named: false, pollFailures: 0 },
+    ...{ notBefore: start - 88 * day, notAfter: start + 2 * day, info: { none: 'there is none' } },
+    plan: { at: start - 20 * day, first: start - 20 * day, why: 'with 22 days left' },
+    ...{ ahead: true, looked: true },
+  };
+  await index.add(managed, start);
+  await lookAtProfile(parts, [web], managed);
+  assert.deepEqual(
+    told.splice(0).map(({ kind, subject, daysLeft }) => [kind, subject, daysLeft]),
+    [['expires-soon', 'profile/web/www.example', 2]],
+  );
+  assert.ok((await index.read([managed.id]))[0], 'it is not forgotten');
+});
