@@ -11,6 +11,12 @@ test('each kind of verification has its page', () => {
   assert.ok(pages.length >= 7, pages.join());
 });
 
+test('the README shows the map of nginx as the page of TLS-ALPN has it', () => {
+  const readme = readFileSync(join(folder, '../../README.md'), 'utf8');
+  const [map = ''] = /^ +map \$ssl_preread_alpn_protocols[^}]*}$/m.exec(readme) ?? [];
+  assert.ok(map !== '' && readFileSync(join(folder, 'tlsalpn01.md'), 'utf8').includes(map));
+});
+
 /** A key's file is the reader's own. */
 const withoutFiles = (block: string) =>
   block.replace(
