@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { dnsServers } from '../../services/responder/dns-server.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
@@ -13,19 +13,11 @@ import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
+import { startSolverRedis } from './solver-redis.ts';
 
-const server = await startRedis();
-const connect = (url = server.url) => openRedis(url, 'patient', quietLog);
-const redis = [connect(), connect(), connect()] as const;
-after(async () => {
-  redis.forEach(closeRedis);
-  await server[Symbol.asyncDispose]();
-});
-
-const prefix = '{quarry}';
+const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
 
 const config: Dns01ServerConfig = {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { createHttp01App } from '../../services/responder/http01-app.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
@@ -11,18 +11,10 @@ import type { Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
+import { startSolverRedis } from './solver-redis.ts';
 
-const server = await startRedis();
-const connect = (url = server.url) => openRedis(url, 'patient', quietLog);
-const redis = [connect(), connect(), connect()] as const;
-after(async () => {
-  redis.forEach(closeRedis);
-  await server[Symbol.asyncDispose]();
-});
-
-const prefix = '{quarry}';
+const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
 
 function openHttp01(connection = redis[0]): Solver {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { after, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { tlsAlpnServers } from '../../services/responder/tls-alpn-server.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
@@ -12,19 +12,11 @@ import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts'
 import { lookAtAcmeTls, readAcmeIdentifier } from '../support/acme-tls.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
+import { startSolverRedis } from './solver-redis.ts';
 
-const server = await startRedis();
-const connect = (url = server.url) => openRedis(url, 'patient', quietLog);
-const redis = [connect(), connect(), connect()] as const;
-after(async () => {
-  redis.forEach(closeRedis);
-  await server[Symbol.asyncDispose]();
-});
-
-const prefix = '{quarry}';
+const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
 
 function openSolver(connection = redis[0], clock = systemClock): Solver {
