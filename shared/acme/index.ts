@@ -35,15 +35,9 @@ export { makeCsr } from '../pki/make-csr.ts';
 export type { RevocationReason } from '../pki/revocation-reason.ts';
 export { deactivateAccount, rolloverKey, updateContact } from './account-changes.ts';
 export { type CaConnection, openCaConnection } from './ca-connection.ts';
-export {
-  type AcmeAccount,
-  type AcmeAuthorization,
-  type AcmeChallenge,
-  type AcmeClient,
-  type AcmeOrder,
-  openAcmeClient,
-} from './client.ts';
+export { type AcmeAccount, type AcmeClient, openAcmeClient } from './client.ts';
 export { createAccount, findAccount, type NewAccount, readTermsOfService } from './new-account.ts';
+export type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from './objects.ts';
 export { fetchRenewalInfo, type RenewalInfo, renewalInfoId } from './renewal-info.ts';
 export { type AcmeResource, fetchResource, listOrders } from './resource.ts';
 export { revokeCertificate } from './revoke.ts';

@@ -1,43 +1,15 @@
-import type { AcmeAuthorization, AcmeClient, AcmeOrder } from '../acme/client.ts';
+import type { AcmeClient } from '../acme/client.ts';
+import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
 import { problemKind } from '../acme/problem.ts';
-import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Solver } from '../solver/solver.ts';
-import { authorizedIdentifier, chooseChallenge, refuseHopeless } from './choose-challenge.ts';
+import { authorizedIdentifier, chooseChallenge } from './choose-challenge.ts';
+import { createOrder } from './create-order.ts';
 import { orderFailure } from './order-failure.ts';
-import { newOrderState, type OrderChallenge, type OrderState, type OrderTask } from './order-state.ts';
-import type { PollPaces } from './poll-pace.ts';
+import type { OrderChallenge, OrderState, OrderTask } from './order-state.ts';
+import type { OrderParts, OrderStep } from './order-step.ts';
 import { pollTime } from './poll-time.ts';
 import { checkVisible, findMissing, lookAgain, presentChallenges, withdrawAll } from './present-challenges.ts';
-
-export type OrderParts = {
-  acme: AcmeClient;
-  /**
-   * In the order of preference. Empty where no verification is configured: then only names that the CA holds valid
-   * already can be had.
-   */
-  solvers: readonly Solver[];
-  clock: Clock;
-  /** How long this CA takes; without it a quarter of a second is assumed. */
-  paces?: PollPaces;
-  /** Ends every request and every look. */
-  signal: AbortSignal;
-  /** Asked before what must not be done twice; rejects when somebody else has the order by now. */
-  confirm?: () => Promise<void>;
-  /** Told what a solver's own look found wrong, in one line, where the order goes on all the same. */
-  warn?: (fault: string) => void;
-};
-
-/**
- * What to do after a step. The caller saves `state` before it goes on; `seen` is the order as the CA told it last, to be
- * passed to the next call in the same process and to be forgotten over a restart.
- */
-export type OrderStep =
-  | { next: 'continue'; state: OrderState; seen?: AcmeOrder }
-  /** `until` is in milliseconds since the epoch. */
-  | { next: 'wait'; until: number; state: OrderState }
-  /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
-  | { next: 'issued'; chain: string; certificate: string; state: OrderState };
 
 /**
  * Takes an order one step further (RFC 8555 section 7.1.6): newOrder → choose challenges → present and initiate all →
@@ -92,32 +64,6 @@ export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderS
   const told = state.initiated || state.challenges.some(challenge => challenge.told);
   if (told || state.takenBack || state.challenges.length === 0) return undefined;
   return { ...state, takenBack: true, polls: 0 };
-}
-
-/**
- * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced already, is none of
- * this account, or is none that they know, which Pebble calls an internal error. It may be renewed all the same, by an
- * order like any other.
- */
-const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal']);
-
-async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<OrderStep> {
-  refuseHopeless(task.identifiers, solvers);
-  const { identifiers, certificateProfile: profile } = task;
-  const replaces = state.replaced ? undefined : task.replaces;
-  const fresh = newOrderState();
-  try {
-    const order = await acme.newOrder(identifiers, { profile, replaces });
-    return {
-      next: 'continue',
-      state: { ...fresh, ...(state.replaced && { replaced: true }), url: order.url },
-      seen: order,
-    };
-  } catch (error) {
-    const refused = error instanceof IssuanceError && replacementRefusals.has(problemKind(error.problem));
-    if (!refused || replaces === undefined) throw error;
-    return { next: 'continue', state: { ...fresh, replaced: true } };
-  }
 }
 
 /** Also the way back after a restart: what the CA is validating already is not initiated again. */

@@ -1,4 +1,4 @@
-import type { AcmeAuthorization, AcmeChallenge } from '../acme/client.ts';
+import type { AcmeAuthorization, AcmeChallenge } from '../acme/objects.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { Solver } from '../solver/solver.ts';

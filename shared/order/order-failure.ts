@@ -1,4 +1,5 @@
-import type { AcmeClient, AcmeOrder } from '../acme/client.ts';
+import type { AcmeClient } from '../acme/client.ts';
+import type { AcmeOrder } from '../acme/objects.ts';
 import { problemKind } from '../acme/problem.ts';
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import { authorizedIdentifier } from './choose-challenge.ts';

@@ -1,12 +1,7 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
-import {
-  advanceOrder,
-  beforeHandOver,
-  type OrderParts,
-  type OrderStep,
-  withdrawChallenges,
-} from '../order/advance-order.ts';
+import { advanceOrder, beforeHandOver, withdrawChallenges } from '../order/advance-order.ts';
 import type { OrderState, OrderTask } from '../order/order-state.ts';
+import type { OrderParts, OrderStep } from '../order/order-step.ts';
 
 /** As long as a sign job may take. */
 const DEADLINE = 3_600_000;

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { IssuanceError } from '../base/errors.ts';
-import { type OrderParts, withdrawChallenges } from '../order/advance-order.ts';
+import { withdrawChallenges } from '../order/advance-order.ts';
 import { newOrderState, type OrderState, type OrderTask } from '../order/order-state.ts';
+import type { OrderParts } from '../order/order-step.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { saysAccountIsGone } from './account-is-gone.ts';
 import { driveOrder } from './drive-order.ts';

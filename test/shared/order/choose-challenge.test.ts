@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AcmeAuthorization } from '../../../shared/acme/client.ts';
+import type { AcmeAuthorization } from '../../../shared/acme/objects.ts';
 import { authorizedIdentifier, chooseChallenge, refuseHopeless } from '../../../shared/order/choose-challenge.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { scriptCa } from './scripted-ca.ts';

@@ -1,5 +1,6 @@
-import { advanceOrder, type OrderParts, type OrderStep } from '../../../shared/order/advance-order.ts';
+import { advanceOrder } from '../../../shared/order/advance-order.ts';
 import { newOrderState, type OrderState, type OrderTask } from '../../../shared/order/order-state.ts';
+import type { OrderParts, OrderStep } from '../../../shared/order/order-step.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 import type { ScriptedCa } from './scripted-ca.ts';
 

@@ -1,4 +1,5 @@
-import type { AcmeAuthorization, AcmeChallenge, AcmeClient, AcmeOrder } from '../../../shared/acme/client.ts';
+import type { AcmeClient } from '../../../shared/acme/client.ts';
+import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../../../shared/acme/objects.ts';
 import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';

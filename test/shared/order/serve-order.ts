@@ -1,4 +1,4 @@
-import type { AcmeOrder } from '../../../shared/acme/client.ts';
+import type { AcmeOrder } from '../../../shared/acme/objects.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 import { type CaAnswer, type FakeCa, problem } from '../acme/fake-ca.ts';

@@ -1,0 +1,114 @@
+import { IssuanceError, type Problem } from '../base/errors.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import type { HttpAnswer } from './ca-connection.ts';
+import { parseProblem } from './problem.ts';
+import { parseRetryAfter } from './retry-after.ts';
+import { tokenPattern } from './token.ts';
+
+// A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
+
+/** RFC 8555 section 7.1.3. */
+export type AcmeOrder = {
+  url: string;
+  status: 'pending' | 'ready' | 'processing' | 'valid' | 'invalid';
+  authorizations: string[];
+  finalize: string;
+  certificate?: string | undefined;
+  error?: Problem | undefined;
+  /** When the CA wants to be asked again, in milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+};
+
+/** RFC 8555 section 7.1.4. `identifier.value` of a wildcard comes without its `*.`. */
+export type AcmeAuthorization = {
+  url: string;
+  status: string;
+  identifier: Identifier;
+  wildcard: boolean;
+  challenges: AcmeChallenge[];
+};
+
+/** RFC 8555 section 7.1.5. */
+export type AcmeChallenge = {
+  type: string;
+  url: string;
+  status: string;
+  /** Empty where the kind of challenge has none. */
+  token: string;
+  error?: Problem | undefined;
+  /** Of dns-persist-01: what the CA calls itself, one to ten names (draft-ietf-acme-dns-persist-01 section 3.1). */
+  issuerDomainNames?: string[];
+  /** Of dns-persist-01: the account's URL, as the CA wants to read it, where it says so. */
+  accountUrl?: string;
+};
+
+const orderStates = ['pending', 'ready', 'processing', 'valid', 'invalid'] as const;
+
+/** @param now milliseconds since the epoch */
+export function toOrder({ data, headers }: HttpAnswer, url: string, now: number): AcmeOrder {
+  const order = object(data, 'an order');
+  const status = orderStates.find(state => state === order.status);
+  if (!status || !Array.isArray(order.authorizations)) throw unexpected('an order');
+  return {
+    url,
+    status,
+    authorizations: order.authorizations.map(one => text(one, 'an authorization URL')),
+    finalize: text(order.finalize, 'a finalize URL'),
+    certificate: typeof order.certificate === 'string' ? order.certificate : undefined,
+    error: parseProblem(order.error),
+    retryAfter: parseRetryAfter(headers['retry-after'], now),
+  };
+}
+
+export function toAuthorization({ data }: HttpAnswer, url: string): AcmeAuthorization {
+  const authorization = object(data, 'an authorization');
+  const identifier = object(authorization.identifier, 'an identifier');
+  if (!Array.isArray(authorization.challenges)) throw unexpected('an authorization');
+  return {
+    url,
+    status: text(authorization.status, 'an authorization status'),
+    identifier: {
+      type: identifier.type === 'ip' ? 'ip' : 'dns',
+      value: text(identifier.value, 'an identifier'),
+    },
+    wildcard: authorization.wildcard === true,
+    challenges: authorization.challenges.map(toChallenge),
+  };
+}
+
+function toChallenge(data: unknown): AcmeChallenge {
+  const { type, url, status, token, error, accounturi, ...more } = object(data, 'a challenge');
+  const issuerDomainNames = toIssuerDomainNames(more['issuer-domain-names']);
+  return {
+    type: text(type, 'a challenge type'),
+    url: text(url, 'a challenge URL'),
+    status: text(status, 'a challenge status'),
+    // A hostile token is as good as none.
+    token: typeof token === 'string' && tokenPattern.test(token) ? token : '',
+    error: parseProblem(error),
+    ...(issuerDomainNames && { issuerDomainNames }),
+    ...(typeof accounturi === 'string' && accountUri.test(accounturi) && { accountUrl: accounturi }),
+  };
+}
+
+/** Those of a challenge that breaks the draft's rules are as good as none. */
+function toIssuerDomainNames(value: unknown): string[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > 10) return undefined;
+  return value.every(name => typeof name === 'string' && issuerDomainName.test(name)) ? value : undefined;
+}
+
+/** As it can stand in a record: printable, without what would end it there. */
+const accountUri = /^https?:\/\/[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,2000}$/;
+const issuerDomainName = /^(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw unexpected(what);
+  return value as Record<string, unknown>;
+}
+
+export function text(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '') throw unexpected(what);
+  return value;
+}
+
+const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's answer lacks ${what}`);
