@@ -6,6 +6,7 @@ import type { Log } from '../../shared/base/log.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import { nextInfoPoll } from '../../shared/renewal/renewal-window.ts';
+import { tellExplained } from './tell-renewals.ts';
 
 export type PollParts = { connection: CaConnection; notices: Pick<Notices, 'tell'>; clock: Clock; log: Log };
 
@@ -30,11 +31,8 @@ export async function pollRenewalInfo(
     const { askAgain: _, ...info } = answer;
     const explanation = info.explanationUrl;
     if (explanation && (!('start' in known) || known.explanationUrl !== explanation)) {
-      const [start, end] = [new Date(info.start), new Date(info.end)];
-      log.warn({ names, explanation, start, end }, 'the CA explains when to renew');
-      const detail = `${explanation} (to be renewed between ${start.toISOString()} and ${end.toISOString()})`;
-      // Whatever it is, it may concern all certificates of the CA: that is one matter.
-      await notices.tell({ kind: 'renewal-explained', subject: explanation, names, detail });
+      log.warn({ names, explanation }, 'the CA explains when to renew');
+      await tellExplained(notices, names, { ...info, explanationUrl: explanation });
     }
     return { ...managed, info, poll: next({ info: answer }), pollFailures: 0 };
   } catch (error) {

@@ -5,11 +5,12 @@ import type { RenewalConfig } from '../../shared/config/renewal.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { type DomainFacts, describeShaman } from '../../shared/renewal/describe-shaman.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
 import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
 import { retryTime } from '../../shared/renewal/shaman-renewal.ts';
 import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
-import { tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+import { tellExplained, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 
 const DAY = 24 * 3_600_000;
 const SHORTEST_PAUSE = 60_000;
@@ -68,6 +69,7 @@ async function runProfile(
     log: log.child({ renewal: profile.name }),
     solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
     gate: await parts.gateOf(profile),
+    explained: (names: string[], window: ExplainedWindow) => tellExplained(parts.notices, names, window),
   };
   const forced = await findForced(index, profile);
   if (forced.length > 0) await record(parts, profile, await runShaman({ ...run, only: forced, now: true }));

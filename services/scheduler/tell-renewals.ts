@@ -4,7 +4,7 @@ import { LAST_PART, lifeOf } from '../../shared/pki/renewal-time.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
-import { isAlarming } from '../../shared/renewal/renewal-window.ts';
+import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-window.ts';
 
 const DAY = 24 * 3_600_000;
 const FIRST_WARNING = 14 * DAY;
@@ -61,6 +61,17 @@ export async function tellLeft(
   const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
   const detail = `${what} since ${new Date(fetched.at).toISOString()}; it is left to expire`;
   await notices.tell({ kind: 'renewed-not-fetched', subject: id, names, detail });
+}
+
+/** A page of the CA's about its window, which may concern all of its certificates: that is one matter. */
+export async function tellExplained(
+  notices: Pick<Notices, 'tell'>,
+  names: string[],
+  { start, end, explanationUrl: subject }: ExplainedWindow,
+): Promise<void> {
+  const [from, to] = [start, end].map(time => new Date(time).toISOString());
+  const detail = `${subject} (to be renewed between ${from} and ${to})`;
+  await notices.tell({ kind: 'renewal-explained', subject, names, detail });
 }
 
 /** What was told of its predecessor is over; that a certificate was issued at all ends what kept all from being. */

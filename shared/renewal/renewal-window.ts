@@ -21,6 +21,9 @@ export type RenewalFacts = {
   random: number;
 };
 
+/** A window beside which the CA gives a page that explains it. */
+export type ExplainedWindow = Pick<RenewalInfo, 'start' | 'end'> & { explanationUrl: string };
+
 export type RenewalPlan = {
   /** When to renew; in the past: now. */
   at: number;

@@ -5,6 +5,7 @@ import { describeError, IssuanceError } from '../base/errors.ts';
 import { nextInfoPoll, ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from './renewal-window.ts';
 import type { HeldCertificate } from './shaman-certificate.ts';
 import type { FailureMemory, RenewalMemory } from './shaman-memory.ts';
+import type { ShamanDomain } from './shaman-profile.ts';
 import type { DomainEntry, ShamanRun } from './shaman-run.ts';
 
 /**
@@ -18,7 +19,7 @@ export async function planDomain(
   certificate: HeldCertificate,
 ): Promise<RenewalPlan> {
   const { domain } = entry;
-  const asked = await askForInfo(run, certificate, domain.memory.renewal);
+  const asked = await askForInfo(run, certificate, domain);
   const plan = planRenewal(factsOf(run, certificate, asked));
   const renewal: RenewalMemory = { ...asked, at: Math.floor(plan.at), why: plan.why, ...spread(run) };
   if (!isDeepStrictEqual(renewal, domain.memory.renewal)) {
@@ -56,17 +57,19 @@ function identify({ chain, known }: HeldCertificate): Pick<Asked, 'id' | 'named'
 }
 
 async function askForInfo(
-  { connection, clock, signal }: ShamanRun,
+  run: ShamanRun,
   certificate: HeldCertificate,
-  memory: RenewalMemory | undefined,
+  domain: Readonly<ShamanDomain>,
 ): Promise<Asked> {
+  const { connection, clock, signal } = run;
   const { leaf } = certificate;
   const { id, named } = identify(certificate);
   if (!named) return { id, named, info: { none: 'the CA does not know this certificate by name' } };
-  const kept = memory?.id === id ? memory : undefined;
+  const kept = domain.memory.renewal?.id === id ? domain.memory.renewal : undefined;
   if (kept && (kept.askAgain ?? 0) > clock.now()) return pick(kept);
   try {
     const info = await fetchRenewalInfo(connection, id, signal);
+    await passOnExplanation(run, domain, info, kept);
     const askAgain = nextInfoPoll({ info }, leaf, clock.now(), Math.random());
     return { id, named, info: toKept(info), ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }) };
   } catch (error) {
@@ -78,6 +81,20 @@ async function askForInfo(
     const info = kept && !('none' in kept.info) ? kept.info : { none: describeError(error) };
     return { id, named, info, askedInVain: failures, ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }) };
   }
+}
+
+async function passOnExplanation(
+  { log, explained }: ShamanRun,
+  { name, identifiers }: Readonly<ShamanDomain>,
+  info: RenewalInfo | undefined,
+  kept: RenewalMemory | undefined,
+): Promise<void> {
+  if (info?.explanationUrl === undefined) return;
+  const { start, end, explanationUrl } = info;
+  if (kept && 'start' in kept.info && kept.info.explanationUrl === explanationUrl) return;
+  log.warn({ domain: name }, `${name}: the CA explains when to renew: ${explanationUrl}`);
+  const names = identifiers.map(({ value }) => value);
+  await explained?.(names, { start, end, explanationUrl });
 }
 
 const pick = ({ at: _, why: __, spread: ___, ...asked }: RenewalMemory): Asked => asked;

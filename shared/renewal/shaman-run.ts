@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { LimitedOrder } from '../limits/limited-order.ts';
 import type { Solver } from '../solver/solver.ts';
+import type { ExplainedWindow } from './renewal-window.ts';
 import type { Patch, ShamanFile } from './shaman-file.ts';
 import { type DomainMemory, formatMemory } from './shaman-memory.ts';
 import type { ShamanDomain, ShamanProfile } from './shaman-profile.ts';
@@ -34,6 +35,8 @@ export type ShamanParts = {
   /** PEM certificates of the authorities that the CA's own HTTPS is checked with, in place of the system's. */
   ca?: string[] | undefined;
   gate?: OrderGate;
+  /** Told once for each certificate where the CA gives a page that explains its window for renewal. */
+  explained?: (names: string[], window: ExplainedWindow) => Promise<void>;
   /** Runs these domains alone. */
   only?: readonly string[];
   /** Renews whatever is run, due or not. */

@@ -5,7 +5,9 @@ import { after, afterEach, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeShaman } from '../../shared/renewal/describe-shaman.ts';
+import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
 import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
+import type { ShamanParts } from '../../shared/renewal/shaman-run.ts';
 import { pathFolders } from '../support/find-command.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
@@ -37,7 +39,7 @@ const directoryFor = (name: string, { renewal = 10, profile = 'default' } = {}) 
 async function runAhead(
   { path: directory }: ShamanDirectory,
   ahead: number,
-  more: { spread?: boolean } = {},
+  more: Pick<ShamanParts, 'spread' | 'explained'> = {},
 ): Promise<DomainOutcome> {
   const clock: Clock = shiftedClock(ahead);
   const { signal } = new AbortController();
@@ -115,13 +117,18 @@ test("shaman renews in the CA's window, at a time that is chosen once, and says 
   assert.equal((await runAhead(directory, 0)).did, 'kept');
 });
 
-test('shaman renews at once when the CA suggests a window that is over', async () => {
+test('shaman renews at once when the CA suggests a window that is over, and passes on what explains it', async () => {
   const name = 'revoked.example';
   const directory = await directoryFor(name);
   await runAhead(directory, 0);
-  await setRenewalInfo(pebble, await directory.text(`${name}.cert.pub.pem`), windowFromNow(-DAY, -HOUR));
-  assert.equal((await runAhead(directory, DAY)).did, 'issued');
-  assert.equal((await runAhead(directory, 0)).did, 'kept');
+  const page = 'https://ca.example/incident';
+  await setRenewalInfo(pebble, await directory.text(`${name}.cert.pub.pem`), windowFromNow(-DAY, -HOUR, page));
+  const told: unknown[] = [];
+  const explained = async (names: string[], { explanationUrl }: ExplainedWindow) =>
+    void told.push([names, explanationUrl]);
+  assert.equal((await runAhead(directory, DAY, { explained })).did, 'issued');
+  assert.equal((await runAhead(directory, 0, { explained })).did, 'kept');
+  assert.deepEqual(told, [[[name], page]]);
 });
 
 test('shaman orders once more without replaces where another order has replaced the certificate already', async () => {
