@@ -1,5 +1,6 @@
-import { isIPv4, isIPv6 } from 'node:net';
+import type { DnsServer } from '../dns/exchange.ts';
 import { parseCidr } from './cidr.ts';
+import { parseDnsAddress } from './dns-server.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
 import { wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
@@ -12,8 +13,8 @@ export type SelfCheckConfig = {
   mode: 'off' | 'warn' | 'require';
   /** Where the names are served over HTTP. */
   port: number;
-  /** DNS servers, `address` or `address:port`; the system's where empty. */
-  resolvers: string[];
+  /** DNS servers that names are looked up with; the system's where empty. */
+  resolvers: DnsServer[];
   /** CIDRs of addresses that are not public, and that names may lead to all the same. */
   networks: string[];
 };
@@ -37,7 +38,7 @@ function parseSelfCheck(section: SectionReader): SelfCheckConfig {
   return {
     mode: section.one('self-check', parseMode) ?? 'warn',
     port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
-    resolvers: section.many('self-check-resolver', parseResolver),
+    resolvers: section.many('self-check-resolver', parseDnsAddress),
     networks: section.many('self-check-network', parseCidr),
   };
 }
@@ -46,11 +47,3 @@ const modes = ['off', 'warn', 'require'] as const;
 
 const parseMode: Parse<SelfCheckConfig['mode']> = (text, fail) =>
   modes.find(mode => mode === text.toLowerCase()) ?? fail(`is none of ${modes.join(', ')}`);
-
-/** A DNS server by its address, as Node's resolver takes it: `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53`. */
-export const parseResolver: Parse<string> = (text, fail) => {
-  const [, v6, v4] = /^(?:\[([^\]]+)\]|([^:]+))(?::\d{1,5})?$/.exec(text) ?? [];
-  return isIPv6(v6 ?? text) || isIPv4(v4 ?? '')
-    ? text
-    : fail('is not an address such as 192.0.2.53 or 192.0.2.53:5353');
-};

@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { toAddressSet } from '../admission/ip.ts';
 import { describeError } from '../base/errors.ts';
 import type { SelfCheckConfig } from '../config/http01.ts';
+import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { ChallengeResponse } from './solver.ts';
 
@@ -62,9 +63,9 @@ export function openSelfCheck({ port, resolvers, networks }: SelfCheckConfig): S
   };
 }
 
-async function resolve(host: string, servers: string[], signal: AbortSignal): Promise<string[]> {
+async function resolve(host: string, servers: readonly DnsServer[], signal: AbortSignal): Promise<string[]> {
   const resolver = new Resolver({ timeout: 2_000, tries: 2 });
-  if (servers.length > 0) resolver.setServers(servers);
+  if (servers.length > 0) resolver.setServers(servers.map(formatServer));
   const cancel = () => resolver.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   try {

@@ -85,7 +85,10 @@ test('loadConfig() takes where and how Quarry looks at its own challenge respons
   assert.deepEqual(verification.selfCheck, {
     mode: 'require',
     port: 8080,
-    resolvers: ['192.0.2.53', '[2001:db8::53]:5353'],
+    resolvers: [
+      { host: '192.0.2.53', port: 53 },
+      { host: '2001:db8::53', port: 5353 },
+    ],
     networks: ['10.0.0.0/8'],
   });
 });
@@ -94,6 +97,7 @@ for (const [line, reason] of [
   ['self-check = maybe', /self-check: is none of off, warn, require/],
   ['self-check-port = 0', /self-check-port: is not a whole number/],
   ['self-check-resolver = ns.example.org', /self-check-resolver: is not an address/],
+  ['self-check-resolver = 192.0.2.53:99999', /self-check-resolver: needs a port from 1 to 65535$/],
   ['self-check-network = 10.0.0.1/8', /did you mean 10\.0\.0\.0\/8/],
 ] as const) {
   test(`loadConfig() refuses ${line}`, async () => {

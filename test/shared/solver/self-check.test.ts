@@ -81,7 +81,12 @@ test('the self-check does not go to addresses that are not public, also by a red
 });
 
 test('the self-check says that nobody listens, or that the name leads nowhere', async () => {
-  const config = { mode: 'warn', port: 1, resolvers: ['127.0.0.1:1'], networks: ['127.0.0.0/8'] } as const;
+  const config = {
+    mode: 'warn',
+    port: 1,
+    resolvers: [{ host: '127.0.0.1', port: 1 }],
+    networks: ['127.0.0.0/8'],
+  } as const;
   const look = openSelfCheck({ ...config, resolvers: [...config.resolvers], networks: [...config.networks] });
   assert.match((await look(response, signal)) ?? '', /connect ECONNREFUSED 127\.0\.0\.1:1$/);
   const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
