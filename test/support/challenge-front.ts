@@ -11,8 +11,10 @@ export type ChallengeFront = AsyncDisposable & {
   /** Lets the CA wait for its answers until `release`: an order is held in its middle for as long. */
   hold(): void;
   release(): void;
-  /** How many of the CA's requests wait now. */
+  /** How many of the CA's requests wait now; it may send several for one challenge. */
   readonly waiting: number;
+  /** The challenges that these are for. */
+  readonly waitingFor: Set<string>;
   /** What each responder answered, for each request. */
   readonly asked: { path: string; answers: { status: number; body: string }[] }[];
 };
@@ -26,13 +28,13 @@ export async function startChallengeFront(): Promise<ChallengeFront> {
   const responders: string[] = [];
   const asked: ChallengeFront['asked'] = [];
   let gate: PromiseWithResolvers<void> | undefined;
-  let waiting = 0;
+  const waiting: string[] = [];
 
   const server = createServer(async (request, response) => {
-    waiting++;
-    await gate?.promise;
-    waiting--;
     const path = request.url ?? '';
+    waiting.push(path);
+    await gate?.promise;
+    waiting.splice(waiting.indexOf(path), 1);
     const answers = await Promise.all(
       responders.map(url => ask(url + path).catch(() => ({ status: 502, body: 'no answer' }))),
     );
@@ -55,7 +57,10 @@ export async function startChallengeFront(): Promise<ChallengeFront> {
     },
     release,
     get waiting() {
-      return waiting;
+      return waiting.length;
+    },
+    get waitingFor() {
+      return new Set(waiting);
     },
     asked,
     async [Symbol.asyncDispose]() {

@@ -90,7 +90,7 @@ suite('Redis', { concurrency: true }, () => {
     await using fleet = await startFleet();
     fleet.front.hold();
     const posts = await postEach(fleet, ['look1.example', 'look2.example']);
-    await waitUntil('the CA to ask for both tokens', () => fleet.front.waiting >= 2, 30_000);
+    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2, 30_000);
     await fleet.redis.kill();
     fleet.front.release();
     await waitUntil('the responder to be asked', () => fleet.front.waiting === 0);
@@ -104,7 +104,7 @@ suite('Redis', { concurrency: true }, () => {
     fleet.front.hold();
     const names = ['long1.example', 'long2.example'];
     const posts = await postEach(fleet, names);
-    await waitUntil('the CA to ask for both tokens', () => fleet.front.waiting >= 2, 30_000);
+    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2, 30_000);
     await fleet.redis.kill();
     fleet.front.release();
     const both = () => {
