@@ -18,7 +18,8 @@ export function openFigures(metrics: Registry, readCounts: () => Promise<Counts 
       async collect() {
         const counts = await readCounts().catch(() => undefined);
         const value = counts && read(counts);
-        if (value === undefined) this.reset();
+        if (value === undefined)
+          this.remove(); // reset() would have it 0, which is an end in 1970
         else this.set(value);
       },
     });
