@@ -164,6 +164,8 @@ test('only services open listeners', () => {
 });
 
 test('no folder is named utils or helpers', () => {
-  const folders = [...shared, ...services, ...readSources('test')].map(({ path }) => relative('.', dirname(path)));
+  const folders = [...shared, ...services, ...readSources('test')].map(({ path }) =>
+    relative('.', dirname(path)),
+  );
   assertNone(folders.filter(folder => /\b(utils?|helpers?|common|misc|lib)\b/.test(folder)));
 });

@@ -12,7 +12,9 @@ import type { Role } from '../../shared/base/role.ts';
 export function createAdminApp(roles: readonly Role[], expected: number, metrics: Registry): RequestListener {
   return async (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
-      response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }).end(body);
+      response
+        .writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) })
+        .end(body);
     };
     switch (request.url?.split('?', 1)[0]) {
       case '/healthz':

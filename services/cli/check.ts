@@ -1,16 +1,16 @@
+import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { findUnreachable } from '../../shared/admission/unreachable-blocks.ts';
 import { describeError } from '../../shared/base/errors.ts';
-import type { AccountConfig } from '../../shared/config/account.ts';
-import type { AuthBlockConfig } from '../../shared/config/auth.ts';
+import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
-import { type Config, loadConfig } from '../../shared/config/load-config.ts';
-import { describeWay, matterKinds, type NotifyConfig } from '../../shared/config/notify.ts';
-import type { RenewalConfig } from '../../shared/config/renewal.ts';
-import type { StorageConfig } from '../../shared/config/storage.ts';
-import { findUnreachable } from '../../shared/config/unreachable-blocks.ts';
-import { openShamanFile } from '../../shared/renewal/shaman-file.ts';
+import { describeWay, matterKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
+import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import { openShamanFile } from '../../shared/shaman/file.ts';
+import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describePersistRecords } from './persist-records.ts';
 
 /** How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut. */
@@ -23,10 +23,18 @@ const cellWidth = 40;
  * @returns what the files say
  * @throws ConfigError when the configuration cannot be used
  */
-export async function check(files: string[], env: Environment, write: (text: string) => void): Promise<Config> {
+export async function check(
+  files: string[],
+  env: Environment,
+  write: (text: string) => void,
+): Promise<Config> {
   const config = await loadConfig(files, env);
   requireSolvers(config.verifications.values());
-  const found = [...config.warnings, ...describeUnreachable(config.auth), ...(await describeBadProfiles(config))];
+  const found = [
+    ...config.warnings,
+    ...describeUnreachable(config.auth),
+    ...(await describeBadProfiles(config)),
+  ];
   const warnings = found.map(warning => `warning: ${warning}`);
   const lines = [
     ...warnings,
@@ -51,7 +59,8 @@ export async function check(files: string[], env: Environment, write: (text: str
 function describeUnreachable(blocks: AuthBlockConfig[]): string[] {
   const name = ({ name }: AuthBlockConfig) => describeSection({ name: 'auth', label: name });
   return findUnreachable(blocks).map(
-    ({ block, behind }) => `${name(block)}: is never reached: ${name(behind)} before it accepts all that it would`,
+    ({ block, behind }) =>
+      `${name(block)}: is never reached: ${name(behind)} before it accepts all that it would`,
   );
 }
 
@@ -81,7 +90,10 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
     ['admin', admin.listeners],
   ];
   const width = Math.max(...rows.map(([what]) => what.length));
-  return ['listeners:', ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`)];
+  return [
+    'listeners:',
+    ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`),
+  ];
 }
 
 function describeRenewal({ name, directory, schedule, verifications }: RenewalConfig): string {
@@ -147,7 +159,8 @@ function wrapItems(items: string[]): string[] {
   items.forEach((item, index) => {
     const text = index < items.length - 1 ? `${item},` : item;
     const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + text.length <= cellWidth) lines[lines.length - 1] = `${line} ${text}`;
+    if (line !== undefined && line.length + 1 + text.length <= cellWidth)
+      lines[lines.length - 1] = `${line} ${text}`;
     else lines.push(text);
   });
   return lines;

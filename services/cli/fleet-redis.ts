@@ -2,9 +2,9 @@ import { systemClock } from '../../shared/base/clock.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { loadConfig } from '../../shared/config/load-config.ts';
 import { parseRedis, type RedisConfig } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
+import { loadConfig } from '../../shared/setup/load-config.ts';
 import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
@@ -26,14 +26,17 @@ export async function openFleetRedis(files: string[], env: Environment): Promise
 }
 
 /** `fault` says in one line that Redis cannot be reached, for whoever can do something without it. */
-export async function reachFleetRedis(config: RedisConfig): Promise<FleetRedis & { fault: string | undefined }> {
+export async function reachFleetRedis(
+  config: RedisConfig,
+): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const url = config.url ?? `unix:${config.dir}/redis.sock`;
   const redis = openRedis(url, 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
   const where = url.startsWith('unix:') ? url : new URL(url).host;
-  const fault = redis.status === 'ready' ? undefined : `Redis at ${where} cannot be reached; does quarry run?`;
+  const fault =
+    redis.status === 'ready' ? undefined : `Redis at ${where} cannot be reached; does quarry run?`;
   return { redis, prefix: config.prefix, fault, [Symbol.dispose]: () => closeRedis(redis) };
 }
 

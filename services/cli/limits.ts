@@ -38,7 +38,8 @@ async function clearLimit(
   write: (text: string) => void,
 ): Promise<void> {
   using opened = await open(files, env);
-  if (!(await opened.limits.clear(key))) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
+  if (!(await opened.limits.clear(key)))
+    throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
   await forgetMatters(opened.redis, opened.prefix, key, ['account-paused']);
   write(`cleared: ${key}\n`);
 }

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { systemClock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openLog } from '../../shared/base/log.ts';
-import { loadConfig } from '../../shared/config/load-config.ts';
-import { describeWay } from '../../shared/config/notify.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { Message } from '../../shared/notify/message.ts';
+import { describeWay } from '../../shared/notify/notify-section.ts';
+import { loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, type Io, needFiles, readWords, UsageError } from './command.ts';
 
 /** `quarry notify test FILE…`: whether what goes wrong would be told. */

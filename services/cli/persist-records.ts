@@ -6,9 +6,9 @@ import { systemClock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
-import type { AccountConfig } from '../../shared/config/account.ts';
-import type { DnsPersistConfig } from '../../shared/config/dns-persist.ts';
-import type { Config } from '../../shared/config/load-config.ts';
+import type { AccountConfig } from '../../shared/ca/account-section.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
+import type { DnsPersistConfig } from '../../shared/solver/dns-persist-section.ts';
 import { toPersistRecord } from '../../shared/solver/persist-record.ts';
 
 const PATIENCE = 5_000;
@@ -23,12 +23,16 @@ export async function findPersistParties(
 ): Promise<PersistParties> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const accountUrl = await readAccountUrl(account.dir, log);
-  const gaps = accountUrl === undefined ? [`ACCOUNT: ${account.dir} holds no account yet; a worker makes it`] : [];
+  const gaps =
+    accountUrl === undefined ? [`ACCOUNT: ${account.dir} holds no account yet; a worker makes it`] : [];
   if (issuer !== undefined) return { accountUrl, issuer, gaps };
   try {
     return { accountUrl, issuer: await askForIssuer(account), gaps };
   } catch (error) {
-    return { accountUrl, gaps: [...gaps, `ISSUER: not known (${describeError(error)}); the option issuer names it`] };
+    return {
+      accountUrl,
+      gaps: [...gaps, `ISSUER: not known (${describeError(error)}); the option issuer names it`],
+    };
   }
 }
 
@@ -47,7 +51,11 @@ export async function describePersistRecords(config: Config): Promise<string[]> 
   const lines: string[] = [];
   for (const verification of config.verifications.values()) {
     if (verification.type !== 'dns-persist-01') continue;
-    const { accountUrl = 'ACCOUNT', issuer = 'ISSUER', gaps } = await findPersistParties(verification, config.account);
+    const {
+      accountUrl = 'ACCOUNT',
+      issuer = 'ISSUER',
+      gaps,
+    } = await findPersistParties(verification, config.account);
     lines.push(`TXT records to publish for verification "${verification.name}":`);
     const toLine = (value: string) => {
       const record = toPersistRecord({ type: 'dns', value }, issuer, accountUrl);
@@ -66,7 +74,9 @@ export async function describePersistRecords(config: Config): Promise<string[]> 
  * base name too. A record is looked for at the very name, so that of the globs' other names each needs its own.
  */
 export function namesToPublish(verification: string, { auth }: Config): { names: string[]; globs: string[] } {
-  const domains = auth.filter(block => block.verifications.includes(verification)).flatMap(({ domains }) => domains);
+  const domains = auth
+    .filter(block => block.verifications.includes(verification))
+    .flatMap(({ domains }) => domains);
   const all = [...new Set(domains.map(domain => domain.toLowerCase()))];
   const told = all.filter(domain => /^(\*\.)?[a-z0-9._-]+$/.test(domain));
   return {

@@ -32,7 +32,9 @@ export async function startPrivateRedis(
 
   if (await answers(socket)) {
     log.info({ socket }, 'using the private Redis of an earlier run');
-    void succeed().catch(error => log.error({ reason: describeError(error) }, 'the private Redis is not back yet'));
+    void succeed().catch(error =>
+      log.error({ reason: describeError(error) }, 'the private Redis is not back yet'),
+    );
   } else {
     await start();
   }
@@ -63,7 +65,8 @@ export async function startPrivateRedis(
     });
     const deadline = clock.now() + START_TIMEOUT;
     while (!(await answers(socket))) {
-      if (child === undefined || clock.now() > deadline) throw new Error(`the private Redis does not start in ${dir}`);
+      if (child === undefined || clock.now() > deadline)
+        throw new Error(`the private Redis does not start in ${dir}`);
       await clock.sleep(50);
     }
   }

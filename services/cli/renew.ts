@@ -1,6 +1,10 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
-import { type ManagedCertificate, openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import {
+  type ManagedCertificate,
+  openRenewalIndex,
+  type RenewalIndex,
+} from '../../shared/renewal/renewal-index.ts';
 import { type Command, readWords, UsageError } from './command.ts';
 import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
 
@@ -65,7 +69,8 @@ async function renew(
     if (now.failures && now.failures.last !== failures?.last && !now.forced)
       throw new Error(`${now.names.join(', ')} cannot be renewed: ${now.failures.reason}`);
     if (!now.forced && !now.job) {
-      if (asked > 2) throw new Error(`nothing came of it for ${now.names.join(', ')}; see the scheduler's log`);
+      if (asked > 2)
+        throw new Error(`nothing came of it for ${now.names.join(', ')}; see the scheduler's log`);
       await ask(); // a scheduler that was looking at it just then has not seen it
     }
     const waited = systemClock.now() - begun;

@@ -1,12 +1,17 @@
 import type { Environment } from '../../shared/config/environment.ts';
-import { type LastFetch, type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import {
+  type LastFetch,
+  type ManagedCertificate,
+  openRenewalIndex,
+} from '../../shared/renewal/renewal-index.ts';
 import { type Command, readOptions } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
 /** `quarry renewals`: what Quarry renews by itself. */
 export const renewalsCommand: Command = {
   usage: ['renewals [--json] [FILE…]'],
-  summary: 'what Quarry renews by itself, until when it is valid, when it is renewed and why then, and the last error',
+  summary:
+    'what Quarry renews by itself, until when it is valid, when it is renewed and why then, and the last error',
   example: 'quarry renewals main.ini',
   async run(words, { env, write }) {
     const { values, positionals } = readOptions(words, { json: { type: 'boolean' } });
@@ -60,7 +65,9 @@ function toJson({ managed, fetched }: Renewal) {
     ...{ id, names, notBefore: time(notBefore), notAfter: time(notAfter) },
     state: job ? 'renewing' : left ? 'left' : 'planned',
     ...{ renewal: time(plan.at), why: plan.why, lastFetch: fetched ? time(fetched.at) : null },
-    lastError: failures ? { time: time(failures.last), attempts: failures.count, reason: failures.reason } : null,
+    lastError: failures
+      ? { time: time(failures.last), attempts: failures.count, reason: failures.reason }
+      : null,
   };
 }
 

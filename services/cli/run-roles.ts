@@ -4,7 +4,7 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
-import { type Config, loadConfig } from '../../shared/config/load-config.ts';
+import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
 
@@ -56,7 +56,8 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
 
   async function findRedis(): Promise<string> {
     if (config.redis.url) return config.redis.url;
-    if (!privateRedis) throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
+    if (!privateRedis)
+      throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
     const redis = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
     return stack.use(redis).url;
   }

@@ -32,7 +32,10 @@ export async function openShamanLog(
     write(`WARNING ${describeError(error)}\n`); // a container has none, and its standard output is kept
     return undefined;
   });
-  return { log: toLog(level, write, syslog), [Symbol.asyncDispose]: async () => syslog?.[Symbol.asyncDispose]() };
+  return {
+    log: toLog(level, write, syslog),
+    [Symbol.asyncDispose]: async () => syslog?.[Symbol.asyncDispose](),
+  };
 }
 
 function toLog(level: string, write: (text: string) => void, syslog: Syslog | undefined): Log {

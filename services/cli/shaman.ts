@@ -5,22 +5,25 @@ import { describeError } from '../../shared/base/errors.ts';
 import { type Environment, readVariable } from '../../shared/config/environment.ts';
 import { parseLevel } from '../../shared/config/logging.ts';
 import { parseReadableFile } from '../../shared/config/option-values.ts';
-import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
-import { openShamanFile } from '../../shared/renewal/shaman-file.ts';
+import { openShamanFile } from '../../shared/shaman/file.ts';
+import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
 import { type Command, type Io, readWords, UsageError } from './command.ts';
 import { openShamanLog, toLogLevel } from './shaman-log.ts';
 
 /** `quarry shaman [DIRECTORY]`: what concorde's `shaman` does. */
 export const shamanCommand: Command = {
   usage: ['shaman [DIRECTORY]'],
-  summary: 'brings the certificates of the shaman.json in DIRECTORY (by default here) up to date; needs no FILE',
+  summary:
+    'brings the certificates of the shaman.json in DIRECTORY (by default here) up to date; needs no FILE',
   example: 'quarry shaman /etc/shaman',
   async run(words, io) {
     const [directory = '.', ...more] = readWords(words);
     if (more.length > 0) throw new UsageError('shaman takes one directory: quarry shaman [DIRECTORY]');
     const stop = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => stop.abort(new Error(`stopped by ${signal}; the next run goes on from here`)));
+      process.once(signal, () =>
+        stop.abort(new Error(`stopped by ${signal}; the next run goes on from here`)),
+      );
     }
     const failed = (await run(resolve(directory), io, stop.signal)).filter(({ did }) => did === 'failed');
     if (failed.length > 0) throw new Error(`failed: ${failed.map(({ name }) => name).join(', ')}`);

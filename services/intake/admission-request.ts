@@ -4,7 +4,10 @@ import { clientAddress } from '../../shared/admission/ip.ts';
 import type { AdmissionRequest } from '../../shared/admission/method.ts';
 
 /** What admission asks of a request; the client's address goes to the log as well. */
-export function toAdmissionRequest(ctx: Context, isTrustedProxy: (address: string) => boolean): AdmissionRequest {
+export function toAdmissionRequest(
+  ctx: Context,
+  isTrustedProxy: (address: string) => boolean,
+): AdmissionRequest {
   const forwardedFor = ctx.get('X-Forwarded-For') || undefined;
   const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
   ctx.state.client = clientIp;

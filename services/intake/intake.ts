@@ -8,12 +8,12 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { createApp } from './app.ts';
 import { openNoteFetch } from './note-fetch.ts';
@@ -25,7 +25,10 @@ const RELOAD_INTERVAL = 5_000;
 export type Intake = Role & { readonly addresses: { host: string; port: number }[] };
 
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
-export async function startIntake(config: Config, { redisUrl, clock, log, metrics }: RoleParts): Promise<Intake> {
+export async function startIntake(
+  config: Config,
+  { redisUrl, clock, log, metrics }: RoleParts,
+): Promise<Intake> {
   const { prefix } = config.redis;
   const redis = openRedis(redisUrl, 'impatient', log);
   const signQueue = openSignQueue({ redis, redisUrl, prefix, log });
@@ -53,7 +56,11 @@ export async function startIntake(config: Config, { redisUrl, clock, log, metric
     closeRedis(redis);
   };
   try {
-    const listeners = await openListeners(config.mgmt.listeners, serverMaker(config.mgmt, app.callback(), log), log);
+    const listeners = await openListeners(
+      config.mgmt.listeners,
+      serverMaker(config.mgmt, app.callback(), log),
+      log,
+    );
     log.info({ listeners: listeners.addresses }, 'intake listens');
     return {
       name: 'intake',
@@ -93,10 +100,14 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
         log.info({ file: tls.certFile }, 'TLS certificate read again');
       } catch (error) {
         // Between the writing of the two files they do not fit each other; the second one comes here again.
-        log.warn({ file: tls.certFile, reason: describeError(error) }, 'TLS certificate unusable, the old one stays');
+        log.warn(
+          { file: tls.certFile, reason: describeError(error) },
+          'TLS certificate unusable, the old one stays',
+        );
       }
     };
-    for (const file of tlsFiles(mgmt)) watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
+    for (const file of tlsFiles(mgmt))
+      watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
     return server;
   };
 }

@@ -13,7 +13,10 @@ const MOST_REMEMBERED = 10_000;
 export type NoteFetch = (block: AuthBlock, csr: CsrText) => void;
 
 /** Whether it is fetched at all is what renewing ahead goes by, so that once an hour is enough. */
-export function openNoteFetch(renewals: StoredRenewals, { clock, log }: { clock: Clock; log: Log }): NoteFetch {
+export function openNoteFetch(
+  renewals: StoredRenewals,
+  { clock, log }: { clock: Clock; log: Log },
+): NoteFetch {
   const noted = new LRUCache<string, number>({ max: MOST_REMEMBERED });
   return ({ name, storage }, csr) => {
     const what = `${name} ${csr.digest}`;

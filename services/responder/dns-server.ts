@@ -2,8 +2,8 @@ import type { Clock } from '../../shared/base/clock.ts';
 import type { ListeningServer } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import type { Dns01ServerConfig } from '../../shared/config/dns01-server.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
+import type { Dns01ServerConfig } from '../../shared/solver/dns01-server-section.ts';
 import { openRateLimit } from './dns-server/rate-limit.ts';
 import { responding } from './dns-server/respond.ts';
 import { sharingLookups } from './dns-server/share-lookups.ts';
@@ -45,6 +45,12 @@ export function dnsServers(
     answers.inc({ rcode, transport }),
   );
   const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);
-  const udp = { respond, verdictOn, limited: (how: string) => limited.inc({ how }), mostWaiting: MOST_WAITING, log };
+  const udp = {
+    respond,
+    verdictOn,
+    limited: (how: string) => limited.inc({ how }),
+    mostWaiting: MOST_WAITING,
+    log,
+  };
   return host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)];
 }

@@ -2,11 +2,11 @@ import { createServer } from 'node:http';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
-import type { Config } from '../../shared/config/load-config.ts';
-import type { VerificationConfig } from '../../shared/config/verification.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
+import type { VerificationConfig } from '../../shared/solver/verification-section.ts';
 import { createHttp01App } from './http01-app.ts';
 import { outlastingRestarts } from './outlast-restarts.ts';
 
@@ -27,7 +27,11 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   for (const [type, createServers] of Object.entries(kinds)) {
     const blocks = [...config.verifications.values()].filter(block => block.type === type);
     if (blocks.length === 0) continue;
-    const listeners = await openListeners(listenersOf(blocks), await createServers(blocks as never[], answering), log);
+    const listeners = await openListeners(
+      listenersOf(blocks),
+      await createServers(blocks as never[], answering),
+      log,
+    );
     opening.use(listeners);
     addresses.push(...listeners.addresses);
     log.info({ type, listeners: listeners.addresses }, 'responder listens');
@@ -72,7 +76,10 @@ const kinds = {
     const { redis, prefix, clock } = parts;
     const [responses, outlast] = [openTlsAlpnResponses(redis, prefix, clock), outlastingRestarts(clock)];
     const { tlsAlpnServers } = await import('./tls-alpn-server.ts');
-    return tlsAlpnServers({ ...parts, responses: { get: identifier => outlast(() => responses.get(identifier)) } });
+    return tlsAlpnServers({
+      ...parts,
+      responses: { get: identifier => outlast(() => responses.get(identifier)) },
+    });
   },
 };
 

@@ -86,10 +86,18 @@ const CERTIFICATE_LIFE = 86_400_000;
 function openCertificates(clock: Clock) {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  const contexts = new LRUCache<string, Promise<SecureContext>>({ max: MOST_CERTIFICATES, ttl: CERTIFICATE_LIFE });
+  const contexts = new LRUCache<string, Promise<SecureContext>>({
+    max: MOST_CERTIFICATES,
+    ttl: CERTIFICATE_LIFE,
+  });
 
   async function make(identifier: Identifier, digest: string): Promise<SecureContext> {
-    const der = await makeAcmeCertificate(privateKey, identifier, Buffer.from(digest, 'base64url'), clock.now());
+    const der = await makeAcmeCertificate(
+      privateKey,
+      identifier,
+      Buffer.from(digest, 'base64url'),
+      clock.now(),
+    );
     return createSecureContext({ key, cert: encodePem('CERTIFICATE', der) });
   }
 

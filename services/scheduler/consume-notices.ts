@@ -3,8 +3,8 @@ import type { Clock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import type { NotifyConfig } from '../../shared/config/notify.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
+import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { RefusedError } from '../../shared/notify/webhook.ts';
 import { type Delivery, NOTIFY_QUEUE } from '../../shared/queue/notices.ts';
 import { delayJob, openWorker } from '../../shared/queue/open-worker.ts';
@@ -23,16 +23,25 @@ export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): A
   const cutOff = new AbortController();
   const count = openFigure(metrics);
 
-  async function process(job: Job<Delivery>, token = '', cancelled = new AbortController().signal): Promise<void> {
+  async function process(
+    job: Job<Delivery>,
+    token = '',
+    cancelled = new AbortController().signal,
+  ): Promise<void> {
     const { block: name, message } = job.data;
     const block = byName.get(name);
-    if (!block) return log.warn({ block: name, message: message.id }, 'a block that is not configured here, dropped');
+    if (!block)
+      return log.warn({ block: name, message: message.id }, 'a block that is not configured here, dropped');
     try {
       await deliver(block, message, { clock, log, signal: AbortSignal.any([cutOff.signal, cancelled]) });
       count(name, 'delivered');
-      log.info({ block: name, message: message.id, kind: message.kind, names: message.names }, 'message delivered');
+      log.info(
+        { block: name, message: message.id, kind: message.kind, names: message.names },
+        'message delivered',
+      );
     } catch (error) {
-      if (cutOff.signal.aborted && !cancelled.aborted) return delayJob(job, Date.now() + HAND_OVER_DELAY, token);
+      if (cutOff.signal.aborted && !cancelled.aborted)
+        return delayJob(job, Date.now() + HAND_OVER_DELAY, token);
       throw error instanceof RefusedError ? new UnrecoverableError(error.message) : error;
     }
   }

@@ -27,7 +27,11 @@ export function consumeTasks(
   const stopping = new AbortController();
   const byName = new Map(tasks.map(task => [task.name, task]));
 
-  async function process(job: ScheduleJob, token = '', cancelled = new AbortController().signal): Promise<void> {
+  async function process(
+    job: ScheduleJob,
+    token = '',
+    cancelled = new AbortController().signal,
+  ): Promise<void> {
     const task = byName.get(job.name);
     if (!task) {
       if (Date.now() - job.timestamp < LEFT_TO_OTHERS) return delayJob(job, Date.now() + PAUSE, token);
@@ -38,7 +42,8 @@ export function consumeTasks(
       log.debug({ task: task.name }, 'task done');
       onEnd(task.name, true);
     } catch (error) {
-      if (stopping.signal.aborted && !cancelled.aborted) return delayJob(job, Date.now() + HAND_OVER_DELAY, token);
+      if (stopping.signal.aborted && !cancelled.aborted)
+        return delayJob(job, Date.now() + HAND_OVER_DELAY, token);
       throw error;
     }
   }

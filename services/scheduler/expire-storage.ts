@@ -31,7 +31,10 @@ export async function expireStorage(
         else await expiry.forget(name, key);
         if (end === undefined) removed++;
       } catch (error) {
-        log.warn({ storage: name, key, reason: describeError(error) }, 'an expired entry cannot be removed yet');
+        log.warn(
+          { storage: name, key, reason: describeError(error) },
+          'an expired entry cannot be removed yet',
+        );
         await expiry.note(name, key, before + DAY); // the others are not to wait for this one
       }
     }

@@ -19,7 +19,14 @@ const AT_ONCE = 8;
 export async function indexStorage(
   { name, upkeep }: Storage,
   purpose: string,
-  parts: { redis: Redis; prefix: string; expiry: ExpiryIndex; renewals: StoredRenewals; clock: Clock; log: Log },
+  parts: {
+    redis: Redis;
+    prefix: string;
+    expiry: ExpiryIndex;
+    renewals: StoredRenewals;
+    clock: Clock;
+    log: Log;
+  },
   signal: AbortSignal,
 ): Promise<number> {
   if (!upkeep) return 0;

@@ -27,7 +27,11 @@ export async function pollRenewalInfo(
   try {
     const answer = await fetchRenewalInfo(connection, certificate, signal);
     if (!answer)
-      return { ...managed, info: { none: 'the CA offers no renewal information' }, poll: next({ info: answer }) };
+      return {
+        ...managed,
+        info: { none: 'the CA offers no renewal information' },
+        poll: next({ info: answer }),
+      };
     const { askAgain: _, ...info } = answer;
     const explanation = info.explanationUrl;
     if (explanation && (!('start' in known) || known.explanationUrl !== explanation)) {
@@ -38,7 +42,8 @@ export async function pollRenewalInfo(
   } catch (error) {
     signal.throwIfAborted();
     const failures = managed.pollFailures + 1;
-    const { code, retryAfter } = error instanceof IssuanceError ? error : { code: 'unexpected', retryAfter: undefined };
+    const { code, retryAfter } =
+      error instanceof IssuanceError ? error : { code: 'unexpected', retryAfter: undefined };
     const reason = describeError(error);
     log.debug({ names, reason }, 'no renewal information');
     const info = 'none' in known ? { none: `renewal information cannot be had: ${reason}` } : known;

@@ -4,7 +4,7 @@ import type { Budget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
+import type { OrderGate } from '../../shared/shaman/run.ts';
 
 /**
  * Lets the orders of a shaman profile count for the same CA's limits as those of the workers. A profile waits in no queue:
@@ -14,7 +14,12 @@ import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
  */
 export function openProfileGate(
   id: string,
-  { limits, budget, notices, clock }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; clock: Clock },
+  {
+    limits,
+    budget,
+    notices,
+    clock,
+  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; clock: Clock },
 ): OrderGate {
   /** RFC 9773 section 5: what renews a certificate within its window counts for nothing. */
   const exempt = new Set<string>();
@@ -35,7 +40,8 @@ export function openProfileGate(
       if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
       if (error.code === 'rateLimited' || (error.code === 'unavailable' && error.retryAfter !== undefined)) {
         for (const { key, until, names, detail } of await limits.park(order, error)) {
-          if (until === undefined) await notices.tell({ kind: 'account-paused', subject: key, names, detail });
+          if (until === undefined)
+            await notices.tell({ kind: 'account-paused', subject: key, names, detail });
         }
       }
       return error;

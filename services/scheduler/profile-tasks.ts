@@ -1,13 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { delimiter } from 'node:path';
 import type { Redis } from '../../shared/base/redis.ts';
-import { nextTime } from '../../shared/config/cron.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import type { RenewalIndex } from '../../shared/renewal/renewal-index.ts';
-import { openShamanFile } from '../../shared/renewal/shaman-file.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
+import { nextTime } from '../../shared/shaman/cron.ts';
+import { openShamanFile } from '../../shared/shaman/file.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { openProfileGate } from './profile-gate.ts';
@@ -17,7 +17,10 @@ import type { Task, TaskParts } from './tasks.ts';
 const HOUR = 3_600_000;
 
 /** One for each `[renewal]` block: a run over its shaman profile. */
-export async function openProfileTasks(config: Config, parts: TaskParts & { index: RenewalIndex }): Promise<Task[]> {
+export async function openProfileTasks(
+  config: Config,
+  parts: TaskParts & { index: RenewalIndex },
+): Promise<Task[]> {
   const { redis, clock, log, ca } = parts;
   const { prefix } = config.redis;
   if (config.renewals.length === 0) return [];

@@ -1,14 +1,14 @@
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
-import type { RenewalConfig } from '../../shared/config/renewal.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import { type DomainFacts, describeShaman } from '../../shared/renewal/describe-shaman.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
-import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
-import { retryTime } from '../../shared/renewal/shaman-renewal.ts';
-import type { OrderGate } from '../../shared/renewal/shaman-run.ts';
+import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-shaman.ts';
+import { retryTime } from '../../shared/shaman/plan-domain.ts';
+import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
+import type { OrderGate } from '../../shared/shaman/run.ts';
+import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import { tellExplained, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 
@@ -90,7 +90,11 @@ async function findForced(index: RenewalIndex, { name, directory }: RenewalConfi
   return domains.filter((_, at) => known[at]?.forced);
 }
 
-async function record(parts: ProfileParts, { name }: RenewalConfig, outcomes: DomainOutcome[]): Promise<void> {
+async function record(
+  parts: ProfileParts,
+  { name }: RenewalConfig,
+  outcomes: DomainOutcome[],
+): Promise<void> {
   const { index, notices, clock } = parts;
   for (const outcome of outcomes) {
     const managed = toManaged(profileId(name, outcome.name), outcome.facts, clock.now());
@@ -115,7 +119,9 @@ function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertific
   return {
     ...{ id, names, ...life, info, named, certificate: certificate?.id ?? 'none', pollFailures: 0 },
     plan: plan ?? { at: now, first: now, why: 'there is no certificate yet' },
-    ...(last && { failures: { count: last.count, last: last.last, retryAfter: last.retryAfter, reason: last.reason } }),
+    ...(last && {
+      failures: { count: last.count, last: last.last, retryAfter: last.retryAfter, reason: last.reason },
+    }),
     ...{ ahead: true, looked: true },
   };
 }

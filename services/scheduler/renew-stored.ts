@@ -47,7 +47,10 @@ export async function lookAtStored(
     if (looked) await index.save(looked.managed, looked.at);
   } catch (error) {
     signal.throwIfAborted();
-    log.error({ id: managed.id, names: managed.names, reason: describeError(error) }, 'a renewal cannot be looked at');
+    log.error(
+      { id: managed.id, names: managed.names, reason: describeError(error) },
+      'a renewal cannot be looked at',
+    );
     await index.save(managed, clock.now() + AFTER_FAULT); // the others are not to wait for this one
   }
 }

@@ -22,7 +22,9 @@ export async function toRenewalJob(
     ? candidates.find(one => one.name === fetched.block)
     : forced && admission.find(candidates, identifiers); // an operator vouches for what no client was seen to fetch
   if (!block)
-    throw deny(`no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${storage}"`);
+    throw deny(
+      `no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${storage}"`,
+    );
   const refused = identifiers.find(identifier => !block.mayHave(identifier));
   if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
   const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
@@ -30,4 +32,5 @@ export async function toRenewalJob(
   return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
 }
 
-const deny = (why: string) => new IssuanceError('denied', `the configuration does not admit it any more: ${why}`);
+const deny = (why: string) =>
+  new IssuanceError('denied', `the configuration does not admit it any more: ${why}`);

@@ -4,11 +4,11 @@ import { describeError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { consumeNotices } from './consume-notices.ts';
 import { consumeTasks } from './consume-tasks.ts';
 import { openFigures } from './figures.ts';
@@ -35,7 +35,12 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
   async function run() {
     await untilRedisAnswers(redis, clock, stopping.signal);
     const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
-    using connection = openCaConnection({ directoryUrl: config.account.acmeServer, userAgent: USER_AGENT, clock, ca });
+    using connection = openCaConnection({
+      directoryUrl: config.account.acmeServer,
+      userAgent: USER_AGENT,
+      clock,
+      ca,
+    });
     await using signQueue = openSignQueue({ redis, redisUrl, prefix, log });
     await using notices = openNotices(config.notify, { redis, prefix, clock, log });
     const tasks = await openTasks(config, { redis, connection, signQueue, notices, ca, clock, log });

@@ -4,7 +4,6 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Redis } from '../../shared/base/redis.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -12,6 +11,7 @@ import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
@@ -68,7 +68,11 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   const index = openRenewalIndex(redis, prefix);
   const renewalParts: RenewalParts = {
     ...{ ...parts, index, renewals, storages: renewing },
-    ...{ admission: openAdmission(config.auth), records: openSignRecords(redis, prefix), account: config.account.name },
+    ...{
+      admission: openAdmission(config.auth),
+      records: openSignRecords(redis, prefix),
+      account: config.account.name,
+    },
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = (managed: ManagedCertificate) =>

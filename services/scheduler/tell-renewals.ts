@@ -42,7 +42,10 @@ export async function tellFailure(
   const { names, notAfter } = managed;
   const alarm = isAlarming(managed, clock.now());
   const said = { names, attempts: failures?.count, reason: detail, end: new Date(notAfter) };
-  log[alarm ? 'error' : 'warn'](said, alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed');
+  log[alarm ? 'error' : 'warn'](
+    said,
+    alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed',
+  );
   const shared = common.includes(code);
   if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
   await notices.tell({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });

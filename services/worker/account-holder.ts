@@ -2,7 +2,7 @@ import { openAccount } from '../../shared/acme/account.ts';
 import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import type { AcmeAccount } from '../../shared/acme/client.ts';
 import type { Log } from '../../shared/base/log.ts';
-import type { AccountConfig } from '../../shared/config/account.ts';
+import type { AccountConfig } from '../../shared/ca/account-section.ts';
 
 /** The account that jobs order with, and the way to a new one when the CA no longer knows it. */
 export type AccountHolder = {

@@ -38,7 +38,11 @@ export async function beforeNewOrder(run: Run): Promise<Reached | Later | undefi
 }
 
 /** A post of a CSR whose stored certificate is about to end renews it, and CAs like to know (RFC 9773 section 5). */
-async function findReplaced(storage: Storage | undefined, csr: CsrText, now: number): Promise<string | undefined> {
+async function findReplaced(
+  storage: Storage | undefined,
+  csr: CsrText,
+  now: number,
+): Promise<string | undefined> {
   const kept = await storage?.upkeep?.read(storage.upkeep.keyOf(csr));
   return kept && kept.leaf.notAfter > now ? renewalInfoId(kept.chain) : undefined;
 }

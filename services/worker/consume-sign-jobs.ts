@@ -4,7 +4,6 @@ import { describeError } from '../../shared/base/errors.ts';
 import { Counter, Gauge } from '../../shared/base/metrics.ts';
 import { type Redis, watchOutages } from '../../shared/base/redis.ts';
 import type { RoleParts } from '../../shared/base/role.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openPollPaces } from '../../shared/order/poll-pace.ts';
@@ -14,6 +13,7 @@ import { delayJob, openWorker } from '../../shared/queue/open-worker.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { AccountHolder } from './account-holder.ts';
@@ -54,7 +54,11 @@ export function consumeSignJobs(
   const cutOff = new AbortController();
   const figures = openFigures(metrics);
 
-  async function process(job: Job<SignJobData>, token = '', cancelled = new AbortController().signal): Promise<string> {
+  async function process(
+    job: Job<SignJobData>,
+    token = '',
+    cancelled = new AbortController().signal,
+  ): Promise<string> {
     const signals = { stopping: stopping.signal, abort: AbortSignal.any([cancelled, cutOff.signal]) };
     const lock = { jobId: job.id ?? '', token };
     figures.running.inc();
@@ -95,7 +99,11 @@ export function consumeSignJobs(
 
 function openFigures(metrics: RoleParts['metrics']) {
   return {
-    running: new Gauge({ name: 'quarry_worker_jobs_running', help: 'Sign jobs in a slot now', registers: [metrics] }),
+    running: new Gauge({
+      name: 'quarry_worker_jobs_running',
+      help: 'Sign jobs in a slot now',
+      registers: [metrics],
+    }),
     finished: new Counter({
       name: 'quarry_worker_jobs_total',
       help: 'Sign jobs finished, by outcome',

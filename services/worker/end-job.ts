@@ -77,7 +77,10 @@ export async function tell(run: Run, result: SignResult): Promise<SignJobEnd> {
   return finish(run, { key, result });
 }
 
-export async function finish({ parts, job, checkpoint }: Run, told: NonNullable<Run['told']>): Promise<SignJobEnd> {
+export async function finish(
+  { parts, job, checkpoint }: Run,
+  told: NonNullable<Run['told']>,
+): Promise<SignJobEnd> {
   if (checkpoint.turn !== 'exempt') await parts.budget.leave(job.data, toClaim(job));
   return { end: 'finished', ...told };
 }

@@ -14,7 +14,12 @@ import type { Notices } from '../../shared/queue/notices.ts';
  * @returns the error to tell the client, with the time to try again where that is known now
  */
 export async function rememberLimits(
-  { limits, budget, notices, log }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; log: Log },
+  {
+    limits,
+    budget,
+    notices,
+    log,
+  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; log: Log },
   order: LimitedOrder,
   error: unknown,
   unanswered: boolean,
@@ -35,7 +40,11 @@ export async function rememberLimits(
     return new IssuanceError('gone', detail, { cause: error, problem: error.problem });
   }
   const retryAfter = await limits.recordFailure(order, error);
-  return new IssuanceError(error.code, error.message, { cause: error.cause, problem: error.problem, retryAfter });
+  return new IssuanceError(error.code, error.message, {
+    cause: error.cause,
+    problem: error.problem,
+    retryAfter,
+  });
 }
 
 /** A limit that only a person can end. */

@@ -31,7 +31,9 @@ export async function removeFromStorages(
     for (const { key, entry } of gone) await renewals.revoked(name, key, entry);
     return gone.length > 0;
   };
-  const known = await filter(keeping, async one => removeAmong(one, await expiry.endingAt(one.name, notAfter)));
+  const known = await filter(keeping, async one =>
+    removeAmong(one, await expiry.endingAt(one.name, notAfter)),
+  );
   const found = known.length > 0 ? known : await filter(keeping, one => anyPart(one, removeAmong));
   return found.map(({ name }) => name);
 }
@@ -59,7 +61,10 @@ async function removeEach(upkeep: Upkeep, keys: string[], certificate: string, s
 }
 
 /** To the end, as macen keeps a certificate once for each spelling of its CSR. */
-async function anyPart(one: Keeping, remove: (one: Keeping, keys: string[]) => Promise<boolean>): Promise<boolean> {
+async function anyPart(
+  one: Keeping,
+  remove: (one: Keeping, keys: string[]) => Promise<boolean>,
+): Promise<boolean> {
   let any = false;
   for (let cursor: string | undefined = ''; cursor !== undefined; ) {
     const part: Awaited<ReturnType<Upkeep['keys']>> = await one.upkeep.keys(cursor);

@@ -42,7 +42,10 @@ export async function runSignJob(
   }
 }
 
-async function driveOrder(run: Run, signals: { stopping: AbortSignal; abort: AbortSignal }): Promise<SignJobEnd> {
+async function driveOrder(
+  run: Run,
+  signals: { stopping: AbortSignal; abort: AbortSignal },
+): Promise<SignJobEnd> {
   const reached = await reachResult(run, signals).catch(async error => {
     // Of a step that was cut off nobody knows what the CA has heard.
     if (signals.stopping.aborted && !signals.abort.aborted) await takeBack(run);
@@ -54,7 +57,10 @@ async function driveOrder(run: Run, signals: { stopping: AbortSignal; abort: Abo
   return tell(run, reached.result);
 }
 
-async function reachResult(run: Run, signals: { stopping: AbortSignal; abort: AbortSignal }): Promise<Reached | Later> {
+async function reachResult(
+  run: Run,
+  signals: { stopping: AbortSignal; abort: AbortSignal },
+): Promise<Reached | Later> {
   const { clock } = run.parts;
   const eitherSignal = AbortSignal.any([signals.stopping, signals.abort]);
   for (;;) {
@@ -109,7 +115,8 @@ async function afterFailure(run: Run, error: unknown): Promise<Reached | Later> 
     { reason: describeError(told), order: run.checkpoint.order.url, again: new Date(outcome.at) },
     'step failed',
   );
-  if (told instanceof IssuanceError && problemKind(told.problem) === 'accountDoesNotExist') await renewAccount(run);
+  if (told instanceof IssuanceError && problemKind(told.problem) === 'accountDoesNotExist')
+    await renewAccount(run);
   if (outcome.withNewOrder) await withdraw(run);
   // A new order is a new one to the CA's limits too.
   run.checkpoint = outcome.withNewOrder

@@ -38,7 +38,9 @@ export type SignJobParts = {
 export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
 
 /** `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds since the epoch. */
-export type SignJobEnd = { end: 'finished'; key: string; result: SignResult } | { end: 'later'; until: number };
+export type SignJobEnd =
+  | { end: 'finished'; key: string; result: SignResult }
+  | { end: 'later'; until: number };
 
 /** What is saved after every step. */
 type Checkpoint = {
@@ -89,7 +91,11 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
     ...{ parts, job, log, csr, account },
     order: { acme, solvers, clock: parts.clock, paces: parts.paces, signal, confirm, warn },
     task: { identifiers, csr: csr.der, certificateProfile, preferredChain, replaces },
-    checkpoint: (checkpoint as Checkpoint | undefined) ?? { order: newOrderState(), failures: 0, lostOrders: 0 },
+    checkpoint: (checkpoint as Checkpoint | undefined) ?? {
+      order: newOrderState(),
+      failures: 0,
+      lostOrders: 0,
+    },
     ...{ told, seen: undefined, moved: false },
   };
 }
@@ -97,7 +103,8 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
 /** @throws LockLostError when another worker has the job now */
 export async function saveStep(run: Run, step: Exclude<OrderStep, { next: 'issued' }>): Promise<void> {
   const { checkpoint, job, log, parts } = run;
-  if (step.state.url !== checkpoint.order.url) log.info({ order: step.state.url, names: names(job) }, 'order made');
+  if (step.state.url !== checkpoint.order.url)
+    log.info({ order: step.state.url, names: names(job) }, 'order made');
   run.checkpoint = { ...checkpoint, order: step.state, failures: 0 };
   if (step.state.url === undefined) run.checkpoint.turn = undefined;
   run.moved = true;

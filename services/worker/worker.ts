@@ -4,10 +4,10 @@ import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
-import type { Config } from '../../shared/config/load-config.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { requireSolvers } from '../../shared/solver/require-solvers.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { type AccountHolder, openAccountHolder } from './account-holder.ts';
@@ -37,7 +37,12 @@ export function startWorker(config: Config, parts: RoleParts): Role {
   async function run() {
     await untilRedisAnswers(redis, clock, stopping.signal);
     const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
-    const connection = openCaConnection({ directoryUrl: config.account.acmeServer, userAgent: USER_AGENT, clock, ca });
+    const connection = openCaConnection({
+      directoryUrl: config.account.acmeServer,
+      userAgent: USER_AGENT,
+      clock,
+      ca,
+    });
     const account = await untilAccountIsOpen(config, connection, parts, stopping.signal, reason => {
       notReady = reason;
     });

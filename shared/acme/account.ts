@@ -38,9 +38,11 @@ export async function openAccount(
   const registered = await readAccountUrl(options.dir, log);
   const usable = registered !== undefined && registered !== options.lost;
   const { newAccount } = await readDirectory(connection, signal);
-  if (usable && URL.parse(registered)?.host === URL.parse(`${newAccount}`)?.host) return { keyPem, url: registered };
+  if (usable && URL.parse(registered)?.host === URL.parse(`${newAccount}`)?.host)
+    return { keyPem, url: registered };
   const found =
-    (await findAccount(connection, keyPem, signal)) ?? (await makeAccount(connection, keyPem, options, log, signal));
+    (await findAccount(connection, keyPem, signal)) ??
+    (await makeAccount(connection, keyPem, options, log, signal));
   const terms = (await readTermsOfService(connection, signal)) ?? null;
   const registration: Registration = { body: found.object, uri: found.url, terms_of_service: terms };
   const file = join(options.dir, 'registration.json');
@@ -66,13 +68,23 @@ async function makeAccount(
       `the CA's terms of service are not accepted: read ${terms} and set [account] accept-terms-of-service to yes or to this URL`,
     );
   }
-  const { meta } = (await readDirectory(connection, signal)) as { meta?: { externalAccountRequired?: unknown } | null };
+  const { meta } = (await readDirectory(connection, signal)) as {
+    meta?: { externalAccountRequired?: unknown } | null;
+  };
   if (meta?.externalAccountRequired === true && !eab) {
     const what = 'eab-kid and eab-hmac-key, which the CA hands out on its own site';
-    throw new IssuanceError('misconfigured', `the CA wants an external account binding: set [account] ${what}`);
+    throw new IssuanceError(
+      'misconfigured',
+      `the CA wants an external account binding: set [account] ${what}`,
+    );
   }
   log.info({ terms }, 'making an account');
-  return createAccount(connection, keyPem, { contact, termsOfServiceAgreed: terms !== undefined, eab }, signal);
+  return createAccount(
+    connection,
+    keyPem,
+    { contact, termsOfServiceAgreed: terms !== undefined, eab },
+    signal,
+  );
 }
 
 function accepts(accepted: boolean | string[], terms: string): boolean {

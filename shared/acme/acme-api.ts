@@ -6,7 +6,12 @@ import type { HttpAnswer } from 'acme-client/src/http.js';
  * stands before them differ. What is not a success has been thrown by the transport.
  */
 export class AcmeApi extends AcmeClientApi {
-  override async apiRequest(url: string, payload?: unknown, _codes?: number[], options?: object): Promise<HttpAnswer> {
+  override async apiRequest(
+    url: string,
+    payload?: unknown,
+    _codes?: number[],
+    options?: object,
+  ): Promise<HttpAnswer> {
     return super.apiRequest(url, payload, [], options);
   }
 }

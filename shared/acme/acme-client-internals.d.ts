@@ -36,7 +36,12 @@ declare module 'acme-client/src/api.js' {
   export default class AcmeApi {
     constructor(http: HttpClient, accountUrl?: string | null);
     accountUrl: string | null;
-    apiRequest(url: string, payload?: unknown, validStatusCodes?: number[], options?: object): Promise<HttpAnswer>;
+    apiRequest(
+      url: string,
+      payload?: unknown,
+      validStatusCodes?: number[],
+      options?: object,
+    ): Promise<HttpAnswer>;
     createAccount(data: object): Promise<HttpAnswer>;
     updateAccount(data: object | null): Promise<HttpAnswer>;
     updateAccountKey(data: object): Promise<HttpAnswer>;

@@ -88,8 +88,12 @@ export async function sendRequest(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof IssuanceError) throw error;
-    const reason = timeout.aborted ? `no answer within ${REQUEST_TIMEOUT / 1000} seconds` : describeError(error);
-    throw new IssuanceError('unavailable', `the CA at ${target.host} cannot be reached: ${reason}`, { cause: error });
+    const reason = timeout.aborted
+      ? `no answer within ${REQUEST_TIMEOUT / 1000} seconds`
+      : describeError(error);
+    throw new IssuanceError('unavailable', `the CA at ${target.host} cannot be reached: ${reason}`, {
+      cause: error,
+    });
   }
 }
 
@@ -97,7 +101,8 @@ export async function sendRequest(
 function checkUrl(url: string): URL {
   const target = URL.canParse(url) ? new URL(url) : undefined;
   if (target?.protocol === 'https:') return target;
-  if (target?.protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(target.hostname)) return target;
+  if (target?.protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(target.hostname))
+    return target;
   throw new IssuanceError('unexpected', 'the CA named a URL that is not https');
 }
 
@@ -111,7 +116,10 @@ async function readAnswer(response: IncomingMessage): Promise<HttpAnswer> {
   }
   const text = Buffer.concat(chunks).toString('utf8');
   const headers = Object.fromEntries(
-    Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]),
+    Object.entries(response.headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(', ') : value,
+    ]),
   );
   return { status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], text) };
 }

@@ -48,13 +48,18 @@ export type AcmeClient = {
 export type AcmeAccount = { keyPem: string; url: string };
 
 /** Opens the calls of an account (section 7) over a shared connection; cheap, one per job, so that its signal reaches every request. */
-export function openAcmeClient(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeClient {
+export function openAcmeClient(
+  connection: CaConnection,
+  account: AcmeAccount,
+  signal: AbortSignal,
+): AcmeClient {
   const transport = new AcmeTransport(connection, account, signal);
   const api = new AcmeApi(transport, account.url);
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   return {
     async newOrder(identifiers, { profile, replaces } = {}) {
-      const renews = replaces !== undefined && typeof (await transport.getDirectory()).renewalInfo === 'string';
+      const renews =
+        replaces !== undefined && typeof (await transport.getDirectory()).renewalInfo === 'string';
       const options = { ...(profile !== undefined && { profile }), ...(renews && { replaces }) };
       const answer = await api.createOrder({ identifiers, ...options });
       return read(answer, text(answer.headers.location, 'the URL of the new order'));

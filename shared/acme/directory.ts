@@ -14,7 +14,10 @@ export async function hasRenewalInfo(connection: CaConnection, signal: AbortSign
  *
  * @throws IssuanceError `unavailable` when it cannot be had
  */
-export async function readDirectory(connection: CaConnection, signal: AbortSignal): Promise<Record<string, unknown>> {
+export async function readDirectory(
+  connection: CaConnection,
+  signal: AbortSignal,
+): Promise<Record<string, unknown>> {
   const { directoryUrl, directory, clock } = connection;
   if (directory && clock.now() - directory.at < DIRECTORY_AGE) return directory.answer;
   const { status, headers, data } = await sendRequest(connection, signal, directoryUrl, 'get', undefined);

@@ -48,18 +48,25 @@ export async function findAccount(
     const api = new AcmeApi(openTransport(connection, keyPem, signal));
     return toAccount(await api.createAccount({ onlyReturnExisting: true }));
   } catch (error) {
-    if (error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist') return undefined;
+    if (error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist')
+      return undefined;
     throw error;
   }
 }
 
 /** The URL of the CA's terms of service (RFC 8555 section 7.1.1); `undefined` where it has none. */
-export async function readTermsOfService(connection: CaConnection, signal: AbortSignal): Promise<string | undefined> {
-  const { meta } = (await readDirectory(connection, signal)) as { meta?: { termsOfService?: unknown } | null };
+export async function readTermsOfService(
+  connection: CaConnection,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { meta } = (await readDirectory(connection, signal)) as {
+    meta?: { termsOfService?: unknown } | null;
+  };
   return typeof meta?.termsOfService === 'string' ? meta.termsOfService : undefined;
 }
 
 function toAccount(answer: HttpAnswer): AcmeResource {
-  if (!answer.headers.location) throw new IssuanceError('unexpected', "the CA's answer lacks the account's URL");
+  if (!answer.headers.location)
+    throw new IssuanceError('unexpected', "the CA's answer lacks the account's URL");
   return toResource(answer.headers.location, answer.data);
 }

@@ -78,7 +78,9 @@ function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode
 function parseIdentifier(value: unknown): Problem['identifier'] {
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, value: name } = value as Record<string, unknown>;
-  return typeof type === 'string' && typeof name === 'string' ? { type: toLine(type), value: toLine(name) } : undefined;
+  return typeof type === 'string' && typeof name === 'string'
+    ? { type: toLine(type), value: toLine(name) }
+    : undefined;
 }
 
 function toLine(text: string): string {

@@ -61,7 +61,10 @@ async function ask(connection: CaConnection, url: string, signal: AbortSignal): 
     return await sendRequest(connection, signal, url, 'get', undefined);
   } catch (error) {
     // It did answer, but with what will not be better in a moment.
-    if (error instanceof IssuanceError && (error.code !== 'unavailable' || error.cause instanceof SyntaxError)) {
+    if (
+      error instanceof IssuanceError &&
+      (error.code !== 'unavailable' || error.cause instanceof SyntaxError)
+    ) {
       throw useless(connection.clock.now(), error.message);
     }
     throw error;
@@ -75,7 +78,8 @@ async function ask(connection: CaConnection, url: string, signal: AbortSignal): 
  */
 function parseRenewalInfo({ status, headers, data }: HttpAnswer, now: number): RenewalInfo {
   const retryAfter = parseRetryAfter(headers['retry-after'], now);
-  if (status !== 200) throw toFailure(toIssuanceError({ status, data, retryAfter }, 'no renewal information'), now);
+  if (status !== 200)
+    throw toFailure(toIssuanceError({ status, data, retryAfter }, 'no renewal information'), now);
   const { suggestedWindow, explanationURL } = toObject(data);
   const window = toObject(suggestedWindow);
   const [start, end] = [parseTime(window.start), parseTime(window.end)];
@@ -100,7 +104,9 @@ const useless = (now: number, why: string) =>
   });
 
 function clampPause(at: number | undefined, now: number): number {
-  return at === undefined ? now + USUAL_PAUSE : Math.min(Math.max(at, now + SHORTEST_PAUSE), now + LONGEST_PAUSE);
+  return at === undefined
+    ? now + USUAL_PAUSE
+    : Math.min(Math.max(at, now + SHORTEST_PAUSE), now + LONGEST_PAUSE);
 }
 
 /** RFC 3339 section 5.6; Date.parse alone would read much else. */

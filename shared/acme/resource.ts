@@ -52,7 +52,8 @@ export async function listOrders(
 }
 
 export function toResource(url: string, object: unknown): AcmeResource {
-  if (typeof object === 'object' && object !== null) return { url, object: object as Record<string, unknown> };
+  if (typeof object === 'object' && object !== null)
+    return { url, object: object as Record<string, unknown> };
   throw new IssuanceError('unexpected', "the CA's answer lacks an object");
 }
 

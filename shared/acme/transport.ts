@@ -30,7 +30,11 @@ export class AcmeTransport extends HttpClient {
     this.jwk = jwk;
   }
 
-  override async request(url: string, method: string, { data }: { data?: unknown } = {}): Promise<HttpAnswer> {
+  override async request(
+    url: string,
+    method: string,
+    { data }: { data?: unknown } = {},
+  ): Promise<HttpAnswer> {
     const { nonces, clock } = this.#connection;
     const answer = await sendRequest(this.#connection, this.#signal, url, method, data);
     const nonce = nonceOf(answer);
@@ -65,7 +69,8 @@ export class AcmeTransport extends HttpClient {
 
   override async getResourceUrl(resource: string): Promise<string> {
     const url = (await this.getDirectory())[resource];
-    if (typeof url !== 'string') throw new IssuanceError('unexpected', `the CA's directory names no ${resource}`);
+    if (typeof url !== 'string')
+      throw new IssuanceError('unexpected', `the CA's directory names no ${resource}`);
     return url;
   }
 

@@ -1,13 +1,13 @@
 import { IssuanceError } from '../base/errors.ts';
-import type { AuthBlockConfig } from '../config/auth.ts';
-import { type ChallengeType, canProve } from '../config/challenge-type.ts';
-import type { OrderShare } from '../config/order-shares.ts';
+import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import { allMethod } from './all.ts';
+import type { AuthBlockConfig } from './auth-section.ts';
 import { toDomainGlob } from './domain-glob.ts';
 import { hmacMethod } from './hmac.ts';
 import { clientIpMethod, toAddressSet } from './ip.ts';
 import type { AdmissionMethod, AdmissionRequest } from './method.ts';
+import type { OrderShare } from './order-shares.ts';
 
 /** An `[auth]` block, ready to be asked. */
 export type AuthBlock = {
@@ -95,15 +95,21 @@ function holdAll(methods: AdmissionMethod[], holds: (method: AdmissionMethod) =>
 function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string {
   if (identifiers.length === 0) return 'there are no names to admit';
   const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
-  return refused ? `not admitted: ${refused.value}` : 'not admitted together: no auth block has all of these names';
+  return refused
+    ? `not admitted: ${refused.value}`
+    : 'not admitted together: no auth block has all of these names';
 }
 
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
   if (challenges.length === 0) return; // the CA may hold the names valid already
-  const hopeless = identifiers.find(identifier => !challenges.some(challenge => canProve(challenge, identifier)));
+  const hopeless = identifiers.find(
+    identifier => !challenges.some(challenge => canProve(challenge, identifier)),
+  );
   if (!hopeless) return;
   const wanted = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
-  deny(`not possible for ${hopeless.value}: it takes ${wanted}, and there is only ${challenges.join(', ')} for it`);
+  deny(
+    `not possible for ${hopeless.value}: it takes ${wanted}, and there is only ${challenges.join(', ')} for it`,
+  );
 }
 
 function atLeastOne(blocks: AuthBlock[], otherwise: string): AuthBlock[] {

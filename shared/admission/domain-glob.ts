@@ -86,6 +86,8 @@ function compileSequence(text: string): Token {
 function toAsciiLabels(glob: string): string {
   return glob
     .split('.')
-    .map(label => (/^[\0-\x7f]*$/.test(label) || /[*?[\]]/.test(label) ? label : domainToASCII(label) || label))
+    .map(label =>
+      /^[\0-\x7f]*$/.test(label) || /[*?[\]]/.test(label) ? label : domainToASCII(label) || label,
+    )
     .join('.');
 }

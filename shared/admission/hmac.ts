@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { toHashName } from '../config/hash-name.ts';
+import { toHashName } from './hash-name.ts';
 import type { AdmissionMethod } from './method.ts';
 
 /** What a client claims: "the HMAC of my body with this hash is that". */

@@ -21,7 +21,16 @@ export type DirectoryLock = AsyncDisposable & {
  */
 export async function lockDirectory(path: string): Promise<DirectoryLock | undefined> {
   if (!(await stat(path)).isDirectory()) throw new Error(`${path} is not a directory`); // flock would make a file
-  const command = ['--timeout', `${PATIENCE}`, '--conflict-exit-code', '75', path, 'sh', '-c', 'echo locked; exec cat'];
+  const command = [
+    '--timeout',
+    `${PATIENCE}`,
+    '--conflict-exit-code',
+    '75',
+    path,
+    'sh',
+    '-c',
+    'echo locked; exec cat',
+  ];
   const child = spawn('flock', command, { stdio: ['pipe', 'pipe', 'pipe'], detached: true }); // from a terminal's signals
   const exited = once(child, 'exit');
   const said = text(child.stderr);
@@ -29,7 +38,9 @@ export async function lockDirectory(path: string): Promise<DirectoryLock | undef
     await once(child, 'spawn');
   } catch (error) {
     exited.catch(() => {});
-    throw new Error('flock cannot be run, which keeps two runs apart (Debian package util-linux)', { cause: error });
+    throw new Error('flock cannot be run, which keeps two runs apart (Debian package util-linux)', {
+      cause: error,
+    });
   }
   child.stdin.on('error', () => {}); // told by its end
   const locked = await Promise.race([once(child.stdout, 'data'), exited.then(() => undefined)]);

@@ -60,7 +60,9 @@ export class IssuanceError extends Error {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const inner = error instanceof AggregateError ? error.errors[0] : error.cause;
-  const own = (error.message || (error as NodeJS.ErrnoException).code || error.name).replace(/\s+/g, ' ').trim();
+  const own = (error.message || (error as NodeJS.ErrnoException).code || error.name)
+    .replace(/\s+/g, ' ')
+    .trim();
   if (inner === undefined) return own;
   const below = describeError(inner);
   return own.includes(below) ? own : `${own}: ${below}`;

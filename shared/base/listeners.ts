@@ -63,7 +63,9 @@ async function listen(
 ): Promise<Listening | undefined> {
   const where = `${isIPv6(host.split('%')[0] ?? '') ? `[${host}]` : host}:${port}`;
   try {
-    return server instanceof UdpSocket ? await bindSocket(server, host, port) : await listenOn(server, host, port);
+    return server instanceof UdpSocket
+      ? await bindSocket(server, host, port)
+      : await listenOn(server, host, port);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!explicit && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) {
@@ -81,7 +83,11 @@ async function bindSocket(socket: UdpSocket, address: string, port: number): Pro
   return { address: socket.address(), close: () => new Promise(done => socket.close(done)) };
 }
 
-async function listenOn(server: Exclude<ListeningServer, UdpSocket>, host: string, port: number): Promise<Listening> {
+async function listenOn(
+  server: Exclude<ListeningServer, UdpSocket>,
+  host: string,
+  port: number,
+): Promise<Listening> {
   const connections = new Set<Socket>();
   server.on('connection', socket => {
     connections.add(socket);

@@ -16,12 +16,15 @@ export function openRedis(url: string, patience: Patience, log: Log): Redis {
   const options: RedisOptions = {
     connectTimeout: 5_000,
     // Whoever is impatient has clients, or a CA, waiting for Redis's return.
-    retryStrategy: attempt => Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
+    retryStrategy: attempt =>
+      Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
     ...(patience === 'impatient'
       ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
       : { maxRetriesPerRequest: null }),
   };
-  const redis = url.startsWith('unix:') ? new Redis(url.slice('unix:'.length), options) : new Redis(url, options);
+  const redis = url.startsWith('unix:')
+    ? new Redis(url.slice('unix:'.length), options)
+    : new Redis(url, options);
   reportOutages(redis, log);
   return redis;
 }

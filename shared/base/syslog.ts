@@ -16,7 +16,9 @@ export type Syslog = AsyncDisposable & {
  * @throws Error when the system has no `logger` command
  */
 export async function openSyslog(who: string): Promise<Syslog> {
-  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
   const exited = once(child, 'exit');
   exited.catch(() => {}); // told by the spawn
   try {

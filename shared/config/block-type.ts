@@ -12,7 +12,10 @@ export function readBlockType<T extends string>(
   reserved: { name: string; type: T },
 ): T {
   const known = `known: ${types.join(', ')}`;
-  const type = section.one('type', (text, fail) => types.find(one => one === text) ?? fail(`unknown type; ${known}`));
+  const type = section.one(
+    'type',
+    (text, fail) => types.find(one => one === text) ?? fail(`unknown type; ${known}`),
+  );
   if (type === undefined) return section.fail(`is missing; ${known}`, 'type');
   if (section.firstKey !== 'type') section.fail('must be the first option of its section', 'type');
   if (section.label === reserved.name && type !== reserved.type) {

@@ -10,7 +10,8 @@ type Cidr = { bytes: number[]; bits: number };
 export const parseCidr: Parse<string> = (text, fail) => {
   const [address = '', prefix, ...more] = text.split('/');
   if (address.includes('%')) return fail('has a zone, which a network cannot have');
-  if (isIP(address) === 0 || more.length > 0) return fail('is not an IP address or a network such as 192.0.2.0/24');
+  if (isIP(address) === 0 || more.length > 0)
+    return fail('is not an IP address or a network such as 192.0.2.0/24');
   const longest = isIPv4(address) ? 32 : 128;
   if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > longest)) {
     return fail(`needs a number from 0 to ${longest} behind the /`);
@@ -51,7 +52,9 @@ function toIPv6Bytes(address: string): number[] {
   const plain = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [head = [], tail] = plain.split('::').map(part => (part === '' ? [] : part.split(':')));
   const zeros = tail ? Array<string>(8 - head.length - tail.length).fill('0') : [];
-  return [...head, ...zeros, ...(tail ?? [])].map(group => Number.parseInt(group, 16)).flatMap(n => [n >> 8, n & 0xff]);
+  return [...head, ...zeros, ...(tail ?? [])]
+    .map(group => Number.parseInt(group, 16))
+    .flatMap(n => [n >> 8, n & 0xff]);
 }
 
 function mask(bytes: number[], bits: number): number[] {

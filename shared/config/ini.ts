@@ -37,7 +37,10 @@ export function parseIni(text: string, file: string): IniSection[] {
 function parseHeading(content: string, file: string, line: number): IniSection {
   const [, name, quoted, bare] = heading.exec(content) ?? [];
   if (name === undefined) {
-    throw new ConfigError({ file, line }, 'a heading is [section] or [section "name"], with nothing behind it');
+    throw new ConfigError(
+      { file, line },
+      'a heading is [section] or [section "name"], with nothing behind it',
+    );
   }
   const label = quoted?.trim() ?? bare;
   if (label === '') throw new ConfigError({ file, line }, 'the name in the quotes is empty');
@@ -49,7 +52,10 @@ function parseOption(content: string, file: string, line: number): IniOption {
   if (split < 0) throw new ConfigError({ file, line }, 'neither key = value nor a [section] nor a # comment');
   const key = content.slice(0, split).trim();
   if (!optionName.test(key)) {
-    throw new ConfigError({ file, line }, "an option's name, left of the =, holds only letters, digits, - and _");
+    throw new ConfigError(
+      { file, line },
+      "an option's name, left of the =, holds only letters, digits, - and _",
+    );
   }
   return { key, value: content.slice(split + 1).trim(), file, line };
 }

@@ -20,11 +20,14 @@ export const parseListener: Parse<Listener> = (text, fail) => {
   const port = Number(digits);
   if (port > 65535) return fail('has a port above 65535');
   if (bracketed !== undefined) {
-    return isIPv6(bracketed) ? { host: bracketed, port, explicit: true } : fail('has no IPv6 address in its brackets');
+    return isIPv6(bracketed)
+      ? { host: bracketed, port, explicit: true }
+      : fail('has no IPv6 address in its brackets');
   }
   const host = bare ?? '';
   if (host.includes(':')) return fail('has an IPv6 address without brackets; write [address]:port');
-  if (!isIPv4(host) && !hostName.test(host)) return fail('has neither an IP address nor a host name before its port');
+  if (!isIPv4(host) && !hostName.test(host))
+    return fail('has neither an IP address nor a host name before its port');
   return { host, port, explicit: true };
 };
 

@@ -22,7 +22,8 @@ export function parseLogging(section: SectionReader, env: Environment): LoggingC
   const configFile = section.one('config-file', text => text);
   section.finish();
   if (configFile) section.warn("Python's logging configuration cannot be used and is ignored", 'config-file');
-  if (destination === 'journalctl') section.warn('journalctl means stderr, which systemd hands on', 'destination');
+  if (destination === 'journalctl')
+    section.warn('journalctl means stderr, which systemd hands on', 'destination');
   if (format === 'python') section.warn("Python's format strings cannot be used; text stands in", 'format');
   return {
     level: readVariable(env, 'QUARRY_LOG', parseLevel) ?? level,
@@ -34,13 +35,16 @@ export function parseLogging(section: SectionReader, env: Environment): LoggingC
 export const parseLevel: Parse<LogLevel> = (text, fail) => {
   const word = text.toLowerCase();
   return (
-    pythonLevels[word] ?? levels.find(level => level === word) ?? fail(`unknown level; known: ${levels.join(', ')}`)
+    pythonLevels[word] ??
+    levels.find(level => level === word) ??
+    fail(`unknown level; known: ${levels.join(', ')}`)
   );
 };
 
 /** A bare word that is none of the known ones is more likely a typo of them than a file. */
 const parseDestination: Parse<string> = (text, fail) => {
-  if (['stdout', 'stderr', 'syslog', 'journalctl'].includes(text) || /[./]/.test(text)) return parseText(text, fail);
+  if (['stdout', 'stderr', 'syslog', 'journalctl'].includes(text) || /[./]/.test(text))
+    return parseText(text, fail);
   return fail('is neither stdout, stderr, syslog nor a path (a file here is ./name)');
 };
 

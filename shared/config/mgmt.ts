@@ -43,7 +43,8 @@ export function parseMgmt(
   };
   section.finish();
   const everyone = trustedProxies.find(isEveryone);
-  if (everyone) section.warn(`${everyone} lets every client choose the address it is taken for`, 'trusted-proxy');
+  if (everyone)
+    section.warn(`${everyone} lets every client choose the address it is taken for`, 'trusted-proxy');
   const mgmt = { listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) };
   return { mgmt, defaults };
 }

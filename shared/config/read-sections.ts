@@ -50,7 +50,10 @@ function refuseRepeated(sections: IniSection[]): void {
     const { file, line } = section;
     const earlier = first.get(describeSection(section));
     if (earlier) {
-      throw new ConfigError({ file, line, section }, `is defined twice, first at ${earlier.file}:${earlier.line}`);
+      throw new ConfigError(
+        { file, line, section },
+        `is defined twice, first at ${earlier.file}:${earlier.line}`,
+      );
     }
     first.set(describeSection(section), section);
   }

@@ -26,7 +26,9 @@ const parseRedisUrl: Parse<string> = (text, fail) => {
   if (!/^rediss?:\/\//i.test(text)) return fail('is not redis://…, rediss://… or unix:/path');
   const url = URL.parse(text);
   if (!url?.hostname) return fail('is not a valid URL; special characters in a password must be %-encoded');
-  return /^\/?\d*$/.test(url.pathname) ? text : fail('may have only the number of a database behind its host');
+  return /^\/?\d*$/.test(url.pathname)
+    ? text
+    : fail('may have only the number of a database behind its host');
 };
 
 const parsePrefix: Parse<string> = (text, fail) =>

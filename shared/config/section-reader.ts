@@ -97,7 +97,9 @@ export class SectionReader {
     });
     if (suspicious) {
       const what =
-        comment === 'dropped' ? 'what follows the # or ; is ignored' : 'the # or ; is read as part of the value';
+        comment === 'dropped'
+          ? 'what follows the # or ; is ignored'
+          : 'the # or ; is read as part of the value';
       this.#warnings.push(describeAt(place, `${what}; a comment needs a line of its own`));
     }
     return value;

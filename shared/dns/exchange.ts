@@ -26,7 +26,12 @@ const UDP_TRIES = 3;
  * @param timeout milliseconds, for all of it
  * @throws IssuanceError `unavailable` naming the server, or the signal's reason
  */
-export function exchangeTcp(server: DnsServer, message: Buffer, timeout: number, signal: AbortSignal): Promise<Buffer> {
+export function exchangeTcp(
+  server: DnsServer,
+  message: Buffer,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
   return within(server, timeout, signal, async either => {
     const socket = addAbortSignal(either, connect(server));
     try {

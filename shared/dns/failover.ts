@@ -15,7 +15,10 @@ export function openFailover(servers: readonly DnsServer[], peer: Omit<Peer, 'se
   let last = 0;
   return async (act, signal) => {
     const failures: IssuanceError[] = [];
-    for (const [index, server] of [...servers.entries(), ...servers.entries()].slice(last, last + servers.length)) {
+    for (const [index, server] of [...servers.entries(), ...servers.entries()].slice(
+      last,
+      last + servers.length,
+    )) {
       try {
         const result = await act({ ...peer, server });
         last = index;
@@ -26,6 +29,8 @@ export function openFailover(servers: readonly DnsServer[], peer: Omit<Peer, 'se
         failures.push(error);
       }
     }
-    throw new IssuanceError('unavailable', failures.map(({ message }) => message).join('; '), { cause: failures[0] });
+    throw new IssuanceError('unavailable', failures.map(({ message }) => message).join('; '), {
+      cause: failures[0],
+    });
   };
 }

@@ -53,14 +53,24 @@ async function isWildcards(at: string, target: string, ask: Ask, signal: AbortSi
   return false;
 }
 
-async function chooseZone(at: string, reply: DnsMessage, parts: LocateParts, signal: AbortSignal): Promise<string> {
+async function chooseZone(
+  at: string,
+  reply: DnsMessage,
+  parts: LocateParts,
+  signal: AbortSignal,
+): Promise<string> {
   const { zones, server } = parts;
   if (zones.length > 0) {
     const zone = lowestZone(at, zones);
     if (zone !== undefined) return zone;
-    throw new IssuanceError('misconfigured', `${at} lies in no zone that is to be updated (${zones.join(', ')})`);
+    throw new IssuanceError(
+      'misconfigured',
+      `${at} lies in no zone that is to be updated (${zones.join(', ')})`,
+    );
   }
-  const zone = reply.authoritative ? (zoneOf(reply, at) ?? (await findZone(at, parts.ask, signal))) : undefined;
+  const zone = reply.authoritative
+    ? (zoneOf(reply, at) ?? (await findZone(at, parts.ask, signal)))
+    : undefined;
   if (zone !== undefined) return zone;
   const delegation = reply.authorities.find(record => record.type === 'NS' && liesIn(at, record.name));
   const why = delegation ? `it delegates ${delegation.name} to others` : `it answers ${reply.rcode}`;

@@ -39,7 +39,14 @@ export function encodeQuery(id: number, name: string, type: QueryType, recursive
     flags: recursive ? RECURSION_DESIRED : 0,
     questions: [{ name: name === '' ? '.' : name, type, class: 'IN' }],
     additionals: [
-      { type: 'OPT', name: '.', udpPayloadSize: UDP_PAYLOAD, extendedRcode: 0, ednsVersion: 0, flags: 0 } as Answer,
+      {
+        type: 'OPT',
+        name: '.',
+        udpPayloadSize: UDP_PAYLOAD,
+        extendedRcode: 0,
+        ednsVersion: 0,
+        flags: 0,
+      } as Answer,
     ],
   });
 }

@@ -30,7 +30,9 @@ export function withParents(name: string): string[] {
 /** On the wire, uncompressed (RFC 1035 section 3.1). */
 export function encodeName(name: string): Buffer {
   const labels = name === '' ? [] : name.split('.');
-  const parts = labels.map(label => Buffer.concat([Buffer.from([label.length]), Buffer.from(label, 'latin1')]));
+  const parts = labels.map(label =>
+    Buffer.concat([Buffer.from([label.length]), Buffer.from(label, 'latin1')]),
+  );
   return Buffer.concat([...parts, Buffer.alloc(1)]);
 }
 

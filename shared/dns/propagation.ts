@@ -40,10 +40,18 @@ async function look(
   signal: AbortSignal,
 ): Promise<Look> {
   try {
-    const { answers, authoritative, rcode } = await asking(server, { recursive: false, timeout })(name, 'TXT', signal);
-    const shown = answers.some(record => record.type === 'TXT' && record.name === name && record.value === value);
+    const { answers, authoritative, rcode } = await asking(server, { recursive: false, timeout })(
+      name,
+      'TXT',
+      signal,
+    );
+    const shown = answers.some(
+      record => record.type === 'TXT' && record.name === name && record.value === value,
+    );
     if (shown) return {};
-    const fault = authoritative ? `does not show the new record of ${name} yet` : `is not authoritative for ${name}`;
+    const fault = authoritative
+      ? `does not show the new record of ${name} yet`
+      : `is not authoritative for ${name}`;
     return { fault: `${formatServer(server)} ${fault}${rcode === 'NOERROR' ? '' : ` (${rcode})`}` };
   } catch (error) {
     return { fault: describeError(error), unreachable: isNoWay(error) };

@@ -25,7 +25,11 @@ export function asking(server: DnsServer, { recursive, timeout }: AskOptions): A
     const id = newId();
     const query = encodeQuery(id, name, type, recursive);
     const isReply = (datagram: Buffer) => findReply(datagram, { id, name, type }) !== undefined;
-    const short = readReply(server, await exchangeUdp(server, query, isReply, timeout, signal), { id, name, type });
+    const short = readReply(server, await exchangeUdp(server, query, isReply, timeout, signal), {
+      id,
+      name,
+      type,
+    });
     const reply = short.truncated
       ? readReply(server, await exchangeTcp(server, query, timeout, signal), { id, name, type })
       : short;
@@ -40,7 +44,8 @@ export function askingPeer(peer: Peer): Ask {
     const bytes = await exchangeSigned(peer, encodeQuery(id, name, type, false), signal);
     const reply = checkRcode(peer.server, readReply(peer.server, bytes, { id, name, type }), name, type);
     // All that PowerDNS says of a signature that it does not take. A mere question needs no authority.
-    if (reply.rcode === 'NOTAUTH' && peer.key) throw peerError(peer, 'misconfigured', describeNotAuth(peer.key));
+    if (reply.rcode === 'NOTAUTH' && peer.key)
+      throw peerError(peer, 'misconfigured', describeNotAuth(peer.key));
     return reply;
   };
 }

@@ -59,7 +59,11 @@ function isRefusal(reply: Buffer): boolean {
   return rcode !== NOERROR && rcode !== NXDOMAIN;
 }
 
-function describeRefusal({ error, serverTime }: Verdict & { is: 'refused' }, key: TsigKey, now: number): string {
+function describeRefusal(
+  { error, serverTime }: Verdict & { is: 'refused' },
+  key: TsigKey,
+  now: number,
+): string {
   switch (error) {
     case 'BADKEY':
       // Knot says so too of a key that may not do this.

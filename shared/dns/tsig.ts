@@ -27,10 +27,17 @@ export type Signature = { key: TsigKey; mac: Buffer };
  *
  * @param now milliseconds since the epoch
  */
-export function signMessage(message: Buffer, key: TsigKey, now: number): { signed: Buffer; signature: Signature } {
+export function signMessage(
+  message: Buffer,
+  key: TsigKey,
+  now: number,
+): { signed: Buffer; signature: Signature } {
   const unsigned = { time: Math.floor(now / 1000), fudge: FUDGE, error: 0, other: Buffer.alloc(0) };
   const mac = hmac(key, [message, variables(key, unsigned)]);
-  const signed = Buffer.concat([message, encodeTsig(key, { ...unsigned, mac, originalId: message.readUInt16BE(0) })]);
+  const signed = Buffer.concat([
+    message,
+    encodeTsig(key, { ...unsigned, mac, originalId: message.readUInt16BE(0) }),
+  ]);
   signed.writeUInt16BE(message.readUInt16BE(10) + 1, 10);
   return { signed, signature: { key, mac } };
 }
@@ -41,14 +48,19 @@ export type Verdict =
   | { is: 'unsigned' }
   | { is: 'wrong'; why: string }
   /** `serverTime` with BADTIME alone; milliseconds since the epoch. */
-  | { is: 'refused'; error: 'BADSIG' | 'BADKEY' | 'BADTRUNC' | 'BADTIME' | 'another error'; serverTime?: number };
+  | {
+      is: 'refused';
+      error: 'BADSIG' | 'BADKEY' | 'BADTRUNC' | 'BADTIME' | 'another error';
+      serverTime?: number;
+    };
 
 /** RFC 8945 sections 5.3 and 5.4. */
 export function verifyReply(reply: Buffer, { key, mac }: Signature, now: number): Verdict {
   const found = findTsig(reply);
   if (!found) return { is: 'unsigned' };
   const { record, before } = found;
-  if (record.error !== 0 && record.error !== BADTIME) return { is: 'refused', error: errorName(record.error) };
+  if (record.error !== 0 && record.error !== BADTIME)
+    return { is: 'refused', error: errorName(record.error) };
   if (record.keyName !== key.name || record.algorithm !== key.algorithm) {
     return { is: 'wrong', why: 'is signed with another key' };
   }
@@ -102,6 +114,12 @@ function encodeTsig(
     ...[encodeName(key.algorithm), uint48(time), uint16(fudge), uint16(mac.length), mac],
     ...[uint16(originalId), uint16(error), uint16(other.length), other],
   ]);
-  const head = [encodeName(key.name), uint16(TYPE_TSIG), uint16(CLASS_ANY), Buffer.alloc(4), uint16(data.length)];
+  const head = [
+    encodeName(key.name),
+    uint16(TYPE_TSIG),
+    uint16(CLASS_ANY),
+    Buffer.alloc(4),
+    uint16(data.length),
+  ];
   return Buffer.concat([...head, data]);
 }

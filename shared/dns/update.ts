@@ -21,7 +21,12 @@ export type TxtChange = {
  *
  * @throws IssuanceError `misconfigured` when the server refuses, in words; `unavailable` when it cannot be reached or fails
  */
-export async function updateTxt(peer: Peer, zone: string, change: TxtChange, signal: AbortSignal): Promise<void> {
+export async function updateTxt(
+  peer: Peer,
+  zone: string,
+  change: TxtChange,
+  signal: AbortSignal,
+): Promise<void> {
   const id = newId();
   const bytes = await exchangeSigned(peer, encodeUpdate(id, zone, change), signal);
   const reply = readReply(bytes, id, zone);
@@ -61,7 +66,9 @@ function refusal(peer: Peer, rcode: string, zone: string, name: string): Issuanc
   const say = (reason: string) => peerError(peer, 'misconfigured', `${rcode} for ${name}: ${reason}`);
   switch (rcode) {
     case 'REFUSED':
-      return say(peer.key ? 'the key may not update this name' : 'it takes no updates without a TSIG key from here');
+      return say(
+        peer.key ? 'the key may not update this name' : 'it takes no updates without a TSIG key from here',
+      );
     case 'NOTAUTH':
       return say(`it is not authoritative for the zone ${zone}, or does not take the key for it`);
     case 'NOTZONE':
@@ -71,7 +78,11 @@ function refusal(peer: Peer, rcode: string, zone: string, name: string): Issuanc
     case 'FORMERR':
       return say('it cannot read the update');
     case 'SERVFAIL':
-      return peerError(peer, 'unavailable', `SERVFAIL for ${name}: the server has failed; its own log says why`);
+      return peerError(
+        peer,
+        'unavailable',
+        `SERVFAIL for ${name}: the server has failed; its own log says why`,
+      );
     default:
       return say('it does not make the update');
   }

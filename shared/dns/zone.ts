@@ -64,7 +64,9 @@ export async function findNameServers(
 }
 
 function namesOf({ answers }: DnsMessage, zone: string): string[] {
-  const names = answers.flatMap(record => (record.type === 'NS' && record.name === zone ? [record.target] : []));
+  const names = answers.flatMap(record =>
+    record.type === 'NS' && record.name === zone ? [record.target] : [],
+  );
   return [...new Set(names)];
 }
 

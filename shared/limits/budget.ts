@@ -1,8 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { Redis } from '../base/redis.ts';
-import type { LimitsConfig, Rate } from '../config/limits.ts';
 import { SETTLE, TAKE } from './budget-scripts.ts';
-import { accountKey, domainKey, type LimitedOrder, nameKey, registeredDomain, setKey } from './limited-order.ts';
+import {
+  accountKey,
+  domainKey,
+  type LimitedOrder,
+  nameKey,
+  registeredDomain,
+  setKey,
+} from './limited-order.ts';
+import type { LimitsConfig, Rate } from './limits-section.ts';
 
 /** A job whose turn has come uses its place within this time, as does a client that was told when to come again. */
 const PLACE_OUTLIVES_TURN = 60_000;
@@ -54,7 +61,9 @@ export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, c
 
   const orderBuckets = (account: string, share: Claim['share']): Bucket[] => [
     { key: accountKey(account), rate: orders, use: 'spend' },
-    ...(share ? [{ key: `share/${share.name}`, rate: partOf(orders, share.part), use: 'spend' as const }] : []),
+    ...(share
+      ? [{ key: `share/${share.name}`, rate: partOf(orders, share.part), use: 'spend' as const }]
+      : []),
   ];
   const certificateBuckets = ({ identifiers }: LimitedOrder): Bucket[] => [
     { key: setKey(identifiers), rate: certificatesPerSet, use: 'keep' },

@@ -20,7 +20,11 @@ export type FailureHistory = {
  *
  * @param random in [0, 1)
  */
-export function afterFailure(history: FailureHistory | undefined, now: number, random: number): FailureHistory {
+export function afterFailure(
+  history: FailureHistory | undefined,
+  now: number,
+  random: number,
+): FailureHistory {
   const recent = [...(history?.recent ?? []).filter(at => now - at < HOUR), now];
   const level = history?.level ?? 0;
   if (level === 0 && recent.length <= FREE_PER_HOUR) return { recent, level, until: now };

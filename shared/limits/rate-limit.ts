@@ -1,5 +1,12 @@
 import type { IssuanceError, Problem } from '../base/errors.ts';
-import { accountKey, domainKey, type LimitedOrder, nameKey, registeredDomain, setKey } from './limited-order.ts';
+import {
+  accountKey,
+  domainKey,
+  type LimitedOrder,
+  nameKey,
+  registeredDomain,
+  setKey,
+} from './limited-order.ts';
 
 const UNTOLD = 3_600_000;
 
@@ -12,10 +19,13 @@ export type RateLimit = { keys: string[]; until: number | undefined };
  */
 export function readRateLimit(order: LimitedOrder, error: IssuanceError, now: number): RateLimit {
   // A load balancer knows of no accounts: it asks this fleet to wait, and the fleet is one account.
-  if (error.code === 'unavailable') return { keys: [accountKey(order.account)], until: error.retryAfter ?? now };
+  if (error.code === 'unavailable')
+    return { keys: [accountKey(order.account)], until: error.retryAfter ?? now };
   const limited = (error.problem?.subproblems ?? []).filter(({ type }) => type.endsWith(':rateLimited'));
   const keys =
-    limited.length > 0 ? limited.flatMap(one => keysOfProblem(order, one)) : keysOfProblem(order, error.problem);
+    limited.length > 0
+      ? limited.flatMap(one => keysOfProblem(order, one))
+      : keysOfProblem(order, error.problem);
   return { keys: [...new Set(keys)], until: readEnd(error, now) };
 }
 

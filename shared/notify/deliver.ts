@@ -1,9 +1,9 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { runProgram } from '../base/run-program.ts';
-import type { NotifyConfig } from '../config/notify.ts';
 import { sendMail } from './mail.ts';
 import { type Message, toJson } from './message.ts';
+import type { NotifyConfig } from './notify-section.ts';
 import { postWebhook } from './webhook.ts';
 
 /** Milliseconds that a command may run. */

@@ -3,8 +3,8 @@ import { createTransport } from 'nodemailer';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { USER_AGENT } from '../base/version.ts';
-import type { MailConfig } from '../config/notify.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
+import type { MailConfig } from './notify-section.ts';
 
 /** Milliseconds for each of: the connection, the greeting, and any silence after that. */
 const LONGEST_SILENCE = 15_000;
@@ -26,7 +26,8 @@ export async function sendMail(
   const transport = await openTransport(block, password);
   try {
     const { rejected } = await unlessAborted(transport.sendMail(toMail(block, message)), signal);
-    if (rejected.length > 0) log.warn({ block: name, rejected }, 'the mail server takes no mail for some recipients');
+    if (rejected.length > 0)
+      log.warn({ block: name, rejected }, 'the mail server takes no mail for some recipients');
   } catch (error) {
     signal.throwIfAborted();
     const said = describeError(error);
@@ -44,7 +45,11 @@ async function openTransport({ smtp, login, caFile }: MailConfig, password: stri
     requireTLS: tls === 'offered' && login !== undefined, // a password never travels in the clear
     ...(login && { auth: { user: login.user, pass: password } }),
     ...(ca && { tls: { ca } }),
-    ...{ connectionTimeout: LONGEST_SILENCE, greetingTimeout: LONGEST_SILENCE, socketTimeout: LONGEST_SILENCE },
+    ...{
+      connectionTimeout: LONGEST_SILENCE,
+      greetingTimeout: LONGEST_SILENCE,
+      socketTimeout: LONGEST_SILENCE,
+    },
     ...{ disableFileAccess: true, disableUrlAccess: true },
   });
 }
@@ -53,7 +58,13 @@ function toMail({ name, from, to }: MailConfig & { name: string }, message: Mess
   const domain = from.slice(from.lastIndexOf('@') + 1);
   const thread = `<${message.matter}@${domain}>`;
   return {
-    ...{ from, to, date: new Date(message.at), subject: `Quarry: ${toTitle(message)}`, text: toText(message) },
+    ...{
+      from,
+      to,
+      date: new Date(message.at),
+      subject: `Quarry: ${toTitle(message)}`,
+      text: toText(message),
+    },
     ...{ messageId: `<${deliveryId(message, name)}@${domain}>`, inReplyTo: thread, references: thread },
     headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: nobody's out-of-office answers it
     xMailer: USER_AGENT,

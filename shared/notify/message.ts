@@ -1,4 +1,4 @@
-import type { MatterKind } from '../config/notify.ts';
+import type { MatterKind } from './notify-section.ts';
 
 /** Something that went wrong, and stays so until it is mended, however often somebody runs into it. */
 export type Matter = {
@@ -44,7 +44,8 @@ export function toTitle({
   daysLeft = 0,
 }: Pick<Message, 'kind' | 'names'> & { daysLeft?: number | undefined }): string {
   const [first, ...more] = names;
-  const whom = first === undefined ? '' : more.length === 0 ? `: ${first}` : `: ${first} and ${more.length} more`;
+  const whom =
+    first === undefined ? '' : more.length === 0 ? `: ${first}` : `: ${first} and ${more.length} more`;
   switch (kind) {
     case 'renewal-failed':
       return `renewal failed${whom}`;

@@ -5,8 +5,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../base/clock.ts';
 import { USER_AGENT } from '../base/version.ts';
-import type { Secret, WebhookConfig } from '../config/notify.ts';
 import { type Message, toJson } from './message.ts';
+import type { Secret, WebhookConfig } from './notify-section.ts';
 
 /** Milliseconds from the look-up of the name to the head of the answer. */
 const LONGEST_POST = 15_000;
@@ -36,11 +36,13 @@ export async function postWebhook(
   };
   const ca = caFile === undefined ? {} : { ca: await readFile(caFile) };
   const late = AbortSignal.timeout(LONGEST_POST);
-  const status = await post(url, body, { ...ca, headers, signal: AbortSignal.any([signal, late]) }).catch(cause => {
-    signal.throwIfAborted();
-    if (late.aborted) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
-    throw new Error(`${host} cannot be reached`, { cause });
-  });
+  const status = await post(url, body, { ...ca, headers, signal: AbortSignal.any([signal, late]) }).catch(
+    cause => {
+      signal.throwIfAborted();
+      if (late.aborted) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
+      throw new Error(`${host} cannot be reached`, { cause });
+    },
+  );
   if (status === 410) throw new RefusedError(`${host} answered 410: it wants no more`);
   if (status < 200 || status > 299) throw new Error(`${host} answered ${status}`);
 }

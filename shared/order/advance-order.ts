@@ -9,7 +9,13 @@ import { orderFailure } from './order-failure.ts';
 import type { OrderChallenge, OrderState, OrderTask } from './order-state.ts';
 import type { OrderParts, OrderStep } from './order-step.ts';
 import { pollTime } from './poll-time.ts';
-import { checkVisible, findMissing, lookAgain, presentChallenges, withdrawAll } from './present-challenges.ts';
+import {
+  checkVisible,
+  findMissing,
+  lookAgain,
+  presentChallenges,
+  withdrawAll,
+} from './present-challenges.ts';
 
 /**
  * Takes an order one step further (RFC 8555 section 7.1.6): newOrder → choose challenges → present and initiate all →
@@ -28,7 +34,8 @@ export async function advanceOrder(
 ): Promise<OrderStep> {
   if (!state.url) return createOrder(parts, task, state);
   const { takenBack, ...going } = state;
-  if (takenBack || (state.presentedAt !== undefined && !state.initiated)) return startChallenges(parts, going);
+  if (takenBack || (state.presentedAt !== undefined && !state.initiated))
+    return startChallenges(parts, going);
   const order = seen ?? (await parts.acme.getOrder(state.url));
   learnPace(parts, order, state);
   switch (order.status) {
@@ -103,7 +110,11 @@ async function startChallenges(parts: OrderParts, state: OrderState): Promise<Or
   const presentedAt = state.presentedAt ?? clock.now();
   if ((await findMissing(parts, challenges, presentedAt, clock.now())) !== undefined) {
     const polls = state.polls + 1;
-    return { next: 'wait', until: pollTime(polls, undefined, clock.now()), state: { ...state, presentedAt, polls } };
+    return {
+      next: 'wait',
+      until: pollTime(polls, undefined, clock.now()),
+      state: { ...state, presentedAt, polls },
+    };
   }
   await checkVisible(parts, challenges);
   const initiatedAt = clock.now();
@@ -122,7 +133,12 @@ async function initiate(acme: AcmeClient, url: string): Promise<void> {
 }
 
 /** The CA's requests are over once the order is ready, so the responses go before anything else happens. */
-async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+async function finalize(
+  parts: OrderParts,
+  task: OrderTask,
+  order: AcmeOrder,
+  state: OrderState,
+): Promise<OrderStep> {
   const withdrawn = { ...(await withdrawChallenges(parts, state)), polls: 0 };
   await parts.confirm?.();
   try {
@@ -134,7 +150,8 @@ async function finalize(parts: OrderParts, task: OrderTask, order: AcmeOrder, st
     if (!(error instanceof IssuanceError)) throw error;
     const { message, problem, retryAfter } = error;
     const kind = problemKind(problem);
-    if (kind === 'orderNotReady') return waitFor(parts, { ...order, retryAfter }, { ...withdrawn, polls: state.polls });
+    if (kind === 'orderNotReady')
+      return waitFor(parts, { ...order, retryAfter }, { ...withdrawn, polls: state.polls });
     // So says a CA that reads other names out of the CSR than were ordered: Pebble passes over a CN.
     if (kind === 'unauthorized') throw new IssuanceError('badCsr', message, { cause: error, problem });
     throw error;
@@ -147,7 +164,11 @@ function waitFor({ clock, paces }: OrderParts, order: AcmeOrder, state: OrderSta
 }
 
 /** What the first poll after a change found. */
-function learnPace({ paces, clock }: OrderParts, { status }: AcmeOrder, { initiated, polls }: OrderState): void {
+function learnPace(
+  { paces, clock }: OrderParts,
+  { status }: AcmeOrder,
+  { initiated, polls }: OrderState,
+): void {
   if (!paces || !initiated || polls !== 1) return;
   if (status === 'pending') paces.validation.late(clock.now());
   if (status === 'ready') paces.validation.early(clock.now());
@@ -155,7 +176,12 @@ function learnPace({ paces, clock }: OrderParts, { status }: AcmeOrder, { initia
   if (status === 'valid') paces.issuance.early(clock.now());
 }
 
-async function download(parts: OrderParts, task: OrderTask, order: AcmeOrder, state: OrderState): Promise<OrderStep> {
+async function download(
+  parts: OrderParts,
+  task: OrderTask,
+  order: AcmeOrder,
+  state: OrderState,
+): Promise<OrderStep> {
   if (!order.certificate)
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
   const { certificate } = order;

@@ -26,7 +26,10 @@ export function chooseChallenge(
   const offered = authorization.challenges.map(({ type }) => type).join(', ') || 'nothing';
   const have = solvers.map(({ name, challengeType }) => `verification "${name}" answers ${challengeType}`);
   const instead = have.join(', ') || 'neither a verification nor an authenticator is configured';
-  throw new IssuanceError('misconfigured', `for ${identifier.value} the CA offers ${offered}, but ${instead}`);
+  throw new IssuanceError(
+    'misconfigured',
+    `for ${identifier.value} the CA offers ${offered}, but ${instead}`,
+  );
 }
 
 /** dns-persist-01 is the one kind without a token. */
@@ -43,6 +46,8 @@ export function refuseHopeless(identifiers: readonly Identifier[], solvers: read
   if (solvers.length === 0) return; // the CA may hold the names valid already
   const hopeless = identifiers.find(identifier => !solvers.some(solver => solver.canProve(identifier)));
   if (!hopeless) return;
-  const have = solvers.map(({ name, challengeType }) => `${challengeType} of verification "${name}"`).join(', ');
+  const have = solvers
+    .map(({ name, challengeType }) => `${challengeType} of verification "${name}"`)
+    .join(', ');
   throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${have} cannot prove it`);
 }

@@ -44,5 +44,9 @@ function toLine({ identifier, detail, type }: Problem, faults: ReadonlyMap<strin
 function toProblem(failed: Problem[]): Problem {
   const [only] = failed;
   if (only && failed.length === 1) return only;
-  return { type: 'urn:ietf:params:acme:error:compound', detail: 'several challenges failed', subproblems: failed };
+  return {
+    type: 'urn:ietf:params:acme:error:compound',
+    detail: 'several challenges failed',
+    subproblems: failed,
+  };
 }

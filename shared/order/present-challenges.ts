@@ -56,7 +56,10 @@ export async function checkVisible(parts: PresentParts, challenges: OrderChallen
 }
 
 /** After a failure, what the CA said is easier to understand beside what can be seen from here. */
-export async function lookAgain(parts: PresentParts, challenges: OrderChallenge[]): Promise<Map<string, string>> {
+export async function lookAgain(
+  parts: PresentParts,
+  challenges: OrderChallenge[],
+): Promise<Map<string, string>> {
   const faults = await eachSolver(parts, challenges, async (solver, response) => {
     const fault = await solver.selfCheck?.look(response, parts.signal);
     return [response.identifier.value, fault ?? ''] as const;

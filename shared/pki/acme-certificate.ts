@@ -25,7 +25,8 @@ export async function makeAcmeCertificate(
   now: number,
 ): Promise<Buffer> {
   const certificate = new Certificate({ version: 2, serialNumber: newSerial() });
-  for (const name of [certificate.subject, certificate.issuer]) name.typesAndValues.push(toCommonName(subject));
+  for (const name of [certificate.subject, certificate.issuer])
+    name.typesAndValues.push(toCommonName(subject));
   certificate.notBefore.value = new Date(now - day);
   certificate.notAfter.value = new Date(now + 7 * day);
   certificate.extensions = [

@@ -18,7 +18,8 @@ export function readRequestedExtensions(request: CertificationRequest): Requeste
     if (!extensionRequests.includes(type)) continue;
     for (const extension of values.flatMap(readExtensionList)) {
       const { extnID, extnValue } = extension;
-      if (extensions.has(extnID)) throw new IssuanceError('badCsr', `the CSR asks for extension ${extnID} twice`);
+      if (extensions.has(extnID))
+        throw new IssuanceError('badCsr', `the CSR asks for extension ${extnID} twice`);
       extensions.set(extnID, decodeValue(extnID, extnValue));
     }
   }
@@ -29,17 +30,20 @@ export function readRequestedExtensions(request: CertificationRequest): Requeste
 export function refuseCertificateAuthority(extensions: RequestedExtensions): void {
   const value = extensions.get(basicConstraints);
   if (!value) return;
-  if (new BasicConstraints({ schema: value }).cA) throw new IssuanceError('badCsr', 'the CSR asks for CA:TRUE');
+  if (new BasicConstraints({ schema: value }).cA)
+    throw new IssuanceError('badCsr', 'the CSR asks for CA:TRUE');
 }
 
 function readExtensionList(value: unknown): Extension[] {
-  if (!(value instanceof asn1js.Sequence)) throw new IssuanceError('badCsr', 'the requested extensions are malformed');
+  if (!(value instanceof asn1js.Sequence))
+    throw new IssuanceError('badCsr', 'the requested extensions are malformed');
   return value.valueBlock.value.map(schema => new Extension({ schema }));
 }
 
 function decodeValue(id: string, value: asn1js.OctetString): asn1js.BaseBlock {
   const bytes = value.valueBlock.valueHexView;
   const { offset, result } = asn1js.fromBER(bytes, { parseEmbedded: false, maxDepth: 20 });
-  if (offset !== bytes.length) throw new IssuanceError('badCsr', `the requested extension ${id} is malformed`);
+  if (offset !== bytes.length)
+    throw new IssuanceError('badCsr', `the requested extension ${id} is malformed`);
   return result;
 }

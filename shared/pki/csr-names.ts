@@ -14,7 +14,10 @@ const mostNames = 100;
 const kinds = ['other', 'e-mail', 'DNS', 'X.400', 'directory', 'EDI party', 'URI', 'IP', 'registered ID'];
 
 /** The names that a CSR is for, checked one by one: the CN first, then the SANs, without duplicates. Throws `badCsr`. */
-export function collectIdentifiers(subject: RelativeDistinguishedNames, extensions: RequestedExtensions): Identifier[] {
+export function collectIdentifiers(
+  subject: RelativeDistinguishedNames,
+  extensions: RequestedExtensions,
+): Identifier[] {
   const alternatives = readAlternativeNames(extensions.get(subjectAltName));
   const common = readCommonName(subject, alternatives);
   const distinct = new Map([...common, ...alternatives].map(name => [keyOf(name), name]));
@@ -31,8 +34,10 @@ function readAlternativeNames(extension: asn1js.BaseBlock | undefined): Identifi
 
 function readAlternativeName({ idBlock, valueBlock }: asn1js.BaseBlock): Identifier {
   const kind = idBlock.tagClass === 3 ? idBlock.tagNumber : -1;
-  if (kind !== 2 && kind !== 7) refuse(`names of kind ${kinds[kind] ?? 'unknown'} are not accepted, only DNS and IP`);
-  if (idBlock.isConstructed || !('valueHexView' in valueBlock)) refuse('a subject alternative name is malformed');
+  if (kind !== 2 && kind !== 7)
+    refuse(`names of kind ${kinds[kind] ?? 'unknown'} are not accepted, only DNS and IP`);
+  if (idBlock.isConstructed || !('valueHexView' in valueBlock))
+    refuse('a subject alternative name is malformed');
   const bytes = Buffer.from(valueBlock.valueHexView as Uint8Array);
   if (kind === 2) return { type: 'dns', value: parseDnsName(bytes.toString()) };
   const value = addressFromBytes(bytes);
@@ -42,14 +47,17 @@ function readAlternativeName({ idBlock, valueBlock }: asn1js.BaseBlock): Identif
 
 /** None or one name: a CN that is meant for people ("My server") is none. */
 function readCommonName(subject: RelativeDistinguishedNames, alternatives: Identifier[]): Identifier[] {
-  const texts = subject.typesAndValues.filter(({ type }) => type === commonName).map(({ value }) => textOf(value));
+  const texts = subject.typesAndValues
+    .filter(({ type }) => type === commonName)
+    .map(({ value }) => textOf(value));
   const known = new Set(alternatives.map(keyOf));
   const names = texts.map(readHost);
   // Of several CNs some readers take the first and some the last, so each must be a name in any case.
   const hidden = texts.length > 1 ? names.findIndex(name => !name || !known.has(keyOf(name))) : -1;
   if (hidden >= 0) refuse(`of several common names, ${quoteName(texts[hidden] ?? '')} is not among the SANs`);
   const name = names.at(-1);
-  if (name?.type === 'ip' && !known.has(keyOf(name))) refuse(`the common name ${name.value} is not among the IP SANs`);
+  if (name?.type === 'ip' && !known.has(keyOf(name)))
+    refuse(`the common name ${name.value} is not among the IP SANs`);
   return name ? [name] : [];
 }
 

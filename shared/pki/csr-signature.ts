@@ -65,7 +65,8 @@ function readAlgorithm(algorithm: AlgorithmIdentifier, key: KeyObject): Algorith
   refuseBrokenHash(id);
   if (id === rsaPss && key.asymmetricKeyType === 'rsa') return readPss(algorithm);
   const known = algorithms.get(id);
-  if (known?.keyType !== key.asymmetricKeyType) refuse(`signature algorithm ${id} is not supported for this key`);
+  if (known?.keyType !== key.asymmetricKeyType)
+    refuse(`signature algorithm ${id} is not supported for this key`);
   return { hash: known?.hash ?? '' };
 }
 

@@ -71,7 +71,8 @@ function decodeRequest(der: Buffer): { request: CertificationRequest; publicKeyD
   const request = new CertificationRequest({ schema: result });
   // pkijs passes over what its schema does not expect. A name must not hide there.
   const known = request.attributes?.length ?? 0;
-  if (more.length || rest.length || known !== childrenOf(attributes).length) throw new Error('unexpected elements');
+  if (more.length || rest.length || known !== childrenOf(attributes).length)
+    throw new Error('unexpected elements');
   return { request, publicKeyDer: Buffer.from(publicKey?.valueBeforeDecodeView ?? []) };
 }
 

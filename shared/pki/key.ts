@@ -44,7 +44,8 @@ function openPrivateKey(pem: string | Buffer): KeyObject {
 /** Why a key is not fit for certificates by the CAs' rules, in a few words; undefined when it is. */
 export function findKeyFault(key: KeyObject): string | undefined {
   const details = key.asymmetricKeyDetails;
-  if (key.asymmetricKeyType === 'rsa') return findRsaFault(details?.modulusLength ?? 0, details?.publicExponent);
+  if (key.asymmetricKeyType === 'rsa')
+    return findRsaFault(details?.modulusLength ?? 0, details?.publicExponent);
   if (key.asymmetricKeyType !== 'ec') return 'the key is neither RSA nor EC';
   if (curves.has(details?.namedCurve ?? '')) return undefined;
   return `the key's curve is not one of ${[...curves.values()].join(', ')}`;

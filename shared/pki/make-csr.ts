@@ -62,7 +62,8 @@ export function toCommonName(value: string): AttributeTypeAndValue {
 
 export function toCryptoKey(key: KeyObject): CryptoKey {
   const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
-  const algorithm = key.asymmetricKeyType === 'rsa' ? rsa : { name: 'ECDSA', namedCurve: curves[curve] ?? curve };
+  const algorithm =
+    key.asymmetricKeyType === 'rsa' ? rsa : { name: 'ECDSA', namedCurve: curves[curve] ?? curve };
   return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey; // the two declarations differ in key usages
 }
 

@@ -24,7 +24,8 @@ export type RevocableCertificate = {
  */
 export function readRevocable(text: string): RevocableCertificate {
   const { pem, identifiers, notAfter, named } = parse(text);
-  if (identifiers.length === 0) throw new IssuanceError('denied', 'the certificate names no host and no address');
+  if (identifiers.length === 0)
+    throw new IssuanceError('denied', 'the certificate names no host and no address');
   if (named !== identifiers.length) {
     throw new IssuanceError('denied', 'the certificate has names that are neither hosts nor addresses');
   }

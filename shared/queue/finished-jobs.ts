@@ -45,7 +45,8 @@ export function openFinishedJobs(
     });
   }
 
-  const recheckQuietly = () => recheck().catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
+  const recheckQuietly = () =>
+    recheck().catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
   const events = listen(parts, (jobId, ended) => {
     if (waiters.has(jobId)) settle(jobId, ended).catch(recheckQuietly);
   });

@@ -4,8 +4,8 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
-import type { MatterKind, NotifyConfig } from '../config/notify.ts';
 import { deliveryId, type Matter, type Message } from '../notify/message.ts';
+import type { MatterKind, NotifyConfig } from '../notify/notify-section.ts';
 
 export const NOTIFY_QUEUE = 'notify';
 
@@ -87,7 +87,10 @@ export function openNotices(
       })),
     );
     await redis.eval(CONFIRM, 1, key, `${id} ${step}`);
-    log.info({ matter: id, kind: matter.kind, subject: matter.subject, to: wanting.map(({ name }) => name) }, 'told');
+    log.info(
+      { matter: id, kind: matter.kind, subject: matter.subject, to: wanting.map(({ name }) => name) },
+      'told',
+    );
   }
 
   const quietly = (what: string, act: () => Promise<unknown>) =>

@@ -29,7 +29,9 @@ export type RevokeJobData = {
 };
 
 /** How a revoke job ended. `already`: it was revoked before. */
-export type RevokeResult = { outcome: 'revoked'; already: boolean } | { outcome: 'failed'; error: SignFailure };
+export type RevokeResult =
+  | { outcome: 'revoked'; already: boolean }
+  | { outcome: 'failed'; error: SignFailure };
 
 /** The intake's side of the `revoke` queue. It is one of its own, so that a compromised key does not wait behind orders. */
 export type RevokeQueue = AsyncDisposable & {
@@ -49,10 +51,19 @@ export type RevokeQueue = AsyncDisposable & {
 };
 
 /** @param redis an impatient connection, kept open by the caller */
-export function openRevokeQueue(parts: { redis: Redis; prefix: string; clock: Clock; log: Log }): RevokeQueue {
+export function openRevokeQueue(parts: {
+  redis: Redis;
+  prefix: string;
+  clock: Clock;
+  log: Log;
+}): RevokeQueue {
   const { redis, prefix, clock, log } = parts;
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
-  const queue = new Queue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, { connection: redis, prefix, ...whenever });
+  const queue = new Queue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, {
+    connection: redis,
+    prefix,
+    ...whenever,
+  });
   queue.on('error', error => log.debug({ reason: error.message }, 'revoke queue'));
 
   return {

@@ -40,7 +40,10 @@ export function toSignJob(
   {
     csr,
     ...rest
-  }: { csr: CsrText } & Pick<SignJobData, 'identifiers' | 'account' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+  }: { csr: CsrText } & Pick<
+    SignJobData,
+    'identifiers' | 'account' | 'requestId' | 'patience' | 'due' | 'replaces'
+  >,
 ): SignJobData {
   return {
     ...{ csr: csr.pem, solvers: verifications, storage, block: name },
@@ -80,6 +83,8 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
  */
 export function deduplicationId({ csr, account, solvers, storage, block, due }: SignJobData): string {
   return createHash('sha256')
-    .update(JSON.stringify([csr, account, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]))
+    .update(
+      JSON.stringify([csr, account, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]),
+    )
     .digest('hex');
 }

@@ -31,7 +31,12 @@ export type SignQueue = AsyncDisposable & {
 };
 
 /** @param redis an impatient connection, kept open by the caller */
-export function openSignQueue(parts: { redis: Redis; redisUrl: string; prefix: string; log: Log }): SignQueue {
+export function openSignQueue(parts: {
+  redis: Redis;
+  redisUrl: string;
+  prefix: string;
+  log: Log;
+}): SignQueue {
   const { redis, prefix, log } = parts;
   const records = openSignRecords(redis, prefix);
   const finished = openFinishedJobs(parts, records);

@@ -39,7 +39,9 @@ export type SignRecords = {
   /** @throws LockLostError when another worker has the job now */
   confirmLock(lock: JobLock): Promise<void>;
   /** What whoever takes a job up has to know: how far it came, and where its result is, if that is told already. */
-  readJob(jobId: string): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
+  readJob(
+    jobId: string,
+  ): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
   /** A result whose certificate was revoked since is as good as none, here and below. */
@@ -92,7 +94,8 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
       const result = parse<SignResult>(text);
       return { checkpoint: parse(checkpoint), told: result && { key, result } };
     },
-    writeCheckpoint: (lock, state) => writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
+    writeCheckpoint: (lock, state) =>
+      writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
     readResult: async jobId => (await dropRevoked([parse(await redis.get(resultKey(jobId)))]))[0],
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
@@ -101,7 +104,15 @@ export function openSignRecords(redis: Redis, prefix: string): SignRecords {
     writeResult: async ({ jobId, token }, result, flight) => {
       const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flight];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const written = await redis.eval(WRITE_RESULT, 4, ...keys, token, JSON.stringify(result), ...lives, jobId);
+      const written = await redis.eval(
+        WRITE_RESULT,
+        4,
+        ...keys,
+        token,
+        JSON.stringify(result),
+        ...lives,
+        jobId,
+      );
       if (written !== 1) throw lost(jobId);
       return resultKey(jobId);
     },

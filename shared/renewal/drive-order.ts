@@ -85,13 +85,18 @@ const tooSlow = () => new IssuanceError('challengeFailed', 'the CA does not fini
 
 /** How long to wait before another try; `undefined` where it would be in vain. */
 function waitAfter(error: unknown, failures: number, now: number): number | undefined {
-  if (!(error instanceof IssuanceError) || error.code !== 'unavailable' || failures >= MOST_FAILURES) return undefined;
+  if (!(error instanceof IssuanceError) || error.code !== 'unavailable' || failures >= MOST_FAILURES)
+    return undefined;
   const wait = Math.max((error.retryAfter ?? now) - now, FIRST_RETRY * 2 ** failures);
   return wait > LONGEST_RETRY ? undefined : wait;
 }
 
 /** The order itself may still be good: a later run presents all anew. */
-async function giveUp(parts: OrderParts, state: OrderState, save: (state: OrderState) => Promise<void>): Promise<void> {
+async function giveUp(
+  parts: OrderParts,
+  state: OrderState,
+  save: (state: OrderState) => Promise<void>,
+): Promise<void> {
   if (state.url === undefined || state.challenges.length === 0) return;
   await withdrawChallenges(parts, state);
   await save({ url: state.url, challenges: [], initiated: false, polls: 0 });

@@ -23,7 +23,8 @@ export function openExpiryIndex(redis: Redis, prefix: string): ExpiryIndex {
     forget: async (storage, key) => {
       await redis.zrem(setOf(storage), key);
     },
-    ended: (storage, before, limit) => redis.zrangebyscore(setOf(storage), '-inf', `(${before}`, 'LIMIT', 0, limit),
+    ended: (storage, before, limit) =>
+      redis.zrangebyscore(setOf(storage), '-inf', `(${before}`, 'LIMIT', 0, limit),
     endingAt: (storage, notAfter) => redis.zrangebyscore(setOf(storage), notAfter, notAfter),
     async unknown(storage, keys) {
       if (keys.length === 0) return [];

@@ -62,7 +62,9 @@ export type RenewalIndex = {
   /** All of it, in parts. */
   list(): AsyncIterable<ManagedCertificate[]>;
   /** `soonestEnd` is of what is not left to expire. */
-  counts(now: number): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
+  counts(
+    now: number,
+  ): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
 
 /**

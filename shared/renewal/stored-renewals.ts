@@ -1,9 +1,9 @@
 import { renewalInfoId } from '../acme/renewal-info.ts';
 import type { Redis } from '../base/redis.ts';
-import type { StorageConfig } from '../config/storage.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import type { KeptEntry } from '../storage/storage.ts';
+import type { StorageConfig } from '../storage/storage-section.ts';
 import { openExpiryIndex } from './expiry-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from './renewal-index.ts';
 import { ownRandom, planRenewal } from './renewal-window.ts';
@@ -15,7 +15,12 @@ const FIRST_POLL_OF_FOUND = 6 * 3_600_000;
 /** What the indexes are told of the certificates in storages; all times in milliseconds since the epoch. */
 export type StoredRenewals = {
   /** A certificate was issued and is stored by now. `ahead`: nobody had asked for it. */
-  issued(storage: string, entry: KeptEntry, how: { block: string; ahead: boolean }, now: number): Promise<void>;
+  issued(
+    storage: string,
+    entry: KeptEntry,
+    how: { block: string; ahead: boolean },
+    now: number,
+  ): Promise<void>;
   /** An entry turned up in this place that may be new to the index of what is renewed. */
   found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
   /** A client of this auth block got the certificate. */

@@ -1,7 +1,7 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { needingRedis, type Redis } from '../base/redis.ts';
-import { canProve } from '../config/challenge-type.ts';
-import type { ChalltestsrvConfig } from '../config/challtestsrv.ts';
+import { canProve } from '../pki/challenge-type.ts';
+import type { ChalltestsrvConfig } from './challtestsrv-section.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { RESPONSE_LIFE, type Solver } from './solver.ts';
 
@@ -12,11 +12,17 @@ const TIMEOUT = 5_000;
  * tell which there are: so the values are remembered in Redis, and what others still need is set again after a clearing.
  * In between, for the time of a request, a CA does not find it.
  */
-export function openChalltestsrvSolver({ name, setTxtUrl }: ChalltestsrvConfig, redis: Redis, prefix: string): Solver {
+export function openChalltestsrvSolver(
+  { name, setTxtUrl }: ChalltestsrvConfig,
+  redis: Redis,
+  prefix: string,
+): Solver {
   const key = (host: string) => `${prefix}:challtestsrv:${setTxtUrl}:${host}`;
   const valuesOf = (host: string) => needingRedis(() => redis.smembers(key(host)));
-  const set = ({ name, value }: Dns01Record, signal: AbortSignal) => post(setTxtUrl, { host: name, value }, signal);
-  const clear = (host: string, signal: AbortSignal) => post(new URL('clear-txt', setTxtUrl).href, { host }, signal);
+  const set = ({ name, value }: Dns01Record, signal: AbortSignal) =>
+    post(setTxtUrl, { host: name, value }, signal);
+  const clear = (host: string, signal: AbortSignal) =>
+    post(new URL('clear-txt', setTxtUrl).href, { host }, signal);
 
   /** What is withdrawn by somebody else meanwhile is not to be set again. */
   async function setAll(host: string, signal: AbortSignal): Promise<void> {
@@ -62,6 +68,8 @@ async function post(url: string, body: { host: string; value?: string }, signal:
   } catch (error) {
     signal.throwIfAborted();
     const { origin } = new URL(url);
-    throw new IssuanceError('unavailable', `challtestsrv at ${origin}: ${describeError(error)}`, { cause: error });
+    throw new IssuanceError('unavailable', `challtestsrv at ${origin}: ${describeError(error)}`, {
+      cause: error,
+    });
   }
 }

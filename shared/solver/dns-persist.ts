@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { canProve } from '../config/challenge-type.ts';
-import type { DnsPersistConfig } from '../config/dns-persist.ts';
 import type { Ask } from '../dns/query.ts';
+import { canProve } from '../pki/challenge-type.ts';
+import type { DnsPersistConfig } from './dns-persist-section.ts';
 import { findPersistFault, persistName, toPersistRecord } from './persist-record.ts';
 import { openResolver } from './resolver.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';

@@ -51,7 +51,9 @@ export function openDnsRecords(redis: Redis, prefix: string, clock: Clock): DnsR
           .zadd(key, now + LIFE, member)
           .pexpire(key, LIFE);
       }
-      await runAll(commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone} ${now}`, 'PX', LIFE));
+      await runAll(
+        commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone} ${now}`, 'PX', LIFE),
+      );
     },
     async addedAt(of, value) {
       const [, , time] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];
@@ -64,7 +66,8 @@ export function openDnsRecords(redis: Redis, prefix: string, clock: Clock): DnsR
       for (const [key, member] of entries({ name, zone }, value)) commands.zrem(key, member);
       await runAll(commands.del(placeKey(prefix, of, value)));
     },
-    values: name => redis.zrevrangebyscore(valuesKey(prefix, name), '+inf', clock.now(), 'LIMIT', 0, MOST_VALUES),
+    values: name =>
+      redis.zrevrangebyscore(valuesKey(prefix, name), '+inf', clock.now(), 'LIMIT', 0, MOST_VALUES),
     isAbove: async name => (await redis.zcount(belowKey(prefix, name), clock.now(), '+inf')) > 0,
   };
 }

@@ -9,7 +9,10 @@ export type Dns01Record = {
 };
 
 /** A wildcard and the name that it stands below are proven at the same place, each with a value of its own. */
-export function toDns01Record({ identifier, keyAuthorization }: Omit<ChallengeResponse, 'token'>): Dns01Record {
+export function toDns01Record({
+  identifier,
+  keyAuthorization,
+}: Omit<ChallengeResponse, 'token'>): Dns01Record {
   return {
     name: `_acme-challenge.${identifier.value.replace(/^\*\./, '')}`,
     value: createHash('sha256').update(keyAuthorization).digest('base64url'),

@@ -1,13 +1,13 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../config/challenge-type.ts';
-import type { Dns01ServerConfig } from '../config/dns01-server.ts';
 import { lowestZone } from '../dns/name.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
+import { canProve } from '../pki/challenge-type.ts';
 import type { DnsRecords, Place } from './dns-records.ts';
 import { toDns01Record } from './dns01-record.ts';
+import type { Dns01ServerConfig } from './dns01-server-section.ts';
 import { openResolver } from './resolver.ts';
 import type { Solver } from './solver.ts';
 
@@ -71,5 +71,8 @@ export async function findPlace(
     at = cnameOf(await ask(at, 'CNAME', signal), at);
   }
   const where = `the zones of verification "${verification}" (${zones.join(', ')})`;
-  throw new IssuanceError('challengeFailed', `${name} is not in ${where}, and no CNAME leads from it into one`);
+  throw new IssuanceError(
+    'challengeFailed',
+    `${name} is not in ${where}, and no CNAME leads from it into one`,
+  );
 }

@@ -2,9 +2,9 @@ import { atMost } from '../base/at-most.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { canProve } from '../config/challenge-type.ts';
-import type { DnsUpdateConfig } from '../config/dns-update.ts';
+import { canProve } from '../pki/challenge-type.ts';
 import { toDns01Record } from './dns01-record.ts';
+import type { DnsUpdateConfig } from './dns01-update-section.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';
 import { openUpdatableZones } from './updatable-zones.ts';
 

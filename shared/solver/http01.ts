@@ -1,12 +1,16 @@
 import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../config/challenge-type.ts';
-import type { SelfCheckConfig } from '../config/http01.ts';
+import { canProve } from '../pki/challenge-type.ts';
 import type { ChallengeResponses } from './challenge-responses.ts';
+import type { SelfCheckConfig } from './http01-section.ts';
 import { openSelfCheck } from './self-check.ts';
 import type { Solver } from './solver.ts';
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
-export function openHttp01Solver(name: string, selfCheck: SelfCheckConfig, responses: ChallengeResponses): Solver {
+export function openHttp01Solver(
+  name: string,
+  selfCheck: SelfCheckConfig,
+  responses: ChallengeResponses,
+): Solver {
   const { mode } = selfCheck;
   return {
     name,

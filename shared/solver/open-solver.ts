@@ -1,7 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
-import type { VerificationConfig } from '../config/verification.ts';
 import { openChallengeResponses } from './challenge-responses.ts';
 import { openChalltestsrvSolver } from './challtestsrv.ts';
 import { openDnsPersistSolver } from './dns-persist.ts';
@@ -13,6 +12,7 @@ import { openProgramSolver } from './program.ts';
 import type { Solver } from './solver.ts';
 import { openTlsAlpnResponses } from './tls-alpn-responses.ts';
 import { openTlsAlpn01Solver } from './tlsalpn01.ts';
+import type { VerificationConfig } from './verification-section.ts';
 
 /** What solvers may need, whatever their kind. */
 export type SolverParts = { redis: Redis; prefix: string; clock: Clock; log: Log };

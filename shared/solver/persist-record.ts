@@ -41,11 +41,17 @@ export function findPersistFault(
   return faults[0] ?? `no record names ${issuerDomainNames.join(' or ')}`;
 }
 
-function findFault(parameters: string[], wildcard: boolean, accountUrl: string, now: number): string | undefined {
+function findFault(
+  parameters: string[],
+  wildcard: boolean,
+  accountUrl: string,
+  now: number,
+): string | undefined {
   const tags = new Map<string, string>();
   for (const parameter of parameters) {
     const [, tag, value] = /^([^=]*)=(.*)$/s.exec(parameter)?.map(trimWsp) ?? [];
-    if (!tag || value === undefined || !/^[\x21-\x3a\x3c-\x7e]*$/.test(value)) return 'the record is malformed';
+    if (!tag || value === undefined || !/^[\x21-\x3a\x3c-\x7e]*$/.test(value))
+      return 'the record is malformed';
     if (tags.has(tag.toLowerCase())) return `the record has two ${tag}`;
     tags.set(tag.toLowerCase(), value);
   }

@@ -2,10 +2,10 @@ import { atMost } from '../base/at-most.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
-import { canProve } from '../config/challenge-type.ts';
 import { ConfigError } from '../config/config-error.ts';
-import type { ProgramConfig, ProgramFile } from '../config/program.ts';
+import { canProve } from '../pki/challenge-type.ts';
 import { toDns01Record } from './dns01-record.ts';
+import type { ProgramConfig, ProgramFile } from './program-section.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';
 
 /** However many orders a worker drives, and however many names they have. */

@@ -1,5 +1,5 @@
-import type { VerificationConfig } from '../config/verification.ts';
 import { requirePrograms } from './program.ts';
+import type { VerificationConfig } from './verification-section.ts';
 
 /**
  * Looks for what the verifications need on the machine where they are used, before the first order does.

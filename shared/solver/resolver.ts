@@ -1,8 +1,8 @@
 import { getServers } from 'node:dns';
 import { IssuanceError } from '../base/errors.ts';
-import { parseDnsAddress } from '../config/dns-server.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { type Ask, asking, askingFirst } from '../dns/query.ts';
+import { parseDnsAddress } from './dns-server.ts';
 
 /**
  * Asks resolvers, one after the other until one can answer.

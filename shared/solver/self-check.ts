@@ -4,9 +4,9 @@ import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { toAddressSet } from '../admission/ip.ts';
 import { describeError } from '../base/errors.ts';
-import type { SelfCheckConfig } from '../config/http01.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import type { Identifier } from '../pki/identifier.ts';
+import type { SelfCheckConfig } from './http01-section.ts';
 import type { ChallengeResponse } from './solver.ts';
 
 const DEADLINE = 5_000;
@@ -15,9 +15,33 @@ const LONGEST_BODY = 2_048;
 
 /** Networks where no public CA looks, and where a name that somebody else controls could lead us (RFC 6890). */
 const isReserved = toAddressSet([
-  ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24'],
-  ...['192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24'],
-  ...['224.0.0.0/4', '240.0.0.0/4', '::/127', '64:ff9b:1::/48', '100::/64', '2001:db8::/32', 'fc00::/7', 'fe80::/10'],
+  ...[
+    '0.0.0.0/8',
+    '10.0.0.0/8',
+    '100.64.0.0/10',
+    '127.0.0.0/8',
+    '169.254.0.0/16',
+    '172.16.0.0/12',
+    '192.0.0.0/24',
+  ],
+  ...[
+    '192.0.2.0/24',
+    '192.88.99.0/24',
+    '192.168.0.0/16',
+    '198.18.0.0/15',
+    '198.51.100.0/24',
+    '203.0.113.0/24',
+  ],
+  ...[
+    '224.0.0.0/4',
+    '240.0.0.0/4',
+    '::/127',
+    '64:ff9b:1::/48',
+    '100::/64',
+    '2001:db8::/32',
+    'fc00::/7',
+    'fe80::/10',
+  ],
   'ff00::/8',
 ]);
 
@@ -34,7 +58,8 @@ export function openSelfCheck({ port, resolvers, networks }: SelfCheckConfig): S
   async function addressOf(host: string, signal: AbortSignal): Promise<string> {
     const [address] = isIP(host) ? [host] : await resolve(host, resolvers, signal);
     if (!address) throw new Error(`${host} has no address`);
-    if (isReserved(address) && !isAllowed(address)) throw new Error(`${host} leads to ${address}, which is not public`);
+    if (isReserved(address) && !isAllowed(address))
+      throw new Error(`${host} leads to ${address}, which is not public`);
     return address;
   }
 
@@ -71,7 +96,8 @@ async function resolve(host: string, servers: readonly DnsServer[], signal: Abor
   try {
     const [v6, v4] = await Promise.allSettled([resolver.resolve6(host), resolver.resolve4(host)]);
     const found = [v6, v4].flatMap(answer => (answer.status === 'fulfilled' ? answer.value : []));
-    if (found.length === 0 && v4.status === 'rejected') throw new Error(`no address found (${v4.reason.code})`);
+    if (found.length === 0 && v4.status === 'rejected')
+      throw new Error(`no address found (${v4.reason.code})`);
     return found;
   } finally {
     signal.removeEventListener('abort', cancel);
@@ -84,11 +110,19 @@ type Seen = { status: number; body: string; location?: string | undefined };
 function get(url: URL, address: string, port: number, signal: AbortSignal): Promise<Seen> {
   const secure = url.protocol === 'https:';
   if (!secure && url.protocol !== 'http:') throw new Error(`a redirect leads to ${url.protocol}`);
-  const options = { host: address, port, path: url.pathname + url.search, signal, headers: { Host: url.host } };
+  const options = {
+    host: address,
+    port,
+    path: url.pathname + url.search,
+    signal,
+    headers: { Host: url.host },
+  };
   const servername = isIP(url.hostname) ? '' : url.hostname;
   return new Promise((resolve, reject) => {
     // A CA that follows a redirect to https looks at no certificate either: getting one is what this is about.
-    const request = secure ? tlsRequest({ ...options, servername, rejectUnauthorized: false }) : plainRequest(options);
+    const request = secure
+      ? tlsRequest({ ...options, servername, rejectUnauthorized: false })
+      : plainRequest(options);
     request.on('error', reject).on('response', response => {
       const { statusCode: status = 0, headers } = response;
       const location = status >= 300 && status < 400 ? headers.location : undefined;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../config/challenge-type.ts';
+import { canProve } from '../pki/challenge-type.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';
 import type { TlsAlpnResponse, TlsAlpnResponses } from './tls-alpn-responses.ts';
 
@@ -22,14 +22,19 @@ export function openTlsAlpn01Solver(name: string, responses: TlsAlpnResponses): 
         const { identifier, digest } = toStored(response);
         const shown = await needingRedis(() => responses.get(identifier));
         if (shown === digest) return undefined;
-        return shown ? `another order for ${identifier} is being validated` : `the response for ${identifier} is lost`;
+        return shown
+          ? `another order for ${identifier} is being validated`
+          : `the response for ${identifier} is lost`;
       },
     },
   };
 }
 
 function toStored({ identifier, keyAuthorization }: ChallengeResponse): TlsAlpnResponse {
-  return { identifier: identifier.value, digest: createHash('sha256').update(keyAuthorization).digest('base64url') };
+  return {
+    identifier: identifier.value,
+    digest: createHash('sha256').update(keyAuthorization).digest('base64url'),
+  };
 }
 
 /** Lets one act do for all that is asked for in one turn: an order presents all of its responses at once. */

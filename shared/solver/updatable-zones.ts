@@ -1,6 +1,5 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
-import type { DnsUpdateConfig } from '../config/dns-update.ts';
 import { formatServer } from '../dns/exchange.ts';
 import { openFailover } from '../dns/failover.ts';
 import { locate, type Place } from '../dns/locate.ts';
@@ -10,6 +9,7 @@ import type { Peer } from '../dns/signed-exchange.ts';
 import { type TxtChange, updateTxt } from '../dns/update.ts';
 import { findNameServers } from '../dns/zone.ts';
 import type { Dns01Record } from './dns01-record.ts';
+import type { DnsUpdateConfig } from './dns01-update-section.ts';
 import { openResolver } from './resolver.ts';
 
 /** The zones of the servers that a configuration names. What is thrown is an IssuanceError, or the signal's reason. */
@@ -21,7 +21,11 @@ export type UpdatableZones = {
 };
 
 /** @param nameServerPort where the name servers of a zone are asked; 53, but for tests */
-export function openUpdatableZones(config: DnsUpdateConfig, clock: Clock, nameServerPort: number): UpdatableZones {
+export function openUpdatableZones(
+  config: DnsUpdateConfig,
+  clock: Clock,
+  nameServerPort: number,
+): UpdatableZones {
   const { servers, zones, key, ttl, timeout } = config;
   const resolve = openResolver(config.resolvers, timeout);
   const onAnyServer = openFailover(servers, { key, timeout, clock });
@@ -36,7 +40,10 @@ export function openUpdatableZones(config: DnsUpdateConfig, clock: Clock, nameSe
     async findUnshown({ name, value }, signal) {
       const [place, shown] = await onAnyServer(async peer => {
         const place = await find(name, peer, signal);
-        return [place, await findServers(place.zone, config, { peer, resolve, nameServerPort }, signal)] as const;
+        return [
+          place,
+          await findServers(place.zone, config, { peer, resolve, nameServerPort }, signal),
+        ] as const;
       }, signal);
       return findUnshown({ name: place.name, value }, shown, timeout, signal);
     },

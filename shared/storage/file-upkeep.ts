@@ -16,7 +16,9 @@ export function openFileUpkeep(
   log: Log,
 ): Upkeep {
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
-    const [csrPem, chain] = await Promise.all(['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))));
+    const [csrPem, chain] = await Promise.all(
+      ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
+    );
     return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain);
   }
 
@@ -24,7 +26,10 @@ export function openFileUpkeep(
     try {
       return await readFolder(entry(key));
     } catch (error) {
-      log.warn({ storage: name, folder: entry(key), reason: describeError(error) }, 'stored entry is damaged');
+      log.warn(
+        { storage: name, folder: entry(key), reason: describeError(error) },
+        'stored entry is damaged',
+      );
       return undefined;
     }
   }

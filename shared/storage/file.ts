@@ -4,10 +4,10 @@ import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { KeepingConfig } from '../config/storage.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { openFileUpkeep } from './file-upkeep.ts';
 import { isFresh, type Storage, type StoredCertificate } from './storage.ts';
+import type { KeepingConfig } from './storage-section.ts';
 import { openEntryReader } from './stored-entry.ts';
 
 /**
@@ -26,13 +26,18 @@ export function openFileStorage(
   async function read(csr: CsrText, digest: string): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const [csrPem, chain] = await Promise.all(['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))));
+      const [csrPem, chain] = await Promise.all(
+        ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
+      );
       // One without the other: its writer was stopped in between.
       if (csrPem === undefined || chain === undefined) return undefined;
       const stored = readEntry(csr, csrPem, chain);
       return isFresh(stored.leaf, config, clock.now()) ? stored : undefined;
     } catch (error) {
-      log.warn({ storage: name, folder, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
+      log.warn(
+        { storage: name, folder, reason: describeError(error) },
+        'stored entry is damaged, taken as absent',
+      );
       return undefined;
     }
   }

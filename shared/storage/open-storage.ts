@@ -1,11 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Redis } from '../base/redis.ts';
-import type { StorageConfig } from '../config/storage.ts';
 import { openFileStorage } from './file.ts';
 import { openNoStorage } from './none.ts';
 import { openRedisStorage } from './redis.ts';
 import type { Storage } from './storage.ts';
+import type { StorageConfig } from './storage-section.ts';
 
 /** Opens every configured storage, by name. */
 export function openStorages(

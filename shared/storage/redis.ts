@@ -2,11 +2,11 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { escapeGlob, type Redis } from '../base/redis.ts';
-import type { KeepingConfig } from '../config/storage.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
+import type { KeepingConfig } from './storage-section.ts';
 import { isChainOf, openEntryReader, readWholeEntry } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;

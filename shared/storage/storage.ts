@@ -1,7 +1,7 @@
-import type { KeepingConfig } from '../config/storage.ts';
 import type { Certificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { type CertificateLife, renewalSpread, renewalTime } from '../pki/renewal-time.ts';
+import type { KeepingConfig } from './storage-section.ts';
 
 export type StoredCertificate = {
   /** PEM, leaf first. */

@@ -11,9 +11,12 @@ const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const der = await makeAcmeCertificate(privateKey, { type: 'dns', value: name }, Buffer.alloc(32), Date.now());
 const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
 
-const server = createServer({ key, cert: encodePem('CERTIFICATE', der), ALPNProtocols: ['acme-tls/1'] }, socket => {
-  socket.on('error', () => {}).end();
-});
+const server = createServer(
+  { key, cert: encodePem('CERTIFICATE', der), ALPNProtocols: ['acme-tls/1'] },
+  socket => {
+    socket.on('error', () => {}).end();
+  },
+);
 server.listen(0, '127.0.0.1', () => {
   process.stdout.write(`listening on ${(server.address() as AddressInfo).port}\n`);
 });

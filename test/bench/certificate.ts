@@ -22,7 +22,14 @@ export async function makeCertificate(
   const { caFile } = await tlsAuthority();
   const csr = made ?? (await makeCsr({ names }));
   const certFile = join(dir, 'cert.pem');
-  const signer = ['-CA', caFile, '-CAkey', caFile.replace('.pem', '-key.pem'), '-CAserial', join(dir, 'serial')];
+  const signer = [
+    '-CA',
+    caFile,
+    '-CAkey',
+    caFile.replace('.pem', '-key.pem'),
+    '-CAserial',
+    join(dir, 'serial'),
+  ];
   const args = [
     '-req',
     '-in',

@@ -36,7 +36,10 @@ export class TooSlowError extends Error {
 /** What is waited for in vain cannot be stopped everywhere (acme-client knows no signals); it is only left alone. */
 export async function inTime<T>(waitedFor: Promise<T>, limitMs: number): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new TooSlowError(`not done within ${limitMs / 1000} s`)), limitMs);
+  const timer = setTimeout(
+    () => late.reject(new TooSlowError(`not done within ${limitMs / 1000} s`)),
+    limitMs,
+  );
   try {
     return await Promise.race([waitedFor, late.promise]);
   } finally {

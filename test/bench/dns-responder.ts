@@ -30,7 +30,11 @@ rate-limit = off`;
   const quarry = stack.use(await startQuarry('responder', responderConfiguration(redis.url, verification)));
   const bind = stack.use(await startBind({ zones: [{ name: zone, records: [`www TXT "${value}"`] }] }));
   const question = encode({ type: 'query', id: 1, questions: [{ type: 'TXT', name }] });
-  const load = { generator: 'dns-load-generator.ts', request: question.toString('base64'), unit: 'answers/s' };
+  const load = {
+    generator: 'dns-load-generator.ts',
+    request: question.toString('base64'),
+    unit: 'answers/s',
+  };
   const beside = 'BIND with one thread, from a zone in its memory';
   return await compareLoad({ quarry: { pid: quarry.pid, port }, beside: bind }, load, beside, tell);
 }

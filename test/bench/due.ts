@@ -1,6 +1,10 @@
 import { openRedis } from '../../shared/base/redis.ts';
 import { type ExpiryIndex, openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
-import { type ManagedCertificate, openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import {
+  type ManagedCertificate,
+  openRenewalIndex,
+  type RenewalIndex,
+} from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import type { Figures } from './benchmark.ts';
@@ -47,7 +51,11 @@ export async function benchDue(tell: (progress: string) => void): Promise<Figure
   };
 }
 
-async function fill(index: RenewalIndex, expiry: ExpiryIndex, tell: (progress: string) => void): Promise<void> {
+async function fill(
+  index: RenewalIndex,
+  expiry: ExpiryIndex,
+  tell: (progress: string) => void,
+): Promise<void> {
   const batch = 1_000;
   const startedAt = performance.now();
   for (let from = 0; from < certificates; from += batch) {
@@ -55,18 +63,28 @@ async function fill(index: RenewalIndex, expiry: ExpiryIndex, tell: (progress: s
       Array.from({ length: batch }, async (_, offset) => {
         const managed = toManaged(from + offset);
         await index.add(managed, managed.plan.at);
-        await expiry.note('files', managed.id.slice(-96), from + offset < dueAtOnce ? now - day : managed.notAfter);
+        await expiry.note(
+          'files',
+          managed.id.slice(-96),
+          from + offset < dueAtOnce ? now - day : managed.notAfter,
+        );
       }),
     );
   }
-  tell(`${Math.round((certificates * 1_000) / (performance.now() - startedAt))} certificates indexed a second`);
+  tell(
+    `${Math.round((certificates * 1_000) / (performance.now() - startedAt))} certificates indexed a second`,
+  );
 }
 
 function toManaged(number: number): ManagedCertificate {
   const digest = `${number}`.padStart(96, '0');
   const at = number < dueAtOnce ? now - number : now + (number % 60) * day + 1;
   return {
-    ...{ id: `stored/files/${digest}`, certificate: `aYhba4dGQEHhs3uEe6CuLN4ByNQ.${digest.slice(0, 24)}`, named: true },
+    ...{
+      id: `stored/files/${digest}`,
+      certificate: `aYhba4dGQEHhs3uEe6CuLN4ByNQ.${digest.slice(0, 24)}`,
+      named: true,
+    },
     ...{ names: [`host-${number}.example`], notBefore: at - 60 * day, notAfter: at + 30 * day },
     ...{ info: { start: at - day, end: at + day }, poll: at, pollFailures: 0, ahead: true, looked: true },
     plan: { at, first: at, why: 'the CA suggests 2026-11-24T00:00Z to 2026-11-26T00:00Z' },

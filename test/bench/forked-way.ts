@@ -19,7 +19,11 @@ export function forkedWay(name: ClientName): OpenWay {
 }
 
 /** The client alone, where there is a responder already. */
-export async function forkClient(stack: AsyncDisposableStack, ground: Ground, name: ClientName): Promise<Way> {
+export async function forkClient(
+  stack: AsyncDisposableStack,
+  ground: Ground,
+  name: ClientName,
+): Promise<Way> {
   const spec = { iniFile: ground.iniFile, redisUrl: ground.redis.url, ...ground.ca };
   // It ends by itself when this process does: its channel closes then.
   const child = fork(join(import.meta.dirname, 'client-program.ts'), [name, JSON.stringify(spec)]);

@@ -29,7 +29,11 @@ type Sample = LoadReport & {
 export type Load = { generator: string; request: string; unit: string };
 
 /** An HTTP request, head and body. */
-export const httpLoad = (request: string): Load => ({ generator: 'load-generator.ts', request, unit: 'answers/s' });
+export const httpLoad = (request: string): Load => ({
+  generator: 'load-generator.ts',
+  request,
+  unit: 'answers/s',
+});
 
 /** Sends the same request over and over to Quarry and to the server beside it, in turn, as fast as they answer. */
 export async function compareLoad(
@@ -42,7 +46,8 @@ export async function compareLoad(
     quarry: () => measureLoad('quarry', targets.quarry, load, tell),
     beside: () => measureLoad('beside', targets.beside, load, tell),
   });
-  const of = (side: keyof Pair<Sample>, figure: keyof Sample) => median(pairs.map(pair => pair[side][figure]));
+  const of = (side: keyof Pair<Sample>, figure: keyof Sample) =>
+    median(pairs.map(pair => pair[side][figure]));
   const busy = Math.max(...pairs.flatMap(({ quarry, beside }) => [quarry.busy, beside.busy]));
   const cpu = { quarry: of('quarry', 'cpuPerAnswer'), beside: of('beside', 'cpuPerAnswer') };
   return {
@@ -60,7 +65,9 @@ export async function compareLoad(
     connections,
     generatorBusy: busy,
     note: [
-      ...(cpu.quarry > 0 ? [`CPU per answer ${toMicroseconds(cpu.quarry)}, beside ${toMicroseconds(cpu.beside)}`] : []),
+      ...(cpu.quarry > 0
+        ? [`CPU per answer ${toMicroseconds(cpu.quarry)}, beside ${toMicroseconds(cpu.beside)}`]
+        : []),
       // Near a whole core it would be the generator that is measured.
       ...(busy > 0.9 ? [`the load generator was ${Math.round(busy * 100)} % busy`] : []),
     ].join('; '),

@@ -44,13 +44,17 @@ const benchmarks: Record<string, Benchmark> = {
 /** An exact name means that benchmark alone; undefined where nothing is meant by a word. */
 function choose(words: readonly string[]): string[] | undefined {
   const known = Object.keys(benchmarks);
-  const chosen = words.map(word => (known.includes(word) ? [word] : known.filter(name => name.startsWith(word))));
+  const chosen = words.map(word =>
+    known.includes(word) ? [word] : known.filter(name => name.startsWith(word)),
+  );
   if (chosen.some(names => names.length === 0)) return undefined;
   return words.length === 0 ? known : known.filter(name => chosen.flat().includes(name));
 }
 
 async function run(name: string): Promise<Result> {
-  const figures = await (benchmarks[name] as Benchmark)(progress => process.stderr.write(`${name}: ${progress}\n`));
+  const figures = await (benchmarks[name] as Benchmark)(progress =>
+    process.stderr.write(`${name}: ${progress}\n`),
+  );
   const { value, unit, beside, besideValue, ...more } = figures;
   return { name, value, unit, beside, besideValue, ratio: value / besideValue, ...more };
 }

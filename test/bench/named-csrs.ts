@@ -8,7 +8,10 @@ export async function makeCsrs(count: number, namesEach = 1): Promise<NamedCsr[]
   const key = await crypto.createPrivateEcdsaKey();
   const csrs: NamedCsr[] = [];
   while (csrs.length < count) {
-    const names = Array.from({ length: namesEach }, (_, index) => `host-${csrs.length}-${index}.bench.example`);
+    const names = Array.from(
+      { length: namesEach },
+      (_, index) => `host-${csrs.length}-${index}.bench.example`,
+    );
     const [commonName = ''] = names;
     const [, csr] = await crypto.createCsr({ commonName, altNames: names }, key);
     csrs.push({ names, csr: csr.toString() });

@@ -35,7 +35,8 @@ export function ordersBenchmark(options: Record<'clients' | 'orders' | 'rounds',
     return {
       value: quarry.rate,
       unit: 'orders/s',
-      beside: 'the same transport and order engine without queue and intake, in one process, with the same responder',
+      beside:
+        'the same transport and order engine without queue and intake, in one process, with the same responder',
       besideValue: direct.rate,
       p50: quarry.p50,
       p99: quarry.p99,

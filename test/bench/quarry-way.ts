@@ -23,5 +23,6 @@ async function postCsr(url: string, csr: string, agent: Agent): Promise<void> {
   post.end(csr);
   const [answer] = await once(post, 'response');
   const body = await text(answer);
-  if (answer.statusCode !== 200) throw new Error(`POST /sign was answered with ${answer.statusCode}: ${body.trim()}`);
+  if (answer.statusCode !== 200)
+    throw new Error(`POST /sign was answered with ${answer.statusCode}: ${body.trim()}`);
 }

@@ -19,7 +19,10 @@ const aimMs = 10;
 export async function benchQueueOverhead(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const ground = await startGround(stack, 1);
-  const ways = { quarry: await openQuarryWay(stack, ground), beside: await forkClient(stack, ground, 'direct') };
+  const ways = {
+    quarry: await openQuarryWay(stack, ground),
+    beside: await forkClient(stack, ground, 'direct'),
+  };
   const csrs = await makeCsrs(2 * (warmUpOrders + rounds));
   const measure = (side: keyof typeof ways) => async () => {
     const csr = csrs.shift() as NamedCsr;

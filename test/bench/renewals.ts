@@ -4,7 +4,6 @@ import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-
 import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openRedis } from '../../shared/base/redis.ts';
-import type { StorageConfig } from '../../shared/config/storage.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
@@ -15,6 +14,7 @@ import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -47,7 +47,9 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const server = stack.use(await startRedis());
   const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
   const ca = stack.use(
-    await listen((_, response) => void response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')),
+    await listen(
+      (_, response) => void response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'),
+    ),
   );
   const first = await makeCertificate(dir, ['host-0.example']);
   const { keyPem, chain } = first;
@@ -75,7 +77,9 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const due: number[] = [];
   const renewal: RenewalParts = {
     ...{ ...parts, renewals, index: openRenewalIndex(redis, prefix), account: 'default' },
-    connection: stack.use(openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock })),
+    connection: stack.use(
+      openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
+    ),
     storages: new Map([['kept', { storage, days: renewWithin }]]),
     admission: openAdmission([everything]),
     signQueue: {
@@ -125,7 +129,9 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
     return done;
   }
 
-  const busiest = Math.max(...due.map(at => due.filter(other => other >= at && other < at + orders.period).length));
+  const busiest = Math.max(
+    ...due.map(at => due.filter(other => other >= at && other < at + orders.period).length),
+  );
   const days = (at: number) => ((at - notBefore) / day).toFixed(1);
   tell(`${looks.length} looks in ${seconds.toFixed(1)} s`);
   const reads = await timeReads(csrs, async csr => storage.upkeep?.read(csr.digest));
@@ -163,7 +169,9 @@ function withSerial(chain: string, number: number): string {
   const serial = Buffer.from(new X509Certificate(der).serialNumber, 'hex');
   der.writeUInt32BE(number, der.indexOf(serial) + serial.length - 4);
   const leaf = encodePem('CERTIFICATE', der);
-  return leaf + chain.slice(chain.indexOf('-----END CERTIFICATE-----') + '-----END CERTIFICATE-----\n'.length);
+  return (
+    leaf + chain.slice(chain.indexOf('-----END CERTIFICATE-----') + '-----END CERTIFICATE-----\n'.length)
+  );
 }
 
 async function timeReads(csrs: CsrText[], read: (csr: CsrText) => Promise<unknown>): Promise<number[]> {

@@ -37,7 +37,9 @@ export function requestsBenchmark(names: 1 | 3): Benchmark {
       beside: () => countRequests(ground.proxy, () => auto(next())),
     });
     const of = (side: 'quarry' | 'beside', figure: keyof Counted) => pairs.map(pair => pair[side][figure]);
-    tell(`quarry ${of('quarry', 'requests').join(' ')}, acme-client's auto ${of('beside', 'requests').join(' ')}`);
+    tell(
+      `quarry ${of('quarry', 'requests').join(' ')}, acme-client's auto ${of('beside', 'requests').join(' ')}`,
+    );
     const least = 5 + 2 * names;
     return {
       value: mean(of('quarry', 'requests')),

@@ -19,12 +19,20 @@ export async function benchResponder(tell: (progress: string) => void): Promise<
 
   const port = await freePort();
   const quarry = stack.use(
-    await startQuarry('responder', responderConfiguration(redis.url, `type = http01\nlistener = 127.0.0.1:${port}`)),
+    await startQuarry(
+      'responder',
+      responderConfiguration(redis.url, `type = http01\nlistener = 127.0.0.1:${port}`),
+    ),
   );
   const bare = stack.use(await startBareServer(redis.url, key));
   const request = `GET /.well-known/acme-challenge/${token} HTTP/1.1\r\nHost: bench.example\r\n\r\n`;
   const beside = 'bare node:http that GETs the same Redis key';
-  return await compareLoad({ quarry: { pid: quarry.pid, port }, beside: bare }, httpLoad(request), beside, tell);
+  return await compareLoad(
+    { quarry: { pid: quarry.pid, port }, beside: bare },
+    httpLoad(request),
+    beside,
+    tell,
+  );
 }
 
 async function writeKeyAuthorization(redisUrl: string, key: string, keyAuthorization: string): Promise<void> {

@@ -13,7 +13,8 @@ export async function measureSideBySide<Side extends string, Sample>(
   const measured: Record<Side, Sample>[] = [];
   for (let round = 0; round < rounds; round++) {
     const samples = {} as Record<Side, Sample>;
-    for (const side of round % 2 === 0 ? sides : sides.toReversed()) samples[side] = await measure[side](round);
+    for (const side of round % 2 === 0 ? sides : sides.toReversed())
+      samples[side] = await measure[side](round);
     measured.push(samples);
   }
   return measured;

@@ -30,7 +30,9 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
     const key = await fillStorages(redis.url, dir, csrPem, chain);
 
     const port = await freePort();
-    const quarry = stack.use(await startQuarry('intake', configuration({ type, dir, port, redisUrl: redis.url })));
+    const quarry = stack.use(
+      await startQuarry('intake', configuration({ type, dir, port, redisUrl: redis.url })),
+    );
     const bare = stack.use(await startBareServer(redis.url, key));
     const beside = 'bare node:http that reads the body and GETs the same Redis key';
     const targets = { quarry: { pid: quarry.pid, port }, beside: bare };
@@ -43,10 +45,18 @@ export function storageHit(type: 'redis' | 'file'): Benchmark {
 }
 
 /** Answers the Redis key that both servers read. */
-async function fillStorages(redisUrl: string, directory: string, csrPem: string, chain: string): Promise<string> {
+async function fillStorages(
+  redisUrl: string,
+  directory: string,
+  csrPem: string,
+  chain: string,
+): Promise<string> {
   const csr = readCsr(Buffer.from(csrPem));
   const parts = { clock: systemClock, log: quietLog };
-  await openFileStorage({ name: storageName, directory, renewWithin: 14, renewAhead: false }, parts).put(csr, chain);
+  await openFileStorage({ name: storageName, directory, renewWithin: 14, renewAhead: false }, parts).put(
+    csr,
+    chain,
+  );
   const redis = new Redis(redisUrl);
   await openRedisStorage(
     { name: storageName, prefix, renewWithin: 14, renewAhead: false, keepExpired: 30 },

@@ -15,12 +15,19 @@ const columns: { title: string; text: (result: Result) => string }[] = [
 
 /** The results as a table, and below it what each was compared with. */
 export function toTable(results: readonly Result[]): string {
-  const rows = [columns.map(({ title }) => title), ...results.map(result => columns.map(({ text }) => text(result)))];
+  const rows = [
+    columns.map(({ title }) => title),
+    ...results.map(result => columns.map(({ text }) => text(result))),
+  ];
   const widths = columns.map((_, index) => Math.max(...rows.map(row => row[index]?.length ?? 0)));
   const align = (cell: string, index: number) =>
-    index === 0 || index === columns.length - 1 ? cell.padEnd(widths[index] ?? 0) : cell.padStart(widths[index] ?? 0);
+    index === 0 || index === columns.length - 1
+      ? cell.padEnd(widths[index] ?? 0)
+      : cell.padStart(widths[index] ?? 0);
   const [head = '', ...lines] = rows.map(row => row.map(align).join('  ').trimEnd());
-  const remarks = results.map(({ name, beside, note }) => `${name}: beside ${beside}${note ? `; ${note}` : ''}`);
+  const remarks = results.map(
+    ({ name, beside, note }) => `${name}: beside ${beside}${note ? `; ${note}` : ''}`,
+  );
   return [styleText('bold', head, { stream: process.stdout }), ...lines, '', ...remarks, ''].join('\n');
 }
 

@@ -20,7 +20,8 @@ export type Trial = ClientsReport & { cpuSeconds: number; caCpuSeconds: number }
 export const toRate = ({ latencies, seconds }: Trial) => latencies.length / seconds;
 /** In milliseconds. */
 export const toCpuPerOrder = ({ latencies, cpuSeconds }: Trial) => (cpuSeconds * 1000) / latencies.length;
-export const toCaCpuPerOrder = ({ latencies, caCpuSeconds }: Trial) => (caCpuSeconds * 1000) / latencies.length;
+export const toCaCpuPerOrder = ({ latencies, caCpuSeconds }: Trial) =>
+  (caCpuSeconds * 1000) / latencies.length;
 
 export type Trials = {
   /** A measurement of this way, which a benchmark may have as often as it likes. */
@@ -63,7 +64,11 @@ export async function prepareTrials(
 }
 
 /** Undefined when Pebble hung. */
-async function measureWay(open: OpenWay, clients: number, csrs: readonly NamedCsr[]): Promise<Trial | undefined> {
+async function measureWay(
+  open: OpenWay,
+  clients: number,
+  csrs: readonly NamedCsr[],
+): Promise<Trial | undefined> {
   await using signer = await startSigner(open, clients);
   const tasks = csrs.map(csr => () => signer.sign(csr));
   try {

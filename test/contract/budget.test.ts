@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { LimitsConfig } from '../../shared/config/limits.ts';
 import { type Claim, openBudget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
+import type { LimitsConfig } from '../../shared/limits/limits-section.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -141,7 +141,9 @@ async function shortBudget() {
       orderOf(`${id}.example.org`),
       short.claimOf({ ...waiting(id, rank), patience }),
     );
-    return shortage && `${shortage.waits ? 'waits' : 'refused'} ${Math.round((shortage.until - start) / MINUTE)}`;
+    return (
+      shortage && `${shortage.waits ? 'waits' : 'refused'} ${Math.round((shortage.until - start) / MINUTE)}`
+    );
   };
   return { ...short, turnOf };
 }
@@ -188,7 +190,11 @@ test('takeOrder() counts nobody who was killed or given up', async () => {
   clock.turn(10 * MINUTE);
   assert.equal(await turnOf('post', 2), 'waits 20');
   clock.turn(11 * MINUTE);
-  assert.equal(await turnOf('post', 2), undefined, 'the place of the killed one lapsed, a minute after its turn');
+  assert.equal(
+    await turnOf('post', 2),
+    undefined,
+    'the place of the killed one lapsed, a minute after its turn',
+  );
 });
 
 test('takeOrder() has a job wait for one limit alone, so that it keeps from nobody what it cannot use yet', async () => {
@@ -211,7 +217,8 @@ test('takeOrder() has each block wait for its own share, and none for that of an
   const patience = clock.now() + HOUR;
   const greedy = { share: { name: 'greedy', part: 0.2 }, patience };
   for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
-  for (let count = 0; count < 20; count++) assert.equal(await take('a.example.org', greedy), 'wait share/greedy');
+  for (let count = 0; count < 20; count++)
+    assert.equal(await take('a.example.org', greedy), 'wait share/greedy');
   for (let count = 0; count < 8; count++) assert.equal(await take('b.example.org'), 'order');
 });
 
@@ -222,8 +229,12 @@ test('takeOrder() leaves nothing in Redis of places and orders that are over', a
   });
   const [order, claim] = [orderOf('a.example.org'), claimOf({ id: 'one' })];
   assert.equal(await budget.takeOrder(order, claim), undefined);
-  assert.equal(await take('a.example.com', { id: 'two', patience: clock.now() + DAY }), 'wait account/default');
-  const lists = async () => (await redis.keys(`${prefix}:budget:*`)).filter(key => /places|lapses|since/.test(key));
+  assert.equal(
+    await take('a.example.com', { id: 'two', patience: clock.now() + DAY }),
+    'wait account/default',
+  );
+  const lists = async () =>
+    (await redis.keys(`${prefix}:budget:*`)).filter(key => /places|lapses|since/.test(key));
   for (const key of await lists()) assert.ok((await redis.pttl(key)) > 0, key);
   await budget.leave(order, claim);
   await budget.leave(orderOf('a.example.com'), claimOf({ id: 'two' }));

@@ -23,7 +23,11 @@ const { signal } = new AbortController();
 
 function openSolver(connection = redis[0], setTxtUrl = `${challtestsrv.managementUrl}/set-txt`) {
   assert.ok(connection);
-  return openChalltestsrvSolver({ name: 'test', type: 'dns01-challtestsrv', setTxtUrl }, connection, '{quarry}');
+  return openChalltestsrvSolver(
+    { name: 'test', type: 'dns01-challtestsrv', setTxtUrl },
+    connection,
+    '{quarry}',
+  );
 }
 
 async function valuesOf(name: string): Promise<string[]> {
@@ -73,11 +77,14 @@ suite('dns01-challtestsrv solver', () => {
 
   test('is unavailable where challtestsrv is, and says so', async () => {
     const port = await freePort();
-    await assert.rejects(openSolver(redis[0], `http://127.0.0.1:${port}/set-txt`).present(newResponse(), signal), {
-      name: 'IssuanceError',
-      code: 'unavailable',
-      message: new RegExp(`^challtestsrv at http://127.0.0.1:${port}: .*ECONNREFUSED`),
-    });
+    await assert.rejects(
+      openSolver(redis[0], `http://127.0.0.1:${port}/set-txt`).present(newResponse(), signal),
+      {
+        name: 'IssuanceError',
+        code: 'unavailable',
+        message: new RegExp(`^challtestsrv at http://127.0.0.1:${port}: .*ECONNREFUSED`),
+      },
+    );
     await using wrong = await listen((_, response) => response.writeHead(404).end());
     await assert.rejects(openSolver(redis[0], `${wrong.url}/set-txt`).present(newResponse(), signal), {
       message: `challtestsrv at ${wrong.url}: status 404`,

@@ -30,7 +30,11 @@ const bind = await startBind({
 after(() => bind[Symbol.asyncDispose]());
 
 function look(value: string, port = bind.port, ending = signal): Promise<string | undefined> {
-  const config = { name: 'persist', type: 'dns-persist-01', resolvers: [{ host: '127.0.0.1', port }] } as const;
+  const config = {
+    name: 'persist',
+    type: 'dns-persist-01',
+    resolvers: [{ host: '127.0.0.1', port }],
+  } as const;
   const solver = openDnsPersistSolver({ ...config, resolvers: [...config.resolvers] }, systemClock);
   const persist = { accountUrl, issuerDomainNames: ['ca.example', 'other.example'] };
   assert.ok(solver.propagation);
@@ -38,7 +42,13 @@ function look(value: string, port = bind.port, ending = signal): Promise<string 
 }
 
 suite('dns-persist-01 solver', () => {
-  for (const name of ['example.org', '*.example.org', 'www.example.org', 'alias.example.org', 'long.example.org'])
+  for (const name of [
+    'example.org',
+    '*.example.org',
+    'www.example.org',
+    'alias.example.org',
+    'long.example.org',
+  ])
     test(`sees in a BIND that a record stands for ${name}`, async () => {
       assert.equal(await look(name), undefined);
     });
@@ -46,7 +56,10 @@ suite('dns-persist-01 solver', () => {
   test('says what stands in its way, and what to publish', async () => {
     const publish = `publish "ca.example; accounturi=${accountUrl}`;
     const at = (name: string) => `_validation-persist.${name} TXT`;
-    assert.equal(await look('none.example.org'), `${at('none.example.org')}: there is no such record; ${publish}"`);
+    assert.equal(
+      await look('none.example.org'),
+      `${at('none.example.org')}: there is no such record; ${publish}"`,
+    );
     assert.equal(
       await look('*.www.example.org'),
       `${at('www.example.org')}: its policy is not wildcard; ${publish}; policy=wildcard"`,
@@ -65,7 +78,9 @@ suite('dns-persist-01 solver', () => {
     const port = await freePort();
     assert.match(
       (await look('example.org', port)) ?? '',
-      new RegExp(`^_validation-persist\\.example\\.org TXT cannot be looked up: DNS server 127\\.0\\.0\\.1:${port}: `),
+      new RegExp(
+        `^_validation-persist\\.example\\.org TXT cannot be looked up: DNS server 127\\.0\\.0\\.1:${port}: `,
+      ),
     );
   });
 

@@ -5,10 +5,10 @@ import { systemClock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { Dns01ServerConfig } from '../../shared/config/dns01-server.ts';
 import { asking } from '../../shared/dns/query.ts';
 import { openDnsRecords, valuesKey } from '../../shared/solver/dns-records.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
+import type { Dns01ServerConfig } from '../../shared/solver/dns01-server-section.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
@@ -32,7 +32,11 @@ const config: Dns01ServerConfig = {
   resolvers: [],
 };
 
-function openSolver(connection = redis[0], more: Partial<Dns01ServerConfig> = {}, clock = systemClock): Solver {
+function openSolver(
+  connection = redis[0],
+  more: Partial<Dns01ServerConfig> = {},
+  clock = systemClock,
+): Solver {
   const parts = { redis: connection, prefix, clock, log: quietLog };
   const [solver] = openSolvers([{ ...config, ...more }], parts).values();
   assert.ok(solver);
@@ -109,7 +113,10 @@ suite('dns01-server solver', () => {
     await solver.present(response, signal);
     const missing = () => solver.propagation?.missing(response, signal);
     clock.turn(19_000);
-    assert.match((await missing()) ?? '', /^resolvers may remember what was at _acme-challenge\.example\.org before$/);
+    assert.match(
+      (await missing()) ?? '',
+      /^resolvers may remember what was at _acme-challenge\.example\.org before$/,
+    );
     assert.ok((solver.propagation?.deadline ?? 0) > 20_000);
     clock.turn(1_000);
     assert.equal(await missing(), undefined);
@@ -122,8 +129,14 @@ suite('dns01-server solver', () => {
     const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
     try {
       const solver = openSolver(away);
-      await assert.rejects(solver.present(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
-      await assert.rejects(solver.withdraw(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+      await assert.rejects(solver.present(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
+      await assert.rejects(solver.withdraw(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
     } finally {
       closeRedis(away);
     }
@@ -131,10 +144,13 @@ suite('dns01-server solver', () => {
 
   test('is unavailable when no resolver can tell where a name leads, and says which', async () => {
     const resolver = { host: '127.0.0.1', port: await freePort() };
-    await assert.rejects(openSolver(redis[0], { resolvers: [resolver] }).present(newResponse('example.net'), signal), {
-      name: 'IssuanceError',
-      code: 'unavailable',
-      message: new RegExp(`^DNS server 127.0.0.1:${resolver.port}: `),
-    });
+    await assert.rejects(
+      openSolver(redis[0], { resolvers: [resolver] }).present(newResponse('example.net'), signal),
+      {
+        name: 'IssuanceError',
+        code: 'unavailable',
+        message: new RegExp(`^DNS server 127.0.0.1:${resolver.port}: `),
+      },
+    );
   });
 });

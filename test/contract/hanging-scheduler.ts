@@ -13,7 +13,11 @@ const hanging = {
     return new Promise<void>(() => {});
   },
 };
-const schedule = openSchedule([hanging], { redis: openRedis(redisUrl, 'patient', quietLog), prefix, log: quietLog });
+const schedule = openSchedule([hanging], {
+  redis: openRedis(redisUrl, 'patient', quietLog),
+  prefix,
+  log: quietLog,
+});
 consumeTasks([hanging], { redisUrl, prefix, log: quietLog, onEnd: () => {} });
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());

@@ -37,7 +37,8 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
   const clock = startClock();
   const limits = openLimits(redis, freshPrefix(), clock);
   const end = clock.now() + HOUR;
-  const said = 'too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after …';
+  const said =
+    'too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after …';
   await limits.park(orderOf('a.example.org'), rateLimited(said, end));
 
   const standing = await limits.standingAgainst(orderOf('other.example.org'));
@@ -58,7 +59,10 @@ test('park() without an end stands until an operator clears it', async () => {
   clock.turn(1000 * HOUR);
   assert.equal((await limits.standingAgainst(orderOf('a.example.org')))?.code, 'rateLimited');
   const [limit] = await limits.list();
-  assert.deepEqual([limit?.key, limit?.until, limit?.names], ['name/a.example.org', undefined, ['a.example.org']]);
+  assert.deepEqual(
+    [limit?.key, limit?.until, limit?.names],
+    ['name/a.example.org', undefined, ['a.example.org']],
+  );
   assert.equal(await limits.clear('name/a.example.org'), true);
   assert.equal(await limits.clear('name/a.example.org'), false);
   assert.equal(await limits.standingAgainst(orderOf('a.example.org')), undefined);
@@ -104,5 +108,8 @@ test('enter() lets one job at a time order the same names, in whatever order the
   assert.equal(await flights.enter('two', job('b.org', 'a.org')), false);
   await flights.leave('one', job('a.org', 'b.org'));
   assert.equal(await flights.enter('two', job('b.org', 'a.org')), true);
-  assert.equal(await flights.enter('three', { ...job('a.org', 'b.org'), certificateProfile: 'shortlived' }), true);
+  assert.equal(
+    await flights.enter('three', { ...job('a.org', 'b.org'), certificateProfile: 'shortlived' }),
+    true,
+  );
 });

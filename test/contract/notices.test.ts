@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Job, Queue } from 'bullmq';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { NotifyConfig } from '../../shared/config/notify.ts';
 import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -41,7 +41,12 @@ let tests = 0;
 
 /** One process that tells, with a prefix of its own unless it is handed one. */
 async function openTeller(blocks: NotifyConfig[], prefix = `{told${tests++}}`) {
-  const notices = openNotices(blocks, { redis, prefix, clock: turnedClock(1_780_000_000_000), log: quietLog });
+  const notices = openNotices(blocks, {
+    redis,
+    prefix,
+    clock: turnedClock(1_780_000_000_000),
+    log: quietLog,
+  });
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
   const deliveries = async (): Promise<Job<Delivery>[]> => {
     const jobs = await queue.getJobs();
@@ -78,7 +83,9 @@ test('a message says what, of whom and when, in one line, and holds nothing of t
 test('of several processes that run into the same matter at once, all together tell it once', async () => {
   await using one = await openTeller([ops]);
   await using another = await openTeller([ops], one.prefix);
-  await Promise.all(Array.from({ length: 20 }, (_, index) => (index % 2 ? one : another).notices.tell(failed)));
+  await Promise.all(
+    Array.from({ length: 20 }, (_, index) => (index % 2 ? one : another).notices.tell(failed)),
+  );
   assert.deepEqual(await one.blocksTold(), ['ops']);
 });
 

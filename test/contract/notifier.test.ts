@@ -8,8 +8,8 @@ import { Registry } from 'prom-client';
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { NotifyConfig } from '../../shared/config/notify.ts';
 import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { keptLog } from '../support/kept-log.ts';
@@ -92,7 +92,9 @@ test('a receiver that is away for long is tried over hours, ever more rarely, an
     const { delayed, failed } = { delayed: attempt < 13 ? 1 : 0, failed: attempt < 13 ? 0 : 1 };
     const settled = async () => {
       const counts = await ground.counts();
-      return ground.receiver.posts.length === attempt && counts.delayed === delayed && counts.failed === failed;
+      return (
+        ground.receiver.posts.length === attempt && counts.delayed === delayed && counts.failed === failed
+      );
     };
     await waitUntil(`attempt ${attempt}`, settled, LONG);
   }
@@ -137,7 +139,9 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
   await using ground = await openGround();
   ground.receiver.answers.push(0);
   const program = join(import.meta.dirname, 'hanging-notifier.ts');
-  const killed = spawn(process.execPath, [program, server.url, ground.prefix, ground.url], { stdio: 'inherit' });
+  const killed = spawn(process.execPath, [program, server.url, ground.prefix, ground.url], {
+    stdio: 'inherit',
+  });
   await ground.notices.tell(failed());
   await waitUntil('the post', () => ground.receiver.posts.length === 1, LONG);
   killed.kill('SIGKILL');

@@ -94,7 +94,9 @@ suite('the private Redis', () => {
       await startPrivateRedis(process.argv[1], { path: process.env.PATH, clock, log });
       process.kill(process.pid, 'SIGKILL');`;
     const args = ['--input-type=module', '-e', script, dir.path];
-    await promisify(execFile)(process.execPath, args, { env: { ...process.env, PATH: path } }).catch(() => {});
+    await promisify(execFile)(process.execPath, args, { env: { ...process.env, PATH: path } }).catch(
+      () => {},
+    );
     await waitUntil('Redis to be gone', () =>
       pidOf(`unix:${join(dir.path, 'redis.sock')}`).then(
         () => false,
@@ -107,7 +109,10 @@ suite('the private Redis', () => {
   test('says in one line what is missing', async () => {
     await using dir = await tempDir();
     const starting = startPrivateRedis(dir.path, { path: dir.path, clock: systemClock, log: keptLog().log });
-    await assert.rejects(starting, /^Error: no Redis is configured and redis-server is not installed: [^\n]+$/);
+    await assert.rejects(
+      starting,
+      /^Error: no Redis is configured and redis-server is not installed: [^\n]+$/,
+    );
   });
 
   test('takes over where the Redis of an earlier run turns out to be going', async () => {

@@ -23,7 +23,10 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-const order = (name: string) => ({ account: 'account', identifiers: [{ type: 'dns' as const, value: name }] });
+const order = (name: string) => ({
+  account: 'account',
+  identifiers: [{ type: 'dns' as const, value: name }],
+});
 const rateLimited = ({ code }: IssuanceError) => code === 'rateLimited';
 
 /** A gate of a profile at a CA that allows two orders an hour, and one certificate an hour for a registered domain. */
@@ -72,7 +75,10 @@ suite('the gate of a shaman profile', () => {
 
   test('remembers for the fleet what the CA refused, and tells what only a person can end', async () => {
     const { gate, other, limits, told } = openGround();
-    const problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'paused, see https://ca.example/portal' };
+    const problem = {
+      type: 'urn:ietf:params:acme:error:rateLimited',
+      detail: 'paused, see https://ca.example/portal',
+    };
     const paused = new IssuanceError('rateLimited', 'paused', { problem });
     assert.equal(await gate.failed(order('a.example'), paused), paused);
     await assert.rejects(other.before(order('a.example')), rateLimited);

@@ -3,9 +3,9 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import type { Log } from '../../shared/base/log.ts';
-import type { ProgramConfig } from '../../shared/config/program.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
 import { openProgramSolver } from '../../shared/solver/program.ts';
+import type { ProgramConfig } from '../../shared/solver/program-section.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -41,7 +41,9 @@ async function openHttp(): Promise<OpenedSolver> {
     cleanup: 'read token\nrm -f shown/$token',
   });
   const server = await listen(async (request, response) => {
-    const text = await readFile(join(folder, 'shown', basename(request.url ?? '')), 'utf8').catch(() => undefined);
+    const text = await readFile(join(folder, 'shown', basename(request.url ?? '')), 'utf8').catch(
+      () => undefined,
+    );
     response.writeHead(text === undefined ? 404 : 200).end(text);
   });
   return {
@@ -89,20 +91,35 @@ solverContract(
 
 suite('program solver', () => {
   test('tells a program what the challenge is, in its environment too', async () => {
-    const { folder, openSolver } = await open('dns-01', { command: 'cat >in; env | grep ^QUARRY | sort >env' });
+    const { folder, openSolver } = await open('dns-01', {
+      command: 'cat >in; env | grep ^QUARRY | sort >env',
+    });
     const response = { ...newResponse(), identifier: wildcard };
     await openSolver().present(response, signal);
-    assert.equal(await readFile(join(folder, 'in'), 'utf8'), `${response.token}\n${response.keyAuthorization}\n`);
+    assert.equal(
+      await readFile(join(folder, 'in'), 'utf8'),
+      `${response.token}\n${response.keyAuthorization}\n`,
+    );
     const lines = (await readFile(join(folder, 'env'), 'utf8')).split('\n');
-    assert.match(lines.find(line => line.startsWith('QUARRY_DNS_VALUE=')) ?? '', /^QUARRY_DNS_VALUE=[\w-]{43}$/);
+    assert.match(
+      lines.find(line => line.startsWith('QUARRY_DNS_VALUE=')) ?? '',
+      /^QUARRY_DNS_VALUE=[\w-]{43}$/,
+    );
     assert.deepEqual(
       lines.filter(line => !line.startsWith('QUARRY_DNS_VALUE=')),
-      ['QUARRY_CHALLENGE=dns-01', 'QUARRY_DNS_NAME=_acme-challenge.example.org', 'QUARRY_IDENTIFIER=*.example.org', ''],
+      [
+        'QUARRY_CHALLENGE=dns-01',
+        'QUARRY_DNS_NAME=_acme-challenge.example.org',
+        'QUARRY_IDENTIFIER=*.example.org',
+        '',
+      ],
     );
   });
 
   test('tells the name and what the program said last, but no key authorization', async () => {
-    const { openSolver } = await open('http-01', { command: 'read token; read key; echo "$key: full" >&2; exit 28' });
+    const { openSolver } = await open('http-01', {
+      command: 'read token; read key; echo "$key: full" >&2; exit 28',
+    });
     await assert.rejects(openSolver().present(newResponse(), signal), {
       name: 'IssuanceError',
       code: 'challengeFailed',

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { removeFromStorages } from '../../services/worker/remove-from-storages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { StorageConfig } from '../../shared/config/storage.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
@@ -13,6 +12,7 @@ import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -47,7 +47,10 @@ async function open() {
     assert.ok(found);
     return found;
   };
-  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), { redis, prefix });
+  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), {
+    redis,
+    prefix,
+  });
   const remove = () => removeFromStorages({ storages, expiry, renewals }, certificate, never);
   const managed = openRenewalIndex(redis, prefix);
   return {

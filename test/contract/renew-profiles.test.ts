@@ -40,14 +40,27 @@ test('a shaman profile that cannot be run at all is told of as one matter', asyn
   await assert.rejects(run(), /shaman\.json: cannot be read: no such file or directory/);
   assert.deepEqual(
     told.splice(0).map(({ kind, subject, names, detail }) => [kind, subject, names, detail]),
-    [['renewal-failed', 'profile/web', [], `${directory}/shaman.json: cannot be read: no such file or directory`]],
+    [
+      [
+        'renewal-failed',
+        'profile/web',
+        [],
+        `${directory}/shaman.json: cannot be read: no such file or directory`,
+      ],
+    ],
   );
 });
 
 test('a certificate of a shaman profile that cannot be read is told of all the same when it ends', async () => {
   await writeFile(join(directory, 'shaman.json'), '{');
   const managed: ManagedCertificate = {
-    ...{ id: 'profile/web/www.example', names: ['www.example'], certificate: 'x', named: false, pollFailures: 0 },
+    ...{
+      id: 'profile/web/www.example',
+      names: ['www.example'],
+      certificate: 'x',
+      named: false,
+      pollFailures: 0,
+    },
     ...{ notBefore: start - 88 * day, notAfter: start + 2 * day, info: { none: 'there is none' } },
     plan: { at: start - 20 * day, first: start - 20 * day, why: 'with 22 days left' },
     ...{ ahead: true, looked: true },

@@ -4,9 +4,8 @@ import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { AuthBlockConfig } from '../../shared/config/auth.ts';
-import type { StorageConfig } from '../../shared/config/storage.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
@@ -15,6 +14,7 @@ import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.t
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect } from '../shared/acme/open-connection.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
@@ -57,7 +57,13 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
   const prefix = `{renew-${++prefixes}}`;
   const clock = turnedClock(leaf.notBefore);
   const log = keptLog();
-  const config: StorageConfig = { name: 'kept', type: 'redis', renewWithin: 30, renewAhead: true, keepExpired: 30 };
+  const config: StorageConfig = {
+    name: 'kept',
+    type: 'redis',
+    renewWithin: 30,
+    renewAhead: true,
+    keepExpired: 30,
+  };
   const storage = openStorages([config], { redis, prefix, clock, log: log.log }).get('kept');
   assert.ok(storage);
   const index = openRenewalIndex(redis, prefix);
@@ -112,7 +118,11 @@ suite('renewing ahead', () => {
       {
         ...{ csr: csr.pem, identifiers: [{ type: 'dns', value: 'a.example.org' }], account: 'account' },
         ...{ solvers: ['http'], storage: 'kept', block: 'web', certificateProfile: 'short' },
-        ...{ replaces: renewalInfoId(chain), due: leaf.notAfter, requestId: `renewal-${csr.digest.slice(0, 12)}` },
+        ...{
+          replaces: renewalInfoId(chain),
+          due: leaf.notAfter,
+          requestId: `renewal-${csr.digest.slice(0, 12)}`,
+        },
       },
     ]);
   });
@@ -122,11 +132,15 @@ suite('renewing ahead', () => {
     const { ca } = ground;
     const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
     ca.on('/dir', () => ({ body: { renewalInfo: `${ca.url}/info` } }));
-    ca.on(`/info/${renewalInfoId(chain)}`, () => ({ body: { suggestedWindow: { start: at(20), end: at(21) } } }));
+    ca.on(`/info/${renewalInfoId(chain)}`, () => ({
+      body: { suggestedWindow: { start: at(20), end: at(21) } },
+    }));
     ground.turnTo(0.1);
     await ground.look();
     const planned = await ground.managed();
-    assert.ok(planned && planned.plan.at >= leaf.notBefore + 20 * day && planned.plan.at < leaf.notBefore + 21 * day);
+    assert.ok(
+      planned && planned.plan.at >= leaf.notBefore + 20 * day && planned.plan.at < leaf.notBefore + 21 * day,
+    );
     ca.on(`/info/${renewalInfoId(chain)}`, () => ({ status: 503 }));
     ground.turnTo(10);
     await ground.look();
@@ -168,8 +182,16 @@ suite('renewing ahead', () => {
   });
 
   for (const [what, blocks, why] of [
-    ['its auth block is configured no more', [{ ...web, name: 'other' }], 'no auth block "web" uses storage "kept"'],
-    ['its auth block uses another storage', [{ ...web, storage: 'b' }], 'no auth block "web" uses storage "kept"'],
+    [
+      'its auth block is configured no more',
+      [{ ...web, name: 'other' }],
+      'no auth block "web" uses storage "kept"',
+    ],
+    [
+      'its auth block uses another storage',
+      [{ ...web, storage: 'b' }],
+      'no auth block "web" uses storage "kept"',
+    ],
     [
       'its auth block does not hold the name any more',
       [{ ...web, domains: ['b.*'] as string[] }],
@@ -216,7 +238,9 @@ suite('renewing ahead', () => {
     const failed = await ground.managed();
     assert.deepEqual([failed?.failures?.count, failed?.failures?.reason], [1, 'the CA refuses']);
     assert.ok(
-      failed && failed.plan.at >= ground.clock.now() + minute && failed.plan.at < ground.clock.now() + 1.2 * minute,
+      failed &&
+        failed.plan.at >= ground.clock.now() + minute &&
+        failed.plan.at < ground.clock.now() + 1.2 * minute,
     );
     assert.deepEqual(
       ground.told.map(({ kind, detail }) => [kind, detail]),

@@ -31,9 +31,13 @@ async function openSides(work: (data: RevokeJobData, attempt: number) => Promise
   const redis = openRedis(server.url, 'impatient', quietLog);
   const queue = openRevokeQueue({ redis, prefix, clock: systemClock, log: quietLog });
   const connection = openRedis(server.url, 'patient', quietLog);
-  const worker = new Worker<RevokeJobData, RevokeResult>(REVOKE_QUEUE, job => work(job.data, job.attemptsMade), {
-    ...{ connection, prefix },
-  });
+  const worker = new Worker<RevokeJobData, RevokeResult>(
+    REVOKE_QUEUE,
+    job => work(job.data, job.attemptsMade),
+    {
+      ...{ connection, prefix },
+    },
+  );
   worker.on('error', () => {});
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');
   return {
@@ -62,7 +66,10 @@ test('a revoke job reaches a worker as it was made, and its result the one who w
 test('posts of the same certificate share a job while it runs', async () => {
   const gate = Promise.withResolvers<RevokeResult>();
   await using sides = await openSides(() => gate.promise);
-  const [first, second] = [await sides.queue.enqueue(toData('same')), await sides.queue.enqueue(toData('same'))];
+  const [first, second] = [
+    await sides.queue.enqueue(toData('same')),
+    await sides.queue.enqueue(toData('same')),
+  ];
   assert.equal(second, first);
   assert.notEqual(await sides.queue.enqueue(toData('another')), first);
   gate.resolve(revoked);
@@ -93,5 +100,8 @@ test('who does not want to wait any longer gets nothing, and the job goes on', a
 
 test('a job that Redis has lost is told as such', async () => {
   await using sides = await openSides(async () => revoked);
-  await assert.rejects(sides.queue.result('none', never), { code: 'unavailable', message: /^the revocation was lost/ });
+  await assert.rejects(sides.queue.result('none', never), {
+    code: 'unavailable',
+    message: /^the revocation was lost/,
+  });
 });

@@ -162,7 +162,9 @@ suite('the schedule', () => {
     await first.plan(start);
     await first.enqueueDue(start);
     await waitUntil('the task to begin', () => begun.length === 1, 60_000);
-    await using _second = openScheduler(prefix, [everyHours('long', 1000, async () => void begun.push('second'))]);
+    await using _second = openScheduler(prefix, [
+      everyHours('long', 1000, async () => void begun.push('second')),
+    ]);
     await first[Symbol.asyncDispose]();
     await waitUntil('the second to take it', () => begun.length === 2, 60_000);
     assert.deepEqual(begun, ['first', 'second']);
@@ -170,9 +172,13 @@ suite('the schedule', () => {
 
   test('has a task that a killed scheduler was doing done by another, once', async () => {
     const prefix = newPrefix();
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'hanging-scheduler.ts'), server.url, prefix], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      process.execPath,
+      [join(import.meta.dirname, 'hanging-scheduler.ts'), server.url, prefix],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     const [said] = (await once(child.stdout, 'data')) as [Buffer];
     assert.equal(said.toString(), 'begun\n');
     child.kill('SIGKILL');

@@ -24,7 +24,10 @@ export async function openReadyIntakeSide(redisUrl: string, prefix: string) {
 }
 
 /** What an intake process has, whether it reaches Redis or not. */
-export function openIntakeSide(redisUrl: string, prefix: string): AsyncDisposable & { queue: SignQueue; redis: Redis } {
+export function openIntakeSide(
+  redisUrl: string,
+  prefix: string,
+): AsyncDisposable & { queue: SignQueue; redis: Redis } {
   const redis = openRedis(redisUrl, 'impatient', quietLog);
   const queue = openSignQueue({ redis, redisUrl, prefix, log: quietLog });
   return {
@@ -46,9 +49,16 @@ export type WorkerSide = AsyncDisposable & {
 export function openWorkerSide(
   redisUrl: string,
   prefix: string,
-  work: (data: SignJobData) => Promise<SignResult> | SignResult = ({ block }) => ({ outcome: 'issued', block, chain }),
+  work: (data: SignJobData) => Promise<SignResult> | SignResult = ({ block }) => ({
+    outcome: 'issued',
+    block,
+    chain,
+  }),
 ): WorkerSide {
-  const [redis, connection] = [openRedis(redisUrl, 'patient', quietLog), openRedis(redisUrl, 'patient', quietLog)];
+  const [redis, connection] = [
+    openRedis(redisUrl, 'patient', quietLog),
+    openRedis(redisUrl, 'patient', quietLog),
+  ];
   const records = openSignRecords(redis, prefix);
   const begun: WorkerSide['begun'] = [];
   const worker = new Worker<SignJobData, string>(

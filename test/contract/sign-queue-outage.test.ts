@@ -17,7 +17,12 @@ async function assertUnavailable(queue: SignQueue): Promise<number> {
   const started = performance.now();
   const job = signJob();
   const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';
-  const calls = [queue.enqueue(job), queue.promise(jobId, job), queue.blockOf(jobId), queue.result(jobId, never)];
+  const calls = [
+    queue.enqueue(job),
+    queue.promise(jobId, job),
+    queue.blockOf(jobId),
+    queue.result(jobId, never),
+  ];
   for (const outcome of await Promise.allSettled(calls)) {
     assert.ok(outcome.status === 'rejected');
     assert.deepEqual([outcome.reason.name, outcome.reason.code], ['IssuanceError', 'unavailable']);

@@ -28,7 +28,9 @@ suite('sign queue', () => {
     await using two = await intakeSide(prefix);
     const job = signJob();
     const queues = Array.from({ length: 40 }, (_, n) => (n % 2 ? one.queue : two.queue));
-    const ids = await Promise.all(queues.map((queue, n) => queue.enqueue({ ...job, requestId: `request-${n}` })));
+    const ids = await Promise.all(
+      queues.map((queue, n) => queue.enqueue({ ...job, requestId: `request-${n}` })),
+    );
     assert.equal(new Set(ids).size, 1);
     assert.match(ids[0] ?? '', uuid);
     const waiting = queues.map((queue, n) => queue.result(ids[n] ?? '', never));
@@ -67,7 +69,10 @@ suite('sign queue', () => {
     const job = signJob();
     const first = await intake.queue.enqueue(job);
     assert.deepEqual(await intake.queue.result(first, never), issued);
-    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${first}`)) === 0);
+    await waitUntil(
+      'the job to be removed',
+      async () => (await redis.exists(`${prefix}:sign:${first}`)) === 0,
+    );
     const others = [job, { ...job, block: 'ext' }, signJob()];
     const ids = [first, ...(await Promise.all(others.map(other => intake.queue.enqueue(other))))];
     assert.equal(new Set(ids).size, 4);
@@ -84,7 +89,10 @@ suite('sign queue', () => {
     await using worker = openWorkerSide(server.url, prefix);
     await intake.queue.result(jobId, never);
     assert.deepEqual(worker.begun, [{ jobId, data: job }]);
-    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    await waitUntil(
+      'the job to be removed',
+      async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0,
+    );
     await using later = await intakeSide(prefix);
     assert.deepEqual(await later.queue.result(jobId, never), issued);
     assert.equal(await later.queue.blockOf(jobId), 'mail');
@@ -95,7 +103,12 @@ suite('sign queue', () => {
     const prefix = freshPrefix();
     const failed: SignResult = {
       ...{ outcome: 'failed', block: 'mail' },
-      error: { code: 'rateLimited', detail: 'too many', retryAfter: 12_345, problem: { type: 'x', detail: 'y' } },
+      error: {
+        code: 'rateLimited',
+        detail: 'too many',
+        retryAfter: 12_345,
+        problem: { type: 'x', detail: 'y' },
+      },
     };
     await using intake = await intakeSide(prefix);
     await using _worker = openWorkerSide(server.url, prefix, () => failed);
@@ -168,7 +181,10 @@ suite('a promise of the sign queue', () => {
     await intake.queue.promise(jobId, job);
     await using worker = openWorkerSide(server.url, prefix);
     assert.deepEqual(await intake.queue.result(jobId, never), issued);
-    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    await waitUntil(
+      'the job to be removed',
+      async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0,
+    );
     assert.equal(await other.queue.enqueue({ ...job, requestId: 'later' }), jobId);
     const again = await other.queue.enqueue(job);
     assert.notEqual(again, jobId);
@@ -192,9 +208,16 @@ suite('a promise of the sign queue', () => {
     const jobId = await intake.queue.enqueue(job);
     await intake.queue.promise(jobId, job);
     const error = { code: 'unavailable', detail: 'away' } as const;
-    await using _worker = openWorkerSide(server.url, prefix, () => ({ outcome: 'failed', block: 'mail', error }));
+    await using _worker = openWorkerSide(server.url, prefix, () => ({
+      outcome: 'failed',
+      block: 'mail',
+      error,
+    }));
     await intake.queue.result(jobId, never);
-    await waitUntil('the job to be removed', async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0);
+    await waitUntil(
+      'the job to be removed',
+      async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0,
+    );
     assert.notEqual(await intake.queue.enqueue(job), jobId);
   });
 });

@@ -43,7 +43,10 @@ test('a result is read back, alone and among others', async () => {
   const key = await records.writeResult(lock, issued, flight);
   assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
   assert.deepEqual(await records.readResult(lock.jobId), issued);
-  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: { key, result: issued } });
+  assert.deepEqual(await records.readJob(lock.jobId), {
+    checkpoint: undefined,
+    told: { key, result: issued },
+  });
   assert.deepEqual(await records.readResults(['none', lock.jobId]), [undefined, issued]);
   assert.deepEqual(await records.readResults([]), []);
 });
@@ -96,6 +99,8 @@ test('a result whose certificate was revoked since is as good as none, and other
   await records.markRevoked(pem('AAAA'));
   assert.equal(await records.readResult(lock.jobId), undefined);
   assert.equal((await records.readResult(other.jobId))?.outcome, 'issued');
-  const outcomes = (await records.readResults([lock.jobId, other.jobId, 'none'])).map(result => result?.outcome);
+  const outcomes = (await records.readResults([lock.jobId, other.jobId, 'none'])).map(
+    result => result?.outcome,
+  );
   assert.deepEqual(outcomes, [undefined, 'issued', undefined]);
 });

@@ -39,8 +39,10 @@ export function solverContract(name: string, kind: SolverKind, open: () => Promi
       const { solver } = opened;
       assert.ok(solver.name.length > 0);
       assert.equal(solver.challengeType, kind.challengeType);
-      for (const identifier of kind.provable) assert.equal(solver.canProve(identifier), true, identifier.value);
-      for (const identifier of kind.unprovable) assert.equal(solver.canProve(identifier), false, identifier.value);
+      for (const identifier of kind.provable)
+        assert.equal(solver.canProve(identifier), true, identifier.value);
+      for (const identifier of kind.unprovable)
+        assert.equal(solver.canProve(identifier), false, identifier.value);
     });
 
     test('shows a response once it is presented, and no longer once it is withdrawn', async () => {
@@ -68,7 +70,8 @@ export function solverContract(name: string, kind: SolverKind, open: () => Promi
       const response = newResponse();
       await opened.solver.withdraw(response, signal);
       await opened.solver.present(response, signal);
-      for (const solver of [opened.solver, opened.other, opened.solver]) await solver.withdraw(response, signal);
+      for (const solver of [opened.solver, opened.other, opened.solver])
+        await solver.withdraw(response, signal);
       assert.equal(await opened.sees(response), false);
     });
 

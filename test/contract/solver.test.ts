@@ -4,8 +4,8 @@ import { createHttp01App } from '../../services/responder/http01-app.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { implicitVerification } from '../../shared/config/http01.ts';
 import { challengeKey, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import { implicitVerification } from '../../shared/solver/http01-section.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
@@ -27,7 +27,9 @@ function openHttp01(connection = redis[0]): Solver {
 
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
-  const responder = await listen(createHttp01App(openChallengeResponses(redis[2], prefix), quietLog, openMetrics()));
+  const responder = await listen(
+    createHttp01App(openChallengeResponses(redis[2], prefix), quietLog, openMetrics()),
+  );
   return {
     solver: openHttp01(redis[0]),
     other: openHttp01(redis[1]),
@@ -73,8 +75,14 @@ suite('http01 solver', () => {
     const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
     try {
       const solver = openHttp01(away);
-      await assert.rejects(solver.present(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
-      await assert.rejects(solver.withdraw(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+      await assert.rejects(solver.present(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
+      await assert.rejects(solver.withdraw(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
     } finally {
       closeRedis(away);
     }

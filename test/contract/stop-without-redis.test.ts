@@ -57,7 +57,10 @@ suite('SIGTERM while Redis is away ends with 0', () => {
     assert.equal(answer.status, 202);
     await waitUntil('the order', () => quarry.log().some(({ msg }) => msg === 'order made'));
     await redis.kill();
-    await waitUntil('the outage to be noticed', async () => (await fetch(`${quarry.adminUrl}/readyz`)).status === 503);
+    await waitUntil(
+      'the outage to be noticed',
+      async () => (await fetch(`${quarry.adminUrl}/readyz`)).status === 503,
+    );
     assert.equal(await quarry.stop(), 0, quarry.output());
   });
 });

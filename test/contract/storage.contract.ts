@@ -55,7 +55,10 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
     test('has nothing for another CSR, even of the same key', async () => {
       await using opened = await open();
       await opened.storage.put(csr, chain);
-      for (const other of [makeCsr({ names: 'DNS:www.example.org' }), makeCsr({ key: rsaKey(), names: 'DNS:a.org' })]) {
+      for (const other of [
+        makeCsr({ names: 'DNS:www.example.org' }),
+        makeCsr({ key: rsaKey(), names: 'DNS:a.org' }),
+      ]) {
         assert.equal(await opened.storage.get(readCsr(Buffer.from(other))), undefined);
       }
     });
@@ -95,7 +98,10 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       ['cert.pem is cut in its second certificate', { chain: chain.slice(0, -100) }],
       ['cert.pem is empty', { chain: '' }],
       ['cert.pem is binary rubbish', { chain: '\u0000\u0001\ufffd\u0003' }],
-      ['cert.pem holds base64 that is no certificate', { chain: leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA') }],
+      [
+        'cert.pem holds base64 that is no certificate',
+        { chain: leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA') },
+      ],
       ['cert.pem is for another key', { chain: chainOf(makeCertificate({ key: rsaKey() })) }],
     ] as const)
       test(`takes an entry whose ${what} for absent, says so, and replaces it`, async () => {
@@ -105,7 +111,10 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
         assert.equal(await opened.storage.get(csr), undefined);
         const [warning, ...more] = opened.log.lines;
         const { level, storage, msg, reason } = warning ?? {};
-        assert.deepEqual([level, storage, msg], [40, opened.storage.name, 'stored entry is damaged, taken as absent']);
+        assert.deepEqual(
+          [level, storage, msg],
+          [40, opened.storage.name, 'stored entry is damaged, taken as absent'],
+        );
         assert.ok(typeof reason === 'string' && !reason.includes('\n') && reason.length > 5, String(reason));
         assert.deepEqual(more, []);
         await opened.storage.put(csr, chain);
@@ -197,7 +206,10 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       const { notAfter } = readCertificate(leaf);
       for (let round = 0; round < 20; round++) {
         await opened.storage.put(csr, chain);
-        await Promise.all([upkeep.expire(upkeep.keyOf(csr), notAfter + 1), opened.other.put(csr, newerChain)]);
+        await Promise.all([
+          upkeep.expire(upkeep.keyOf(csr), notAfter + 1),
+          opened.other.put(csr, newerChain),
+        ]);
         assert.equal((await upkeep.read(upkeep.keyOf(csr)))?.chain, newerChain, `round ${round}`);
       }
     });
@@ -208,9 +220,11 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       const write = async (storage: Storage, text: string) => {
         for (let round = 0; round < 10; round++) await storage.put(csr, text);
       };
-      const writers = Promise.all([write(opened.storage, chain), write(opened.other, newerChain)]).finally(() => {
-        writing = false;
-      });
+      const writers = Promise.all([write(opened.storage, chain), write(opened.other, newerChain)]).finally(
+        () => {
+          writing = false;
+        },
+      );
       while (writing) {
         const seen = await opened.storage.get(csr);
         if (seen) assert.ok([chain, newerChain].includes(seen.chain));

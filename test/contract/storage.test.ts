@@ -15,10 +15,21 @@ import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
-import { chain, chainOf, csr, csrPem, leaf, type OpenedStorage, storageContract } from './storage.contract.ts';
+import {
+  chain,
+  chainOf,
+  csr,
+  csrPem,
+  leaf,
+  type OpenedStorage,
+  storageContract,
+} from './storage.contract.ts';
 
 const server = await startRedis();
-const redis = [openRedis(server.url, 'patient', quietLog), openRedis(server.url, 'patient', quietLog)] as const;
+const redis = [
+  openRedis(server.url, 'patient', quietLog),
+  openRedis(server.url, 'patient', quietLog),
+] as const;
 after(async () => {
   redis.forEach(closeRedis);
   await server[Symbol.asyncDispose]();

@@ -5,13 +5,13 @@ import { after, before, suite, test } from 'node:test';
 import { expireStorage } from '../../services/scheduler/expire-storage.ts';
 import { indexStorage } from '../../services/scheduler/index-storage.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { StorageConfig } from '../../shared/config/storage.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -62,7 +62,18 @@ async function openGround(type: 'file' | 'redis', lives: number[]) {
   const index = openRenewalIndex(redis, prefix);
   const upkeepParts = { redis, prefix, expiry, renewals, clock, log: log.log };
   return {
-    ...{ prefix, entries, clock, log, storage, upkeep: storage.upkeep, renewals, expiry, index, dir: dir.path },
+    ...{
+      prefix,
+      entries,
+      clock,
+      log,
+      storage,
+      upkeep: storage.upkeep,
+      renewals,
+      expiry,
+      index,
+      dir: dir.path,
+    },
     expire: (signal = never) => expireStorage(storage, 7, { expiry, clock, log: log.log }, signal),
     search: (signal = never, purpose = 'renewal') => indexStorage(storage, purpose, upkeepParts, signal),
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
@@ -178,14 +189,23 @@ suite('the renewal index', () => {
   test('knows what is due, what failed, when the first ends, and who fetched', async () => {
     await using ground = await openGround('redis', [30, 60]);
     const { index, renewals, entries, clock } = ground;
-    for (const entry of entries) await renewals.issued('kept', entry, { block: 'web a', ahead: false }, clock.now());
+    for (const entry of entries)
+      await renewals.issued('kept', entry, { block: 'web a', ahead: false }, clock.now());
     const [first = '', second = ''] = entries.map(({ csr }) => storedId('kept', csr));
     const [managed] = await index.read([first]);
     assert.ok(managed);
     await index.save({ ...managed, failures: { count: 1, last: 5, reason: 'no' } }, 5);
     assert.deepEqual(await index.due(6, 10), [first]);
-    assert.deepEqual(await index.counts(6), { managed: 2, due: 1, failed: 1, soonestEnd: entries[0]?.leaf.notAfter });
-    assert.deepEqual(await index.lastFetches([second, 'x']), [{ at: clock.now(), block: 'web a' }, undefined]);
+    assert.deepEqual(await index.counts(6), {
+      managed: 2,
+      due: 1,
+      failed: 1,
+      soonestEnd: entries[0]?.leaf.notAfter,
+    });
+    assert.deepEqual(await index.lastFetches([second, 'x']), [
+      { at: clock.now(), block: 'web a' },
+      undefined,
+    ]);
     await index.save({ ...managed, left: true }, 5);
     assert.equal(
       (await index.counts(6)).soonestEnd,
@@ -194,6 +214,11 @@ suite('the renewal index', () => {
     );
     await index.remove(first);
     assert.deepEqual(await index.read([first]), [undefined]);
-    assert.deepEqual(await index.counts(6), { managed: 1, due: 0, failed: 0, soonestEnd: entries[1]?.leaf.notAfter });
+    assert.deepEqual(await index.counts(6), {
+      managed: 1,
+      due: 0,
+      failed: 0,
+      soonestEnd: entries[1]?.leaf.notAfter,
+    });
   });
 });

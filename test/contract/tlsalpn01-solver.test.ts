@@ -82,7 +82,9 @@ suite('tlsalpn01 solver', () => {
       { by: solver, responses: ['a.example.org', 'b.example.org'].map(newResponse) },
       { by: other, responses: ['b.example.org', 'a.example.org'].map(newResponse) },
     ];
-    const presenting = orders.map(({ by, responses }) => Promise.all(responses.map(one => by.present(one, signal))));
+    const presenting = orders.map(({ by, responses }) =>
+      Promise.all(responses.map(one => by.present(one, signal))),
+    );
     await Promise.all(presenting);
     const mayGo = async ({ by, responses }: (typeof orders)[number]) => {
       const missing = await Promise.all(responses.map(one => by.propagation?.missing(one, signal)));
@@ -120,8 +122,14 @@ suite('tlsalpn01 solver', () => {
     const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
     try {
       const solver = openSolver(away);
-      await assert.rejects(solver.present(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
-      await assert.rejects(solver.withdraw(newResponse(), signal), { name: 'IssuanceError', code: 'unavailable' });
+      await assert.rejects(solver.present(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
+      await assert.rejects(solver.withdraw(newResponse(), signal), {
+        name: 'IssuanceError',
+        code: 'unavailable',
+      });
     } finally {
       closeRedis(away);
     }

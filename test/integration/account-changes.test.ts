@@ -45,14 +45,18 @@ test('rolloverKey() gives the account a new key, and the old one is worth nothin
   const renewed = await rolloverKey(connection, account, await generateKeyPem('P-384'), never);
   assert.equal(renewed.url, account.url);
   assert.equal((await openAcmeClient(connection, renewed, never).newOrder(identifiers)).status, 'pending');
-  await assert.rejects(openAcmeClient(connection, account, never).newOrder(identifiers), { name: 'IssuanceError' });
+  await assert.rejects(openAcmeClient(connection, account, never).newOrder(identifiers), {
+    name: 'IssuanceError',
+  });
 });
 
 test('deactivateAccount() ends the account for good', async () => {
   const { account } = await newAccount();
   const ended = await deactivateAccount(connection, account, never);
   assert.equal((ended as { status: string }).status, 'deactivated');
-  await assert.rejects(openAcmeClient(connection, account, never).newOrder(identifiers), { code: 'misconfigured' });
+  await assert.rejects(openAcmeClient(connection, account, never).newOrder(identifiers), {
+    code: 'misconfigured',
+  });
 });
 
 test('openAccount() with an account that the CA has lost makes it anew with the same key', async () => {
@@ -62,7 +66,9 @@ test('openAccount() with an account that the CA has lost makes it anew with the 
   const again = await openAccount(connection, { ...options, lost: account.url }, quietLog, never);
   assert.equal(again.keyPem, account.keyPem);
   assert.notEqual(again.url, account.url);
-  const { uri } = JSON.parse(await readFile(join(options.dir, 'registration.json'), 'utf8')) as { uri: string };
+  const { uri } = JSON.parse(await readFile(join(options.dir, 'registration.json'), 'utf8')) as {
+    uri: string;
+  };
   assert.equal(uri, again.url);
   assert.equal((await openAcmeClient(connection, again, never).newOrder(identifiers)).status, 'pending');
 });

@@ -16,7 +16,9 @@ after(() => fleet[Symbol.asyncDispose]());
 
 const newAccounts = ({ ca } = fleet) => ca.requests().filter(({ kind }) => kind === 'newAccount');
 const newOrders = () => fleet.ca.requests().filter(({ kind }) => kind === 'newOrder');
-const accountIn = (dir: string, more = 'accept-terms-of-service = yes') => ({ account: `dir = ${dir}\n${more}` });
+const accountIn = (dir: string, more = 'accept-terms-of-service = yes') => ({
+  account: `dir = ${dir}\n${more}`,
+});
 
 async function readRegistration(dir: string) {
   return JSON.parse(await readFile(join(dir, 'registration.json'), 'utf8')) as { uri: string; body: object };
@@ -45,9 +47,16 @@ suite("an account directory in macen's format", () => {
     await writeFile(join(dir, 'account.pem'), keyPem);
     axios.defaults.httpsAgent = new Agent({ ca: await readFile(fleet.pebble.caFile) });
     const client = new Client({ directoryUrl: fleet.ca.directoryUrl, accountKey: keyPem });
-    const body = await client.createAccount({ termsOfServiceAgreed: true, contact: ['mailto:macen@example.org'] });
+    const body = await client.createAccount({
+      termsOfServiceAgreed: true,
+      contact: ['mailto:macen@example.org'],
+    });
     uri = client.getAccountUrl();
-    const registration = { body: { contact: body.contact, status: body.status }, uri, terms_of_service: null };
+    const registration = {
+      body: { contact: body.contact, status: body.status },
+      uri,
+      terms_of_service: null,
+    };
     await writeFile(join(dir, 'registration.json'), JSON.stringify(registration));
   }
 
@@ -112,7 +121,9 @@ suite('an empty account directory', () => {
 
     for (const secret of accountSecrets(join(dir, 'account.pem'))) fleet.secrets.add(secret);
     const before = newOrders().length;
-    const csrs = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(n => makeCsr({ names: [`w${n}.several.example`] })));
+    const csrs = await Promise.all(
+      [1, 2, 3, 4, 5, 6, 7, 8].map(n => makeCsr({ names: [`w${n}.several.example`] })),
+    );
     const answers = await Promise.all(csrs.map(({ csrPem }) => fleet.post(csrPem)));
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
     assert.deepEqual(
@@ -140,7 +151,10 @@ suite('the terms of service', () => {
     assert.equal(ended.code, 1);
     const [line = '', ...more] = toldLines(ended);
     assert.deepEqual(more, []);
-    assert.match(line, /^quarry: .*terms of service are not accepted.*data:text\/plain,Do%20what%20thou%20wilt/);
+    assert.match(
+      line,
+      /^quarry: .*terms of service are not accepted.*data:text\/plain,Do%20what%20thou%20wilt/,
+    );
     assert.deepEqual(
       newAccounts()
         .slice(asked)
@@ -156,7 +170,9 @@ suite('the terms of service', () => {
       do: {
         rewrite: ({ body }) => {
           const directory = JSON.parse(body);
-          return { body: JSON.stringify({ ...directory, meta: { ...directory.meta, termsOfService: terms } }) };
+          return {
+            body: JSON.stringify({ ...directory, meta: { ...directory.meta, termsOfService: terms } }),
+          };
         },
       },
     });
@@ -165,8 +181,14 @@ suite('the terms of service', () => {
     const ended = await runWorker(older);
     assert.equal(ended.code, 1);
     assert.match(toldLines(ended).join(), /https:\/\/ca\.example\/terms-v2\.pdf/);
-    await using worker = await fleet.start('worker', accountIn(dir, `${older}\naccept-terms-of-service = ${terms}`));
-    assert.deepEqual([newAccounts().at(-1)?.status, newAccounts().at(-1)?.payload?.termsOfServiceAgreed], [201, true]);
+    await using worker = await fleet.start(
+      'worker',
+      accountIn(dir, `${older}\naccept-terms-of-service = ${terms}`),
+    );
+    assert.deepEqual(
+      [newAccounts().at(-1)?.status, newAccounts().at(-1)?.payload?.termsOfServiceAgreed],
+      [201, true],
+    );
     for (const secret of accountSecrets(join(dir, 'account.pem'))) fleet.secrets.add(secret);
     assert.equal(await worker.stop(), 0);
     rule.remove();

@@ -67,8 +67,12 @@ test('a shell drives a whole order with quarry acme alone, from the key to the r
   const leaf = assertChain(await read('chain.pem'), { names, keyPem, rootPem: await pebble.rootPem() });
   assert.equal((await stat(join(dir, 'example.org.pem'))).mode & 0o777, 0o600);
 
-  assert.deepEqual(JSON.parse((await read('list.txt')).replace(/^Orders: https:.*\n/, '')), { orders: [order] });
-  const info = JSON.parse((await read('renewal-info.txt')).replace(/^Renewal information: [\w-]+\.[\w-]+\n/, ''));
+  assert.deepEqual(JSON.parse((await read('list.txt')).replace(/^Orders: https:.*\n/, '')), {
+    orders: [order],
+  });
+  const info = JSON.parse(
+    (await read('renewal-info.txt')).replace(/^Renewal information: [\w-]+\.[\w-]+\n/, ''),
+  );
   assert.ok(Date.parse(info.suggestedWindow.start) < Date.parse(info.suggestedWindow.end));
   assert.equal(await read('revoke.txt'), `Revoked: ${leaf.serialNumber}\n`);
   assert.equal(await read('revoke-again.txt'), `Revoked already: ${leaf.serialNumber}\n`);
@@ -91,7 +95,10 @@ suite('quarry acme says in one line on standard error what is wrong', () => {
       [unknown('none.pem'), 'none.pem cannot be read: no such file or directory'],
       [unknown('no-key.pem'), /^no-key\.pem: not a private key in PEM: /],
       [unknown('other.pem'), 'the CA has no account for this key'],
-      [['acme', 'unreg', 'other.pem', `${pebble.directoryUrl}/x`, 'create'], /is no ACME directory \(status 404\)$/],
+      [
+        ['acme', 'unreg', 'other.pem', `${pebble.directoryUrl}/x`, 'create'],
+        /is no ACME directory \(status 404\)$/,
+      ],
       [[...reg, 'order', 'status', 'https://127.0.0.1:1/x'], /^the CA at 127\.0\.0\.1:1 cannot be reached: /],
       [[...reg, 'order', 'create', 'dns|example.org'], /^the CA refused: /],
       [[...reg, 'cert', 'revoke', 'no-key.pem'], 'no-key.pem: no PEM block "CERTIFICATE" was found'],
@@ -118,7 +125,10 @@ suite('quarry acme says in one line on standard error what is wrong', () => {
       ],
       [[...reg, 'order', 'status', '7'], /^ORDER-ID is a URL, such as .*, and not "7"$/],
       [[...reg, 'order', 'list', '--contact', 'x'], /^no --contact here; usage: quarry acme reg /],
-      [[...reg, 'cert', 'revoke', 'x', '--reason', '3'], /^--reason is one of unspecified \(0\), .*, and not "3"$/],
+      [
+        [...reg, 'cert', 'revoke', 'x', '--reason', '3'],
+        /^--reason is one of unspecified \(0\), .*, and not "3"$/,
+      ],
     ] as const) {
       const { code, stdout, stderr } = await quarry([...args]);
       assert.deepEqual([code, stdout], [2, ''], args.join(' '));
@@ -142,7 +152,10 @@ suite('quarry acme unreg … create with an external account binding', async () 
     ['an option', ['--eab-hmac-key', hmacKey], {}],
   ] as const)
     test(`takes its key from ${where}`, async () => {
-      const { code, stdout, stderr } = await quarry([...create, ...args], { ACME_CAFILE: bound.caFile, ...more });
+      const { code, stdout, stderr } = await quarry([...create, ...args], {
+        ACME_CAFILE: bound.caFile,
+        ...more,
+      });
       assert.deepEqual([code, stderr], [0, '']);
       assert.match(stdout, /^Account: https:/);
     });

@@ -39,7 +39,8 @@ async function sign(name: string) {
   return fleet.post(csrPem);
 }
 
-const lifeInDays = (leaf: X509Certificate) => (leaf.validToDate.getTime() - leaf.validFromDate.getTime()) / day / 1000;
+const lifeInDays = (leaf: X509Certificate) =>
+  (leaf.validToDate.getTime() - leaf.validFromDate.getTime()) / day / 1000;
 
 for (const [profile, days] of [
   ['long', 90],

@@ -19,7 +19,8 @@ await writeFile(join(cwd, 'main of two words.ini'), '');
 
 const commands = await loadCommands();
 const forms = Object.values(commands).flatMap(command => command.forms ?? command.usage);
-const run = async (program: string, args: string[]) => (await promisify(execFile)(program, args, { cwd })).stdout;
+const run = async (program: string, args: string[]) =>
+  (await promisify(execFile)(program, args, { cwd })).stdout;
 const toLines = (text: string) => [...new Set(text.split('\n').filter(line => line !== ''))].sort();
 
 /** What bash offers where the line ends. */
@@ -48,7 +49,10 @@ for (const [shell, complete] of [
       ['quarry acme ', ['key', 'keys', 'reg', 'unreg']],
       ['quarry acme keys ', ['create']],
       ['quarry acme unreg a.pem https://ca.example/dir s', ['status']],
-      ['quarry acme reg a.pem https://ca.example/1 https://ca.example/dir order g', ['get-authz', 'get-cert']],
+      [
+        'quarry acme reg a.pem https://ca.example/1 https://ca.example/dir order g',
+        ['get-authz', 'get-cert'],
+      ],
       ['quarry acme reg a.pem https://ca.example/1 https://ca.example/dir order list ', []],
       ['quarry acme unreg a.pem s create --contact ', []],
       ['quarry acme unreg a.pem s create --contact a@example.org --acc', []],

@@ -124,7 +124,11 @@ suite('an order proven by dynamic updates', () => {
   });
 
   test('is not disturbed by another for the same name', async () => {
-    await Promise.all([sign('one.example.org'), sign('one.example.org', 'two.example.org'), sign('*.one.example.org')]);
+    await Promise.all([
+      sign('one.example.org'),
+      sign('one.example.org', 'two.example.org'),
+      sign('*.one.example.org'),
+    ]);
     assert.deepEqual(await left('_acme-challenge.one.example.org'), []);
   });
 
@@ -140,7 +144,8 @@ suite('an order proven by dynamic updates', () => {
 
   test('is not shown to the CA before a secondary that lags has the record', async () => {
     await copy.untilItHolds('example.org');
-    const told = () => fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
+    const told = () =>
+      fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
     const before = told();
     const signed = sign('lagging.example.org');
     await waitUntil('the record', async () => (await left('_acme-challenge.lagging.example.org')).length > 0);

@@ -61,13 +61,17 @@ async function assertIssued({ status, body, keyPem, names }: Awaited<ReturnType<
   assertChain(body, { names, keyPem, rootPem: await fleet.pebble.rootPem() });
 }
 
-const told = () => fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
+const told = () =>
+  fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
 
 test('quarry check prints the records that prove the names, once they stand', async () => {
   const output = await checked();
   const [, heading, ...rest] = /^(TXT records .*:)\n((?: {2}.*\n)+)/m.exec(output) ?? [];
   assert.equal(heading, 'TXT records to publish for verification "persist":');
-  const records = [...(rest[0] ?? '').matchAll(/^ {2}(\S+) TXT "([^"]+)"$/gm)].map(([, name, value]) => [name, value]);
+  const records = [...(rest[0] ?? '').matchAll(/^ {2}(\S+) TXT "([^"]+)"$/gm)].map(([, name, value]) => [
+    name,
+    value,
+  ]);
   assert.deepEqual(
     records.map(([name, value]) => [name, value?.replace(/https:\S+?(?=;|$)/, 'URL')]),
     [

@@ -54,7 +54,9 @@ all = yes
 domain = *
 verification = dns
 `;
-await Promise.all([...(['intake', 'worker'] as const).map(role => fleet.start(role, { blocks: blocks(ports[0]) }))]);
+await Promise.all([
+  ...(['intake', 'worker'] as const).map(role => fleet.start(role, { blocks: blocks(ports[0]) })),
+]);
 for (const port of ports) await fleet.start('responder', { blocks: blocks(port) });
 
 async function post(...names: string[]) {
@@ -73,7 +75,8 @@ suite('an order proven by the responders as name servers', () => {
   test('where a CNAME leads to them', () => sign('cname.example'));
   test('where a CNAME leads to a name far below the zone', () => sign('deep.cname.example'));
   test('where several CNAMEs lead to them', () => sign('chain.cname.example'));
-  test('of a base name and its wildcard, by two values of one name', () => sign('both.example', '*.both.example'));
+  test('of a base name and its wildcard, by two values of one name', () =>
+    sign('both.example', '*.both.example'));
   test('of many names', () => sign(...Array.from({ length: 10 }, (_, n) => `n${n}.cname.example`)));
 
   test('is not disturbed by others for the same name', async () => {
@@ -82,7 +85,10 @@ suite('an order proven by the responders as name servers', () => {
   });
 
   test('leaves nothing in Redis', async () => {
-    await waitUntil('all to be withdrawn', async () => (await fleet.redisClient.keys('{quarry}:dns-01*')).length === 0);
+    await waitUntil(
+      'all to be withdrawn',
+      async () => (await fleet.redisClient.keys('{quarry}:dns-01*')).length === 0,
+    );
   });
 
   test('tells a client in one line what is missing', async () => {
@@ -121,9 +127,15 @@ suite('a responder as a name server', () => {
         assert.match(there, new RegExp(`^${name}\\.\\s+0\\s+IN\\s+TXT\\s+"${value}"$`, 'm'));
         assert.match(await run(tool, transport, 'none.acme.quarry.example', 'TXT'), /status: NXDOMAIN/);
         const absent = await run(tool, transport, name, 'AAAA');
-        assert.match(absent, /status: NOERROR[\s\S]*^acme\.quarry\.example\.\s+0\s+IN\s+SOA\s+ns1\.quarry\.example\./m);
+        assert.match(
+          absent,
+          /status: NOERROR[\s\S]*^acme\.quarry\.example\.\s+0\s+IN\s+SOA\s+ns1\.quarry\.example\./m,
+        );
         assert.match(await run(tool, transport, 'example.org', 'A'), /status: REFUSED/);
-        assert.doesNotMatch(await run(tool, transport, name, 'TXT'), /malformed|warning: (?!recursion)|mismatch/i);
+        assert.doesNotMatch(
+          await run(tool, transport, name, 'TXT'),
+          /malformed|warning: (?!recursion)|mismatch/i,
+        );
       });
 
   test('is understood by delv', async () => {
@@ -150,11 +162,15 @@ test('quarry check lists the listeners of the responders, and --probe asks them'
   await waitUntil(
     'the responder to have its Redis again',
     async () => {
-      const ended = await runQuarry(['check', '--probe', 'main.ini'], await fleet.ini({ blocks: blocks(ports[0]) }));
-      assert.match(ended.stdout, new RegExp(`^ {2}verification "dns" {3}127\\.0\\.0\\.1:${ports[0]}$`, 'm'));
-      return new RegExp(`^\\[verification "dns"\\] dns01-server: 127\\.0\\.0\\.1:${ports[0]} answered with`, 'm').test(
-        ended.stdout,
+      const ended = await runQuarry(
+        ['check', '--probe', 'main.ini'],
+        await fleet.ini({ blocks: blocks(ports[0]) }),
       );
+      assert.match(ended.stdout, new RegExp(`^ {2}verification "dns" {3}127\\.0\\.0\\.1:${ports[0]}$`, 'm'));
+      return new RegExp(
+        `^\\[verification "dns"\\] dns01-server: 127\\.0\\.0\\.1:${ports[0]} answered with`,
+        'm',
+      ).test(ended.stdout);
     },
     60_000,
   );

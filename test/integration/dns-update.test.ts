@@ -85,7 +85,8 @@ suite('dns01-dnsUpdate', () => {
       presented(open({ key: one }), 'example.org'));
   }
 
-  test('adds and deletes without a key where the server trusts the address', () => presented(open({}), 'open.example'));
+  test('adds and deletes without a key where the server trusts the address', () =>
+    presented(open({}), 'open.example'));
 
   test('finds the zone below co.uk', () => presented(open(), 'www.example.co.uk'));
 
@@ -94,7 +95,8 @@ suite('dns01-dnsUpdate', () => {
   test('takes the zone that is configured, the longest that fits', () =>
     presented(open({ key, zones: ['co.uk', 'example.co.uk', 'uk'] }), 'www.example.co.uk'));
 
-  test('follows a CNAME into another zone', () => presented(open(), 'cname.example.org', 'proof.acme.example.net'));
+  test('follows a CNAME into another zone', () =>
+    presented(open(), 'cname.example.org', 'proof.acme.example.net'));
 
   test('adds beside a CNAME of a wildcard, which is none of the name itself', async () => {
     await presented(open(), 'wild.example');
@@ -107,7 +109,9 @@ suite('dns01-dnsUpdate', () => {
     await Promise.all([base, wildcard].map(one => solver.present(one, signal)));
     assert.equal((await bind.dig('_acme-challenge.example.org', 'TXT')).length, 2);
     await solver.withdraw(base, signal);
-    assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), [`"${toDns01Record(wildcard).value}"`]);
+    assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), [
+      `"${toDns01Record(wildcard).value}"`,
+    ]);
     await solver.withdraw(wildcard, signal);
     assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), []);
   });
@@ -219,7 +223,10 @@ suite('dns01-dnsUpdate tells', () => {
     await open({ key }, systemClock, log).withdraw(newResponse('closed.example'), signal);
     assert.equal(lines.length, 1);
     assert.equal(lines[0]?.msg, 'TXT record cannot be removed');
-    assert.match(`${lines[0]?.reason}`, /REFUSED for _acme-challenge\.closed\.example: the key may not update/);
+    assert.match(
+      `${lines[0]?.reason}`,
+      /REFUSED for _acme-challenge\.closed\.example: the key may not update/,
+    );
   });
 });
 
@@ -241,12 +248,15 @@ suite('dns01-dnsUpdate with several servers', () => {
 
   test('is unavailable when all are down, naming them', async () => {
     const servers = [await away(), await away()];
-    await assert.rejects(open({ key, servers }).present(newResponse('example.org'), signal), (error: Error) => {
-      assert.equal((error as { code?: string }).code, 'unavailable');
-      for (const { port } of servers)
-        assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${port}: .*ECONNREFUSED`));
-      return true;
-    });
+    await assert.rejects(
+      open({ key, servers }).present(newResponse('example.org'), signal),
+      (error: Error) => {
+        assert.equal((error as { code?: string }).code, 'unavailable');
+        for (const { port } of servers)
+          assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${port}: .*ECONNREFUSED`));
+        return true;
+      },
+    );
   });
 
   test('does not go on to another when one refuses', async () => {

@@ -19,7 +19,8 @@ type Asking = { signal?: AbortSignal };
 async function openAccount({ directoryUrl, caFile }: FaultProxy) {
   const agent = new Agent({ keepAlive: true, ca: await readFile(caFile) });
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const encode = (value: unknown) => Buffer.from(value === '' ? '' : JSON.stringify(value)).toString('base64url');
+  const encode = (value: unknown) =>
+    Buffer.from(value === '' ? '' : JSON.stringify(value)).toString('base64url');
   let kid: string | undefined;
 
   const send = (url: string, method: string, body?: string, { signal }: Asking = {}) =>
@@ -40,7 +41,9 @@ async function openAccount({ directoryUrl, caFile }: FaultProxy) {
     const who = kid ? { kid } : { jwk: publicKey.export({ format: 'jwk' }) };
     const jws = { protected: encode({ alg: 'ES256', nonce, url, ...who }), payload: encode(payload) };
     const key = { key: privateKey, dsaEncoding: 'ieee-p1363' as const };
-    const signature = sign('sha256', Buffer.from(`${jws.protected}.${jws.payload}`), key).toString('base64url');
+    const signature = sign('sha256', Buffer.from(`${jws.protected}.${jws.payload}`), key).toString(
+      'base64url',
+    );
     return send(url, 'POST', JSON.stringify({ ...jws, signature }), asking);
   };
   const post = async (url: string, payload: unknown, asking?: Asking) =>
@@ -51,7 +54,15 @@ async function openAccount({ directoryUrl, caFile }: FaultProxy) {
     const identifiers = names.map(value => ({ type: 'dns', value }));
     return post(urlOf('newOrder'), { identifiers, profile: 'default', ...more }, asking);
   };
-  return { get, post, sendSigned, order, urlOf, accountUrl: `${kid}`, [Symbol.dispose]: () => agent.destroy() };
+  return {
+    get,
+    post,
+    sendSigned,
+    order,
+    urlOf,
+    accountUrl: `${kid}`,
+    [Symbol.dispose]: () => agent.destroy(),
+  };
 }
 
 /** Node's code of a broken connection. */
@@ -98,7 +109,11 @@ suite('fault proxy', { timeout: 60_000 }, () => {
     const requests = proxy.requests();
     const initiated = requests.filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet);
     assert.equal(initiated.length, 2);
-    assert.ok(requests.every(({ outcome, status, pebbleStatus }) => outcome === 'answered' && status === pebbleStatus));
+    assert.ok(
+      requests.every(
+        ({ outcome, status, pebbleStatus }) => outcome === 'answered' && status === pebbleStatus,
+      ),
+    );
     const ofOrder = requests.filter(({ identifiers }) => identifiers?.length === 2).map(({ kind }) => kind);
     assert.deepEqual(
       new Set(ofOrder),
@@ -115,7 +130,9 @@ suite('fault proxy', { timeout: 60_000 }, () => {
     assert.ok(made.headers.location?.startsWith(new URL('/', proxy.directoryUrl).href));
     await account.post(`${made.headers.location}`, '');
     await account.order(['read.example.org'], { replaces: 'no-id' });
-    const [order, read, replacing] = proxy.requests().filter(({ kind }) => kind === 'newOrder' || kind === 'order');
+    const [order, read, replacing] = proxy
+      .requests()
+      .filter(({ kind }) => kind === 'newOrder' || kind === 'order');
     assert.equal(order?.account, account.accountUrl);
     assert.deepEqual(order?.identifiers, [{ type: 'dns', value: 'read.example.org' }]);
     assert.deepEqual([order?.profile, order?.replaces, order?.postAsGet], ['default', undefined, false]);
@@ -230,7 +247,11 @@ suite('fault proxy', { timeout: 60_000 }, () => {
     const refused = answers[1];
     assert.equal(refused?.headers['retry-after'], '60');
     assert.equal(refused?.headers['content-type'], 'application/problem+json');
-    assert.deepEqual(refused?.json(), { ...problem, type: 'urn:ietf:params:acme:error:serverInternal', status: 500 });
+    assert.deepEqual(refused?.json(), {
+      ...problem,
+      type: 'urn:ietf:params:acme:error:serverInternal',
+      status: 500,
+    });
     const nonce = refused?.headers['replay-nonce'];
     assert.equal((await account.sendSigned(account.accountUrl, '', nonce)).status, 200);
   });
@@ -238,8 +259,14 @@ suite('fault proxy', { timeout: 60_000 }, () => {
   test('answers what a function makes of the request, and lets pass what it makes nothing of', async () => {
     await using proxy = await startFaultProxy(pebble);
     using account = await openAccount(proxy);
-    const answer = ({ path }: { path: string }) => (path.includes('x') ? { status: 418, body: { path } } : undefined);
-    const rule = proxy.rule({ kind: 'other', when: ({ method }) => method === 'GET', times: 1, do: { answer } });
+    const answer = ({ path }: { path: string }) =>
+      path.includes('x') ? { status: 418, body: { path } } : undefined;
+    const rule = proxy.rule({
+      kind: 'other',
+      when: ({ method }) => method === 'GET',
+      times: 1,
+      do: { answer },
+    });
     const ask = (path: string) => account.get(new URL(path, proxy.directoryUrl).href);
     assert.equal((await ask('/a')).status, 404);
     assert.deepEqual((await ask('/x')).json(), { path: '/x' });
@@ -317,14 +344,18 @@ suite('fault proxy', { timeout: 60_000 }, () => {
     using account = await openAccount(proxy);
     await proxy.presentWrongCertificate();
     // The first request may still meet the connection that was broken.
-    const untrusted = async () => (await codeOf(account.get(proxy.directoryUrl))) === 'DEPTH_ZERO_SELF_SIGNED_CERT';
+    const untrusted = async () =>
+      (await codeOf(account.get(proxy.directoryUrl))) === 'DEPTH_ZERO_SELF_SIGNED_CERT';
     await waitUntil('the certificate is seen', untrusted);
     await proxy.presentRightCertificate();
     assert.equal((await account.get(proxy.directoryUrl)).status, 200);
   });
 
   test('breaks the connection when Pebble is away, and says why', async () => {
-    await using proxy = await startFaultProxy({ ...pebble, directoryUrl: `https://127.0.0.1:${await freePort()}/dir` });
+    await using proxy = await startFaultProxy({
+      ...pebble,
+      directoryUrl: `https://127.0.0.1:${await freePort()}/dir`,
+    });
     const agent = new Agent({ ca: await readFile(proxy.caFile) });
     const asked = new Promise((done, fail) => {
       request(proxy.directoryUrl, { agent }, done).on('error', fail).end();
@@ -428,7 +459,10 @@ suite('fault proxy', { timeout: 60_000 }, () => {
         const { challenges } = (await account.post(url, '')).json() as { challenges: { url: string }[] };
         await account.post(`${challenges[0]?.url}`, {});
       }
-      await waitUntil('it is ready', async () => (await account.post(location, '')).json().status === 'ready');
+      await waitUntil(
+        'it is ready',
+        async () => (await account.post(location, '')).json().status === 'ready',
+      );
       const ready = await account.order(names);
       assert.deepEqual([ready.headers.location, ready.json().status], [location, 'ready']);
       const { csrPem } = await makeCsr({ names });
@@ -438,7 +472,10 @@ suite('fault proxy', { timeout: 60_000 }, () => {
         .replace(/\//g, '_')
         .replace(/=/g, '');
       assert.equal((await account.post(finalize, { csr })).status, 200);
-      await waitUntil('it is valid', async () => (await account.post(location, '')).json().status === 'valid');
+      await waitUntil(
+        'it is valid',
+        async () => (await account.post(location, '')).json().status === 'valid',
+      );
       assert.notEqual((await account.order(names)).headers.location, location);
     });
 
@@ -452,7 +489,10 @@ suite('fault proxy', { timeout: 60_000 }, () => {
       proxy.playOrderReuse();
       assert.equal((await account.order(['replace.example.org'], { replaces: 'a.b' })).status, 201);
       const second = await account.order(['replace.example.org'], { replaces: 'a.b' });
-      assert.deepEqual([second.status, second.json().type], [409, 'urn:ietf:params:acme:error:alreadyReplaced']);
+      assert.deepEqual(
+        [second.status, second.json().type],
+        [409, 'urn:ietf:params:acme:error:alreadyReplaced'],
+      );
     });
   });
 

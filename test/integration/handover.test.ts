@@ -86,7 +86,10 @@ suite('a worker', () => {
       answers.map(({ status }) => status),
       [200, 200],
     );
-    assert.ok(performance.now() - killed < 20_000, `${Math.round(performance.now() - killed)} ms after the kill`);
+    assert.ok(
+      performance.now() - killed < 20_000,
+      `${Math.round(performance.now() - killed)} ms after the kill`,
+    );
     assert.equal(count('newOrder'), orders + 2);
     assert.equal(count('finalize'), finalized + 2);
     assert.equal(told(second, 'certificate issued').length, 2);
@@ -121,15 +124,24 @@ suite('an intake', () => {
     const csrs = await newCsrs('leave1.example', 'leave2.example', 'leave3.example');
     const orders = count('newOrder');
     fleet.front.hold();
-    const wishes: Record<string, string>[] = [{}, { Prefer: 'wait=100' }, { Prefer: 'respond-async, wait=100' }];
-    const posts = csrs.map(({ csrPem }, index) => fleet.post(csrPem, { to: leaving, headers: wishes[index] ?? {} }));
+    const wishes: Record<string, string>[] = [
+      {},
+      { Prefer: 'wait=100' },
+      { Prefer: 'respond-async, wait=100' },
+    ];
+    const posts = csrs.map(({ csrPem }, index) =>
+      fleet.post(csrPem, { to: leaving, headers: wishes[index] ?? {} }),
+    );
     await waitUntil('all orders to be made', () => count('newOrder') === orders + 3, 30_000);
     await untilCaAsks();
 
     const asked = performance.now();
     const exited = leaving.stop('SIGTERM');
     const answers = await Promise.all(posts);
-    assert.ok(performance.now() - asked < 1500, `sent away after ${Math.round(performance.now() - asked)} ms`);
+    assert.ok(
+      performance.now() - asked < 1500,
+      `sent away after ${Math.round(performance.now() - asked)} ms`,
+    );
     for (const { status, headers } of answers) {
       assert.equal(status, 503);
       assert.ok(Number(headers['retry-after']) > 0);

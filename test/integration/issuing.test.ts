@@ -69,7 +69,14 @@ test('the answer is the chain in PEM, leaf first, one blank line between certifi
   const rootFile = join(fleet.dir, 'root.pem');
   await Promise.all([writeFile(file, body), writeFile(rootFile, await fleet.pebble.rootPem())]);
   const { openssl } = await provision(['openssl']);
-  const { stdout } = await promisify(execFile)(openssl, ['verify', '-CAfile', rootFile, '-untrusted', file, file]);
+  const { stdout } = await promisify(execFile)(openssl, [
+    'verify',
+    '-CAfile',
+    rootFile,
+    '-untrusted',
+    file,
+    file,
+  ]);
   assert.equal(stdout, `${file}: OK\n`);
 });
 

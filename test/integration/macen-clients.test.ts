@@ -109,7 +109,10 @@ suite("macen's client commands", () => {
 
 suite('the Authentication header', () => {
   const spellings: [what: string, toHeaders: (hash: string) => Record<string, string>][] = [
-    ["as macen's README shows it, with a comma", hash => ({ Authentication: `hmac name=sha256, hash=${hash}` })],
+    [
+      "as macen's README shows it, with a comma",
+      hash => ({ Authentication: `hmac name=sha256, hash=${hash}` }),
+    ],
     ['as its text has it, without the comma', hash => ({ Authentication: `hmac name=sha256 hash=${hash}` })],
     ["with OpenSSL 3's name of the hash", hash => ({ Authentication: `hmac name=sha2-256, hash=${hash}` })],
     ['spelt Authorization', hash => ({ Authorization: `hmac name=sha256, hash=${hash}` })],

@@ -69,7 +69,9 @@ async function tryFor(...names: string[]): Promise<number> {
 async function delivered(expected: { posts?: number; mails?: number; renewals?: number }): Promise<void> {
   const { posts = 0, mails = 0, renewals: failures = 0 } = expected;
   const settled = async () => {
-    const states = ['wait', 'active', 'delayed'].map(state => fleet.redisClient.exists(`{quarry}:notify:${state}`));
+    const states = ['wait', 'active', 'delayed'].map(state =>
+      fleet.redisClient.exists(`{quarry}:notify:${state}`),
+    );
     const busy = (await Promise.all(states)).some(exists => exists === 1);
     const here = [receiver.posts.length, mailServer.mails.length, renewals.posts.length];
     return !busy && [posts, mails, failures].every((least, index) => (here[index] ?? 0) >= least);
@@ -81,7 +83,11 @@ test('a paused name leads to one message each way, however many posts run into i
   const name = 'www.paused.example';
   const limit = `name/${name}`;
   const rule = fleet.ca.playPaused({ name });
-  const statuses = await Promise.all([tryFor(name), tryFor(name, 'a.free.example'), tryFor(name, 'b.free.example')]);
+  const statuses = await Promise.all([
+    tryFor(name),
+    tryFor(name, 'a.free.example'),
+    tryFor(name, 'b.free.example'),
+  ]);
   for (let again = 0; again < 3; again++) statuses.push(await tryFor(name));
   assert.deepEqual(new Set(statuses), new Set([429]));
 
@@ -157,7 +163,8 @@ test('a renewal that fails again and again is told once, and anew after one that
   await waitUntil('it to be managed', async () => (await managed()) !== undefined, LONG);
 
   const problem = { type: 'rejectedIdentifier', detail: 'the policy forbids it' };
-  const refuse = () => fleet.ca.rule({ kind: 'newOrder', when: about(name), do: { answer: { status: 403, problem } } });
+  const refuse = () =>
+    fleet.ca.rule({ kind: 'newOrder', when: about(name), do: { answer: { status: 403, problem } } });
   const refusal = refuse();
   for (let attempt = 1; attempt <= 2; attempt++) {
     await renewUntil(`failure ${attempt}`, failures(attempt));

@@ -27,7 +27,8 @@ storage = none
 
 const everyRole = () => (['intake', 'worker', 'responder'] as const).flatMap(role => fleet.all(role));
 const readiness = (role: RoleProcess) => ask(`${role.adminUrl}/readyz`);
-const told = (role: RoleProcess, pattern: RegExp) => role.log().filter(({ msg }) => pattern.test(`${msg}`)).length;
+const told = (role: RoleProcess, pattern: RegExp) =>
+  role.log().filter(({ msg }) => pattern.test(`${msg}`)).length;
 
 async function untilReady(roles = everyRole()): Promise<void> {
   await waitUntil(

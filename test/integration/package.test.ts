@@ -21,7 +21,9 @@ await Promise.all([mkdir(packed), mkdir(folder)]);
 const env = { ...process.env, PATH: [dirname(process.execPath), process.env.PATH].join(delimiter) };
 async function run(program: string, args: string[], cwd = folder): Promise<string> {
   const running = promisify(execFile)(program, args, { cwd, env, maxBuffer: 16 * 1024 * 1024 });
-  const { stdout } = await running.catch(error => Promise.reject(new Error(`${error.stderr}\n${error.stdout}`)));
+  const { stdout } = await running.catch(error =>
+    Promise.reject(new Error(`${error.stderr}\n${error.stdout}`)),
+  );
   return stdout;
 }
 
@@ -66,12 +68,20 @@ suite('the package', async () => {
         typeRoots: [join(root, 'node_modules/@types')],
       },
     };
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }));
+    await writeFile(
+      join(folder, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions, files: ['consumer.ts'] }),
+    );
     await run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json']);
 
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
-    const printed = await run(process.execPath, ['consumer.ts', pebble.directoryUrl, pebble.caFile, `${port}`]);
+    const printed = await run(process.execPath, [
+      'consumer.ts',
+      pebble.directoryUrl,
+      pebble.caFile,
+      `${port}`,
+    ]);
     const { chain, window, revoked, stranger, fault } = JSON.parse(printed);
     assert.equal(new X509Certificate(chain).subjectAltName, 'DNS:www.example.org');
     assert.ok(window.start < window.end && window.askAgain > Date.now());

@@ -127,8 +127,14 @@ suite('GET /sign/<id>', () => {
       ['without HMAC', {}],
       ['with an HMAC of the CSR', { headers: signed(csrPem, { key }) }],
       ['with an HMAC by another key', { headers: signed(location, { key: 'key-of-the-neighbour' }) }],
-      ["of another block's client", { from: '127.0.0.3', headers: signed(location, { key: 'key-of-the-neighbour' }) }],
-      ["of another block's client with the right HMAC", { from: '127.0.0.3', headers: signed(location, { key }) }],
+      [
+        "of another block's client",
+        { from: '127.0.0.3', headers: signed(location, { key: 'key-of-the-neighbour' }) },
+      ],
+      [
+        "of another block's client with the right HMAC",
+        { from: '127.0.0.3', headers: signed(location, { key }) },
+      ],
       ['of a stranger', { from: '127.0.0.9', headers: signed(location, { key }) }],
     ];
     for (const [what, options] of refused) {
@@ -144,7 +150,10 @@ suite('GET /sign/<id>', () => {
     const { location, url } = await postAsync('under-way.hmac.example', { hmac: true });
     const neighbour = { from: '127.0.0.3', headers: signed(location, { key: 'key-of-the-neighbour' }) };
     assert.equal((await ask(url, neighbour)).status, 403);
-    assert.equal((await ask(url, { headers: { ...signed(location, { key }), Prefer: 'wait=0' } })).status, 202);
+    assert.equal(
+      (await ask(url, { headers: { ...signed(location, { key }), Prefer: 'wait=0' } })).status,
+      202,
+    );
     fleet.front.release();
   });
 

@@ -30,13 +30,19 @@ async function script(name: string, text: string): Promise<string> {
 }
 
 /** Each verification with an auth block of its own, and no other. */
-async function probe(verifications: Record<string, string>, more: { domains?: string; redisUrl?: string } = {}) {
+async function probe(
+  verifications: Record<string, string>,
+  more: { domains?: string; redisUrl?: string } = {},
+) {
   const { domains = 'domain = *.example.org', ...options } = more;
   const blocks = Object.entries(verifications).map(
     ([name, text]) =>
       `[verification "${name}"]\n${text}\n[auth "${name}"]\nall = yes\n${domains}\nverification = ${name}\n`,
   );
-  const ini = (await fleet.ini({ ...options, blocks: blocks.join('') })).replace(/\[verification "http"\][^[]*/, '');
+  const ini = (await fleet.ini({ ...options, blocks: blocks.join('') })).replace(
+    /\[verification "http"\][^[]*/,
+    '',
+  );
   const ended = await runQuarry(['check', '--probe', 'main.ini'], ini);
   const [, lines = ''] = ended.stdout.split('configuration is good\n');
   return { code: ended.code, lines: lines.split('\n').filter(line => line !== ''), told: toldLines(ended) };
@@ -64,7 +70,10 @@ test('quarry check --probe tries each verification, says what it saw, and leaves
     '[verification "script"] program: ran with a test token for *.example.org, and cleaned up',
   ]);
   assert.match(await readFile(join(dir.path, 'in'), 'utf8'), /^([\w-]{43})\n\1\.[\w-]{43}\n$/);
-  assert.match(await readFile(join(dir.path, 'env'), 'utf8'), /^QUARRY_DNS_NAME=_acme-challenge\.example\.org$/m);
+  assert.match(
+    await readFile(join(dir.path, 'env'), 'utf8'),
+    /^QUARRY_DNS_NAME=_acme-challenge\.example\.org$/m,
+  );
   assert.equal((await readdir(dir.path)).includes('added'), false);
   assert.deepEqual(await bind.dig('_acme-challenge.example.org', 'TXT'), []);
   assert.deepEqual(await fleet.redisClient.keys('{quarry}:http-01:*'), []);
@@ -76,7 +85,9 @@ test('quarry check --probe asks the responders as name servers and for TLS-ALPN 
   const dns = (port: number) =>
     `type = dns01-server\nlistener = 127.0.0.1:${port}\nzone = example.org\nns = ns.example.net`;
   const blocks = `[verification "tls"]\n${tls(tlsPort)}\n[verification "dns"]\n${dns(dnsPort)}\n`;
-  await using _responder = await fleet.start('responder', { blocks: `${blocks}[auth "all"]\nall = yes\ndomain = *\n` });
+  await using _responder = await fleet.start('responder', {
+    blocks: `${blocks}[auth "all"]\nall = yes\ndomain = *\n`,
+  });
   const good = await probe({ tls: tls(tlsPort), dns: dns(dnsPort) });
   assert.deepEqual(good.lines, [
     `[verification "tls"] tlsalpn01: 127.0.0.1:${tlsPort} answered with the test response`,
@@ -118,7 +129,9 @@ test('quarry check --probe ends with 1 and says what is wrong with each that fai
   assert.deepEqual(told, ['quarry: 7 of 8 verifications failed']);
   const rest = lines.slice(1);
   for (const [index, pattern] of [
-    new RegExp(`"away"\\] http01: FAILED: 127\\.0\\.0\\.1:${port} is not listened on: does a responder run\\?$`),
+    new RegExp(
+      `"away"\\] http01: FAILED: 127\\.0\\.0\\.1:${port} is not listened on: does a responder run\\?$`,
+    ),
     /"other"\] http01: FAILED: \S+ answers, but does not know the test token: another Redis, or no responder$/,
     /"test"\] dns01-challtestsrv: FAILED: challtestsrv at \S+: .*ECONNREFUSED/,
     /"dns"\] dns01-dnsUpdate: FAILED: DNS server \S+: .*(BADSIG|signature|key)/,
@@ -132,7 +145,10 @@ test('quarry check --probe ends with 1 and says what is wrong with each that fai
 test('quarry check --probe says that Redis is away, in the lines of those that need it', async () => {
   const socket = join(dir.path, 'redis.sock');
   const { code, lines } = await probe(
-    { http: http(listener), script: `type = program\nchallenge = http-01\ncommand = ${await script('true', '')}` },
+    {
+      http: http(listener),
+      script: `type = program\nchallenge = http-01\ncommand = ${await script('true', '')}`,
+    },
     { redisUrl: `unix:${socket}` },
   );
   assert.equal(code, 1);

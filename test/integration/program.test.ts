@@ -197,7 +197,10 @@ test('a cleanup-command removes what the command made', async () => {
 test('a client is told why the program failed, in its own last words without the key authorization', async () => {
   const { status, body } = await sign('a.broken.example');
   assert.equal(status, 421);
-  assert.equal(body, 'a.broken.example: the program of verification "broken" ended with exit code 28: no room for …\n');
+  assert.equal(
+    body,
+    'a.broken.example: the program of verification "broken" ended with exit code 28: no room for …\n',
+  );
 });
 
 test('a worker that is stopped ends its program, and another worker runs it anew', async () => {

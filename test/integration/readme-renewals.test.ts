@@ -24,7 +24,9 @@ async function readChapter() {
   const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
   const chapter = /^## Renewals\n(.*?)^## /ms.exec(readme)?.[1] ?? '';
   const blocks = (language: string) =>
-    [...chapter.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
+    [...chapter.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(
+      ([, text = '']) => text,
+    );
   return { ini: blocks('ini').join(''), json: blocks('json'), sh: blocks('sh') };
 }
 

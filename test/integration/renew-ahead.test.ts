@@ -74,12 +74,20 @@ for (const storage of ['files', 'redis'])
       await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day, explanation));
       const before = fleet.orders();
       await askNow(id);
-      await waitUntil('the successor', async () => (await managed(id))?.certificate !== renewalInfoId(chain), patience);
+      await waitUntil(
+        'the successor',
+        async () => (await managed(id))?.certificate !== renewalInfoId(chain),
+        patience,
+      );
       assert.equal(fleet.orders(), before + 1);
       const again = await fleet.post(csrPem);
       assert.equal(again.status, 200);
       assert.notEqual(again.body, chain);
-      assertChain(again.body, { rootPem: await fleet.pebble.rootPem(), keyPem, names: [`window.${storage}.example`] });
+      assertChain(again.body, {
+        rootPem: await fleet.pebble.rootPem(),
+        keyPem,
+        names: [`window.${storage}.example`],
+      });
       assert.equal(fleet.orders(), before + 1, 'the post made no order');
       const [replaced] = fleet.ca.requests().filter(({ replaces }) => replaces === renewalInfoId(chain));
       assert.ok(replaced, 'newOrder named what it replaces');
@@ -102,7 +110,9 @@ for (const storage of ['files', 'redis'])
         patience,
       );
       const planned = await managed(id);
-      assert.ok(planned && planned.plan.at > Date.now() + 0.9 * day && planned.plan.at < Date.now() + 3 * day);
+      assert.ok(
+        planned && planned.plan.at > Date.now() + 0.9 * day && planned.plan.at < Date.now() + 3 * day,
+      );
       await askNow(id);
       await waitUntil('another question', async () => ((await managed(id))?.poll ?? 0) > 0, patience);
       assert.equal((await managed(id))?.plan.at, planned.plan.at);
@@ -134,7 +144,11 @@ suite('a certificate that nobody fetched since it was renewed', () => {
       async () => ((await index.lastFetches([id]))[0]?.at ?? 0) > Date.now() - hour,
     );
     await askNow(id);
-    await waitUntil('the third', async () => (await managed(id))?.certificate !== renewalInfoId(second), patience);
+    await waitUntil(
+      'the third',
+      async () => (await managed(id))?.certificate !== renewalInfoId(second),
+      patience,
+    );
     assert.equal(fleet.orders(), before + 1);
   });
 });
@@ -156,11 +170,15 @@ suite('quarry renewals and quarry renew', () => {
         `^now\\.files\\.example\n {4}${id}\n {4}valid until ${seconds(before.notAfter)}, last fetched .* by "files"\n`,
       ),
     );
-    assert.match(told, /\n {4}renewed 20\d\d-\S+Z: (with 14 days left, as the CA was not asked yet|the CA suggests)/);
+    assert.match(
+      told,
+      /\n {4}renewed 20\d\d-\S+Z: (with 14 days left, as the CA was not asked yet|the CA suggests)/,
+    );
 
     const [scheduler] = fleet.all('scheduler');
     const figures = await (await fetch(`${scheduler?.adminUrl}/metrics`)).text();
-    const figure = (name: string) => Number(new RegExp(`^quarry_scheduler_${name} (\\S+)$`, 'm').exec(figures)?.[1]);
+    const figure = (name: string) =>
+      Number(new RegExp(`^quarry_scheduler_${name} (\\S+)$`, 'm').exec(figures)?.[1]);
     const { managed: count, soonestEnd = 0 } = await index.counts(Date.now());
     assert.deepEqual([figure('certificates_managed'), figure('certificates_failed')], [count, 0]);
     assert.equal(figure('soonest_expiry_timestamp_seconds'), soonestEnd / 1_000);

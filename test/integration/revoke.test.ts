@@ -144,7 +144,8 @@ test('a certificate is revoked though the CA is away at first, and the worker th
   const chain = await issue(csr);
   await fleet.ca.goDown();
   const waiting = revoke(chain);
-  const begun = () => fleet.all('worker').find(one => one.log().some(({ msg }) => msg === 'revoking again later'));
+  const begun = () =>
+    fleet.all('worker').find(one => one.log().some(({ msg }) => msg === 'revoking again later'));
   await waitUntil('the first attempt to fail', () => begun() !== undefined, 30_000);
   await begun()?.kill();
   await fleet.ca.comeBack();

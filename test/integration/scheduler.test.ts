@@ -19,7 +19,8 @@ after(() => fleet[Symbol.asyncDispose]());
 
 const figure = async (adminUrl: string, name: string) =>
   Number(
-    new RegExp(`^${name} (\\S+)$`, 'm').exec(await (await fetch(`${adminUrl}/metrics`)).text())?.[1] ?? Number.NaN,
+    new RegExp(`^${name} (\\S+)$`, 'm').exec(await (await fetch(`${adminUrl}/metrics`)).text())?.[1] ??
+      Number.NaN,
   );
 
 suite('the scheduler role', () => {
@@ -51,7 +52,9 @@ domain = *`;
       async () => (await gone(folder)) && (await gone(join(directory, '00'))),
       90_000,
     );
-    const done = schedulers.flatMap(({ log }) => log()).filter(({ msg }) => msg === 'expired certificates removed');
+    const done = schedulers
+      .flatMap(({ log }) => log())
+      .filter(({ msg }) => msg === 'expired certificates removed');
     assert.equal(
       done.reduce((sum, { removed }) => sum + Number(removed), 0),
       2,

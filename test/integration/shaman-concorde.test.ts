@@ -7,7 +7,7 @@ import { openAcmeClient } from '../../shared/acme/client.ts';
 import { createAccount } from '../../shared/acme/new-account.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
-import { formatShamanJson } from '../../shared/renewal/shaman-file.ts';
+import { formatShamanJson } from '../../shared/shaman/file.ts';
 import { type Json, type ShamanDirectory, startShamanGround } from '../support/shaman-ground.ts';
 
 const ground = await startShamanGround({
@@ -22,18 +22,23 @@ const { signal } = new AbortController();
 
 const prove = { authenticators: { 'http-01': 'prove-challenge' } };
 const orders = (name: string) =>
-  ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name)).length;
+  ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name))
+    .length;
 
 const connect = () =>
-  openCaConnection({ directoryUrl: ca.directoryUrl, userAgent: 'quarry/test', clock: systemClock, ca: authorities });
+  openCaConnection({
+    directoryUrl: ca.directoryUrl,
+    userAgent: 'quarry/test',
+    clock: systemClock,
+    ca: authorities,
+  });
 
 /** Without what Quarry adds: as concorde would have written it. */
 function asConcorde(json: Json): string {
   const { quarry: _, ...more } = json;
-  const domains = Object.entries(json.domains as Record<string, Json>).map(([name, { quarry: _, ...domain }]) => [
-    name,
-    domain,
-  ]);
+  const domains = Object.entries(json.domains as Record<string, Json>).map(
+    ([name, { quarry: _, ...domain }]) => [name, domain],
+  );
   return formatShamanJson({ ...more, domains: Object.fromEntries(domains) });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { lockDirectory } from '../../shared/base/directory-lock.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
-import { describeShaman } from '../../shared/renewal/describe-shaman.ts';
+import { describeShaman } from '../../shared/shaman/describe-shaman.ts';
 import { leafNames } from '../support/chain.ts';
 import { thumbprint } from '../support/fleet.ts';
 import { type Json, type ShamanDirectory, startShamanGround } from '../support/shaman-ground.ts';
@@ -27,7 +27,8 @@ const leafOf = async (directory: ShamanDirectory, name: string) =>
   new X509Certificate(await directory.text(`${name}.cert.pub.pem`));
 
 const orders = (name: string) =>
-  ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name)).length;
+  ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name))
+    .length;
 
 /** Authenticators of dns-01: what they are told in their environment goes to Pebble's DNS server, and away again. */
 async function addDnsPrograms(directory: ShamanDirectory): Promise<void> {
@@ -69,7 +70,10 @@ test('shaman has more names in a certificate, wildcards among them, with a key o
   assert.equal(leaf.publicKey.asymmetricKeyDetails?.modulusLength, 2048);
   const said = (await directory.text('said')).trim().split('\n').sort();
   const records = ['_acme-challenge.names.example', '_acme-challenge.sub.names.example'];
-  assert.deepEqual(said, [...records.map(one => `clear-txt ${one}`), ...records.map(one => `set-txt ${one}`)]);
+  assert.deepEqual(said, [
+    ...records.map(one => `clear-txt ${one}`),
+    ...records.map(one => `set-txt ${one}`),
+  ]);
 });
 
 test('shaman orders anew when names are added', async () => {
@@ -93,7 +97,10 @@ test('shaman runs deploy once a new certificate is on disk, and again in the nex
   await directory.program('deploy', '#!/bin/sh\necho "the server does not reload" >&2\nexit 3\n');
   const { code, stdout, stderr } = await ground.run(directory);
   assert.equal(code, 1);
-  assert.match(stdout, /^ERROR deploy\.example: deploy: ended with exit code 3: the server does not reload$/m);
+  assert.match(
+    stdout,
+    /^ERROR deploy\.example: deploy: ended with exit code 3: the server does not reload$/m,
+  );
   assert.equal(stderr, 'quarry: failed: deploy.example\n');
   assert.equal((await describeShaman(directory.path))[0]?.undeployed, true);
 
@@ -122,14 +129,20 @@ test('shaman goes on with the other domains when one fails, and ends with 1', as
     'broken.example': { authenticators: { 'http-01': 'broken' } },
     'good.example': {},
   });
-  await directory.program('broken', '#!/bin/sh\nread token\nread key\necho "no room for $key" >&2\nexit 28\n');
+  await directory.program(
+    'broken',
+    '#!/bin/sh\nread token\nread key\necho "no room for $key" >&2\nexit 28\n',
+  );
   const { code, stdout, stderr } = await ground.run(directory);
   assert.equal(code, 1);
   assert.equal(stderr, 'quarry: failed: blocked-domain.example, broken.example\n');
   assert.match(stdout, /^ERROR blocked-domain\.example: the CA refused: .*/m);
   assert.match(stdout, /^ERROR broken\.example: .*exit code 28: no room for /m);
   assert.match(stdout, /^INFO good\.example: certificate /m);
-  assert.ok(!stdout.includes(thumbprint(await directory.text('account.key.priv.pem'))), 'no key authorization is told');
+  assert.ok(
+    !stdout.includes(thumbprint(await directory.text('account.key.priv.pem'))),
+    'no key authorization is told',
+  );
   const [, broken] = await describeShaman(directory.path);
   assert.deepEqual([broken?.failures?.count, broken?.name], [1, 'broken.example']);
 
@@ -164,7 +177,10 @@ test('shaman puts the certificate on disk again where the file is damaged or los
   assert.equal((await ground.run(directory)).code, 0);
   const chain = await directory.text(`${name}.cert.pub.pem`);
   await writeFile(join(directory.path, `${name}.cert.pub.pem`), 'damaged');
-  assert.match((await ground.run(directory)).stdout, /^INFO lost\.example: wrote lost\.example\.cert\.pub\.pem$/m);
+  assert.match(
+    (await ground.run(directory)).stdout,
+    /^INFO lost\.example: wrote lost\.example\.cert\.pub\.pem$/m,
+  );
   assert.equal(await directory.text(`${name}.cert.pub.pem`), chain);
   assert.equal(orders(name), 1);
 });

@@ -37,7 +37,8 @@ const runs = () =>
     .all('scheduler')
     .flatMap(one => one.log())
     .filter(({ task, msg }) => msg === 'task done' && task === 'profile/web');
-const quarry = async (...words: string[]) => runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }), patience);
+const quarry = async (...words: string[]) =>
+  runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }), patience);
 
 suite('a shaman profile that the scheduler keeps', () => {
   test('gets its certificates from nothing, through the responders, by one of two schedulers', async () => {
@@ -95,13 +96,19 @@ suite('a shaman profile that the scheduler keeps', () => {
   });
 
   test('is planned anew twice a day, at the same minute for all schedulers', async () => {
-    assert.ok(runs().length >= 3 && runs().length <= 4, `${runs().length} runs, of which three were asked for`);
+    assert.ok(
+      runs().length >= 3 && runs().length <= 4,
+      `${runs().length} runs, of which three were asked for`,
+    );
     const next = Number(await fleet.redisClient.zscore('{quarry}:schedule-times', 'profile/web'));
     const minute = Number(await fleet.redisClient.get('{quarry}:schedule-minute'));
     const at = new Date(next);
     const ofDay = (at.getUTCHours() % 12) * 60 + at.getUTCMinutes();
     // A failed domain is tried again before, after the backoff.
-    assert.ok(ofDay === minute || next < Date.now() + 15 * 60_000, `${at.toISOString()} for minute ${minute}`);
+    assert.ok(
+      ofDay === minute || next < Date.now() + 15 * 60_000,
+      `${at.toISOString()} for minute ${minute}`,
+    );
   });
 
   test('loses a domain from the index once it is in the profile no more', async () => {
@@ -112,7 +119,11 @@ suite('a shaman profile that the scheduler keeps', () => {
     const one = await managed('broken.profile.example');
     assert.ok(one);
     await index.save(one, 0);
-    await waitUntil('it to go', async () => (await managed('broken.profile.example')) === undefined, patience);
+    await waitUntil(
+      'it to go',
+      async () => (await managed('broken.profile.example')) === undefined,
+      patience,
+    );
     assert.ok(await managed('www.profile.example'));
   });
 });

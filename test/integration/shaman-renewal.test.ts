@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { after, afterEach, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { Clock } from '../../shared/base/clock.ts';
-import { describeShaman } from '../../shared/renewal/describe-shaman.ts';
 import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
-import { type DomainOutcome, runShaman } from '../../shared/renewal/run-shaman.ts';
-import type { ShamanParts } from '../../shared/renewal/shaman-run.ts';
+import { describeShaman } from '../../shared/shaman/describe-shaman.ts';
+import type { ShamanParts } from '../../shared/shaman/run.ts';
+import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
 import { pathFolders } from '../support/find-command.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
@@ -51,7 +51,9 @@ async function runAhead(
 }
 
 const orders = (name: string) =>
-  ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name));
+  ca
+    .requests()
+    .filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name));
 
 const serialOf = async (directory: ShamanDirectory, name: string) =>
   new X509Certificate(await directory.text(`${name}.cert.pub.pem`)).serialNumber;
@@ -63,7 +65,9 @@ const memoryOf = async (directory: ShamanDirectory, name: string) =>
 const withoutRenewalInfo = () =>
   ca.rule({
     kind: 'directory',
-    do: { rewrite: ({ body }) => ({ body: JSON.stringify({ ...JSON.parse(`${body}`), renewalInfo: undefined }) }) },
+    do: {
+      rewrite: ({ body }) => ({ body: JSON.stringify({ ...JSON.parse(`${body}`), renewalInfo: undefined }) }),
+    },
   });
 
 test('shaman renews so many days before the end, where the CA has no renewal information', async () => {
@@ -99,7 +103,9 @@ test("shaman renews in the CA's window, at a time that is chosen once, and says 
   assert.equal(ca.counts().renewalInfo, asked + 1);
   const { renewal } = await memoryOf(directory, name);
   assert.match(`${renewal.why}`, /^the CA suggests .* to .*, see https:\/\/ca\.example\/why$/);
-  const [start, at, end] = [renewal.info.start, renewal.at, renewal.info.end].map(time => Date.parse(`${time}`));
+  const [start, at, end] = [renewal.info.start, renewal.at, renewal.info.end].map(time =>
+    Date.parse(`${time}`),
+  );
   assert.ok((start ?? 0) <= (at ?? 0) && (at ?? 0) <= (end ?? 0));
   await runAhead(directory, 1.9 * DAY);
   assert.equal((await memoryOf(directory, name)).renewal.at, renewal.at);
@@ -122,7 +128,11 @@ test('shaman renews at once when the CA suggests a window that is over, and pass
   const directory = await directoryFor(name);
   await runAhead(directory, 0);
   const page = 'https://ca.example/incident';
-  await setRenewalInfo(pebble, await directory.text(`${name}.cert.pub.pem`), windowFromNow(-DAY, -HOUR, page));
+  await setRenewalInfo(
+    pebble,
+    await directory.text(`${name}.cert.pub.pem`),
+    windowFromNow(-DAY, -HOUR, page),
+  );
   const told: unknown[] = [];
   const explained = async (names: string[], { explanationUrl }: ExplainedWindow) =>
     void told.push([names, explanationUrl]);

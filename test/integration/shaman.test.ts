@@ -20,7 +20,9 @@ const withDomains = (domains: Record<string, Json>, more: Json = {}) =>
 
 /** Asserts that key and certificate are there, and belong together. */
 async function assertIssued(directory: ShamanDirectory, name: string, names = [name]): Promise<string> {
-  const [body, keyPem] = await Promise.all([`${name}.cert.pub.pem`, `${name}.key.priv.pem`].map(directory.text));
+  const [body, keyPem] = await Promise.all(
+    [`${name}.cert.pub.pem`, `${name}.key.priv.pem`].map(directory.text),
+  );
   const expected = { rootPem: await pebble.rootPem(), keyPem: keyPem ?? '', names };
   assertChain((body ?? '').replaceAll(/-\n-/g, '-\n\n-').trim(), expected);
   return body ?? '';
@@ -32,7 +34,9 @@ const done = (kind: ProxiedRequest['kind'], name: string) =>
     .requests()
     .filter(
       one =>
-        one.kind === kind && (one.pebbleStatus ?? 500) < 300 && one.identifiers?.some(({ value }) => value === name),
+        one.kind === kind &&
+        (one.pebbleStatus ?? 500) < 300 &&
+        one.identifiers?.some(({ value }) => value === name),
     ).length;
 
 test("shaman goes from concorde's minimal file to a certificate in one run, with concorde's authenticator behind nginx", async () => {
@@ -46,8 +50,13 @@ test("shaman goes from concorde's minimal file to a certificate in one run, with
   );
 
   const files = ['account.key.priv.pem', `${name}.cert.pub.pem`, `${name}.key.priv.pem`];
-  assert.deepEqual((await readdir(directory.path)).sort(), [...files, 'prove-challenge', 'shaman.json'].sort());
-  const modes = await Promise.all(files.map(async file => (await stat(join(directory.path, file))).mode & 0o777));
+  assert.deepEqual(
+    (await readdir(directory.path)).sort(),
+    [...files, 'prove-challenge', 'shaman.json'].sort(),
+  );
+  const modes = await Promise.all(
+    files.map(async file => (await stat(join(directory.path, file))).mode & 0o777),
+  );
   assert.deepEqual(modes, [0o600, 0o644, 0o600]);
   const chain = await assertIssued(directory, name);
 

@@ -92,7 +92,9 @@ suite('different posts', () => {
   test('of 20 hosts at once get a certificate each', async () => {
     const names = Array.from({ length: 20 }, (_, index) => `host${index}.none.example`);
     const csrs = await Promise.all(names.map(name => makeCsr({ names: [name] })));
-    const answers = await Promise.all(csrs.map(({ csrPem }, index) => fleet.post(csrPem, { to: toEach(20)[index] })));
+    const answers = await Promise.all(
+      csrs.map(({ csrPem }, index) => fleet.post(csrPem, { to: toEach(20)[index] })),
+    );
     const rootPem = await fleet.pebble.rootPem();
     answers.forEach(({ status, body }, index) => {
       assert.equal(status, 200, body);
@@ -143,9 +145,17 @@ suite('two responders, with the worker on the other side of Redis', () => {
   test('answer 404 for all that cannot be a token, and read no other key', async () => {
     await fleet.redisClient.set('{quarry}:secret-of-others', 'not for you');
     const paths = ['/', '/sign', '/.well-known/acme-challenge/', '/.well-known/acme-challenge/short'];
-    const others = ['..%2f..%2fsecret-of-others', `${'x'.repeat(600)}`, '*****************', 'a b c d e f g h i j'];
+    const others = [
+      '..%2f..%2fsecret-of-others',
+      `${'x'.repeat(600)}`,
+      '*****************',
+      'a b c d e f g h i j',
+    ];
     for (const { url } of fleet.all('responder')) {
-      for (const path of [...paths, ...others.map(token => `/.well-known/acme-challenge/${encodeURI(token)}`)]) {
+      for (const path of [
+        ...paths,
+        ...others.map(token => `/.well-known/acme-challenge/${encodeURI(token)}`),
+      ]) {
         assert.equal((await ask(url + path)).status, 404, path);
       }
     }

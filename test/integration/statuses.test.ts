@@ -68,8 +68,20 @@ suite('the checks of POST /sign come in the order of the contract', () => {
 
   // Each request has all the faults of those behind it.
   const checks: [what: string, status: number, detail: RegExp, path: string, options: AskOptions][] = [
-    ['the path', 404, /no such path/, '/sing', { method: 'PUT', body: tooLarge, chunked: true, from: '127.0.0.9' }],
-    ['the method', 405, /only POST/, '/sign', { method: 'PUT', body: tooLarge, chunked: true, from: '127.0.0.9' }],
+    [
+      'the path',
+      404,
+      /no such path/,
+      '/sing',
+      { method: 'PUT', body: tooLarge, chunked: true, from: '127.0.0.9' },
+    ],
+    [
+      'the method',
+      405,
+      /only POST/,
+      '/sign',
+      { method: 'PUT', body: tooLarge, chunked: true, from: '127.0.0.9' },
+    ],
     [
       "the client's address",
       403,
@@ -126,7 +138,9 @@ suite('POST /sign', () => {
       const { status, headers } = await ask(`${url}/sign`, { method });
       assert.deepEqual([status, headers.allow], [405, 'POST'], method);
     }
-    const { status, headers } = await ask(`${url}/sign/5f0c5a52-5a3b-4b44-a41f-0f1c1a4a2c11`, { method: 'POST' });
+    const { status, headers } = await ask(`${url}/sign/5f0c5a52-5a3b-4b44-a41f-0f1c1a4a2c11`, {
+      method: 'POST',
+    });
     assert.deepEqual([status, headers.allow], [405, 'GET']);
   });
 
@@ -217,7 +231,11 @@ suite('POST /sign', () => {
   test('429 with Retry-After and the detail of the CA when the CA limits', async () => {
     const { csrPem } = await makeCsr({ names: ['www.limited.example'] });
     const detail = 'too many certificates (50) already issued for "limited.example" in the last 168h0m0s';
-    const limit = { status: 429, headers: { 'Retry-After': '1234' }, problem: { type: 'rateLimited', detail } };
+    const limit = {
+      status: 429,
+      headers: { 'Retry-After': '1234' },
+      problem: { type: 'rateLimited', detail },
+    };
     const { status, headers, body } = await postAtNewOrder(limit, csrPem);
     assert.equal(status, 429, body);
     assert.ok(body.includes(detail), body);
@@ -269,7 +287,11 @@ suite('POST /sign', () => {
 
 suite('errors as JSON', () => {
   test('a client that accepts a problem document gets one', async () => {
-    for (const accept of ['application/problem+json', 'application/json', 'application/json, text/plain;q=0.5']) {
+    for (const accept of [
+      'application/problem+json',
+      'application/json',
+      'application/json, text/plain;q=0.5',
+    ]) {
       const { status, headers, body } = await fleet.post('no CSR', { ...open, headers: { Accept: accept } });
       assert.equal(status, 415);
       assert.equal(headers['content-type'], 'application/problem+json');
@@ -281,7 +303,12 @@ suite('errors as JSON', () => {
   });
 
   test('others get text', async () => {
-    for (const accept of ['*/*', 'text/plain', 'application/pem-certificate-chain', 'text/plain, application/json']) {
+    for (const accept of [
+      '*/*',
+      'text/plain',
+      'application/pem-certificate-chain',
+      'text/plain, application/json',
+    ]) {
       const { headers } = await fleet.post('no CSR', { ...open, headers: { Accept: accept } });
       assert.match(headers['content-type'] ?? '', /^text\/plain/, accept);
     }
@@ -289,7 +316,10 @@ suite('errors as JSON', () => {
 
   test('a failed validation comes with the subproblems of the CA, by name', async () => {
     const names = ['gone1.open.example', 'gone2.open.example'];
-    const { status, body } = await postFailing(names, { ...open, headers: { Accept: 'application/problem+json' } });
+    const { status, body } = await postFailing(names, {
+      ...open,
+      headers: { Accept: 'application/problem+json' },
+    });
     assert.equal(status, 421);
     const { subproblems } = JSON.parse(body) as {
       subproblems: { type: string; identifier: { type: string; value: string } }[];

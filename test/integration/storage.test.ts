@@ -69,7 +69,9 @@ async function issueElsewhere({ csrFile }: Csr, days: { old: number; left: numbe
   const dates = ['-startdate', at(-days.old), '-enddate', at(days.left)];
   const ca = ['-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key', '-md', 'sha256'];
   await run('ca', '-batch', '-notext', ...ca, ...dates, '-in', csrFile, '-out', 'leaf.pem');
-  const [leaf, issuer] = await Promise.all(['leaf.pem', 'ca.pem'].map(file => readFile(join(work.path, file), 'utf8')));
+  const [leaf, issuer] = await Promise.all(
+    ['leaf.pem', 'ca.pem'].map(file => readFile(join(work.path, file), 'utf8')),
+  );
   return `${leaf?.trim()}\n\n${issuer?.trim()}`;
 }
 
@@ -176,7 +178,10 @@ suite("storage of type file in macen's layout", () => {
   });
 
   test('with a damaged entry says so in the log and orders', async () => {
-    const [csr, foreign] = [await makeCsr({ names: ['bad.file.example'] }), await makeCsr({ names: ['x.example'] })];
+    const [csr, foreign] = [
+      await makeCsr({ names: ['bad.file.example'] }),
+      await makeCsr({ names: ['x.example'] }),
+    ];
     const damages = ['', 'no certificate at all', await issueElsewhere(foreign, { old: 1, left: 80 })];
     for (const chain of damages) {
       await storeAsMacen(csr.csrPem, chain);

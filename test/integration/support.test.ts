@@ -89,7 +89,10 @@ suite('provision()', () => {
       ],
       { env },
     ).catch(error => error);
-    assert.match(failure.stderr, /Error: install redis-server, curl \(Debian: apt-get install redis-server curl\)/);
+    assert.match(
+      failure.stderr,
+      /Error: install redis-server, curl \(Debian: apt-get install redis-server curl\)/,
+    );
   });
 });
 
@@ -121,7 +124,10 @@ suite('startRedis()', () => {
 
 suite('startPebble()', () => {
   test('answers over its own CA, and a restart forgets', async () => {
-    await using pebble = await startPebble({ httpPort: await freePort(), env: { PEBBLE_ALTERNATE_ROOTS: '1' } });
+    await using pebble = await startPebble({
+      httpPort: await freePort(),
+      env: { PEBBLE_ALTERNATE_ROOTS: '1' },
+    });
     const { curl } = await provision(['curl']);
     const { stdout } = await run(curl, ['-sS', '--fail', '--cacert', pebble.caFile, pebble.directoryUrl]);
     assert.match(JSON.parse(stdout).newOrder, /^https:\/\/127\.0\.0\.1:/);
@@ -193,12 +199,18 @@ suite('findLeaks()', () => {
 
 suite('startProcess()', () => {
   test('throws with the last output of a program that ends before it is ready', async () => {
-    const starting = startProcess('sh', ['-c', 'echo no such luck; exit 3'], { name: 'luck', ready: /never/ });
+    const starting = startProcess('sh', ['-c', 'echo no such luck; exit 3'], {
+      name: 'luck',
+      ready: /never/,
+    });
     await assert.rejects(starting, /luck ended before it was ready \(3\)\nno such luck/);
   });
 
   test('throws when there is no such program, and when it is not ready in time', async () => {
-    await assert.rejects(startProcess('no-such-program', [], { name: 'none', ready: /never/ }), /none ended before/);
+    await assert.rejects(
+      startProcess('no-such-program', [], { name: 'none', ready: /never/ }),
+      /none ended before/,
+    );
     const slow = { name: 'slow', ready: async () => false, timeoutMs: 100 };
     await assert.rejects(startProcess('sleep', ['60'], slow), /timed out: slow to be ready/);
   });
@@ -246,7 +258,10 @@ suite('a test process leaves no Redis behind', () => {
 
   test('when it forgets to stop it: it ends, and so does Redis', async () => {
     await using dir = await tempDir();
-    const { child, redisPid } = await startTestProcess('console.log(process.getActiveResourcesInfo());', dir.path);
+    const { child, redisPid } = await startTestProcess(
+      'console.log(process.getActiveResourcesInfo());',
+      dir.path,
+    );
     assert.equal(await child.exited, 0);
     await waitUntil('Redis to be gone', () => isGone(redisPid), 5000);
   });
@@ -255,9 +270,9 @@ suite('a test process leaves no Redis behind', () => {
     await using dir = await tempDir();
     const file = JSON.stringify(join(import.meta.dirname, '../support/temp-dir.ts'));
     const script = `const { tempDir } = await import(${file}); console.log((await tempDir()).path); throw 1;`;
-    const { stdout } = await run(node, ['--input-type=module', '-e', script], { env: { TMPDIR: dir.path } }).catch(
-      e => e,
-    );
+    const { stdout } = await run(node, ['--input-type=module', '-e', script], {
+      env: { TMPDIR: dir.path },
+    }).catch(e => e);
     assert.ok(stdout.startsWith(dir.path));
     await assert.rejects(access(stdout.trim()));
   });

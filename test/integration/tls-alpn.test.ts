@@ -18,7 +18,13 @@ import { waitUntil } from '../support/wait-until.ts';
 
 // Whole orders: over IPv4 Pebble meets an nginx that has the port, over IPv6 a responder itself.
 
-const [tlsPort, one, other, webPort, httpPort] = (await freePorts(5)) as [number, number, number, number, number];
+const [tlsPort, one, other, webPort, httpPort] = (await freePorts(5)) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+];
 const fleet = await startFleet({ roles: [], pebble: { tlsPort } });
 after(() => fleet[Symbol.asyncDispose]());
 afterEach(() => fleet.letGo());
@@ -76,7 +82,8 @@ suite('an order proven by TLS-ALPN', () => {
   test('of many names', () => sign({ names: Array.from({ length: 10 }, (_, n) => `n${n}.tls.example`) }));
   test('of an IPv4 address, through nginx', () => sign({ names: [], ips: ['127.0.0.1'] }));
   test('of an IPv6 address', () => sign({ names: [], ips: ['::1'] }));
-  test('of names and addresses together', () => sign({ names: ['mixed.tls.example'], ips: ['127.0.0.1', '::1'] }));
+  test('of names and addresses together', () =>
+    sign({ names: ['mixed.tls.example'], ips: ['127.0.0.1', '::1'] }));
 
   test('waits for another for the same name', async () => {
     const orders = [
@@ -88,7 +95,10 @@ suite('an order proven by TLS-ALPN', () => {
   });
 
   test('leaves nothing in Redis', async () => {
-    await waitUntil('all to be withdrawn', async () => (await fleet.redisClient.keys('{quarry}:tls*')).length === 0);
+    await waitUntil(
+      'all to be withdrawn',
+      async () => (await fleet.redisClient.keys('{quarry}:tls*')).length === 0,
+    );
   });
 
   test('goes on while one of two responders is away', async () => {
@@ -142,5 +152,8 @@ test('quarry check lists the listeners for TLS-ALPN, and --probe greets them', a
     60_000,
   );
   const web = await probe(blocks(`127.0.0.1:${webPort}`));
-  assert.match(web, /tlsalpn01: FAILED: 127\.0\.0\.1:\d+ (speaks TLS, but not acme-tls\/1|does not speak TLS)/);
+  assert.match(
+    web,
+    /tlsalpn01: FAILED: 127\.0\.0\.1:\d+ (speaks TLS, but not acme-tls\/1|does not speak TLS)/,
+  );
 });

@@ -63,6 +63,10 @@ url = ${redis.url}
   assert.equal(await servedName(port), 'one');
 
   await copyFile(two.keyFile, keyFile);
-  await waitUntil('the renewed certificate to be served', async () => (await servedName(port)) === 'two', 30_000);
+  await waitUntil(
+    'the renewed certificate to be served',
+    async () => (await servedName(port)) === 'two',
+    30_000,
+  );
   assert.equal(await intake.stop(), 0);
 });

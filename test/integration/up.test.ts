@@ -128,11 +128,17 @@ suite('quarry up, alone', () => {
     const port = await freePort();
     const taken = createServer().listen(port, '127.0.0.1');
     await once(taken, 'listening');
-    const ended = await runQuarry(['up', 'main.ini'], await fleet.ini({ mgmt: `listener = 127.0.0.1:${port}` }));
+    const ended = await runQuarry(
+      ['up', 'main.ini'],
+      await fleet.ini({ mgmt: `listener = 127.0.0.1:${port}` }),
+    );
     taken.close();
     assert.equal(ended.code, 1);
     assert.equal(toldLines(ended).length, 1, ended.stderr);
-    assert.match(toldLines(ended).join(), new RegExp(`^quarry: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`));
+    assert.match(
+      toldLines(ended).join(),
+      new RegExp(`^quarry: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`),
+    );
     await assert.rejects(once(connect(socket), 'connect'));
   });
 });
@@ -151,7 +157,10 @@ suite('the command line', () => {
 
   test('ends with 2 and one line, file:line: [section] option: reason, for a configuration that is wrong', async () => {
     const wrong: [ini: string, line: RegExp][] = [
-      ['[account]\ndir = a\n[mgmt]\nlistner = 127.0.0.1:1313\n', /^main\.ini:4: \[mgmt\] listner: unknown option/],
+      [
+        '[account]\ndir = a\n[mgmt]\nlistner = 127.0.0.1:1313\n',
+        /^main\.ini:4: \[mgmt\] listner: unknown option/,
+      ],
       ['[account]\ndir = a\n[auth "x"]\ndomain = *\n', /^main\.ini:3: \[auth "x"\]: would admit everyone/],
       ['[account]\ndir = a\n[nonsense]\n', /^main\.ini:3: \[nonsense\]: unknown section/],
       ['[account]\ndir = a\n[auth "x"]\nip = 300.0.0.1\ndomain = *\n', /^main\.ini:4: \[auth "x"\] ip: /],

@@ -96,7 +96,8 @@ function offerOnly(...types: string[]) {
 }
 
 /** How many challenges the CA was told of, and how often it looked over HTTP. */
-const told = () => fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
+const told = () =>
+  fleet.ca.requests().filter(({ kind, postAsGet }) => kind === 'challenge' && !postAsGet).length;
 const looks = () => fleet.front.asked.length;
 
 suite('an auth block with several verifications', () => {
@@ -123,7 +124,9 @@ suite('an auth block with several verifications', () => {
 
   test('chooses for each name of a CSR: a wildcard and a name by the DNS, an address over HTTP', async () => {
     const before = looks();
-    await assertIssued(await sign({ names: ['*.mixed.both.example', 'mixed.both.example'], ips: ['127.0.0.1'] }));
+    await assertIssued(
+      await sign({ names: ['*.mixed.both.example', 'mixed.both.example'], ips: ['127.0.0.1'] }),
+    );
     assert.ok(looks() > before);
     assert.equal(told(), 3);
   });
@@ -153,7 +156,10 @@ suite('names that no verification of a block can prove', () => {
     ],
   ] as const)
     test(`are refused before the CA is asked: ${what}`, async () => {
-      const { status, body } = await sign({ names: [...options.names], ips: 'ips' in options ? [...options.ips] : [] });
+      const { status, body } = await sign({
+        names: [...options.names],
+        ips: 'ips' in options ? [...options.ips] : [],
+      });
       assert.equal(status, 403);
       assert.equal(body, line);
       assert.equal(fleet.ca.counts().newOrder, 0);
@@ -178,7 +184,9 @@ suite('addresses (RFC 8738)', () => {
   for (const ips of [['127.0.0.1'], ['::1'], ['127.0.0.1', '::1']])
     test(`are proven over http-01, with the certificate profile that the CA demands: ${ips.join(' and ')}`, async () => {
       demandShortlived();
-      await using intake = await fleet.start('intake', { blocks: blocks.replace(/\[auth "both"\][^[]*/, '') });
+      await using intake = await fleet.start('intake', {
+        blocks: blocks.replace(/\[auth "both"\][^[]*/, ''),
+      });
       const { csrPem, keyPem } = await makeCsr({ names: [], ips });
       const answer = await fleet.post(csrPem, { to: intake });
       const leaf = await assertIssued({ ...answer, keyPem, names: ips });

@@ -88,7 +88,9 @@ function toEnd({ status, body }: Answer, location: string | undefined): ClientEn
   if (status === 200) return { end: 'certificate', chain: body };
   if (status === 202 || status === 503) return undefined;
   if (status === 404 && location !== undefined) return undefined; // Redis has lost the job: it posts again
-  return status >= 400 && status < 500 ? { end: 'refused', status, reason } : { end: 'broken', status, reason };
+  return status >= 400 && status < 500
+    ? { end: 'refused', status, reason }
+    : { end: 'broken', status, reason };
 }
 
 /** Where to fetch the result; undefined: the CSR has to be posted. */

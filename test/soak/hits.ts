@@ -45,8 +45,12 @@ const acts = {
   'the CA loses answers': rule(0.3, { drop: 'after' }),
   'the CA cuts answers': rule(0.3, { cutAfter: 60 }),
   'the CA dawdles': rule(0.5, { delay: 2_000, side: 'after' }),
-  'the CA answers 500': rule(0.5, { answer: { status: 500, problem: { type: 'serverInternal', detail: 'soaked' } } }),
-  'the CA answers 502': rule(0.5, { answer: { status: 502, body: '<html>bad gateway</html>', nonce: false } }),
+  'the CA answers 500': rule(0.5, {
+    answer: { status: 500, problem: { type: 'serverInternal', detail: 'soaked' } },
+  }),
+  'the CA answers 502': rule(0.5, {
+    answer: { status: 502, body: '<html>bad gateway</html>', nonce: false },
+  }),
   'the CA is busy': async ({ ca }, { forMs }) => {
     const busy = ca.playBusyLoadBalancer({ retryAfter: 3 });
     await delay(forMs);

@@ -44,10 +44,13 @@ async function soak({ minutes, seed, logDir }: Options): Promise<Account> {
   const duration = minutes * 60_000;
   const posts = planPosts(seededRandom(seed), duration);
   const hits = planHits(seededRandom(seed + 1_000_003), duration - calmMs);
-  print(`soak: seed ${seed}, ${minutes} minutes, ${posts.posts.length} posts, ${hits.length} hits; logs in ${logDir}`);
+  print(
+    `soak: seed ${seed}, ${minutes} minutes, ${posts.posts.length} posts, ${hits.length} hits; logs in ${logDir}`,
+  );
   await using system = await startSystem(logDir);
   const began = performance.now();
-  const tell = (text: string) => print(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
+  const tell = (text: string) =>
+    print(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
 
   tell('everything is ready, posts begin');
   const running = startPosts(posts, system.intakes);

@@ -53,7 +53,8 @@ export async function startMember(options: {
       const started = performance.now();
       const code = await process.stop(signal);
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      if (code !== 0) faults.uncleanStops.push(`${name}: SIGTERM ended in ${code ?? 'SIGKILL'} after ${seconds} s`);
+      if (code !== 0)
+        faults.uncleanStops.push(`${name}: SIGTERM ended in ${code ?? 'SIGKILL'} after ${seconds} s`);
     }
     await process[Symbol.asyncDispose]();
   }

@@ -64,7 +64,9 @@ export function accountForPosts(
     broken: list(({ end }) => end.end === 'broken'),
     wrong,
     unexplained: list(record => !isExplained(record, records, parts)),
-    certifiedTwice: [...leaves].filter(([, set]) => set.size > 1).map(([csr]) => `${parts.csrs.get(csr)?.names}`),
+    certifiedTwice: [...leaves]
+      .filter(([, set]) => set.size > 1)
+      .map(([csr]) => `${parts.csrs.get(csr)?.names}`),
     silent: words.filter(word => word.includes('without')).length,
     seconds: { median: at(seconds, 0.5), p95: at(seconds, 0.95), most: at(seconds, 1) },
     standstill: longestStandstill(records) / 1000,
@@ -77,7 +79,8 @@ function findFault(
 ): string | undefined {
   const csr = csrs.get(post.csr);
   try {
-    if (end.end === 'certificate' && csr) assertChain(end.chain, { rootPem, keyPem: csr.keyPem, names: csr.names });
+    if (end.end === 'certificate' && csr)
+      assertChain(end.chain, { rootPem, keyPem: csr.keyPem, names: csr.names });
     return undefined;
   } catch (error) {
     return (error as Error).message;

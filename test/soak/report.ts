@@ -38,7 +38,10 @@ export function check(account: Account): Check[] {
     { name: 'every post got a certificate or a clean refusal', faults: posts.lost },
     { name: 'nobody was answered a 500', faults: posts.broken },
     { name: "every certificate is for its CSR's key and names, from the CA's root", faults: posts.wrong },
-    { name: 'a refusal has a reason that the soak made, and what must be refused is', faults: posts.unexplained },
+    {
+      name: 'a refusal has a reason that the soak made, and what must be refused is',
+      faults: posts.unexplained,
+    },
     { name: 'every 202, 429 and 503 says when to come back', faults: many(posts.silent, 'did not') },
     { name: 'nobody was told to wait for a certificate that was there', faults: findLateAnswers(logs.lines) },
     { name: 'no try hung', faults: many(posts.unanswered.hung ?? 0, 'did') },
@@ -75,7 +78,9 @@ function failedOrders({ lines }: Logs): number {
 }
 
 function findStandstill({ standstill }: PostAccount): string[] {
-  return standstill > longestStandstill ? [`none came for ${standstill.toFixed(1)} s, though clients waited`] : [];
+  return standstill > longestStandstill
+    ? [`none came for ${standstill.toFixed(1)} s, though clients waited`]
+    : [];
 }
 
 function findRemains({ challengeResponses, flights }: LeftOver): string[] {
@@ -93,7 +98,10 @@ export function toFigures(account: Account): string {
     ['certificates', `${posts.served} posts got one of ${posts.certificates}; the CA issued ${ca.issued}`],
     ['refusals', list(posts.refused)],
     ['lost, 500s', `${posts.lost.length}, ${posts.broken.length}`],
-    ['seconds to a certificate', `median ${median.toFixed(1)}, p95 ${p95.toFixed(1)}, most ${most.toFixed(1)}`],
+    [
+      'seconds to a certificate',
+      `median ${median.toFixed(1)}, p95 ${p95.toFixed(1)}, most ${most.toFixed(1)}`,
+    ],
     ['longest without progress', `${posts.standstill.toFixed(1)} s`],
     ['newOrders', `${ca.newOrders}, ${ratio(ca.newOrders)} for each certificate; ${describeOrders(account)}`],
     ['finalized twice', `${ca.finalizedTwice.length}`],

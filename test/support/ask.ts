@@ -33,7 +33,12 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
       },
       answer => {
         const { statusCode: status = 0, headers } = answer;
-        const toAnswer = (body: string) => ({ status, headers, body, seconds: (performance.now() - started) / 1000 });
+        const toAnswer = (body: string) => ({
+          status,
+          headers,
+          body,
+          seconds: (performance.now() - started) / 1000,
+        });
         text(answer).then(body => done(toAnswer(body)), fail);
       },
     );
@@ -45,6 +50,9 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
 export type HmacKey = { key: string; hash?: string };
 
 /** The header that signs a message, as macen reads it. */
-export function signed(message: string | Buffer, { key, hash = 'sha256' }: HmacKey): { Authentication: string } {
+export function signed(
+  message: string | Buffer,
+  { key, hash = 'sha256' }: HmacKey,
+): { Authentication: string } {
   return { Authentication: `hmac name=${hash}, hash=${createHmac(hash, key).update(message).digest('hex')}` };
 }

@@ -88,7 +88,8 @@ export async function startBind(options: BindOptions): Promise<Bind> {
     port: ownPort,
     address: `${host}:${ownPort}`,
     dig: ask,
-    untilItHolds: zone => waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0, 30_000),
+    untilItHolds: zone =>
+      waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0, 30_000),
     get pid() {
       return bind.pid;
     },

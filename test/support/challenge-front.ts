@@ -39,7 +39,8 @@ export async function startChallengeFront(): Promise<ChallengeFront> {
       responders.map(url => ask(url + path).catch(() => ({ status: 502, body: 'no answer' }))),
     );
     asked.push({ path, answers: answers.map(({ status, body }) => ({ status, body })) });
-    const best = answers.find(({ status }) => status === 200) ?? answers[0] ?? { status: 502, body: 'no responder' };
+    const best = answers.find(({ status }) => status === 200) ??
+      answers[0] ?? { status: 502, body: 'no responder' };
     response.writeHead(best.status, { 'Content-Type': 'application/octet-stream' }).end(best.body);
   });
   server.listen(port, '127.0.0.1').unref();

@@ -29,7 +29,9 @@ export async function startChalltestsrv({ tlsPort }: { tlsPort?: number } = {}):
     doh: '',
   };
   const known = await flagsOf(command);
-  const args = Object.entries(wanted).flatMap(([flag, value]) => (known.has(flag) ? [`-${flag}`, value] : []));
+  const args = Object.entries(wanted).flatMap(([flag, value]) =>
+    known.has(flag) ? [`-${flag}`, value] : [],
+  );
   const server = await startProcess(command, args, {
     name: 'pebble-challtestsrv',
     ready: async () => (await fetch(managementUrl, { signal: AbortSignal.timeout(1000) })).status === 404,

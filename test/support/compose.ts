@@ -42,7 +42,9 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
   print('all of it is healthy');
 
   const tally = { passed: 0, failed: 0 };
-  await check(tally, 'the running containers: no root, no rights, nothing to write to', () => checkFences(stack));
+  await check(tally, 'the running containers: no root, no rights, nothing to write to', () =>
+    checkFences(stack),
+  );
 
   const sign = await openSigner(stack, dir.path, signal);
   const names = Array.from({ length: certificates }, (_, index) => `host${index + 1}.example.org`).values();
@@ -54,7 +56,10 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
       if (tally.passed + tally.failed >= inPeace) peaceEnds.resolve();
     }
   };
-  await Promise.all([...Array.from({ length: atOnce }, host), peaceEnds.promise.then(() => takeSomeAway(stack))]);
+  await Promise.all([
+    ...Array.from({ length: atOnce }, host),
+    peaceEnds.promise.then(() => takeSomeAway(stack)),
+  ]);
   await tellShares(stack);
   if (tally.failed > 0) process.stdout.write(await stack.logs());
   print('taking all of it down');
@@ -99,7 +104,10 @@ async function openSigner(
   const [intake] = await stack.containers('intake');
   const key = /^hmac_key *= *(.+)$/m.exec(await readFile(config, 'utf8'))?.[1];
   const [caFile, rootFile] = [join(dir, 'ca.pem'), join(dir, 'root.pem')];
-  await writeFile(caFile, await runCommand(['docker', 'exec', intake?.Id ?? '', 'cat', '/var/lib/quarry-demo/ca.pem']));
+  await writeFile(
+    caFile,
+    await runCommand(['docker', 'exec', intake?.Id ?? '', 'cat', '/var/lib/quarry-demo/ca.pem']),
+  );
   await runCommand(['curl', '-sSf', '--cacert', caFile, '-o', rootFile, `${stack.pebbleUrl}/roots/0`]);
 
   return async name => {
@@ -112,7 +120,10 @@ async function openSigner(
 
 /** A worker without warning, whose orders the others have to find and finish; a responder as an operator stops one. */
 async function takeSomeAway(stack: ComposeStack): Promise<void> {
-  const [[worker], [responder]] = await Promise.all([stack.containers('worker'), stack.containers('responder')]);
+  const [[worker], [responder]] = await Promise.all([
+    stack.containers('worker'),
+    stack.containers('responder'),
+  ]);
   const act = async (verb: string, container: Container | undefined) => {
     await runCommand(['docker', verb, container?.Id ?? '']);
     print(`docker ${verb} ${container?.Name.slice(1)}`);
@@ -147,7 +158,9 @@ try {
     process.stdout.write(`${passed} passed, ${failed} failed\n`);
     process.exitCode = failed > 0 ? 1 : 0;
   } else {
-    process.stdout.write('test:compose needs a container engine and docker compose (or docker-compose): not run\n');
+    process.stdout.write(
+      'test:compose needs a container engine and docker compose (or docker-compose): not run\n',
+    );
     process.exitCode = process.argv.includes('--if-available') ? 0 : 1;
   }
 } catch (error) {

@@ -39,7 +39,11 @@ export async function makeCsr({
   const { openssl } = await provision(['openssl']);
   folder ??= tempDir().then(({ path }) => path);
   const dir = await mkdtemp(join(await folder, 'csr-'));
-  const [csrFile, keyFile, configFile] = [join(dir, 'csr.pem'), join(dir, 'key.pem'), join(dir, 'openssl.cnf')];
+  const [csrFile, keyFile, configFile] = [
+    join(dir, 'csr.pem'),
+    join(dir, 'key.pem'),
+    join(dir, 'openssl.cnf'),
+  ];
   const subjectAltName = [...names.map(name => `DNS:${name}`), ...ips.map(ip => `IP:${ip}`)].join(',');
   await writeFile(
     configFile,
@@ -51,11 +55,22 @@ ${subjectAltName && 'req_extensions = extensions'}
 ${subjectAltName && `subjectAltName = ${subjectAltName}`}
 `,
   );
-  const args = ['-config', configFile, '-nodes', '-keyout', keyFile, '-out', csrFile, '-newkey', ...newKey[key]];
+  const args = [
+    '-config',
+    configFile,
+    '-nodes',
+    '-keyout',
+    keyFile,
+    '-out',
+    csrFile,
+    '-newkey',
+    ...newKey[key],
+  ];
   const subject = commonName ? `/CN=${commonName}` : '/';
   await run(openssl, ['req', '-new', '-subj', subject, ...args]);
   const [csrPem, keyPem] = await Promise.all([readFile(csrFile, 'utf8'), readFile(keyFile, 'utf8')]);
   return { csrPem, keyPem, csrFile, keyFile };
 }
 
-const firstCommonName = ([name = '']: string[]): string | false => name.length > 0 && name.length <= 64 && name;
+const firstCommonName = ([name = '']: string[]): string | false =>
+  name.length > 0 && name.length <= 64 && name;

@@ -53,7 +53,8 @@ export async function startFaultProxy(pebble: { directoryUrl: string; caFile: st
     const steps = rules.match(request);
     for (const step of steps) if (await step.before(request, gone)) return 'drop';
     let answer: Answer | undefined;
-    for (const step of steps) answer ??= await step.answer(request).then(spec => spec && fromSpec(spec, request));
+    for (const step of steps)
+      answer ??= await step.answer(request).then(spec => spec && fromSpec(spec, request));
     answer ??= await askPebble(request, incoming, body);
     for (const step of steps) {
       const changed = await step.after(answer, request, gone);
@@ -64,7 +65,11 @@ export async function startFaultProxy(pebble: { directoryUrl: string; caFile: st
     return answer;
   }
 
-  async function askPebble(request: ProxiedRequest, { headers }: IncomingMessage, body: string): Promise<Answer> {
+  async function askPebble(
+    request: ProxiedRequest,
+    { headers }: IncomingMessage,
+    body: string,
+  ): Promise<Answer> {
     const { method, path } = request;
     const answer = await upstream.ask({ method, path, headers, ...(method === 'POST' && { body }) });
     request.pebbleStatus = answer.status;
@@ -73,7 +78,8 @@ export async function startFaultProxy(pebble: { directoryUrl: string; caFile: st
   }
 
   async function fromSpec({ status, headers, problem, body, nonce }: AnswerSpec, request: ProxiedRequest) {
-    const type = problem && (problem.type.includes(':') ? problem.type : `urn:ietf:params:acme:error:${problem.type}`);
+    const type =
+      problem && (problem.type.includes(':') ? problem.type : `urn:ietf:params:acme:error:${problem.type}`);
     const content = problem ? { ...problem, type, status } : (body ?? '');
     const json = problem ? 'application/problem+json' : 'application/json';
     const fresh = nonce !== false && request.method === 'POST' ? await upstream.freshNonce() : undefined;
@@ -108,17 +114,18 @@ export async function startFaultProxy(pebble: { directoryUrl: string; caFile: st
   }
 
   started.defer(rules.clear);
-  const { origin, ...front } = started.use(await startFront((incoming, response) => void serve(incoming, response)));
+  const { origin, ...front } = started.use(
+    await startFront((incoming, response) => void serve(incoming, response)),
+  );
   const running = started.move();
   return {
     ...front,
     directoryUrl: origin + new URL(pebble.directoryUrl).pathname,
     caFile: pebble.caFile,
     counts: () =>
-      Object.fromEntries(kinds.map(kind => [kind, requests.filter(one => one.kind === kind).length])) as Record<
-        Kind,
-        number
-      >,
+      Object.fromEntries(
+        kinds.map(kind => [kind, requests.filter(one => one.kind === kind).length]),
+      ) as Record<Kind, number>,
     requests: () => [...requests],
     reset() {
       requests = [];

@@ -60,7 +60,10 @@ export type Fleet = AsyncDisposable & {
   /** A configuration as the roles get it, without an admin listener. */
   ini(options?: RoleOptions): Promise<string>;
   /** Posts to `/sign` of the first intake, or of `to`. */
-  post(body: string | Buffer, options?: AskOptions & { hmac?: HmacKey; to?: RoleProcess | undefined }): Promise<Answer>;
+  post(
+    body: string | Buffer,
+    options?: AskOptions & { hmac?: HmacKey; to?: RoleProcess | undefined },
+  ): Promise<Answer>;
   /** How many orders Pebble was asked to make. */
   orders(): number;
   /** Lets go on whatever a test holds, or makes the CA do; for `afterEach`, so that one failed test does not hold up the next. */
@@ -84,7 +87,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
   const ca = started.use(await startFaultProxy(pebble));
-  const redisClient = started.adopt(new RedisClient(redis.url, { lazyConnect: true }), client => client.disconnect());
+  const redisClient = started.adopt(new RedisClient(redis.url, { lazyConnect: true }), client =>
+    client.disconnect(),
+  );
   redisClient.on('error', () => {}); // Tests stop Redis.
   const secrets = new Set<string>();
   const roles: { role: FleetRole; running: RoleProcess }[] = [];
@@ -106,7 +111,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const at = await listeners();
       const ini = configuration(merged, at);
       const quarry = roleStack.use(await startQuarry(role, ini, merged.ready ? { ready: merged.ready } : {}));
-      const running = Object.assign(quarry, { url: `http://${role === 'responder' ? at.responder : at.mgmt}` });
+      const running = Object.assign(quarry, {
+        url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
+      });
       roles.push({ role, running });
       quarry.exited.then(() => {
         const index = roles.findIndex(one => one.running === running);

@@ -2,7 +2,11 @@ import { type Level, pino } from 'pino';
 import type { Log } from '../../shared/base/log.ts';
 
 /** A logger that keeps its lines for a test to look at. */
-export function keptLog(level: Level = 'trace'): { log: Log; lines: Record<string, unknown>[]; text(): string } {
+export function keptLog(level: Level = 'trace'): {
+  log: Log;
+  lines: Record<string, unknown>[];
+  text(): string;
+} {
   const texts: string[] = [];
   const lines: Record<string, unknown>[] = [];
   const log = pino(

@@ -3,7 +3,9 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** Serves on a free loopback port until it is disposed of, then cuts every connection. */
-export async function listen(handler: RequestListener): Promise<AsyncDisposable & { url: string; port: number }> {
+export async function listen(
+  handler: RequestListener,
+): Promise<AsyncDisposable & { url: string; port: number }> {
   const server = createServer(handler);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -42,14 +42,22 @@ export async function startMailServer({
       else callback(new Error(`wrong password`));
     },
     onRcptTo: ({ address }, _, callback) =>
-      callback(unknown.includes(address) ? Object.assign(new Error('no such user'), { responseCode: 550 }) : null),
+      callback(
+        unknown.includes(address) ? Object.assign(new Error('no such user'), { responseCode: 550 }) : null,
+      ),
     onData(stream, { envelope, secure, user }, callback) {
       const parts: Buffer[] = [];
       stream.on('data', (part: Buffer) => parts.push(part));
       stream.on('end', () => {
         const from = envelope.mailFrom === false ? '' : envelope.mailFrom.address;
         const to = envelope.rcptTo.map(({ address }) => address);
-        mails.push({ from, to, secure, user: user as string | undefined, text: Buffer.concat(parts).toString() });
+        mails.push({
+          from,
+          to,
+          secure,
+          user: user as string | undefined,
+          text: Buffer.concat(parts).toString(),
+        });
         callback(null);
       });
     },

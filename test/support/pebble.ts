@@ -60,7 +60,10 @@ const day = 86_400;
 
 const defaultProfiles = {
   default: { description: 'The profile you know and love', validityPeriod: 90 * day },
-  shortlived: { description: 'A short-lived cert profile, without actual enforcement', validityPeriod: 6 * day },
+  shortlived: {
+    description: 'A short-lived cert profile, without actual enforcement',
+    validityPeriod: 6 * day,
+  },
 };
 
 /** No random sleeps, bad nonces or reused authorizations unless a test asks for them. */
@@ -124,7 +127,8 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
       const { Status: status, Reason: reason } = JSON.parse(body ?? 'null');
       return { status, reason };
     },
-    requestLog: () => [...pebble.output().matchAll(/(\w+ \/\S*) -> calling handler/g)].map(match => match[1] ?? ''),
+    requestLog: () =>
+      [...pebble.output().matchAll(/(\w+ \/\S*) -> calling handler/g)].map(match => match[1] ?? ''),
     output: () => pebble.output(),
     stop: async () => void (await pebble.stop()),
     kill: () => pebble.kill(),

@@ -59,7 +59,11 @@ function boundToParent(command: string, args: string[]): [string, string[]] {
  * process group of its own, which is killed when the program ends and when this process exits. When this process is
  * killed, the program dies too, though not what the program has started. It does not keep this process alive.
  */
-export async function startProcess(command: string, args: string[], options: ProcessOptions): Promise<Process> {
+export async function startProcess(
+  command: string,
+  args: string[],
+  options: ProcessOptions,
+): Promise<Process> {
   const { name, ready, timeoutMs = 10_000, env, cwd, stdin } = options;
   const child = spawn(...boundToParent(command, args), {
     cwd,

@@ -27,7 +27,11 @@ const debianPackages = {
 } as const;
 
 /** Services that Debian's packages start; nobody asked for that. */
-const services: Partial<Record<Tool, string>> = { 'redis-server': 'redis-server', nginx: 'nginx', named: 'named' };
+const services: Partial<Record<Tool, string>> = {
+  'redis-server': 'redis-server',
+  nginx: 'nginx',
+  named: 'named',
+};
 
 export type Tool = keyof typeof debianPackages;
 
@@ -83,7 +87,8 @@ function find(name: Tool): string | undefined {
 const holdsPebble = (folder: string) => pebbleTools.every(name => findCommand(name, [folder]));
 
 /** A Pebble that we or the user built: better than Debian's, which is several years old. */
-const findOwnPebble = () => [...pathFolders(), pebbleCache].find(folder => !isDebians(folder) && holdsPebble(folder));
+const findOwnPebble = () =>
+  [...pathFolders(), pebbleCache].find(folder => !isDebians(folder) && holdsPebble(folder));
 
 const isDebians = (folder: string) => /^(\/usr)?\/bin\/?$/.test(folder) && existsSync('/etc/debian_version');
 
@@ -95,7 +100,8 @@ async function warnOfOldPebble(say: Say): Promise<void> {
   warned = true;
   const version = await run(pebble, ['-version']).catch(() => undefined); // Before 2.5 it does not know the option.
   const [, major, minor] = /v?(\d+)\.(\d+)/.exec(version?.stdout ?? 'v2.4') ?? [];
-  if (major === '2' && Number(minor) < 10) say(`${pebble} is older than ${pebbleVersion}, which Go would build`);
+  if (major === '2' && Number(minor) < 10)
+    say(`${pebble} is older than ${pebbleVersion}, which Go would build`);
 }
 
 /** Without Go, or when building fails, Debian's package has to do. */

@@ -51,8 +51,9 @@ async function quickstart(): Promise<void> {
 
   const shell = async (command: string) => {
     print(`   $ ${command.replaceAll('\n', '\n     ')}`);
-    return (await run('bash', ['-euo', 'pipefail', '-c', command], { cwd: dir, env: { ...process.env, KEY: key } }))
-      .stdout;
+    return (
+      await run('bash', ['-euo', 'pipefail', '-c', command], { cwd: dir, env: { ...process.env, KEY: key } })
+    ).stdout;
   };
 
   step('A host makes a key and a CSR; the key never leaves it');
@@ -70,7 +71,9 @@ async function quickstart(): Promise<void> {
 
   step('The host has a chain that leads to the root of the CA');
   await writeFile(join(dir, 'root.pem'), await pebble.rootPem());
-  print(indent(await shell('openssl x509 -in host.pem -noout -subject -issuer -enddate -ext subjectAltName')));
+  print(
+    indent(await shell('openssl x509 -in host.pem -noout -subject -issuer -enddate -ext subjectAltName')),
+  );
   print(indent(await shell('openssl verify -CAfile root.pem -untrusted host.pem host.pem')));
   await shell('test "$(openssl x509 -in host.pem -noout -pubkey)" = "$(openssl pkey -in host.key -pubout)"');
 
@@ -166,6 +169,8 @@ function tellLog(output: string): string {
 try {
   await quickstart();
 } catch (error) {
-  process.stderr.write(`\nquickstart: ${describeError(error)}\n${(error as { stderr?: string }).stderr ?? ''}`);
+  process.stderr.write(
+    `\nquickstart: ${describeError(error)}\n${(error as { stderr?: string }).stderr ?? ''}`,
+  );
   process.exitCode = 1;
 }

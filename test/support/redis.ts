@@ -36,7 +36,8 @@ export async function startRedis({ appendonly = false, port, dir }: RedisOptions
     'maxmemory-policy': 'noeviction',
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  const start = () => startProcess(command, args, { name: 'redis-server', ready: /Ready to accept connections/ });
+  const start = () =>
+    startProcess(command, args, { name: 'redis-server', ready: /Ready to accept connections/ });
 
   let redis: Process;
   try {

@@ -22,9 +22,12 @@ export async function startScriptedDns(
     asked.push(one);
     return script(one);
   };
-  const udp = createSocket(host.includes(':') ? 'udp6' : 'udp4').on('message', (bytes, { port: from, address }) => {
-    for (const reply of answer(bytes, 'udp')) udp.send(reply, from, address);
-  });
+  const udp = createSocket(host.includes(':') ? 'udp6' : 'udp4').on(
+    'message',
+    (bytes, { port: from, address }) => {
+      for (const reply of answer(bytes, 'udp')) udp.send(reply, from, address);
+    },
+  );
   const open = new Set<Socket>();
   const tcp = createServer(socket => {
     open.add(socket);
@@ -50,7 +53,11 @@ export async function startScriptedDns(
 }
 
 /** An answer to what was asked; `more` replaces what is usual. */
-export function reply({ id, questions }: Asked, answers: Answer[], more: Packet & { rcode?: number } = {}): Buffer {
+export function reply(
+  { id, questions }: Asked,
+  answers: Answer[],
+  more: Packet & { rcode?: number } = {},
+): Buffer {
   const { flags = 0, rcode = 0, ...rest } = more;
   return encode({
     ...{ type: 'response', id, questions: questions?.map(one => ({ ...one })), answers: [...answers] },

@@ -39,7 +39,9 @@ export type ShamanGround = AsyncDisposable & {
 };
 
 /** Pebble, and a real nginx that answers http-01 as concorde's README sets it up. */
-export async function startShamanGround(options: Omit<PebbleOptions, 'httpPort'> = {}): Promise<ShamanGround> {
+export async function startShamanGround(
+  options: Omit<PebbleOptions, 'httpPort'> = {},
+): Promise<ShamanGround> {
   await using started = new AsyncDisposableStack();
   const dir = started.use(await tempDir());
   const webroot = join(dir.path, 'acme-challenge');

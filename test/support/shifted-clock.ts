@@ -1,4 +1,7 @@
 import { type Clock, systemClock } from '../../shared/base/clock.ts';
 
 /** The system's clock, but so many milliseconds ahead. */
-export const shiftedClock = (ahead: number): Clock => ({ ...systemClock, now: () => systemClock.now() + ahead });
+export const shiftedClock = (ahead: number): Clock => ({
+  ...systemClock,
+  now: () => systemClock.now() + ahead,
+});

@@ -1,8 +1,8 @@
 import { createSecretKey } from 'node:crypto';
-import type { DnsUpdateConfig } from '../../shared/config/dns-update.ts';
 import type { DnsServer } from '../../shared/dns/exchange.ts';
 import { toName } from '../../shared/dns/name.ts';
 import type { TsigAlgorithm, TsigKey } from '../../shared/dns/tsig.ts';
+import type { DnsUpdateConfig } from '../../shared/solver/dns01-update-section.ts';
 import type { BindKey } from './bind.ts';
 
 export function toTsigKey({ name, algorithm, secret }: BindKey): TsigKey {

@@ -68,7 +68,8 @@ export const accountActions: AcmeAction[] = [
   },
   {
     usage: `${REG} rollover NEW-KEY-FILE`,
-    summary: 'gives the account a new key, made before by key create; the old one is worth nothing from then on',
+    summary:
+      'gives the account a new key, made before by key create; the old one is worth nothing from then on',
     example: `${registered} rollover new.key.priv.pem`,
     async run(given, { env, write }) {
       const newKey = await readKey(given.one('NEW-KEY-FILE'));

@@ -19,7 +19,8 @@ export const acmeActions: AcmeAction[] = [
 export const acmeCommand: Command = {
   usage: ['acme key|unreg|reg …'],
   forms: acmeActions.map(({ usage }) => `acme ${usage}`),
-  summary: 'ACME by hand, step by step, with an account key of your own; needs neither a configuration nor Redis',
+  summary:
+    'ACME by hand, step by step, with an account key of your own; needs neither a configuration nor Redis',
   example: 'quarry acme key create account.key.priv.pem',
   describe: words => describeActions(words.filter(word => !word.startsWith('-'))),
   async run(words, io) {
@@ -39,7 +40,8 @@ function describeActions(words: string[]): string {
   const met = acmeActions.filter(({ usage }) => leadsTo(parseForm(usage)));
   const shown = met.length > 0 ? met : acmeActions;
   const lines = shown.map(
-    ({ usage, summary, example }) => `quarry acme ${usage}\n    ${summary}\n    For example: quarry acme ${example}\n`,
+    ({ usage, summary, example }) =>
+      `quarry acme ${usage}\n    ${summary}\n    For example: quarry acme ${example}\n`,
   );
   return `${lines.join('\n')}
 SERVER is the URL of the CA's directory; ids are URLs, as the CA gives them out. ACME_CAFILE names a file of the

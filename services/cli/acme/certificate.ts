@@ -40,7 +40,11 @@ export const certificateActions: AcmeAction[] = [
         if (!info) throw new Error('the CA has no renewal information');
         const { start, end, explanationUrl: explanationURL, askAgain } = info;
         const suggestedWindow = { start: toTime(start), end: toTime(end) };
-        const object = { suggestedWindow, ...(explanationURL && { explanationURL }), askAgain: toTime(askAgain) };
+        const object = {
+          suggestedWindow,
+          ...(explanationURL && { explanationURL }),
+          askAgain: toTime(askAgain),
+        };
         write(toText('Renewal information', { url: id, object }));
       });
     },

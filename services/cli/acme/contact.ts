@@ -1,4 +1,4 @@
-import { parseContact } from '../../../shared/config/account.ts';
+import { parseContact } from '../../../shared/ca/account-section.ts';
 import { UsageError } from '../command.ts';
 
 /** A contact as ACME has it: a URL; an e-mail address becomes one. */

@@ -6,7 +6,8 @@ import type { AcmeAction } from './action.ts';
 export const keyActions: AcmeAction[] = [
   {
     usage: 'key|keys create PATH',
-    summary: 'makes a private key (P-384, PKCS#8 PEM) that only its owner may read; never over a file that exists',
+    summary:
+      'makes a private key (P-384, PKCS#8 PEM) that only its owner may read; never over a file that exists',
     example: 'key create account.key.priv.pem',
     async run(given) {
       const path = given.one('PATH');

@@ -59,7 +59,8 @@ export const orderActions: AcmeAction[] = [
   },
   {
     usage: `${REG} finalize ORDER-ID CERT-KEY-FILE NAME…`,
-    summary: "asks for the certificate of an order that is ready, by a CSR for a key and all of the order's names",
+    summary:
+      "asks for the certificate of an order that is ready, by a CSR for a key and all of the order's names",
     example: example(`finalize ${orderId} example.org.key.priv.pem example.org`),
     async run(given, { env, write }) {
       const [url, identifiers] = [toUrl(given, 'ORDER-ID'), given.many('NAME').map(parseName)];

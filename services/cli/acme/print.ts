@@ -5,5 +5,8 @@ export function toText(kind: string, { url, object }: { url: string; object: unk
 
 /** What a CA says may not steer the terminal: JSON leaves DEL and the controls above it as they are. */
 function toAscii(text: string): string {
-  return text.replace(/[^\n\x20-\x7e]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(
+    /[^\n\x20-\x7e]/g,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -16,7 +16,14 @@ export async function lookHttp01(
 ): Promise<void> {
   const headers = { Host: identifier.value };
   const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
-    const request = get({ host, port, path: `/.well-known/acme-challenge/${token}`, headers, signal, agent: false });
+    const request = get({
+      host,
+      port,
+      path: `/.well-known/acme-challenge/${token}`,
+      headers,
+      signal,
+      agent: false,
+    });
     request.on('error', reject).on('response', response => {
       text(response).then(body => resolve({ status: response.statusCode ?? 0, body }), reject);
     });

@@ -16,13 +16,21 @@ export async function lookTlsAlpn(
   { identifier, keyAuthorization }: ChallengeResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const options = { host, port, servername: identifier.value, ALPNProtocols: [PROTOCOL], rejectUnauthorized: false };
+  const options = {
+    host,
+    port,
+    servername: identifier.value,
+    ALPNProtocols: [PROTOCOL],
+    rejectUnauthorized: false,
+  };
   const socket = addAbortSignal(signal, connect(options));
   try {
     await once(socket, 'secureConnect');
-    if (socket.alpnProtocol !== PROTOCOL) throw new Error(`speaks TLS, but not ${PROTOCOL}, as a responder does`);
+    if (socket.alpnProtocol !== PROTOCOL)
+      throw new Error(`speaks TLS, but not ${PROTOCOL}, as a responder does`);
     const digest = createHash('sha256').update(keyAuthorization).digest();
-    if (!socket.getPeerCertificate().raw.includes(digest)) throw new Error('shows the proof of another order');
+    if (!socket.getPeerCertificate().raw.includes(digest))
+      throw new Error('shows the proof of another order');
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (code.includes('HANDSHAKE_FAILURE'))

@@ -2,15 +2,15 @@ import { pino } from 'pino';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { describeError } from '../../../shared/base/errors.ts';
 import { describeSection } from '../../../shared/config/config-error.ts';
-import type { DnsPersistConfig } from '../../../shared/config/dns-persist.ts';
-import type { Dns01ServerConfig } from '../../../shared/config/dns01-server.ts';
-import type { Config } from '../../../shared/config/load-config.ts';
-import type { VerificationConfig } from '../../../shared/config/verification.ts';
+import type { Config } from '../../../shared/setup/load-config.ts';
+import type { DnsPersistConfig } from '../../../shared/solver/dns-persist-section.ts';
 import { toDns01Record } from '../../../shared/solver/dns01-record.ts';
 import { findPlace } from '../../../shared/solver/dns01-server.ts';
+import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
 import { openSolvers } from '../../../shared/solver/open-solver.ts';
 import { openResolver } from '../../../shared/solver/resolver.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
+import type { VerificationConfig } from '../../../shared/solver/verification-section.ts';
 import { reachFleetRedis } from '../fleet-redis.ts';
 import { findPersistParties, namesToPublish } from '../persist-records.ts';
 import { lookDns } from './look-dns.ts';
@@ -67,9 +67,13 @@ async function tryOut(verification: VerificationConfig, config: Config, solver: 
   const { identifier } = response;
   switch (verification.type) {
     case 'http01':
-      return trySolver(parts, response, () => tryListeners(verification.listeners, lookHttp01, response, signal));
+      return trySolver(parts, response, () =>
+        tryListeners(verification.listeners, lookHttp01, response, signal),
+      );
     case 'tlsalpn01':
-      return trySolver(parts, response, () => tryListeners(verification.listeners, lookTlsAlpn, response, signal));
+      return trySolver(parts, response, () =>
+        tryListeners(verification.listeners, lookTlsAlpn, response, signal),
+      );
     case 'dns01-server':
       return tryZone(verification, parts, response);
     case 'dns-persist-01':
@@ -88,7 +92,8 @@ async function tryOut(verification: VerificationConfig, config: Config, solver: 
       return trySolver(
         parts,
         response,
-        async () => `ran with a test token for ${identifier.value}${verification.cleanup ? ', and cleaned up' : ''}`,
+        async () =>
+          `ran with a test token for ${identifier.value}${verification.cleanup ? ', and cleaned up' : ''}`,
       );
   }
 }

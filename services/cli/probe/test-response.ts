@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { canProve } from '../../../shared/config/challenge-type.ts';
-import type { Config } from '../../../shared/config/load-config.ts';
-import { challengeTypeOf, type VerificationConfig } from '../../../shared/config/verification.ts';
+import { canProve } from '../../../shared/pki/challenge-type.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
+import type { Config } from '../../../shared/setup/load-config.ts';
 import type { ChallengeResponse } from '../../../shared/solver/solver.ts';
+import { challengeTypeOf, type VerificationConfig } from '../../../shared/solver/verification-section.ts';
 
 const OWN_LABEL = 'quarry-probe';
 

@@ -1,7 +1,12 @@
 import type { Context, Middleware } from 'koa';
 import { HttpError } from 'koa';
 import type { Clock } from '../../../shared/base/clock.ts';
-import { describeError, IssuanceError, type IssuanceErrorCode, type Problem } from '../../../shared/base/errors.ts';
+import {
+  describeError,
+  IssuanceError,
+  type IssuanceErrorCode,
+  type Problem,
+} from '../../../shared/base/errors.ts';
 import type { Log } from '../../../shared/base/log.ts';
 
 /** Turns every error into an answer: one line of text, or a problem document (RFC 9457) for who asks for JSON. */
@@ -15,7 +20,8 @@ export function problemResponse(clock: Clock, log: Log): Middleware {
       ctx.state.reason = describeError(error);
       ctx.status = answer.status;
       ctx.set(answer.headers);
-      if (answer.retryAfter !== undefined) ctx.set('Retry-After', secondsUntil(answer.retryAfter, clock.now()));
+      if (answer.retryAfter !== undefined)
+        ctx.set('Retry-After', secondsUntil(answer.retryAfter, clock.now()));
       else if (answer.status === 503) ctx.set('Retry-After', '5');
       else if (answer.status === 429) ctx.set('Retry-After', '3600');
       writeProblem(ctx, answer);

@@ -48,7 +48,9 @@ export function signRoute(parts: SignRouteParts) {
     ctx.state.names = identifiers.map(({ value }) => value);
     const block = admission.admit(blocks, identifiers);
 
-    const standing = await needingRedis(() => limits.standingAgainst({ account: parts.account, identifiers }));
+    const standing = await needingRedis(() =>
+      limits.standingAgainst({ account: parts.account, identifiers }),
+    );
     if (standing && standing.code !== 'unavailable') throw standing;
 
     const { account, wait } = parts;

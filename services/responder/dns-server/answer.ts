@@ -27,10 +27,13 @@ export async function answerQuery({ zones, records }: AnswerParts, query: Query)
   if (fixed) return positive(fixed.map(data => ({ skip: 0, type: query.type, ttl: FIXED_TTL, data })));
   const values = canHold(query.name) ? await records.values(query.name) : [];
   if (query.type === Type.TXT && values.length > 0) {
-    return positive(values.map(value => ({ skip: 0, type: Type.TXT, ttl: zone.ttl, data: encodeText(value) })));
+    return positive(
+      values.map(value => ({ skip: 0, type: Type.TXT, ttl: zone.ttl, data: encodeText(value) })),
+    );
   }
   // A resolver that walks down to a name label by label must not be told that there is nothing below (RFC 8020).
-  const exists = own || values.length > 0 || zones.isAbove(query.name) || (await holdsBelow(records, query.name));
+  const exists =
+    own || values.length > 0 || zones.isAbove(query.name) || (await holdsBelow(records, query.name));
   if (!exists) return negative(Rcode.nameError, query, zone);
   if (query.type !== Type.ANY) return negative(Rcode.noError, query, zone);
   return positive([{ skip: 0, type: Type.HINFO, ttl: FIXED_TTL, data: refusesAny }]);

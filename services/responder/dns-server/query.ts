@@ -66,7 +66,12 @@ function parseSections(message: Buffer, head: QueryHead): Query | undefined {
 }
 
 /** The one OPT that may be among the additional records, which are those from `additional` on. */
-function parseRecords(message: Buffer, start: number, additional: number, count: number): { found?: Edns } | undefined {
+function parseRecords(
+  message: Buffer,
+  start: number,
+  additional: number,
+  count: number,
+): { found?: Edns } | undefined {
   let at = start;
   let found: Edns | undefined;
   for (let index = 0; index < count; index++) {
@@ -102,7 +107,9 @@ function parseName(message: Buffer, start: number): { text: string; end: number 
 
 function toLabel(text: string): string {
   if (/^[A-Za-z0-9_-]*$/.test(text)) return text.toLowerCase();
-  return text.replace(/[^A-Za-z0-9_-]/g, byte => `\\${`${byte.charCodeAt(0)}`.padStart(3, '0')}`).toLowerCase();
+  return text
+    .replace(/[^A-Za-z0-9_-]/g, byte => `\\${`${byte.charCodeAt(0)}`.padStart(3, '0')}`)
+    .toLowerCase();
 }
 
 /** Where the name ends that begins here. Where it points at is of no interest. */

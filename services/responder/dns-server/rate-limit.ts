@@ -18,7 +18,9 @@ const MOST_NETWORKS = 20_000;
  */
 export function openRateLimit(limit: number, clock: Clock): (address: string) => Verdict {
   if (limit === Number.POSITIVE_INFINITY) return () => 'answer';
-  const networks = new LRUCache<string, { left: number; at: number; slipped: boolean }>({ max: MOST_NETWORKS });
+  const networks = new LRUCache<string, { left: number; at: number; slipped: boolean }>({
+    max: MOST_NETWORKS,
+  });
   return address => {
     const now = clock.now();
     const name = toNetwork(address);

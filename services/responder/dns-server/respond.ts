@@ -12,7 +12,11 @@ export type Transport = 'udp' | 'tcp';
  *
  * @param limit bytes
  */
-export type Respond = (parsed: NonNullable<ParsedQuery>, transport: Transport, limit: number) => Promise<Buffer>;
+export type Respond = (
+  parsed: NonNullable<ParsedQuery>,
+  transport: Transport,
+  limit: number,
+) => Promise<Buffer>;
 
 /** @param count told of each answer */
 export function responding(
@@ -31,7 +35,10 @@ export function responding(
     });
     const { name: question, type } = query;
     const { rcode, records = [] } = answer;
-    parts.log.debug({ question, type, rcode: formatRcode(rcode), records: records.length }, 'challenge asked for');
+    parts.log.debug(
+      { question, type, rcode: formatRcode(rcode), records: records.length },
+      'challenge asked for',
+    );
     count(formatRcode(rcode), transport);
     return encodeReply(query, answer, limit);
   };

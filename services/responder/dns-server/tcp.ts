@@ -17,7 +17,10 @@ export type TcpLimits = {
 export const usualLimits: TcpLimits = { connections: 512, perAddress: 32, pipelined: 32, idle: 10_000 };
 
 /** Messages behind their length, any number of them on a connection, answered as they get ready (RFC 7766). */
-export function createTcpServer(respond: Respond, limits: TcpLimits): Server & { closeIdleConnections(): void } {
+export function createTcpServer(
+  respond: Respond,
+  limits: TcpLimits,
+): Server & { closeIdleConnections(): void } {
   /** Those that have been silent for longest come first; they give way when there are too many. */
   const open = new Map<Socket, Conversation>();
   const isFull = (address: string | undefined) =>

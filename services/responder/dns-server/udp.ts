@@ -20,7 +20,10 @@ export type UdpParts = {
 };
 
 /** A question and its answer in one datagram each (RFC 1035 section 4.2.1). */
-export function createUdpServer(host: string, { respond, verdictOn, limited, mostWaiting, log }: UdpParts): Socket {
+export function createUdpServer(
+  host: string,
+  { respond, verdictOn, limited, mostWaiting, log }: UdpParts,
+): Socket {
   const v6 = isIPv6(host.split('%')[0] ?? '');
   const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6 });
   let waiting = 0;
@@ -47,7 +50,9 @@ export function createUdpServer(host: string, { respond, verdictOn, limited, mos
   }
 
   socket.on('message', (message, peer) => {
-    answer(message, peer).catch(error => log.error({ reason: describeError(error) }, 'a question was not answered'));
+    answer(message, peer).catch(error =>
+      log.error({ reason: describeError(error) }, 'a question was not answered'),
+    );
   });
   socket.once('listening', () => {
     socket.on('error', error => log.warn({ reason: describeError(error) }, 'UDP socket'));

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
-import type { Dns01ServerConfig } from '../../../shared/config/dns01-server.ts';
 import { encodeName, liesIn, withParents } from '../../../shared/dns/name.ts';
 import { addressToBytes } from '../../../shared/pki/ip-address.ts';
+import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
 import { Type } from './codes.ts';
 
 /** What a zone says whether or not there are challenges: RDATA by type and name. */
@@ -66,6 +66,7 @@ function toZone(name: string, { nameServers, hostmaster, ttl }: ZoneConfig): Zon
  */
 function encodeSoa(primary: string, hostmaster: string, ttl: number): Buffer {
   const numbers = Buffer.alloc(20);
-  for (const [index, number] of [1, 3_600, 600, 604_800, ttl].entries()) numbers.writeUInt32BE(number, 4 * index);
+  for (const [index, number] of [1, 3_600, 600, 604_800, ttl].entries())
+    numbers.writeUInt32BE(number, 4 * index);
   return Buffer.concat([encodeName(primary), encodeName(hostmaster), numbers]);
 }

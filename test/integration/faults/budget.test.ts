@@ -78,7 +78,10 @@ suite('a short budget', { concurrency: true }, () => {
     await untilWaiting(1);
     const away = await post(fleet, ['away.away.example'], { to });
     const { status, body, headers } = await away.answer;
-    assert.deepEqual([status, body], [429, "the CA's limit for account/default is used up; it was not asked\n"]);
+    assert.deepEqual(
+      [status, body],
+      [429, "the CA's limit for account/default is used up; it was not asked\n"],
+    );
     const retryAfter = Number(headers['retry-after']);
     assert.ok(retryAfter > 13 && retryAfter <= 20, `Retry-After counts its place: ${retryAfter}`);
     assert.deepEqual(newOrderAt(away), []);
@@ -139,7 +142,10 @@ suite('an order that replaces a certificate', { concurrency: true }, () => {
     const problem = { type: 'alreadyReplaced', detail: 'another order has replaced it' };
     const when = (request: ProxiedRequest) => about(request, lost) && request.replaces !== undefined;
     own.ca.rule({ kind: 'newOrder', when, from: 2, do: { answer: { status: 409, problem } } });
-    const posts = [await renew(queue, kept, { replaces: first }), await renew(queue, lost, { replaces: second })];
+    const posts = [
+      await renew(queue, kept, { replaces: first }),
+      await renew(queue, lost, { replaces: second }),
+    ];
     await Promise.all(holds.map(hold => hold.hit(1, 60_000)));
     const [worker] = own.all('worker') as [RoleProcess];
     await own.start('worker');
@@ -151,4 +157,5 @@ suite('an order that replaces a certificate', { concurrency: true }, () => {
   });
 });
 
-const about = ({ identifiers = [] }: ProxiedRequest, name: string) => identifiers.some(({ value }) => value === name);
+const about = ({ identifiers = [] }: ProxiedRequest, name: string) =>
+  identifiers.some(({ value }) => value === name);

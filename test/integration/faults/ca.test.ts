@@ -99,7 +99,8 @@ suite('a CA', { concurrency: true }, () => {
       assert.deepEqual([gotBy(fleet.ca, name, 'newOrder'), gotBy(fleet.ca, name, 'finalize')], [1, 1], name);
     }
     assert.equal(
-      told(onlyWorker(fleet), 'step failed').filter(({ reason }) => /within 30 seconds/.test(`${reason}`)).length,
+      told(onlyWorker(fleet), 'step failed').filter(({ reason }) => /within 30 seconds/.test(`${reason}`))
+        .length,
       3,
     );
   });
@@ -118,7 +119,10 @@ suite('a CA', { concurrency: true }, () => {
     await untilIdle(worker); // each comes again now and then
     assert.equal(fleet.ca.requests().length, requests, 'nothing was sent to the wrong server');
     const reasons = told(worker, 'step failed').map(({ reason }) => `${reason}`);
-    assert.ok(reasons.filter(reason => /cannot be reached: .*certificate/.test(reason)).length >= 2, `${reasons}`);
+    assert.ok(
+      reasons.filter(reason => /cannot be reached: .*certificate/.test(reason)).length >= 2,
+      `${reasons}`,
+    );
 
     await fleet.ca.goDown();
     await waitUntil('a connection to be refused', () =>
@@ -141,7 +145,9 @@ suite('a CA', { concurrency: true }, () => {
       ['polling3.example', 'order'],
       ['finalizing.example', 'finalize'],
     ];
-    const rules = steps.map(([name, kind]) => ca.rule({ kind, when: about(name), times: 1, do: { hold: 'before' } }));
+    const rules = steps.map(([name, kind]) =>
+      ca.rule({ kind, when: about(name), times: 1, do: { hold: 'before' } }),
+    );
     const posts = await postEach(
       fleet,
       steps.map(([name]) => name),
@@ -153,13 +159,16 @@ suite('a CA', { concurrency: true }, () => {
     for (const [index, rule] of rules.entries()) {
       rule.remove();
       await waitUntil('the step to fail', () => told(worker, 'step failed').length > index, 30_000);
-      if (index === 0) await waitUntil('an account', () => told(worker, 'account ready').length === 2, 30_000);
+      if (index === 0)
+        await waitUntil('an account', () => told(worker, 'account ready').length === 2, 30_000);
     }
     await assertIssued(fleet, posts);
 
     const accounts = ca.requests().filter(({ kind }) => kind === 'newAccount');
     const made = accounts.filter(({ status }) => status === 201);
-    t.diagnostic(`${accounts.length} newAccounts (${made.length} made one) and ${ca.counts().newOrder} newOrders`);
+    t.diagnostic(
+      `${accounts.length} newAccounts (${made.length} made one) and ${ca.counts().newOrder} newOrders`,
+    );
     assert.equal(made.length, 1);
     assert.equal(accounts.length, 2, 'one looked for the account by its key');
     for (const [name] of steps) {

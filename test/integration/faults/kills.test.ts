@@ -60,8 +60,13 @@ async function passLockTime({ redisClient }: Fleet): Promise<string> {
 
 /** All that was kept of the jobs, by key. */
 async function keptRecords({ redisClient }: Fleet): Promise<Record<string, string | null>> {
-  const keys = [...(await redisClient.keys('{quarry}:checkpoint:*')), ...(await redisClient.keys('{quarry}:result:*'))];
-  return Object.fromEntries(await Promise.all(keys.sort().map(async key => [key, await redisClient.get(key)])));
+  const keys = [
+    ...(await redisClient.keys('{quarry}:checkpoint:*')),
+    ...(await redisClient.keys('{quarry}:result:*')),
+  ];
+  return Object.fromEntries(
+    await Promise.all(keys.sort().map(async key => [key, await redisClient.get(key)])),
+  );
 }
 
 suite('a worker', { concurrency: true }, () => {
@@ -74,7 +79,9 @@ suite('a worker', { concurrency: true }, () => {
 
     await first.kill();
     const killed = performance.now();
-    await waitUntil('the proxy to see the connections gone', () => requests.every(one => one.outcome === 'hung up'));
+    await waitUntil('the proxy to see the connections gone', () =>
+      requests.every(one => one.outcome === 'hung up'),
+    );
     letGo();
     await assertIssued(fleet, posts);
     const seconds = (performance.now() - killed) / 1000;
@@ -97,7 +104,11 @@ suite('a worker', { concurrency: true }, () => {
       await fleet.start('worker');
     }
     await hold.hit(11);
-    assert.equal(await fleet.redisClient.hget(`{quarry}:sign:${jobId}`, 'stc'), '10', 'BullMQ counted the kills');
+    assert.equal(
+      await fleet.redisClient.hget(`{quarry}:sign:${jobId}`, 'stc'),
+      '10',
+      'BullMQ counted the kills',
+    );
     hold.remove();
     await assertIssued(fleet, [posted]);
     assert.equal(sent(fleet.ca, 'ten.example', 'newOrder').length, 1);

@@ -15,7 +15,9 @@ after(() => parts.disposeAsync());
 const fleet = parts.use(await startFleet({ roles: [] }));
 const names = parts.use(await startChalltestsrv());
 /** A web server in front of Quarry that lacks its rule. */
-const ruleless = parts.use(await listen((_, response) => void response.writeHead(404).end('<html>nginx</html>')));
+const ruleless = parts.use(
+  await listen((_, response) => void response.writeHead(404).end('<html>nginx</html>')),
+);
 
 const verification = async (name: string, selfCheck: string) => `[verification "${name}"]
 type = http01
@@ -59,18 +61,26 @@ await Promise.all((['intake', 'worker', 'responder'] as const).map(role => fleet
 type To = { to?: RoleProcess };
 
 /** Posts a new CSR for the names and answers with what came, and how many newOrders the CA was sent for it. */
-async function tryFor(wanted: string[], options?: To): Promise<Answer & { newOrders: number; retryAfter: number }> {
+async function tryFor(
+  wanted: string[],
+  options?: To,
+): Promise<Answer & { newOrders: number; retryAfter: number }> {
   const before = newOrdersFor(wanted);
   const { csrPem } = await makeCsr({ names: wanted });
   const answer = await fleet.post(csrPem, options);
-  return { ...answer, newOrders: newOrdersFor(wanted) - before, retryAfter: Number(answer.headers['retry-after']) };
+  return {
+    ...answer,
+    newOrders: newOrdersFor(wanted) - before,
+    retryAfter: Number(answer.headers['retry-after']),
+  };
 }
 
 const newOrdersFor = (wanted: string[]) =>
   fleet.ca
     .requests()
     .filter(
-      ({ kind, identifiers = [] }) => kind === 'newOrder' && identifiers.every(({ value }) => wanted.includes(value)),
+      ({ kind, identifiers = [] }) =>
+        kind === 'newOrder' && identifiers.every(({ value }) => wanted.includes(value)),
     ).length;
 
 type Wanted = { status: number; newOrders: number; body?: RegExp; least?: number; most?: number };
@@ -102,7 +112,13 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
   test('the registered domain, and no other', async () => {
     fleet.ca.playRateLimit({ limit: 'certificatesPerDomain', name: 'busy.example', perSeconds: 600 });
     const said = /too many certificates \(50\) already issued for "busy\.example"/;
-    const told = await assertTry(['a.busy.example'], { status: 429, newOrders: 1, body: said, least: 500, most: 600 });
+    const told = await assertTry(['a.busy.example'], {
+      status: 429,
+      newOrders: 1,
+      body: said,
+      least: 500,
+      most: 600,
+    });
     await assertTry(['b.busy.example'], { status: 429, newOrders: 0, body: said, least: 400, most: told });
     await assertTry(['free.busy2.example', 'c.busy.example'], { status: 429, newOrders: 0, body: said });
     await assertTry(['a.calm.example'], issued);
@@ -179,9 +195,12 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
     );
     for (const name of ['b', 'c']) posts.push(await post(fleet, [`${name}.balancer.example`], { to }));
     await assertIssued(fleet, posts);
-    const later = posts.flatMap(one => sent(fleet.ca, one.names[0] ?? '', 'newOrder')).filter(one => one.at !== at);
+    const later = posts
+      .flatMap(one => sent(fleet.ca, one.names[0] ?? '', 'newOrder'))
+      .filter(one => one.at !== at);
     assert.equal(later.length, 3);
-    for (const request of later) assert.ok(request.at >= at + 4_000 - 5, `${request.at - at} ms after the 503`);
+    for (const request of later)
+      assert.ok(request.at >= at + 4_000 - 5, `${request.at - at} ms after the 503`);
   });
 
   test('the whole fleet for a load balancer that says it as a date', async () => {
@@ -201,9 +220,12 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
     );
     posts.push(await post(fleet, ['b.dated.example'], { to }));
     await assertIssued(fleet, posts);
-    const [[refused, ...again] = [], other = []] = posts.map(one => sent(fleet.ca, one.names[0] ?? '', 'newOrder'));
+    const [[refused, ...again] = [], other = []] = posts.map(one =>
+      sent(fleet.ca, one.names[0] ?? '', 'newOrder'),
+    );
     assert.ok(refused && refused.at < until);
-    for (const request of [...again, ...other]) assert.ok(request.at >= until - 5, `${until - request.at} ms early`);
+    for (const request of [...again, ...other])
+      assert.ok(request.at >= until - 5, `${until - request.at} ms early`);
     assert.deepEqual([again.length, other.length], [1, 1]);
   });
 
@@ -225,7 +247,10 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
     assert.deepEqual([cleared.code, cleared.stdout], [0, `cleared: ${key}\n`], cleared.stderr);
     await assertTry(['p.paused.example'], issued);
     const again = await quarryLimits('clear', key);
-    assert.deepEqual([again.code, again.stderr], [1, `quarry: no limit "${key}"; quarry limits lists them\n`]);
+    assert.deepEqual(
+      [again.code, again.stderr],
+      [1, `quarry: no limit "${key}"; quarry limits lists them\n`],
+    );
   });
 });
 
@@ -253,11 +278,16 @@ domain = *
     const set = ['a.set.budget-set.example', 'b.set.budget-set.example'];
     await Promise.all([
       useUp('share/greedy', [['1.greedy.example'], ['2.greedy.example']], issued, ['3.greedy.example']),
-      useUp('domain/dom.example', [['1.dom.example'], ['2.dom.example'], ['3.dom.example']], issued, ['4.dom.example']),
-      useUp('set/\\w{16}', [set, set], issued, set),
-      useUp('name/f.budget.example', [['f.budget.example'], ['f.budget.example']], { status: 421, newOrders: 1 }, [
-        'f.budget.example',
+      useUp('domain/dom.example', [['1.dom.example'], ['2.dom.example'], ['3.dom.example']], issued, [
+        '4.dom.example',
       ]),
+      useUp('set/\\w{16}', [set, set], issued, set),
+      useUp(
+        'name/f.budget.example',
+        [['f.budget.example'], ['f.budget.example']],
+        { status: 421, newOrders: 1 },
+        ['f.budget.example'],
+      ),
     ]);
     await useUp('share/\\*', [['tenth.example']], issued, ['eleventh.example']);
   });
@@ -277,7 +307,9 @@ suite('failed validations', { concurrency: true }, () => {
 
     const { stdout } = await quarryLimits();
     const [, key = ''] =
-      /^(failures\/\w+) {2}until \S+\n {4}fails\.example: .*\n {4}last asked for: fails\.example$/m.exec(stdout) ?? [];
+      /^(failures\/\w+) {2}until \S+\n {4}fails\.example: .*\n {4}last asked for: fails\.example$/m.exec(
+        stdout,
+      ) ?? [];
     assert.notEqual(key, '', stdout);
     await mend(name);
     await assertTry([name], stored);
@@ -318,7 +350,8 @@ suite('orders for the same names', { concurrency: true }, () => {
     const starts = sent(fleet.ca, name, 'newOrder');
     assert.deepEqual([starts.length, ends.length], [3, 3]);
     for (const [index, { at }] of starts.entries()) {
-      if (index > 0) assert.ok(at >= (ends[index - 1]?.at ?? Infinity), 'an order begins after the one before');
+      if (index > 0)
+        assert.ok(at >= (ends[index - 1]?.at ?? Infinity), 'an order begins after the one before');
     }
   });
 });
@@ -368,7 +401,9 @@ suite("Quarry's own look at a challenge", { concurrency: true }, () => {
       body: /^broken\.warned\.example: .*connection refused.*\(Quarry looked at http:\/\/broken\.warned\.example \(127\.0\.0\.1\) itself and saw status 404: is /,
     });
     const [worker] = fleet.all('worker');
-    const warned = worker?.log().filter(({ msg }) => /Quarry looked at http:\/\/fine\.warned\.example/.test(`${msg}`));
+    const warned = worker
+      ?.log()
+      .filter(({ msg }) => /Quarry looked at http:\/\/fine\.warned\.example/.test(`${msg}`));
     assert.equal(warned?.length, 1);
   });
 });

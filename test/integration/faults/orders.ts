@@ -14,7 +14,9 @@ export const about =
 
 /** What the CA was sent for the orders with this name in them, whatever became of it. */
 export function sent(ca: FaultProxy, name: string, kind?: Kind): ProxiedRequest[] {
-  return ca.requests().filter(request => about(name)(request) && (kind === undefined || request.kind === kind));
+  return ca
+    .requests()
+    .filter(request => about(name)(request) && (kind === undefined || request.kind === kind));
 }
 
 /** Of these requests, those that Pebble itself has got: others ended in the proxy. */

@@ -8,7 +8,8 @@ import { tempDir } from '../../support/temp-dir.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { assertIssued, post, postEach, presented, sent, told, untilIdle } from './orders.ts';
 
-const everyRole = (fleet: Fleet) => (['intake', 'worker', 'responder'] as const).flatMap(role => fleet.all(role));
+const everyRole = (fleet: Fleet) =>
+  (['intake', 'worker', 'responder'] as const).flatMap(role => fleet.all(role));
 const isReady = async (role: RoleProcess) => (await ask(`${role.adminUrl}/readyz`)).status === 200;
 
 async function untilAllReady(roles: RoleProcess[]): Promise<void> {
@@ -54,7 +55,9 @@ suite('Redis', { concurrency: true }, () => {
     const enough = (count: number) =>
       waitUntil(`${count} certificates`, () => Object.keys(issued).length >= count, 60_000);
 
-    const clients = Promise.all(Array.from({ length: 10 }, (_, index) => client(fleet.all('intake')[index % 2])));
+    const clients = Promise.all(
+      Array.from({ length: 10 }, (_, index) => client(fleet.all('intake')[index % 2])),
+    );
     clients.catch(() => {}); // it is waited for below
     await enough(8);
     assert.ok(inFlight > 0);

@@ -26,7 +26,12 @@ export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'):
 export async function renew(queue: SignQueue, name: string, data: Partial<SignJobData>): Promise<Post> {
   const csr = await makeCsr({ names: [name] });
   const jobId = await queue.enqueue({
-    ...{ csr: csr.csrPem, identifiers: [{ type: 'dns', value: name }], account: 'default', solvers: ['http'] },
+    ...{
+      csr: csr.csrPem,
+      identifiers: [{ type: 'dns', value: name }],
+      account: 'default',
+      solvers: ['http'],
+    },
     ...{ storage: 'none', block: 'all', requestId: `renewal of ${name}`, ...data },
   });
   const result = queue.result(jobId, new AbortController().signal);

@@ -29,7 +29,11 @@ const server = createServer((request, response) => {
 });
 server.listen(Number(port), '127.0.0.1');
 
-using connection = openCaConnection({ directoryUrl, userAgent: 'consumer/1.0', ca: [await readFile(caFile, 'utf8')] });
+using connection = openCaConnection({
+  directoryUrl,
+  userAgent: 'consumer/1.0',
+  ca: [await readFile(caFile, 'utf8')],
+});
 const keyPem = await generateKeyPem('P-256');
 const { url } = await createAccount(connection, keyPem, { termsOfServiceAgreed: true }, signal);
 const account = { keyPem, url };
@@ -58,6 +62,8 @@ const chain = await acme.downloadChain(certificate);
 const window = await fetchRenewalInfo(connection, renewalInfoId(chain) ?? '', signal);
 const revoked = await revokeCertificate(connection, account, chain, 'superseded', signal);
 const stranger = await findAccount(connection, await generateKeyPem('P-256'), signal);
-const fault = await acme.getOrder(`${made.url}x`).catch(error => error instanceof IssuanceError && error.code);
+const fault = await acme
+  .getOrder(`${made.url}x`)
+  .catch(error => error instanceof IssuanceError && error.code);
 server.close();
 process.stdout.write(JSON.stringify({ chain, window, revoked, stranger: stranger ?? null, fault }));

@@ -26,7 +26,11 @@ test('/readyz is 200 once every role can do its work', async () => {
 });
 
 test('/readyz is 503 with the reasons, one a line', async () => {
-  const roles = [role('worker', 'no account yet'), role('intake'), role('responder', 'Redis cannot be reached')];
+  const roles = [
+    role('worker', 'no account yet'),
+    role('intake'),
+    role('responder', 'Redis cannot be reached'),
+  ];
   const reasons = 'worker: no account yet\nresponder: Redis cannot be reached\n';
   assert.deepEqual(await ask(roles, 3, '/readyz'), [503, reasons]);
   assert.deepEqual(await ask([role('responder')], 2, '/readyz'), [503, 'starting\n']);

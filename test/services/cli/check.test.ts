@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { check } from '../../../services/cli/check.ts';
-import { macenReadme } from '../../shared/config/macen-readme.ts';
+import { macenReadme } from '../../shared/setup/macen-readme.ts';
 import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -57,7 +57,10 @@ test('check() warns of a block that is never reached and of one that matches not
   const output = await checkText(
     `${start}[auth wide]\nall = yes\ndomain = *\n[auth "narrow"]\nip = 192.0.2.1\ndomain = a.example\n[auth none]\nall = yes\n`,
   );
-  assert.match(output, /^warning: \[auth "narrow"\]: is never reached: \[auth "wide"\] before it accepts all/m);
+  assert.match(
+    output,
+    /^warning: \[auth "narrow"\]: is never reached: \[auth "wide"\] before it accepts all/m,
+  );
   assert.match(output, /^warning: main\.ini:\d+: \[auth "none"\]: has neither domain nor address/m);
   assert.match(output, /^none .*matches nothing/m);
 });
@@ -95,7 +98,10 @@ test('check() prints who is told of what, without the token in a URL', async () 
     `${start}[auth a]\nall = yes\ndomain = *\n[notify "chat"]\nurl = https://chat.example/t0ken\nhmac_key = k3y\non = account-paused\n[notify "post"]\nmail = ops@example.org\nfrom = q@example.org\nsmtp = smtps://mx.example.org\n`,
   );
   assert.match(output, /^notify "chat": signed posts to chat\.example, of account-paused$/m);
-  assert.match(output, /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every matter$/m);
+  assert.match(
+    output,
+    /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every matter$/m,
+  );
   assert.doesNotMatch(output, /t0ken|k3y/);
 });
 
@@ -105,7 +111,10 @@ test('check() tells what is renewed, and when', async () => {
 [renewal "web"]\nshaman-profile = /srv/web\n[renewal "mail"]\nshaman-profile = /srv/mail\nschedule = 30 4 * * *\n`,
   );
   assert.match(output, /^renewal "web": \/srv\/web, twice a day, without authenticators by http01$/m);
-  assert.match(output, /^renewal "mail": \/srv\/mail, at 30 4 \* \* \* UTC, without authenticators by http01$/m);
+  assert.match(
+    output,
+    /^renewal "mail": \/srv\/mail, at 30 4 \* \* \* UTC, without authenticators by http01$/m,
+  );
   assert.match(output, / {2}disk \(file, renewed ahead\)$/m);
   const missing = 'cannot be read: no such file or directory';
   assert.match(output, new RegExp(`^warning: \\[renewal "web"\\]: /srv/web/shaman\\.json: ${missing}$`, 'm'));

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countMet, parseForm, readForm } from '../../../services/cli/form.ts';
 
-const forms = ['key|keys create PATH', 'order create NAME…', 'order list [--all]', 'shaman [DIRECTORY] [--tag X]…'];
+const forms = [
+  'key|keys create PATH',
+  'order create NAME…',
+  'order list [--all]',
+  'shaman [DIRECTORY] [--tag X]…',
+];
 const read = (...words: string[]) => readForm('quarry acme', forms, words);
 const usageError = (message: string | RegExp) => ({ name: 'UsageError', message });
 
@@ -38,7 +43,10 @@ test('readForm() rejects wrong words with the usage that comes nearest', () => {
   assert.throws(() => read('order', 'list', 'x'), usageError('usage: quarry acme order list [--all]'));
   assert.throws(() => read('order', 'drop'), usageError('"drop" is not known here; see quarry acme --help'));
   assert.throws(() => read('order'), usageError('more words are needed; see quarry acme --help'));
-  assert.throws(() => read('shaman', '--tag'), usageError(/'--tag <value>' argument missing; see quarry --help$/));
+  assert.throws(
+    () => read('shaman', '--tag'),
+    usageError(/'--tag <value>' argument missing; see quarry --help$/),
+  );
   const foreign = usageError('no --all here; usage: quarry acme order create NAME…');
   assert.throws(() => read('order', 'create', 'a', '--all'), foreign);
   assert.throws(() => read('shaman').given.one('DIRECTORY'), usageError('DIRECTORY is missing'));

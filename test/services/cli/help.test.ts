@@ -23,7 +23,9 @@ for (const [index, { usage, example }] of acmeActions.entries())
 
 test('quarry acme … --help tells of what the words before it lead to', () => {
   const help = (...words: string[]) => acmeCommand.describe?.([...words, '--help']) ?? '';
-  const shown = (text: string) => [...text.matchAll(/^quarry acme (.*)\n {4}.+\n {4}For example: quarry acme /gm)];
+  const shown = (text: string) => [
+    ...text.matchAll(/^quarry acme (.*)\n {4}.+\n {4}For example: quarry acme /gm),
+  ];
   assert.equal(shown(help()).length, acmeActions.length);
   const ofCertificates = ['cert revoke FILE [--reason REASON]', 'cert renewal-info FILE'];
   assert.deepEqual(

@@ -80,7 +80,10 @@ test('quarry with one role ends with 1 and one line where no Redis is configured
   await writeFile(join(dir.path, 'main.ini'), good);
   const { code, stderr } = await quarry(['worker', 'main.ini'], { cwd: dir.path });
   assert.equal(code, 1);
-  assert.match(stderr, /^quarry: one role alone needs a Redis that others share: set \[redis\] url or REDIS_URL$/m);
+  assert.match(
+    stderr,
+    /^quarry: one role alone needs a Redis that others share: set \[redis\] url or REDIS_URL$/m,
+  );
 });
 
 test('quarry up ends with 1 and one line where there is no redis-server', async () => {
@@ -94,7 +97,11 @@ test('quarry up ends with 1 and one line where there is no redis-server', async 
 test('quarry says in one line that Node is too old', async () => {
   const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })`;
   const launcher = join(import.meta.dirname, '../../../services/cli/quarry.js');
-  const running = promisify(execFile)(process.execPath, ['--import', `data:text/javascript,${old}`, launcher]);
+  const running = promisify(execFile)(process.execPath, [
+    '--import',
+    `data:text/javascript,${old}`,
+    launcher,
+  ]);
   const { code, stdout, stderr } = await running.catch(error => error);
   assert.deepEqual([code, stdout], [1, '']);
   assert.match(stderr, /^quarry: Node 24 or newer is needed, and this is 20\.1\.0; .*\n$/);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { account, auth } from '../../shared/config/load-text.ts';
+import { account, auth } from '../../shared/setup/load-text.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
 import { headerOf, startMailServer } from '../../support/mail-server.ts';
 import { runQuarry } from '../../support/run-quarry.ts';

@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { toAddressSet } from '../../../shared/admission/ip.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
-import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
@@ -20,7 +20,13 @@ export const hmacKey = 'a secret';
 /** A block with an HMAC for everything under example.org; its storage is `kept`. */
 export const hmacBlock: AuthBlockConfig = {
   ...{ name: 'hmac', ips: [], hmac: { type: 'sha256', keys: [hmacKey] }, all: false },
-  ...{ domains: ['*.example.org'], addresses: [], verifications: ['http'], challenges: ['http-01'], storage: 'kept' },
+  ...{
+    domains: ['*.example.org'],
+    addresses: [],
+    verifications: ['http'],
+    challenges: ['http-01'],
+    storage: 'kept',
+  },
 };
 
 /** A block for clients of this machine. */
@@ -93,7 +99,8 @@ function openFakeRevokeQueue(): FakeRevokeQueue {
       return jobId;
     },
     async result(_, signal) {
-      if (!queue.end && !signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve));
+      if (!queue.end && !signal.aborted)
+        await new Promise(resolve => signal.addEventListener('abort', resolve));
       return queue.end;
     },
     async [Symbol.asyncDispose]() {},

@@ -8,7 +8,14 @@ const foreign = makeCsr({ names: 'DNS:www.example.net' });
 const weak = makeCsr({ names: 'DNS:www.example.org', options: ['-sha1'] });
 const nobody = [{ ...hmacBlock, ips: ['192.0.2.0/24'] }];
 
-type Check = { status: number; body: string; path?: string; method?: string; send?: string; headers?: object };
+type Check = {
+  status: number;
+  body: string;
+  path?: string;
+  method?: string;
+  send?: string;
+  headers?: object;
+};
 
 /** Each request is wrong in what its check looks at, and in all that a later check would look at. */
 const wrong = { send: weak, headers: { 'Content-Length': '' } };
@@ -18,7 +25,12 @@ async function assertAnswer(intake: FakeIntake, { status, body, path = '/sign', 
   const { 'Content-Length': length, ...others } = headers as Record<string, string>;
   const chunked = length === '' && send !== undefined;
   const stream = chunked ? new Blob([send]).stream() : send;
-  const options = { method, headers: others, ...(stream && { body: stream }), ...(chunked && { duplex: 'half' }) };
+  const options = {
+    method,
+    headers: others,
+    ...(stream && { body: stream }),
+    ...(chunked && { duplex: 'half' }),
+  };
   const answer = await fetch(`${intake.url}${path}`, options as RequestInit);
   assert.deepEqual([answer.status, await answer.text()], [status, `${body}\n`]);
   assert.match(answer.headers.get('X-Request-Id') ?? '', /^[0-9a-f-]{36}$/);
@@ -46,7 +58,10 @@ test('a wrong method is 405 with Allow, whatever else is wrong but the path', as
   const got = await assertAnswer(intake, { status: 405, body: 'only POST is possible here', method: 'GET' });
   assert.equal(got.headers.get('Allow'), 'POST');
   const fetched = { path: '/sign/x', method: 'POST', body: 'only GET is possible here' };
-  assert.equal((await assertAnswer(intake, { status: 405, ...fetched, ...wrong })).headers.get('Allow'), 'GET');
+  assert.equal(
+    (await assertAnswer(intake, { status: 405, ...fetched, ...wrong })).headers.get('Allow'),
+    'GET',
+  );
 });
 
 test('a client that no block can match is 403 before its body is looked at', async () => {

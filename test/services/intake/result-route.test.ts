@@ -37,7 +37,15 @@ test('GET /sign/<id> is only for clients of the block that admitted the job', as
   assert.equal((await intake.get()).status, 200);
 });
 
-for (const id of ['00000000-0000-4000-8000-000000000000', 'x', '%2e%2e', '%00', '%E0%A4%A', jobId.toUpperCase(), '7'])
+for (const id of [
+  '00000000-0000-4000-8000-000000000000',
+  'x',
+  '%2e%2e',
+  '%00',
+  '%E0%A4%A',
+  jobId.toUpperCase(),
+  '7',
+])
   test(`GET /sign/${id} is 404 for who is admitted at all, and asks the queue for ids only`, async () => {
     await using intake = await openWithJob([loopbackBlock]);
     for (const known of ['x', '7', '..']) intake.queue.blocks.set(known, 'loopback');

@@ -19,7 +19,10 @@ const toAnswer = async (response: Response) => [response.status, await response.
 
 test('POST /revoke has a worker revoke the first certificate of the body, and answers 200', async () => {
   await using intake = await openIntake();
-  assert.deepEqual(await toAnswer(await revoke(intake, chain, { query: '?reason=keycompromise' })), [200, 'revoked\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, chain, { query: '?reason=keycompromise' })), [
+    200,
+    'revoked\n',
+  ]);
   const [{ requestId, ...data } = { requestId: '' }] = intake.revokeQueue.enqueued;
   const [certificate] = splitChain(pem);
   assert.deepEqual(data, { certificate, names: ['www.example.org'], block: 'hmac', reason: 'keyCompromise' });
@@ -59,7 +62,10 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
   const chunked = await fetch(`${intake.url}/revoke`, stream as RequestInit);
   assert.deepEqual(await toAnswer(chunked), [411, 'a Content-Length header is needed\n']);
   const large = 'x'.repeat(64 * 1024 + 1);
-  assert.deepEqual(await toAnswer(await revoke(intake, large, wrong)), [413, 'the certificate is over 65536 bytes\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, large, wrong)), [
+    413,
+    'the certificate is over 65536 bytes\n',
+  ]);
   assert.deepEqual(await toAnswer(await revoke(intake, 'x', wrong)), [403, 'the HMAC does not match\n']);
   const badReason = await revoke(intake, 'x', { query });
   assert.equal(badReason.status, 400);

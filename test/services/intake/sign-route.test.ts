@@ -62,7 +62,11 @@ for (const [code, status, retryAfter] of [
 ] as const)
   test(`POST /sign answers ${status} when the job ends with ${code}`, async () => {
     await using intake = await openIntake();
-    intake.queue.results.set(jobId, { outcome: 'failed', block: 'hmac', error: { code, detail: 'one\nline' } });
+    intake.queue.results.set(jobId, {
+      outcome: 'failed',
+      block: 'hmac',
+      error: { code, detail: 'one\nline' },
+    });
     const answer = await intake.post(csr);
     assert.equal(answer.status, status);
     assert.equal(answer.headers.get('Retry-After'), retryAfter);
@@ -71,7 +75,11 @@ for (const [code, status, retryAfter] of [
     assert.equal(told, code === 'internal' ? 'internal error\n' : 'one line\n');
   });
 
-for (const Accept of ['application/problem+json', 'application/json', 'application/json;q=0.9, text/plain;q=0.1'])
+for (const Accept of [
+  'application/problem+json',
+  'application/json',
+  'application/json;q=0.9, text/plain;q=0.1',
+])
   test(`POST /sign answers an error as a problem document for Accept: ${Accept}`, async () => {
     await using intake = await openIntake();
     const identifier = { type: 'dns', value: 'www.example.org' };
@@ -110,7 +118,10 @@ for (const [prefer, applied] of [
     await using intake = await openIntake([hmacBlock], { wait: 60 });
     const answer = await intake.post(csr, { ...hmacHeader(csr), Prefer: prefer });
     const header = (name: string) => answer.headers.get(name);
-    assert.deepEqual([answer.status, header('Location'), header('Retry-After')], [202, `/sign/${jobId}`, '5']);
+    assert.deepEqual(
+      [answer.status, header('Location'), header('Retry-After')],
+      [202, `/sign/${jobId}`, '5'],
+    );
     assert.equal(header('Preference-Applied'), applied);
     assert.deepEqual(intake.queue.promised, [jobId]);
   });
@@ -133,7 +144,10 @@ test('POST /sign tells of a limit that stands, without a job', async () => {
   await using intake = await openIntake();
   intake.limit.value = new IssuanceError('rateLimited', 'too many', { retryAfter: 1_060_000 });
   const answer = await intake.post(csr);
-  assert.deepEqual([answer.status, answer.headers.get('Retry-After'), intake.queue.enqueued], [429, '60', []]);
+  assert.deepEqual(
+    [answer.status, answer.headers.get('Retry-After'), intake.queue.enqueued],
+    [429, '60', []],
+  );
 });
 
 test('a bug is a 500 that tells nothing, and an error in the log', async () => {

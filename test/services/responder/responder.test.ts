@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { startResponder } from '../../../services/responder/responder.ts';
 import { systemClock } from '../../../shared/base/clock.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
-import { account, auth, loadText } from '../../shared/config/load-text.ts';
+import { account, auth, loadText } from '../../shared/setup/load-text.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { startRedis } from '../../support/redis.ts';
@@ -16,9 +16,12 @@ const verification = (name: string, type: string, ...lines: string[]) =>
 async function start(blocks: string, log = quietLog) {
   const config = await loadText(`${account + auth}[mgmt]\ndefault-verification = no\n${blocks}`);
   const metrics = openMetrics();
-  return Object.assign(await startResponder(config, { redisUrl: redis.url, clock: systemClock, log, metrics }), {
-    metrics,
-  });
+  return Object.assign(
+    await startResponder(config, { redisUrl: redis.url, clock: systemClock, log, metrics }),
+    {
+      metrics,
+    },
+  );
 }
 
 const http = verification('a', 'http01', 'listener = 127.0.0.1:0', 'self-check = off');
@@ -28,7 +31,12 @@ const elsewhere = verification('d', 'dns01-challtestsrv');
 
 for (const [what, blocks, listening, figures] of [
   ['HTTP alone', http, 1, ['quarry_responder_answers_total']],
-  ['DNS alone', dns + elsewhere, 1, ['quarry_responder_dns_answers_total', 'quarry_responder_dns_limited_total']],
+  [
+    'DNS alone',
+    dns + elsewhere,
+    1,
+    ['quarry_responder_dns_answers_total', 'quarry_responder_dns_limited_total'],
+  ],
   ['TLS-ALPN alone', tls, 1, ['quarry_responder_tls_alpn_handshakes_total']],
   ['nothing where all is answered elsewhere', elsewhere, 0, []],
 ] as const)
@@ -41,7 +49,8 @@ for (const [what, blocks, listening, figures] of [
       own.filter(name => name.startsWith('quarry_responder_')),
       figures,
     );
-    if (listening === 0) assert.ok(lines.some(({ msg }) => msg === 'no verification is answered by a responder'));
+    if (listening === 0)
+      assert.ok(lines.some(({ msg }) => msg === 'no verification is answered by a responder'));
   });
 
 test('startResponder() opens all kinds, and blocks of one kind that share an address once', async () => {
@@ -54,5 +63,8 @@ test('startResponder() lets go of what it has opened when another address is tak
   await using first = await start(tls);
   const port = first.addresses[0]?.port;
   const again = http + verification('c', 'tlsalpn01', `listener = 127.0.0.1:${port}`);
-  await assert.rejects(start(again), new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
+  await assert.rejects(
+    start(again),
+    new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
+  );
 });

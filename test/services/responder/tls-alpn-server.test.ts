@@ -61,7 +61,11 @@ for (const [what, serverName, options] of [
   ['a name that is not known', 'none.example.org', {}],
   ['no server name', '', {}],
   ['another protocol', 'www.example.org', { protocols: ['h2', 'http/1.1'] }],
-  ['TLS 1.1', 'www.example.org', { maxVersion: 'TLSv1.1', minVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }],
+  [
+    'TLS 1.1',
+    'www.example.org',
+    { maxVersion: 'TLSv1.1', minVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
+  ],
 ] as const)
   test(`the TLS-ALPN responder refuses a handshake with ${what}`, async () => {
     await using server = await openServer();
@@ -73,7 +77,12 @@ for (const [what, serverName, options] of [
 test('the TLS-ALPN responder ends each connection after the handshake, whatever is sent on it', async () => {
   await using server = await openServer();
   for (const ALPNProtocols of [['acme-tls/1'], undefined]) {
-    const options = { port: server.port, host: '127.0.0.1', servername: 'www.example.org', rejectUnauthorized: false };
+    const options = {
+      port: server.port,
+      host: '127.0.0.1',
+      servername: 'www.example.org',
+      rejectUnauthorized: false,
+    };
     const socket = connect({ ...options, ...(ALPNProtocols && { ALPNProtocols }) }).on('error', () => {});
     await once(socket, 'secureConnect');
     socket.write('GET / HTTP/1.1\r\n\r\n');
@@ -104,7 +113,8 @@ test('the TLS-ALPN responder fails the handshake while Redis is away, and says w
 
 test('the TLS-ALPN responder counts its handshakes', async () => {
   await using server = await openServer();
-  for (const name of ['www.example.org', 'www.example.org', 'none.example.org']) await lookAtAcmeTls(server.port, name);
+  for (const name of ['www.example.org', 'www.example.org', 'none.example.org'])
+    await lookAtAcmeTls(server.port, name);
   for (const protocols of [[], ['h2']]) await lookAtAcmeTls(server.port, 'www.example.org', { protocols });
   await waitUntil('all to be counted', async () => {
     const figures = await server.metrics.metrics();

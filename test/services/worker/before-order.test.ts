@@ -86,7 +86,10 @@ test('a renewal waits for days, as long as its certificate lasts, and then still
   }
   assert.ok(claims.every(({ rank, patience }) => rank === due && patience === due));
   waiting = false;
-  bench.ca.failNext.set('newOrder', new IssuanceError('unavailable', 'x', { problem: { type: '', status: 500 } }));
+  bench.ca.failNext.set(
+    'newOrder',
+    new IssuanceError('unavailable', 'x', { problem: { type: '', status: 500 } }),
+  );
   assert.equal((await run(bench)).end, 'later', 'a CA that is away for a moment does not end it');
   clock.turn(5_000);
   end = await run(bench);
@@ -98,7 +101,8 @@ test('a renewal waits also for a limit that the CA spoke of, if that ends before
   const { clock, job } = bench;
   const [soon, never] = [clock.now() + 60_000, clock.now() + 9 * DAY];
   const standingUntil = (retryAfter?: number) => {
-    bench.parts.limits.standingAgainst = async () => new StandingLimitError('rateLimited', 'too many', { retryAfter });
+    bench.parts.limits.standingAgainst = async () =>
+      new StandingLimitError('rateLimited', 'too many', { retryAfter });
   };
   job.data = { ...jobData, due: clock.now() + DAY };
   standingUntil(soon);

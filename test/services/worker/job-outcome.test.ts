@@ -8,7 +8,14 @@ const job = { begunAt: 0, failures: 0, lostOrders: 0 };
 
 const failed = (code: IssuanceErrorCode, retryAfter?: number) => new IssuanceError(code, 'x', { retryAfter });
 
-for (const code of ['badCsr', 'denied', 'challengeFailed', 'rateLimited', 'misconfigured', 'unexpected'] as const)
+for (const code of [
+  'badCsr',
+  'denied',
+  'challengeFailed',
+  'rateLimited',
+  'misconfigured',
+  'unexpected',
+] as const)
   test(`jobOutcome() tells the client of ${code} at once`, () => {
     assert.deepEqual(jobOutcome(failed(code), job, 0), { do: 'fail' });
   });
@@ -24,7 +31,10 @@ test('jobOutcome() comes back to a CA that is away, at a random time that double
   ]) {
     const outcome = jobOutcome(failed('unavailable'), { ...job, failures }, 500);
     assert.ok(outcome.do === 'retry' && !outcome.withNewOrder);
-    assert.ok(outcome.at - 500 >= about * 0.75 && outcome.at - 500 <= about * 1.25, `${failures}: ${outcome.at}`);
+    assert.ok(
+      outcome.at - 500 >= about * 0.75 && outcome.at - 500 <= about * 1.25,
+      `${failures}: ${outcome.at}`,
+    );
   }
 });
 

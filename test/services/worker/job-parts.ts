@@ -73,7 +73,12 @@ export function calmParts(
       ...{ park: async () => [], list: async () => [], clear: async () => false },
     },
     budget: {
-      ...{ takeOrder: nothing, spendCertificate: async () => {}, spendFailures: async () => {}, leave: async () => {} },
+      ...{
+        takeOrder: nothing,
+        spendCertificate: async () => {},
+        spendFailures: async () => {},
+        leave: async () => {},
+      },
     },
     notices: { tell: async () => {} },
     paces: openPollPaces(),
@@ -121,7 +126,12 @@ export async function openJobBench(script: CaScript = {}): Promise<JobBench> {
       ...{ connection, records, clock, log: log.log, ...calmParts(headers.location ?? '') },
       solvers: new Map([['http', ca.solver]]),
       storages: new Map([['kept', storage]]),
-      renewals: { issued: async () => {}, found: async () => {}, fetched: async () => {}, revoked: async () => {} },
+      renewals: {
+        issued: async () => {},
+        found: async () => {},
+        fetched: async () => {},
+        revoked: async () => {},
+      },
     },
     job: { lock: { jobId: 'job-1', token: 'token-1' }, data: jobData, createdAt: clock.now() },
     signals: { stopping: stopping.signal, abort: abort.signal },

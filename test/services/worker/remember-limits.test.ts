@@ -29,7 +29,12 @@ test('a limit that only a person can end is told, with the way to end it', async
   const names = ['a.example', 'b.example'];
   const said = (key: string) => `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
   assert.deepEqual(await told({ key: 'name/b.example', detail, names }), [
-    { kind: 'account-paused', subject: 'name/b.example', names: ['b.example'], detail: said('name/b.example') },
+    {
+      kind: 'account-paused',
+      subject: 'name/b.example',
+      names: ['b.example'],
+      detail: said('name/b.example'),
+    },
   ]);
   assert.deepEqual(await told({ key: 'account/default', detail, names }), [
     { kind: 'account-paused', subject: 'account/default', names, detail: said('account/default') },

@@ -24,7 +24,10 @@ async function openRevoking(answer: CaAnswer) {
   const entry = {} as KeptEntry;
   const indexed: unknown[] = [];
   const upkeep = {
-    keys: async (cursor: string) => ({ keys: [cursor || 'first'], cursor: cursor === '' ? 'second' : undefined }),
+    keys: async (cursor: string) => ({
+      keys: [cursor || 'first'],
+      cursor: cursor === '' ? 'second' : undefined,
+    }),
     async remove(key: string) {
       if (fault.value) throw fault.value;
       removed.push(key);
@@ -56,7 +59,10 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
 
 test('a revoke job that runs again after the CA has done it does the rest', async () => {
   await using opened = await openRevoking(problem(400, 'alreadyRevoked', 'revoked before'));
-  assert.deepEqual(await runRevokeJob(opened.parts, data, false, never), { outcome: 'revoked', already: true });
+  assert.deepEqual(await runRevokeJob(opened.parts, data, false, never), {
+    outcome: 'revoked',
+    already: true,
+  });
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
 });
 

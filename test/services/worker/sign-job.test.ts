@@ -46,7 +46,8 @@ test('runSignJob() tells the CA what a post replaces: the stored certificate, wh
     parts.storages = new Map([['kept', { ...storage, upkeep }]]);
     http.resources = { renewalInfo: `${http.url}/renewal-info` };
     delete parts.connection.directory;
-    parts.budget.takeOrder = async () => assert.equal(left, 0, 'what the CA exempts is not counted') as undefined;
+    parts.budget.takeOrder = async () =>
+      assert.equal(left, 0, 'what the CA exempts is not counted') as undefined;
     await run(bench);
     const [newOrder] = http.requests.filter(({ path }) => path === '/new-order');
     assert.deepEqual(newOrder?.payload, { identifiers: jobData.identifiers, ...replaces });
@@ -61,7 +62,11 @@ test('runSignJob() does nothing for a job whose result is told already but to gi
   bench.parts.budget.spendCertificate = async () => assert.fail('counted twice');
   bench.parts.budget.leave = async () => void left.push('budget');
   const end = await run(bench);
-  assert.deepEqual(end, { end: 'finished', key: 'the key', result: { outcome: 'issued', block: 'mail', chain } });
+  assert.deepEqual(end, {
+    end: 'finished',
+    key: 'the key',
+    result: { outcome: 'issued', block: 'mail', chain },
+  });
   assert.deepEqual([bench.http.log(), bench.storage.chains.length, left], [[], 1, ['budget']]);
 });
 
@@ -101,7 +106,10 @@ test('runSignJob() resumes elsewhere from each of its checkpoints without repeat
       if (bench.records.checkpoints.length === kept) bench.stopping.abort(new Error('stopping'));
     };
     await assert.rejects(run(bench), /stopping/);
-    const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+    const end = await runSignJob(bench.parts, bench.job, {
+      ...bench.signals,
+      stopping: new AbortController().signal,
+    });
     assert.equal(end.end, 'finished');
     const repeated = ['newOrder', 'finalize', ...names.map(name => `initiate ${name}`)].filter(
       call => bench.ca.calls.filter(one => one === call).length !== 1,
@@ -187,7 +195,10 @@ test('runSignJob() takes back what it presented when it stops before the CA know
   const requests = requestsOf(bench.ca);
   seen = true;
   bench.clock.sleep = async () => {};
-  const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+  const end = await runSignJob(bench.parts, bench.job, {
+    ...bench.signals,
+    stopping: new AbortController().signal,
+  });
   assert.equal(end.end, 'finished');
   assert.equal(bench.ca.presented.size, 0);
   assert.deepEqual(requestsOf(bench.ca).slice(requests.length, requests.length + 2), [
@@ -204,7 +215,10 @@ test('runSignJob() leaves to the next one what the CA may be looking at when it 
   await assert.rejects(run(bench), /the worker is stopping/);
   assert.equal(bench.ca.presented.size, 2);
   bench.clock.sleep = async () => {};
-  const end = await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping: new AbortController().signal });
+  const end = await runSignJob(bench.parts, bench.job, {
+    ...bench.signals,
+    stopping: new AbortController().signal,
+  });
   assert.deepEqual([end.end, bench.ca.presented.size], ['finished', 0]);
 });
 
@@ -238,7 +252,11 @@ for (const [what, sent, detail] of [
     makeCertificate({ key: ecKey('P-384') }),
     "the CA sent a certificate that is not for the CSR's key",
   ],
-  ['that is damaged', leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'), 'the CA sent a damaged certificate chain'],
+  [
+    'that is damaged',
+    leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'),
+    'the CA sent a damaged certificate chain',
+  ],
   ['that is none', '<html></html>', 'the CA sent a damaged certificate chain'],
 ] as const)
   test(`runSignJob() refuses a certificate ${what}`, async () => {
@@ -316,7 +334,8 @@ test('runSignJob() logs names and order, and neither CSR nor key authorization',
   const text = bench.log.text();
   assert.match(text, /"names":\["a\.example","b\.example"\]/);
   assert.match(text, new RegExp(`"order":"${bench.http.url}/order/1"`));
-  for (const line of jobData.csr.split('\n').filter(one => one.length > 30)) assert.equal(text.includes(line), false);
+  for (const line of jobData.csr.split('\n').filter(one => one.length > 30))
+    assert.equal(text.includes(line), false);
   const [token = ''] = bench.ca.authorizations.flatMap(({ challenges }) => challenges.map(one => one.token));
   assert.equal(text.includes(token), false);
 });

@@ -27,7 +27,8 @@ async function start() {
   return { ca, dir, open, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
-const accountPosts = (ca: FakeCa) => ca.requests.filter(({ path }) => path === '/new-account').map(one => one.payload);
+const accountPosts = (ca: FakeCa) =>
+  ca.requests.filter(({ path }) => path === '/new-account').map(one => one.payload);
 const readJson = async (file: string) => JSON.parse(await readFile(file, 'utf8'));
 const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
 
@@ -103,7 +104,10 @@ for (const accepted of [false, ['https://ca.example/terms/1']])
     await using ready = await start();
     await assert.rejects(ready.open({ termsOfService: accepted }), (error: Error & { code: string }) => {
       assert.equal(error.code, 'misconfigured');
-      assert.match(error.message, /^the CA's terms of service are not accepted: read https:\/\/ca\.example\/terms\/2 /);
+      assert.match(
+        error.message,
+        /^the CA's terms of service are not accepted: read https:\/\/ca\.example\/terms\/2 /,
+      );
       assert.equal(error.message.includes('\n'), false);
       return true;
     });
@@ -125,7 +129,9 @@ test('openAccount() accepts terms by their URL, and a CA without terms without a
 test('openAccount() binds a new account to an external one', async () => {
   await using ready = await start();
   await ready.open({ eab: { kid: 'kid-1', hmacKey: Buffer.from('secret').toString('base64url') } });
-  const { externalAccountBinding } = accountPosts(ready.ca)[1] as { externalAccountBinding: { protected: string } };
+  const { externalAccountBinding } = accountPosts(ready.ca)[1] as {
+    externalAccountBinding: { protected: string };
+  };
   const header = JSON.parse(Buffer.from(externalAccountBinding.protected, 'base64url').toString());
   assert.deepEqual(header, { alg: 'HS256', url: `${ready.ca.url}/new-account`, kid: 'kid-1' });
 });

@@ -24,13 +24,20 @@ async function start(
   return { ca, client, accountUrl, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
-const order = { status: 'pending', authorizations: ['https://ca.example/authz/1'], finalize: 'https://ca.example/f' };
+const order = {
+  status: 'pending',
+  authorizations: ['https://ca.example/authz/1'],
+  finalize: 'https://ca.example/f',
+};
 const orderUrl = (ca: FakeCa) => `${ca.url}/order/1`;
 
 test('newOrder() sends the identifiers as the account and reads the order with its URL', async () => {
   await using ready = await start();
   const { ca, client, accountUrl } = ready;
-  const identifiers = [{ type: 'dns', value: 'a.example' } as const, { type: 'ip', value: '192.0.2.1' } as const];
+  const identifiers = [
+    { type: 'dns', value: 'a.example' } as const,
+    { type: 'ip', value: '192.0.2.1' } as const,
+  ];
   ca.on('/new-order', () => ({ status: 201, headers: { Location: orderUrl(ca) }, body: order }));
   const { certificate, error, retryAfter, ...made } = await client.newOrder(identifiers);
   assert.deepEqual(made, { url: orderUrl(ca), ...order });
@@ -65,7 +72,10 @@ test('every call takes a success for one, whatever its status', async () => {
     assert.equal(made.url, orderUrl(ca));
     assert.equal((await client.getOrder(made.url)).status, 'pending');
     await client.initiateChallenge(`${ca.url}/challenge`);
-    const finalized = await client.finalize({ ...made, finalize: `${ca.url}/finalize` }, Buffer.from('a CSR'));
+    const finalized = await client.finalize(
+      { ...made, finalize: `${ca.url}/finalize` },
+      Buffer.from('a CSR'),
+    );
     assert.equal(finalized.status, 'processing');
   }
 });
@@ -73,10 +83,18 @@ test('every call takes a success for one, whatever its status', async () => {
 test('getOrder() reads certificate, error and Retry-After', async () => {
   await using ready = await start();
   const { ca, client } = ready;
-  const body = { ...order, status: 'invalid', certificate: 'https://ca.example/c', error: { type: acmeError('caa') } };
+  const body = {
+    ...order,
+    status: 'invalid',
+    certificate: 'https://ca.example/c',
+    error: { type: acmeError('caa') },
+  };
   ca.on('/order/1', () => ({ headers: { 'Retry-After': '3' }, body }));
   const read = await client.getOrder(orderUrl(ca));
-  assert.deepEqual([read.certificate, read.error, read.retryAfter], [body.certificate, body.error, now + 3000]);
+  assert.deepEqual(
+    [read.certificate, read.error, read.retryAfter],
+    [body.certificate, body.error, now + 3000],
+  );
   assert.equal(ca.requests.at(-1)?.payload, undefined);
 });
 
@@ -91,24 +109,48 @@ for (const [what, body] of [
 ] as const)
   test(`getOrder() refuses an order with ${what}`, async () => {
     await using ready = await start();
-    ready.ca.on('/order/1', () => ({ headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }));
-    await assert.rejects(ready.client.getOrder(orderUrl(ready.ca)), { code: 'unexpected', message: /answer lacks/ });
+    ready.ca.on('/order/1', () => ({
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    }));
+    await assert.rejects(ready.client.getOrder(orderUrl(ready.ca)), {
+      code: 'unexpected',
+      message: /answer lacks/,
+    });
   });
 
 test('newOrder() refuses an answer without Location', async () => {
   await using ready = await start();
   ready.ca.on('/new-order', () => ({ status: 201, body: order }));
-  await assert.rejects(ready.client.newOrder([]), { code: 'unexpected', message: /lacks the URL of the new order/ });
+  await assert.rejects(ready.client.newOrder([]), {
+    code: 'unexpected',
+    message: /lacks the URL of the new order/,
+  });
 });
 
-const challenge = { type: 'http-01', url: 'https://ca.example/chall/1', status: 'pending', token: 'a'.repeat(43) };
+const challenge = {
+  type: 'http-01',
+  url: 'https://ca.example/chall/1',
+  status: 'pending',
+  token: 'a'.repeat(43),
+};
 const identifier = { type: 'dns', value: 'a.example' };
 
 test('getAuthorization() reads identifier, wildcard and challenges', async () => {
   await using ready = await start();
   const { ca, client } = ready;
-  const failed = { ...challenge, status: 'invalid', error: { type: acmeError('dns'), detail: 'no such name' } };
-  const body = { status: 'invalid', identifier, wildcard: true, challenges: [challenge, failed], expires: 'later' };
+  const failed = {
+    ...challenge,
+    status: 'invalid',
+    error: { type: acmeError('dns'), detail: 'no such name' },
+  };
+  const body = {
+    status: 'invalid',
+    identifier,
+    wildcard: true,
+    challenges: [challenge, failed],
+    expires: 'later',
+  };
   ca.on('/authz/1', () => ({ body }));
   const url = `${ca.url}/authz/1`;
   const { challenges, ...read } = await client.getAuthorization(url);
@@ -156,7 +198,10 @@ test('getAuthorization() reads whom a record of dns-persist-01 has to name, and 
 for (const [what, body] of [
   ['no challenges', { status: 'pending', identifier }],
   ['a challenge that is null', { status: 'pending', identifier, challenges: [null] }],
-  ['a challenge without URL', { status: 'pending', identifier, challenges: [{ ...challenge, url: undefined }] }],
+  [
+    'a challenge without URL',
+    { status: 'pending', identifier, challenges: [{ ...challenge, url: undefined }] },
+  ],
   ['no identifier', { status: 'pending', challenges: [] }],
   ['no state', { identifier, challenges: [] }],
 ] as const)

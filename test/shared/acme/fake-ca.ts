@@ -59,7 +59,9 @@ export async function startFakeCa(): Promise<FakeCa> {
   };
 
   const server = await listen((request, response) => {
-    handle(request, response).catch(error => respond(response, { status: 500, body: `the fake CA: ${error}` }));
+    handle(request, response).catch(error =>
+      respond(response, { status: 500, body: `the fake CA: ${error}` }),
+    );
   });
   const ca: FakeCa = {
     url: server.url,
@@ -74,16 +76,27 @@ export async function startFakeCa(): Promise<FakeCa> {
   };
 
   ca.on('/dir', () => ({
-    body: { newNonce: `${ca.url}/nonce`, newAccount, newOrder: `${ca.url}/new-order`, meta: ca.meta, ...ca.resources },
+    body: {
+      newNonce: `${ca.url}/nonce`,
+      newAccount,
+      newOrder: `${ca.url}/new-order`,
+      meta: ca.meta,
+      ...ca.resources,
+    },
   }));
   ca.on('/nonce', () => ({ status: 204, headers: { 'Replay-Nonce': newNonce() } }));
   const newAccount = `${ca.url}/new-account`;
   ca.on('/new-account', ({ kid = '', payload }) => {
     const existing = ca.accounts.get(kid);
     const url = existing ?? `${ca.url}/account/${ca.accounts.size + 1}`;
-    if (!existing && payload?.onlyReturnExisting) return problem(400, 'accountDoesNotExist', 'no such account');
+    if (!existing && payload?.onlyReturnExisting)
+      return problem(400, 'accountDoesNotExist', 'no such account');
     ca.accounts.set(kid, url);
-    return { status: existing ? 200 : 201, headers: { Location: url }, body: { status: 'valid', ...payload } };
+    return {
+      status: existing ? 200 : 201,
+      headers: { Location: url },
+      body: { status: 'valid', ...payload },
+    };
   });
 
   async function handle(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -102,7 +115,12 @@ export async function startFakeCa(): Promise<FakeCa> {
 
   /** What is wrong with a signed request; where nothing is, its parts are added to `request`. */
   function readSigned(request: CaRequest, jws: Jws): CaAnswer | undefined {
-    const header = JSON.parse(decode(jws.protected)) as { nonce: string; url: string; kid?: string; jwk?: JsonWebKey };
+    const header = JSON.parse(decode(jws.protected)) as {
+      nonce: string;
+      url: string;
+      kid?: string;
+      jwk?: JsonWebKey;
+    };
     const jwk = header.jwk ?? keys.get(header.kid ?? '');
     const kid = header.kid ?? thumbprint(header.jwk);
     const payload = jws.payload === '' ? undefined : JSON.parse(decode(jws.payload));
@@ -114,7 +132,8 @@ export async function startFakeCa(): Promise<FakeCa> {
     const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const;
     const signed = Buffer.from(`${jws.protected}.${jws.payload}`);
     const rightSignature = verify('sha256', signed, key, Buffer.from(jws.signature, 'base64url'));
-    if (!rightType || !rightUrl || !rightSignature) return problem(400, 'malformed', 'wrong type, URL or signature');
+    if (!rightType || !rightUrl || !rightSignature)
+      return problem(400, 'malformed', 'wrong type, URL or signature');
     if (header.jwk) keys.set(ca.accounts.get(kid) ?? `${ca.url}/account/${ca.accounts.size + 1}`, header.jwk);
     return undefined;
   }
@@ -123,7 +142,11 @@ export async function startFakeCa(): Promise<FakeCa> {
 }
 
 export function problem(status: number, kind: string, detail: string): CaAnswer {
-  return { status, headers: { 'Content-Type': 'application/problem+json' }, body: { type: acmeError(kind), detail } };
+  return {
+    status,
+    headers: { 'Content-Type': 'application/problem+json' },
+    body: { type: acmeError(kind), detail },
+  };
 }
 
 /** RFC 7638: the required members in lexicographic order. */

@@ -10,20 +10,36 @@ const sources = folders
   .map(file => readFileSync(file, 'utf8'))
   .join('\n');
 
-const functions = Object.entries(library).filter(([name, value]) => typeof value === 'function' && /^[a-z]/.test(name));
+const functions = Object.entries(library).filter(
+  ([name, value]) => typeof value === 'function' && /^[a-z]/.test(name),
+);
 
 for (const [name] of functions)
   test(`${name}() of quarry/acme names its RFC in its documentation`, () => {
-    const documented = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\nexport (?:async )?function ${name}\\(`).exec(
-      sources,
-    );
+    const documented = new RegExp(
+      `/\\*\\*((?:(?!\\*/)[^])*)\\*/\\nexport (?:async )?function ${name}\\(`,
+    ).exec(sources);
     assert.match(documented?.[1] ?? '', /RFC \d{4}|section \d/);
   });
 
 test('quarry/acme has the calls of account, order, challenge and renewal information', () => {
   assert.deepEqual(functions.map(([name]) => name).sort(), [
-    ...['createAccount', 'deactivateAccount', 'fetchRenewalInfo', 'fetchResource', 'findAccount', 'generateKeyPem'],
-    ...['listOrders', 'makeCsr', 'openAcmeClient', 'openCaConnection', 'readPrivateKey', 'readTermsOfService'],
+    ...[
+      'createAccount',
+      'deactivateAccount',
+      'fetchRenewalInfo',
+      'fetchResource',
+      'findAccount',
+      'generateKeyPem',
+    ],
+    ...[
+      'listOrders',
+      'makeCsr',
+      'openAcmeClient',
+      'openCaConnection',
+      'readPrivateKey',
+      'readTermsOfService',
+    ],
     ...['renewalInfoId', 'revokeCertificate', 'rolloverKey', 'updateContact'],
   ]);
 });

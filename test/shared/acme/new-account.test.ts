@@ -13,7 +13,11 @@ test('createAccount() sends contact, agreement and external binding, and answers
   assert.equal(url, `${ca.url}/account/1`);
   const { externalAccountBinding, ...sent } = ca.requests.at(-1)?.payload ?? {};
   assert.deepEqual(sent, said);
-  assert.deepEqual(Object.keys(externalAccountBinding as object).sort(), ['payload', 'protected', 'signature']);
+  assert.deepEqual(Object.keys(externalAccountBinding as object).sort(), [
+    'payload',
+    'protected',
+    'signature',
+  ]);
   assert.deepEqual(object.contact, said.contact);
 });
 

@@ -24,20 +24,30 @@ for (const data of [undefined, null, 'text', 7, [], {}, { type: 5 }, { detail: n
   });
 
 test('parseProblem() drops what has the wrong type', () => {
-  const wrong = { type: 1, detail: 'told', status: '400', identifier: { type: 'dns', value: 3 }, subproblems: 'many' };
+  const wrong = {
+    type: 1,
+    detail: 'told',
+    status: '400',
+    identifier: { type: 'dns', value: 3 },
+    subproblems: 'many',
+  };
   assert.deepEqual(parseProblem(wrong), { type: 'about:blank', detail: 'told' });
   const mixed = { type: acme('dns'), subproblems: [null, 5, 'text', {}, { type: acme('tls') }] };
   assert.deepEqual(parseProblem(mixed)?.subproblems, [{ type: acme('tls') }]);
 });
 
 test('parseProblem() makes one line of a detail, without control characters, and cuts it', () => {
-  const { detail = '' } = parseProblem({ detail: `a\r\nX-Injected: b\u0000\u001b[31m\u2028${'c'.repeat(5000)}` }) ?? {};
+  const { detail = '' } =
+    parseProblem({ detail: `a\r\nX-Injected: b\u0000\u001b[31m\u2028${'c'.repeat(5000)}` }) ?? {};
   assert.match(detail, /^a X-Injected: b \[31m c+$/);
   assert.equal(detail.length, 500);
 });
 
 test('parseProblem() takes a hundred subproblems and none below them, however deep a CA nests them', () => {
-  const many = { type: acme('compound'), subproblems: Array.from({ length: 5000 }, () => ({ type: acme('dns') })) };
+  const many = {
+    type: acme('compound'),
+    subproblems: Array.from({ length: 5000 }, () => ({ type: acme('dns') })),
+  };
   assert.equal(parseProblem(many)?.subproblems?.length, 100);
   const depth = 50_000;
   const deep = JSON.parse(`${'{"type":"x","subproblems":['.repeat(depth)}{"type":"x"}${']}'.repeat(depth)}`);
@@ -52,7 +62,8 @@ test("problemKind() is the part after ACME's namespace", () => {
 
 /** The code for an answer of this status with a problem of this kind. */
 const codeOf = (status: number, kind?: string) =>
-  toIssuanceError({ status, data: kind === undefined ? 'text' : { type: acme(kind) } }, 'the CA refused').code;
+  toIssuanceError({ status, data: kind === undefined ? 'text' : { type: acme(kind) } }, 'the CA refused')
+    .code;
 
 for (const [status, kind, code] of [
   [429, 'rateLimited', 'rateLimited'],

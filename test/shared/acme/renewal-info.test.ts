@@ -23,7 +23,8 @@ async function ask(answer: CaAnswer, directory: Record<string, unknown> = {}) {
   return { result, requests: ca.requests };
 }
 
-const withRetryAfter = (value: string) => ask({ headers: { 'Retry-After': value }, body: { suggestedWindow: window } });
+const withRetryAfter = (value: string) =>
+  ask({ headers: { 'Retry-After': value }, body: { suggestedWindow: window } });
 
 test("renewalInfoId() names RFC 9773's example as the RFC does", () => {
   assert.equal(renewalInfoId(rfc9773Certificate), id);
@@ -72,7 +73,11 @@ for (const [what, answer, code] of [
     { body: { suggestedWindow: { start: window.end, end: window.start } } },
     'unexpected',
   ],
-  ['an empty window', { body: { suggestedWindow: { start: window.start, end: window.start } } }, 'unexpected'],
+  [
+    'an empty window',
+    { body: { suggestedWindow: { start: window.start, end: window.start } } },
+    'unexpected',
+  ],
   ['times that are no dates', { body: { suggestedWindow: { start: '1', end: '2' } } }, 'unexpected'],
   [
     'a day that does not exist',

@@ -24,7 +24,20 @@ test('parseRetryAfter() never answers a time that is past or more than two weeks
   assert.equal(parseRetryAfter('9'.repeat(400), now), now + twoWeeks);
 });
 
-for (const text of [undefined, '', '  ', 'soon', 'soon 5', '-5', '1.5', '+3', '0x10', '5 minutes', '120, 5', 'NaN'])
+for (const text of [
+  undefined,
+  '',
+  '  ',
+  'soon',
+  'soon 5',
+  '-5',
+  '1.5',
+  '+3',
+  '0x10',
+  '5 minutes',
+  '120, 5',
+  'NaN',
+])
   test(`parseRetryAfter() takes ${JSON.stringify(text)} for none`, () => {
     assert.equal(parseRetryAfter(text, now), undefined);
   });

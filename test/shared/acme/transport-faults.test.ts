@@ -11,7 +11,9 @@ test('AcmeTransport follows no redirect', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ status: 307, headers: { Location: `${ca.url}/elsewhere` } }));
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), { code: 'unexpected' });
+  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), {
+    code: 'unexpected',
+  });
   ca.on('/dir2', () => ({ status: 301, headers: { Location: ca.directoryUrl } }));
   using moved = connect(`${ca.url}/dir2`);
   await assert.rejects(openTransport(moved).getDirectory(), {
@@ -25,7 +27,10 @@ test('AcmeTransport stops reading an answer that is larger than a mebibyte', asy
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/large', () => ({ body: 'x'.repeat(mib) }));
-  assert.equal(String((await openTransport(connection).signedRequest(`${ca.url}/large`, {})).data).length, mib);
+  assert.equal(
+    String((await openTransport(connection).signedRequest(`${ca.url}/large`, {})).data).length,
+    mib,
+  );
   ca.on('/larger', () => ({ body: 'x'.repeat(mib + 1) }));
   await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/larger`, {}), {
     code: 'unexpected',
@@ -36,7 +41,10 @@ test('AcmeTransport stops reading an answer that is larger than a mebibyte', asy
 test('AcmeTransport takes damaged JSON for a passing fault of the CA', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
-  ca.on('/thing', () => ({ headers: { 'Content-Type': 'application/json; charset=utf-8' }, body: '{"status": "val' }));
+  ca.on('/thing', () => ({
+    headers: { 'Content-Type': 'application/json; charset=utf-8' },
+    body: '{"status": "val',
+  }));
   await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), {
     code: 'unavailable',
     message: 'the CA answered with damaged JSON',

@@ -68,7 +68,10 @@ test('AcmeTransport makes no header line of a hostile nonce and does not use it'
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/nonce', () => ({ status: 204, headers: { 'Replay-Nonce': 'a b"c' } }));
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), /the CA gave no nonce/);
+  await assert.rejects(
+    openTransport(connection).signedRequest(`${ca.url}/thing`, {}),
+    /the CA gave no nonce/,
+  );
   assert.equal(connection.nonces.take(connection.clock.now()), undefined);
 });
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { openAdmission } from '../../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { AdmissionRequest } from '../../../shared/admission/method.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
-import type { AuthBlockConfig } from '../../../shared/config/auth.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
@@ -82,17 +82,20 @@ test('verified() denies when only an HMAC could have held', () => {
 test('admit() gives the first block that has every name, with its solver and storage', () => {
   const blocks = admission.possible(signed('192.0.2.7'));
   assert.equal(admission.admit(blocks, dns('mail.example.org')).name, 'mail');
-  const { name, verifications, storage } = admission.admit(blocks, dns('mail.example.org', 'www.example.org'));
+  const { name, verifications, storage } = admission.admit(
+    blocks,
+    dns('mail.example.org', 'www.example.org'),
+  );
   assert.deepEqual([name, verifications, storage], ['secure', ['dns'], 'file']);
 });
 
 test('admit() refuses names that none of the verifications of the block can prove', () => {
-  const [http, dns, both] = ([['http-01'], ['dns-01'], ['dns-01', 'http-01']] as AuthBlockConfig['challenges'][]).map(
-    challenges => {
-      const opened = openAdmission([{ ...open, domains: ['*'], challenges }]);
-      return (name: Identifier) => opened.admit(opened.possible(from('192.0.2.1')), [name]).name;
-    },
-  );
+  const [http, dns, both] = (
+    [['http-01'], ['dns-01'], ['dns-01', 'http-01']] as AuthBlockConfig['challenges'][]
+  ).map(challenges => {
+    const opened = openAdmission([{ ...open, domains: ['*'], challenges }]);
+    return (name: Identifier) => opened.admit(opened.possible(from('192.0.2.1')), [name]).name;
+  });
   const wildcard: Identifier = { type: 'dns', value: '*.example.org' };
   const address: Identifier = { type: 'ip', value: '198.51.100.1' };
   assert.equal(dns?.(wildcard), 'open');

@@ -3,7 +3,11 @@ import { test } from 'node:test';
 import { compileGlob, matchTokens, toDomainGlob } from '../../../shared/admission/domain-glob.ts';
 
 const table: [glob: string, matching: string[], other: string[]][] = [
-  ['example.org', ['example.org'], ['www.example.org', 'example.com', 'example.org.evil.net', 'xexample.org']],
+  [
+    'example.org',
+    ['example.org'],
+    ['www.example.org', 'example.com', 'example.org.evil.net', 'xexample.org'],
+  ],
   ['EXAMPLE.org', ['example.org'], []],
   [
     '*.example.org',
@@ -13,8 +17,16 @@ const table: [glob: string, matching: string[], other: string[]][] = [
   ['*example.org', ['example.org', 'evilexample.org', 'www.example.org'], ['*.example.org']],
   ['*', ['example.org', 'localhost', '*.example.org'], []],
   ['**', ['example.org'], ['*.example.org']],
-  ['mail?.example.org', ['mail1.example.org', 'mailx.example.org'], ['mail.example.org', 'mail12.example.org']],
-  ['mail[0-9].example.org', ['mail0.example.org', 'mail9.example.org'], ['maila.example.org', 'mail.example.org']],
+  [
+    'mail?.example.org',
+    ['mail1.example.org', 'mailx.example.org'],
+    ['mail.example.org', 'mail12.example.org'],
+  ],
+  [
+    'mail[0-9].example.org',
+    ['mail0.example.org', 'mail9.example.org'],
+    ['maila.example.org', 'mail.example.org'],
+  ],
   ['mail[!0-9].example.org', ['maila.example.org'], ['mail0.example.org', 'mail.example.org']],
   ['[a-cx].org', ['a.org', 'b.org', 'c.org', 'x.org'], ['d.org', '-.org']],
   ['[A-C].org', ['b.org'], ['d.org']],

@@ -74,7 +74,8 @@ const holds = (digest: string, hash = 'sha256') =>
   method.holds({ clientIp: '192.0.2.1', claim: { hash, digest: Buffer.from(digest, 'hex') } }, body);
 
 test('hmacMethod() holds for each of its keys', () => {
-  for (const key of ['new', 'old']) assert.equal(holds(createHmac('sha256', key).update(body).digest('hex')), true);
+  for (const key of ['new', 'old'])
+    assert.equal(holds(createHmac('sha256', key).update(body).digest('hex')), true);
 });
 
 test('hmacMethod() does not hold for another key, body, length or hash', () => {

@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createAtomically, readIfThere, removeUnfinished, writeAtomically } from '../../../shared/base/atomic-file.ts';
+import {
+  createAtomically,
+  readIfThere,
+  removeUnfinished,
+  writeAtomically,
+} from '../../../shared/base/atomic-file.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
@@ -38,7 +43,9 @@ test('a reader of writeAtomically() never sees a part of a file', async () => {
 test('createAtomically() lets one of many writers win', async () => {
   await using dir = await tempDir();
   const file = join(dir.path, 'account.pem');
-  const made = await Promise.all(Array.from({ length: 10 }, (_, n) => createAtomically(file, `key ${n}`, 0o600)));
+  const made = await Promise.all(
+    Array.from({ length: 10 }, (_, n) => createAtomically(file, `key ${n}`, 0o600)),
+  );
   assert.equal(made.filter(Boolean).length, 1);
   assert.equal(await readFile(file, 'utf8'), `key ${made.indexOf(true)}`);
   assert.equal(await modeOf(file), 0o600);

@@ -10,7 +10,10 @@ test('describeError() puts an error and its causes into one line', () => {
 
 test('describeError() does not say a cause twice', () => {
   const inner = new Error('disk full');
-  assert.equal(describeError(new Error('cannot write: disk full', { cause: inner })), 'cannot write: disk full');
+  assert.equal(
+    describeError(new Error('cannot write: disk full', { cause: inner })),
+    'cannot write: disk full',
+  );
 });
 
 test('describeError() finds words for errors without a message and for what is no error', () => {

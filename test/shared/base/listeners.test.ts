@@ -43,7 +43,10 @@ test('openListeners() goes on without a default address that the machine lacks, 
     lines.map(({ listener }) => listener),
     ['192.0.2.1:0'],
   );
-  await assert.rejects(openListeners([{ ...missing, explicit: true }], hello, log), /cannot listen on 192\.0\.2\.1:0/);
+  await assert.rejects(
+    openListeners([{ ...missing, explicit: true }], hello, log),
+    /cannot listen on 192\.0\.2\.1:0/,
+  );
   await assert.rejects(openListeners([missing], hello, log), /there is no address to listen on/);
 });
 
@@ -60,7 +63,10 @@ test('closing listeners ends idle connections at once', async () => {
 test('openListeners() lets UDP and TCP share an address and its port', async () => {
   const echo = () => {
     const socket = createSocket('udp4');
-    return [createTcpServer(tcp => tcp.end('tcp')), socket.on('message', (text, { port }) => socket.send(text, port))];
+    return [
+      createTcpServer(tcp => tcp.end('tcp')),
+      socket.on('message', (text, { port }) => socket.send(text, port)),
+    ];
   };
   await using listeners = await openListeners([{ ...loopback, port: await freePort() }], echo, quietLog);
   assert.equal(listeners.addresses.length, 1);
@@ -77,7 +83,10 @@ test('openListeners() names the address whose UDP port is taken, and lets go of 
   await once(taken, 'listening');
   const both = () => [createTcpServer(), createSocket('udp4')];
   const opening = openListeners([{ ...loopback, port }], both, quietLog);
-  await assert.rejects(opening, new RegExp(`^Error: cannot listen on 127.0.0.1:${port} for UDP: .*EADDRINUSE`));
+  await assert.rejects(
+    opening,
+    new RegExp(`^Error: cannot listen on 127.0.0.1:${port} for UDP: .*EADDRINUSE`),
+  );
   await taken[Symbol.asyncDispose]();
   await using _again = await openListeners([{ ...loopback, port }], both, quietLog);
 });

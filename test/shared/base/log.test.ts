@@ -19,7 +19,10 @@ test('openLog() writes one JSON object a line, with pid, level and the given fie
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
   assert.equal(lines.length, 1);
   const { level, pid, job, msg } = JSON.parse(lines[0] ?? '');
-  assert.deepEqual({ level, pid, job, msg }, { level: 30, pid: process.pid, job: 'j1', msg: 'certificate issued' });
+  assert.deepEqual(
+    { level, pid, job, msg },
+    { level: 30, pid: process.pid, job: 'j1', msg: 'certificate issued' },
+  );
 });
 
 test('openLog() writes text for people, one line an entry and without colours', async () => {

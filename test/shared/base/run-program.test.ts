@@ -24,7 +24,10 @@ type Options = Partial<Parameters<typeof runProgram>[0]> & { signal?: AbortSigna
 
 async function run(text: string, { signal: ending = signal, ...options }: Options = {}): Promise<void> {
   const path = await script(`#!/bin/sh\n${text}\n`);
-  return runProgram({ path, stdin: '', environment: {}, folder: dir.path, timeout: minute, ...options }, ending);
+  return runProgram(
+    { path, stdin: '', environment: {}, folder: dir.path, timeout: minute, ...options },
+    ending,
+  );
 }
 
 const read = (name: string) => readFile(join(dir.path, name), 'utf8');
@@ -64,10 +67,16 @@ test('runProgram() tells the last line that a failed program wrote to standard e
 });
 
 test('runProgram() keeps secrets out of what it tells, and tells no endless line', async () => {
-  await assert.rejects(run('echo "not s3cret.value but s3cret" >&2; exit 1', { secrets: ['s3cret.value', 's3cret'] }), {
-    message: /: not … but …$/,
-  });
-  await assert.rejects(run('head -c 100000 /dev/zero | tr "\\0" x >&2; exit 1'), ({ message }) => message.length < 500);
+  await assert.rejects(
+    run('echo "not s3cret.value but s3cret" >&2; exit 1', { secrets: ['s3cret.value', 's3cret'] }),
+    {
+      message: /: not … but …$/,
+    },
+  );
+  await assert.rejects(
+    run('head -c 100000 /dev/zero | tr "\\0" x >&2; exit 1'),
+    ({ message }) => message.length < 500,
+  );
 });
 
 test('runProgram() tells no part of a secret that a long line cuts in two', async () => {
@@ -83,7 +92,10 @@ test('runProgram() ends the whole process group of a program that takes too long
 });
 
 test('runProgram() kills a program that does not let itself be ended', async () => {
-  await assert.rejects(run("trap '' TERM; echo $$ >deaf; while :; do sleep 1; done", { timeout: 500 }), /did not end/);
+  await assert.rejects(
+    run("trap '' TERM; echo $$ >deaf; while :; do sleep 1; done", { timeout: 500 }),
+    /did not end/,
+  );
   await waitUntil('it to be gone', () => isGone('deaf'));
 });
 

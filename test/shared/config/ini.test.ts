@@ -3,18 +3,21 @@ import { test } from 'node:test';
 import { parseIni } from '../../../shared/config/ini.ts';
 
 test('parseIni() keeps sections and repeated options in their order, with their places', () => {
-  assert.deepEqual(parseIni('# first\n[mgmt]\nlistener=a:1\n\n  listener = b:2  \n[auth "mail"]\n', 'main.ini'), [
-    {
-      name: 'mgmt',
-      file: 'main.ini',
-      line: 2,
-      options: [
-        { key: 'listener', value: 'a:1', file: 'main.ini', line: 3 },
-        { key: 'listener', value: 'b:2', file: 'main.ini', line: 5 },
-      ],
-    },
-    { name: 'auth', label: 'mail', file: 'main.ini', line: 6, options: [] },
-  ]);
+  assert.deepEqual(
+    parseIni('# first\n[mgmt]\nlistener=a:1\n\n  listener = b:2  \n[auth "mail"]\n', 'main.ini'),
+    [
+      {
+        name: 'mgmt',
+        file: 'main.ini',
+        line: 2,
+        options: [
+          { key: 'listener', value: 'a:1', file: 'main.ini', line: 3 },
+          { key: 'listener', value: 'b:2', file: 'main.ini', line: 5 },
+        ],
+      },
+      { name: 'auth', label: 'mail', file: 'main.ini', line: 6, options: [] },
+    ],
+  );
 });
 
 test('parseIni() splits at the first = and allows an empty value', () => {
@@ -67,11 +70,14 @@ for (const [line, reason] of [
   test(`parseIni() refuses the line ${line} without repeating it`, () => {
     assert.throws(
       () => parseIni(`[x]\n${line}\n`, 'f'),
-      (error: Error) => error.name === 'ConfigError' && reason.test(error.message) && !error.message.includes('s3cret'),
+      (error: Error) =>
+        error.name === 'ConfigError' && reason.test(error.message) && !error.message.includes('s3cret'),
     );
   });
 }
 
 test('parseIni() refuses an option before the first section', () => {
-  assert.throws(() => parseIni('key = x\n[a]\n', 'f'), { message: 'f:1: an option before the first [section]' });
+  assert.throws(() => parseIni('key = x\n[a]\n', 'f'), {
+    message: 'f:1: an option before the first [section]',
+  });
 });

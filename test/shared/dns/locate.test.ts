@@ -11,7 +11,10 @@ const soa = (of: string): DnsRecord => ({ type: 'SOA', name: of, primary: 'ns.ex
 const cname = (of: string, target: string): DnsRecord => ({ type: 'CNAME', name: of, target });
 
 /** Answers from these messages, by name and type; `authoritative` where nothing else is said. */
-function answering(answers: Record<string, Partial<DnsMessage>>, authoritative = true): { ask: Ask; asked: string[] } {
+function answering(
+  answers: Record<string, Partial<DnsMessage>>,
+  authoritative = true,
+): { ask: Ask; asked: string[] } {
   const asked: string[] = [];
   const usual = { id: 1, response: true, opcode: 'QUERY', rcode: 'NOERROR', truncated: false };
   const ask: Ask = async (at, type) => {
@@ -31,7 +34,9 @@ function find(ask: Ask, more: Partial<LocateParts> = {}) {
 
 suite('locate()', () => {
   test('asks the server once where its negative answer shows the zone', async () => {
-    const { ask, asked } = answering({ [`${name} CNAME`]: { rcode: 'NXDOMAIN', authorities: [soa('example.org')] } });
+    const { ask, asked } = answering({
+      [`${name} CNAME`]: { rcode: 'NXDOMAIN', authorities: [soa('example.org')] },
+    });
     assert.deepEqual(await find(ask), { name, zone: 'example.org' });
     assert.deepEqual(asked, [`${name} CNAME`]);
   });
@@ -77,7 +82,10 @@ suite('locate()', () => {
 
   test('refuses a name that only looks as if it lay in a zone', async () => {
     const { ask } = answering({});
-    await assert.rejects(find(ask, { zones: ['ample.org'] }), { code: 'misconfigured', message: /lies in no zone/ });
+    await assert.rejects(find(ask, { zones: ['ample.org'] }), {
+      code: 'misconfigured',
+      message: /lies in no zone/,
+    });
   });
 
   test('refuses a circle of CNAMEs, and one to what is no name', async () => {

@@ -60,7 +60,10 @@ suite('findUnshown()', () => {
 
   test('tells a server that does not answer, and one without an address', async () => {
     const away = { host: '127.0.0.1', port: await freePort() };
-    assert.match(`${await find([{ name: 'ns1', addresses: [away] }])}`, /^name server ns1: DNS server .*ECONNREFUSED/);
+    assert.match(
+      `${await find([{ name: 'ns1', addresses: [away] }])}`,
+      /^name server ns1: DNS server .*ECONNREFUSED/,
+    );
     assert.equal(await find([{ name: 'ns1', addresses: [] }]), 'no address of the name server ns1 is known');
   });
 

@@ -16,7 +16,11 @@ const options = { recursive: false, timeout: 4_000 };
 /** Asks a server with this script for the TXT records of a.example.org. */
 async function ask(script: Script, more: Partial<typeof options> = {}) {
   await using scripted = await startScriptedDns(script);
-  const { answers, rcode } = await asking(scripted.server, { ...options, ...more })('a.example.org', 'TXT', signal);
+  const { answers, rcode } = await asking(scripted.server, { ...options, ...more })(
+    'a.example.org',
+    'TXT',
+    signal,
+  );
   return { rcode, values: answers.map(record => 'value' in record && record.value), asked: scripted.asked };
 }
 
@@ -38,7 +42,9 @@ suite('asking()', () => {
   test('asks again over TCP where the answer does not fit into a datagram', async () => {
     const long = 'x'.repeat(255);
     const { values, asked } = await ask(one =>
-      one.over === 'udp' ? [reply(one, [], { flags: TRUNCATED_RESPONSE })] : [reply(one, [txt(long), txt(long)])],
+      one.over === 'udp'
+        ? [reply(one, [], { flags: TRUNCATED_RESPONSE })]
+        : [reply(one, [txt(long), txt(long)])],
     );
     assert.deepEqual(values, [long, long]);
     assert.deepEqual(
@@ -54,7 +60,9 @@ suite('asking()', () => {
 
   test('sends again where a datagram is lost', async () => {
     let count = 0;
-    const { values } = await ask(one => (++count === 1 ? [] : [reply(one, [txt('proof')])]), { timeout: 1_500 });
+    const { values } = await ask(one => (++count === 1 ? [] : [reply(one, [txt('proof')])]), {
+      timeout: 1_500,
+    });
     assert.deepEqual(values, ['proof']);
   });
 
@@ -68,13 +76,22 @@ suite('asking()', () => {
 
   const forged: [string, Script][] = [
     ['with another id', one => [reply({ ...one, id: ((one.id ?? 0) + 1) % 65_536 }, [txt('forged')])]],
-    ['to another name', one => [reply(one, [txt('forged')], { questions: [{ type: 'TXT', name: 'b.example.org' }] })]],
-    ['to another type', one => [reply(one, [txt('forged')], { questions: [{ type: 'A', name: 'a.example.org' }] })]],
+    [
+      'to another name',
+      one => [reply(one, [txt('forged')], { questions: [{ type: 'TXT', name: 'b.example.org' }] })],
+    ],
+    [
+      'to another type',
+      one => [reply(one, [txt('forged')], { questions: [{ type: 'A', name: 'a.example.org' }] })],
+    ],
     ['without a question', one => [reply(one, [txt('forged')], { questions: [] })]],
     ['that is a question', one => [reply(one, [txt('forged')], { type: 'query' })]],
     ['that is no DNS message', () => [Buffer.from('x'), Buffer.alloc(0), Buffer.alloc(12, 255)]],
     ['that is cut off', one => [reply(one, [txt('forged')]).subarray(0, -4)]],
-    ['whose names lead in a circle', one => [Buffer.concat([reply(one, [txt('x')]).subarray(0, 31), circle])]],
+    [
+      'whose names lead in a circle',
+      one => [Buffer.concat([reply(one, [txt('x')]).subarray(0, 31), circle])],
+    ],
   ];
   const circle = Buffer.from('c01fc01f', 'hex');
   for (const [what, script] of forged) {
@@ -84,14 +101,17 @@ suite('asking()', () => {
     });
 
     test(`refuses an answer over TCP ${what}`, async () => {
-      const tcp: Script = one => (one.over === 'udp' ? [reply(one, [], { flags: TRUNCATED_RESPONSE })] : script(one));
+      const tcp: Script = one =>
+        one.over === 'udp' ? [reply(one, [], { flags: TRUNCATED_RESPONSE })] : script(one);
       await assert.rejects(ask(tcp, { timeout: 1_000 }), { name: 'IssuanceError', code: 'unavailable' });
     });
   }
 
   test('refuses an answer over TCP that is too long', async () => {
     const long = Array.from({ length: 200 }, () => txt('x'.repeat(255)));
-    const tcp: Script = one => [one.over === 'udp' ? reply(one, [], { flags: TRUNCATED_RESPONSE }) : reply(one, long)];
+    const tcp: Script = one => [
+      one.over === 'udp' ? reply(one, [], { flags: TRUNCATED_RESPONSE }) : reply(one, long),
+    ];
     await assert.rejects(ask(tcp), /its answer of \d+ bytes is too long$/);
   });
 
@@ -129,14 +149,22 @@ suite('asking()', () => {
     assert.deepEqual([rcode, values], ['NXDOMAIN', []]);
     await assert.rejects(
       ask(one => [reply(one, [], { rcode: 2 })]),
-      { name: 'IssuanceError', code: 'unavailable', message: /^DNS server 127.*: SERVFAIL for a\.example\.org TXT$/ },
+      {
+        name: 'IssuanceError',
+        code: 'unavailable',
+        message: /^DNS server 127.*: SERVFAIL for a\.example\.org TXT$/,
+      },
     );
   });
 
   test('gives up after its time, naming the server', async () => {
     await assert.rejects(
       ask(() => [], { timeout: 300 }),
-      { name: 'IssuanceError', code: 'unavailable', message: /^DNS server 127.*: no answer within 0\.3 seconds$/ },
+      {
+        name: 'IssuanceError',
+        code: 'unavailable',
+        message: /^DNS server 127.*: no answer within 0\.3 seconds$/,
+      },
     );
   });
 
@@ -154,8 +182,14 @@ suite('asking()', () => {
       leaving.abort(new Error('enough'));
       return [];
     });
-    await assert.rejects(asking(scripted.server, options)('a.example.org', 'TXT', leaving.signal), /^Error: enough$/);
-    await assert.rejects(asking(scripted.server, options)('a.example.org', 'TXT', leaving.signal), /^Error: enough$/);
+    await assert.rejects(
+      asking(scripted.server, options)('a.example.org', 'TXT', leaving.signal),
+      /^Error: enough$/,
+    );
+    await assert.rejects(
+      asking(scripted.server, options)('a.example.org', 'TXT', leaving.signal),
+      /^Error: enough$/,
+    );
   });
 });
 

@@ -43,14 +43,28 @@ function plain({ bytes }: Asked, rcode = 0): Buffer {
 }
 
 function sign(message: Buffer, asked: Asked, own: Partial<Signing> = {}): Buffer {
-  const usual = { time: now, fudge: 300, error: 0, other: Buffer.alloc(0), key: 'acme', algorithm: 'hmac-sha256' };
+  const usual = {
+    time: now,
+    fudge: 300,
+    error: 0,
+    other: Buffer.alloc(0),
+    key: 'acme',
+    algorithm: 'hmac-sha256',
+  };
   const signing: Signing = { ...usual, secret, requestMac: macOf(asked), mac: mac => mac, ...own };
   const name = nameOf(...signing.key.split('.'));
   const head = [name, hex('00ff 00000000')];
   const timers = [nameOf(signing.algorithm), number(signing.time, 6), number(signing.fudge, 2)];
   const tail = [number(signing.error, 2), number(signing.other.length, 2), signing.other];
   const { requestMac } = signing;
-  const digested = Buffer.concat([number(requestMac.length, 2), requestMac, message, ...head, ...timers, ...tail]);
+  const digested = Buffer.concat([
+    number(requestMac.length, 2),
+    requestMac,
+    message,
+    ...head,
+    ...timers,
+    ...tail,
+  ]);
   const mac = signing.mac(createHmac('sha256', signing.secret).update(digested).digest());
   const data = Buffer.concat([...timers, number(mac.length, 2), mac, message.subarray(0, 2), ...tail]);
   const record = [signing.owner ?? name, hex('00fa 00ff 00000000'), number(data.length, 2), data];
@@ -60,7 +74,10 @@ function sign(message: Buffer, asked: Asked, own: Partial<Signing> = {}): Buffer
 }
 
 /** Adds a record on a server with this script, at the clock's `now`. */
-async function update(script: Script, more: { key?: TsigKey | undefined; clock?: number } = {}): Promise<Asked[]> {
+async function update(
+  script: Script,
+  more: { key?: TsigKey | undefined; clock?: number } = {},
+): Promise<Asked[]> {
   await using scripted = await startScriptedDns(script);
   const clock = turnedClock((more.clock ?? now) * 1000);
   const peer = { server: scripted.server, timeout: 2_000, key: 'key' in more ? more.key : key, clock };
@@ -143,7 +160,11 @@ suite('a signed update', () => {
   const wrong: [what: string, script: Script, told: string][] = [
     ['without a signature', one => [plain(one)], 'its answer is not signed'],
     ['of a wrong MAC', one => [sign(plain(one), one, { mac: flip })], 'its answer is signed wrongly'],
-    ['of no MAC', one => [sign(plain(one), one, { mac: () => Buffer.alloc(0) })], 'its answer is signed wrongly'],
+    [
+      'of no MAC',
+      one => [sign(plain(one), one, { mac: () => Buffer.alloc(0) })],
+      'its answer is signed wrongly',
+    ],
     [
       'of a shortened MAC',
       one => [sign(plain(one), one, { mac: m => m.subarray(0, 16) })],
@@ -159,7 +180,11 @@ suite('a signed update', () => {
       one => [sign(plain(one), one, { requestMac: Buffer.alloc(32) })],
       'its answer is signed wrongly',
     ],
-    ['of another key', one => [sign(plain(one), one, { key: 'other' })], 'its answer is signed with another key'],
+    [
+      'of another key',
+      one => [sign(plain(one), one, { key: 'other' })],
+      'its answer is signed with another key',
+    ],
     [
       'of another algorithm',
       one => [sign(plain(one), one, { algorithm: 'hmac-sha1' })],
@@ -183,12 +208,18 @@ suite('a signed update', () => {
     ],
     ['that is cut off', one => [sign(plain(one), one).subarray(0, -3)], 'its answer is damaged'],
     ['with two signatures', one => [sign(sign(plain(one), one), one)], 'its answer is damaged'],
-    ['with another id', one => [sign(otherId(plain(one)), one)], 'its answer is damaged, or to another message'],
+    [
+      'with another id',
+      one => [sign(otherId(plain(one)), one)],
+      'its answer is damaged, or to another message',
+    ],
     ['that is too short', () => [hex('00')], 'its answer is damaged'],
     ['that is empty', () => [hex('')], 'its answer is damaged'],
   ];
-  const changed = (message: Buffer) => Buffer.concat([message.subarray(0, 3), hex('00'), message.subarray(4)]);
-  const otherId = (message: Buffer) => Buffer.concat([number(message.readUInt16BE(0) ^ 1, 2), message.subarray(2)]);
+  const changed = (message: Buffer) =>
+    Buffer.concat([message.subarray(0, 3), hex('00'), message.subarray(4)]);
+  const otherId = (message: Buffer) =>
+    Buffer.concat([number(message.readUInt16BE(0) ^ 1, 2), message.subarray(2)]);
   for (const [what, script, told] of wrong) {
     test(`is not believed by an answer ${what}`, async () => {
       assert.equal(await failure(script), `unavailable: DNS server ns: ${told}`);
@@ -256,7 +287,10 @@ suite('a signed update', () => {
   }
 
   test('takes SERVFAIL for a failure that may pass', async () => {
-    assert.match(await failure(one => [sign(plain(one, 2), one)]), /^unavailable: DNS server ns: SERVFAIL for/);
+    assert.match(
+      await failure(one => [sign(plain(one, 2), one)]),
+      /^unavailable: DNS server ns: SERVFAIL for/,
+    );
   });
 
   test('survives any damage to a signed answer', async () => {
@@ -287,7 +321,8 @@ test('askingPeer() tells what PowerDNS answers to a signature that it does not t
   const peer = { server: scripted.server, timeout: 2_000, key, clock: turnedClock(now * 1000) };
   await assert.rejects(askingPeer(peer)('a.example.org', 'SOA', signal), {
     code: 'misconfigured',
-    message: /: NOTAUTH: it does not know the key acme with hmac-sha256, or has another secret or another time$/,
+    message:
+      /: NOTAUTH: it does not know the key acme with hmac-sha256, or has another secret or another time$/,
   });
 });
 

@@ -15,7 +15,14 @@ const aaaa = (name: string, address: string): DnsRecord => ({ type: 'AAAA', name
 /** Answers from these records; what is asked for is kept. */
 function scripted(answers: Record<string, Partial<DnsMessage>>): { ask: Ask; asked: string[] } {
   const asked: string[] = [];
-  const message = { id: 1, response: true, opcode: 'QUERY', rcode: 'NOERROR', authoritative: true, truncated: false };
+  const message = {
+    id: 1,
+    response: true,
+    opcode: 'QUERY',
+    rcode: 'NOERROR',
+    authoritative: true,
+    truncated: false,
+  };
   const ask: Ask = async (name, type) => {
     asked.push(`${name} ${type}`);
     return { ...message, questions: [], answers: [], authorities: [], ...answers[`${name} ${type}`] };
@@ -27,7 +34,9 @@ suite('findZone()', () => {
   const name = '_acme-challenge.www.example.co.uk';
 
   test('takes the zone from the negative answer', async () => {
-    const { ask, asked } = scripted({ [`${name} SOA`]: { rcode: 'NXDOMAIN', authorities: [soa('example.co.uk')] } });
+    const { ask, asked } = scripted({
+      [`${name} SOA`]: { rcode: 'NXDOMAIN', authorities: [soa('example.co.uk')] },
+    });
     assert.equal(await findZone(name, ask, signal), 'example.co.uk');
     assert.equal(asked.length, 1);
   });
@@ -64,7 +73,9 @@ suite('findZone()', () => {
 
 test('findNameServers() lists all of them with their addresses, those outside by asking elsewhere', async () => {
   const zone = scripted({
-    'example.org NS': { answers: [ns('example.org', 'ns1.example.org'), ns('example.org', 'ns2.example.net')] },
+    'example.org NS': {
+      answers: [ns('example.org', 'ns1.example.org'), ns('example.org', 'ns2.example.net')],
+    },
     'ns1.example.org A': { answers: [a('ns1.example.org', '192.0.2.1')] },
     'ns1.example.org AAAA': { answers: [aaaa('ns1.example.org', '2001:db8::1')] },
   });

@@ -73,7 +73,10 @@ test('readRateLimit() leaves a paused name to an operator', () => {
 test('readRateLimit() parks the identifiers that subproblems name', () => {
   const type = 'urn:ietf:params:acme:error:rateLimited';
   const identifier = { type: 'dns', value: 'mail.example.co.uk' };
-  const other = { type: 'urn:ietf:params:acme:error:malformed', identifier: { type: 'dns', value: 'www.example.org' } };
+  const other = {
+    type: 'urn:ietf:params:acme:error:malformed',
+    identifier: { type: 'dns', value: 'www.example.org' },
+  };
   const limit = limitOf('see subproblems', { subproblems: [{ type, identifier }, other], retryAfter: end });
   assert.deepEqual(limit.keys, ['name/mail.example.co.uk']);
 });

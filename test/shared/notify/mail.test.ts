@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { describeError } from '../../../shared/base/errors.ts';
-import type { NotifyConfig } from '../../../shared/config/notify.ts';
 import { deliver } from '../../../shared/notify/deliver.ts';
 import type { Message } from '../../../shared/notify/message.ts';
+import type { NotifyConfig } from '../../../shared/notify/notify-section.ts';
 import { freePort } from '../../support/free-port.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { headerOf, startMailServer } from '../../support/mail-server.ts';
@@ -91,7 +91,10 @@ test('names and details cannot add a header or a recipient', async () => {
 for (const tls of ['always', 'offered'] as const) {
   test(`a login is shown to a server whose TLS is ${tls}, and vouched for`, async () => {
     const offers = tls === 'always' ? 'first' : 'offered';
-    await using server = await startMailServer({ tls: offers, login: { user: 'quarry', password: 's3cret pass' } });
+    await using server = await startMailServer({
+      tls: offers,
+      login: { user: 'quarry', password: 's3cret pass' },
+    });
     const block = blockOf(server.port, { login, smtp: { host: 'localhost', port: server.port, tls } });
     assert.match(await failure(send(block)), /^localhost:\d+: .*certificate/);
     assert.deepEqual(server.shown, []);

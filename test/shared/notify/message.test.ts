@@ -6,7 +6,12 @@ import { aMessage } from './a-message.ts';
 for (const [said, kind, names, daysLeft] of [
   ['renewal failed: a.example', 'renewal-failed', ['a.example'], undefined],
   ['renewal failed', 'renewal-failed', [], undefined],
-  ['renewed but not fetched: a.example and 2 more', 'renewed-not-fetched', ['a.example', 'b', 'c'], undefined],
+  [
+    'renewed but not fetched: a.example and 2 more',
+    'renewed-not-fetched',
+    ['a.example', 'b', 'c'],
+    undefined,
+  ],
   ['the CA explains when to renew: a.example', 'renewal-explained', ['a.example'], undefined],
   ['account paused: a.example', 'account-paused', ['a.example'], undefined],
   ['expires in 13 days: a.example', 'expires-soon', ['a.example'], 13.9],
@@ -24,7 +29,12 @@ test('toJson() is one line that holds all of a message, with the time as people 
   const text = toJson({ ...aMessage, kind: 'expires-soon', daysLeft: 3 });
   assert.match(text, /^[^\n]+\n$/);
   assert.deepEqual(JSON.parse(text), {
-    ...{ id: 'm1-0', matter: 'm1', kind: 'expires-soon', title: 'expires in 3 days: www.example.org and 1 more' },
+    ...{
+      id: 'm1-0',
+      matter: 'm1',
+      kind: 'expires-soon',
+      title: 'expires in 3 days: www.example.org and 1 more',
+    },
     text: 'expires in 3 days: www.example.org and 1 more: no responder could be reached',
     ...{ subject: 'stored/disk/4f', names: ['www.example.org', 'example.org'], daysLeft: 3 },
     ...{ detail: 'no responder could be reached', at: '2026-11-01T12:00:00.000Z' },
@@ -33,7 +43,11 @@ test('toJson() is one line that holds all of a message, with the time as people 
 
 test('toText() tells people all names', () => {
   const text = toText(aMessage);
-  for (const part of ['renewal failed: www.example.org and 1 more\n', '\n  example.org\n', '\nno responder could']) {
+  for (const part of [
+    'renewal failed: www.example.org and 1 more\n',
+    '\n  example.org\n',
+    '\nno responder could',
+  ]) {
     assert.ok(text.includes(part), text);
   }
 });

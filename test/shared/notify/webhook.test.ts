@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { describeError } from '../../../shared/base/errors.ts';
-import type { NotifyConfig } from '../../../shared/config/notify.ts';
 import { deliver } from '../../../shared/notify/deliver.ts';
+import type { NotifyConfig } from '../../../shared/notify/notify-section.ts';
 import { RefusedError } from '../../../shared/notify/webhook.ts';
 import { freePort } from '../../support/free-port.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
@@ -30,7 +30,13 @@ type Webhook = Extract<NotifyConfig, { type: 'webhook' }>;
 
 /** Posts to the receiver, under a path that holds a token. */
 async function post(more: Partial<Webhook> = {}, signal = new AbortController().signal) {
-  const block: Webhook = { name: 'ops', kinds: [], type: 'webhook', url: `${receiver.url}/hook/t0ken`, ...more };
+  const block: Webhook = {
+    name: 'ops',
+    kinds: [],
+    type: 'webhook',
+    url: `${receiver.url}/hook/t0ken`,
+    ...more,
+  };
   receiver.posts.length = 0;
   await deliver(block, aMessage, { clock: turnedClock(at + 3_600_000), log: keptLog().log, signal });
 }
@@ -89,7 +95,10 @@ test('410 says that it is not to be tried again', async () => {
 test('a receiver that cannot be reached is a failure that says why, without the URL', async () => {
   const port = await freePort();
   const error = await failure(post({ url: `http://127.0.0.1:${port}/t0ken` }));
-  assert.match(describeError(error), new RegExp(`^127\\.0\\.0\\.1:${port} cannot be reached: connect ECONNREFUSED`));
+  assert.match(
+    describeError(error),
+    new RegExp(`^127\\.0\\.0\\.1:${port} cannot be reached: connect ECONNREFUSED`),
+  );
 });
 
 test('a post ends when its signal fires, with the reason of that', async () => {
@@ -104,10 +113,13 @@ test('a post ends when its signal fires, with the reason of that', async () => {
 test('an authority of its own vouches for an https receiver, and without it nothing is told', async () => {
   const { caFile, certFile, keyFile } = await tlsAuthority();
   const bodies: string[] = [];
-  const server = createServer({ cert: await readFile(certFile), key: await readFile(keyFile) }, (request, response) => {
-    request.setEncoding('utf8').on('data', part => bodies.push(part));
-    request.on('end', () => response.writeHead(200).end());
-  });
+  const server = createServer(
+    { cert: await readFile(certFile), key: await readFile(keyFile) },
+    (request, response) => {
+      request.setEncoding('utf8').on('data', part => bodies.push(part));
+      request.on('end', () => response.writeHead(200).end());
+    },
+  );
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const url = `https://localhost:${(server.address() as AddressInfo).port}/t0ken`;
   assert.match(describeError(await failure(post({ url }))), /cannot be reached: .*certificate/);

@@ -101,7 +101,12 @@ test('advanceOrder() answers each name by the first solver that can prove it', a
   };
   await driveOrder({ ...partsFor(ca), solvers: [ca.solver, dns] }, taskFor('a.example', '*.a.example'));
   const acts = ca.calls.filter(call => /^(present|withdraw|dns)/.test(call));
-  assert.deepEqual(acts, ['present a.example', 'dns *.a.example', 'withdraw a.example', 'dns off *.a.example']);
+  assert.deepEqual(acts, [
+    'present a.example',
+    'dns *.a.example',
+    'withdraw a.example',
+    'dns off *.a.example',
+  ]);
 });
 
 for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal'])
@@ -141,7 +146,10 @@ test('advanceOrder() refuses a wildcard for http-01 before it makes an order', a
 test('advanceOrder() says what the CA offers where no challenge fits, and presents nothing', async () => {
   const ca = scriptCa({ offers: ['dns-01'] });
   const driving = driveOrder(partsFor(ca), taskFor('a.example'));
-  await assert.rejects(driving, { code: 'misconfigured', message: /the CA offers dns-01, but verification "http"/ });
+  await assert.rejects(driving, {
+    code: 'misconfigured',
+    message: /the CA offers dns-01, but verification "http"/,
+  });
   assert.deepEqual(ca.calls, ['newOrder', 'getAuthorization a.example']);
 });
 

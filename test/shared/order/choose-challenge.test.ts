@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeAuthorization } from '../../../shared/acme/objects.ts';
-import { authorizedIdentifier, chooseChallenge, refuseHopeless } from '../../../shared/order/choose-challenge.ts';
+import {
+  authorizedIdentifier,
+  chooseChallenge,
+  refuseHopeless,
+} from '../../../shared/order/choose-challenge.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { scriptCa } from './scripted-ca.ts';
 
@@ -35,7 +39,12 @@ test('chooseChallenge() goes by the preference, and passes over what the CA does
 });
 
 test('chooseChallenge() takes dns-persist-01 without a token, where the CA names itself', () => {
-  const persist: Solver = { ...solver, name: 'persist', challengeType: 'dns-persist-01', canProve: () => true };
+  const persist: Solver = {
+    ...solver,
+    name: 'persist',
+    challengeType: 'dns-persist-01',
+    canProve: () => true,
+  };
   const named = { ...offer('dns-persist-01', ''), issuerDomainNames: ['ca.example'] };
   const choose = (...offered: AcmeAuthorization['challenges']) =>
     chooseChallenge(authorization(offered), [persist, solver]).challenge;
@@ -62,7 +71,8 @@ test('chooseChallenge() says what the CA offers and what there is to answer with
   });
   assert.throws(() => chooseChallenge(authorization([], true), []), {
     code: 'misconfigured',
-    message: 'for *.a.example the CA offers nothing, but neither a verification nor an authenticator is configured',
+    message:
+      'for *.a.example the CA offers nothing, but neither a verification nor an authenticator is configured',
   });
 });
 

@@ -9,7 +9,10 @@ export const taskFor = (...names: string[]): OrderTask => ({
   csr: Buffer.from('a CSR'),
 });
 
-export function partsFor(ca: ScriptedCa, clock: TurnedClock = turnedClock(0)): OrderParts & { clock: TurnedClock } {
+export function partsFor(
+  ca: ScriptedCa,
+  clock: TurnedClock = turnedClock(0),
+): OrderParts & { clock: TurnedClock } {
   return { acme: ca, solvers: [ca.solver], clock, signal: new AbortController().signal };
 }
 

@@ -13,7 +13,8 @@ const wrong = { type: kind('unauthorized') };
 async function failureOf(faults: Record<string, Problem>, names: string[], error?: Problem) {
   const ca = scriptCa({ faults });
   await ca.newOrder(names.map(dns));
-  for (const name of Object.keys(faults)) await ca.initiateChallenge(`https://ca.example/challenge-http-01/${name}`);
+  for (const name of Object.keys(faults))
+    await ca.initiateChallenge(`https://ca.example/challenge-http-01/${name}`);
   await ca.getOrder('');
   const failure = await orderFailure(ca, { ...ca.order, error });
   return { code: failure.code, message: failure.message, problem: failure.problem };

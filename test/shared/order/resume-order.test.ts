@@ -174,7 +174,10 @@ test('beforeHandOver() leaves what the CA was told of', async () => {
   step = await advanceOrder(parts, task, step.state, ca.order);
   const [first, ...others] = step.state.challenges;
   assert.ok(first && beforeHandOver(step.state));
-  assert.equal(beforeHandOver({ ...step.state, challenges: [{ ...first, told: true }, ...others] }), undefined);
+  assert.equal(
+    beforeHandOver({ ...step.state, challenges: [{ ...first, told: true }, ...others] }),
+    undefined,
+  );
   step = await advanceOrder(parts, task, step.state, ca.order);
   assert.equal(beforeHandOver(step.state), undefined);
 });

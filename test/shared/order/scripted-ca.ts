@@ -90,7 +90,8 @@ export function scriptCa(script: CaScript = {}): ScriptedCa {
     throw new Error(`the script knows no challenge ${url}`);
   };
 
-  const nameOf = ({ identifier, wildcard }: AcmeAuthorization) => `${wildcard ? '*.' : ''}${identifier.value}`;
+  const nameOf = ({ identifier, wildcard }: AcmeAuthorization) =>
+    `${wildcard ? '*.' : ''}${identifier.value}`;
 
   const ca: ScriptedCa = {
     calls: [],

@@ -17,7 +17,9 @@ export function serveOrder(http: FakeCa, ca: ScriptedCa): void {
     return { ...order(made), status: 201, headers: { Location: made.url } };
   });
   serve('/order/1', async () => order(await ca.getOrder('')));
-  serve('/finalize/1', async ({ csr }) => order(await ca.finalize(ca.order, Buffer.from(csr as string, 'base64url'))));
+  serve('/finalize/1', async ({ csr }) =>
+    order(await ca.finalize(ca.order, Buffer.from(csr as string, 'base64url'))),
+  );
   serve('/cert/1', async () => ({ body: await ca.downloadChain('') }));
 
   function serveAuthorizations() {

@@ -23,19 +23,26 @@ test('readCertificate() gives times, names, key, issuer and serial', async () =>
 });
 
 test('readCertificate() reads the first certificate of a chain', () => {
-  const chain = makeCertificate({ names: 'DNS:leaf.example.org' }) + makeCertificate({ names: 'DNS:ca.example.org' });
+  const chain =
+    makeCertificate({ names: 'DNS:leaf.example.org' }) + makeCertificate({ names: 'DNS:ca.example.org' });
   assert.deepEqual(readCertificate(chain).identifiers, [{ type: 'dns', value: 'leaf.example.org' }]);
 });
 
 test('readCertificate() does not take a name with a comma apart', () => {
-  const value = der(0x30, der(0x86, Buffer.from('x:", DNS:evil.example.net')), der(0x82, Buffer.from('a.org')));
+  const value = der(
+    0x30,
+    der(0x86, Buffer.from('x:", DNS:evil.example.net')),
+    der(0x82, Buffer.from('a.org')),
+  );
   const { identifiers } = readCertificate(makeCertificate({ names: `DER:${value.toString('hex')}` }));
   assert.deepEqual(identifiers, [{ type: 'dns', value: 'a.org' }]);
 });
 
 test('readCertificate() does not take an other name for one of its own', () => {
   const names = 'otherName:1.2.3.4;UTF8:DNS:evil.example.net,email:a@example.org,DNS:a.org';
-  assert.deepEqual(readCertificate(makeCertificate({ names })).identifiers, [{ type: 'dns', value: 'a.org' }]);
+  assert.deepEqual(readCertificate(makeCertificate({ names })).identifiers, [
+    { type: 'dns', value: 'a.org' },
+  ]);
 });
 
 test('readCertificate() throws on damage', () => {

@@ -7,7 +7,8 @@ const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256
 /** One DER element; contents of less than 64 KiB. */
 export function der(tag: number, ...contents: Uint8Array[]): Buffer {
   const content = Buffer.concat(contents);
-  const long = content.length > 255 ? [0x82, content.length >> 8, content.length & 0xff] : [0x81, content.length];
+  const long =
+    content.length > 255 ? [0x82, content.length >> 8, content.length & 0xff] : [0x81, content.length];
   return Buffer.concat([Buffer.from([tag, ...(content.length < 128 ? [content.length] : long)]), content]);
 }
 
@@ -31,7 +32,11 @@ export function extensionAttribute(type: Buffer, ...extensions: Buffer[]): Buffe
 }
 
 /** A signed CSR; `common` is the CN's value with its tag, `more` comes after the attributes. */
-export function handmadeCsr({ common, attributes = [] as Buffer[], more = [] as Buffer[] }: HandmadeOptions): Buffer {
+export function handmadeCsr({
+  common,
+  attributes = [] as Buffer[],
+  more = [] as Buffer[],
+}: HandmadeOptions): Buffer {
   const subject = common ? der(0x30, der(0x31, der(0x30, oid.commonName, common))) : der(0x30);
   const key = publicKey.export({ type: 'spki', format: 'der' });
   const version = der(0x02, Buffer.from([0]));

@@ -11,7 +11,10 @@ async function namesOf(csr: Buffer): Promise<Identifier[] | undefined> {
   try {
     return (await parseCsr(csr)).identifiers;
   } catch (error) {
-    assert.ok(error instanceof IssuanceError && error.code === 'badCsr', `${error} for ${csr.toString('hex')}`);
+    assert.ok(
+      error instanceof IssuanceError && error.code === 'badCsr',
+      `${error} for ${csr.toString('hex')}`,
+    );
     return undefined;
   }
 }
@@ -34,10 +37,16 @@ function seededRandom(seed: number): (below: number) => number {
 const names = 'DNS:example.org,IP:192.0.2.1';
 const read = (pem: string) => readCsr(Buffer.from(pem)).der;
 const seeds: [what: string, csr: Buffer][] = [
-  ['an EC', read(makeCsr({ subject: '/O=x/CN=example.org', names, extensions: ['basicConstraints=CA:FALSE'] }))],
+  [
+    'an EC',
+    read(makeCsr({ subject: '/O=x/CN=example.org', names, extensions: ['basicConstraints=CA:FALSE'] })),
+  ],
   ['an RSA', read(makeCsr({ key: rsaKey(), names }))],
   ['a PSS', read(makeCsr({ key: rsaKey(), names, options: ['-sigopt', 'rsa_padding_mode:pss'] }))],
-  ['a handmade', handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('a.org'))] })],
+  [
+    'a handmade',
+    handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('a.org'))] }),
+  ],
 ];
 
 for (const [what, csr] of seeds) {

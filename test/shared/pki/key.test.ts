@@ -27,7 +27,10 @@ test('readPrivateKey() says what is wrong with a key', () => {
   assert.throws(read('-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:1024'), /has 1024 bits/);
   assert.throws(read('-algorithm', 'ED25519'), /neither RSA nor EC/);
   assert.throws(read('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:secp256k1'), /curve/);
-  assert.throws(() => readPrivateKey(openssl('pkey', '-in', ecKey(), '-aes256', '-passout', 'pass:x')), /is encrypted/);
+  assert.throws(
+    () => readPrivateKey(openssl('pkey', '-in', ecKey(), '-aes256', '-passout', 'pass:x')),
+    /is encrypted/,
+  );
   assert.throws(() => readPrivateKey('hello'), /not a private key/);
   assert.throws(() => readPrivateKey(openssl('pkey', '-in', ecKey(), '-pubout')), /not a private key/);
 });

@@ -32,12 +32,17 @@ for (const [what, file] of [
 }
 
 test('makeCsr() puts all names into the SAN: wildcards, and addresses of both kinds', async () => {
-  const names = ['192.0.2.7', '2001:db8::5:0:1', '::1', '1::', '*.example.org', 'example.org'].map(parseIdentifier);
+  const names = ['192.0.2.7', '2001:db8::5:0:1', '::1', '1::', '*.example.org', 'example.org'].map(
+    parseIdentifier,
+  );
   const csr = await makeCsr(keyOf(ecKey()), names);
   const text = describe(csr);
   assert.match(text, /Subject: CN ?= ?\*\.example\.org\n/);
   const addresses = 'IP Address:192.0.2.7, IP Address:2001:DB8:0:0:0:5:0:1, IP Address:0:0:0:0:0:0:0:1';
-  assert.ok(text.includes(`${addresses}, IP Address:1:0:0:0:0:0:0:0, DNS:*.example.org, DNS:example.org`), text);
+  assert.ok(
+    text.includes(`${addresses}, IP Address:1:0:0:0:0:0:0:0, DNS:*.example.org, DNS:example.org`),
+    text,
+  );
   const parsed = (await parseCsr(csr)).identifiers;
   assert.deepEqual(new Set(parsed), new Set(names));
 });

@@ -17,7 +17,12 @@ export function openssl(...args: string[]): string {
 
 /** Runs `openssl` over a text on its standard input. */
 export function opensslOver(input: string, ...args: string[]): string {
-  return execFileSync('openssl', args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'pipe'], cwd: folder });
+  return execFileSync('openssl', args, {
+    encoding: 'utf8',
+    input,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: folder,
+  });
 }
 
 /** A key file for the options of `openssl genpkey`, made once per process: `keyFile('-algorithm', 'ED25519')`. */
@@ -30,7 +35,8 @@ export function keyFile(...options: string[]): string {
   return file;
 }
 
-export const ecKey = (curve = 'P-256') => keyFile('-algorithm', 'EC', '-pkeyopt', `ec_paramgen_curve:${curve}`);
+export const ecKey = (curve = 'P-256') =>
+  keyFile('-algorithm', 'EC', '-pkeyopt', `ec_paramgen_curve:${curve}`);
 export const rsaKey = (bits = 2048) => keyFile('-algorithm', 'RSA', '-pkeyopt', `rsa_keygen_bits:${bits}`);
 
 export type CsrOptions = {
@@ -46,7 +52,13 @@ export type CsrOptions = {
 };
 
 /** A PEM CSR of `openssl req`, by default with an EC key and without CN. */
-export function makeCsr({ key = ecKey(), subject = '/', names, extensions = [], options = [] }: CsrOptions): string {
+export function makeCsr({
+  key = ecKey(),
+  subject = '/',
+  names,
+  extensions = [],
+  options = [],
+}: CsrOptions): string {
   const lines = [...(names === undefined ? [] : [`subjectAltName=${names}`]), ...extensions];
   const asked = lines.length > 0 ? ['req_extensions = asked', '[dn]', '[asked]', ...lines] : ['[dn]'];
   const config = join(folder, 'req.cnf');

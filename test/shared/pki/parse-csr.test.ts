@@ -37,7 +37,11 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
   ],
   [
     'the CN first and no name twice',
-    () => toDer({ subject: '/O=x/CN=www.example.org', names: 'DNS:example.org,DNS:WWW.example.org,DNS:example.org' }),
+    () =>
+      toDer({
+        subject: '/O=x/CN=www.example.org',
+        names: 'DNS:example.org,DNS:WWW.example.org,DNS:example.org',
+      }),
     ['dns:www.example.org', 'dns:example.org'],
   ],
   ['a CN of a multi-valued RDN', () => toDer({ subject: '/OU=a+CN=example.org/O=b' }), ['dns:example.org']],
@@ -46,7 +50,11 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
     () => toDer({ subject: '/CN=My server v1.0', ...wanted }),
     ['dns:example.org'],
   ],
-  ['an underscored word as CN, with SANs', () => toDer({ subject: '/CN=my_server', ...wanted }), ['dns:example.org']],
+  [
+    'an underscored word as CN, with SANs',
+    () => toDer({ subject: '/CN=my_server', ...wanted }),
+    ['dns:example.org'],
+  ],
   ['a wildcard', () => toDer({ subject: '/CN=*.example.org' }), ['dns:*.example.org']],
   ['a single label', () => toDer({ names: 'DNS:localhost' }), ['dns:localhost']],
   ['an A-label', () => toDer({ names: 'DNS:xn--mller-kva.example' }), ['dns:xn--mller-kva.example']],
@@ -62,7 +70,8 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
   ],
   [
     'several CNs that are SANs, the last one first',
-    () => toDer({ subject: '/CN=a.example.org/CN=b.example.org', names: 'DNS:a.example.org,DNS:b.example.org' }),
+    () =>
+      toDer({ subject: '/CN=a.example.org/CN=b.example.org', names: 'DNS:a.example.org,DNS:b.example.org' }),
     ['dns:b.example.org', 'dns:a.example.org'],
   ],
   [
@@ -84,7 +93,10 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
   ],
   [
     "Microsoft's attribute",
-    () => handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('example.org'))] }),
+    () =>
+      handmadeCsr({
+        attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('example.org'))],
+      }),
     ['dns:example.org'],
   ],
   [
@@ -149,7 +161,11 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
   ['a URI', withNames('DNS:example.org,URI:https://example.org/'), /kind URI/],
   ['a registered ID', withNames('DNS:example.org,RID:1.2.3.4'), /kind registered ID/],
   ['an other name', withNames('DNS:example.org,otherName:1.2.3.4;UTF8:hello'), /kind other/],
-  ['a directory name', () => toDer({ names: 'dirName:d', extensions: ['[d]', 'CN=example.org'] }), /kind directory/],
+  [
+    'a directory name',
+    () => toDer({ names: 'dirName:d', extensions: ['[d]', 'CN=example.org'] }),
+    /kind directory/,
+  ],
   ['CA:true', () => toDer({ ...wanted, extensions: ['basicConstraints=critical,CA:true'] }), /CA:TRUE/],
   [
     'a second CN that is not in the SANs',
@@ -162,7 +178,11 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
     /"evil\.example\.net" is not among the SANs/,
   ],
   ['two CNs without SANs', () => toDer({ subject: '/CN=example.org/CN=example.net' }), /not among the SANs/],
-  ['an empty CN', () => handmadeCsr({ common: utf8(''), attributes: [asking('example.org')] }), /common name is empty/],
+  [
+    'an empty CN',
+    () => handmadeCsr({ common: utf8(''), attributes: [asking('example.org')] }),
+    /common name is empty/,
+  ],
   [
     'a CN that is not text',
     () => handmadeCsr({ common: der(0x02, Buffer.from([1])), attributes: [asking('example.org')] }),
@@ -244,14 +264,22 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
     withKey('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:secp256k1'),
     /curve is not one of P-256, P-384, P-521/,
   ],
-  ['the curve P-224', withKey('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-224'), /curve is not one of/],
+  [
+    'the curve P-224',
+    withKey('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-224'),
+    /curve is not one of/,
+  ],
   [
     'a curve spelled out',
     withKey('-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-pkeyopt', 'ec_param_enc:explicit'),
     /does not name its curve/,
   ],
   ['an Ed25519 key', withKey('-algorithm', 'ED25519'), /neither RSA nor EC/],
-  ['an RSA-PSS key', withKey('-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048'), /neither RSA nor EC/],
+  [
+    'an RSA-PSS key',
+    withKey('-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048'),
+    /neither RSA nor EC/,
+  ],
   ['an MD5 signature', signedWith('-md5'), /signed with MD5/],
   ['a SHA-1 signature', signedWith('-sha1'), /signed with SHA-1/],
   ['a SHA-1 signature of an EC key', () => toDer({ ...wanted, options: ['-sha1'] }), /signed with SHA-1/],
@@ -274,7 +302,10 @@ test('parseCsr() refuses an RSA key over 8192 bits', async () => {
   const algorithm = der(0x30, der(0x06, Buffer.from('2a864886f70d010101', 'hex')), der(0x05));
   const key = der(0x30, algorithm, der(0x03, Buffer.from([0]), rsa));
   const info = der(0x30, der(0x02, Buffer.from([0])), der(0x30), key, der(0xa0, asking('example.org')));
-  await assertRefused(der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, Buffer.alloc(9))), /at most 8192/);
+  await assertRefused(
+    der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, Buffer.alloc(9))),
+    /at most 8192/,
+  );
 });
 
 test('parseCsr() refuses a CSR whose signature does not verify', async () => {

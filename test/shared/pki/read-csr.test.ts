@@ -34,7 +34,8 @@ for (const [what, body, reason] of refused) {
   test(`readCsr() refuses ${what}`, () => {
     assert.throws(
       () => readCsr(Buffer.from(body)),
-      (error: IssuanceError) => error instanceof IssuanceError && error.code === 'badCsr' && reason.test(error.message),
+      (error: IssuanceError) =>
+        error instanceof IssuanceError && error.code === 'badCsr' && reason.test(error.message),
     );
   });
 }

@@ -34,7 +34,10 @@ test('readRevocable() rejects what is no certificate with badCsr', () => {
 
 test('readRevocable() denies a certificate that nobody can be said to have', () => {
   const bare = openssl('req', '-x509', '-new', '-key', ecKey(), '-days', '9', '-subj', '/CN=example.org');
-  assert.throws(() => readRevocable(bare), { code: 'denied', message: 'the certificate names no host and no address' });
+  assert.throws(() => readRevocable(bare), {
+    code: 'denied',
+    message: 'the certificate names no host and no address',
+  });
   for (const other of [
     'email:a@b.org',
     'URI:https://b.org/a\\, DNS:c.org',
@@ -42,6 +45,10 @@ test('readRevocable() denies a certificate that nobody can be said to have', () 
     'otherName:1.2.3;UTF8:DNS:x',
   ]) {
     const pem = makeCertificate({ names: `DNS:www.example.org,${other}` });
-    assert.throws(() => readRevocable(pem), { code: 'denied', message: /neither hosts nor addresses/ }, other);
+    assert.throws(
+      () => readRevocable(pem),
+      { code: 'denied', message: /neither hosts nor addresses/ },
+      other,
+    );
   }
 });

@@ -24,7 +24,9 @@ const sent = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 test('a failure arrives on the other side of the queue as the error that it was', () => {
   const problem = {
     type: 'urn:ietf:params:acme:error:compound',
-    subproblems: [{ type: 'urn:ietf:params:acme:error:dns', identifier: { type: 'dns', value: 'a.example' } }],
+    subproblems: [
+      { type: 'urn:ietf:params:acme:error:dns', identifier: { type: 'dns', value: 'a.example' } },
+    ],
   };
   const error = new IssuanceError('challengeFailed', 'a.example: NXDOMAIN', { retryAfter: 1234, problem });
   const arrived = fromSignFailure(sent(toSignFailure(error)));
@@ -69,7 +71,13 @@ test('deduplicationId() is the same for all renewals of a CSR, and another one f
 
 test('deduplicationId() differs with the CSR and with all that an auth block decides', () => {
   const others: Partial<SignJobData>[] = [
-    ...[{ csr: 'another' }, { account: 'b' }, { solvers: ['dns'] }, { solvers: ['http', 'dns'] }, { solvers: [] }],
+    ...[
+      { csr: 'another' },
+      { account: 'b' },
+      { solvers: ['dns'] },
+      { solvers: ['http', 'dns'] },
+      { solvers: [] },
+    ],
     ...[{ storage: 'redis' }, { block: 'ext' }],
   ];
   const ids = [data, ...others.map(other => ({ ...data, ...other }))].map(deduplicationId);

@@ -16,7 +16,8 @@ const day = 24 * hour;
 const life = { notBefore: 0, notAfter: 90 * day };
 const none = { none: 'the CA offers no renewal information' };
 
-const plan = (facts: Partial<RenewalFacts>) => planRenewal({ life, info: none, days: undefined, random: 0, ...facts });
+const plan = (facts: Partial<RenewalFacts>) =>
+  planRenewal({ life, info: none, days: undefined, random: 0, ...facts });
 const info = { start: 60 * day, end: 62 * day };
 
 for (const [days, lifeDays, at, why] of [
@@ -105,7 +106,8 @@ test('nextInfoPoll() asks when the CA said, up to a tenth later, so that questio
 });
 
 test('nextInfoPoll() backs off from a CA that fails, from a minute up to six hours', () => {
-  const wait = (failures: number) => (nextInfoPoll({ code: 'unavailable', failures }, life, 0, 0.5) ?? 0) / minute;
+  const wait = (failures: number) =>
+    (nextInfoPoll({ code: 'unavailable', failures }, life, 0, 0.5) ?? 0) / minute;
   assert.deepEqual([1, 2, 3, 20].map(wait), [1, 2, 4, 360]);
 });
 

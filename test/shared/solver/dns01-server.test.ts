@@ -42,7 +42,11 @@ for (const [what, name, cnames, place, asked] of [
   [
     'where several CNAMEs lead one after the other',
     '_acme-challenge.example.com',
-    { '_acme-challenge.example.com': 'a.example', 'a.example': 'b.example', 'b.example': 'x.acme.example.net' },
+    {
+      '_acme-challenge.example.com': 'a.example',
+      'a.example': 'b.example',
+      'b.example': 'x.acme.example.net',
+    },
     { name: 'x.acme.example.net', zone: 'acme.example.net' },
     ['_acme-challenge.example.com CNAME', 'a.example CNAME', 'b.example CNAME'],
   ],
@@ -67,9 +71,12 @@ for (const [what, cnames] of [
   ['with the name of a zone inside another word', { '_acme-challenge.example.com': 'xacme.example.net' }],
 ] as const)
   test(`findPlace() says which zones would do for a name ${what}`, async () => {
-    await assert.rejects(findPlace('_acme-challenge.example.com', verification, resolver(cnames).ask, signal), {
-      name: 'IssuanceError',
-      code: 'challengeFailed',
-      message: `_acme-challenge.example.com is not in the zones of verification "dns" (${zones.join(', ')}), and no CNAME leads from it into one`,
-    });
+    await assert.rejects(
+      findPlace('_acme-challenge.example.com', verification, resolver(cnames).ask, signal),
+      {
+        name: 'IssuanceError',
+        code: 'challengeFailed',
+        message: `_acme-challenge.example.com is not in the zones of verification "dns" (${zones.join(', ')}), and no CNAME leads from it into one`,
+      },
+    );
   });

@@ -22,7 +22,12 @@ test('toPersistRecord() writes the record for a name, and for a wildcard with it
 
 for (const [what, values, identifier, fault] of [
   ['its own record', [own], name, undefined],
-  ['one of several', ['v=spf1 -all', `ca.example; accounturi=https://ca.example/acct/1`, own], name, undefined],
+  [
+    'one of several',
+    ['v=spf1 -all', `ca.example; accounturi=https://ca.example/acct/1`, own],
+    name,
+    undefined,
+  ],
   ['another name of the CA', [`other.example;accounturi=${accountUrl}`], name, undefined],
   [
     'blanks and tags of any case',
@@ -40,7 +45,12 @@ for (const [what, values, identifier, fault] of [
   ['no account', ['ca.example'], name, 'the record is for another account'],
   ['no wildcard policy', [own], wildcard, 'its policy is not wildcard'],
   ['a time that is over', [`${own}; persistUntil=999999999`], name, 'its persistUntil is over'],
-  ['a time of another kind', [`${own}; persistUntil=2030-01-01`], name, 'its persistUntil is no time in seconds'],
+  [
+    'a time of another kind',
+    [`${own}; persistUntil=2030-01-01`],
+    name,
+    'its persistUntil is no time in seconds',
+  ],
   ['a semicolon at its end', [`${own};`], name, 'the record is malformed'],
   ['a parameter without a value', [`${own}; policy`], name, 'the record is malformed'],
   ['a tag twice', [`${own}; accounturi=x`], name, 'the record has two accounturi'],

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import type { SelfCheckConfig } from '../../../shared/config/http01.ts';
+import type { SelfCheckConfig } from '../../../shared/solver/http01-section.ts';
 import { openSelfCheck } from '../../../shared/solver/self-check.ts';
 
 const response = {
@@ -15,7 +15,10 @@ const path = `/.well-known/acme-challenge/${response.token}`;
 const signal = new AbortController().signal;
 
 /** Serves names on a free port, and lets the check look there. */
-async function lookAt(handler: RequestListener, config: Partial<SelfCheckConfig> = {}): Promise<string | undefined> {
+async function lookAt(
+  handler: RequestListener,
+  config: Partial<SelfCheckConfig> = {},
+): Promise<string | undefined> {
   const server = createServer(handler).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
@@ -72,11 +75,18 @@ test('the self-check reads no more than an answer can be long', async () => {
 });
 
 test('the self-check does not go to addresses that are not public, also by a redirect', async () => {
-  const straight = await openSelfCheck({ mode: 'warn', port: 1, resolvers: [], networks: [] })(response, signal);
+  const straight = await openSelfCheck({ mode: 'warn', port: 1, resolvers: [], networks: [] })(
+    response,
+    signal,
+  );
   assert.match(straight ?? '', /leads to 127\.0\.0\.1, which is not public$/);
-  const redirected = await lookAt((_, answer) => answer.writeHead(302, { Location: 'http://10.0.0.1/secret' }).end());
+  const redirected = await lookAt((_, answer) =>
+    answer.writeHead(302, { Location: 'http://10.0.0.1/secret' }).end(),
+  );
   assert.match(redirected ?? '', /10\.0\.0\.1, which is not public$/);
-  const elsewhere = await lookAt((_, answer) => answer.writeHead(302, { Location: 'ftp://127.0.0.1/' }).end());
+  const elsewhere = await lookAt((_, answer) =>
+    answer.writeHead(302, { Location: 'ftp://127.0.0.1/' }).end(),
+  );
   assert.match(elsewhere ?? '', /a redirect leads to ftp:$/);
 });
 

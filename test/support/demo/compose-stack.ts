@@ -54,7 +54,11 @@ export async function startComposeStack(
   { scale, signal }: { scale: Record<string, number>; signal: AbortSignal },
 ): Promise<ComposeStack> {
   const project = `quarry-test-${process.pid}`;
-  const [intake, http, pebble] = (await freePorts(3)).map(port => `127.0.0.1:${port}`) as [string, string, string];
+  const [intake, http, pebble] = (await freePorts(3)).map(port => `127.0.0.1:${port}`) as [
+    string,
+    string,
+    string,
+  ];
   const env = {
     QUARRY_CONFIG: './services/main.ini',
     QUARRY_PORT: intake,
@@ -90,7 +94,9 @@ async function inspectContainers(project: string, service?: string): Promise<Con
     '--filter',
     `label=com.docker.compose.${key}=${value}`,
   ]);
-  const ids = (await runCommand(['docker', 'ps', '--all', '--quiet', ...filters])).split('\n').filter(Boolean);
+  const ids = (await runCommand(['docker', 'ps', '--all', '--quiet', ...filters]))
+    .split('\n')
+    .filter(Boolean);
   return ids.length === 0 ? [] : (JSON.parse(await runCommand(['docker', 'inspect', ...ids])) as Container[]);
 }
 
@@ -102,8 +108,12 @@ async function untilHealthy(containers: () => Promise<Container[]>, signal: Abor
     const waitedFor = (await containers()).filter(container => !isHealthy(container));
     if (waitedFor.length === 0) return;
     if (performance.now() > deadline) {
-      const logs = await Promise.all(waitedFor.map(({ Id }) => runCommand(['sh', '-c', `docker logs ${Id} 2>&1`])));
-      throw new Error(`not healthy: ${waitedFor.map(({ Name }, index) => `${Name}\n${logs[index]}`).join('\n')}`);
+      const logs = await Promise.all(
+        waitedFor.map(({ Id }) => runCommand(['sh', '-c', `docker logs ${Id} 2>&1`])),
+      );
+      throw new Error(
+        `not healthy: ${waitedFor.map(({ Name }, index) => `${Name}\n${logs[index]}`).join('\n')}`,
+      );
     }
     await delay(500, undefined, { signal });
   }

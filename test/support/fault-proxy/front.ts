@@ -24,7 +24,9 @@ export type Front = AsyncDisposable & {
 };
 
 /** The side that clients see: an HTTPS server on loopback with the certificate that all test servers have. */
-export async function startFront(serve: (request: IncomingMessage, response: ServerResponse) => void): Promise<Front> {
+export async function startFront(
+  serve: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<Front> {
   const right = await tlsAuthority().then(readPair);
   const port = await freePort();
   // A proxy must not end what its client wants to keep.

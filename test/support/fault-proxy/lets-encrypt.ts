@@ -38,7 +38,8 @@ const limits = {
     kind: 'newOrder',
     seconds: week,
     buckets: request => [namesOf(request).toSorted().join(',')],
-    say: () => 'too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s',
+    say: () =>
+      'too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s',
     anchor: 'new-certificates-per-exact-set-of-identifiers',
   },
   /** 5 in an hour. */
@@ -76,7 +77,13 @@ export type RateLimitOptions = Narrowed & {
  * 429 `rateLimited` with Retry-After and Let's Encrypt's text. It counts the requests that it lets through, whatever
  * comes of them. Orders that say what they replace are exempt.
  */
-export function rateLimitRule({ limit, allow = 0, perSeconds, name, ...narrowed }: RateLimitOptions): RuleOptions {
+export function rateLimitRule({
+  limit,
+  allow = 0,
+  perSeconds,
+  name,
+  ...narrowed
+}: RateLimitOptions): RuleOptions {
   const { kind, seconds, buckets, say, anchor }: LimitSpec = limits[limit];
   const window = (perSeconds ?? seconds) * 1000;
   const taken = new Map<string, number[]>();

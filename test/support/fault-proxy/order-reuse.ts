@@ -2,7 +2,13 @@ import { type ProxiedRequest, toPath } from './request.ts';
 import type { RuleOptions } from './rules.ts';
 import { type Answer, parseObject } from './upstream.ts';
 
-type Order = { key: string; path: string; url: string; replaces?: string | undefined; body: Record<string, unknown> };
+type Order = {
+  key: string;
+  path: string;
+  url: string;
+  replaces?: string | undefined;
+  body: Record<string, unknown>;
+};
 
 /**
  * Let's Encrypt's order reuse: newOrder for the account, identifiers and certificate profile of an order that is still
@@ -19,7 +25,8 @@ export function orderReuseRule(): RuleOptions {
   const ask = (request: ProxiedRequest, answer: Readonly<Answer>): Partial<Answer> | undefined => {
     if (answer.status !== 201) return undefined;
     const open = [...orders.values()];
-    if (request.replaces && open.some(({ replaces }) => replaces === request.replaces)) return alreadyReplaced(answer);
+    if (request.replaces && open.some(({ replaces }) => replaces === request.replaces))
+      return alreadyReplaced(answer);
     const key = toKey(request);
     const same = open.find(order => order.key === key && /^(pending|ready)$/.test(`${order.body.status}`));
     if (same) return { headers: { ...answer.headers, location: same.url }, body: JSON.stringify(same.body) };
@@ -31,7 +38,8 @@ export function orderReuseRule(): RuleOptions {
 
   const learn = (request: ProxiedRequest, answer: Readonly<Answer>) => {
     const body = answer.status < 300 ? parseObject(answer.body) : undefined;
-    const lost = answer.status === 404 || /^(valid|invalid|deactivated|expired|revoked)$/.test(`${body?.status}`);
+    const lost =
+      answer.status === 404 || /^(valid|invalid|deactivated|expired|revoked)$/.test(`${body?.status}`);
     for (const order of orders.values()) {
       if (!urlsOf(order, request.kind).includes(request.path)) continue;
       if (lost && !(request.kind === 'authorization' && body?.status === 'valid')) orders.delete(order.path);
@@ -52,7 +60,11 @@ export function orderReuseRule(): RuleOptions {
 }
 
 const toKey = ({ account, identifiers = [], profile = '' }: ProxiedRequest) =>
-  JSON.stringify([account, profile, identifiers.map(({ type, value }) => `${type}:${value.toLowerCase()}`).toSorted()]);
+  JSON.stringify([
+    account,
+    profile,
+    identifiers.map(({ type, value }) => `${type}:${value.toLowerCase()}`).toSorted(),
+  ]);
 
 /** The paths by which requests of that kind mean this order. */
 function urlsOf({ path, body }: Order, kind: string): (string | undefined)[] {

@@ -114,4 +114,5 @@ export function toPath(url: unknown): string | undefined {
   return typeof url === 'string' ? URL.parse(url)?.pathname : undefined;
 }
 
-const fromBase64url = (text: unknown) => Buffer.from(typeof text === 'string' ? text : '', 'base64url').toString();
+const fromBase64url = (text: unknown) =>
+  Buffer.from(typeof text === 'string' ? text : '', 'base64url').toString();

@@ -8,7 +8,12 @@ import type { Answer } from './upstream.ts';
 export type Side = 'before' | 'after';
 
 /** RFC 7807 as ACME uses it; a `type` without a colon is one of `urn:ietf:params:acme:error:`. */
-export type ProblemSpec = { type: string; detail?: string; subproblems?: unknown[]; [member: string]: unknown };
+export type ProblemSpec = {
+  type: string;
+  detail?: string;
+  subproblems?: unknown[];
+  [member: string]: unknown;
+};
 
 export type AnswerSpec = {
   status: number;

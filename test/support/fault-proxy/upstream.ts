@@ -11,7 +11,12 @@ export type Answer = {
   cutAfter?: number;
 };
 
-export type UpstreamRequest = { method: string; path: string; headers: NodeJS.Dict<string | string[]>; body?: string };
+export type UpstreamRequest = {
+  method: string;
+  path: string;
+  headers: NodeJS.Dict<string | string[]>;
+  body?: string;
+};
 
 /** Pebble, over connections that are kept alive. */
 export type Upstream = Disposable & {
@@ -31,7 +36,11 @@ export function openUpstream(baseUrl: string, ca: string): Upstream {
   const ask = ({ method, path, headers, body }: UpstreamRequest) =>
     new Promise<Answer>((done, fail) => {
       const length = body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
-      const asked = request(new URL(path, baseUrl), { method, agent, headers: { ...without(headers), ...length } });
+      const asked = request(new URL(path, baseUrl), {
+        method,
+        agent,
+        headers: { ...without(headers), ...length },
+      });
       asked.on('error', fail);
       asked.on('response', answer => {
         const headers = Object.entries(without(answer.headersDistinct)).map(([name, values]) => [

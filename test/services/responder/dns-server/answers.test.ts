@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { AUTHENTIC_DATA, CHECKING_DISABLED, RECURSION_DESIRED } from 'dns-packet';
-import { type DecodedReply, decodeReply, edns, framed, newQuery, openDnsServer, zone } from './open-dns-server.ts';
+import {
+  type DecodedReply,
+  decodeReply,
+  edns,
+  framed,
+  newQuery,
+  openDnsServer,
+  zone,
+} from './open-dns-server.ts';
 
 const many = Array.from({ length: 40 }, (_, n) => `${n}`.padStart(43, 'v'));
 const values = {
@@ -24,13 +32,24 @@ const soa =
   'SOA {"mname":"ns1.acme.example.org","rname":"admin.example.org","serial":1,"refresh":3600,"retry":600,"expire":604800,"minimum":7}';
 const absence = [`acme.example.org 7 ${soa}`];
 
-const sections = ({ rcode, answers, authorities }: DecodedReply) => [rcode, shown(answers), shown(authorities)];
+const sections = ({ rcode, answers, authorities }: DecodedReply) => [
+  rcode,
+  shown(answers),
+  shown(authorities),
+];
 
 const txt = (name: string, ...texts: string[]) => texts.map(text => `${name} 7 TXT ${text}`);
 
 /** [what, name, type, response code, answers, authorities] */
 const questions: [string, string, string, string, string[], string[]][] = [
-  ['TXT, all its values', 'www.acme.example.org', 'TXT', 'NOERROR', txt('www.acme.example.org', 'first', 'second'), []],
+  [
+    'TXT, all its values',
+    'www.acme.example.org',
+    'TXT',
+    'NOERROR',
+    txt('www.acme.example.org', 'first', 'second'),
+    [],
+  ],
   ['a type that the name lacks', 'www.acme.example.org', 'A', 'NOERROR', [], absence],
   ['a name that is not there', 'none.acme.example.org', 'TXT', 'NXDOMAIN', [], absence],
   ['a name that only has others below it', 'b.acme.example.org', 'TXT', 'NOERROR', [], absence],
@@ -73,10 +92,18 @@ for (const [what, name, type, ...expected] of questions)
   });
 
 test('the DNS responder is authoritative for its zones, for no others, and never recursive', async () => {
-  const inside = await server.ask('none.acme.example.org', 'TXT', { flags: RECURSION_DESIRED | AUTHENTIC_DATA });
-  assert.deepEqual([inside.flag_aa, inside.flag_rd, inside.flag_ra, inside.flag_ad], [true, true, false, false]);
+  const inside = await server.ask('none.acme.example.org', 'TXT', {
+    flags: RECURSION_DESIRED | AUTHENTIC_DATA,
+  });
+  assert.deepEqual(
+    [inside.flag_aa, inside.flag_rd, inside.flag_ra, inside.flag_ad],
+    [true, true, false, false],
+  );
   const outside = await server.ask('example.org', 'TXT', { flags: CHECKING_DISABLED });
-  assert.deepEqual([outside.flag_aa, outside.flag_rd, outside.flag_ra, outside.flag_cd], [false, false, false, true]);
+  assert.deepEqual(
+    [outside.flag_aa, outside.flag_rd, outside.flag_ra, outside.flag_cd],
+    [false, false, false, true],
+  );
 });
 
 test('the DNS responder repeats the question byte by byte, so that its case is kept', async () => {
@@ -162,13 +189,21 @@ test('the DNS responder answers from the lowest of its zones, and knows the ones
 });
 
 test('the DNS responder without zones answers for every _acme-challenge name, each a zone of its own', async () => {
-  const open = { ...zone, zones: [], nameServers: [{ name: 'ns1.example.net', addresses: [] }], hostmaster: undefined };
+  const open = {
+    ...zone,
+    zones: [],
+    nameServers: [{ name: 'ns1.example.net', addresses: [] }],
+    hostmaster: undefined,
+  };
   await using own = await openDnsServer([open], { values: { '_acme-challenge.example.com': ['v'] } });
   const asked = async (name: string, type: string) => sections(await own.ask(name, type));
   const name = '_acme-challenge.example.com';
   assert.deepEqual(await asked(name, 'TXT'), ['NOERROR', [`${name} 7 TXT v`], []]);
   assert.deepEqual(await asked(name, 'NS'), ['NOERROR', [`${name} 3600 NS ns1.example.net`], []]);
-  assert.match(`${(await asked(`x.${name}`, 'TXT'))[2]}`, new RegExp(`^${name} 7 SOA .*"ns1\\.example\\.net"`));
+  assert.match(
+    `${(await asked(`x.${name}`, 'TXT'))[2]}`,
+    new RegExp(`^${name} 7 SOA .*"ns1\\.example\\.net"`),
+  );
   for (const other of ['example.com', '_acme-challenge', 'x_acme-challenge.example.com'])
     assert.deepEqual(await asked(other, 'TXT'), ['REFUSED', [], []]);
 });
@@ -182,7 +217,8 @@ test('the DNS responder answers SERVFAIL while Redis is away, and says why in it
 
 test('the DNS responder counts its answers', async () => {
   await using own = await openDnsServer([zone], { values });
-  for (const name of ['www.acme.example.org', 'www.acme.example.org', 'example.org']) await own.ask(name, 'TXT');
+  for (const name of ['www.acme.example.org', 'www.acme.example.org', 'example.org'])
+    await own.ask(name, 'TXT');
   await own.tcp(framed(newQuery('none.acme.example.org', 'TXT')));
   const figures = await own.metrics.metrics();
   assert.match(figures, /quarry_responder_dns_answers_total\{rcode="NOERROR",transport="udp"\} 2/);

@@ -15,15 +15,27 @@ const rounds = Number(process.env.FUZZ_ROUNDS ?? 20_000);
 const random = seededRandom(seed);
 const upTo = (most: number) => Math.floor(random.next() * (most + 1));
 
-const seeds = ['www.acme.example.org', 'acme.example.org', 'ns1.acme.example.org', 'example.org', '.'].flatMap(name =>
-  ['TXT', 'SOA', 'ANY', 'AXFR'].flatMap(type => [newQuery(name, type), newQuery(name, type, edns(upTo(65_535)))]),
+const seeds = [
+  'www.acme.example.org',
+  'acme.example.org',
+  'ns1.acme.example.org',
+  'example.org',
+  '.',
+].flatMap(name =>
+  ['TXT', 'SOA', 'ANY', 'AXFR'].flatMap(type => [
+    newQuery(name, type),
+    newQuery(name, type, edns(upTo(65_535))),
+  ]),
 );
 
 const changes: ((message: Buffer) => Buffer)[] = [
   message => message.subarray(0, upTo(message.length)),
   message => Buffer.concat([message, Buffer.from(Array.from({ length: upTo(40) }, () => upTo(255)))]),
   message => change(message, copy => copy.writeUInt8(upTo(255), upTo(message.length - 1))),
-  message => change(message, copy => copy.writeUInt8((copy[upTo(message.length - 1)] ?? 0) ^ (1 << upTo(7)), upTo(11))),
+  message =>
+    change(message, copy =>
+      copy.writeUInt8((copy[upTo(message.length - 1)] ?? 0) ^ (1 << upTo(7)), upTo(11)),
+    ),
   message => change(message, copy => copy.writeUInt8(0xc0 | upTo(1), upTo(message.length - 1))),
   message => change(message, copy => copy.copy(copy, upTo(message.length - 1), upTo(message.length - 1))),
   () => Buffer.from(Array.from({ length: upTo(600) }, () => upTo(255))),
@@ -64,7 +76,8 @@ test(`the DNS responder survives ${rounds} broken messages, and answers those th
       assert.ok(reply.readUInt8(2) & 0x80, shown);
       assert.doesNotThrow(() => decodeReply(reply), shown);
       const { rcode, flag_tc } = decodeReply(reply);
-      if (flag_tc || !['NOERROR', 'NXDOMAIN'].includes(rcode)) assert.ok(reply.length <= message.length, shown);
+      if (flag_tc || !['NOERROR', 'NXDOMAIN'].includes(rcode))
+        assert.ok(reply.length <= message.length, shown);
     }
   }
 });

@@ -76,7 +76,10 @@ for (const [what, opcode] of [
 ] as const)
   test(`the DNS responder answers NOTIMP to ${what}`, async () => {
     const reply = await server.udp(patched(2, opcode << 3));
-    assert.deepEqual([reply.length, reply.readUInt8(2) >> 3, decodeReply(reply).rcode], [12, 0x10 | opcode, 'NOTIMP']);
+    assert.deepEqual(
+      [reply.length, reply.readUInt8(2) >> 3, decodeReply(reply).rcode],
+      [12, 0x10 | opcode, 'NOTIMP'],
+    );
   });
 
 test('the DNS responder takes records that it does not know beside the question, such as a TSIG or those of an IXFR', async () => {

@@ -6,7 +6,7 @@ import { dnsServers } from '../../../../services/responder/dns-server.ts';
 import { systemClock } from '../../../../shared/base/clock.ts';
 import { openListeners } from '../../../../shared/base/listeners.ts';
 import { openMetrics } from '../../../../shared/base/metrics.ts';
-import type { Dns01ServerConfig } from '../../../../shared/config/dns01-server.ts';
+import type { Dns01ServerConfig } from '../../../../shared/solver/dns01-server-section.ts';
 import { keptLog } from '../../../support/kept-log.ts';
 
 export const zone: Dns01ServerConfig = {
@@ -29,7 +29,11 @@ export type OpenDnsServer = Awaited<ReturnType<typeof openDnsServer>>;
 /** The name server of these blocks, which finds its records in `values`; `fault` is what looking one up ends with. */
 export async function openDnsServer(
   blocks: Dns01ServerConfig[] = [zone],
-  { values = {}, fault, host = '127.0.0.1' }: { values?: Record<string, string[]>; fault?: Error; host?: string } = {},
+  {
+    values = {},
+    fault,
+    host = '127.0.0.1',
+  }: { values?: Record<string, string[]>; fault?: Error; host?: string } = {},
 ) {
   const asked: string[] = [];
   const [log, metrics] = [keptLog(), openMetrics()];

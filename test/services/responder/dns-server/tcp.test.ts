@@ -21,10 +21,15 @@ function toReply(id: number, length = 2): Buffer {
 }
 
 /** A server that answers each question with its identifier; `respond` may do otherwise. */
-async function openServer(own: Partial<TcpLimits> = {}, respond: Respond = async parsed => toReply(idOf(parsed))) {
+async function openServer(
+  own: Partial<TcpLimits> = {},
+  respond: Respond = async parsed => toReply(idOf(parsed)),
+) {
   await using stack = new AsyncDisposableStack();
   const servers = () => createTcpServer(respond, { ...limits, ...own });
-  const listeners = stack.use(await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog));
+  const listeners = stack.use(
+    await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog),
+  );
   const { port = 0 } = listeners.addresses[0] ?? {};
   const opened = stack.move();
   return {

@@ -1,0 +1,143 @@
+import { isEveryone, parseCidr } from '../config/cidr.ts';
+import { parseFlag, parseList, parseText } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
+import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
+import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
+import type { OrderShare } from './order-shares.ts';
+
+/** Which clients may have which names, and how their certificates are made and kept. */
+export type AuthBlockConfig = {
+  name: string;
+  /** Addresses and CIDRs that the client must come from; empty when that does not matter. */
+  ips: string[];
+  /** The hash by Node's name, and the keys of which one must have been used. */
+  hmac?: { type: string; keys: string[] };
+  /** Every client is admitted. */
+  all: boolean;
+  /** fnmatch globs, as written. */
+  domains: string[];
+  /** CIDRs that IP addresses in a CSR must lie in. */
+  addresses: string[];
+  /**
+   * In the order of preference. Empty where none is named and the default is disabled: then only stored certificates can
+   * be given out.
+   */
+  verifications: string[];
+  /** What the verifications answer, in the same order. */
+  challenges: ChallengeType[];
+  storage: string;
+  /** The certificate profile to order, one that the CA's directory offers. */
+  certificateProfile?: string;
+  /** The common name of the issuer that the chain's topmost certificate should have. */
+  preferredChain?: string;
+  /** What it may use of the account's orders; absent where they are not divided. */
+  share?: OrderShare;
+};
+
+/** What the options `verification` and `storage` may name, and what stands in for them. */
+export type AuthReferences = {
+  verification: Parse<string>;
+  challengeOf(verification: string): ChallengeType;
+  storage: Parse<string>;
+  defaultVerification(): string | undefined;
+  defaultStorage(): string;
+};
+
+/** `[auth "name"]`, and what of the account's orders it says is its own, in percent. */
+export function parseAuth(
+  section: SectionReader,
+  references: AuthReferences,
+): { block: AuthBlockConfig; percent: number | undefined; section: SectionReader } {
+  const ips = section.many('ip', parseCidr);
+  const hmacType = section.one('hmac_type', parseHashName);
+  const hmacKeys = section.many('hmac_key', parseHmacKey);
+  const all = section.one('all', parseFlag) ?? false;
+  const domains = section.many('domain', parseDomainGlob);
+  const addresses = section.many('address', parseCidr);
+  const named = section.many('verification', parseList(references.verification)).flat();
+  const storage = section.one('storage', references.storage);
+  const certificateProfile = section.one('certificate-profile', parseText);
+  const preferredChain = section.one('preferred-chain', parseText);
+  const percent = section.one('share', parsePercent);
+  section.finish();
+  const hmac = completeHmac(section, hmacType, hmacKeys);
+  requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
+  const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
+  const block = {
+    ...{ name: section.label, ips, ...(hmac && { hmac }), all, domains, addresses },
+    verifications,
+    challenges: verifications.map(references.challengeOf),
+    storage: storage ?? references.defaultStorage(),
+    ...(certificateProfile && { certificateProfile }),
+    ...(preferredChain && { preferredChain }),
+  };
+  warnOfSurprises(section, block);
+  return { block, percent, section };
+}
+
+/** Characters; nobody is refused for less, as macen takes any. */
+const SHORTEST_KEY = 16;
+
+function completeHmac(
+  section: SectionReader,
+  type: string | undefined,
+  keys: string[],
+): AuthBlockConfig['hmac'] {
+  if (type === undefined && keys.length === 0) return undefined;
+  if (type === undefined) return section.fail('needs hmac_type beside it', 'hmac_key');
+  if (keys.length === 0) return section.fail('needs hmac_key beside it', 'hmac_type');
+  return { type, keys };
+}
+
+/** In macen a block whose methods are all missing, or misspelt, admits everyone: here that has to be said. */
+function requireMethod(section: SectionReader, { all, others }: { all: boolean; others: boolean }): void {
+  if (all && others)
+    section.fail('admits everyone, which contradicts ip and hmac_type; remove one of them', 'all');
+  if (!all && !others)
+    section.fail('would admit everyone: give ip, or hmac_type and hmac_key, or say all = yes');
+}
+
+function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
+  const everyone = block.ips.find(isEveryone);
+  if (everyone)
+    section.warn(`${everyone} admits every ${everyone.includes(':') ? 'IPv6' : 'IPv4'} client`, 'ip');
+  if (block.domains.length + block.addresses.length === 0) {
+    section.warn('has neither domain nor address, so it matches no CSR');
+  }
+  if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {
+    section.warn('is short enough to be guessed; make one with: openssl rand -base64 32', 'hmac_key');
+  }
+  if (block.addresses.length > 0 && block.challenges.length > 0 && !block.challenges.some(provesAddresses)) {
+    section.warn(
+      'holds addresses that no verification of the block can prove: that takes http-01 or tls-alpn-01',
+      'address',
+    );
+  }
+  if (block.verifications.length === 0) {
+    section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
+  }
+}
+
+const provesAddresses = (challenge: ChallengeType) => canProve(challenge, { type: 'ip', value: '192.0.2.1' });
+
+const listOf = (name: string | undefined) => (name === undefined ? [] : [name]);
+
+const parseHashName: Parse<string> = (text, fail) => {
+  if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');
+  return toHashName(text) ?? fail(`unknown hash; known: ${hashNames.join(', ')}`);
+};
+
+const parseHmacKey: Parse<string> = (text, fail) =>
+  text || fail('is empty, so anyone could compute the HMAC');
+
+const parseDomainGlob: Parse<string> = (text, fail) => {
+  if (text === '') return fail('is empty');
+  return /[\s/]/.test(text)
+    ? fail('has a space or a / in it; give one glob a line, such as *.example.org')
+    : text;
+};
+
+const parsePercent: Parse<number> = (text, fail) => {
+  const percent = Number(/^(\d{1,3}(?:\.\d+)?)\s*%$/.exec(text)?.[1]);
+  return percent > 0 && percent <= 100 ? percent : fail('is not a percentage such as 25%');
+};

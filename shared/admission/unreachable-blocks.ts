@@ -1,0 +1,39 @@
+import { cidrCovers } from '../config/cidr.ts';
+import type { AuthBlockConfig } from './auth-section.ts';
+
+/**
+ * The auth blocks that can never be the first to accept, each with the earlier block that accepts all that it would.
+ * Only what is certain is found: two globs count as overlapping when they are equal or the earlier one is `*`.
+ */
+export function findUnreachable(
+  blocks: AuthBlockConfig[],
+): { block: AuthBlockConfig; behind: AuthBlockConfig }[] {
+  return blocks.flatMap((block, index) => {
+    const behind = blocks.slice(0, index).find(earlier => covers(earlier, block));
+    return behind && !matchesNothing(block) ? [{ block, behind }] : [];
+  });
+}
+
+const matchesNothing = (block: AuthBlockConfig) => block.domains.length + block.addresses.length === 0;
+
+function covers(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
+  return (
+    coversIps(earlier, later) &&
+    coversHmac(earlier, later) &&
+    later.domains.every(glob => earlier.domains.some(other => coversGlob(other, glob))) &&
+    later.addresses.every(cidr => earlier.addresses.some(other => cidrCovers(other, cidr)))
+  );
+}
+
+function coversIps(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
+  if (earlier.ips.length === 0) return true;
+  return later.ips.length > 0 && later.ips.every(ip => earlier.ips.some(other => cidrCovers(other, ip)));
+}
+
+function coversHmac({ hmac: earlier }: AuthBlockConfig, { hmac: later }: AuthBlockConfig): boolean {
+  if (!earlier) return true;
+  return later?.type === earlier.type && later.keys.every(key => earlier.keys.includes(key));
+}
+
+const coversGlob = (other: string, glob: string) =>
+  other === '*' || other.toLowerCase() === glob.toLowerCase();

@@ -1,0 +1,82 @@
+import { type Environment, readVariable } from '../config/environment.ts';
+import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
+
+/** The one ACME account that Quarry holds. */
+export type AccountConfig = {
+  /** Always 'default': there is one account. */
+  name: string;
+  /** The URL of the CA's directory. */
+  acmeServer: string;
+  /** Whether the CA's terms are accepted: all, none, or those at the listed URLs. */
+  termsOfService: boolean | string[];
+  /** Where `account.pem` and `registration.json` lie. */
+  dir: string;
+  /** URLs such as `mailto:admin@example.org`. */
+  contact: string[];
+  /** External account binding (RFC 8555 section 7.3.4), where the CA asks for it. */
+  eab?: { kid: string; hmacKey: string };
+  /** CA certificates (PEM) that the ACME server's own TLS is verified with. */
+  caFile?: string;
+};
+
+const letsEncryptStaging = 'https://acme-staging-v02.api.letsencrypt.org/directory';
+
+/** `[account]`; `ACME_CAFILE` stands in for an absent `ca-file`. */
+export function parseAccount(section: SectionReader, env: Environment): AccountConfig {
+  const acmeServer = section.one('acme-server', parseAcmeServer) ?? letsEncryptStaging;
+  const termsOfService = readTerms(section);
+  const dir = section.one('dir', parseText);
+  const contact = section.many('contact', parseContact);
+  const kid = section.one('eab-kid', parseText);
+  const hmacKey = section.one('eab-hmac-key', parseEabKey);
+  const caFile =
+    section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
+  section.finish();
+  if (dir === undefined)
+    return section.fail('is missing; it is where account.pem and registration.json lie', 'dir');
+  if (kid !== undefined && hmacKey === undefined) section.fail('needs eab-hmac-key beside it', 'eab-kid');
+  if (kid === undefined && hmacKey !== undefined) section.fail('needs eab-kid beside it', 'eab-hmac-key');
+  return {
+    ...{ name: 'default', acmeServer, termsOfService, dir, contact },
+    ...(kid !== undefined && hmacKey !== undefined && { eab: { kid, hmacKey } }),
+    ...(caFile !== undefined && { caFile }),
+  };
+}
+
+/** Account key and nonces would travel in the clear over http, which only a test server on this host may ask for. */
+export const parseAcmeServer: Parse<string> = (text, fail) => {
+  const url = URL.parse(text);
+  if (url?.protocol === 'https:') return text;
+  if (url?.protocol !== 'http:') return fail('is not an https:// URL');
+  const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  return loopback ? text : fail('must be https:// (http:// only for this host itself)');
+};
+
+/** macen's README shows `yes # or true`, so here a trailing comment is dropped; the reader warns of it. */
+function readTerms(section: SectionReader): boolean | string[] {
+  const key = 'accept-terms-of-service';
+  const [first = false, ...more] = section.many(key, parseTerms, 'dropped');
+  if (more.length === 0) return typeof first === 'boolean' ? first : [first];
+  const urls = [first, ...more].filter(value => typeof value === 'string');
+  if (urls.length <= more.length) section.fail('give either yes or no once, or the URLs of the terms', key);
+  return urls;
+}
+
+const parseTerms: Parse<boolean | string> = (text, fail) => {
+  const flag = toFlag(text);
+  if (flag !== undefined) return flag;
+  return /^(https?|data):\S+$/i.test(text) && URL.canParse(text)
+    ? text
+    : fail('is neither yes, no nor the URL of terms');
+};
+
+export const parseContact: Parse<string> = (text, fail) => {
+  if (/^[^\s@:]+@[^\s@:]+$/.test(text)) return `mailto:${text}`;
+  return /^[a-z][a-z0-9+.-]*:\S+$/i.test(text)
+    ? text
+    : fail('is neither an e-mail address nor a URL such as mailto:…');
+};
+
+export const parseEabKey: Parse<string> = (text, fail) =>
+  /^[\w+/-]+=*$/.test(text) ? text : fail('is not base64url, as the CA hands it out');

@@ -1,0 +1,55 @@
+import type { Parse, SectionReader } from '../config/section-reader.ts';
+
+/** So many in a period of so many milliseconds; as a token bucket, which fills evenly. */
+export type Rate = { count: number; period: number };
+
+/** What the CA is known to allow; a limit that is absent is not counted. */
+export type LimitsConfig = {
+  /** New orders of the account. */
+  orders?: Rate;
+  certificatesPerDomain?: Rate;
+  certificatesPerSet?: Rate;
+  /** For each name. */
+  failedAuthorizations?: Rate;
+};
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+/** https://letsencrypt.org/docs/rate-limits/, August 2026 */
+const letsEncrypt: LimitsConfig = {
+  orders: { count: 300, period: 3 * HOUR },
+  certificatesPerDomain: { count: 50, period: 7 * DAY },
+  certificatesPerSet: { count: 5, period: 7 * DAY },
+  failedAuthorizations: { count: 5, period: HOUR },
+};
+
+/** `[limits]`; the defaults are Let's Encrypt's published ones for Let's Encrypt, and none for another CA. */
+export function parseLimits(section: SectionReader, acmeServer: string): LimitsConfig {
+  const defaults = new URL(acmeServer).hostname === 'acme-v02.api.letsencrypt.org' ? letsEncrypt : {};
+  const read = (key: string, otherwise: Rate | undefined) => section.one(key, parseRate) ?? otherwise;
+  const limits = {
+    orders: read('orders', defaults.orders),
+    certificatesPerDomain: read('certificates-per-domain', defaults.certificatesPerDomain),
+    certificatesPerSet: read('certificates-per-set', defaults.certificatesPerSet),
+    failedAuthorizations: read('failed-authorizations', defaults.failedAuthorizations),
+  };
+  section.finish();
+  return Object.fromEntries(
+    Object.entries(limits).filter(([, rate]) => rate && rate.count < Number.POSITIVE_INFINITY),
+  );
+}
+
+const units: Record<string, number> = { s: 1_000, m: 60_000, h: HOUR, d: DAY };
+
+const parseRate: Parse<Rate> = (text, fail) => {
+  if (text === '' || /^(off|no)$/i.test(text)) return { count: Number.POSITIVE_INFINITY, period: 1 };
+  const [, count, times, unit] = /^(\d{1,9})\s*\/\s*(\d{1,4})\s*([smhd])$/i.exec(text) ?? [];
+  const rate = {
+    count: Number(count),
+    period: Number(times) * (units[unit?.toLowerCase() ?? ''] ?? Number.NaN),
+  };
+  return rate.count >= 1 && rate.period >= 1
+    ? rate
+    : fail('is neither a rate such as 300/3h or 50/7d, nor off');
+};

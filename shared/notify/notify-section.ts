@@ -1,0 +1,138 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { whyNotRunnable } from '../base/run-program.ts';
+import { parseReadableFile, parseText } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
+import { isLoopback, parseSmtp, type SmtpServer } from './smtp.ts';
+
+/** What is told: what can go wrong, and why a CA wants certificates renewed (RFC 9773 section 4.2). */
+export const matterKinds = [
+  'renewal-failed',
+  'expires-soon',
+  'renewed-not-fetched',
+  'renewal-explained',
+  'account-paused',
+] as const;
+export type MatterKind = (typeof matterKinds)[number];
+
+/** Who is told of what, and in which way. Files are read whenever they are needed, so that they can be exchanged. */
+export type NotifyConfig = { name: string; kinds: MatterKind[] } & (
+  | WebhookConfig
+  | CommandConfig
+  | MailConfig
+);
+
+/** The URL is a secret: of some services, whoever knows it may post there. */
+export type WebhookConfig = { type: 'webhook'; url: string; hmacKey?: Secret; caFile?: string };
+/** `command` is absolute, `folder` where it runs. */
+export type CommandConfig = { type: 'command'; command: string; folder: string };
+export type MailConfig = {
+  type: 'mail';
+  to: string[];
+  from: string;
+  smtp: SmtpServer;
+  login?: { user: string; passwordFile: string };
+  caFile?: string;
+};
+
+export type Secret = { text: string } | { file: string };
+
+/** `[notify "name"]` */
+export function parseNotify(section: SectionReader): NotifyConfig {
+  const named = section.many('on', parseKinds).flat();
+  const url = section.one('url', parseUrl);
+  const command = section.one('command', commandOf(section.folder));
+  const to = section.many('mail', parseAddress);
+  const ways = [url !== undefined && 'url', command !== undefined && 'command', to.length > 0 && 'mail'];
+  const [way, another] = ways.filter(one => one !== false);
+  if (way === undefined) return section.fail('tells nobody: give url, command or mail');
+  if (another !== undefined)
+    return section.fail(`has ${way} beside it; each needs a section of its own`, another);
+  const kinds = named.length > 0 ? [...new Set(named)] : [...matterKinds];
+  const rest =
+    url !== undefined ? parseWebhook(section, url) : command !== undefined ? command : parseMail(section, to);
+  section.finish();
+  return { name: section.label, kinds, ...rest };
+}
+
+/** For people; a URL may hold a token, and is told by its host. */
+export function describeWay(block: NotifyConfig): string {
+  switch (block.type) {
+    case 'webhook':
+      return `${block.hmacKey ? 'signed' : 'unsigned'} posts to ${new URL(block.url).host}`;
+    case 'command':
+      return `runs ${block.command}`;
+    case 'mail':
+      return `mail to ${block.to.join(', ')} over ${block.smtp.host}:${block.smtp.port}`;
+  }
+}
+
+function parseWebhook(section: SectionReader, url: string): WebhookConfig {
+  const text = section.one('hmac_key', parseText);
+  const file = section.one('hmac_key_file', parseSecretFile);
+  const caFile = section.one('ca-file', parseReadableFile);
+  if (text !== undefined && file !== undefined)
+    section.fail('has hmac_key beside it; give one of them', 'hmac_key_file');
+  const hmacKey = text !== undefined ? { text } : file !== undefined ? { file } : undefined;
+  return { type: 'webhook', url, ...(hmacKey && { hmacKey }), ...(caFile !== undefined && { caFile }) };
+}
+
+function parseMail(section: SectionReader, to: string[]): MailConfig {
+  const smtp = section.one('smtp', parseSmtp);
+  const from = section.one('from', parseAddress);
+  const user = section.one('smtp-user', parseText);
+  const passwordFile = section.one('smtp-password-file', parseSecretFile);
+  const caFile = section.one('ca-file', parseReadableFile);
+  if (smtp === undefined) return section.fail('is missing; mail needs it', 'smtp');
+  if (from === undefined) return section.fail('is missing; mail needs it', 'from');
+  if (user === undefined && passwordFile !== undefined)
+    section.fail('needs smtp-user beside it', 'smtp-password-file');
+  if (user !== undefined && passwordFile === undefined)
+    section.fail('needs smtp-password-file beside it', 'smtp-user');
+  return {
+    ...{ type: 'mail', to, from, smtp },
+    ...(user !== undefined && passwordFile !== undefined && { login: { user, passwordFile } }),
+    ...(caFile !== undefined && { caFile }),
+  };
+}
+
+const parseKinds: Parse<MatterKind[]> = (text, fail) =>
+  text.split(',').map(word => {
+    const kind = matterKinds.find(one => one === word.trim());
+    return kind ?? fail(`unknown matter; known: ${matterKinds.join(', ')}`);
+  });
+
+/** Of an empty one anybody could make the same. */
+const parseSecretFile: Parse<string> = (text, fail) => {
+  const file = parseReadableFile(text, fail);
+  return readFileSync(file, 'utf8').trim() === '' ? fail(`${file} is empty`) : file;
+};
+
+/** The reasons never repeat the URL, which may hold a token. */
+const parseUrl: Parse<string> = (text, fail) => {
+  const url = URL.parse(text);
+  if (url?.protocol !== 'https:' && url?.protocol !== 'http:') return fail('is not an https:// URL');
+  if (url.username || url.password)
+    return fail('must not hold a user or a password; sign with hmac_key instead');
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    return fail('must be https:// (http:// only for this host itself)');
+  }
+  return text;
+};
+
+/** A relative path is one from the folder of the file that names it, not from where Quarry was started. */
+function commandOf(folder: string): Parse<CommandConfig> {
+  return (text, fail) => {
+    if (text === '') return fail('is empty');
+    const command = resolve(folder, text);
+    const reason = whyNotRunnable(command);
+    if (reason) fail(`${command} cannot be run: ${reason}`);
+    return { type: 'command', command, folder };
+  };
+}
+
+/** An address alone: no display name, nothing that could end a header or add a recipient. */
+const parseAddress: Parse<string> = (text, fail) =>
+  /^[^\s@,;:<>"()[\]\\]+@[^\s@,;:<>"()[\]\\]+$/.test(text)
+    ? text
+    : fail('is not an address such as ops@example.org');

@@ -1,0 +1,119 @@
+import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
+import { divideOrders } from '../admission/order-shares.ts';
+import { type AccountConfig, parseAccount } from '../ca/account-section.ts';
+import { type AdminConfig, parseAdmin } from '../config/admin.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { Environment } from '../config/environment.ts';
+import type { IniSection } from '../config/ini.ts';
+import { type LoggingConfig, parseLogging } from '../config/logging.ts';
+import { type Defaults, type MgmtConfig, parseMgmt } from '../config/mgmt.ts';
+import { readSections } from '../config/read-sections.ts';
+import { parseRedis, type RedisConfig } from '../config/redis.ts';
+import { SectionReader } from '../config/section-reader.ts';
+import { parseWorker, type WorkerConfig } from '../config/worker.ts';
+import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
+import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
+import { parseRenewal, type RenewalConfig } from '../shaman/renewal-section.ts';
+import { implicitVerification } from '../solver/http01-section.ts';
+import {
+  challengeTypeOf,
+  parseVerification,
+  type VerificationConfig,
+} from '../solver/verification-section.ts';
+import { implicitStorage, parseStorage, type StorageConfig } from '../storage/storage-section.ts';
+import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
+
+/** All that the files say, checked, with every reference resolved. */
+export type Config = {
+  account: AccountConfig;
+  mgmt: MgmtConfig;
+  /** By name; holds an implicit block only when an auth block uses it. */
+  verifications: Map<string, VerificationConfig>;
+  storages: Map<string, StorageConfig>;
+  renewals: RenewalConfig[];
+  /** In the order in which they are tried. */
+  auth: AuthBlockConfig[];
+  logging: LoggingConfig;
+  redis: RedisConfig;
+  worker: WorkerConfig;
+  limits: LimitsConfig;
+  admin: AdminConfig;
+  notify: NotifyConfig[];
+  /** One line each, with file and line; the caller logs them. */
+  warnings: string[];
+};
+
+/**
+ * Reads the files as one configuration.
+ *
+ * @param env REDIS_URL, ACME_CAFILE and QUARRY_LOG are read from it
+ * @throws ConfigError with one line that names file, line, section and option
+ */
+export async function loadConfig(files: string[], env: Environment): Promise<Config> {
+  const sections = await readSections(files);
+  const file = files[0] ?? '';
+  const warnings: string[] = [];
+  const all = (name: string) =>
+    sections.filter(section => section.name === name).map(section => new SectionReader(section, warnings));
+  const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
+
+  const account = parseAccount(
+    all('account')[0] ?? missing(file, 'account', 'is missing; its dir is needed'),
+    env,
+  );
+  const verifications = byName(all('verification').map(parseVerification));
+  const storages = byName(all('storage').map(parseStorage));
+  const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
+    verification: defaultReferenceTo(verifications, 'verification'),
+    storage: defaultReferenceTo(storages, 'storage'),
+  });
+  const references = createReferences(verifications, storages, defaults);
+  const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
+  if (auth.length === 0) missing(file, 'auth', 'no auth block is defined, so nobody could get a certificate');
+
+  return {
+    ...{ account, mgmt, verifications, storages, auth },
+    renewals: all('renewal').map(section => parseRenewal(section, references)),
+    logging: parseLogging(optional('logging'), env),
+    redis: parseRedis(optional('redis'), env),
+    worker: parseWorker(optional('worker')),
+    limits: parseLimits(optional('limits'), account.acmeServer),
+    admin: parseAdmin(optional('admin')),
+    notify: all('notify').map(parseNotify),
+    warnings,
+  };
+}
+
+function absent(name: string, file: string): IniSection {
+  return { name, file, line: 0, options: [] };
+}
+
+function missing(file: string, name: string, reason: string): never {
+  throw new ConfigError({ file, section: { name } }, reason);
+}
+
+function byName<T extends { name: string }>(blocks: T[]): Map<string, T> {
+  return new Map(blocks.map(block => [block.name, block]));
+}
+
+/** What an auth block may name is fixed here, before a default adds an implicit block. */
+function createReferences(
+  verifications: Map<string, VerificationConfig>,
+  storages: Map<string, StorageConfig>,
+  defaults: Defaults,
+): AuthReferences {
+  const { verification, storage } = defaults;
+  return {
+    verification: referenceTo(new Map(verifications), 'verification'),
+    storage: referenceTo(new Map(storages), 'storage'),
+    challengeOf: name => challengeTypeOf(verifications.get(name) ?? implicitVerification),
+    defaultVerification: () =>
+      verification === false
+        ? undefined
+        : chooseDefault<VerificationConfig>(verification, verifications, implicitVerification),
+    defaultStorage: () =>
+      storage === false
+        ? addImplicit(storages, implicitStorage)
+        : chooseDefault(storage, storages, implicitStorage),
+  };
+}

@@ -1,0 +1,41 @@
+import { toFlag } from '../config/option-values.ts';
+import type { Parse } from '../config/section-reader.ts';
+
+type Block = { name: string; type: string };
+
+/** The value of an option that names a block which some file defines. */
+export function referenceTo(blocks: ReadonlyMap<string, Block>, kind: string): Parse<string> {
+  const defined = [...blocks.keys()].map(name => `"${name}"`).join(', ');
+  return (text, fail) => {
+    if (text === '') return fail(`names no ${kind} block`);
+    if (blocks.has(text)) return text;
+    return fail(`no [${kind} "${text}"] is defined; ${defined ? `defined: ${defined}` : 'none is'}`);
+  };
+}
+
+/** As `referenceTo`, or false where an empty value or `no` disables the default. A block of that name goes first. */
+export function defaultReferenceTo(blocks: ReadonlyMap<string, Block>, kind: string): Parse<string | false> {
+  const parse = referenceTo(blocks, kind);
+  return (text, fail) => (!blocks.has(text) && toFlag(text) === false ? false : parse(text, fail));
+}
+
+/**
+ * The name of the block that serves where an auth block names none: the one that [mgmt] names, else the only one
+ * defined, else the implicit one, which is added to the blocks.
+ */
+export function chooseDefault<T extends Block>(
+  named: string | undefined,
+  blocks: Map<string, T>,
+  implicit: T,
+): string {
+  if (named !== undefined) return named;
+  const [only, another] = blocks.keys();
+  if (only !== undefined && another === undefined) return only;
+  return addImplicit(blocks, implicit);
+}
+
+/** Adds the block unless one of that name is there, and returns its name. */
+export function addImplicit<T extends Block>(blocks: Map<string, T>, implicit: T): string {
+  if (!blocks.has(implicit.name)) blocks.set(implicit.name, implicit);
+  return implicit.name;
+}

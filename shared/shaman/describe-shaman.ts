@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import { readIfThere } from '../base/atomic-file.ts';
+import { readCertificate } from '../pki/certificate.ts';
+import type { CertificateLife } from '../pki/renewal-time.ts';
+import { ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from '../renewal/renewal-window.ts';
+import { findUndeployed } from './deploy.ts';
+import { openShamanFile, type ShamanFile } from './file.ts';
+import type { FailureMemory } from './memory.ts';
+import type { ShamanDomain, ShamanProfile } from './profile.ts';
+import { certificatePath } from './run.ts';
+
+/** What is known of a domain without asking anybody. Times in milliseconds since the epoch. */
+export type DomainFacts = {
+  name: string;
+  /** All that its certificate is for. */
+  names: string[];
+  /** Of the certificate on disk; absent where there is none. */
+  certificate?: {
+    /** What tells it from its successor: its `renewalInfoId` where `named`. */
+    id: string;
+    named: boolean;
+    life: CertificateLife;
+    info: RenewalFacts['info'];
+    /** When a run asks the CA for renewal information again, at the earliest. */
+    askAgain?: number | undefined;
+  };
+  /** When it is to be renewed and why then; absent where there is no certificate. */
+  plan?: RenewalPlan;
+  /** Attempts in vain since the certificate was issued. */
+  failures?: FailureMemory | undefined;
+  /** The order that is under way. */
+  orderUrl?: string | undefined;
+  /** Whether `deploy` has still to succeed for the certificate on disk. */
+  undeployed: boolean;
+};
+
+/**
+ * Tells of every domain in a directory; reads files alone, and changes nothing.
+ *
+ * @throws ConfigError when `shaman.json` cannot be read or used
+ */
+export async function describeShaman(directory: string): Promise<DomainFacts[]> {
+  const file = openShamanFile(resolve(directory));
+  const profile = await file.read();
+  const facts: DomainFacts[] = [];
+  // One after the other: thousands of files at once are more than a process may open.
+  for (const domain of profile.domains) facts.push(await describeDomain(file, profile, domain));
+  return facts;
+}
+
+export async function describeDomain(
+  file: ShamanFile,
+  { renewal: days }: Pick<ShamanProfile, 'renewal'>,
+  domain: Readonly<ShamanDomain>,
+): Promise<DomainFacts> {
+  const { name, identifiers, memory, orderUrl } = domain;
+  const { failures } = memory;
+  const facts = {
+    ...{ name, names: identifiers.map(({ value }) => value), failures, orderUrl },
+    undeployed: (await findUndeployed(file, domain)) !== undefined,
+  };
+  const held = await readHeld(file, name);
+  if (!held) return facts;
+  const unasked = {
+    id: held.id,
+    named: false,
+    info: { none: 'the CA was not asked yet' },
+    askAgain: undefined,
+  };
+  const { id, named, info, askAgain } = memory.renewal ?? unasked;
+  const spread = memory.renewal?.spread ?? false;
+  const plan = planRenewal({
+    life: held.life,
+    info,
+    days,
+    spread,
+    random: ownRandom(id),
+    ...(failures && { failures }),
+  });
+  return { ...facts, certificate: { id, named, life: held.life, info, askAgain }, plan };
+}
+
+/** A file that is damaged is as good as none. */
+async function readHeld(
+  file: ShamanFile,
+  name: string,
+): Promise<{ id: string; life: CertificateLife } | undefined> {
+  const chain = await readIfThere(certificatePath(file, name));
+  if (chain === undefined) return undefined;
+  try {
+    const { notBefore, notAfter } = readCertificate(chain);
+    return { id: createHash('sha256').update(chain).digest('hex'), life: { notBefore, notAfter } };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { fetchRenewalInfo, type RenewalInfo, renewalInfoId } from '../acme/renewal-info.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import {
+  nextInfoPoll,
+  ownRandom,
+  planRenewal,
+  type RenewalFacts,
+  type RenewalPlan,
+} from '../renewal/renewal-window.ts';
+import type { HeldCertificate } from './certificate.ts';
+import type { FailureMemory, RenewalMemory } from './memory.ts';
+import type { ShamanDomain } from './profile.ts';
+import type { DomainEntry, ShamanRun } from './run.ts';
+
+/**
+ * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is kept.
+ *
+ * @returns a plan that takes attempts in vain into account only where the run is patient
+ */
+export async function planDomain(
+  run: ShamanRun,
+  entry: DomainEntry,
+  certificate: HeldCertificate,
+): Promise<RenewalPlan> {
+  const { domain } = entry;
+  const asked = await askForInfo(run, certificate, domain);
+  const plan = planRenewal(factsOf(run, certificate, asked));
+  const renewal: RenewalMemory = { ...asked, at: Math.floor(plan.at), why: plan.why, ...spread(run) };
+  if (!isDeepStrictEqual(renewal, domain.memory.renewal)) {
+    if (renewal.at !== domain.memory.renewal?.at) {
+      const when = new Date(plan.at).toISOString();
+      run.log.info({ domain: domain.name }, `${domain.name}: to be renewed at ${when}: ${plan.why}`);
+    }
+    await entry.change({ memory: { renewal } });
+  }
+  const { failures } = domain.memory;
+  return failures && run.patient ? planRenewal({ ...factsOf(run, certificate, asked), failures }) : plan;
+}
+
+/** When to try again where there is no certificate yet. */
+export function retryTime(failures: FailureMemory): number {
+  // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no wait.
+  const life = { notBefore: 0, notAfter: failures.last };
+  return planRenewal({ life, info: { none: 'there is none' }, days: 0, failures, random: Math.random() }).at;
+}
+
+type Asked = Omit<RenewalMemory, 'at' | 'why' | 'spread'>;
+
+function factsOf(run: ShamanRun, { leaf }: HeldCertificate, { id, info }: Asked): RenewalFacts {
+  return { life: leaf, info, days: run.profile.renewal, random: ownRandom(id), ...spread(run) };
+}
+
+const spread = (run: ShamanRun) => (run.spread ? { spread: true as const } : {});
+
+/** The certificate's name for the CA, or one of our own where it can have none. */
+function identify({ chain, known }: HeldCertificate): Pick<Asked, 'id' | 'named'> {
+  const id = known ? renewalInfoId(chain) : undefined;
+  return id === undefined
+    ? { id: createHash('sha256').update(chain).digest('hex'), named: false }
+    : { id, named: true };
+}
+
+async function askForInfo(
+  run: ShamanRun,
+  certificate: HeldCertificate,
+  domain: Readonly<ShamanDomain>,
+): Promise<Asked> {
+  const { connection, clock, signal } = run;
+  const { leaf } = certificate;
+  const { id, named } = identify(certificate);
+  if (!named) return { id, named, info: { none: 'the CA does not know this certificate by name' } };
+  const kept = domain.memory.renewal?.id === id ? domain.memory.renewal : undefined;
+  if (kept && (kept.askAgain ?? 0) > clock.now()) return pick(kept);
+  try {
+    const info = await fetchRenewalInfo(connection, id, signal);
+    await passOnExplanation(run, domain, info, kept);
+    const askAgain = nextInfoPoll({ info }, leaf, clock.now(), Math.random());
+    return {
+      id,
+      named,
+      info: toKept(info),
+      ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }),
+    };
+  } catch (error) {
+    if (!(error instanceof IssuanceError)) throw error;
+    const failures = (kept?.askedInVain ?? 0) + 1;
+    const { code, retryAfter } = error;
+    const askAgain = nextInfoPoll({ code, retryAfter, failures }, leaf, clock.now(), Math.random());
+    // What the CA said before still holds, for all that is known.
+    const info = kept && !('none' in kept.info) ? kept.info : { none: describeError(error) };
+    return {
+      id,
+      named,
+      info,
+      askedInVain: failures,
+      ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }),
+    };
+  }
+}
+
+async function passOnExplanation(
+  { log, explained }: ShamanRun,
+  { name, identifiers }: Readonly<ShamanDomain>,
+  info: RenewalInfo | undefined,
+  kept: RenewalMemory | undefined,
+): Promise<void> {
+  if (info?.explanationUrl === undefined) return;
+  const { start, end, explanationUrl } = info;
+  if (kept && 'start' in kept.info && kept.info.explanationUrl === explanationUrl) return;
+  log.warn({ domain: name }, `${name}: the CA explains when to renew: ${explanationUrl}`);
+  const names = identifiers.map(({ value }) => value);
+  await explained?.(names, { start, end, explanationUrl });
+}
+
+const pick = ({ at: _, why: __, spread: ___, ...asked }: RenewalMemory): Asked => asked;
+
+function toKept(info: RenewalInfo | undefined): Asked['info'] {
+  if (!info) return { none: 'the CA has no renewal information' };
+  const { start, end, explanationUrl } = info;
+  return { start, end, ...(explanationUrl !== undefined && { explanationUrl }) };
+}

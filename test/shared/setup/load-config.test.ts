@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadConfig } from '../../../shared/setup/load-config.ts';
+import { account, auth, loadText, loadTexts, refusal } from './load-text.ts';
+
+test('loadConfig() fills in the defaults of a least configuration', async () => {
+  assert.deepEqual(await loadText(account + auth), {
+    account: {
+      name: 'default',
+      acmeServer: 'https://acme-staging-v02.api.letsencrypt.org/directory',
+      termsOfService: false,
+      dir: '/var/lib/quarry',
+      contact: [],
+    },
+    mgmt: {
+      listeners: [
+        { host: '127.0.0.1', port: 1313, explicit: false },
+        { host: '::1', port: 1313, explicit: false },
+      ],
+      maxSize: 4096,
+      wait: 180,
+      trustedProxies: [],
+    },
+    verifications: new Map([
+      [
+        'http01',
+        {
+          name: 'http01',
+          type: 'http01',
+          listeners: [
+            { host: '0.0.0.0', port: 1380, explicit: false },
+            { host: '::', port: 1380, explicit: false },
+          ],
+          selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
+        },
+      ],
+    ]),
+    storages: new Map([['none', { name: 'none', type: 'none' }]]),
+    renewals: [],
+    auth: [
+      {
+        name: 'mail',
+        ips: ['192.0.2.1'],
+        all: false,
+        domains: ['mail.example.org'],
+        addresses: [],
+        verifications: ['http01'],
+        challenges: ['http-01'],
+        storage: 'none',
+      },
+    ],
+    logging: { level: 'info', destination: 'stderr', format: 'json' },
+    redis: { prefix: '{quarry}', dir: './quarry-data' },
+    worker: { concurrency: 64 },
+    limits: {},
+    admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
+    notify: [],
+    warnings: [],
+  });
+});
+
+test('loadConfig() reads several files as one', async () => {
+  const config = await loadTexts({ 'a.ini': account, 'b.ini': '[mgmt]\nwait = 5\n', 'c.ini': auth });
+  assert.equal(config.mgmt.wait, 5);
+  assert.equal(config.auth[0]?.name, 'mail');
+});
+
+test('loadConfig() refuses a section that two files define, and names both places', async () => {
+  await assert.rejects(loadTexts({ 'a.ini': account + auth, 'b.ini': `# more\n${auth}` }), {
+    name: 'ConfigError',
+    message: 'b.ini:2: [auth "mail"]: is defined twice, first at a.ini:3',
+  });
+});
+
+test('loadConfig() names a file that cannot be read', async () => {
+  await assert.rejects(loadConfig(['/nowhere/main.ini'], {}), {
+    message: '/nowhere/main.ini: cannot be read: no such file or directory',
+  });
+});
+
+test('loadConfig() takes the only blocks that are defined as the defaults', async () => {
+  const { auth: blocks, storages } = await loadText(
+    `${account}[verification "web"]\ntype = http01\n[storage "disk"]\ntype = file\ndirectory = /s\n${auth}`,
+  );
+  assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['web'], 'disk']);
+  assert.deepEqual([...storages.keys()], ['disk']);
+});
+
+test('loadConfig() uses the implicit blocks where several are defined and none is named', async () => {
+  const { auth: blocks } = await loadText(
+    `${account}[verification "a"]\ntype = http01\n[verification "b"]\ntype = http01\nlistener = [::1]:1
+[storage "c"]\ntype = redis\n[storage "d"]\ntype = redis\n${auth}`,
+  );
+  assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['http01'], 'none']);
+});
+
+test('loadConfig() adds no implicit block that no auth block uses', async () => {
+  const { verifications, storages } = await loadText(
+    `${account}[verification "a"]\ntype = http01\n[verification "b"]\ntype = http01\n
+[storage "c"]\ntype = redis\n[storage "d"]\ntype = redis\n${auth}verification = a\nstorage = d\n`,
+  );
+  assert.deepEqual([...verifications.keys(), ...storages.keys()], ['a', 'b', 'c', 'd']);
+});
+
+for (const disabled of ['', 'no', 'false']) {
+  test(`loadConfig() disables the defaults that are "${disabled}"`, async () => {
+    const { auth: blocks, warnings } = await loadText(
+      `${account}[mgmt]\ndefault-verification = ${disabled}\ndefault-storage = ${disabled}\n
+[verification "web"]\ntype = http01\n[storage "disk"]\ntype = redis\n${auth}`,
+    );
+    assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [[], 'none']);
+    assert.match(warnings.join('\n'), /\[auth "mail"\]: has no verification/);
+  });
+}
+
+test('loadConfig() takes REDIS_URL, ACME_CAFILE and QUARRY_LOG from the environment', async () => {
+  const env = { REDIS_URL: 'redis://redis:6379', ACME_CAFILE: import.meta.filename, QUARRY_LOG: 'debug' };
+  const config = await loadText(`${account + auth}[logging]\nlevel = error\n`, env);
+  assert.equal(config.redis.url, env.REDIS_URL);
+  assert.equal(config.account.caFile, env.ACME_CAFILE);
+  assert.equal(config.logging.level, 'debug');
+});
+
+test('loadConfig() prefers a written Redis URL and ca-file to the environment', async () => {
+  const env = { REDIS_URL: 'redis://other', ACME_CAFILE: '/nowhere', QUARRY_LOG: '' };
+  const text = `${account}ca-file = ${import.meta.filename}\n${auth}[redis]\nurl = unix:/run/redis.sock\n`;
+  const config = await loadText(text, env);
+  assert.equal(config.redis.url, 'unix:/run/redis.sock');
+  assert.equal(config.account.caFile, import.meta.filename);
+});
+
+for (const [env, message] of [
+  [
+    { ACME_CAFILE: '/nowhere.pem' },
+    'environment: ACME_CAFILE: /nowhere.pem cannot be read: no such file or directory',
+  ],
+  [{ QUARRY_LOG: 'loud' }, /^environment: QUARRY_LOG: unknown level; known: trace, /],
+  [
+    { REDIS_URL: 'http://:s3cret@redis' },
+    'environment: REDIS_URL: is not redis://…, rediss://… or unix:/path',
+  ],
+] as const) {
+  test(`loadConfig() refuses a bad ${Object.keys(env)[0]} in the environment`, async () => {
+    const said = await refusal(account + auth, env);
+    if (typeof message === 'string') assert.equal(said, message);
+    else assert.match(said, message);
+  });
+}
+
+for (const [what, text, message] of [
+  ['a missing [account]', auth, /^main\.ini: \[account\]: is missing/],
+  ['a configuration without auth blocks', account, /^main\.ini: \[auth\]: no auth block/],
+  [
+    'an unknown section',
+    `${account + auth}[mgnt]\n`,
+    /^main\.ini:6: \[mgnt\]: unknown section; known: account, mgmt, /,
+  ],
+  [
+    "macen's plugins",
+    `[setup]\nplugin = x\n`,
+    /^main\.ini:1: \[setup\]: Python plugins and include-path can't be used/,
+  ],
+  ['an auth block without a name', '[auth]\n', 'main.ini:1: [auth]: needs a name: [auth "name"]'],
+  ['a name where none belongs', '[account "x"]\n', 'main.ini:1: [account "x"]: takes no name: [account]'],
+  [
+    'an unknown option',
+    `${account}dri = /x\n`,
+    /^main\.ini:3: \[account\] dri: unknown option; known here: acme-server, /,
+  ],
+  [
+    'an option given twice',
+    `${account}dir = /b\n`,
+    'main.ini:3: [account] dir: is given twice, first at main.ini:2',
+  ],
+] as const) {
+  test(`loadConfig() refuses ${what}`, async () => {
+    const said = await refusal(text);
+    if (typeof message === 'string') assert.equal(said, message);
+    else assert.match(said, message);
+  });
+}
+
+test('loadConfig() warns of a # that becomes part of a value', async () => {
+  const { account: read, warnings } = await loadText(`[account]\ndir = /a # here\n${auth}`);
+  assert.equal(read.dir, '/a # here');
+  assert.match(warnings[0] ?? '', /^main\.ini:2: \[account\] dir: the # or ; is read as part of the value/);
+});
