@@ -21,7 +21,10 @@ const floors: Record<string, number> = {
   solver: 3,
   order: 4,
   queue: 4,
+  ca: 3,
   renewal: 5,
+  shaman: 6,
+  setup: 7,
 };
 
 /** Where a package may be imported; a package that is not listed may be imported anywhere in `shared` and `services`. */

@@ -1,6 +1,6 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import { openLog } from '../../shared/base/log.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, type RedisConfig } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
@@ -10,7 +10,7 @@ import { UsageError } from './command.ts';
 const PATIENCE = 3_000;
 
 /** The Redis of a running fleet, for a command that looks into it. */
-export type FleetRedis = Disposable & { redis: Redis; prefix: string };
+export type FleetRedis = Disposable & { store: Store };
 
 /**
  * Without files, the Redis that REDIS_URL names.
@@ -37,7 +37,7 @@ export async function reachFleetRedis(
   const where = url.startsWith('unix:') ? url : new URL(url).host;
   const fault =
     redis.status === 'ready' ? undefined : `Redis at ${where} cannot be reached; does quarry run?`;
-  return { redis, prefix: config.prefix, fault, [Symbol.dispose]: () => closeRedis(redis) };
+  return { store: { redis, prefix: config.prefix }, fault, [Symbol.dispose]: () => closeRedis(redis) };
 }
 
 function readEnvironment(env: Environment): RedisConfig {

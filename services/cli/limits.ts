@@ -40,7 +40,7 @@ async function clearLimit(
   using opened = await open(files, env);
   if (!(await opened.limits.clear(key)))
     throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
-  await forgetMatters(opened.redis, opened.prefix, key, ['account-paused']);
+  await forgetMatters(opened.store, key, ['account-paused']);
   write(`cleared: ${key}\n`);
 }
 
@@ -51,5 +51,5 @@ function toText({ key, until, detail, names }: Limit): string {
 
 async function open(files: string[], env: Environment) {
   const opened = await openFleetRedis(files, env);
-  return { ...opened, limits: openLimits(opened.redis, opened.prefix, systemClock) };
+  return { ...opened, limits: openLimits(opened.store, systemClock) };
 }

@@ -22,7 +22,7 @@ export const renewCommand: Command = {
     const [name, ...files] = readWords(words);
     if (name === undefined) throw new UsageError('give a name: quarry renew www.example.org main.ini');
     using opened = await openFleetRedis(files, env);
-    const index = openRenewalIndex(opened.redis, opened.prefix);
+    const index = openRenewalIndex(opened.store);
     const found = await findByName(index, name);
     if (found.length === 0)
       throw new Error(`nothing that Quarry renews is called ${JSON.stringify(name)}; see quarry renewals`);
@@ -50,7 +50,7 @@ function taskOf(id: string): string {
 
 /** @throws Error in one line when it comes to nothing */
 async function renew(
-  { redis, prefix }: FleetRedis,
+  { store }: FleetRedis,
   index: RenewalIndex,
   { id, certificate, failures }: ManagedCertificate,
 ): Promise<{ names: string[]; end: number }> {
@@ -59,7 +59,7 @@ async function renew(
   const ask = async () => {
     asked++;
     await index.force(id, systemClock.now());
-    await hastenTask(redis, prefix, taskOf(id), systemClock.now());
+    await hastenTask(store, taskOf(id), systemClock.now());
   };
   await ask();
   for (;;) {

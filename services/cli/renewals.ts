@@ -26,7 +26,7 @@ type Renewal = { managed: ManagedCertificate; fetched: LastFetch | undefined };
 /** What ends first stands first. */
 async function readRenewals(files: string[], env: Environment): Promise<Renewal[]> {
   using opened = await openFleetRedis(files, env);
-  const index = openRenewalIndex(opened.redis, opened.prefix);
+  const index = openRenewalIndex(opened.store);
   const all = new Map<string, Renewal>(); // a part may come twice
   for await (const part of index.list()) {
     const fetches = await index.lastFetches(part.map(({ id }) => id));

@@ -29,16 +29,16 @@ export async function startIntake(
   config: Config,
   { redisUrl, clock, log, metrics }: RoleParts,
 ): Promise<Intake> {
-  const { prefix } = config.redis;
   const redis = openRedis(redisUrl, 'impatient', log);
-  const signQueue = openSignQueue({ redis, redisUrl, prefix, log });
-  const revokeQueue = openRevokeQueue({ redis, prefix, clock, log });
+  const store = { redis, prefix: config.redis.prefix };
+  const signQueue = openSignQueue({ store, redisUrl, log });
+  const revokeQueue = openRevokeQueue({ store, clock, log });
   const stopping = new AbortController();
   const app = createApp({
     admission: openAdmission(config.auth),
-    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
-    limits: openLimits(redis, prefix, clock),
-    noteFetch: openNoteFetch(openStoredRenewals(config.storages, { redis, prefix }), { clock, log }),
+    storages: openStorages(config.storages.values(), { store, clock, log }),
+    limits: openLimits(store, clock),
+    noteFetch: openNoteFetch(openStoredRenewals(config.storages, store), { clock, log }),
     signQueue,
     revokeQueue,
     account: config.account.name,

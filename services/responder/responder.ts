@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
@@ -23,7 +23,7 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   await using opening = new AsyncDisposableStack();
   const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log), closeRedis);
   const addresses: Responder['addresses'] = [];
-  const answering = { ...parts, redis, prefix: config.redis.prefix };
+  const answering = { ...parts, store: { redis, prefix: config.redis.prefix } };
   for (const [type, createServers] of Object.entries(kinds)) {
     const blocks = [...config.verifications.values()].filter(block => block.type === type);
     if (blocks.length === 0) continue;
@@ -47,21 +47,21 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   };
 }
 
-type AnswerParts = RoleParts & { redis: Redis; prefix: string };
+type AnswerParts = RoleParts & { store: Store };
 type Servers = (host: string) => ListeningServer | readonly ListeningServer[];
 type Block<Type> = Extract<VerificationConfig, { type: Type }>;
 
 /** What answers for each type of verification; imported when needed, so that a kind that nobody uses costs nothing. */
 const kinds = {
-  async http01(_: Block<'http01'>[], { redis, prefix, clock, log, metrics }: AnswerParts): Promise<Servers> {
-    const [responses, outlast] = [openChallengeResponses(redis, prefix), outlastingRestarts(clock)];
+  async http01(_: Block<'http01'>[], { store, clock, log, metrics }: AnswerParts): Promise<Servers> {
+    const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
     const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
     return () => createServer({ headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT }, app);
   },
 
   async 'dns01-server'(blocks: Block<'dns01-server'>[], parts: AnswerParts): Promise<Servers> {
-    const { redis, prefix, clock } = parts;
-    const [records, outlast] = [openDnsRecords(redis, prefix, clock), outlastingRestarts(clock)];
+    const { store, clock } = parts;
+    const [records, outlast] = [openDnsRecords(store, clock), outlastingRestarts(clock)];
     const { dnsServers } = await import('./dns-server.ts');
     return dnsServers(blocks, {
       ...parts,
@@ -73,8 +73,8 @@ const kinds = {
   },
 
   async tlsalpn01(_: Block<'tlsalpn01'>[], parts: AnswerParts): Promise<Servers> {
-    const { redis, prefix, clock } = parts;
-    const [responses, outlast] = [openTlsAlpnResponses(redis, prefix, clock), outlastingRestarts(clock)];
+    const { store, clock } = parts;
+    const [responses, outlast] = [openTlsAlpnResponses(store, clock), outlastingRestarts(clock)];
     const { tlsAlpnServers } = await import('./tls-alpn-server.ts');
     return tlsAlpnServers({
       ...parts,

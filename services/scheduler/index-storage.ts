@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
-import type { Redis } from '../../shared/base/redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
@@ -20,8 +20,7 @@ export async function indexStorage(
   { name, upkeep }: Storage,
   purpose: string,
   parts: {
-    redis: Redis;
-    prefix: string;
+    store: Store;
     expiry: ExpiryIndex;
     renewals: StoredRenewals;
     clock: Clock;
@@ -30,7 +29,11 @@ export async function indexStorage(
   signal: AbortSignal,
 ): Promise<number> {
   if (!upkeep) return 0;
-  const { redis, prefix, expiry, log } = parts;
+  const {
+    store: { redis, prefix },
+    expiry,
+    log,
+  } = parts;
   const state = `${prefix}:indexing:${name}`;
   const { done, going, at = '' } = await redis.hgetall(state);
   let added = 0;

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { delimiter } from 'node:path';
-import type { Redis } from '../../shared/base/redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
@@ -21,17 +21,16 @@ export async function openProfileTasks(
   config: Config,
   parts: TaskParts & { index: RenewalIndex },
 ): Promise<Task[]> {
-  const { redis, clock, log, ca } = parts;
-  const { prefix } = config.redis;
+  const { store, clock, log, ca } = parts;
   if (config.renewals.length === 0) return [];
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them
-  const limits = openLimits(redis, prefix, clock);
-  const budget = openBudget(redis, prefix, config.limits, clock);
+  const limits = openLimits(store, clock);
+  const budget = openBudget(store, config.limits, clock);
   const profileParts: ProfileParts = {
     ...parts,
-    solvers: openSolvers(verifications, { redis, prefix, clock, log }),
+    solvers: openSolvers(verifications, { store, clock, log }),
     gateOf: async ({ name, directory }) => {
       const { server } = await openShamanFile(directory).read();
       return server === config.account.acmeServer
@@ -41,7 +40,7 @@ export async function openProfileTasks(
     path: (process.env.PATH ?? '').split(delimiter),
     ca,
   };
-  const usual = await ownSchedule(redis, prefix);
+  const usual = await ownSchedule(store);
   return config.renewals.map(profile => {
     const { name: label, schedule = usual } = profile;
     const name = `profile/${label}`;
@@ -50,10 +49,10 @@ export async function openProfileTasks(
       const nextRun = next(clock.now());
       try {
         const again = await renewProfile(profileParts, profile, nextRun, signal);
-        if (again !== undefined) await hastenTask(redis, prefix, name, again);
+        if (again !== undefined) await hastenTask(store, name, again);
       } catch (error) {
         signal.throwIfAborted();
-        await hastenTask(redis, prefix, name, Math.min(nextRun, clock.now() + HOUR));
+        await hastenTask(store, name, Math.min(nextRun, clock.now() + HOUR));
         throw error;
       }
     };
@@ -62,7 +61,7 @@ export async function openProfileTasks(
 }
 
 /** Twice a day, at a minute that is fixed for this installation, and that others do not have. */
-async function ownSchedule(redis: Redis, prefix: string): Promise<string> {
+async function ownSchedule({ redis, prefix }: Store): Promise<string> {
   const key = `${prefix}:schedule-minute`;
   await redis.set(key, String(randomInt(12 * 60)), 'NX');
   const minutes = Number(await redis.get(key));

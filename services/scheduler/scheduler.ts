@@ -21,9 +21,9 @@ const LONGEST_STOP = 3_000;
 /** The scheduler role: does what comes again and again, once for the whole fleet. */
 export function startScheduler(config: Config, parts: RoleParts): Role {
   const { clock, log, redisUrl, metrics } = parts;
-  const { prefix } = config.redis;
   const stopping = new AbortController();
   const redis = openRedis(redisUrl, 'patient', log);
+  const store = { redis, prefix: config.redis.prefix };
   let notReady: string | undefined = 'starting';
 
   const running = run().catch(error => {
@@ -41,17 +41,23 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
       clock,
       ca,
     });
-    await using signQueue = openSignQueue({ redis, redisUrl, prefix, log });
-    await using notices = openNotices(config.notify, { redis, prefix, clock, log });
-    const tasks = await openTasks(config, { redis, connection, signQueue, notices, ca, clock, log });
-    const index = openRenewalIndex(redis, prefix);
+    await using signQueue = openSignQueue({ store, redisUrl, log });
+    await using notices = openNotices(config.notify, { store, clock, log });
+    const tasks = await openTasks(config, { store, connection, signQueue, notices, ca, clock, log });
+    const index = openRenewalIndex(store);
     const ended = openFigures(metrics, async () => {
       if (redis.status === 'ready') return index.counts(clock.now());
       return undefined; // a scrape does not wait for Redis
     });
-    await using schedule = openSchedule(tasks, { redis, prefix, log });
-    await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
-    await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd: ended });
+    await using schedule = openSchedule(tasks, { store, log });
+    await using _notifier = consumeNotices(config.notify, {
+      redisUrl,
+      prefix: store.prefix,
+      clock,
+      log,
+      metrics,
+    });
+    await using _consumer = consumeTasks(tasks, { redisUrl, prefix: store.prefix, log, onEnd: ended });
     await schedule.plan(clock.now());
     notReady = undefined;
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');

@@ -3,7 +3,7 @@ import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
-import type { Redis } from '../../shared/base/redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -28,7 +28,7 @@ const HOUR = 60 * MINUTE;
 export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 export type TaskParts = {
-  redis: Redis;
+  store: Store;
   connection: CaConnection;
   signQueue: SignQueue;
   notices: Notices;
@@ -40,11 +40,10 @@ export type TaskParts = {
 
 /** All that the scheduler does, by configuration. */
 export async function openTasks(config: Config, parts: TaskParts): Promise<Task[]> {
-  const { redis, clock, log } = parts;
-  const { prefix } = config.redis;
-  const storages = openStorages(config.storages.values(), { redis, prefix, clock, log });
-  const expiry = openExpiryIndex(redis, prefix);
-  const renewals = openStoredRenewals(config.storages, { redis, prefix });
+  const { store, clock, log } = parts;
+  const storages = openStorages(config.storages.values(), { store, clock, log });
+  const expiry = openExpiryIndex(store);
+  const renewals = openStoredRenewals(config.storages, store);
   const renewing: RenewalParts['storages'] = new Map();
   const tasks: Task[] = [];
 
@@ -57,7 +56,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     tasks.push(
       // Planned anew where what is to be found has changed.
       every(24 * HOUR, `index/${name}`, purpose, async signal => {
-        await indexStorage(storage, purpose, { redis, prefix, expiry, renewals, clock, log }, signal);
+        await indexStorage(storage, purpose, { store, expiry, renewals, clock, log }, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
@@ -65,12 +64,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     );
   }
 
-  const index = openRenewalIndex(redis, prefix);
+  const index = openRenewalIndex(store);
   const renewalParts: RenewalParts = {
     ...{ ...parts, index, renewals, storages: renewing },
     ...{
       admission: openAdmission(config.auth),
-      records: openSignRecords(redis, prefix),
+      records: openSignRecords(store),
       account: config.account.name,
     },
   };

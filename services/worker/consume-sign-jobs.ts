@@ -32,18 +32,18 @@ export function consumeSignJobs(
   connection: CaConnection,
   account: AccountHolder,
 ): AsyncDisposable {
-  const { prefix } = config.redis;
-  const notices = openNotices(config.notify, { redis, prefix, clock, log });
+  const store = { redis, prefix: config.redis.prefix };
+  const notices = openNotices(config.notify, { store, clock, log });
   const jobParts: SignJobParts = {
     connection,
     account,
-    solvers: openSolvers(config.verifications.values(), { redis, prefix, clock, log }),
-    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
-    renewals: openStoredRenewals(config.storages, { redis, prefix }),
-    records: openSignRecords(redis, prefix),
-    flights: openFlights(redis, prefix),
-    limits: openLimits(redis, prefix, clock),
-    budget: openBudget(redis, prefix, config.limits, clock),
+    solvers: openSolvers(config.verifications.values(), { store, clock, log }),
+    storages: openStorages(config.storages.values(), { store, clock, log }),
+    renewals: openStoredRenewals(config.storages, store),
+    records: openSignRecords(store),
+    flights: openFlights(store),
+    limits: openLimits(store, clock),
+    budget: openBudget(store, config.limits, clock),
     notices,
     paces: openPollPaces(),
     outages: watchOutages(redis, clock),
@@ -78,7 +78,7 @@ export function consumeSignJobs(
   const { concurrency } = config.worker;
   const { worker, close } = openWorker<SignJobData, string>(SIGN_QUEUE, process, {
     redisUrl,
-    prefix,
+    prefix: store.prefix,
     concurrency,
     log,
   });

@@ -78,13 +78,13 @@ function openRevokeParts(
   connection: CaConnection,
   account: AccountHolder,
 ): RevokeJobParts {
-  const { prefix } = config.redis;
+  const store = { redis, prefix: config.redis.prefix };
   return {
     ...{ connection, account, log },
-    storages: openStorages(config.storages.values(), { redis, prefix, clock, log }),
-    expiry: openExpiryIndex(redis, prefix),
-    renewals: openStoredRenewals(config.storages, { redis, prefix }),
-    records: openSignRecords(redis, prefix),
+    storages: openStorages(config.storages.values(), { store, clock, log }),
+    expiry: openExpiryIndex(store),
+    renewals: openStoredRenewals(config.storages, store),
+    records: openSignRecords(store),
   };
 }
 

@@ -5,6 +5,9 @@ import type { Log } from './log.ts';
 
 export type { Redis } from 'ioredis';
 
+/** A connection to Redis, and what every key of Quarry's begins with there. */
+export type Store = { redis: Redis; prefix: string };
+
 /**
  * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for it),
  * `patient` keeps it until Redis is back (a worker has nothing better to do).

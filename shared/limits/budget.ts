@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { SETTLE, TAKE } from './budget-scripts.ts';
 import {
   accountKey,
@@ -56,7 +56,7 @@ export type Shortage = { key: string; until: number; waits: boolean };
 /** `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one. */
 type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'look' };
 
-export function openBudget(redis: Redis, prefix: string, limits: LimitsConfig, clock: Clock): Budget {
+export function openBudget({ redis, prefix }: Store, limits: LimitsConfig, clock: Clock): Budget {
   const { orders, certificatesPerDomain, certificatesPerSet, failedAuthorizations } = limits;
 
   const orderBuckets = (account: string, share: Claim['share']): Bucket[] => [

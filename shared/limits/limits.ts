@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
-import { escapeGlob, type Redis } from '../base/redis.ts';
+import { escapeGlob, type Store } from '../base/redis.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
 import { keysOf, type LimitedOrder, setKey } from './limited-order.ts';
 import { readRateLimit } from './rate-limit.ts';
@@ -45,7 +45,7 @@ export type Limits = {
 type Parked = { code: IssuanceErrorCode; until?: number; detail: string; names: string[]; problem?: Problem };
 type Failed = FailureHistory & Omit<Parked, 'until'>;
 
-export function openLimits(redis: Redis, prefix: string, clock: Clock): Limits {
+export function openLimits({ redis, prefix }: Store, clock: Clock): Limits {
   const parkedKey = (key: string) => `${prefix}:limit:${key}`;
   const failedKey = (order: LimitedOrder) => parkedKey(toFailuresKey(order));
   const names = ({ identifiers }: LimitedOrder) => identifiers.map(({ value }) => value);

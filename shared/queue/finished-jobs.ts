@@ -1,6 +1,6 @@
 import { QueueEvents } from 'bullmq';
 import type { Log } from '../base/log.ts';
-import { closeRedis, openRedis, type Redis } from '../base/redis.ts';
+import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 import type { SignRecords } from './sign-records.ts';
 
@@ -19,10 +19,13 @@ type Waiter = (result: SignResult | undefined) => void;
  * all that is waited for is looked at again, as Redis may lose events over a restart.
  */
 export function openFinishedJobs(
-  parts: { redis: Redis; redisUrl: string; prefix: string; log: Log },
+  parts: { store: Store; redisUrl: string; log: Log },
   records: SignRecords,
 ): FinishedJobs {
-  const { redis, prefix, log } = parts;
+  const {
+    store: { redis, prefix },
+    log,
+  } = parts;
   const waiters = new Map<string, Set<Waiter>>();
 
   function tell(jobId: string, result: SignResult | undefined) {
@@ -47,7 +50,7 @@ export function openFinishedJobs(
 
   const recheckQuietly = () =>
     recheck().catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
-  const events = listen(parts, (jobId, ended) => {
+  const events = listen({ ...parts, prefix }, (jobId, ended) => {
     if (waiters.has(jobId)) settle(jobId, ended).catch(recheckQuietly);
   });
   const timer = setInterval(recheckQuietly, RECHECK_INTERVAL);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { SignJobData } from './sign-job-data.ts';
 
 /** Longer than any job lives, so that nobody is kept out for ever by a job that Redis has lost. */
@@ -26,7 +26,7 @@ export type Flights = {
   key(data: SignJobData): string;
 };
 
-export function openFlights(redis: Redis, prefix: string): Flights {
+export function openFlights({ redis, prefix }: Store): Flights {
   const keyOf = ({ account, identifiers, certificateProfile }: SignJobData) => {
     const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
     const what = JSON.stringify([account, certificateProfile ?? null, names]);

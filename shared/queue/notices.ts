@@ -3,7 +3,7 @@ import { Queue } from 'bullmq';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { deliveryId, type Matter, type Message } from '../notify/message.ts';
 import type { MatterKind, NotifyConfig } from '../notify/notify-section.ts';
 
@@ -60,8 +60,9 @@ return 1`;
 
 export function openNotices(
   blocks: readonly NotifyConfig[],
-  { redis, prefix, clock, log }: { redis: Redis; prefix: string; clock: Clock; log: Log },
+  { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Notices {
+  const { redis, prefix } = store;
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix, ...whenever });
   queue.on('error', error => log.debug({ reason: describeError(error) }, 'notify queue'));
@@ -102,15 +103,14 @@ export function openNotices(
   return {
     tell: matter => quietly('a matter cannot be told', () => tell(matter)),
     ended: (subject, kinds) =>
-      quietly('an ended matter cannot be forgotten', () => forgetMatters(redis, prefix, subject, kinds)),
+      quietly('an ended matter cannot be forgotten', () => forgetMatters(store, subject, kinds)),
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
 
 /** What `ended` does, for those who tell nothing. */
 export async function forgetMatters(
-  redis: Redis,
-  prefix: string,
+  { redis, prefix }: Store,
   subject: string,
   kinds: readonly MatterKind[],
 ): Promise<void> {

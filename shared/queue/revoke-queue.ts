@@ -3,7 +3,7 @@ import { type Job, Queue } from 'bullmq';
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { needingRedis, type Redis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 import type { RevocationReason } from '../pki/revocation-reason.ts';
 import type { SignFailure } from './sign-job-data.ts';
 
@@ -51,13 +51,12 @@ export type RevokeQueue = AsyncDisposable & {
 };
 
 /** @param redis an impatient connection, kept open by the caller */
-export function openRevokeQueue(parts: {
-  redis: Redis;
-  prefix: string;
-  clock: Clock;
-  log: Log;
-}): RevokeQueue {
-  const { redis, prefix, clock, log } = parts;
+export function openRevokeQueue(parts: { store: Store; clock: Clock; log: Log }): RevokeQueue {
+  const {
+    store: { redis, prefix },
+    clock,
+    log,
+  } = parts;
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
   const queue = new Queue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, {
     connection: redis,

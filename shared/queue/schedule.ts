@@ -1,7 +1,7 @@
 import { type Job, Queue } from 'bullmq';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
 
@@ -39,7 +39,7 @@ const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
 
 export function openSchedule(
   tasks: readonly RepeatedTask[],
-  { redis, prefix, log }: { redis: Redis; prefix: string; log: Log },
+  { store: { redis, prefix }, log }: { store: Store; log: Log },
 ): Schedule {
   const [times, rules] = scheduleKeys(prefix);
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
@@ -81,7 +81,7 @@ export function openSchedule(
 export type ScheduleJob = Job<Record<string, never>>;
 
 /** Has a task done at once, by whichever scheduler runs. */
-export async function hastenTask(redis: Redis, prefix: string, name: string, now: number): Promise<void> {
+export async function hastenTask({ redis, prefix }: Store, name: string, now: number): Promise<void> {
   await redis.zadd(scheduleKeys(prefix)[0], 'XX', now, name);
 }
 

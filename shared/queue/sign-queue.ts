@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Log } from '../base/log.ts';
-import { needingRedis, type Redis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 import { openFinishedJobs } from './finished-jobs.ts';
 import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
 import { openSignRecords } from './sign-records.ts';
@@ -31,14 +31,10 @@ export type SignQueue = AsyncDisposable & {
 };
 
 /** @param redis an impatient connection, kept open by the caller */
-export function openSignQueue(parts: {
-  redis: Redis;
-  redisUrl: string;
-  prefix: string;
-  log: Log;
-}): SignQueue {
-  const { redis, prefix, log } = parts;
-  const records = openSignRecords(redis, prefix);
+export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log }): SignQueue {
+  const { store, log } = parts;
+  const { redis, prefix } = store;
+  const records = openSignRecords(store);
   const finished = openFinishedJobs(parts, records);
   // The queue asks Redis nothing when it is made, and so works whenever Redis comes; a worker checks Redis's version.
   const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };

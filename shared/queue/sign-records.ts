@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
@@ -59,7 +59,7 @@ export type SignRecords = {
   markRevoked(certificate: string): Promise<void>;
 };
 
-export function openSignRecords(redis: Redis, prefix: string): SignRecords {
+export function openSignRecords({ redis, prefix }: Store): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
 

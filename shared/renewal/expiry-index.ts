@@ -1,4 +1,4 @@
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 
 /** When the certificates in storages end, by storage and key of the entry: what has ended is found without a search. */
 export type ExpiryIndex = {
@@ -14,7 +14,7 @@ export type ExpiryIndex = {
   count(storage: string): Promise<number>;
 };
 
-export function openExpiryIndex(redis: Redis, prefix: string): ExpiryIndex {
+export function openExpiryIndex({ redis, prefix }: Store): ExpiryIndex {
   const setOf = (storage: string) => `${prefix}:expiry:${storage}`;
   return {
     note: async (storage, key, notAfter) => {

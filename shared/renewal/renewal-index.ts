@@ -1,5 +1,5 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself. Times in milliseconds since the epoch. */
@@ -87,7 +87,7 @@ return 1`;
 
 const LIST_PART = 500;
 
-export function openRenewalIndex(redis: Redis, prefix: string): RenewalIndex {
+export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
   const key = (name: string) => `${prefix}:renewals:${name}`;
   const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
   const [fetches, wanted] = [key('fetched'), key('wanted')];

@@ -1,5 +1,5 @@
 import { renewalInfoId } from '../acme/renewal-info.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import type { KeptEntry } from '../storage/storage.ts';
@@ -39,10 +39,10 @@ export function placeOf({ id, place }: ManagedCertificate): { storage: string; k
 
 export function openStoredRenewals(
   storages: ReadonlyMap<string, StorageConfig>,
-  { redis, prefix }: { redis: Redis; prefix: string },
+  store: Store,
 ): StoredRenewals {
-  const index = openRenewalIndex(redis, prefix);
-  const expiry = openExpiryIndex(redis, prefix);
+  const index = openRenewalIndex(store);
+  const expiry = openExpiryIndex(store);
   /** Days, of a storage that renews ahead. */
   const renewWithin = (storage: string) => {
     const config = storages.get(storage);

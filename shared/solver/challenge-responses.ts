@@ -1,4 +1,4 @@
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
 /** The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else. */
@@ -11,7 +11,7 @@ export type ChallengeResponses = {
 };
 
 /** The challenge responses in Redis, where any worker puts them and any responder finds them. */
-export function openChallengeResponses(redis: Redis, prefix: string): ChallengeResponses {
+export function openChallengeResponses({ redis, prefix }: Store): ChallengeResponses {
   return {
     put: async (token, keyAuthorization) => {
       await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', RESPONSE_LIFE);

@@ -1,5 +1,5 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { needingRedis, type Redis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 import { canProve } from '../pki/challenge-type.ts';
 import type { ChalltestsrvConfig } from './challtestsrv-section.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
@@ -14,8 +14,7 @@ const TIMEOUT = 5_000;
  */
 export function openChalltestsrvSolver(
   { name, setTxtUrl }: ChalltestsrvConfig,
-  redis: Redis,
-  prefix: string,
+  { redis, prefix }: Store,
 ): Solver {
   const key = (host: string) => `${prefix}:challtestsrv:${setTxtUrl}:${host}`;
   const valuesOf = (host: string) => needingRedis(() => redis.smembers(key(host)));

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { type Redis, runAll } from '../base/redis.ts';
+import { runAll, type Store } from '../base/redis.ts';
 import { withParents } from '../dns/name.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
@@ -34,7 +34,7 @@ export type DnsRecords = {
   isAbove(name: string): Promise<boolean>;
 };
 
-export function openDnsRecords(redis: Redis, prefix: string, clock: Clock): DnsRecords {
+export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecords {
   /** All the sets that tell of a value, with what stands in them. */
   const entries = ({ name, zone }: Place, value: string): [key: string, member: string][] => [
     [valuesKey(prefix, name), value],

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
 /** After so many microseconds a response that nobody has withdrawn no longer keeps those behind it waiting. */
@@ -34,7 +34,7 @@ export type TlsAlpnResponses = {
   delete(response: TlsAlpnResponse): Promise<void>;
 };
 
-export function openTlsAlpnResponses(redis: Redis, prefix: string, clock: Clock): TlsAlpnResponses {
+export function openTlsAlpnResponses({ redis, prefix }: Store, clock: Clock): TlsAlpnResponses {
   return {
     async put(responses) {
       const keys = responses.map(({ identifier }) => tlsAlpnKey(prefix, identifier));

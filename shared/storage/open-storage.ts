@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
-import type { Redis } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { openFileStorage } from './file.ts';
 import { openNoStorage } from './none.ts';
 import { openRedisStorage } from './redis.ts';
@@ -10,14 +10,14 @@ import type { StorageConfig } from './storage-section.ts';
 /** Opens every configured storage, by name. */
 export function openStorages(
   configs: Iterable<StorageConfig>,
-  parts: { redis: Redis; prefix: string; clock: Clock; log: Log },
+  parts: { store: Store; clock: Clock; log: Log },
 ): Map<string, Storage> {
   return new Map([...configs].map(config => [config.name, openStorage(config, parts)]));
 }
 
 function openStorage(
   config: StorageConfig,
-  { prefix, ...parts }: { redis: Redis; prefix: string; clock: Clock; log: Log },
+  { store, ...parts }: { store: Store; clock: Clock; log: Log },
 ): Storage {
   switch (config.type) {
     case 'none':
@@ -25,6 +25,6 @@ function openStorage(
     case 'file':
       return openFileStorage(config, parts);
     case 'redis':
-      return openRedisStorage({ ...config, prefix }, parts);
+      return openRedisStorage(config, { store, ...parts });
   }
 }

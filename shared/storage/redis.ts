@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { escapeGlob, type Redis } from '../base/redis.ts';
+import { escapeGlob, type Store } from '../base/redis.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
@@ -14,12 +14,12 @@ const KEYS_PER_PART = 1_000;
 
 /** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
-  config: { name: string; prefix: string } & KeepingConfig,
-  { redis, clock, log }: { redis: Redis; clock: Clock; log: Log },
+  config: { name: string } & KeepingConfig,
+  { store: { redis, prefix }, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Storage {
   const { name, keepExpired } = config;
   const readEntry = openEntryReader();
-  const base = `${config.prefix}:storage:${name}:`;
+  const base = `${prefix}:storage:${name}:`;
   const damaged = (error: unknown) => {
     log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
     return undefined;

@@ -29,9 +29,9 @@ export async function openDirectClient({
   const connection = openCaConnection({ directoryUrl: config.acmeServer, userAgent: USER_AGENT, clock, ca });
   const account = await openAccount(connection, config, log, signal);
   const redis = openRedis(redisUrl, 'patient', log);
-  const solvers = [...openSolvers(verifications.values(), { redis, prefix, clock, log }).values()].filter(
-    ({ name }) => name === solverName,
-  );
+  const solvers = [
+    ...openSolvers(verifications.values(), { store: { redis, prefix }, clock, log }).values(),
+  ].filter(({ name }) => name === solverName);
   const paces = openPollPaces();
   return async ({ names, csr }) => {
     const acme = openAcmeClient(connection, account, signal);

@@ -25,7 +25,10 @@ export async function benchDue(tell: (progress: string) => void): Promise<Figure
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startRedis());
   const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
-  const [index, expiry] = [openRenewalIndex(redis, '{quarry}'), openExpiryIndex(redis, '{quarry}')];
+  const [index, expiry] = [
+    openRenewalIndex({ redis, prefix: '{quarry}' }),
+    openExpiryIndex({ redis, prefix: '{quarry}' }),
+  ];
   const memory = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
   const before = await memory();
   await fill(index, expiry, tell);

@@ -80,7 +80,7 @@ async function addJobs(redisUrl: string, control: Redis, data: SignJobData[]): P
   await using stack = new AsyncDisposableStack();
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', quietLog), redis => redis.disconnect());
   while (redis.status !== 'ready') await delay(lookEveryMs);
-  const queue: SignQueue = stack.use(openSignQueue({ redis, redisUrl, prefix, log: quietLog }));
+  const queue: SignQueue = stack.use(openSignQueue({ store: { redis, prefix }, redisUrl, log: quietLog }));
   const added: Added = { latencies: { everysec: [], always: [] }, rates: { everysec: [], always: [] } };
   for (let from = 0; from < data.length; from += slice) {
     const durability = await alternate(control, from / slice);

@@ -56,11 +56,11 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const { chain: successor } = await makeCertificate(dir, ['host-0.example'], 180, first);
   const { notBefore, notAfter } = readCertificate(chain);
   const clock = turnedClock(notBefore);
-  const parts = { redis, prefix, clock, log: quietLog };
+  const parts = { store: { redis, prefix }, clock, log: quietLog };
   const storage = openStorages([config], parts).get('kept');
   if (!storage?.upkeep) throw new Error('there is no storage');
-  const renewals = openStoredRenewals(new Map([['kept', config]]), parts);
-  const budget = openBudget(redis, prefix, { orders }, clock);
+  const renewals = openStoredRenewals(new Map([['kept', config]]), parts.store);
+  const budget = openBudget({ redis, prefix }, { orders }, clock);
 
   /** As a worker does when a certificate is issued. */
   async function store(csr: CsrText, text: string, ahead: boolean): Promise<void> {
@@ -76,7 +76,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const waiting: SignJobData[] = [];
   const due: number[] = [];
   const renewal: RenewalParts = {
-    ...{ ...parts, renewals, index: openRenewalIndex(redis, prefix), account: 'default' },
+    ...{ ...parts, renewals, index: openRenewalIndex({ redis, prefix }), account: 'default' },
     connection: stack.use(
       openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
     ),

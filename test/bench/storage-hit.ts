@@ -59,8 +59,8 @@ async function fillStorages(
   );
   const redis = new Redis(redisUrl);
   await openRedisStorage(
-    { name: storageName, prefix, renewWithin: 14, renewAhead: false, keepExpired: 30 },
-    { redis, ...parts },
+    { name: storageName, renewWithin: 14, renewAhead: false, keepExpired: 30 },
+    { store: { redis, prefix }, ...parts },
   ).put(csr, chain);
   const [key = ''] = await redis.keys('*');
   redis.disconnect();

@@ -16,7 +16,7 @@ export async function benchTlsAlpn(tell: (progress: string) => void): Promise<Fi
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());
   const client = new Redis(redis.url);
-  const responses = openTlsAlpnResponses(client, '{quarry}', systemClock);
+  const responses = openTlsAlpnResponses({ redis: client, prefix: '{quarry}' }, systemClock);
   await responses.put([{ identifier: name, digest: 'd'.repeat(43) }]);
   client.disconnect();
 

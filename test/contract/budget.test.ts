@@ -24,7 +24,7 @@ let prefixes = 0;
 function budgetOf(limits: LimitsConfig) {
   const clock = turnedClock(Date.now()); // from the real time on, as Redis ends keys by its own clock
   const prefix = `{quarry-${++prefixes}}`;
-  const budget = openBudget(redis, prefix, limits, clock);
+  const budget = openBudget({ redis, prefix }, limits, clock);
   let jobs = 0;
   const claimOf = (claim: Partial<Claim> = {}): Claim => {
     const id = claim.id ?? `job-${++jobs}`;

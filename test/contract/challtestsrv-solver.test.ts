@@ -25,8 +25,7 @@ function openSolver(connection = redis[0], setTxtUrl = `${challtestsrv.managemen
   assert.ok(connection);
   return openChalltestsrvSolver(
     { name: 'test', type: 'dns01-challtestsrv', setTxtUrl },
-    connection,
-    '{quarry}',
+    { redis: connection, prefix: '{quarry}' },
   );
 }
 

@@ -37,7 +37,7 @@ function openSolver(
   more: Partial<Dns01ServerConfig> = {},
   clock = systemClock,
 ): Solver {
-  const parts = { redis: connection, prefix, clock, log: quietLog };
+  const parts = { store: { redis: connection, prefix }, clock, log: quietLog };
   const [solver] = openSolvers([{ ...config, ...more }], parts).values();
   assert.ok(solver);
   return solver;
@@ -45,7 +45,7 @@ function openSolver(
 
 /** Two workers and a responder, each with a connection of its own. */
 const open = (zones: string[]) => async (): Promise<OpenedSolver> => {
-  const records = openDnsRecords(redis[2], prefix, systemClock);
+  const records = openDnsRecords({ redis: redis[2], prefix }, systemClock);
   const parts = { records, clock: systemClock, log: quietLog, metrics: openMetrics() };
   const servers = dnsServers([{ ...config, zones }], parts);
   const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);

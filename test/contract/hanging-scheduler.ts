@@ -14,8 +14,7 @@ const hanging = {
   },
 };
 const schedule = openSchedule([hanging], {
-  redis: openRedis(redisUrl, 'patient', quietLog),
-  prefix,
+  store: { redis: openRedis(redisUrl, 'patient', quietLog), prefix },
   log: quietLog,
 });
 consumeTasks([hanging], { redisUrl, prefix, log: quietLog, onEnd: () => {} });

@@ -35,7 +35,7 @@ function rateLimited(detail: string, retryAfter: number | undefined) {
 
 test('standingAgainst() holds back all that a parked limit covers, and nothing else, until its end', async () => {
   const clock = startClock();
-  const limits = openLimits(redis, freshPrefix(), clock);
+  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
   const end = clock.now() + HOUR;
   const said =
     'too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after …';
@@ -52,7 +52,7 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
 
 test('park() without an end stands until an operator clears it', async () => {
   const clock = startClock();
-  const limits = openLimits(redis, freshPrefix(), clock);
+  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
   const said =
     'Your account is temporarily prevented from requesting certificates for a.example.org. Please visit: https://portal.example/unpause';
   await limits.park(orderOf('a.example.org'), rateLimited(said, undefined));
@@ -71,7 +71,7 @@ test('park() without an end stands until an operator clears it', async () => {
 
 test('recordFailure() holds the same names back from the fourth failure in an hour on, with the stored reason', async () => {
   const clock = startClock();
-  const limits = openLimits(redis, freshPrefix(), clock);
+  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
   const order = orderOf('a.example.org', 'b.example.org');
   const problem = {
     type: 'urn:ietf:params:acme:error:connection',
@@ -98,7 +98,7 @@ test('recordFailure() holds the same names back from the fourth failure in an ho
 });
 
 test('enter() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const flights = openFlights(redis, freshPrefix());
+  const flights = openFlights({ redis, prefix: freshPrefix() });
   const job = (...names: string[]) => ({ ...orderOf(...names), csr: names.join() }) as unknown as SignJobData;
   assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);
   assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);

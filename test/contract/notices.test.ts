@@ -42,8 +42,7 @@ let tests = 0;
 /** One process that tells, with a prefix of its own unless it is handed one. */
 async function openTeller(blocks: NotifyConfig[], prefix = `{told${tests++}}`) {
   const notices = openNotices(blocks, {
-    redis,
-    prefix,
+    store: { redis, prefix },
     clock: turnedClock(1_780_000_000_000),
     log: quietLog,
   });
@@ -139,7 +138,11 @@ test('a matter that nobody wants is not remembered, so that a block that is adde
 
 test('a Redis that is away fails nobody who tells', async () => {
   const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
-  const notices = openNotices([ops], { redis: away, prefix: '{x}', clock: turnedClock(0), log: quietLog });
+  const notices = openNotices([ops], {
+    store: { redis: away, prefix: '{x}' },
+    clock: turnedClock(0),
+    log: quietLog,
+  });
   await notices.tell(failed);
   await notices.ended(failed.subject, ['renewal-failed']);
   closeRedis(away);

@@ -41,7 +41,9 @@ async function openGround() {
   const prefix = `{notifier-${++prefixes}}`;
   const url = `${receiver.url}/t0ken`;
   const block: NotifyConfig = { name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url };
-  const notices = stack.use(openNotices([block], { redis, prefix, clock: systemClock, log: quietLog }));
+  const notices = stack.use(
+    openNotices([block], { store: { redis, prefix }, clock: systemClock, log: quietLog }),
+  );
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
   stack.defer(() => queue.close());
   const log = keptLog();

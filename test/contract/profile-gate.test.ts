@@ -35,8 +35,8 @@ function openGround() {
   const clock = turnedClock(1_780_000_000_000);
   const rates = { orders: { count: 2, period: hour }, certificatesPerDomain: { count: 1, period: hour } };
   const told: Matter[] = [];
-  const limits = openLimits(redis, prefix, clock);
-  const budget = openBudget(redis, prefix, rates, clock);
+  const limits = openLimits({ redis, prefix }, clock);
+  const budget = openBudget({ redis, prefix }, rates, clock);
   const notices = { tell: async (matter: Matter) => void told.push(matter) };
   const open = () => openProfileGate('profile/web', { limits, budget, notices, clock });
   return { clock, told, limits, gate: open(), other: open() };

@@ -40,8 +40,8 @@ async function open() {
     { name: 'files', type: 'file', directory: dir.path, ...keeping },
     { name: 'shared', type: 'redis', ...keeping },
   ];
-  const storages = openStorages(configs, { redis, prefix, clock, log: quietLog });
-  const expiry = openExpiryIndex(redis, prefix);
+  const storages = openStorages(configs, { store: { redis, prefix }, clock, log: quietLog });
+  const expiry = openExpiryIndex({ redis, prefix });
   const storage = (name: string) => {
     const found = storages.get(name);
     assert.ok(found);
@@ -52,7 +52,7 @@ async function open() {
     prefix,
   });
   const remove = () => removeFromStorages({ storages, expiry, renewals }, certificate, never);
-  const managed = openRenewalIndex(redis, prefix);
+  const managed = openRenewalIndex({ redis, prefix });
   return {
     dir: dir.path,
     now: clock.now(),

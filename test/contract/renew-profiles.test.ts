@@ -22,7 +22,7 @@ const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), closeRedis
 
 const clock = turnedClock(start);
 const told: Matter[] = [];
-const index = openRenewalIndex(redis, '{profiles}');
+const index = openRenewalIndex({ redis, prefix: '{profiles}' });
 const parts: ProfileParts = {
   ...{ index, solvers: new Map(), path: [], ca: undefined, clock, log: quietLog },
   gateOf: async () => undefined,

@@ -64,9 +64,9 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
     renewAhead: true,
     keepExpired: 30,
   };
-  const storage = openStorages([config], { redis, prefix, clock, log: log.log }).get('kept');
+  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
   assert.ok(storage);
-  const index = openRenewalIndex(redis, prefix);
+  const index = openRenewalIndex({ redis, prefix });
   const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
   const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();

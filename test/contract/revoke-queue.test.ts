@@ -29,7 +29,7 @@ let prefixes = 0;
 async function openSides(work: (data: RevokeJobData, attempt: number) => Promise<RevokeResult>) {
   const prefix = `{revoke-${++prefixes}}`;
   const redis = openRedis(server.url, 'impatient', quietLog);
-  const queue = openRevokeQueue({ redis, prefix, clock: systemClock, log: quietLog });
+  const queue = openRevokeQueue({ store: { redis, prefix }, clock: systemClock, log: quietLog });
   const connection = openRedis(server.url, 'patient', quietLog);
   const worker = new Worker<RevokeJobData, RevokeResult>(
     REVOKE_QUEUE,

@@ -34,7 +34,7 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
   const redis = openRedis(server.url, 'patient', quietLog);
-  const schedule = openSchedule(tasks, { redis, prefix, log: quietLog });
+  const schedule = openSchedule(tasks, { store: { redis, prefix }, log: quietLog });
   const consumer = consumeTasks(tasks, { redisUrl: server.url, prefix, log: quietLog, onEnd: () => {} });
   return {
     ...schedule,
@@ -127,7 +127,7 @@ suite('the schedule', () => {
     await scheduler.plan(start);
     await scheduler.enqueueDue(start);
     await waitUntil('the first run', () => runs === 1, 60_000);
-    await hastenTask(scheduler.redis, prefix, 'now', start + 1);
+    await hastenTask({ redis: scheduler.redis, prefix }, 'now', start + 1);
     await scheduler.enqueueDue(start + 1);
     await waitUntil('the hastened run', () => runs === 2, 60_000);
   });
@@ -138,7 +138,8 @@ suite('the schedule', () => {
     await using old = openScheduler(prefix, []);
     await old.plan(clock.now());
     await using planner = openSchedule([everyHours('new', 1, async () => {})], {
-      ...{ redis: old.redis, prefix, log: quietLog },
+      store: { redis: old.redis, prefix },
+      log: quietLog,
     });
     await planner.plan(clock.now());
     await planner.enqueueDue(clock.now());

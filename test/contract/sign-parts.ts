@@ -29,7 +29,7 @@ export function openIntakeSide(
   prefix: string,
 ): AsyncDisposable & { queue: SignQueue; redis: Redis } {
   const redis = openRedis(redisUrl, 'impatient', quietLog);
-  const queue = openSignQueue({ redis, redisUrl, prefix, log: quietLog });
+  const queue = openSignQueue({ store: { redis, prefix }, redisUrl, log: quietLog });
   return {
     ...{ queue, redis },
     async [Symbol.asyncDispose]() {
@@ -59,7 +59,7 @@ export function openWorkerSide(
     openRedis(redisUrl, 'patient', quietLog),
     openRedis(redisUrl, 'patient', quietLog),
   ];
-  const records = openSignRecords(redis, prefix);
+  const records = openSignRecords({ redis, prefix });
   const begun: WorkerSide['begun'] = [];
   const worker = new Worker<SignJobData, string>(
     SIGN_QUEUE,

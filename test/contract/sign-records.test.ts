@@ -14,7 +14,7 @@ after(async () => {
 });
 
 const prefix = '{quarry}';
-const records = openSignRecords(redis, prefix);
+const records = openSignRecords({ redis, prefix });
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
 
 const flight = `${prefix}:flight:of these names`;
@@ -33,7 +33,7 @@ test('a checkpoint is read back as it was written, by whoever has the job next',
   assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: undefined });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
-  const { checkpoint: read } = await openSignRecords(redis, prefix).readJob(lock.jobId);
+  const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId);
   assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
 });
 

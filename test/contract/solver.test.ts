@@ -19,7 +19,9 @@ const { signal } = new AbortController();
 
 function openHttp01(connection = redis[0]): Solver {
   const [solver] = openSolvers([{ ...implicitVerification, name: 'http' }], {
-    ...{ redis: connection, prefix, clock: systemClock, log: quietLog },
+    store: { redis: connection, prefix },
+    clock: systemClock,
+    log: quietLog,
   }).values();
   assert.ok(solver);
   return solver;
@@ -28,7 +30,7 @@ function openHttp01(connection = redis[0]): Solver {
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
   const responder = await listen(
-    createHttp01App(openChallengeResponses(redis[2], prefix), quietLog, openMetrics()),
+    createHttp01App(openChallengeResponses({ redis: redis[2], prefix }), quietLog, openMetrics()),
   );
   return {
     solver: openHttp01(redis[0]),

@@ -70,8 +70,8 @@ async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {})
   const parts = { clock: turnedClock(now), log: keptLog() };
   const [storage, other] = redis.map(redis =>
     openRedisStorage(
-      { name: 'shared', prefix, renewWithin, renewAhead: false, keepExpired: 0 },
-      { redis, clock: parts.clock, log: parts.log.log },
+      { name: 'shared', renewWithin, renewAhead: false, keepExpired: 0 },
+      { store: { redis, prefix }, clock: parts.clock, log: parts.log.log },
     ),
   ) as [OpenedStorage['storage'], OpenedStorage['other']];
   const keyOf = ({ digest }: CsrText) => `${prefix}:storage:shared:${digest}`;
@@ -87,7 +87,7 @@ storageContract('redis', openInRedis);
 
 suite('no storage', () => {
   test('keeps nothing', async () => {
-    const parts = { redis: redis[0], prefix: 'x', clock: turnedClock(0), log: quietLog };
+    const parts = { store: { redis: redis[0], prefix: 'x' }, clock: turnedClock(0), log: quietLog };
     const none = openStorages([{ name: 'none', type: 'none' }], parts).get('none');
     await none?.put(csr, chain);
     assert.equal(none?.name, 'none');

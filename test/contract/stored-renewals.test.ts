@@ -54,13 +54,13 @@ async function openGround(type: 'file' | 'redis', lives: number[]) {
   });
   const clock = turnedClock(Date.now());
   const log = keptLog();
-  const storage = openStorages([config], { redis, prefix, clock, log: log.log }).get('kept');
+  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
   assert.ok(storage?.upkeep);
   const configs = new Map([['kept', config]]);
   const renewals = openStoredRenewals(configs, { redis, prefix });
-  const expiry = openExpiryIndex(redis, prefix);
-  const index = openRenewalIndex(redis, prefix);
-  const upkeepParts = { redis, prefix, expiry, renewals, clock, log: log.log };
+  const expiry = openExpiryIndex({ redis, prefix });
+  const index = openRenewalIndex({ redis, prefix });
+  const upkeepParts = { store: { redis, prefix }, expiry, renewals, clock, log: log.log };
   return {
     ...{
       prefix,

@@ -21,7 +21,9 @@ const { signal } = new AbortController();
 
 function openSolver(connection = redis[0], clock = systemClock): Solver {
   const [solver] = openSolvers([{ name: 'tls', type: 'tlsalpn01', listeners: [] }], {
-    ...{ redis: connection, prefix, clock, log: quietLog },
+    store: { redis: connection, prefix },
+    clock,
+    log: quietLog,
   }).values();
   assert.ok(solver);
   return solver;
@@ -32,7 +34,7 @@ const toDigest = ({ keyAuthorization }: ChallengeResponse) =>
 
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
-  const responses = openTlsAlpnResponses(redis[2], prefix, systemClock);
+  const responses = openTlsAlpnResponses({ redis: redis[2], prefix }, systemClock);
   const servers = tlsAlpnServers({ responses, clock: systemClock, log: quietLog, metrics: openMetrics() });
   const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);
   const port = listeners.addresses[0]?.port ?? 0;

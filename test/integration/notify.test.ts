@@ -126,7 +126,7 @@ function hurry(id: string): AsyncDisposable {
   const hurrying = (async () => {
     for await (const _ of setInterval(1_000, undefined, { signal: stopped.signal })) {
       await fleet.redisClient.zadd('{quarry}:renewals:due', 'XX', 0, id);
-      await hastenTask(fleet.redisClient, '{quarry}', 'renew', Date.now());
+      await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'renew', Date.now());
     }
   })().catch(() => {});
   return {
@@ -139,7 +139,7 @@ function hurry(id: string): AsyncDisposable {
 
 test('a renewal that fails again and again is told once, and anew after one that did not; so is where the CA explains it', async () => {
   const name = 'www.kept.example';
-  const index = openRenewalIndex(fleet.redisClient, '{quarry}');
+  const index = openRenewalIndex({ redis: fleet.redisClient, prefix: '{quarry}' });
   const { csrPem } = await makeCsr({ names: [name] });
   const { status, body: chain } = await fleet.post(csrPem);
   assert.equal(status, 200);

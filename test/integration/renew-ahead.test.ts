@@ -42,7 +42,7 @@ domain = *.redis.example
 storage = redis`;
   const roles = ['intake', 'worker', 'responder', 'scheduler', 'scheduler'] as const;
   await Promise.all(roles.map(role => fleet.start(role, { blocks })));
-  index = openRenewalIndex(fleet.redisClient, '{quarry}');
+  index = openRenewalIndex({ redis: fleet.redisClient, prefix: '{quarry}' });
 });
 after(() => fleet[Symbol.asyncDispose]());
 
@@ -61,7 +61,7 @@ async function askNow(id: string): Promise<void> {
   const one = await managed(id);
   assert.ok(one);
   assert.equal(await index.save({ ...one, poll: 0 }, 0), true);
-  await hastenTask(fleet.redisClient, '{quarry}', 'renew', Date.now());
+  await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'renew', Date.now());
 }
 
 const logs = () => fleet.all('scheduler').flatMap(scheduler => scheduler.log());

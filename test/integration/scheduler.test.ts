@@ -45,7 +45,7 @@ domain = *`;
     const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
     const found = () => schedulers.some(({ log }) => log().some(({ added }) => Number(added) >= 1));
     await waitUntil('the entry to be found', found, 60_000);
-    await hastenTask(fleet.redisClient, '{quarry}', 'expire/kept', 0);
+    await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'expire/kept', 0);
     const gone = async (path: string) => (await readdir(path).catch(() => [])).length === 0;
     await waitUntil(
       'both entries to be removed',

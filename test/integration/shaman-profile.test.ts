@@ -26,7 +26,7 @@ shaman-profile = ${directory}
 [auth "all"]
 all = yes
 domain = *`;
-  index = openRenewalIndex(fleet.redisClient, '{quarry}');
+  index = openRenewalIndex({ redis: fleet.redisClient, prefix: '{quarry}' });
 });
 after(() => fleet[Symbol.asyncDispose]());
 

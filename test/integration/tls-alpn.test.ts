@@ -128,7 +128,7 @@ test("nginx's other clients reach the web server", async () => {
 
 test('a responder waits with a handshake for a Redis that is being restarted', async () => {
   const digest = 'd'.repeat(43);
-  const responses = openTlsAlpnResponses(fleet.redisClient, '{quarry}', systemClock);
+  const responses = openTlsAlpnResponses({ redis: fleet.redisClient, prefix: '{quarry}' }, systemClock);
   await responses.put([{ identifier: 'here.tls.example', digest }]);
   await fleet.redis.stop();
   const looking = lookAtAcmeTls(one, 'here.tls.example');

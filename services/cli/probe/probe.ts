@@ -42,11 +42,11 @@ type Reached = Awaited<ReturnType<typeof reachFleetRedis>>;
 
 const needRedis: VerificationConfig['type'][] = ['http01', 'tlsalpn01', 'dns01-server', 'dns01-challtestsrv'];
 
-async function probeOne(verification: VerificationConfig, config: Config, { redis, prefix, fault }: Reached) {
+async function probeOne(verification: VerificationConfig, config: Config, { store, fault }: Reached) {
   const { name, type } = verification;
   const warnings: string[] = [];
   const log = pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) });
-  const parts = { redis, prefix, clock: systemClock, log };
+  const parts = { store, clock: systemClock, log };
   const solver = openSolvers([verification], parts).get(name) as Solver;
   const said = (how: string, what: string) =>
     `${describeSection({ name: 'verification', label: name })} ${type}: ${how}${what}`;

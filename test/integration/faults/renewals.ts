@@ -12,7 +12,7 @@ import type { Post } from './orders.ts';
 export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'): Promise<SignQueue> {
   const redis = openRedis(url, 'impatient', quietLog);
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');
-  const queue = openSignQueue({ redis, redisUrl: url, prefix, log: quietLog });
+  const queue = openSignQueue({ store: { redis, prefix }, redisUrl: url, log: quietLog });
   return {
     ...queue,
     async [Symbol.asyncDispose]() {
