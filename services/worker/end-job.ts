@@ -60,7 +60,11 @@ export async function keepCertificate(
   }
 }
 
-async function planRenewal({ parts, job, csr }: SignRun, chain: string, issuedBy: Issued['issuedBy']): Promise<void> {
+async function planRenewal(
+  { parts, job, csr }: SignRun,
+  chain: string,
+  issuedBy: Issued['issuedBy'],
+): Promise<void> {
   const { storage, block, due } = job.data;
   if (!parts.storages.get(storage)?.upkeep) return;
   const entry = { csr, chain, leaf: readCertificate(chain), ...(issuedBy && { issuedBy }) };

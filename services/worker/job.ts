@@ -30,7 +30,9 @@ export type SignJobParts = {
 export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
 
 /** `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds since the epoch. */
-export type SignJobEnd = { end: 'finished'; key: string; result: SignResult } | { end: 'later'; until: number };
+export type SignJobEnd =
+  | { end: 'finished'; key: string; result: SignResult }
+  | { end: 'later'; until: number };
 
 export type Signals = {
   /** Ends the job between two steps. */

@@ -53,7 +53,11 @@ export class LeftError extends Error {
  * @returns `instead`: the certificate of another job's order for the same names
  * @throws LeftError where the next account is to be tried; what ends the job; or the signals' reasons
  */
-export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Promise<Driven<StoredCertificate>> {
+export async function orderAt(
+  run: SignRun,
+  ca: Ca,
+  choice: AccountChoice,
+): Promise<Driven<StoredCertificate>> {
   const { parts, job, log, progress, signals } = run;
   if (job.data.accounts.length > 1) await admit(ca, parts.clock.now());
   const account = openAccount(ca, parts.clock.now());
@@ -202,7 +206,10 @@ function isWorthWaiting({ job }: SignRun, until: number): boolean {
 /** Never answer a renewal with the certificate it replaces. */
 async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
   const { storage, due, accounts } = job.data;
-  const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({ account: name, directory: directoryUrl }));
+  const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
+    account: name,
+    directory: directoryUrl,
+  }));
   const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
   const stored = await parts.storages.get(storage)?.get(csr, found => isIssuedFor(found, wanted, all));
   return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
@@ -246,7 +253,10 @@ async function judge(
   if (!retry && !waited) return { do: 'fail', error: known };
   const verdict = retry ?? { at: waited ?? now, withNewOrder: false };
   const again = new Date(verdict.at);
-  log.warn({ reason: describeError(known), order: checkpoint.order.url, account: ca.name, again }, 'step failed');
+  log.warn(
+    { reason: describeError(known), order: checkpoint.order.url, account: ca.name, again },
+    'step failed',
+  );
   return { do: 'retry', ...verdict };
 }
 
@@ -266,7 +276,10 @@ async function noteUnreachable({ parts, log }: SignRun, ca: Ca, error: unknown):
 
 async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<void> {
   const { key, until, detail, names } = limit;
-  log.warn({ account: ca.name, limit: key, until: until && new Date(until), reason: detail }, 'CA rate limit hit');
+  log.warn(
+    { account: ca.name, limit: key, until: until && new Date(until), reason: detail },
+    'CA rate limit hit',
+  );
   if (until !== undefined) return;
   const name = nameOfLimit(limit);
   const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
@@ -275,12 +288,20 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
 }
 
 /** @returns what the client is told where there is no account any more; else the given error, which a new order ends */
-async function renewAccount({ log, signals }: SignRun, ca: Ca, lost: AcmeAccount, error: unknown): Promise<unknown> {
+async function renewAccount(
+  { log, signals }: SignRun,
+  ca: Ca,
+  lost: AcmeAccount,
+  error: unknown,
+): Promise<unknown> {
   try {
     await ca.account.renew(lost, signals.abort);
     return error;
   } catch (failure) {
-    log.warn({ account: ca.name, reason: describeError(failure) }, 'the account is gone and cannot be made anew');
+    log.warn(
+      { account: ca.name, reason: describeError(failure) },
+      'the account is gone and cannot be made anew',
+    );
     const refused = failure instanceof IssuanceError && failure.code === 'misconfigured';
     return refused ? failure : error;
   }

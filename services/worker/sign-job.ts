@@ -52,10 +52,7 @@ async function toEnd(run: SignRun): Promise<SignJobEnd> {
 }
 
 /** @returns `undefined` where the account has refused and the next one is to be tried */
-async function orderFrom(
-  run: SignRun,
-  choice: AccountChoice,
-): Promise<SignJobEnd | undefined> {
+async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEnd | undefined> {
   const { parts, signals } = run;
   try {
     const ca = parts.cas.get(choice.account);

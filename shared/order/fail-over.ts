@@ -89,7 +89,10 @@ export function concludeRound(
   return { do: 'fail', error: toError(refusals) };
 }
 
-function passes({ code, until }: Refusal, { patience, lastTry }: { patience: number; lastTry: number }): boolean {
+function passes(
+  { code, until }: Refusal,
+  { patience, lastTry }: { patience: number; lastTry: number },
+): boolean {
   if (until === undefined) return false;
   return (code === 'unavailable' && until <= lastTry) || (code === 'rateLimited' && until <= patience);
 }
@@ -109,7 +112,12 @@ const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 60_000;
 
 /** How long failures of a CA are sat out; `longestWait` in milliseconds, before which the CA is asked again. */
-export type RetryPolicy = { mostFailures: number; longestWait: number; longestOrder: number; mostNewOrders: number };
+export type RetryPolicy = {
+  mostFailures: number;
+  longestWait: number;
+  longestOrder: number;
+  mostNewOrders: number;
+};
 
 /**
  * When a step that failed is tried again: a CA that is away or that has lost the order is waited for; all else is the
