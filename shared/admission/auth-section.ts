@@ -1,4 +1,5 @@
-import { isEveryone, parseCidr } from '../config/cidr.ts';
+import { isEveryone } from '../base/address.ts';
+import { parseCidr } from '../config/cidr.ts';
 import { parseFlag, parseList, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type ChallengeType, canProve } from '../pki/challenge-type.ts';

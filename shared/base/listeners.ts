@@ -1,6 +1,7 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type AddressInfo, isIPv6, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { bracketed } from './address.ts';
 import { describeError } from './errors.ts';
 import type { Log } from './log.ts';
 
@@ -61,7 +62,7 @@ async function listen(
   { host, port, explicit }: ListenerAddress,
   log: Log,
 ): Promise<Listening | undefined> {
-  const where = `${isIPv6(host.split('%')[0] ?? '') ? `[${host}]` : host}:${port}`;
+  const where = `${bracketed(host)}:${port}`;
   try {
     return server instanceof UdpSocket
       ? await bindSocket(server, host, port)

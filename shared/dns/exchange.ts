@@ -1,8 +1,9 @@
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { connect, isIPv6 } from 'node:net';
+import { connect } from 'node:net';
 import { addAbortSignal } from 'node:stream';
+import { bracketed } from '../base/address.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { uint16 } from './wire.ts';
 
@@ -10,8 +11,7 @@ import { uint16 } from './wire.ts';
 export type DnsServer = { host: string; port: number };
 
 export function formatServer({ host, port }: DnsServer): string {
-  const name = isIPv6(host) ? `[${host}]` : host;
-  return port === 53 ? host : `${name}:${port}`;
+  return port === 53 ? host : `${bracketed(host)}:${port}`;
 }
 
 /** Bytes. What Quarry asks for is far smaller; a stranger is not to send more. */

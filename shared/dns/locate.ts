@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
+import { isInside } from '../base/host-name.ts';
 import type { DnsMessage } from './message.ts';
-import { liesIn, lowestZone, withParents } from './name.ts';
+import { lowestZone, withParents } from './name.ts';
 import type { Ask } from './query.ts';
 import { cnameOf, findZone, zoneOf } from './zone.ts';
 
@@ -72,7 +73,7 @@ async function chooseZone(
     ? (zoneOf(reply, at) ?? (await findZone(at, parts.ask, signal)))
     : undefined;
   if (zone !== undefined) return zone;
-  const delegation = reply.authorities.find(record => record.type === 'NS' && liesIn(at, record.name));
+  const delegation = reply.authorities.find(record => record.type === 'NS' && isInside(at, record.name));
   const why = delegation ? `it delegates ${delegation.name} to others` : `it answers ${reply.rcode}`;
   throw new IssuanceError('misconfigured', `DNS server ${server}: it holds no zone for ${at}, ${why}`);
 }

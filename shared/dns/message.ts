@@ -1,5 +1,5 @@
 import { type Answer, decode, encode, RECURSION_DESIRED } from 'dns-packet';
-import { toName } from './name.ts';
+import { toName } from '../base/host-name.ts';
 
 // What Quarry asks and reads of DNS messages (RFC 1035 section 4). A message comes from a stranger: whatever is in it, it
 // is decoded to these plain values or refused.

@@ -1,4 +1,4 @@
-import { toName } from './name.ts';
+import { toName } from '../base/host-name.ts';
 
 /** The TSIG record of a message (RFC 8945 section 4.2). */
 export type TsigRecord = {

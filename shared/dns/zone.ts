@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
+import { isInside } from '../base/host-name.ts';
 import type { DnsMessage } from './message.ts';
-import { isName, liesIn, withParents } from './name.ts';
+import { isName, withParents } from './name.ts';
 import type { Ask } from './query.ts';
 
 /**
@@ -22,7 +23,7 @@ export function zoneOf({ answers, authorities }: DnsMessage, name: string): stri
   if (answers.some(record => record.type === 'SOA' && record.name === name)) return name;
   // Behind a CNAME it is the zone of the target.
   if (answers.some(record => record.type === 'CNAME')) return undefined;
-  return authorities.find(record => record.type === 'SOA' && liesIn(name, record.name))?.name;
+  return authorities.find(record => record.type === 'SOA' && isInside(name, record.name))?.name;
 }
 
 /**
@@ -57,7 +58,7 @@ export async function findNameServers(
   const names = own.length > 0 ? own : namesOf(await askOthers(zone, 'NS', signal), zone);
   return Promise.all(
     names.map(async name => {
-      const inside = liesIn(name, zone) ? await findAddresses(name, ask, signal) : [];
+      const inside = isInside(name, zone) ? await findAddresses(name, ask, signal) : [];
       return { name, addresses: inside.length > 0 ? inside : await findAddresses(name, askOthers, signal) };
     }),
   );

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
+import { canonicalAddress } from '../base/address.ts';
 import type { Identifier } from './identifier.ts';
-import { canonicalAddress } from './ip-address.ts';
 
 export type Certificate = {
   /** Milliseconds since the epoch. */

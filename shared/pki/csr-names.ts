@@ -1,10 +1,10 @@
 import * as asn1js from 'asn1js';
 import type { RelativeDistinguishedNames } from 'pkijs';
+import { addressFromBytes, canonicalAddress } from '../base/address.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { RequestedExtensions } from './csr-extensions.ts';
 import { parseDnsName, quoteName } from './dns-name.ts';
 import type { Identifier } from './identifier.ts';
-import { addressFromBytes, canonicalAddress } from './ip-address.ts';
 
 const commonName = '2.5.4.3';
 const subjectAltName = '2.5.29.17';
