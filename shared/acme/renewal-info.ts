@@ -1,5 +1,5 @@
 import { IssuanceError } from '../base/errors.ts';
-import { readCertificateIds } from '../pki/certificate-ids.ts';
+import { readCertificateIds } from '../pki/certificate.ts';
 import { type CaConnection, type HttpAnswer, sendRequest } from './ca-connection.ts';
 import { readDirectory } from './directory.ts';
 import { toIssuanceError } from './problem.ts';

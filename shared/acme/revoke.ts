@@ -1,6 +1,6 @@
 import { IssuanceError } from '../base/errors.ts';
 import { decodePem } from '../pki/pem.ts';
-import { type RevocationReason, revocationReasons } from '../pki/revocation-reason.ts';
+import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import { AcmeApi } from './acme-api.ts';
 import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';

@@ -1,7 +1,6 @@
 import { toAddressSet } from '../base/address.ts';
 import { IssuanceError } from '../base/errors.ts';
-import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { type ChallengeType, canProve, type Identifier } from '../pki/identifier.ts';
 import { allMethod } from './all.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { toDomainGlob } from './domain-glob.ts';
