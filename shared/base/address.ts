@@ -4,13 +4,15 @@ import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 
 const mappedPrefix = Buffer.from('00000000000000000000ffff', 'hex');
 
-/** `text` in its canonical form (RFC 5952 for IPv6) when it is an IP address without zone and brackets. */
+/**
+ * Canonical form (RFC 5952 for IPv6) of an IP address without zone and brackets; undefined for other text.
+ */
 export function canonicalAddress(text: string): string | undefined {
   if (!isIP(text) || text.includes('%')) return undefined;
   return isIPv6(text) ? canonicalIPv6(text) : text;
 }
 
-/** An address in canonical form, without its zone, IPv4-mapped ones as IPv4; undefined for other text. */
+/** Like `canonicalAddress`, but drops a zone and turns an IPv4-mapped IPv6 address into IPv4. */
 export function plainAddress(text: string): string | undefined {
   const address = canonicalAddress(isIPv6(text) ? text.replace(/%.*/, '') : text);
   if (!address?.startsWith('::ffff:')) return address;
@@ -18,7 +20,9 @@ export function plainAddress(text: string): string | undefined {
   return isMapped(bytes) ? bytes.subarray(12).join('.') : address;
 }
 
-/** The 4 or 16 bytes of an address without zone, as an IP SAN holds them (RFC 5280 section 4.2.1.6). */
+/**
+ * Turns an address without zone into its 4 or 16 bytes, as an IP SAN holds them (RFC 5280 section 4.2.1.6).
+ */
 export function addressToBytes(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
   const [before = '', after] = canonicalIPv6(address).split('::');
@@ -28,13 +32,15 @@ export function addressToBytes(address: string): Buffer {
   return Buffer.from([...head, ...zeros, ...tail].map(group => group.padStart(4, '0')).join(''), 'hex');
 }
 
-/** The canonical form of an address of 4 or 16 bytes; undefined for bytes that hold neither. */
+/** Turns 4 or 16 bytes into an address in canonical form; undefined for other bytes. */
 export function addressFromBytes(bytes: Uint8Array): string | undefined {
   // An IPv4 address in 16 bytes is a second spelling of the same host, which CAs read in different ways.
   return isMapped(bytes) ? undefined : formatBytes(bytes);
 }
 
-/** An IPv6 address in brackets, as it stands before a port or in a URL; any other host as it is. */
+/**
+ * Puts an IPv6 address in brackets, as it stands in a URL or before a port; leaves any other host as it is.
+ */
 export function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
@@ -45,8 +51,9 @@ export function isLoopback(hostname: string): boolean {
 }
 
 /**
- * Why `text` is neither an address nor a network such as `192.0.2.0/24`, in words to follow it; undefined when it is
- * one. Bits set behind the prefix are refused with what was probably meant, as the prefix is as likely to be the typo.
+ * Tells why `text` is neither an address nor a network such as `192.0.2.0/24`, in words to follow it;
+ * undefined when it is one. With bits set behind the prefix the typo may be in the prefix, so that is refused
+ * too.
  */
 export function findCidrFault(text: string): string | undefined {
   const [address = '', prefix, ...more] = text.split('/');
@@ -65,7 +72,7 @@ export function findCidrFault(text: string): string | undefined {
   return `is an IPv4 address in IPv6 form; write ${bits === 128 ? ipv4 : `${ipv4}/${bits - 96}`}`;
 }
 
-/** Whether every address of `inner` lies in `outer`; both are without `findCidrFault`. */
+/** Whether every address of `inner` lies in `outer`. `findCidrFault` has found both without fault. */
 export function cidrCovers(outer: string, inner: string): boolean {
   const [wide, narrow] = [toCidr(outer), toCidr(inner)];
   if (wide.bytes.length !== narrow.bytes.length || wide.bits > narrow.bits) return false;
@@ -77,9 +84,11 @@ export function isEveryone(cidr: string): boolean {
   return toCidr(cidr).bits === 0;
 }
 
-/** @returns whether an address lies in one of the networks, which are without `findCidrFault` */
+/**
+ * Makes a test for addresses that lie in one of the networks. `findCidrFault` has found these without fault.
+ */
 export function toAddressSet(cidrs: readonly string[]): (address: string) => boolean {
-  // A list for each family: in one list `::/0` would hold every IPv4 address too.
+  // Each family has its own list: in one list `::/0` would hold every IPv4 address too.
   const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const cidr of cidrs) {
     const [network = '', prefix] = cidr.split('/');
@@ -95,7 +104,7 @@ export function toAddressSet(cidrs: readonly string[]): (address: string) => boo
   };
 }
 
-/** WHATWG's serializer writes RFC 5952: lower case, no dotted tail, the first longest run of zeros as `::`. */
+/** The URL parser writes RFC 5952: lower case, no dotted tail, the first longest run of zeros as `::`. */
 function canonicalIPv6(text: string): string {
   return new URL(`http://[${text}]`).hostname.slice(1, -1);
 }

@@ -65,7 +65,8 @@ export function toCryptoKey(key: KeyObject): CryptoKey {
   const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
   const algorithm =
     key.asymmetricKeyType === 'rsa' ? rsa : { name: 'ECDSA', namedCurve: curves[curve] ?? curve };
-  return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey; // the two declarations differ in key usages
+  // Node's declaration of CryptoKey and the DOM's differ in key usages.
+  return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey;
 }
 
 const toArrayBuffer = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer;

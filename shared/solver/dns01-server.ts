@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
+import { lowestZone } from '../base/host-name.ts';
 import { needingRedis } from '../base/redis.ts';
-import { lowestZone } from '../dns/name.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
 import { canProve } from '../pki/identifier.ts';

@@ -1,9 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { describeFileError } from '../base/errors.ts';
 import { toName } from '../base/host-name.ts';
 import { parseDomain } from '../config/domain-name.ts';
-import { describeFileError } from '../config/option-values.ts';
 import type { Fail, Parse, SectionReader } from '../config/section-reader.ts';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';
 

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { addressToBytes } from '../../../shared/base/address.ts';
-import { isInside } from '../../../shared/base/host-name.ts';
-import { encodeName, withParents } from '../../../shared/dns/name.ts';
+import { isInside, withParents } from '../../../shared/base/host-name.ts';
+import { encodeName } from '../../../shared/dns/wire.ts';
 import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
 import { Type } from './codes.ts';
 
