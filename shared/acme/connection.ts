@@ -1,5 +1,6 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { isLoopback } from '../base/address.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { type Directory, toDirectory } from './objects.ts';
@@ -165,7 +166,7 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
 function checkUrl(url: string): URL {
   const target = URL.canParse(url) ? new URL(url) : undefined;
   if (target?.protocol === 'https:') return target;
-  if (target?.protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(target.hostname))
+  if (target?.protocol === 'http:' && isLoopback(target.hostname)) return target;
     return target;
   throw new IssuanceError('unexpected', 'the CA named a URL that is not https');
 }

@@ -32,7 +32,7 @@ export {
 export type { Identifier } from '../pki/identifier.ts';
 export { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 export { makeCsr } from '../pki/make-csr.ts';
-export type { RevocationReason } from '../pki/revocation-reason.ts';
+export type { RevocationReason } from '../pki/revocation.ts';
 export {
   createAccount,
   deactivateAccount,

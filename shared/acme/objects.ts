@@ -1,4 +1,5 @@
 import { IssuanceError, type Problem } from '../base/errors.ts';
+import { isDomainName } from '../base/host-name.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { HttpAnswer } from './connection.ts';
 import { parseProblem, parseRetryAfter } from './problem.ts';
@@ -129,12 +130,11 @@ function toChallenge(data: unknown): AcmeChallenge {
 /** Those of a challenge that breaks the draft's rules are as good as none. */
 function toIssuerDomainNames(value: unknown): string[] | undefined {
   if (!Array.isArray(value) || value.length === 0 || value.length > 10) return undefined;
-  return value.every(name => typeof name === 'string' && issuerDomainName.test(name)) ? value : undefined;
+  return value.every(name => typeof name === 'string' && isDomainName(name)) ? value : undefined;
 }
 
 /** As it can stand in a record: printable, without what would end it there. */
 const accountUri = /^https?:\/\/[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,2000}$/;
-const issuerDomainName = /^(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw unexpected(what);

@@ -1,5 +1,5 @@
 import { IssuanceError } from '../base/errors.ts';
-import { readCertificateIds } from '../pki/certificate-ids.ts';
+import { readCertificateIds } from '../pki/certificate.ts';
 import { type CaConnection, type HttpAnswer, readDirectory, sendRequest } from './connection.ts';
 import { parseRetryAfter, toIssuanceError } from './problem.ts';
 

@@ -1,6 +1,6 @@
 import { IssuanceError } from '../base/errors.ts';
 import { decodePem } from '../pki/pem.ts';
-import { type RevocationReason, revocationReasons } from '../pki/revocation-reason.ts';
+import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import type { AcmeAccount } from './client.ts';
 import type { CaConnection } from './connection.ts';
 import { problemKind } from './problem.ts';

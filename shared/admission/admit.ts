@@ -1,11 +1,11 @@
+import { toAddressSet } from '../base/address.ts';
 import { IssuanceError } from '../base/errors.ts';
-import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { type ChallengeType, canProve, type Identifier } from '../pki/identifier.ts';
 import { allMethod } from './all.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { toDomainGlob } from './domain-glob.ts';
 import { hmacMethod } from './hmac.ts';
-import { clientIpMethod, toAddressSet } from './ip.ts';
+import { clientIpMethod } from './ip.ts';
 import type { AdmissionMethod, AdmissionRequest } from './method.ts';
 import type { OrderShare } from './order-shares.ts';
 

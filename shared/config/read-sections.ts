@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { describeFileError } from '../base/errors.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { type IniSection, parseIni } from './ini.ts';
-import { describeFileError } from './option-values.ts';
 
 const single = ['account', 'mgmt', 'logging', 'redis', 'worker', 'limits', 'admin'];
 const labelled = ['verification', 'storage', 'auth', 'renewal', 'notify'];

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
-import type { RevocationReason } from '../pki/revocation-reason.ts';
+import type { RevocationReason } from '../pki/revocation.ts';
 import type { SignFailure } from './sign-job-data.ts';
 
 export const REVOKE_QUEUE = 'revoke';

@@ -1,6 +1,6 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import type { ChalltestsrvConfig } from './challtestsrv-section.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { RESPONSE_LIFE, type Solver } from './solver.ts';

@@ -1,3 +1,4 @@
+import { isDomainName } from '../base/host-name.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from './dns-server.ts';
@@ -29,4 +30,4 @@ const explanation = `dns-persist-01 is a draft that still moves; write draft = $
 const parseDraft: Parse<true> = (text, fail) => text === DRAFT || fail(`is not ${DRAFT}: ${explanation}`);
 
 const parseIssuer: Parse<string> = (text, fail) =>
-  /^(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(text) ? text : fail('is not a domain name in lower case');
+  isDomainName(text) ? text : fail('is not a domain name in lower case');

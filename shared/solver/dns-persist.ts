@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ask } from '../dns/query.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import type { DnsPersistConfig } from './dns-persist-section.ts';
 import { findPersistFault, persistName, toPersistRecord } from './persist-record.ts';
 import { openResolver } from './resolver.ts';

@@ -1,4 +1,5 @@
-import { isIP } from 'node:net';
+import { canonicalAddress } from '../base/address.ts';
+import { isInside } from '../base/host-name.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -66,12 +67,10 @@ function checkZones(section: SectionReader, { zones, nameServers }: Dns01ServerC
   }
 }
 
-const isInside = (name: string, zone: string) => name === zone || name.endsWith(`.${zone}`);
-
 /** `ns1.example.org`, or `ns1.acme.example.org 192.0.2.53 2001:db8::53`. */
 const parseNameServer: Parse<NameServerConfig> = (text, fail) => {
   const [name = '', ...addresses] = text.split(/\s+/);
-  const wrong = addresses.find(address => !isIP(address) || address.includes('%'));
+  const wrong = addresses.find(address => !canonicalAddress(address));
   if (wrong !== undefined) return fail(`${wrong} is not an IP address`);
   return { name: parseDomain(name, fail), addresses };
 };

@@ -1,10 +1,10 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
+import { lowestZone } from '../base/host-name.ts';
 import { needingRedis } from '../base/redis.ts';
-import { lowestZone } from '../dns/name.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import type { DnsRecords, Place } from './dns-records.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { Dns01ServerConfig } from './dns01-server-section.ts';

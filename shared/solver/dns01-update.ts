@@ -2,7 +2,7 @@ import { atMost } from '../base/at-most.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { DnsUpdateConfig } from './dns01-update-section.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';

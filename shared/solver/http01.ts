@@ -1,5 +1,5 @@
 import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import type { ChallengeResponses } from './challenge-responses.ts';
 import type { SelfCheckConfig } from './http01-section.ts';
 import { openSelfCheck } from './self-check.ts';

@@ -3,7 +3,7 @@ import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
 import { ConfigError } from '../config/config-error.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ProgramConfig, ProgramFile } from './program-section.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';

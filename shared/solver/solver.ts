@@ -1,5 +1,4 @@
-import type { ChallengeType } from '../pki/challenge-type.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import type { ChallengeType, Identifier } from '../pki/identifier.ts';
 
 /** What a CA will look for (RFC 8555 section 8). The key authorization is not to be logged or put into a job. */
 export type ChallengeResponse = {

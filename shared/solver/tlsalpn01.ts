@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import type { ChallengeResponse, Solver } from './solver.ts';
 import type { TlsAlpnResponse, TlsAlpnResponses } from './tls-alpn-responses.ts';
 

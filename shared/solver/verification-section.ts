@@ -1,6 +1,6 @@
 import { readBlockType } from '../config/block-type.ts';
 import type { SectionReader } from '../config/section-reader.ts';
-import type { ChallengeType } from '../pki/challenge-type.ts';
+import type { ChallengeType } from '../pki/identifier.ts';
 import { type ChalltestsrvConfig, parseChalltestsrv } from './challtestsrv-section.ts';
 import { type DnsPersistConfig, parseDnsPersist } from './dns-persist-section.ts';
 import { type Dns01ServerConfig, parseDns01Server } from './dns01-server-section.ts';

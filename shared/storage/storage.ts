@@ -1,6 +1,5 @@
-import type { Certificate } from '../pki/certificate.ts';
+import { type Certificate, type CertificateLife, renewalSpread, renewalTime } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { type CertificateLife, renewalSpread, renewalTime } from '../pki/renewal-time.ts';
 import type { KeepingConfig } from './storage-section.ts';
 
 export type StoredCertificate = {

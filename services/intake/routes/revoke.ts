@@ -1,11 +1,11 @@
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import { readRevocable } from '../../../shared/pki/revocable.ts';
 import {
   parseRevocationReason,
   REASONS_TEXT,
   type RevocationReason,
-} from '../../../shared/pki/revocation-reason.ts';
+  readRevocable,
+} from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import { fromSignFailure } from '../../../shared/queue/sign-job-data.ts';
 import { toAdmissionRequest } from '../admission-request.ts';

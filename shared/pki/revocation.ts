@@ -4,21 +4,43 @@ import { readCertificate } from './certificate.ts';
 import type { Identifier } from './identifier.ts';
 import { splitChain } from './pem.ts';
 
-/** A certificate that somebody wants revoked. */
+/**
+ * The reasons of RFC 5280 section 5.3.1 that publicly trusted CAs take from a subscriber, with their codes.
+ */
+export const revocationReasons = {
+  unspecified: 0,
+  keyCompromise: 1,
+  superseded: 4,
+  cessationOfOperation: 5,
+} as const;
+
+export type RevocationReason = keyof typeof revocationReasons;
+
+const byName = Object.entries(revocationReasons) as [RevocationReason, number][];
+
+/** Reads a reason's name, in any case, or its code; `undefined` for any other text. */
+export function parseRevocationReason(text: string): RevocationReason | undefined {
+  return byName.find(([name, code]) => name.toLowerCase() === text.toLowerCase() || `${code}` === text)?.[0];
+}
+
+/** The reasons that `parseRevocationReason` knows, for people. */
+export const REASONS_TEXT = byName.map(([name, code]) => `${name} (${code})`).join(', ');
+
+/** A certificate that a client wants revoked. */
 export type RevocableCertificate = {
-  /** It alone, as `splitChain` gives it. */
+  /** The leaf alone, as `splitChain` gives it. */
   pem: string;
-  /** What it is for, one at least. */
+  /** At least one. */
   identifiers: Identifier[];
-  /** The same, for people. */
+  /** The identifiers' values, for people. */
   names: string[];
   /** Milliseconds since the epoch. */
   notAfter: number;
 };
 
 /**
- * Reads the first certificate of a posted body, the others being those of its chain. A certificate with names of other
- * kinds is none that Quarry could have ordered, so nobody can be said to have it.
+ * Reads the first certificate of a posted body; the others are its chain. Quarry cannot have ordered a
+ * certificate with names of other kinds, so no auth block covers it.
  *
  * @throws IssuanceError `badCsr` when it is no certificate, `denied` for other names than hosts and addresses
  */
@@ -44,7 +66,7 @@ function parse(text: string) {
   }
 }
 
-/** Of Node's text form, in which what could be taken for another name is in quotes. */
+/** Counts in Node's text form, which puts a name in quotes where it could be taken for several. */
 function countNames(subjectAltName: string): number {
   if (subjectAltName === '') return 0;
   return subjectAltName.replace(/"(?:[^"\\]|\\.)*"/g, '').split(', ').length;
