@@ -9,10 +9,11 @@ import { newOrderState, type OrderState, type OrderTask } from '../../shared/ord
 import type { OrderParts, OrderStep } from '../../shared/order/order-step.ts';
 import type { PollPaces } from '../../shared/order/poll-pace.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Flights } from '../../shared/queue/flights.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
-import type { JobLock, SignRecords } from '../../shared/queue/sign-records.ts';
+import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
