@@ -34,7 +34,7 @@ const fences: Record<string, RegExp> = {
   asn1js: /^shared\/pki\//,
   'dns-packet': /^shared\/dns\//,
   nodemailer: /^shared\/notify\//,
-  bullmq: /^(shared\/queue\/|services\/(worker|scheduler)\/)/,
+  bullmq: /^shared\/queue\//,
   koa: /^services\//,
   '@koa/router': /^services\//,
 };

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '../base/redis.ts';
+import type { JobLock } from './bullmq.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
@@ -30,9 +31,6 @@ return 1`;
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';
 }
-
-/** The lock by which a worker holds a job: BullMQ's token for it. */
-export type JobLock = { jobId: string; token: string };
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = {
