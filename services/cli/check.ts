@@ -39,13 +39,13 @@ export async function check(
   const lines = [
     ...warnings,
     ...(warnings.length > 0 ? [''] : []),
-    describeAccount(config.account),
+    ...describeAccounts(config),
     ...describeListeners(config),
     ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
     '',
     ...renderTable(
-      headings,
+      config.accounts.size > 1 ? [...headings, 'accounts'] : headings,
       config.auth.map(block => describeBlock(block, config)),
     ),
     '',
@@ -75,10 +75,18 @@ async function describeBadProfiles({ renewals }: Config): Promise<string[]> {
   return (await Promise.all(looks)).flat();
 }
 
+/** An account alone needs no name. */
+function describeAccounts({ accounts }: Config): string[] {
+  return [...accounts.values()].map(account => {
+    const what = accounts.size > 1 ? `account "${account.name}"` : 'account';
+    return `${what}: ${describeAccount(account)}`;
+  });
+}
+
 function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountConfig): string {
   const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
   const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
-  return `account: ${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}`;
+  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}`;
 }
 
 function describeListeners({ mgmt, verifications, admin }: Config): string[] {
@@ -96,10 +104,11 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
   ];
 }
 
-function describeRenewal({ name, directory, schedule, verifications }: RenewalConfig): string {
+function describeRenewal({ name, directory, schedule, accounts, verifications }: RenewalConfig): string {
   const when = schedule === undefined ? 'twice a day' : `at ${schedule} UTC`;
+  const who = accounts.length > 0 ? `, from ${accounts.join(', ')}` : '';
   const how = verifications.length > 0 ? `, without authenticators by ${verifications.join(', ')}` : '';
-  return `renewal "${name}": ${directory}, ${when}${how}`;
+  return `renewal "${name}": ${directory}, ${when}${who}${how}`;
 }
 
 function describeStorage(config: StorageConfig | undefined): string {
@@ -116,7 +125,7 @@ function describeNotify(block: NotifyConfig): string {
 const headings = ['block', 'methods', 'names', 'solver', 'storage'];
 
 /** One cell a column; a cell is a list of items. */
-function describeBlock(block: AuthBlockConfig, { verifications, storages }: Config): string[][] {
+function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
   const { name, ips, hmac, all, domains, addresses, storage } = block;
   const methods = [
     ...(all ? ['all'] : []),
@@ -131,6 +140,7 @@ function describeBlock(block: AuthBlockConfig, { verifications, storages }: Conf
     names.length > 0 ? names : ['matches nothing'],
     solvers.length > 0 ? solvers : ['none'],
     [describeStorage(storages.get(storage))],
+    ...(accounts.size > 1 ? [block.accounts.map(({ account }) => account)] : []),
   ];
 }
 

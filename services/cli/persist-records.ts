@@ -51,31 +51,52 @@ export async function describePersistRecords(config: Config): Promise<string[]> 
   const lines: string[] = [];
   for (const verification of config.verifications.values()) {
     if (verification.type !== 'dns-persist-01') continue;
-    const {
-      accountUrl = 'ACCOUNT',
-      issuer = 'ISSUER',
-      gaps,
-    } = await findPersistParties(verification, config.account);
-    lines.push(`TXT records to publish for verification "${verification.name}":`);
-    const toLine = (value: string) => {
-      const record = toPersistRecord({ type: 'dns', value }, issuer, accountUrl);
-      return `  ${record.name} TXT "${record.value}"`;
-    };
-    const { names, globs } = namesToPublish(verification.name, config);
-    lines.push(...names.map(toLine));
-    if (globs.length > 0) lines.push(`${toLine('NAME')}, for each NAME of ${globs.join(', ')}`);
-    lines.push(...gaps.map(gap => `  ${gap}`), '');
+    for (const account of accountsOf(verification.name, config)) {
+      lines.push(...(await describeRecordsOf(verification, account, config)), '');
+    }
   }
   return lines;
 }
 
+async function describeRecordsOf(
+  verification: DnsPersistConfig,
+  account: AccountConfig,
+  config: Config,
+): Promise<string[]> {
+  const { accountUrl = 'ACCOUNT', issuer = 'ISSUER', gaps } = await findPersistParties(verification, account);
+  const toLine = (value: string) => {
+    const record = toPersistRecord({ type: 'dns', value }, issuer, accountUrl);
+    return `  ${record.name} TXT "${record.value}"`;
+  };
+  const { names, globs } = namesToPublish(verification.name, account.name, config);
+  const ofAccount = config.accounts.size > 1 ? ` and account "${account.name}"` : '';
+  return [
+    `TXT records to publish for verification "${verification.name}"${ofAccount}:`,
+    ...names.map(toLine),
+    ...(globs.length > 0 ? [`${toLine('NAME')}, for each NAME of ${globs.join(', ')}`] : []),
+    ...gaps.map(gap => `  ${gap}`),
+  ];
+}
+
+/** The accounts that order names which are proven by a verification; all of them where no auth block has it. */
+export function accountsOf(verification: string, { auth, accounts }: Config): AccountConfig[] {
+  const blocks = auth.filter(block => block.verifications.includes(verification));
+  const used = new Set(blocks.flatMap(block => block.accounts.map(({ account }) => account)));
+  return [...accounts.values()].filter(({ name }) => used.size === 0 || used.has(name));
+}
+
 /**
- * The names of a verification whose records can be told: those that are written out, and wildcards, which prove their
- * base name too. A record is looked for at the very name, so that of the globs' other names each needs its own.
+ * The names of a verification whose records for an account can be told: those that are written out, and wildcards, which
+ * prove their base name too. A record is looked for at the very name, so that of the globs' other names each needs its own.
  */
-export function namesToPublish(verification: string, { auth }: Config): { names: string[]; globs: string[] } {
+export function namesToPublish(
+  verification: string,
+  account: string,
+  { auth }: Config,
+): { names: string[]; globs: string[] } {
   const domains = auth
     .filter(block => block.verifications.includes(verification))
+    .filter(block => block.accounts.some(choice => choice.account === account))
     .flatMap(({ domains }) => domains);
   const all = [...new Set(domains.map(domain => domain.toLowerCase()))];
   const told = all.filter(domain => /^(\*\.)?[a-z0-9._-]+$/.test(domain));

@@ -1,8 +1,16 @@
 import { isEveryone } from '../base/address.ts';
 import { parseCidr } from '../config/cidr.ts';
-import { parseFlag, parseList, parseText } from '../config/option-values.ts';
+import { parseFlag, parseList } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type ChallengeType, canProve } from '../pki/identifier.ts';
+import {
+  type AccountChoice,
+  type AccountReferences,
+  chooseAccounts,
+  parsePerAccount,
+  parseWordPerAccount,
+  toAccountChoices,
+} from './account-choice.ts';
 import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
 import type { OrderShare } from './order-shares.ts';
 
@@ -27,16 +35,18 @@ export type AuthBlockConfig = {
   /** What the verifications answer, in the same order. */
   challenges: ChallengeType[];
   storage: string;
-  /** The certificate profile to order, one that the CA's directory offers. */
+  /** In the order of preference; at least one. */
+  accounts: AccountChoice[];
+  /** The certificate profile to order of the first account, one that the CA's directory offers. */
   certificateProfile?: string;
-  /** The common name of the issuer that the chain's topmost certificate should have. */
+  /** The common name of the issuer that the topmost certificate of the first account's chain should have. */
   preferredChain?: string;
-  /** What it may use of the account's orders; absent where they are not divided. */
+  /** What it may use of the orders of each of its accounts; absent where they are not divided. */
   share?: OrderShare;
 };
 
-/** What the options `verification` and `storage` may name, and what stands in for them. */
-export type AuthReferences = {
+/** What the options `account`, `verification` and `storage` may name, and what stands in for them. */
+export type AuthReferences = AccountReferences & {
   verification: Parse<string>;
   challengeOf(verification: string): ChallengeType;
   storage: Parse<string>;
@@ -44,7 +54,7 @@ export type AuthReferences = {
   defaultStorage(): string;
 };
 
-/** `[auth "name"]`, and what of the account's orders it says is its own, in percent. */
+/** `[auth "name"]`, and what of its accounts' orders it says is its own, in percent. */
 export function parseAuth(
   section: SectionReader,
   references: AuthReferences,
@@ -57,18 +67,29 @@ export function parseAuth(
   const addresses = section.many('address', parseCidr);
   const named = section.many('verification', parseList(references.verification)).flat();
   const storage = section.one('storage', references.storage);
-  const certificateProfile = section.one('certificate-profile', parseText);
-  const preferredChain = section.one('preferred-chain', parseText);
+  const namedAccounts = section.many('account', parseList(references.account)).flat();
+  const wanted = {
+    'certificate-profile': section.one('certificate-profile', parseWordPerAccount(references.accountNames)),
+    'preferred-chain': section.one('preferred-chain', parsePerAccount(references.accountNames)),
+  };
   const percent = section.one('share', parsePercent);
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
   const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
+  const accounts = toAccountChoices(section, chooseAccounts(section, namedAccounts, references), wanted);
+  const [{ certificateProfile, preferredChain } = {}] = accounts;
   const block = {
-    ...{ name: section.label, ips, ...(hmac && { hmac }), all, domains, addresses },
+    name: section.label,
+    ips,
+    ...(hmac && { hmac }),
+    all,
+    domains,
+    addresses,
     verifications,
     challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage(),
+    accounts,
     ...(certificateProfile && { certificateProfile }),
     ...(preferredChain && { preferredChain }),
   };

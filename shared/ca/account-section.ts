@@ -1,11 +1,14 @@
+import { resolve } from 'node:path';
 import { isLoopback } from '../base/address.ts';
+import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
 import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
+import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
 
-/** The one ACME account that Quarry holds. */
+/** An ACME account that Quarry holds. */
 export type AccountConfig = {
-  /** Always 'default': there is one account. */
+  /** `default`, or the name in the section's heading. */
   name: string;
   /** The URL of the CA's directory. */
   acmeServer: string;
@@ -19,12 +22,63 @@ export type AccountConfig = {
   eab?: { kid: string; hmacKey: string };
   /** CA certificates (PEM) that the ACME server's own TLS is verified with. */
   caFile?: string;
+  /** What its CA is known to allow it. */
+  limits: LimitsConfig;
 };
+
+/** The account of a section without a name. */
+export const DEFAULT_ACCOUNT = 'default';
 
 const letsEncryptStaging = 'https://acme-staging-v02.api.letsencrypt.org/directory';
 
-/** `[account]`; `ACME_CAFILE` stands in for an absent `ca-file`. */
-export function parseAccount(section: SectionReader, env: Environment): AccountConfig {
+/**
+ * `[account]` and `[account "name"]`, each with what `[limits]` and `[limits "name"]` say of it.
+ *
+ * @returns by name, in the order of the files
+ */
+export function parseAccounts(
+  { accounts, limits }: { accounts: readonly SectionReader[]; limits: readonly SectionReader[] },
+  env: Environment,
+): Map<string, AccountConfig> {
+  const limitsOf = new Map(limits.map(section => [nameOf(section), section]));
+  const read = new Map<string, AccountConfig>();
+  for (const section of accounts) {
+    const account = parseAccount(section, limitsOf.get(nameOf(section)), env);
+    refuseSharedDir(section, account, read.values());
+    read.set(account.name, account);
+  }
+  for (const [name, section] of limitsOf) {
+    if (read.size === 0 || read.has(name)) continue;
+    const defined = [...read.keys()].map(one => `"${one}"`).join(', ');
+    section.fail(`is of the account "${name}", which is not defined; defined: ${defined}`);
+  }
+  return read;
+}
+
+/** Of the account that a section is, or is about. */
+const nameOf = (section: SectionReader) => section.label || DEFAULT_ACCOUNT;
+
+function refuseSharedDir(
+  section: SectionReader,
+  { dir }: AccountConfig,
+  others: Iterable<AccountConfig>,
+): void {
+  for (const other of others) {
+    if (resolve(other.dir) !== resolve(dir)) continue;
+    const label = other.name === DEFAULT_ACCOUNT ? undefined : other.name;
+    section.fail(`is that of ${describeSection({ name: 'account', label })} too; each needs its own`, 'dir');
+  }
+}
+
+/** `ACME_CAFILE` stands in for an absent `ca-file`. */
+function parseAccount(
+  section: SectionReader,
+  limits: SectionReader | undefined,
+  env: Environment,
+): AccountConfig {
+  const name = nameOf(section);
+  // It stands in lists, before a colon, in keys of Redis and in a header.
+  if (!/^[\w-]{1,64}$/.test(name)) section.fail('has a name with more in it than letters, digits, - and _');
   const acmeServer = section.one('acme-server', parseAcmeServer) ?? letsEncryptStaging;
   const termsOfService = readTerms(section);
   const dir = section.one('dir', parseText);
@@ -39,9 +93,14 @@ export function parseAccount(section: SectionReader, env: Environment): AccountC
   if (kid !== undefined && hmacKey === undefined) section.fail('needs eab-hmac-key beside it', 'eab-kid');
   if (kid === undefined && hmacKey !== undefined) section.fail('needs eab-kid beside it', 'eab-hmac-key');
   return {
-    ...{ name: 'default', acmeServer, termsOfService, dir, contact },
+    name,
+    acmeServer,
+    termsOfService,
+    dir,
+    contact,
     ...(kid !== undefined && hmacKey !== undefined && { eab: { kid, hmacKey } }),
     ...(caFile !== undefined && { caFile }),
+    limits: parseLimits(limits, acmeServer),
   };
 }
 

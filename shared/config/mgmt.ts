@@ -1,7 +1,7 @@
 import { isEveryone } from '../base/address.ts';
 import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
-import { byteSize, parseReadableFile, wholeNumber } from './option-values.ts';
+import { byteSize, parseList, parseReadableFile, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** The HTTP interface that clients post their CSRs to. */
@@ -18,16 +18,25 @@ export type MgmtConfig = {
 };
 
 /** The blocks that serve where an auth block names none; false where the default is disabled. */
-export type Defaults = { verification: string | false | undefined; storage: string | false | undefined };
+export type Defaults = {
+  verification: string | false | undefined;
+  storage: string | false | undefined;
+  /** In the order of preference; empty where none is named. */
+  accounts: string[];
+};
 
 /**
  * `[mgmt]`, and the defaults for auth blocks, which macen keeps there too.
  *
- * @param references the parsers of the two options that name a block
+ * @param references the parsers of the options that name a block
  */
 export function parseMgmt(
   section: SectionReader,
-  references: { verification: Parse<string | false>; storage: Parse<string | false> },
+  references: {
+    verification: Parse<string | false>;
+    storage: Parse<string | false>;
+    account: Parse<string>;
+  },
 ): { mgmt: MgmtConfig; defaults: Defaults } {
   // macen's code reads `listener`, its README says `mgmt`.
   const listeners = readListeners(section, ['listener', 'mgmt'], defaultListeners(1313, '127.0.0.1', '::1'));
@@ -41,6 +50,7 @@ export function parseMgmt(
   const defaults = {
     verification: section.one('default-verification', references.verification),
     storage: section.one('default-storage', references.storage),
+    accounts: section.many('default-account', parseList(references.account)).flat(),
   };
   section.finish();
   const everyone = trustedProxies.find(isEveryone);

@@ -3,8 +3,21 @@ import { describeFileError } from '../base/errors.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { type IniSection, parseIni } from './ini.ts';
 
-const single = ['account', 'mgmt', 'logging', 'redis', 'worker', 'limits', 'admin'];
-const labelled = ['verification', 'storage', 'auth', 'renewal', 'notify'];
+/** Whether a section has a name. Where one that may have a name has none, it is `default`. */
+const known: Record<string, 'never' | 'maybe' | 'always'> = {
+  account: 'maybe',
+  mgmt: 'never',
+  logging: 'never',
+  redis: 'never',
+  worker: 'never',
+  limits: 'maybe',
+  admin: 'never',
+  verification: 'always',
+  storage: 'always',
+  auth: 'always',
+  renewal: 'always',
+  notify: 'always',
+};
 
 /**
  * The sections of all files as of one, in their order.
@@ -36,11 +49,9 @@ function checkHeading(section: IniSection): void {
     throw new ConfigError({ file, line, section }, reason);
   };
   if (name === 'setup') refuse("Python plugins and include-path can't be used here; remove the section");
-  if (labelled.includes(name) && label === undefined) refuse(`needs a name: [${name} "name"]`);
-  if (single.includes(name) && label !== undefined) refuse(`takes no name: [${name}]`);
-  if (![...single, ...labelled].includes(name)) {
-    refuse(`unknown section; known: ${[...single, ...labelled].join(', ')}`);
-  }
+  if (!Object.hasOwn(known, name)) refuse(`unknown section; known: ${Object.keys(known).join(', ')}`);
+  if (known[name] === 'always' && label === undefined) refuse(`needs a name: [${name} "name"]`);
+  if (known[name] === 'never' && label !== undefined) refuse(`takes no name: [${name}]`);
 }
 
 /** macen lets the second one win; here nothing is merged, for that would hide which one counts. */
@@ -48,13 +59,16 @@ function refuseRepeated(sections: IniSection[]): void {
   const first = new Map<string, IniSection>();
   for (const section of sections) {
     const { file, line } = section;
-    const earlier = first.get(describeSection(section));
+    const heading = describeSection(isDefault(section) ? { name: section.name } : section);
+    const earlier = first.get(heading);
     if (earlier) {
       throw new ConfigError(
         { file, line, section },
         `is defined twice, first at ${earlier.file}:${earlier.line}`,
       );
     }
-    first.set(describeSection(section), section);
+    first.set(heading, section);
   }
 }
+
+const isDefault = ({ name, label }: IniSection) => known[name] === 'maybe' && label === 'default';

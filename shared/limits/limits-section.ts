@@ -24,17 +24,20 @@ const letsEncrypt: LimitsConfig = {
   failedAuthorizations: { count: 5, period: HOUR },
 };
 
-/** `[limits]`; the defaults are Let's Encrypt's published ones for Let's Encrypt, and none for another CA. */
-export function parseLimits(section: SectionReader, acmeServer: string): LimitsConfig {
+/**
+ * `[limits]` of one account, where there is one. The defaults are Let's Encrypt's published ones for Let's Encrypt, and
+ * none for another CA.
+ */
+export function parseLimits(section: SectionReader | undefined, acmeServer: string): LimitsConfig {
   const defaults = new URL(acmeServer).hostname === 'acme-v02.api.letsencrypt.org' ? letsEncrypt : {};
-  const read = (key: string, otherwise: Rate | undefined) => section.one(key, parseRate) ?? otherwise;
+  const read = (key: string, otherwise: Rate | undefined) => section?.one(key, parseRate) ?? otherwise;
   const limits = {
     orders: read('orders', defaults.orders),
     certificatesPerDomain: read('certificates-per-domain', defaults.certificatesPerDomain),
     certificatesPerSet: read('certificates-per-set', defaults.certificatesPerSet),
     failedAuthorizations: read('failed-authorizations', defaults.failedAuthorizations),
   };
-  section.finish();
+  section?.finish();
   return Object.fromEntries(
     Object.entries(limits).filter(([, rate]) => rate && rate.count < Number.POSITIVE_INFINITY),
   );

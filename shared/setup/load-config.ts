@@ -1,6 +1,6 @@
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { divideOrders } from '../admission/order-shares.ts';
-import { type AccountConfig, parseAccount } from '../ca/account-section.ts';
+import { type AccountConfig, DEFAULT_ACCOUNT, parseAccounts } from '../ca/account-section.ts';
 import { type AdminConfig, parseAdmin } from '../config/admin.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Environment } from '../config/environment.ts';
@@ -11,7 +11,7 @@ import { readSections } from '../config/read-sections.ts';
 import { parseRedis, type RedisConfig } from '../config/redis.ts';
 import { SectionReader } from '../config/section-reader.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
-import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
+import type { LimitsConfig } from '../limits/limits-section.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
 import { parseRenewal, type RenewalConfig } from '../shaman/renewal-section.ts';
 import { implicitVerification } from '../solver/http01-section.ts';
@@ -21,10 +21,19 @@ import {
   type VerificationConfig,
 } from '../solver/verification-section.ts';
 import { implicitStorage, parseStorage, type StorageConfig } from '../storage/storage-section.ts';
-import { addImplicit, chooseDefault, defaultReferenceTo, referenceTo } from './references.ts';
+import {
+  addImplicit,
+  chooseDefault,
+  chooseDefaultAccount,
+  defaultReferenceTo,
+  referenceTo,
+} from './references.ts';
 
 /** All that the files say, checked, with every reference resolved. */
 export type Config = {
+  /** By name, in the order of the files; at least one. */
+  accounts: Map<string, AccountConfig>;
+  /** The one named `default`, else the first. */
   account: AccountConfig;
   mgmt: MgmtConfig;
   /** By name; holds an implicit block only when an auth block uses it. */
@@ -36,6 +45,7 @@ export type Config = {
   logging: LoggingConfig;
   redis: RedisConfig;
   worker: WorkerConfig;
+  /** Of `account`. */
   limits: LimitsConfig;
   admin: AdminConfig;
   notify: NotifyConfig[];
@@ -57,27 +67,32 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     sections.filter(section => section.name === name).map(section => new SectionReader(section, warnings));
   const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
 
-  const account = parseAccount(
-    all('account')[0] ?? missing(file, 'account', 'is missing; its dir is needed'),
-    env,
-  );
+  const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
+  const account = accounts.get(DEFAULT_ACCOUNT) ?? [...accounts.values()][0];
+  if (!account) return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
   const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
     verification: defaultReferenceTo(verifications, 'verification'),
     storage: defaultReferenceTo(storages, 'storage'),
+    account: referenceTo(accounts, 'account'),
   });
-  const references = createReferences(verifications, storages, defaults);
+  const references = createReferences({ accounts, verifications, storages }, defaults);
   const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
   if (auth.length === 0) missing(file, 'auth', 'no auth block is defined, so nobody could get a certificate');
 
   return {
-    ...{ account, mgmt, verifications, storages, auth },
+    accounts,
+    account,
+    mgmt,
+    verifications,
+    storages,
+    auth,
     renewals: all('renewal').map(section => parseRenewal(section, references)),
     logging: parseLogging(optional('logging'), env),
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
-    limits: parseLimits(optional('limits'), account.acmeServer),
+    limits: account.limits,
     admin: parseAdmin(optional('admin')),
     notify: all('notify').map(parseNotify),
     warnings,
@@ -98,12 +113,14 @@ function byName<T extends { name: string }>(blocks: T[]): Map<string, T> {
 
 /** What an auth block may name is fixed here, before a default adds an implicit block. */
 function createReferences(
-  verifications: Map<string, VerificationConfig>,
-  storages: Map<string, StorageConfig>,
+  { accounts, verifications, storages }: Pick<Config, 'accounts' | 'verifications' | 'storages'>,
   defaults: Defaults,
 ): AuthReferences {
   const { verification, storage } = defaults;
   return {
+    account: referenceTo(accounts, 'account'),
+    accountNames: [...accounts.keys()],
+    defaultAccounts: defaults.accounts.length > 0 ? defaults.accounts : chooseDefaultAccount(accounts),
     verification: referenceTo(new Map(verifications), 'verification'),
     storage: referenceTo(new Map(storages), 'storage'),
     challengeOf: name => challengeTypeOf(verifications.get(name) ?? implicitVerification),

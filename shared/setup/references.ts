@@ -1,10 +1,11 @@
+import { DEFAULT_ACCOUNT } from '../ca/account-section.ts';
 import { toFlag } from '../config/option-values.ts';
 import type { Parse } from '../config/section-reader.ts';
 
 type Block = { name: string; type: string };
 
 /** The value of an option that names a block which some file defines. */
-export function referenceTo(blocks: ReadonlyMap<string, Block>, kind: string): Parse<string> {
+export function referenceTo(blocks: ReadonlyMap<string, unknown>, kind: string): Parse<string> {
   const defined = [...blocks.keys()].map(name => `"${name}"`).join(', ');
   return (text, fail) => {
     if (text === '') return fail(`names no ${kind} block`);
@@ -14,7 +15,10 @@ export function referenceTo(blocks: ReadonlyMap<string, Block>, kind: string): P
 }
 
 /** As `referenceTo`, or false where an empty value or `no` disables the default. A block of that name goes first. */
-export function defaultReferenceTo(blocks: ReadonlyMap<string, Block>, kind: string): Parse<string | false> {
+export function defaultReferenceTo(
+  blocks: ReadonlyMap<string, unknown>,
+  kind: string,
+): Parse<string | false> {
   const parse = referenceTo(blocks, kind);
   return (text, fail) => (!blocks.has(text) && toFlag(text) === false ? false : parse(text, fail));
 }
@@ -32,6 +36,12 @@ export function chooseDefault<T extends Block>(
   const [only, another] = blocks.keys();
   if (only !== undefined && another === undefined) return only;
   return addImplicit(blocks, implicit);
+}
+
+/** The account that serves where [mgmt] names none: the one named `default`, else the only one, else none. */
+export function chooseDefaultAccount(accounts: ReadonlyMap<string, unknown>): string[] {
+  if (accounts.has(DEFAULT_ACCOUNT)) return [DEFAULT_ACCOUNT];
+  return accounts.size === 1 ? [...accounts.keys()] : [];
 }
 
 /** Adds the block unless one of that name is there, and returns its name. */

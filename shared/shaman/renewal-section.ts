@@ -10,24 +10,33 @@ export type RenewalConfig = {
   directory: string;
   /** A cron pattern in UTC; absent: twice a day, at a minute of the installation's own. */
   schedule?: string;
+  /** In the order of preference; empty where the profile's own account orders, at its own `server`. */
+  accounts: string[];
   /** For domains without authenticators, in the order of preference. */
   verifications: string[];
 };
 
-/** What the option `verification` may name, and what stands in for it. */
-export type RenewalReferences = { verification: Parse<string>; defaultVerification(): string | undefined };
+/** What the options `account` and `verification` may name, and what stands in for the latter. */
+export type RenewalReferences = {
+  account: Parse<string>;
+  verification: Parse<string>;
+  defaultVerification(): string | undefined;
+};
 
 /** `[renewal "name"]` */
 export function parseRenewal(section: SectionReader, references: RenewalReferences): RenewalConfig {
   const directory = section.one('shaman-profile', parseText);
   const schedule = section.one('schedule', parseCron);
+  const accounts = section.many('account', parseList(references.account)).flat();
   const named = section.many('verification', parseList(references.verification)).flat();
   section.finish();
   if (directory === undefined) return section.fail('is missing', 'shaman-profile');
   const standing = named.length > 0 ? undefined : references.defaultVerification();
   return {
-    ...{ name: section.label, directory: resolve(section.folder, directory) },
+    name: section.label,
+    directory: resolve(section.folder, directory),
     ...(schedule !== undefined && { schedule }),
+    accounts: [...new Set(accounts)],
     verifications: standing === undefined ? [...new Set(named)] : [standing],
   };
 }

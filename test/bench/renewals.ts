@@ -150,6 +150,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
 const everything = {
   ...{ name: 'all', ips: [], all: true, domains: ['*'], addresses: [], storage: 'kept' },
   ...{ verifications: ['http'], challenges: ['http-01' as const] },
+  accounts: [{ account: 'default' }],
 };
 
 /** Each with a registered domain of its own, and all with one key. */

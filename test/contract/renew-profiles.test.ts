@@ -32,7 +32,7 @@ const parts: ProfileParts = {
     [Symbol.asyncDispose]: async () => {},
   },
 };
-const web = { name: 'web', directory, verifications: [] };
+const web = { name: 'web', directory, accounts: [], verifications: [] };
 const never = new AbortController().signal;
 
 test('a shaman profile that cannot be run at all is told of as one matter', async () => {

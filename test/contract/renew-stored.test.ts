@@ -42,6 +42,7 @@ after(async () => {
 
 const web: AuthBlockConfig = {
   ...{ name: 'web', ips: [], all: true, domains: ['*.example.org'], addresses: [] },
+  accounts: [{ account: 'account', certificateProfile: 'short' }],
   ...{ verifications: ['http'], challenges: ['http-01'], storage: 'kept', certificateProfile: 'short' },
 };
 const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example.org' })));

@@ -129,6 +129,7 @@ type = file
 directory = ${dir}/storage
 # Pebble issues for 90 days or for 6, by chance
 renew-within = 1
+renew-ahead = yes
 
 [auth "web"]
 ip = 127.0.0.0/8

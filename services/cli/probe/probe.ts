@@ -12,7 +12,7 @@ import { openResolver } from '../../../shared/solver/resolver.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
 import type { VerificationConfig } from '../../../shared/solver/verification-section.ts';
 import { reachFleetRedis } from '../fleet-redis.ts';
-import { findPersistParties, namesToPublish } from '../persist-records.ts';
+import { accountsOf, findPersistParties, namesToPublish } from '../persist-records.ts';
 import { lookDns } from './look-dns.ts';
 import { lookHttp01 } from './look-http01.ts';
 import { lookTlsAlpn } from './look-tls-alpn.ts';
@@ -125,15 +125,18 @@ async function tryRecords(
   solver: Solver,
   signal: AbortSignal,
 ): Promise<string> {
-  const { accountUrl, issuer, gaps } = await findPersistParties(verification, config.account);
-  if (accountUrl === undefined || issuer === undefined) throw new Error(gaps.join('; '));
-  const names = namesToPublish(verification.name, config).names;
-  for (const value of names) {
-    const response = newTestResponse({ type: 'dns', value });
+  const seen = new Set<string>();
+  for (const account of accountsOf(verification.name, config)) {
+    const { accountUrl, issuer, gaps } = await findPersistParties(verification, account);
+    if (accountUrl === undefined || issuer === undefined) throw new Error(gaps.join('; '));
     const persist = { accountUrl, issuerDomainNames: [issuer] };
-    await trySolver({ solver, clock: systemClock, signal }, { ...response, persist }, async () => {});
+    for (const value of namesToPublish(verification.name, account.name, config).names) {
+      const response = newTestResponse({ type: 'dns', value });
+      await trySolver({ solver, clock: systemClock, signal }, { ...response, persist }, async () => {});
+      seen.add(value);
+    }
   }
-  return names.length > 0 ? `the records of ${names.join(', ')} stand` : nothingToTry;
+  return seen.size > 0 ? `the records of ${[...seen].join(', ')} stand` : nothingToTry;
 }
 
 function toLine(line: string): string {

@@ -81,6 +81,38 @@ test('check() says what is not known yet of a record that has to be published', 
   assert.match(named, /TXT "ca\.example; accounturi=ACCOUNT"$/m);
 });
 
+test('check() prints every account, and from which of them each block orders', async () => {
+  const other =
+    '[account "other"]\nacme-server = https://ca.example/dir\ndir = /b\naccept-terms-of-service = yes\n';
+  const both = '[auth a]\nall = yes\ndomain = *\naccount = other, default\n';
+  const renewal = '[renewal "web"]\nshaman-profile = /srv/web\naccount = other\n';
+  const output = await checkText(`${start}${other}contact = a@b.example\n${both}${renewal}`);
+  const staging = 'https://acme-staging-v02.api.letsencrypt.org/directory';
+  assert.ok(output.includes(`\naccount "default": ${staging}, in /a, terms not accepted, 0 contacts\n`));
+  assert.match(output, /^account "other": https:\/\/ca\.example\/dir, in \/b, terms accepted, 1 contact$/m);
+  assert.match(output, /^renewal "web": \/srv\/web, twice a day, from other, without/m);
+  assert.match(output, /^block .* {2}accounts$/m);
+  assert.match(output, /^a .* {2}other, default$/m);
+});
+
+test('check() prints the records of each account that proves names by them', async () => {
+  const accounts = `${start}[account "b"]\ndir = /b\n[account "c"]\ndir = /c\n`;
+  const persist = '[verification p]\ntype = dns-persist-01\ndraft = 01\nissuer = ca.example\n';
+  const blocks =
+    '[auth x]\nall = yes\ndomain = x.example\n[auth y]\nall = yes\ndomain = y.example\naccount = default, b\n';
+  const output = await checkText(accounts + persist + blocks);
+  const recordsOf = (account: string) =>
+    output
+      .split(`verification "p" and account "${account}":\n`)[1]
+      ?.split('\n\n')[0]
+      ?.match(/[xy]\.example/g);
+  assert.deepEqual(['default', 'b', 'c'].map(recordsOf), [
+    ['x.example', 'y.example'],
+    ['y.example'],
+    undefined,
+  ]);
+});
+
 test('check() prints no secret', async () => {
   const eab = '[account]\ndir = /a\neab-kid = k\neab-hmac-key = s3cret\n';
   const hmac = '[auth a]\nhmac_type = sha256\nhmac_key = s3cret\nhmac_key = s3cret2\ndomain = *\n';

@@ -27,6 +27,7 @@ export const hmacBlock: AuthBlockConfig = {
     challenges: ['http-01'],
     storage: 'kept',
   },
+  accounts: [{ account: 'account' }],
 };
 
 /** A block for clients of this machine. */

@@ -10,6 +10,7 @@ import type { Identifier } from '../../../shared/pki/identifier.ts';
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
   ...{ name, ips: [], all: false, domains: [], addresses: [] },
   ...{ verifications: ['http'], challenges: ['http-01'], storage: 'none' },
+  accounts: [{ account: 'default' }],
   ...rest,
 });
 

@@ -30,6 +30,7 @@ test('[auth] reads methods, names and references', async () => {
       verifications: ['web'],
       challenges: ['http-01'],
       storage: 'keep',
+      accounts: [{ account: 'default' }],
     },
   ]);
   assert.equal(warnings.length, 1);

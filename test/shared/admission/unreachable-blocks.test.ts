@@ -5,7 +5,7 @@ import { findUnreachable } from '../../../shared/admission/unreachable-blocks.ts
 
 function block(name: string, options: Partial<AuthBlockConfig>): AuthBlockConfig {
   const nothing = { ips: [], all: false, domains: [], addresses: [], verifications: [], challenges: [] };
-  return { name, ...nothing, storage: 'none', ...options };
+  return { name, ...nothing, storage: 'none', accounts: [{ account: 'default' }], ...options };
 }
 
 const names = (blocks: AuthBlockConfig[]) =>

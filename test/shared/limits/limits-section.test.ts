@@ -24,6 +24,29 @@ test('loadConfig() takes other limits, and switches single ones off', async () =
   assert.deepEqual((await loadText(text)).limits, { ...rest, orders: { count: 20, period: 90_000 } });
 });
 
+test('loadConfig() takes the limits of each account by itself', async () => {
+  const other = '[account "other"]\ndir = /b\n';
+  const limits = '[limits "other"]\norders = 1/1h\n';
+  const { accounts } = await loadText(letsEncrypt + other + auth + limits);
+  assert.deepEqual(accounts.get('default')?.limits, published);
+  assert.deepEqual(accounts.get('other')?.limits, { orders: { count: 1, period: HOUR } });
+  assert.deepEqual(
+    (await loadText(`${letsEncrypt + other + auth}[limits "default"]\norders = off\n`)).limits.orders,
+    undefined,
+  );
+});
+
+test('loadConfig() refuses the limits of an account that is not defined', async () => {
+  assert.equal(
+    await refusal(`${account + auth}[limits "othr"]\n`),
+    'main.ini:6: [limits "othr"]: is of the account "othr", which is not defined; defined: "default"',
+  );
+  assert.match(
+    await refusal(`[account "a"]\ndir = /a\n${auth}[limits]\n`),
+    /^main\.ini:6: \[limits\]: is of the account "default", which is not defined; defined: "a"$/,
+  );
+});
+
 for (const rate of ['300', '0/3h', '300/3y', '-1/3h', '300 per 3h']) {
   test(`loadConfig() refuses ${JSON.stringify(rate)} as a limit`, async () => {
     assert.match(
@@ -74,6 +97,26 @@ test('loadConfig() refuses shares of more than there is, or that leave nothing t
   assert.match(
     await refusal(tenants('share = 60%', 'share = 40%', '')),
     new RegExp(`\\[auth "t2"\\] ${none}`),
+  );
+});
+
+test('loadConfig() divides the orders of each account among the blocks that order from it', async () => {
+  const accounts = `${account}[account "b"]\ndir = /b\n`;
+  const blocks = (...options: string[]) =>
+    accounts +
+    options.map((one, n) => `[auth "t${n}"]\nall = yes\ndomain = *.t${n}.example\n${one}\n`).join('');
+  const read = async (...options: string[]) =>
+    (await loadText(blocks(...options))).auth.map(({ share }) => share && `${share.name} ${share.part}`);
+  assert.deepEqual(await read('share = 60%', 'share = 70%\naccount = b', 'account = b, default', ''), [
+    't0 0.6',
+    't1 0.7',
+    '* 0.3',
+    '* 0.4',
+  ]);
+  assert.deepEqual(await read('share = 100%', 'account = b'), ['t0 1', undefined]);
+  assert.match(
+    await refusal(blocks('share = 60%', 'share = 50%\naccount = b, default')),
+    /\[auth "t0"\] share: makes more than 100%/,
   );
 });
 

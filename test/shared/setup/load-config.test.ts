@@ -4,14 +4,17 @@ import { loadConfig } from '../../../shared/setup/load-config.ts';
 import { account, auth, loadText, loadTexts, refusal } from './load-text.ts';
 
 test('loadConfig() fills in the defaults of a least configuration', async () => {
+  const only = {
+    name: 'default',
+    acmeServer: 'https://acme-staging-v02.api.letsencrypt.org/directory',
+    termsOfService: false,
+    dir: '/var/lib/quarry',
+    contact: [],
+    limits: {},
+  };
   assert.deepEqual(await loadText(account + auth), {
-    account: {
-      name: 'default',
-      acmeServer: 'https://acme-staging-v02.api.letsencrypt.org/directory',
-      termsOfService: false,
-      dir: '/var/lib/quarry',
-      contact: [],
-    },
+    accounts: new Map([['default', only]]),
+    account: only,
     mgmt: {
       listeners: [
         { host: '127.0.0.1', port: 1313, explicit: false },
@@ -47,6 +50,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
         verifications: ['http01'],
         challenges: ['http-01'],
         storage: 'none',
+        accounts: [{ account: 'default' }],
       },
     ],
     logging: { level: 'info', destination: 'stderr', format: 'json' },
@@ -161,7 +165,7 @@ for (const [what, text, message] of [
     /^main\.ini:1: \[setup\]: Python plugins and include-path can't be used/,
   ],
   ['an auth block without a name', '[auth]\n', 'main.ini:1: [auth]: needs a name: [auth "name"]'],
-  ['a name where none belongs', '[account "x"]\n', 'main.ini:1: [account "x"]: takes no name: [account]'],
+  ['a name where none belongs', '[mgmt "x"]\n', 'main.ini:1: [mgmt "x"]: takes no name: [mgmt]'],
   [
     'an unknown option',
     `${account}dri = /x\n`,

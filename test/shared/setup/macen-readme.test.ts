@@ -40,7 +40,7 @@ test("loadConfig() takes the configuration of macen's README", async () => {
       },
     ],
   );
-  const shared = { all: false, addresses: [], storage: 'file' };
+  const shared = { all: false, addresses: [], storage: 'file', accounts: [{ account: 'default' }] };
   assert.deepEqual(auth, [
     {
       ...shared,

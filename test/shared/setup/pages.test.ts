@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { account, auth, loadText } from './load-text.ts';
 
@@ -17,15 +17,17 @@ test('the README shows the map of nginx as the page of TLS-ALPN has it', () => {
   assert.ok(map !== '' && readFileSync(join(folder, 'tlsalpn01.md'), 'utf8').includes(map));
 });
 
-/** A key's file is the reader's own. */
+/** The file of a key or a password is the reader's own. */
 const withoutFiles = (block: string) =>
-  block.replace(
-    /^tsig-secret-file = .*$/m,
-    `tsig-name = acme\ntsig-secret = ${Buffer.alloc(32, 1).toString('base64')}`,
-  );
+  block
+    .replace(
+      /^tsig-secret-file = .*$/m,
+      `tsig-name = acme\ntsig-secret = ${Buffer.alloc(32, 1).toString('base64')}`,
+    )
+    .replace(/^smtp-password-file = .*$/m, `smtp-password-file = ${import.meta.filename}`);
 
-for (const page of pages)
-  test(`the configuration that ${page} shows can be loaded as it is`, async () => {
+for (const page of [...pages, '../../README.md'])
+  test(`the configuration that ${basename(page)} shows can be loaded as it is`, async () => {
     const text = readFileSync(join(folder, page), 'utf8');
     const shown = [...text.matchAll(/^```ini\n([^`]*)^```$/gm)].map(([, block = '']) => block);
     const blocks = shown.filter(block => /^[[#]/.test(block)).map(withoutFiles); // others are single lines

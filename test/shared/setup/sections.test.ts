@@ -184,6 +184,7 @@ ${auth}`);
     dir: '/a',
     contact: ['mailto:admin@example.org', 'mailto:root@example.org'],
     eab: { kid: 'kid-1', hmacKey: 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W' },
+    limits: {},
   });
 });
 

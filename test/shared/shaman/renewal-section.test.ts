@@ -5,15 +5,27 @@ import { loadText } from '../setup/load-text.ts';
 
 const base = '[account]\ndir = /a\n[auth a]\nip = 127.0.0.1\ndomain = *.example.org\n';
 
-test('[renewal] reads directory, schedule and verifications, or takes the default verification', async () => {
+test('[renewal] reads directory, schedule, accounts and verifications, or takes the default verification', async () => {
   const { renewals } =
     await loadText(`${base}[verification "a"]\ntype = http01\n[verification "b"]\ntype = http01
 [mgmt]\ndefault-verification = b
 [renewal "web"]\nshaman-profile = /srv/acme\nschedule = 30  4,16 * * *\nverification = b, a
-[renewal "mail"]\nshaman-profile = mail`);
+[account "other"]\ndir = /b
+[renewal "mail"]\nshaman-profile = mail\naccount = other, default`);
   assert.deepEqual(renewals, [
-    { name: 'web', directory: '/srv/acme', schedule: '30 4,16 * * *', verifications: ['b', 'a'] },
-    { name: 'mail', directory: renewals[1]?.directory, verifications: ['b'] },
+    {
+      name: 'web',
+      directory: '/srv/acme',
+      schedule: '30 4,16 * * *',
+      accounts: [],
+      verifications: ['b', 'a'],
+    },
+    {
+      name: 'mail',
+      directory: renewals[1]?.directory,
+      accounts: ['other', 'default'],
+      verifications: ['b'],
+    },
   ]);
   assert.match(renewals[1]?.directory ?? '', /^\/.*\/mail$/);
 });
@@ -25,6 +37,7 @@ for (const [what, lines, reason] of [
     'shaman-profile = /a\nverification = x',
     /verification: no \[verification "x"\] is defined/,
   ],
+  ['an undefined account', 'shaman-profile = /a\naccount = x', /account: no \[account "x"\] is defined/],
   ['seconds', 'shaman-profile = /a\nschedule = 0 30 4 * * *', /schedule: is not a pattern such as "30 4,16/],
   [
     'a minute that does not exist',

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { account, auth, loadText, loadTexts, refusal } from '../setup/load-text.ts';
+
+const zerossl = '[account "zerossl"]\ndir = /z\nacme-server = https://acme.zerossl.com/v2/DV90\n';
+
+test('loadConfig() reads several accounts, each with options of its own', async () => {
+  const { accounts } = await loadText(
+    `${account}${zerossl}accept-terms-of-service = yes\ncontact = a@example.org\neab-kid = k\neab-hmac-key = aaaa\n${auth}`,
+  );
+  assert.deepEqual(
+    [...accounts.values()],
+    [
+      {
+        name: 'default',
+        acmeServer: 'https://acme-staging-v02.api.letsencrypt.org/directory',
+        termsOfService: false,
+        dir: '/var/lib/quarry',
+        contact: [],
+        limits: {},
+      },
+      {
+        name: 'zerossl',
+        acmeServer: 'https://acme.zerossl.com/v2/DV90',
+        termsOfService: true,
+        dir: '/z',
+        contact: ['mailto:a@example.org'],
+        eab: { kid: 'k', hmacKey: 'aaaa' },
+        limits: {},
+      },
+    ],
+  );
+});
+
+test('an account may be the only one whatever its name, and "default" is the name of one without', async () => {
+  const only = await loadText(zerossl + auth);
+  assert.deepEqual([only.account.name, only.auth[0]?.accounts], ['zerossl', [{ account: 'zerossl' }]]);
+  const named = await loadText(`[account "default"]\ndir = /a\n${auth}`);
+  assert.deepEqual([...named.accounts.keys()], ['default']);
+  assert.equal(
+    await refusal(`${account}[account "default"]\ndir = /b\n${auth}`),
+    'main.ini:3: [account "default"]: is defined twice, first at main.ini:1',
+  );
+});
+
+test('ACME_CAFILE stands in for the ca-file of every account that has none', async () => {
+  const text = `${account}${zerossl}[account "own"]\ndir = /o\nca-file = ${import.meta.filename}\n${auth}`;
+  const { accounts } = await loadText(text, { ACME_CAFILE: '/dev/null' });
+  assert.deepEqual(
+    [...accounts.values()].map(({ caFile }) => caFile),
+    ['/dev/null', '/dev/null', import.meta.filename],
+  );
+});
+
+for (const [what, text, message] of [
+  [
+    'two accounts in one dir',
+    `${account}[account "b"]\ndir = /var/lib/x/../quarry/\n${auth}`,
+    'main.ini:4: [account "b"] dir: is that of [account] too; each needs its own',
+  ],
+  [
+    'an account without a dir',
+    `${account}[account "b"]\n${auth}`,
+    'main.ini:3: [account "b"] dir: is missing; it is where account.pem and registration.json lie',
+  ],
+  [
+    'a name that could not stand in a list',
+    `${account}[account "a:b"]\ndir = /b\n${auth}`,
+    'main.ini:3: [account "a:b"]: has a name with more in it than letters, digits, - and _',
+  ],
+] as const)
+  test(`loadConfig() refuses ${what}`, async () => assert.equal(await refusal(text), message));
+
+test('the accounts of a block are its own, else those of [mgmt], else the one named default', async () => {
+  const three = `${account}${zerossl}[account "c"]\ndir = /c\n`;
+  const blocks = `${auth}[auth "own"]\nall = yes\ndomain = a\naccount = c, zerossl\naccount = c\n`;
+  const accountsOf = async (more: string) =>
+    (await loadText(`${three}${blocks}${more}`)).auth.map(({ accounts }) => accounts.map(one => one.account));
+  assert.deepEqual(await accountsOf(''), [['default'], ['c', 'zerossl']]);
+  const usual = '[mgmt]\ndefault-account = zerossl, default\n';
+  assert.deepEqual(await accountsOf(usual), [
+    ['zerossl', 'default'],
+    ['c', 'zerossl'],
+  ]);
+});
+
+test('loadConfig() refuses a block for which no account is the default, and says what to write', async () => {
+  const two = `${zerossl}[account "c"]\ndir = /c\n`;
+  assert.equal(
+    await refusal(two + auth),
+    'main.ini:6: [auth "mail"] account: is missing, and no account is the default: write account = zerossl, c, or default-account = zerossl, c in [mgmt]',
+  );
+  assert.match(await refusal(`${two + auth}acount = c\n`), /acount: unknown option/);
+  assert.ok(await loadText(`${two + auth}account = c\n`));
+  assert.ok(await loadText(`${two + auth}[mgmt]\ndefault-account = c\n`));
+});
+
+test('loadConfig() refuses an account that no file defines', async () => {
+  const defined = 'is defined; defined: "default", "zerossl"';
+  assert.equal(
+    await refusal(`${account}${zerossl}${auth}account = default, zerosll\n`),
+    `main.ini:9: [auth "mail"] account: no [account "zerosll"] ${defined}`,
+  );
+  await assert.rejects(
+    loadTexts({ 'a.ini': account + zerossl + auth, 'b.ini': '[mgmt]\ndefault-account = x\n' }),
+    { message: `b.ini:2: [mgmt] default-account: no [account "x"] ${defined}` },
+  );
+  assert.match(
+    await refusal(`${account}${auth}account =\n`),
+    /\[auth "mail"\] account: names no account block$/,
+  );
+});
