@@ -1,7 +1,6 @@
 import type { Context } from 'koa';
-import { parseHmacHeader } from '../../shared/admission/hmac.ts';
-import { clientAddress } from '../../shared/admission/ip.ts';
-import type { AdmissionRequest } from '../../shared/admission/method.ts';
+import type { AdmissionRequest } from '../../shared/admission/methods.ts';
+import { clientAddress, parseHmacHeader } from '../../shared/admission/methods.ts';
 
 /** What admission asks of a request; the client's address goes to the log as well. */
 export function toAdmissionRequest(

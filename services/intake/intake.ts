@@ -2,7 +2,7 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import { toAddressSet } from '../../shared/admission/ip.ts';
+import { toAddressSet } from '../../shared/admission/methods.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';

@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { toAddressSet } from '../admission/ip.ts';
+import { toAddressSet } from '../admission/methods.ts';
 import { describeError } from '../base/errors.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import type { Identifier } from '../pki/identifier.ts';

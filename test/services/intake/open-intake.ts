@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import { toAddressSet } from '../../../shared/admission/ip.ts';
+import { toAddressSet } from '../../../shared/admission/methods.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';

@@ -1,0 +1,154 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { BlockList, isIPv4, isIPv6 } from 'node:net';
+import { toHashName } from './hash-name.ts';
+
+/** What a client shows of itself. */
+export type AdmissionRequest = {
+  /** Canonical: IPv4-mapped addresses as IPv4, without zone. See clientAddress(). */
+  clientIp: string;
+  /** What its Authentication header says, not verified yet. */
+  claim: HmacClaim | undefined;
+};
+
+/** What a client claims: "the HMAC of my body with this hash is that". */
+export type HmacClaim = {
+  /** Node's name. */
+  hash: string;
+  digest: Buffer;
+};
+
+/** One way of an auth block to recognise its clients. */
+export type AdmissionMethod = {
+  /** Cheap, before the body is read: whether `holds` could be true. */
+  possible(request: AdmissionRequest): boolean;
+  /** Whether the request, with its body (the bytes as posted), is from a client of this block. */
+  holds(request: AdmissionRequest, message: Buffer): boolean;
+};
+
+/** `all = yes`: every client. */
+export const allMethod: AdmissionMethod = {
+  possible: () => true,
+  holds: () => true,
+};
+
+/** `ip = …`: clients by their address. */
+export function clientIpMethod(cidrs: readonly string[]): AdmissionMethod {
+  const contains = toAddressSet(cidrs);
+  const holds = ({ clientIp }: { clientIp: string }) => contains(clientIp);
+  return { possible: holds, holds };
+}
+
+/** `hmac_type`, `hmac_key`: clients that know one of the keys. */
+export function hmacMethod({ type, keys }: { type: string; keys: readonly string[] }): AdmissionMethod {
+  return {
+    possible: ({ claim }) => claim?.hash === type,
+    holds: ({ claim }, message) => {
+      if (claim?.hash !== type) return false;
+      // All keys are tried, so that the time does not reveal which of them matched.
+      return keys.map(key => isDigest(claim.digest, type, key, message)).includes(true);
+    },
+  };
+}
+
+function isDigest(digest: Buffer, type: string, key: string, message: Buffer): boolean {
+  const expected = createHmac(type, key).update(message).digest();
+  return digest.length === expected.length && timingSafeEqual(digest, expected);
+}
+
+/**
+ * Reads `hmac name=sha256, hash=<hex>` from a request's headers. Authentication is macen's name for the
+ * header; Authorization is read where that one holds no HMAC. The comma may be missing, case does not matter,
+ * values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when there is none, or when
+ * it is malformed.
+ */
+export function parseHmacHeader(headers: {
+  authentication?: string | string[] | undefined;
+  authorization?: string | undefined;
+}): HmacClaim | undefined {
+  // Node joins repeated headers of that name with a comma; two claims then have two names and are refused.
+  const authentication = [headers.authentication ?? ''].flat().join(', ');
+  return parseClaim(isHmac.test(authentication) ? authentication : (headers.authorization ?? ''));
+}
+
+const isHmac = /^\s*hmac\s/i;
+
+function parseClaim(header: string): HmacClaim | undefined {
+  if (!isHmac.test(header)) return undefined;
+  const fields = header
+    .trim()
+    .split(/[\s,]+/)
+    .slice(1)
+    .filter(Boolean)
+    .map(parseField);
+  const [name, ...otherNames] = fields.filter(([field]) => field === 'name');
+  const [hash, ...otherHashes] = fields.filter(([field]) => field === 'hash');
+  // Two names or hashes leave open which one is meant, so neither counts.
+  if (!name || !hash || otherNames.length || otherHashes.length) return undefined;
+  const type = toHashName(name[1]);
+  const isHex = /^([0-9a-f]{2})+$/i.test(hash[1]);
+  return type !== undefined && isHex ? { hash: type, digest: Buffer.from(hash[1], 'hex') } : undefined;
+}
+
+function parseField(text: string): [field: string, value: string] {
+  const equals = text.indexOf('=');
+  const value = text.slice(equals + 1);
+  const quoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
+  return [text.slice(0, Math.max(equals, 0)).toLowerCase(), quoted ? value.slice(1, -1) : value];
+}
+
+/**
+ * Whether an address lies in one of `cidrs` (addresses or networks, as the configuration's parseCidr takes
+ * them).
+ */
+export function toAddressSet(cidrs: readonly string[]): (address: string) => boolean {
+  // A list for each family: in one list `::/0` would hold every IPv4 address too.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+  for (const cidr of cidrs) {
+    const [network = '', prefix] = cidr.split('/');
+    const family = isIPv4(network) ? 'ipv4' : 'ipv6';
+    if (prefix === undefined) lists[family].addAddress(network, family);
+    else lists[family].addSubnet(network, Number(prefix), family);
+  }
+  return text => {
+    const address = plainAddress(text);
+    if (address === undefined) return false;
+    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
+    return lists[family].check(address, family);
+  };
+}
+
+/**
+ * The client's address: the other end of the connection, or, where that is a trusted proxy, the address that
+ * its X-Forwarded-For names. The header is read from the right, and only past trusted proxies, as a stranger
+ * may have written what stands further left. An entry that is not an address ends the walk, and the last
+ * trusted hop counts.
+ */
+export function clientAddress(
+  remote: string,
+  forwardedFor: string | undefined,
+  isTrustedProxy: (address: string) => boolean,
+): string {
+  let address = plainAddress(remote) ?? remote;
+  for (const hop of (forwardedFor ?? '').split(',').reverse()) {
+    const next = plainAddress(hop.trim());
+    if (next === undefined || !isTrustedProxy(address)) break;
+    address = next;
+  }
+  return address;
+}
+
+/**
+ * An address without its zone, and an IPv4-mapped one (`::ffff:192.0.2.1`, also in hex) as IPv4; else
+ * undefined.
+ */
+function plainAddress(text: string): string | undefined {
+  if (isIPv4(text)) return text;
+  if (!isIPv6(text)) return undefined;
+  const [withoutZone = ''] = text.split('%');
+  const canonical = new URL(`http://[${withoutZone}]`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical) ?? [];
+  if (high === undefined || low === undefined) return canonical;
+  return [high, low]
+    .flatMap(group => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff])
+    .join('.');
+}
