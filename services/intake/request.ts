@@ -104,8 +104,9 @@ export async function answerResult(
   return 'accepted';
 }
 
-export function answerCertificate(ctx: Context, { chain }: IssuedCertificate): void {
+export function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
   ctx.status = 200;
+  if (account !== undefined) ctx.set('X-Quarry-Account', account);
   ctx.type = 'application/pem-certificate-chain';
   ctx.body = chain;
 }
