@@ -22,6 +22,7 @@ const floors: Record<string, number> = {
   order: 4,
   queue: 4,
   ca: 3,
+  issue: 5,
   renewal: 5,
   shaman: 6,
   setup: 7,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddress, clientIpMethod, toAddressSet } from '../../../shared/admission/ip.ts';
+import { clientAddress, clientIpMethod, toAddressSet } from '../../../shared/admission/methods.ts';
 
 const table: [cidrs: string[], inside: string[], outside: string[]][] = [
   [
