@@ -45,7 +45,8 @@ export async function keep(run: Run, chain: string): Promise<void> {
   const { parts, job, csr, log, checkpoint } = run;
   await confirmLock(run); // else the certificate is its successor's to store and to count
   const acts = {
-    'the certificate cannot be stored': () => parts.storages.get(job.data.storage)?.put(csr, chain),
+    'the certificate cannot be stored': () =>
+      parts.storages.get(job.data.storage)?.put(csr, chain, issuedBy(run)),
     'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, chain),
     'the certificate cannot be counted': () =>
       checkpoint.turn === 'counted' && parts.budget.spendCertificate(job.data, toClaim(job)),
@@ -60,10 +61,16 @@ export async function keep(run: Run, chain: string): Promise<void> {
   }
 }
 
-async function planRenewal({ parts, job, csr }: Run, chain: string): Promise<void> {
+const issuedBy = ({ parts, job }: Run) => ({
+  account: job.data.account,
+  directory: parts.connection.directoryUrl,
+});
+
+async function planRenewal(run: Run, chain: string): Promise<void> {
+  const { parts, job, csr } = run;
   const { storage, block, due } = job.data;
   if (!parts.storages.get(storage)?.upkeep) return;
-  const entry = { csr, chain, leaf: readCertificate(chain) };
+  const entry = { csr, chain, leaf: readCertificate(chain), issuedBy: issuedBy(run) };
   await parts.renewals.issued(storage, entry, { block, ahead: due !== undefined }, parts.clock.now());
 }
 

@@ -9,6 +9,8 @@ import { isChainOf, readWholeEntry } from './stored-entry.ts';
 /** A file storage has 256 folders of entries, each of which is one part of its keys. */
 const PARTS = 256;
 const REMOVED = '.removed';
+/** What Quarry knows of the certificate beside it. */
+export const RECORD_FILE = 'quarry.json';
 
 /** @param entry the folder of an entry, by its digest */
 export function openFileUpkeep(
@@ -16,10 +18,11 @@ export function openFileUpkeep(
   log: Log,
 ): Upkeep {
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
+    const record = await readRecordFile(folder);
     const [csrPem, chain] = await Promise.all(
       ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
     );
-    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain);
+    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain, record);
   }
 
   async function read(key: string): Promise<KeptEntry | undefined> {
@@ -69,6 +72,16 @@ export function openFileUpkeep(
       return kept && isChainOf(certificate, kept.chain) ? kept : undefined;
     },
   };
+}
+
+/** What is in an entry's `quarry.json`, as JSON has it; `undefined` where there is none, or only a damaged one. */
+export async function readRecordFile(folder: string): Promise<unknown> {
+  const text = await readIfThere(join(folder, RECORD_FILE));
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function listFolder(folder: string): Promise<string[]> {

@@ -5,12 +5,16 @@ import { escapeGlob, type Store } from '../base/redis.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
+import { fingerprintOf, formatRecord } from './entry-record.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
-import { isChainOf, openEntryReader, readWholeEntry } from './stored-entry.ts';
+import { isChainOf, openEntryReader, readWholeEntry, toStored } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;
 const KEYS_PER_PART = 1_000;
+
+/** The value of a key, as JSON has it; `quarry` is the certificate's record. */
+type Value = { csr: string; chain: string; quarry?: unknown };
 
 /** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
@@ -28,8 +32,8 @@ export function openRedisStorage(
   function parse(text: string | null): KeptEntry | undefined {
     if (text === null) return undefined;
     try {
-      const entry = JSON.parse(text) as { csr: string; chain: string };
-      return readWholeEntry(entry.csr, entry.chain);
+      const { csr, chain, quarry } = JSON.parse(text) as Value;
+      return readWholeEntry(csr, chain, quarry);
     } catch (error) {
       return damaged(error);
     }
@@ -52,17 +56,20 @@ export function openRedisStorage(
       const text = await redis.get(base + csr.digest);
       if (text === null) return undefined;
       try {
-        const entry = JSON.parse(text) as { csr: string; chain: string };
-        const stored = readEntry(csr, entry.csr, entry.chain);
-        return isFresh(stored.leaf, config, clock.now()) ? stored : undefined;
+        const entry = JSON.parse(text) as Value;
+        const read = await readEntry(csr.digest, csr, entry.chain, async () => entry.csr ?? '');
+        const stored = read && toStored(read, entry.quarry);
+        return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
       } catch (error) {
         return damaged(error);
       }
     },
-    async put(csr: CsrText, chain) {
+    async put(csr: CsrText, chain, issuedBy) {
       const [leafPem = ''] = splitChain(chain);
       const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000) + keepExpired * DAY_SECONDS;
-      await redis.set(base + csr.digest, JSON.stringify({ csr: csr.pem, chain }), 'EXAT', expiry);
+      const quarry = formatRecord({ certificate: fingerprintOf(leafPem), issuedBy });
+      const value: Value = { csr: csr.pem, chain, quarry };
+      await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry);
     },
     upkeep: {
       keyOf: csr => csr.digest,

@@ -62,9 +62,11 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const renewals = openStoredRenewals(new Map([['kept', config]]), parts.store);
   const budget = openBudget({ redis, prefix }, { orders }, clock);
 
+  const issuedBy = { account: 'default', directory: `${ca.url}/dir` };
+
   /** As a worker does when a certificate is issued. */
   async function store(csr: CsrText, text: string, ahead: boolean): Promise<void> {
-    await storage?.put(csr, text);
+    await storage?.put(csr, text, issuedBy);
     await renewals.issued(
       'kept',
       { csr, chain: text, leaf: readCertificate(text) },

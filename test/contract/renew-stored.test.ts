@@ -48,6 +48,7 @@ const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example.org' })));
 const chain = makeCertificate({ names: 'DNS:a.example.org', days: 90 });
 const leaf = readCertificate(chain);
 const newer = makeCertificate({ names: 'DNS:a.example.org', days: 180 });
+const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
 const id = storedId('kept', csr);
 
 /** One stored certificate that a client got when it was new, and a scheduler whose jobs end as the test says. */
@@ -86,7 +87,7 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
       async [Symbol.asyncDispose]() {},
     },
   };
-  await storage.put(csr, chain);
+  await storage.put(csr, chain, issuedBy);
   await renewals.issued('kept', { csr, chain, leaf }, { block: 'web', ahead: false }, clock.now());
   const managed = async () => (await index.read([id]))[0];
   return {
@@ -292,7 +293,7 @@ suite('renewing ahead', () => {
     await using ground = await openGround();
     ground.turnTo(65);
     await ground.look();
-    await ground.storage.put(csr, newer);
+    await ground.storage.put(csr, newer, issuedBy);
     ground.clock.turn(minute);
     await ground.look();
     assert.equal((await ground.managed())?.notAfter, readCertificate(newer).notAfter);

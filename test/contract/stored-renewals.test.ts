@@ -20,6 +20,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 
 const day = 24 * 3_600_000;
+const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
 const never = new AbortController().signal;
 
 let server: RedisServer;
@@ -86,7 +87,7 @@ for (const type of ['file', 'redis'] as const)
       await using ground = await openGround(type, [1, 2, 30]);
       const { storage, upkeep, entries, renewals, expiry, clock } = ground;
       for (const entry of entries) {
-        await storage.put(entry.csr, entry.chain);
+        await storage.put(entry.csr, entry.chain, issuedBy);
         await renewals.issued('kept', entry, { block: 'web', ahead: false }, clock.now());
       }
       assert.equal(await expiry.count('kept'), 3);
@@ -106,7 +107,7 @@ for (const type of ['file', 'redis'] as const)
       const [old, newer] = ground.entries;
       assert.ok(old && newer);
       await ground.expiry.note('kept', old.csr.digest, old.leaf.notAfter);
-      await ground.storage.put(old.csr, newer.chain);
+      await ground.storage.put(old.csr, newer.chain, issuedBy);
       ground.clock.turn(30 * day);
       assert.equal(await ground.expire(), 0);
       assert.equal((await ground.upkeep.read(old.csr.digest))?.chain, newer.chain);
@@ -115,7 +116,7 @@ for (const type of ['file', 'redis'] as const)
 
     test('is searched for entries that no index knows, which are read once', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       assert.equal(await ground.search(), 3);
       assert.equal(await ground.search(), 0);
       assert.equal(await ground.expiry.count('kept'), 3);
@@ -133,7 +134,7 @@ for (const type of ['file', 'redis'] as const)
 
     test('is read as a whole, once, when its entries are to be indexed for more than before', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       assert.equal(await ground.search(never, 'expiry'), 3);
       assert.equal(await ground.search(never, 'expiry'), 0);
       assert.equal(await ground.search(never, 'renewal'), 3);
@@ -142,7 +143,7 @@ for (const type of ['file', 'redis'] as const)
 
     test('is searched on where a search was stopped', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       const stopping = new AbortController();
       stopping.abort(new Error('stopping'));
       await assert.rejects(ground.search(stopping.signal), /stopping/);
