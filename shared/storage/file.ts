@@ -55,10 +55,10 @@ export function openFileStorage(
 
   return {
     name,
-    async get(csr) {
+    async get(csr, isGood = () => true) {
       for (const digest of new Set([csr.digest, csr.postedDigest])) {
         const stored = await read(csr, digest);
-        if (stored) return stored;
+        if (stored && isGood(stored)) return stored;
       }
       return undefined;
     },

@@ -52,14 +52,14 @@ export function openRedisStorage(
 
   return {
     name,
-    async get(csr) {
+    async get(csr, isGood = () => true) {
       const text = await redis.get(base + csr.digest);
       if (text === null) return undefined;
       try {
         const entry = JSON.parse(text) as Value;
         const read = await readEntry(csr.digest, csr, entry.chain, async () => entry.csr ?? '');
         const stored = read && toStored(read, entry.quarry);
-        return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
+        return stored && isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
       } catch (error) {
         return damaged(error);
       }

@@ -27,8 +27,12 @@ export type StoredCertificate = {
  */
 export type Storage = {
   readonly name: string;
-  /** The stored certificate while it is fresh; a damaged entry is logged and counts as absent. */
-  get(csr: CsrText): Promise<StoredCertificate | undefined>;
+  /**
+   * The stored certificate while it is fresh; a damaged entry is logged and counts as absent.
+   *
+   * @param isGood whether the caller may use what was found; another one may be kept for the same CSR
+   */
+  get(csr: CsrText, isGood?: (stored: StoredCertificate) => boolean): Promise<StoredCertificate | undefined>;
   /** Keeps a chain (PEM) for the CSR, in place of an older one. */
   put(csr: CsrText, chain: string, issuedBy: IssuedBy): Promise<void>;
   /** Absent where nothing is kept. */

@@ -102,6 +102,15 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.deepEqual((await opened.storage.get(csr))?.issuedBy, issuedBy);
     });
 
+    test('hands out only what its caller takes for good', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain, issuedBy);
+      const of = (account: string) => opened.storage.get(csr, stored => stored.issuedBy?.account === account);
+      assert.equal((await of('default'))?.chain, chain);
+      assert.equal(await of('zerossl'), undefined);
+      assert.deepEqual(opened.log.lines, []);
+    });
+
     test('takes the record of another certificate for none, and a damaged one', async () => {
       await using opened = await open();
       await opened.storage.put(csr, chain, issuedBy);

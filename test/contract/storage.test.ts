@@ -134,6 +134,15 @@ suite("file storage in macen's directory", () => {
     assert.equal((await opened.storage.get(readCsr(Buffer.from(crlf))))?.chain, macenChain);
   });
 
+  test('hands out the good one of two entries for the same CSR', async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    await writeAsMacen(opened.directory, crlf, macenChain);
+    const posted = readCsr(Buffer.from(crlf));
+    const found = await opened.storage.get(posted, stored => stored.issuedBy === undefined);
+    assert.equal(found?.chain, macenChain);
+  });
+
   test('writes where macen looks for what openssl writes', async () => {
     await using opened = await openFile();
     await opened.storage.put(readCsr(Buffer.from(crlf)), chain, issuedBy);
