@@ -7,9 +7,9 @@ export type EntryRecord = {
   /** The `fingerprintOf` the certificate that this is about. */
   certificate: string;
   /** Absent where nobody knows, as of macen's entries. */
-  issuedBy?: IssuedBy;
+  issuedBy?: IssuedBy | undefined;
   /** From when on the certificate is not handed out any more, in milliseconds since the epoch. */
-  renewFrom?: number;
+  renewFrom?: number | undefined;
 };
 
 /** @returns SHA-256 of the first certificate in `chain`, in hex. Throws an Error when it is damaged. */

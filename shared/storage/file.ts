@@ -5,8 +5,8 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { fingerprintOf, formatRecord } from './entry-record.ts';
-import { openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';
+import { fingerprintOf } from './entry-record.ts';
+import { formatRecordFile, openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';
 import { type IssuedBy, isFresh, type Storage, type StoredCertificate } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
 import { openEntryReader, toStored } from './stored-entry.ts';
@@ -46,11 +46,11 @@ export function openFileStorage(
   }
 
   async function write(folder: string, csr: CsrText, chain: string, issuedBy: IssuedBy): Promise<void> {
-    const record = formatRecord({ certificate: fingerprintOf(chain), issuedBy });
+    const record = formatRecordFile({ certificate: fingerprintOf(chain), issuedBy });
     await mkdir(folder, { recursive: true });
     await writeAtomically(join(folder, 'csr.pem'), csr.pem);
     await writeAtomically(join(folder, 'cert.pem'), chain);
-    await writeAtomically(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
+    await writeAtomically(join(folder, RECORD_FILE), record);
   }
 
   return {

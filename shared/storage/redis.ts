@@ -5,7 +5,7 @@ import { escapeGlob, type Store } from '../base/redis.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
-import { fingerprintOf, formatRecord } from './entry-record.ts';
+import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
 import { isChainOf, openEntryReader, readWholeEntry, toStored } from './stored-entry.ts';
@@ -83,6 +83,16 @@ export function openRedisStorage(
         await removeIf(key, ({ leaf }) => leaf.notAfter < before);
         return (await read(key))?.leaf.notAfter;
       },
+      async setRenewFrom(key, chain, at) {
+        const text = await redis.get(base + key);
+        if (text === null || chainIn(text) !== chain) return false;
+        const value = JSON.parse(text) as Value;
+        const certificate = fingerprintOf(chain);
+        const { issuedBy } = parseRecord(value.quarry, certificate) ?? {};
+        const quarry = formatRecord({ certificate, issuedBy, renewFrom: at });
+        const changed = JSON.stringify({ ...value, quarry });
+        return (await redis.eval(SET_IF_SAME, 1, base + key, text, changed)) === 1;
+      },
       async remove(key, certificate) {
         const text = await redis.get(base + key);
         if (!isChainOf(certificate, chainIn(text))) return undefined;
@@ -100,6 +110,12 @@ function chainIn(text: string | null): string {
     return '';
   }
 }
+
+/** A certificate that is put meanwhile keeps its own value. KEYS: the entry. ARGV: its old value, its new one. */
+const SET_IF_SAME = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1`;
 
 /** Whoever puts a new certificate meanwhile keeps it. */
 const REMOVE_IF_SAME = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

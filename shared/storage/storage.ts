@@ -61,6 +61,13 @@ export type Upkeep = {
    */
   expire(key: string, before: number): Promise<number | undefined>;
   /**
+   * Has the entry handed out until `at` alone, if it still holds this chain; a certificate that is put later begins anew.
+   *
+   * @param at milliseconds since the epoch; `undefined` takes back what was set before
+   * @returns false where it holds another chain by now
+   */
+  setRenewFrom(key: string, chain: string, at: number | undefined): Promise<boolean>;
+  /**
    * Removes the entry if it is of this certificate.
    *
    * @param certificate the leaf's PEM, as `splitChain` gives it

@@ -78,11 +78,11 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const waiting: SignJobData[] = [];
   const due: number[] = [];
   const renewal: RenewalParts = {
-    ...{ ...parts, renewals, index: openRenewalIndex({ redis, prefix }), account: 'default' },
+    ...{ ...parts, index: openRenewalIndex({ redis, prefix }), account: 'default' },
     connection: stack.use(
       openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
     ),
-    storages: new Map([['kept', { storage, days: renewWithin }]]),
+    storages: new Map([['kept', { storage, renewWithin, renewAhead: true }]]),
     admission: openAdmission([everything]),
     signQueue: {
       enqueue: async (data: SignJobData) => `job-${waiting.push(data)}-${due.push(clock.now())}`,

@@ -238,6 +238,43 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.deepEqual(opened.log.lines, []);
     });
 
+    test('hands a certificate out no longer from a time that is set for it, until another is put', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const key = upkeep.keyOf(csr);
+      assert.equal(await upkeep.setRenewFrom(key, chain, now), false, 'nothing is there');
+      await opened.storage.put(csr, chain, issuedBy);
+      assert.equal(await upkeep.setRenewFrom(key, chain, now + day), true);
+      opened.clock.turn(day - 1);
+      assert.equal((await opened.other.get(csr))?.chain, chain);
+      opened.clock.turn(1);
+      assert.equal(await opened.other.get(csr), undefined);
+      const kept = await upkeep.read(key);
+      assert.deepEqual([kept?.chain, kept?.issuedBy, kept?.renewFrom], [chain, issuedBy, now + day]);
+      assert.equal(await upkeep.setRenewFrom(key, chain, undefined), true);
+      assert.deepEqual(await opened.other.get(csr), { chain, leaf: readCertificate(leaf), issuedBy });
+      await upkeep.setRenewFrom(key, chain, now);
+      await opened.storage.put(csr, newerChain, otherCa);
+      const newer = await opened.other.get(csr);
+      assert.deepEqual([newer?.chain, newer?.issuedBy, newer?.renewFrom], [newerChain, otherCa, undefined]);
+    });
+
+    test('leaves a newer certificate as it is when a time is set for its predecessor', async () => {
+      await using opened = await open();
+      const upkeep = upkeepOf(opened.storage);
+      const key = upkeep.keyOf(csr);
+      await opened.storage.put(csr, newerChain, otherCa);
+      assert.equal(await upkeep.setRenewFrom(key, chain, now), false);
+      assert.deepEqual((await opened.other.get(csr))?.issuedBy, otherCa);
+      for (let round = 0; round < 20; round++) {
+        await opened.storage.put(csr, chain, issuedBy);
+        await Promise.all([upkeep.setRenewFrom(key, chain, now), opened.other.put(csr, newerChain, otherCa)]);
+        const found = await opened.storage.get(csr);
+        assert.deepEqual([found?.chain, found?.issuedBy], [newerChain, otherCa], `round ${round}`);
+      }
+      assert.deepEqual(opened.log.lines, []);
+    });
+
     test('keeps what is put while the expired entry is being removed', async () => {
       await using opened = await open();
       const upkeep = upkeepOf(opened.storage);

@@ -143,6 +143,15 @@ suite("file storage in macen's directory", () => {
     assert.equal(found?.chain, macenChain);
   });
 
+  test('hands out what macen has written until a time that is set for it', async () => {
+    await using opened = await openFile();
+    await writeAsMacen(opened.directory, csrPem, macenChain);
+    assert.equal(await opened.storage.upkeep?.setRenewFrom(csr.digest, macenChain, defaultNow), true);
+    assert.equal(await opened.storage.get(csr), undefined);
+    assert.equal((await opened.storage.upkeep?.read(csr.digest))?.issuedBy, undefined);
+    assert.deepEqual((await readdir(opened.folderOf(csr))).sort(), ['cert.pem', 'csr.pem', 'quarry.json']);
+  });
+
   test('writes where macen looks for what openssl writes', async () => {
     await using opened = await openFile();
     await opened.storage.put(readCsr(Buffer.from(crlf)), chain, issuedBy);
