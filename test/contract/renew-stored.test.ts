@@ -1,27 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
-import { renewDue } from '../../services/scheduler/renew-due.ts';
-import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
+import { suite, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
-import { openAdmission } from '../../shared/admission/admit.ts';
-import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { Matter } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
-import { readCsr } from '../../shared/pki/csr.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
-import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
-import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
-import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
-import { openStorages } from '../../shared/storage/open-storage.ts';
-import type { StorageConfig } from '../../shared/storage/storage-section.ts';
-import { startFakeCa } from '../shared/acme/fake-ca.ts';
-import { connect } from '../shared/acme/open-connection.ts';
-import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
-import { keptLog } from '../support/kept-log.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
-import { turnedClock } from '../support/turned-clock.ts';
+import { chain, csr, day, id, issuedBy, leaf, newer, openGround, web } from './renewal-ground.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -293,7 +275,7 @@ suite('renewing ahead', () => {
     await using ground = await openGround();
     ground.turnTo(65);
     await ground.look();
-    await ground.storage.put(csr, newer);
+    await ground.storage.put(csr, newer, issuedBy);
     ground.clock.turn(minute);
     await ground.look();
     assert.equal((await ground.managed())?.notAfter, readCertificate(newer).notAfter);
@@ -315,7 +297,7 @@ suite('renewing ahead', () => {
 
   test('renews at once what an operator wants renewed, though nobody fetched it', async () => {
     await using ground = await openGround();
-    await redis.del(`{renew-${prefixes}}:renewals:fetched`);
+    await ground.redis.del(`${ground.prefix}:renewals:fetched`);
     await ground.index.force(id, ground.clock.now());
     await ground.look();
     assert.equal(ground.jobs.length, 1);
@@ -326,7 +308,8 @@ suite('renewing ahead', () => {
     const broken = { ...(await ground.managed()) } as NonNullable<Awaited<ReturnType<typeof ground.managed>>>;
     await ground.index.add({ ...broken, id: 'stored/kept/broken', names: [] }, 0);
     ground.parts.storages.set('kept', {
-      days: 30,
+      renewWithin: 30,
+      renewAhead: true,
       storage: {
         ...ground.storage,
         upkeep: {
