@@ -10,11 +10,13 @@ import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
+import { caOf } from '../../shared/limits/limit-keys.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
+import { toIssuedBy } from '../../shared/storage/issued-for.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { createApp } from './app.ts';
 
@@ -34,9 +36,15 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
   const admission = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
-  const limits = openLimits(store, clock);
+  const accounts = [...config.accounts.values()].map(toIssuedBy);
+  const limits = new Map(
+    accounts.map(({ account, directory }) => [
+      account,
+      openLimits(store, { account, ca: caOf(directory) }, clock),
+    ]),
+  );
   const renewals = openStoredRenewals(config.storages, store);
-  const issuing = openIssuing({ admission, storages, limits, signQueue, renewals, clock, log });
+  const issuing = openIssuing({ admission, storages, limits, accounts, signQueue, renewals, clock, log });
   const stopping = new AbortController();
   const waiting = { clock, wait, stopping: stopping.signal };
   const isTrustedProxy = toAddressSet(trustedProxies);

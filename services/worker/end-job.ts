@@ -82,7 +82,7 @@ export async function writeResult(run: SignRun, result: SignResult): Promise<Sig
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
   const account = result.outcome === 'issued' ? result.issuedBy?.account : undefined;
-  const flight = flightOf(job, account ?? job.data.accounts[0]?.account ?? '');
+  const flight = flightOf(job.data, account ?? job.data.accounts[0]?.account ?? '');
   const key = await parts.records.writeResult(job.lock, result, flight);
   return finish(run, { key, result });
 }

@@ -8,7 +8,8 @@ import { type Checkpoint, newCheckpoint } from '../../shared/order/order-state.t
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { deduplicationId, type SignJobData, type SignResult } from '../../shared/queue/sign-job-data.ts';
-import type { Flight, JobLock, SignRecords } from '../../shared/queue/sign-records.ts';
+import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { Flight, SignRecords } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
@@ -119,7 +120,7 @@ export class JobProgress {
 export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
 
 /** What one order at a time is made for. */
-export function flightOf({ data }: SignJob, account: string): Flight {
+export function flightOf(data: SignJobData, account: string): Flight {
   const choice = data.accounts.find(one => one.account === account);
   return { account, identifiers: data.identifiers, certificateProfile: choice?.certificateProfile };
 }

@@ -10,7 +10,6 @@ import { type Driven, driveOrder, type Leave, type Verdict } from '../../shared/
 import { goesElsewhere, type Refusal, retryTime } from '../../shared/order/fail-over.ts';
 import { mayOrder, nameOfLimit, rememberFailure } from '../../shared/order/may-order.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
-import type { SignResult } from '../../shared/queue/sign-job-data.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
@@ -179,7 +178,7 @@ async function askLeave(
 ): Promise<Leave<StoredCertificate>> {
   const { parts, job } = run;
   const now = parts.clock.now();
-  const flight = flightOf(job, ca.name);
+  const flight = flightOf(job.data, ca.name);
   if (!(await parts.records.enterFlight(job.lock.jobId, flight))) {
     return { do: 'wait', until: now + FLIGHT_RETRY };
   }
@@ -264,7 +263,7 @@ const waitForLimit = (error: unknown) =>
   error instanceof IssuanceError && error.code === 'rateLimited' ? error.retryAfter : undefined;
 
 /** @returns whether the breaker is open; a CA that asks to come again later, or that was not asked, was reached */
-async function noteUnreachable({ parts, log }: SignRun, ca: Ca, error: unknown): Promise<boolean> {
+async function noteUnreachable({ log }: SignRun, ca: Ca, error: unknown): Promise<boolean> {
   const failed = error instanceof IssuanceError && error.code === 'unavailable';
   if (!failed || error instanceof StandingLimitError) return false;
   const reason = describeError(error);

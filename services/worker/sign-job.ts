@@ -85,7 +85,7 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   log.warn({ account, reason: detail, until: until && new Date(until) }, 'the account does not issue');
   await progress.saveRefusal(refusal);
   await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
-  await parts.records.leaveFlight(job.lock.jobId, flightOf(job, account));
+  await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
 }
 
 /** Every account has refused. */

@@ -167,7 +167,6 @@ function checkUrl(url: string): URL {
   const target = URL.canParse(url) ? new URL(url) : undefined;
   if (target?.protocol === 'https:') return target;
   if (target?.protocol === 'http:' && isLoopback(target.hostname)) return target;
-    return target;
   throw new IssuanceError('unexpected', 'the CA named a URL that is not https');
 }
 

@@ -83,7 +83,56 @@ export async function openCas(
 ): Promise<Map<string, Ca> & Disposable> {
   const opened = await Promise.all([...accounts].map(config => openCa(config, store, parts)));
   const cas = new Map<string, Ca>(opened.map(ca => [ca.name, ca]));
-  return Object.assign(cas, { [Symbol.dispose]: () => opened.forEach(ca => ca[Symbol.dispose]()) });
+  const dispose = () => {
+    for (const ca of opened) ca[Symbol.dispose]();
+  };
+  return Object.assign(cas, { [Symbol.dispose]: dispose });
+}
+
+const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 30_000];
+
+/**
+ * Opens the accounts of all CAs, each by itself: a CA that is away is waited for and holds up no other.
+ *
+ * @param refused gets what keeps an account from ever working as it is configured
+ * @returns once one account is open; the others go on until `signal` fires
+ * @throws IssuanceError the first account's, where none can work as it is configured; or the signal's reason
+ */
+export async function openAccounts(
+  cas: Iterable<Ca>,
+  { clock, log }: { clock: Clock; log: Log },
+  signal: AbortSignal,
+  refused: (ca: Ca, error: unknown) => void,
+): Promise<void> {
+  const opening = [...cas].map(ca =>
+    untilOpen(ca, { clock, log }, signal).catch(error => {
+      if (!signal.aborted) refused(ca, error);
+      throw error;
+    }),
+  );
+  await Promise.any(opening).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
+}
+
+async function untilOpen(
+  { name, account }: Ca,
+  { clock, log }: { clock: Clock; log: Log },
+  signal: AbortSignal,
+): Promise<void> {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      await account.open(signal);
+      return;
+    } catch (error) {
+      const passes = error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
+      if (!passes) throw error;
+      if (pause === FIRST_PAUSE) {
+        log.warn({ account: name, reason: describeError(error) }, 'no account yet, trying again');
+      }
+      await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
+    }
+  }
 }
 
 function holdAccount(connection: CaConnection, openAccount: OpenAccount): AccountHolder {
@@ -102,7 +151,6 @@ function holdAccount(connection: CaConnection, openAccount: OpenAccount): Accoun
         },
         error => {
           fault = error;
-          if (lost !== undefined) account = undefined;
           throw error;
         },
       )
@@ -117,7 +165,7 @@ function holdAccount(connection: CaConnection, openAccount: OpenAccount): Accoun
       if (account) return account;
       throw fault;
     },
-    fault: () => (account ? undefined : describeError(fault)),
+    fault: () => (fault === undefined ? undefined : describeError(fault)),
     open: async signal => account ?? untilAborted(openOnce(), signal),
     renew: async (lost, signal) => {
       if (account && lost.url !== account.url) return; // another job has renewed it

@@ -10,7 +10,8 @@ import type { Identifier } from '../pki/identifier.ts';
 import { fromSignFailure, toSignJob } from '../queue/sign-job-data.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
-import type { Storage, StoredCertificate } from '../storage/storage.ts';
+import { isIssuedFor } from '../storage/issued-for.ts';
+import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
 
 /** A certificate as a client gets it. */
 export type IssuedCertificate = {
@@ -74,13 +75,16 @@ export type Issuing = {
 export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;
   storages: ReadonlyMap<string, Storage>;
-  limits: Pick<Limits, 'standingAgainst'>;
+  /** Of each account, by its name. */
+  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>;
+  /** All that are configured. */
+  accounts: readonly IssuedBy[];
   signQueue: SignQueue;
   renewals: Pick<StoredRenewals, 'fetched'>;
   clock: Clock;
   log: Log;
 }): Issuing {
-  const { admission, storages, limits, signQueue, renewals, clock, log } = parts;
+  const { admission, storages, limits, accounts, signQueue, renewals, clock, log } = parts;
   const recordFetch = openFetchRecord(renewals, clock, log);
 
   return {
@@ -89,17 +93,16 @@ export function openIssuing(parts: {
         const stored = await lookUp(storages.get(name), csr, log);
         const block = stored && admission.find(blocks, stored.leaf.identifiers);
         if (!stored || block?.storage !== name) continue;
+        if (!isIssuedFor(stored, accountsOf(block, accounts), accounts)) continue;
         recordFetch(block, csr);
         return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
       }
       return undefined;
     },
     async order(block, csr, identifiers, { requestId, patience }) {
-      const accounts = accountsOf(block);
-      const limit = await needingRedis(() => limitAtEveryAccount(limits, accounts, identifiers));
+      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, identifiers));
       if (limit) throw limit;
-      const [account = 'default'] = accounts;
-      const data = toSignJob(block, { csr, identifiers, account, requestId, patience });
+      const data = toSignJob(block, csr, { identifiers, requestId, patience });
       const id = await signQueue.enqueue(data);
       return { id, promise: () => signQueue.promise(id, data) };
     },
@@ -126,26 +129,28 @@ async function lookUp(
   }
 }
 
-type Issue = { chain: string; issuedBy?: { account: string } };
+const toIssued = ({ chain, issuedBy }: Pick<StoredCertificate, 'chain' | 'issuedBy'>): IssuedCertificate => ({
+  chain,
+  account: issuedBy?.account,
+});
 
-const toIssued = ({ chain, issuedBy }: Issue): IssuedCertificate => ({ chain, account: issuedBy?.account });
-
-/** In the order of preference. */
-const accountsOf = ({ accounts }: { name: string; accounts?: { account: string }[] }): string[] =>
-  accounts?.map(({ account }) => account) ?? ['default'];
+const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
+  all.filter(one => block.accounts.some(({ account }) => account === one.account));
 
 /**
  * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
- * (`unavailable`) keeps no client from waiting.
+ * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA.
  */
 async function limitAtEveryAccount(
-  limits: Pick<Limits, 'standingAgainst'>,
-  accounts: string[],
+  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
+  { accounts }: AuthBlock,
   identifiers: Identifier[],
 ): Promise<IssuanceError | undefined> {
-  const all = await Promise.all(accounts.map(account => limits.standingAgainst({ account, identifiers })));
-  const lasting = all.filter(limit => limit !== undefined && limit.code !== 'unavailable');
-  return lasting.length === accounts.length ? lasting[0] : undefined;
+  const standing = accounts.map(({ account }) => limits.get(account)?.standingAgainst(identifiers));
+  const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
+  const lasting = found.filter(({ code }) => code !== 'unavailable');
+  const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
+  return lasting.find(({ code }) => code === 'challengeFailed') ?? everywhere;
 }
 
 const HOUR = 3_600_000;

@@ -23,15 +23,16 @@ export type RevokeJobData = {
   certificate: string;
   reason?: RevocationReason;
   names: string[];
-  /** The auth block that admitted it. */
+  /** The auth block that admitted it, and the accounts that it orders from. */
   block: string;
+  accounts: string[];
   /** Of the post that made the job. */
   requestId: string;
 };
 
 /** How a revoke job ended. `already`: it was revoked before. */
 export type RevokeResult =
-  | { outcome: 'revoked'; already: boolean }
+  | { outcome: 'revoked'; already: boolean; account: string }
   | { outcome: 'failed'; error: SignFailure };
 
 /** The intake's side of the `revoke` queue. It is one of its own, so that a compromised key does not wait behind orders. */

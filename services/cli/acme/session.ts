@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type CaConnection, openCaConnection } from '../../../shared/acme/ca-connection.ts';
+import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
 import { systemClock } from '../../../shared/base/clock.ts';
 import { describeError, describeFileError } from '../../../shared/base/errors.ts';

@@ -38,7 +38,9 @@ export function revokeRoute(parts: {
       ctx.throw(409, 'the certificate has ended; there is nothing to revoke');
 
     const { requestId } = ctx.state;
-    const data = { certificate: pem, names, block: block.name, requestId, ...(reason && { reason }) };
+    const accounts = block.accounts.map(({ account }) => account);
+    const admitted = { certificate: pem, names, block: block.name, accounts, requestId };
+    const data = { ...admitted, ...(reason && { reason }) };
     const jobId = await revokeQueue.enqueue(data);
     ctx.state.job = jobId;
     const result = await revokeQueue.result(jobId, patienceOf(ctx, waiting));
