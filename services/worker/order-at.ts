@@ -283,7 +283,7 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
   const name = nameOfLimit(limit);
   const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
   const affected = name === undefined ? names : [name];
-  await parts.notices.notify({ kind: 'account-paused', subject: key, names: affected, detail: said });
+  await parts.notices.tell({ kind: 'account-paused', subject: key, names: affected, detail: said });
 }
 
 /** @returns what the client is told where there is no account any more; else the given error, which a new order ends */

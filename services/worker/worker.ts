@@ -35,7 +35,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   await openAccounts(cas.values(), { clock, log }, stopping, ({ name }, error) => {
     const detail = describeError(error);
     log.error({ account: name, reason: detail }, 'the account cannot be used as it is configured');
-    void notices.notify({ kind: 'account-paused', subject: `account/${name}`, names: [], detail });
+    void notices.tell({ kind: 'account-paused', subject: `account/${name}`, names: [], detail });
   });
 
   const storages = openStorages(config.storages.values(), { store, clock, log });
