@@ -14,7 +14,7 @@ import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.t
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
+import { openSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { AccountHolder } from './account-holder.ts';
 import { runSignJob } from './sign-job.ts';

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { encodeName, liesIn, withParents } from '../../../shared/dns/name.ts';
 import { addressToBytes } from '../../../shared/pki/ip-address.ts';
-import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
+import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server.ts';
 import { Type } from './codes.ts';
 
 /** What a zone says whether or not there are challenges: RDATA by type and name. */
