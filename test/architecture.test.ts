@@ -22,6 +22,7 @@ const floors: Record<string, number> = {
   order: 4,
   queue: 4,
   ca: 3,
+  issue: 5,
   renewal: 5,
   shaman: 6,
   setup: 7,
@@ -34,7 +35,7 @@ const fences: Record<string, RegExp> = {
   asn1js: /^shared\/pki\//,
   'dns-packet': /^shared\/dns\//,
   nodemailer: /^shared\/notify\//,
-  bullmq: /^(shared\/queue\/|services\/(worker|scheduler)\/)/,
+  bullmq: /^shared\/queue\//,
   koa: /^services\//,
   '@koa/router': /^services\//,
 };

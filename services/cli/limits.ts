@@ -1,6 +1,6 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { type Limit, openLimits } from '../../shared/limits/limits.ts';
+import { clearLimit, type Limit, listLimits } from '../../shared/limits/limits.ts';
 import { forgetMatters } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
@@ -12,17 +12,17 @@ export const limitsCommand: Command = {
   example: 'quarry limits clear name/www.example.org main.ini',
   async run(words, { env, write }) {
     const [first, key, ...files] = readWords(words);
-    if (first !== 'clear') return listLimits(needFiles('limits', readWords(words)), env, write);
+    if (first !== 'clear') return writeLimits(needFiles('limits', readWords(words)), env, write);
     if (key === undefined || files.length === 0)
       throw new UsageError('give a key and a file: quarry limits clear KEY main.ini');
-    return clearLimit(key, files, env, write);
+    return clear(key, files, env, write);
   },
 };
 
 /** `quarry limits FILE…`: what the CA's limits and failed validations hold back now. */
-async function listLimits(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
-  using opened = await open(files, env);
-  const limits = await opened.limits.list();
+async function writeLimits(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
+  using opened = await openFleetRedis(files, env);
+  const limits = await listLimits(opened.store, systemClock);
   write(limits.length > 0 ? `${limits.map(toText).join('\n')}\n` : 'nothing is held back\n');
 }
 
@@ -31,25 +31,22 @@ async function listLimits(files: string[], env: Environment, write: (text: strin
  *
  * @throws Error when there is no such limit
  */
-async function clearLimit(
+async function clear(
   key: string,
   files: string[],
   env: Environment,
   write: (text: string) => void,
 ): Promise<void> {
-  using opened = await open(files, env);
-  if (!(await opened.limits.clear(key)))
-    throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
-  await forgetMatters(opened.store, key, ['account-paused']);
-  write(`cleared: ${key}\n`);
+  using opened = await openFleetRedis(files, env);
+  const cleared = await clearLimit(opened.store, key, systemClock);
+  if (cleared.length === 0) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
+  for (const one of cleared) {
+    await forgetMatters(opened.store, one, ['account-paused']);
+    write(`cleared: ${one}\n`);
+  }
 }
 
 function toText({ key, until, detail, names }: Limit): string {
   const end = until === undefined ? 'until you clear it' : `until ${new Date(until).toISOString()}`;
   return `${key}  ${end}\n    ${detail}\n    last asked for: ${names.join(', ')}`;
-}
-
-async function open(files: string[], env: Environment) {
-  const opened = await openFleetRedis(files, env);
-  return { ...opened, limits: openLimits(opened.store, systemClock) };
 }

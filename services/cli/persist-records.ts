@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { readAccountUrl } from '../../shared/acme/account.ts';
-import { openCaConnection } from '../../shared/acme/ca-connection.ts';
-import { readDirectory } from '../../shared/acme/directory.ts';
+import { openCaConnection, readDirectory } from '../../shared/acme/connection.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
+import { readAccountUrl } from '../../shared/ca/account-directory.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import type { DnsPersistConfig } from '../../shared/solver/dns-persist.ts';
@@ -41,9 +40,9 @@ export async function findPersistParties(
 async function askForIssuer({ acmeServer: directoryUrl, caFile }: AccountConfig): Promise<string> {
   const ca = caFile ? [await readFile(caFile, 'utf8')] : undefined;
   using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca });
-  const { meta } = await readDirectory(connection, AbortSignal.timeout(PATIENCE));
-  const { caaIdentities: [issuer] = [] } = (meta ?? {}) as { caaIdentities?: unknown[] };
-  if (typeof issuer === 'string') return issuer;
+  const { caaIdentities } = await readDirectory(connection, AbortSignal.timeout(PATIENCE));
+  const [issuer] = caaIdentities;
+  if (issuer !== undefined) return issuer;
   throw new Error(`the directory of ${directoryUrl} names none`);
 }
 

@@ -35,7 +35,7 @@ export const renewCommand: Command = {
 async function findByName(index: RenewalIndex, name: string): Promise<ManagedCertificate[]> {
   const found = new Map<string, ManagedCertificate>();
   for await (const part of index.list()) {
-    for (const one of part)
+    for (const one of part.filter(({ renews }) => renews))
       if (one.id === name || one.names.includes(name.toLowerCase()) || one.id.startsWith(`profile/${name}/`))
         found.set(one.id, one);
   }

@@ -28,7 +28,8 @@ async function readRenewals(files: string[], env: Environment): Promise<Renewal[
   using opened = await openFleetRedis(files, env);
   const index = openRenewalIndex(opened.store);
   const all = new Map<string, Renewal>(); // a part may come twice
-  for await (const part of index.list()) {
+  for await (const found of index.list()) {
+    const part = found.filter(({ renews }) => renews);
     const fetches = await index.lastFetches(part.map(({ id }) => id));
     part.forEach((managed, at) => {
       all.set(managed.id, { managed, fetched: fetches[at] });

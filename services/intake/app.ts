@@ -1,29 +1,171 @@
+import { randomUUID } from 'node:crypto';
 import Router from '@koa/router';
-import Koa, { type Context } from 'koa';
-import type { Registry } from '../../shared/base/metrics.ts';
-import { problemResponse } from './middleware/problem-response.ts';
-import { requestLog } from './middleware/request-log.ts';
+import Koa, { type Context, HttpError, type Middleware } from 'koa';
+import type { Admission } from '../../shared/admission/admit.ts';
+import type { Clock } from '../../shared/base/clock.ts';
+import {
+  describeError,
+  IssuanceError,
+  type IssuanceErrorCode,
+  type Problem,
+} from '../../shared/base/errors.ts';
+import type { Log } from '../../shared/base/log.ts';
+import { Histogram, type Registry } from '../../shared/base/metrics.ts';
+import type { Issuing } from '../../shared/issue/request-certificate.ts';
+import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
+import type { Waiting } from './request.ts';
 import { resultRoute } from './routes/result.ts';
-import { type RevokeRouteParts, revokeRoute } from './routes/revoke.ts';
-import { type SignRouteParts, signRoute } from './routes/sign.ts';
+import { revokeRoute } from './routes/revoke.ts';
+import { signRoute } from './routes/sign.ts';
 
-/** The intake's HTTP interface: few routes, each with one method. */
-export function createApp(parts: SignRouteParts & RevokeRouteParts & { metrics: Registry }): Koa {
+/**
+ * The intake's HTTP interface: few routes, each with one method; a log line for each request, an answer to
+ * each error.
+ */
+export function createApp(parts: {
+  admission: Admission;
+  isTrustedProxy: (address: string) => boolean;
+  /** Bytes of a CSR. */
+  maxSize: number;
+  issuing: Issuing;
+  revokeQueue: RevokeQueue;
+  waiting: Waiting;
+  log: Log;
+  metrics: Registry;
+}): Koa {
+  const { admission, isTrustedProxy, maxSize, issuing, revokeQueue, waiting, log, metrics } = parts;
+  const sign = signRoute({ admission, isTrustedProxy, maxSize, issuing, waiting });
+  const result = resultRoute({ admission, isTrustedProxy, issuing, waiting });
+  const revoke = revokeRoute({ admission, isTrustedProxy, revokeQueue, waiting });
   const router = new Router();
-  router.post('/sign', signRoute(parts)).all('/sign', only('POST'));
-  router.get('/sign/:id', resultRoute(parts)).all('/sign/:id', only('GET'));
-  router.post('/revoke', revokeRoute(parts)).all('/revoke', only('POST'));
+  router.post('/sign', sign).all('/sign', only('POST'));
+  router.get('/sign/:id', result).all('/sign/:id', only('GET'));
+  router.post('/revoke', revoke).all('/revoke', only('POST'));
 
   const app = new Koa();
-  app.use(requestLog(parts.log, parts.metrics));
-  app.use(problemResponse(parts.clock, parts.log));
+  app.use(requestLog(log, metrics));
+  app.use(problemResponse(waiting.clock, log));
   app.use(router.routes());
   app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
-  app.on('error', error => parts.log.debug({ reason: String(error) }, 'connection ended early'));
+  app.on('error', error => log.debug({ reason: String(error) }, 'connection ended early'));
   return app;
 }
 
-/** RFC 9110 section 15.5.6 wants the Allow header. */
+/** RFC 9110 section 15.5.6 requires the Allow header. */
 function only(method: string) {
   return (ctx: Context) => ctx.throw(405, `only ${method} is possible here`, { headers: { Allow: method } });
+}
+
+/** Gives every request an id, and logs and counts how it ended. */
+function requestLog(log: Log, metrics: Registry): Middleware {
+  const seconds = new Histogram({
+    name: 'quarry_intake_request_seconds',
+    help: 'Time from request to answer, by status',
+    labelNames: ['method', 'status'],
+    buckets: [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 180],
+    registers: [metrics],
+  });
+
+  return async (ctx, next) => {
+    const started = performance.now();
+    ctx.state.requestId = randomUUID();
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    await next();
+    const duration = (performance.now() - started) / 1000;
+    seconds.observe({ method: ctx.method, status: ctx.status }, duration);
+    const { requestId, client, job, names, reason } = ctx.state;
+    const answer = { request: requestId, client, method: ctx.method, path: ctx.path, status: ctx.status };
+    log.info({ ...answer, seconds: Number(duration.toFixed(3)), job, names, reason }, 'request');
+  };
+}
+
+/**
+ * Turns every error into an answer: one line of text, or a problem document (RFC 9457) for a client that asks
+ * for JSON.
+ */
+function problemResponse(clock: Clock, log: Log): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const answer = toAnswer(error);
+      if (answer.status === 500) log.error({ request: ctx.state.requestId, err: error }, 'request failed');
+      ctx.state.reason = describeError(error);
+      ctx.status = answer.status;
+      ctx.set(answer.headers);
+      const retryAfter = toRetryAfter(answer, clock.now());
+      if (retryAfter) ctx.set('Retry-After', retryAfter);
+      writeProblem(ctx, answer);
+    }
+  };
+}
+
+type Answer = {
+  status: number;
+  detail: string;
+  headers: Record<string, string>;
+  /** Milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+  problem?: Problem | undefined;
+};
+
+function toAnswer(error: unknown): Answer {
+  if (error instanceof IssuanceError) {
+    const { message, retryAfter, problem } = error;
+    return { status: toStatus(error.code), detail: message, headers: {}, retryAfter, problem };
+  }
+  if (error instanceof HttpError && error.expose) {
+    const headers = (error.headers ?? {}) as Record<string, string>;
+    return { status: error.statusCode, detail: error.message, headers };
+  }
+  return { status: 500, detail: 'internal error', headers: {} };
+}
+
+/** The only switch from an error's code to a status. */
+function toStatus(code: IssuanceErrorCode): number {
+  switch (code) {
+    case 'denied':
+      return 403;
+    case 'unknown':
+      return 404;
+    case 'badCsr':
+      return 415;
+    case 'challengeFailed':
+      return 421;
+    case 'rateLimited':
+      return 429;
+    case 'unavailable':
+    case 'gone':
+      return 503;
+    case 'misconfigured':
+    case 'unexpected':
+      return 500;
+  }
+}
+
+/** Seconds; a 503 and a 429 always have them. */
+function toRetryAfter({ status, retryAfter }: Answer, now: number): string | undefined {
+  if (retryAfter !== undefined) return String(Math.max(1, Math.ceil((retryAfter - now) / 1000)));
+  if (status === 503) return '5';
+  return status === 429 ? '3600' : undefined;
+}
+
+const JSON_TYPES = ['application/problem+json', 'application/json'];
+
+function writeProblem(ctx: Context, { status, detail, problem }: Answer): void {
+  const type = ctx.accepts('text/plain', ...JSON_TYPES);
+  if (typeof type !== 'string' || !JSON_TYPES.includes(type)) {
+    ctx.type = 'text/plain; charset=utf-8';
+    ctx.body = `${detail.replace(/\s+/g, ' ')}\n`;
+    return;
+  }
+  ctx.body = JSON.stringify({
+    type: problem?.type ?? 'about:blank',
+    status,
+    detail,
+    instance: `urn:uuid:${ctx.state.requestId}`,
+    ...(problem?.identifier && { identifier: problem.identifier }),
+    ...(problem?.subproblems && { subproblems: problem.subproblems }),
+  });
+  ctx.type = 'application/problem+json';
 }

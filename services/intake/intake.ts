@@ -2,87 +2,68 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import { toAddressSet } from '../../shared/admission/ip.ts';
+import { toAddressSet } from '../../shared/base/address.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
+import { openIssuing } from '../../shared/issue/request-certificate.ts';
+import { caOf } from '../../shared/limits/limit-keys.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
+import { toIssuedBy } from '../../shared/storage/issued-for.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { createApp } from './app.ts';
-import { openNoteFetch } from './note-fetch.ts';
 
-/** A CSR is small: who needs longer to send one holds a connection for nothing. */
+/** Milliseconds. A CSR is small: a client still sending after 20 s is stalled. */
 const RECEIVE_TIMEOUT = 20_000;
 const RELOAD_INTERVAL = 5_000;
 
-export type Intake = Role & { readonly addresses: { host: string; port: number }[] };
-
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
-export async function startIntake(
-  config: Config,
-  { redisUrl, clock, log, metrics }: RoleParts,
-): Promise<Intake> {
-  const redis = openRedis(redisUrl, 'impatient', log);
+export async function startIntake(config: Config, parts: RoleParts): Promise<Role> {
+  const { redisUrl, clock, log, metrics } = parts;
+  const { listeners, maxSize, wait, trustedProxies } = config.mgmt;
+  // Ends in the reverse order of its lines: waiting clients are answered first, Redis is closed last.
+  await using stack = new AsyncDisposableStack();
+  const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
   const store = { redis, prefix: config.redis.prefix };
-  const signQueue = openSignQueue({ store, redisUrl, log });
-  const revokeQueue = openRevokeQueue({ store, clock, log });
+  const revokeQueue = stack.use(openRevokeQueue({ store, clock, log }));
+  const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
+  const admission = openAdmission(config.auth);
+  const storages = openStorages(config.storages.values(), { store, clock, log });
+  const accounts = [...config.accounts.values()].map(toIssuedBy);
+  const limits = new Map(
+    accounts.map(({ account, directory }) => [
+      account,
+      openLimits(store, { account, ca: caOf(directory) }, clock),
+    ]),
+  );
+  const renewals = openStoredRenewals(config.storages, store);
+  const issuing = openIssuing({ admission, storages, limits, accounts, signQueue, renewals, clock, log });
   const stopping = new AbortController();
-  const app = createApp({
-    admission: openAdmission(config.auth),
-    storages: openStorages(config.storages.values(), { store, clock, log }),
-    limits: openLimits(store, clock),
-    noteFetch: openNoteFetch(openStoredRenewals(config.storages, store), { clock, log }),
-    signQueue,
-    revokeQueue,
-    account: config.account.name,
-    maxSize: config.mgmt.maxSize,
-    wait: config.mgmt.wait,
-    isTrustedProxy: toAddressSet(config.mgmt.trustedProxies),
-    stopping: stopping.signal,
-    clock,
-    log,
-    metrics,
-  });
-  const close = async () => {
-    await signQueue[Symbol.asyncDispose]();
-    await revokeQueue[Symbol.asyncDispose]();
-    closeRedis(redis);
+  const waiting = { clock, wait, stopping: stopping.signal };
+  const isTrustedProxy = toAddressSet(trustedProxies);
+  const app = createApp({ admission, isTrustedProxy, maxSize, issuing, revokeQueue, waiting, log, metrics });
+
+  stack.defer(() => unwatchTlsFiles(config.mgmt));
+  const open = stack.use(await openListeners(listeners, serverMaker(config.mgmt, app.callback(), log), log));
+  stack.defer(() => stopping.abort());
+  log.info({ listeners: open.addresses }, 'intake listens');
+  const running = stack.move();
+  return {
+    name: 'intake',
+    notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    failed: new Promise(() => {}),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
-  try {
-    const listeners = await openListeners(
-      config.mgmt.listeners,
-      serverMaker(config.mgmt, app.callback(), log),
-      log,
-    );
-    log.info({ listeners: listeners.addresses }, 'intake listens');
-    return {
-      name: 'intake',
-      addresses: listeners.addresses,
-      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-      failed: new Promise(() => {}),
-      async [Symbol.asyncDispose]() {
-        stopping.abort();
-        await listeners[Symbol.asyncDispose]();
-        for (const file of tlsFiles(config.mgmt)) unwatchFile(file);
-        await close();
-      },
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
 }
 
-const tlsFiles = ({ tls }: MgmtConfig) => (tls ? [tls.certFile, tls.keyFile] : []);
-
-/** A certificate that is renewed on disk is taken over without a restart. */
+/** Makes servers that take over a certificate renewed on disk without a restart. */
 function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () => Server {
   const options = {
     headersTimeout: RECEIVE_TIMEOUT,
@@ -99,7 +80,7 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
         server.setSecureContext(read());
         log.info({ file: tls.certFile }, 'TLS certificate read again');
       } catch (error) {
-        // Between the writing of the two files they do not fit each other; the second one comes here again.
+        // The two files do not fit each other while only one is written; the second one comes here again.
         log.warn(
           { file: tls.certFile, reason: describeError(error) },
           'TLS certificate unusable, the old one stays',
@@ -110,4 +91,10 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
       watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
     return server;
   };
+}
+
+const tlsFiles = ({ tls }: MgmtConfig) => (tls ? [tls.certFile, tls.keyFile] : []);
+
+function unwatchTlsFiles(mgmt: MgmtConfig): void {
+  for (const file of tlsFiles(mgmt)) unwatchFile(file);
 }

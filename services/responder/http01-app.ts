@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { tokenPattern } from '../../shared/acme/token.ts';
+import { tokenPattern } from '../../shared/acme/objects.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';

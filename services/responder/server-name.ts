@@ -1,7 +1,7 @@
+import { canonicalAddress } from '../../shared/base/address.ts';
+import { isDomainName, toName } from '../../shared/base/host-name.ts';
 import type { Identifier } from '../../shared/pki/identifier.ts';
-import { canonicalAddress } from '../../shared/pki/ip-address.ts';
 
-const dnsName = /^[a-z0-9_.-]{1,253}$/;
 const v4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\.in-addr\.arpa$/;
 const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;
 
@@ -10,10 +10,10 @@ const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;
  * (RFC 8738 section 6). `undefined` for what is neither.
  */
 export function fromServerName(serverName: string): Identifier | undefined {
-  const name = serverName.toLowerCase().replace(/\.$/, '');
+  const name = toName(serverName);
   const address = toAddress(name);
   if (address !== undefined) return { type: 'ip', value: address };
-  return dnsName.test(name) ? { type: 'dns', value: name } : undefined;
+  return isDomainName(name) ? { type: 'dns', value: name } : undefined;
 }
 
 function toAddress(name: string): string | undefined {

@@ -122,7 +122,7 @@ function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertific
     ...(last && {
       failures: { count: last.count, last: last.last, retryAfter: last.retryAfter, reason: last.reason },
     }),
-    ...{ ahead: true, looked: true },
+    ...{ renews: true, ahead: true, looked: true },
   };
 }
 

@@ -5,12 +5,19 @@ import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
-import { isDue, ownRandom, planRenewal } from '../../shared/renewal/renewal-window.ts';
-import { placeOf, type StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
-import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';
+import { isDue } from '../../shared/renewal/renewal-window.ts';
+import {
+  isFetched,
+  isOfAnother,
+  placeOf,
+  planStored,
+  toManaged,
+} from '../../shared/renewal/stored-renewals.ts';
+import type { KeptEntry } from '../../shared/storage/storage.ts';
 import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
 import { toRenewalJob } from './renewal-job.ts';
 import { tellFailure, tellLeft, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+import { type Looked, type StoredAt, watchStored } from './watch-stored.ts';
 
 const SECOND = 1_000;
 const HOUR = 3_600_000;
@@ -18,15 +25,15 @@ const DAY = 24 * HOUR;
 /** A job may be over in seconds, or have to wait for the CA's limits for days. */
 const FIRST_JOB_LOOK = 10 * SECOND;
 const LAST_JOB_LOOK = 600 * SECOND;
+const SUCCESSOR_LOOK = HOUR / 6;
 /** What nobody fetches may be fetched again. */
 const LEFT_LOOK = 6 * HOUR;
 const AFTER_FAULT = HOUR / 6;
 
 export type RenewalParts = PollParts & {
   index: RenewalIndex;
-  renewals: StoredRenewals;
-  /** Storages that renew ahead. `days` is their renew-within. */
-  storages: Map<string, { storage: Storage; days: number }>;
+  /** Those that keep anything. */
+  storages: Map<string, StoredAt>;
   admission: Admission;
   signQueue: SignQueue;
   records: SignRecords;
@@ -55,8 +62,6 @@ export async function lookAtStored(
   }
 }
 
-type Looked = { managed: ManagedCertificate; at: number };
-
 async function lookCloser(
   parts: RenewalParts,
   given: ManagedCertificate,
@@ -67,33 +72,32 @@ async function lookCloser(
   const from = storages.get(place.storage);
   const entry = await from?.storage.upkeep?.read(place.key);
   if (!from || !entry) return void (await index.remove(given.id)); // configured no more, or expired and removed
-  if (entry.leaf.notAfter > given.notAfter) {
-    await index.remove(given.id);
-    return void (await parts.renewals.found(place.storage, place.key, entry, clock.now()));
+  if (isOfAnother(entry, given)) {
+    const successor = { ...toManaged(given.id, entry, from, false), place: given.place };
+    return void (await index.add(successor, clock.now() + Math.random() * SUCCESSOR_LOOK));
   }
+  const renewed = { ...given, renews: from.renewAhead };
+  if (!renewed.renews) return watchStored(parts, renewed, { ...from, entry }, signal);
+  return lookToRenew(parts, renewed, { ...from, entry, name: place.storage }, signal);
+}
 
+async function lookToRenew(
+  parts: RenewalParts,
+  given: ManagedCertificate,
+  from: Renewing,
+  signal: AbortSignal,
+): Promise<Looked> {
+  const { clock } = parts;
   const seen = given.looked ? given : await welcome(parts, given);
   const followed = await followJob(parts, seen);
   if (followed.job) await tellOfEnd(parts, followed);
   if (followed.job) return { managed: followed, at: clock.now() + jobLook(followed.job, clock.now()) };
   const polled = await pollRenewalInfo(parts, followed, signal);
-  const planned = { ...polled, plan: planOf(polled, from.days) };
+  const planned = { ...polled, plan: planStored(polled, from.renewWithin) };
   await tellOfEnd(parts, planned);
   if (!planned.forced && !isDue(planned.plan, clock.now()))
     return { managed: planned, at: nextLook(planned, clock.now()) };
-  return renew(parts, planned, { ...from, entry, name: place.storage });
-}
-
-function planOf(managed: ManagedCertificate, days: number) {
-  const { info, failures, id, certificate } = managed;
-  return planRenewal({
-    life: managed,
-    info,
-    days,
-    spread: true,
-    random: ownRandom(id + certificate),
-    ...(failures && { failures }),
-  });
+  return renew(parts, planned, from);
 }
 
 /** The next time that something is to be done; from the first warning on, each day brings it nearer to the next one. */
@@ -136,14 +140,13 @@ async function failed(
   return after;
 }
 
-type Renewing = { name: string; storage: Storage; days: number; entry: KeptEntry };
+type Renewing = StoredAt & { name: string; entry: KeptEntry };
 
 async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Renewing): Promise<Looked> {
   const { index, signQueue, clock, log } = parts;
   const now = clock.now();
   const [fetched] = await index.lastFetches([managed.id]);
-  const wanted = fetched !== undefined && fetched.at >= managed.notBefore;
-  if (!wanted && !managed.forced) {
+  if (!isFetched(managed, fetched) && !managed.forced) {
     await tellLeft(parts, managed, fetched);
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
   }
@@ -158,7 +161,7 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
   } catch (error) {
     if (!(error instanceof IssuanceError) || error.code === 'unavailable') throw error;
     const after = await failed(parts, managed, { code: error.code, detail: error.message });
-    const planned = { ...after, plan: planOf(after, from.days) };
+    const planned = { ...after, plan: planStored(after, from.renewWithin) };
     return { managed: planned, at: nextLook(planned, now) };
   }
 }

@@ -44,15 +44,15 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
-  const renewing: RenewalParts['storages'] = new Map();
+  const keeping: RenewalParts['storages'] = new Map();
   const tasks: Task[] = [];
 
   for (const storageConfig of config.storages.values()) {
     const storage = storages.get(storageConfig.name);
     if (!storage?.upkeep || storageConfig.type === 'none') continue;
     const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
-    const purpose = renewAhead ? 'renewal' : 'expiry';
-    if (renewAhead) renewing.set(name, { storage, days: renewWithin });
+    const purpose = renewAhead ? 'renewal' : 'watch';
+    keeping.set(name, { storage, renewWithin, renewAhead });
     tasks.push(
       // Planned anew where what is to be found has changed.
       every(24 * HOUR, `index/${name}`, purpose, async signal => {
@@ -66,12 +66,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
 
   const index = openRenewalIndex(store);
   const renewalParts: RenewalParts = {
-    ...{ ...parts, index, renewals, storages: renewing },
-    ...{
-      admission: openAdmission(config.auth),
-      records: openSignRecords(store),
-      account: config.account.name,
-    },
+    ...parts,
+    index,
+    storages: keeping,
+    admission: openAdmission(config.auth),
+    records: openSignRecords(store),
+    account: config.account.name,
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = (managed: ManagedCertificate) =>

@@ -1,17 +1,16 @@
-import type { CaConnection } from '../../shared/acme/ca-connection.ts';
-import { problemKind } from '../../shared/acme/problem.ts';
+import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import { toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
-import type { AccountHolder } from './account-holder.ts';
 import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
 
 export type RevokeJobParts = StoragesParts & {
-  connection: CaConnection;
-  account: AccountHolder;
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
   records: Pick<SignRecords, 'markRevoked'>;
   log: Log;
 };
@@ -32,11 +31,11 @@ export async function runRevokeJob(
   const { certificate, names, requestId } = data;
   const log = parts.log.child({ request: requestId });
   try {
-    const revoked = await revokeAtCa(parts, data, signal);
+    const { account, revoked } = await revokeAtCas(parts, data, signal);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
-    log.info({ names, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
-    return { outcome: 'revoked', already: !revoked };
+    log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
+    return { outcome: 'revoked', already: !revoked, account };
   } catch (error) {
     signal.throwIfAborted();
     const known = error instanceof IssuanceError;
@@ -50,17 +49,47 @@ export async function runRevokeJob(
   }
 }
 
-async function revokeAtCa(
-  { connection, account }: RevokeJobParts,
-  { certificate, reason }: RevokeJobData,
+/**
+ * Asks one account after the other, those of the auth block first, as only the one that ordered the certificate can revoke
+ * it for sure.
+ *
+ * @returns by which account it is revoked, and whether it was this call that did it
+ * @throws IssuanceError where no account can revoke it; a CA that is away may be the one that could
+ */
+async function revokeAtCas(
+  { cas }: RevokeJobParts,
+  { certificate, reason, accounts }: RevokeJobData,
+  signal: AbortSignal,
+): Promise<{ account: string; revoked: boolean }> {
+  const errors: unknown[] = [];
+  for (const account of new Set([...accounts, ...cas.keys()])) {
+    const ca = cas.get(account);
+    if (!ca) continue;
+    try {
+      return { account, revoked: await revokeAt(ca, certificate, reason, signal) };
+    } catch (error) {
+      signal.throwIfAborted();
+      errors.push(error);
+    }
+  }
+  throw errors.find(error => !isForeign(error)) ?? errors[0];
+}
+
+/** Whether the certificate is of another CA, or of another account. */
+const isForeign = (error: unknown) =>
+  error instanceof IssuanceError && (error.code === 'unknown' || error.code === 'denied');
+
+async function revokeAt(
+  { connection, account }: Ca,
+  certificate: string,
+  reason: RevokeJobData['reason'],
   signal: AbortSignal,
 ): Promise<boolean> {
   const current = account.current();
   try {
     return await revokeCertificate(connection, current, certificate, reason, signal);
   } catch (error) {
-    const lost = error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist';
-    if (lost) await account.renew(current, signal);
+    if (saysAccountIsGone(error)) await account.renew(current, signal);
     throw error;
   }
 }

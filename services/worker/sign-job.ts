@@ -1,136 +1,112 @@
-import { problemKind } from '../../shared/acme/problem.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { advanceOrder, beforeHandOver } from '../../shared/order/advance-order.ts';
-import { newOrderState } from '../../shared/order/order-state.ts';
+import type { AccountChoice } from '../../shared/admission/account-choice.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Driven } from '../../shared/order/drive-order.ts';
+import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
+import { type SignResult, toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
-import { beforeNewOrder } from './before-order.ts';
-import { finish, giveUp, keep, tell, toResult, withdraw } from './end-job.ts';
-import { jobOutcome, LONGEST_JOB } from './job-outcome.ts';
-import { rememberLimits } from './remember-limits.ts';
+import type { StoredCertificate } from '../../shared/storage/storage.ts';
+import { finish, keepCertificate, toIssued, writeResult } from './end-job.ts';
 import {
-  confirmLock,
-  type Later,
-  openRun,
-  type Reached,
-  type Run,
+  flightOf,
+  JobProgress,
+  patienceOf,
+  readJobCsr,
+  type Signals,
   type SignJob,
   type SignJobEnd,
   type SignJobParts,
-  saveStep,
-} from './sign-run.ts';
-
-/** A longer wait gives the worker's slot back and comes again as a delayed job. */
-const LONGEST_WAIT_IN_SLOT = 2_000;
+  type SignRun,
+  toClaim,
+} from './job.ts';
+import { LeftError, LONGEST_JOB, orderAt } from './order-at.ts';
 
 /**
- * Drives the order of one job to its end, or to a wait that is too long to sit out.
+ * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to sit out.
  *
- * @param signals `stopping` ends the job between two steps, `abort` at once; both reject with their reason, and the job
- *   resumes elsewhere from its last checkpoint
+ * @param signals both reject with their reason, and the job resumes elsewhere from its last checkpoint
  */
-export async function runSignJob(
-  parts: SignJobParts,
-  job: SignJob,
-  signals: { stopping: AbortSignal; abort: AbortSignal },
-): Promise<SignJobEnd> {
-  const ended = new AbortController(); // of this run: a look that nobody waits for ends with it
+export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Signals): Promise<SignJobEnd> {
+  const ended = new AbortController(); // a look that nobody waits for ends with this run
+  const abort = AbortSignal.any([signals.abort, ended.signal]);
   try {
-    const run = await openRun(parts, job, AbortSignal.any([signals.abort, ended.signal]));
-    return await (run.told ? finish(run, run.told) : driveOrder(run, signals));
+    signals.stopping.throwIfAborted();
+    const { checkpoint, resultWritten } = await parts.records.readJob(job.lock.jobId);
+    const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
+    const progress = new JobProgress(parts.records, job.lock, checkpoint);
+    const run = { parts, job, csr: readJobCsr(job), log, progress, signals: { ...signals, abort } };
+    // A predecessor wrote the result and did not live to tell BullMQ.
+    return resultWritten ? await finish(run, resultWritten) : await toEnd(run);
   } finally {
     ended.abort(new Error('the job has ended'));
   }
 }
 
-async function driveOrder(
-  run: Run,
-  signals: { stopping: AbortSignal; abort: AbortSignal },
-): Promise<SignJobEnd> {
-  const reached = await reachResult(run, signals).catch(async error => {
-    // Of a step that was cut off nobody knows what the CA has heard.
-    if (signals.stopping.aborted && !signals.abort.aborted) await takeBack(run);
-    throw error;
-  });
-  if ('end' in reached) return reached;
-  // From here on the order is over: whatever fails now must not turn a certificate into an error.
-  if (reached.fresh && reached.result.outcome === 'issued') await keep(run, reached.result.chain);
-  return tell(run, reached.result);
-}
-
-async function reachResult(
-  run: Run,
-  signals: { stopping: AbortSignal; abort: AbortSignal },
-): Promise<Reached | Later> {
-  const { clock } = run.parts;
-  const eitherSignal = AbortSignal.any([signals.stopping, signals.abort]);
+async function toEnd(run: SignRun): Promise<SignJobEnd> {
   for (;;) {
-    signals.stopping.throwIfAborted();
-    try {
-      const held = run.checkpoint.order.url === undefined ? await beforeNewOrder(run) : undefined;
-      if (held) return held;
-      const step = await advanceOrder(run.order, run.task, run.checkpoint.order, run.seen);
-      if (step.next === 'issued') return { result: toResult(run, step.chain), fresh: true };
-      await saveStep(run, step);
-      if (step.next !== 'wait') continue;
-      if (step.until - begunAt(run) > LONGEST_JOB) return await giveUp(run, tooSlow());
-      const wait = step.until - clock.now();
-      if (wait > LONGEST_WAIT_IN_SLOT) return { end: 'later', until: step.until };
-      await clock.sleep(wait, eitherSignal);
-    } catch (error) {
-      eitherSignal.throwIfAborted();
-      if (error instanceof LockLostError) throw error;
-      return await afterFailure(run, error);
-    }
+    const { refusals } = run.progress;
+    const next = run.job.data.accounts.find(({ account }) => !refusals.some(one => one.account === account));
+    const end = next ? await orderFrom(run, next) : await conclude(run);
+    if (end) return end;
   }
 }
 
-/** Whoever goes on with the order may do so much later: until then nothing is left of what the CA does not know of. */
-async function takeBack(run: Run): Promise<void> {
-  const { checkpoint, job, log, parts } = run;
-  const order = run.moved && beforeHandOver(checkpoint.order); // else a predecessor may have told the CA
-  if (!order) return;
+/** @returns `undefined` where the account has refused and the next one is to be tried */
+async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEnd | undefined> {
+  const { parts, signals } = run;
   try {
-    await parts.records.writeCheckpoint(job.lock, { ...checkpoint, order });
-    await withdraw(run);
+    const ca = parts.cas.get(choice.account);
+    if (!ca) throw new IssuanceError('misconfigured', `account "${choice.account}" is not configured here`);
+    return await endDrive(run, ca, await orderAt(run, ca, choice));
   } catch (error) {
-    log.warn({ reason: describeError(error), order: order.url }, 'challenge responses are not taken back');
+    if (error instanceof LeftError) return leave(run, error.refusal);
+    if (error instanceof LockLostError || signals.stopping.aborted || signals.abort.aborted) throw error;
+    return fail(run, error);
   }
 }
 
-/** What it waited for before is no reason to give an order up. */
-const begunAt = ({ checkpoint, parts }: Run) => checkpoint.begun ?? parts.clock.now();
-
-const tooSlow = () => new IssuanceError('unavailable', 'the CA does not finish the order within an hour');
-
-async function afterFailure(run: Run, error: unknown): Promise<Reached | Later> {
-  const { parts, job, log } = run;
-  await confirmLock(run); // else it would withdraw what its successor presents
-  const { initiatedAt } = run.checkpoint.order;
-  const unanswered = initiatedAt !== undefined && parts.outages.anySince(initiatedAt);
-  const told = await rememberLimits(parts, job.data, error, unanswered);
-  const { failures, lostOrders } = run.checkpoint;
-  const outcome = jobOutcome(told, { begunAt: begunAt(run), failures, lostOrders }, parts.clock.now());
-  if (outcome.do === 'fail') return giveUp(run, told);
-  log.warn(
-    { reason: describeError(told), order: run.checkpoint.order.url, again: new Date(outcome.at) },
-    'step failed',
-  );
-  if (told instanceof IssuanceError && problemKind(told.problem) === 'accountDoesNotExist')
-    await renewAccount(run);
-  if (outcome.withNewOrder) await withdraw(run);
-  // A new order is a new one to the CA's limits too.
-  run.checkpoint = outcome.withNewOrder
-    ? { ...run.checkpoint, order: newOrderState(), turn: undefined, lostOrders: lostOrders + 1 }
-    : run.checkpoint;
-  run.checkpoint.failures = failures + 1;
-  await parts.records.writeCheckpoint(job.lock, run.checkpoint);
-  return { end: 'later', until: outcome.at };
+async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>): Promise<SignJobEnd> {
+  if (driven.end === 'later') return driven;
+  if (driven.end === 'instead') {
+    const { chain, issuedBy } = driven.instead;
+    const { block } = run.job.data;
+    return writeResult(run, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
+  }
+  const result = toIssued(run, ca, driven.chain);
+  // From here on the order is over: whatever fails now must not turn a certificate into an error.
+  await keepCertificate(run, ca, driven.checkpoint, result);
+  return writeResult(run, result);
 }
 
-async function renewAccount({ parts, account, order, log }: Run): Promise<void> {
-  try {
-    await parts.account.renew(account, order.signal);
-  } catch (error) {
-    log.warn({ reason: describeError(error) }, 'the account is gone and cannot be made anew yet');
+/** Gives up what the job holds at an account, so that others can have it. */
+async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
+  const { progress, log, parts, job } = run;
+  const { account, detail, until } = refusal;
+  log.warn({ account, reason: detail, until: until && new Date(until) }, 'the account does not issue');
+  await progress.saveRefusal(refusal);
+  await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+  await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
+}
+
+/** Every account has refused. */
+async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
+  const { progress, parts, job } = run;
+  const lastTry = (progress.begun ?? job.createdAt) + LONGEST_JOB;
+  const conclusion = concludeRound(progress.refusals, { patience: patienceOf(job), lastTry });
+  switch (conclusion.do) {
+    case 'fail':
+      return fail(run, conclusion.error);
+    case 'withoutProfile':
+      await progress.saveRound(conclusion.kept, true);
+      return undefined;
+    case 'again':
+      await progress.saveRound(conclusion.kept, progress.withoutProfile);
+      return { end: 'later', until: Math.max(conclusion.at, parts.clock.now()) };
   }
+}
+
+function fail(run: SignRun, error: unknown): Promise<SignJobEnd> {
+  if (!(error instanceof IssuanceError)) run.log.error({ err: error }, 'bug in a sign job');
+  const result: SignResult = { outcome: 'failed', block: run.job.data.block, error: toSignFailure(error) };
+  return writeResult(run, result);
 }

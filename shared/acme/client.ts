@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import type { Identifier } from '../pki/identifier.ts';
-import { AcmeApi } from './acme-api.ts';
-import type { CaConnection, HttpAnswer } from './ca-connection.ts';
+import { splitChain } from '../pki/pem.ts';
+import { type CaConnection, type HttpAnswer, readDirectory } from './connection.ts';
+import { readLinks } from './links.ts';
 import { type AcmeAuthorization, type AcmeOrder, text, toAuthorization, toOrder } from './objects.ts';
-import { endsAtIssuer, readAlternates } from './preferred-chain.ts';
-import { AcmeTransport } from './transport.ts';
+import { openSigner } from './signed-request.ts';
+
+const MOST_ALTERNATES = 10;
 
 /** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
@@ -47,44 +49,57 @@ export type AcmeClient = {
 /** An account that exists at the CA. `keyPem` is PKCS#8. */
 export type AcmeAccount = { keyPem: string; url: string };
 
-/** Opens the calls of an account (section 7) over a shared connection; cheap, one per job, so that its signal reaches every request. */
+/**
+ * Opens the calls of an account (RFC 8555 section 7) over a shared connection; cheap, one for each job, so that its
+ * signal reaches every request.
+ *
+ * @param timeout milliseconds for one answer, asked before each request; 30 seconds where absent
+ */
 export function openAcmeClient(
   connection: CaConnection,
   account: AcmeAccount,
   signal: AbortSignal,
+  timeout?: () => number,
 ): AcmeClient {
-  const transport = new AcmeTransport(connection, account, signal);
-  const api = new AcmeApi(transport, account.url);
+  const signer = openSigner(connection, account, signal, timeout);
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   return {
     async newOrder(identifiers, { profile, replaces } = {}) {
-      const renews =
-        replaces !== undefined && typeof (await transport.getDirectory()).renewalInfo === 'string';
-      const options = { ...(profile !== undefined && { profile }), ...(renews && { replaces }) };
-      const answer = await api.createOrder({ identifiers, ...options });
+      const { urls } = await readDirectory(connection, signal, timeout?.());
+      const answer = await signer.postTo('newOrder', () => ({
+        identifiers,
+        ...(profile !== undefined && { profile }),
+        ...(replaces !== undefined && urls.renewalInfo !== undefined && { replaces }),
+      }));
       return read(answer, text(answer.headers.location, 'the URL of the new order'));
     },
-    getOrder: async url => read(await api.getOrder(url), url),
-    getAuthorization: async url => toAuthorization(await api.getAuthorization(url), url),
+    getOrder: async url => read(await signer.post(url), url),
+    getAuthorization: async url => toAuthorization(await signer.post(url), url),
     initiateChallenge: async url => {
-      await api.completeChallenge(url, {});
+      await signer.post(url, {});
     },
-    finalize: async (order, csr) =>
-      read(await api.finalizeOrder(order.finalize, { csr: csr.toString('base64url') }), order.url),
+    finalize: async ({ finalize, url }, csr) =>
+      read(await signer.post(finalize, { csr: csr.toString('base64url') }), url),
     async downloadChain(url, preferredIssuer) {
-      const answer = await api.apiRequest(url);
+      const answer = await signer.post(url);
       const chain = text(answer.data, 'a certificate chain');
       if (preferredIssuer === undefined || endsAtIssuer(chain, preferredIssuer)) return chain;
-      for (const alternate of readAlternates(answer.headers.link, url)) {
-        const other = text((await api.apiRequest(alternate)).data, 'a certificate chain');
+      const alternates = readLinks(answer.headers.link, 'alternate', url).slice(0, MOST_ALTERNATES);
+      for (const alternate of alternates) {
+        const other = text((await signer.post(alternate)).data, 'a certificate chain');
         if (endsAtIssuer(other, preferredIssuer)) return other;
       }
       return chain;
     },
     accountUrl: account.url,
-    keyAuthorization(token) {
-      const thumbprint = createHash('sha256').update(JSON.stringify(transport.getJwk())).digest('base64url');
-      return `${token}.${thumbprint}`;
-    },
+    keyAuthorization: token => `${token}.${signer.key.thumbprint}`,
   };
+}
+
+/** Whether the topmost certificate of a chain was signed by an issuer of this common name. */
+function endsAtIssuer(chain: string, issuer: string): boolean {
+  const topmost = splitChain(chain).at(-1);
+  if (!topmost) return false;
+  const names = new X509Certificate(topmost).issuer.split('\n');
+  return names.includes(`CN=${issuer}`);
 }

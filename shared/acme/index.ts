@@ -32,11 +32,18 @@ export {
 export type { Identifier } from '../pki/identifier.ts';
 export { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 export { makeCsr } from '../pki/make-csr.ts';
-export type { RevocationReason } from '../pki/revocation-reason.ts';
-export { deactivateAccount, rolloverKey, updateContact } from './account-changes.ts';
-export { type CaConnection, openCaConnection } from './ca-connection.ts';
+export type { RevocationReason } from '../pki/revocation.ts';
+export {
+  createAccount,
+  deactivateAccount,
+  findAccount,
+  type NewAccount,
+  readTermsOfService,
+  rolloverKey,
+  updateContact,
+} from './account.ts';
 export { type AcmeAccount, type AcmeClient, openAcmeClient } from './client.ts';
-export { createAccount, findAccount, type NewAccount, readTermsOfService } from './new-account.ts';
+export { type CaConnection, openCaConnection } from './connection.ts';
 export type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from './objects.ts';
 export { fetchRenewalInfo, type RenewalInfo, renewalInfoId } from './renewal-info.ts';
 export { type AcmeResource, fetchResource, listOrders } from './resource.ts';

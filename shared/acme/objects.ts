@@ -1,11 +1,47 @@
 import { IssuanceError, type Problem } from '../base/errors.ts';
+import { isDomainName } from '../base/host-name.ts';
 import type { Identifier } from '../pki/identifier.ts';
-import type { HttpAnswer } from './ca-connection.ts';
-import { parseProblem } from './problem.ts';
-import { parseRetryAfter } from './retry-after.ts';
-import { tokenPattern } from './token.ts';
+import type { HttpAnswer } from './connection.ts';
+import { parseProblem, parseRetryAfter } from './problem.ts';
 
 // A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
+
+/** RFC 8555 section 7.1.1, with what other standards add. */
+export type Directory = {
+  urls: Partial<Record<(typeof resources)[number], string>>;
+  termsOfService?: string;
+  externalAccountRequired: boolean;
+  /** What the CA calls itself in CAA records. */
+  caaIdentities: string[];
+  /** Names of certificate profiles; `undefined` where the CA offers no choice. */
+  profiles?: string[];
+};
+
+const resources = [
+  'newNonce',
+  'newAccount',
+  'newOrder',
+  'revokeCert',
+  'keyChange',
+  'renewalInfo', // RFC 9773 section 3
+] as const;
+
+/** What has another type than it should is taken as absent. */
+export function toDirectory(answer: Record<string, unknown>): Directory {
+  const urls = resources.flatMap(name => (typeof answer[name] === 'string' ? [[name, answer[name]]] : []));
+  const meta = (typeof answer.meta === 'object' && answer.meta !== null ? answer.meta : {}) as Record<
+    string,
+    unknown
+  >;
+  const { termsOfService, externalAccountRequired, caaIdentities, profiles } = meta;
+  return {
+    urls: Object.fromEntries(urls),
+    ...(typeof termsOfService === 'string' && { termsOfService }),
+    externalAccountRequired: externalAccountRequired === true,
+    caaIdentities: Array.isArray(caaIdentities) ? caaIdentities.filter(one => typeof one === 'string') : [],
+    ...(typeof profiles === 'object' && profiles !== null && { profiles: Object.keys(profiles) }),
+  };
+}
 
 /** RFC 8555 section 7.1.3. */
 export type AcmeOrder = {
@@ -94,12 +130,11 @@ function toChallenge(data: unknown): AcmeChallenge {
 /** Those of a challenge that breaks the draft's rules are as good as none. */
 function toIssuerDomainNames(value: unknown): string[] | undefined {
   if (!Array.isArray(value) || value.length === 0 || value.length > 10) return undefined;
-  return value.every(name => typeof name === 'string' && issuerDomainName.test(name)) ? value : undefined;
+  return value.every(name => typeof name === 'string' && isDomainName(name)) ? value : undefined;
 }
 
 /** As it can stand in a record: printable, without what would end it there. */
 const accountUri = /^https?:\/\/[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,2000}$/;
-const issuerDomainName = /^(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw unexpected(what);
@@ -112,3 +147,9 @@ export function text(value: unknown, what: string): string {
 }
 
 const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's answer lacks ${what}`);
+
+/**
+ * What a challenge's token may look like: base64url with at least 128 bits of entropy (RFC 8555 section 8.3), and of a
+ * sane length, as it becomes a key and a path.
+ */
+export const tokenPattern = /^[\w-]{16,512}$/;

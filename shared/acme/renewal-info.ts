@@ -1,9 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
-import { readCertificateIds } from '../pki/certificate-ids.ts';
-import { type CaConnection, type HttpAnswer, sendRequest } from './ca-connection.ts';
-import { readDirectory } from './directory.ts';
-import { toIssuanceError } from './problem.ts';
-import { parseRetryAfter } from './retry-after.ts';
+import { readCertificateIds } from '../pki/certificate.ts';
+import { type CaConnection, type HttpAnswer, readDirectory, sendRequest } from './connection.ts';
+import { parseRetryAfter, toIssuanceError } from './problem.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -50,15 +48,15 @@ export async function fetchRenewalInfo(
   id: string,
   signal: AbortSignal,
 ): Promise<RenewalInfo | undefined> {
-  const { renewalInfo } = await readDirectory(connection, signal);
-  if (typeof renewalInfo !== 'string') return undefined;
+  const { renewalInfo } = (await readDirectory(connection, signal)).urls;
+  if (renewalInfo === undefined) return undefined;
   const answer = await ask(connection, `${renewalInfo.replace(/\/$/, '')}/${id}`, signal);
   return parseRenewalInfo(answer, connection.clock.now());
 }
 
 async function ask(connection: CaConnection, url: string, signal: AbortSignal): Promise<HttpAnswer> {
   try {
-    return await sendRequest(connection, signal, url, 'get', undefined);
+    return await sendRequest(connection, { url, signal });
   } catch (error) {
     // It did answer, but with what will not be better in a moment.
     if (

@@ -1,9 +1,8 @@
 import { IssuanceError } from '../base/errors.ts';
-import { AcmeApi } from './acme-api.ts';
-import type { CaConnection } from './ca-connection.ts';
 import type { AcmeAccount } from './client.ts';
+import type { CaConnection } from './connection.ts';
 import { readLinks } from './links.ts';
-import { openTransport } from './transport.ts';
+import { openSigner } from './signed-request.ts';
 
 const MOST_PAGES = 1_000;
 
@@ -21,7 +20,7 @@ export async function fetchResource(
   url: string,
   signal: AbortSignal,
 ): Promise<AcmeResource> {
-  const { data } = await openApi(connection, account, signal).apiRequest(url);
+  const { data } = await openSigner(connection, account, signal).post(url);
   return toResource(url, data);
 }
 
@@ -36,13 +35,13 @@ export async function listOrders(
   account: AcmeAccount,
   signal: AbortSignal,
 ): Promise<{ url: string; orders: string[] }> {
-  const api = openApi(connection, account, signal);
-  const { orders: list } = toResource(account.url, (await api.apiRequest(account.url)).data).object;
+  const signer = openSigner(connection, account, signal);
+  const { orders: list } = toResource(account.url, (await signer.post(account.url)).data).object;
   if (typeof list !== 'string') throw new IssuanceError('unexpected', 'the CA names no list of orders');
   const [orders, seen] = [new Set<string>(), new Set<string>()];
   for (let page: string | undefined = list; page && !seen.has(page) && seen.size < MOST_PAGES; ) {
     seen.add(page);
-    const { data, headers } = await api.apiRequest(page);
+    const { data, headers } = await signer.post(page);
     const { orders: some } = toResource(page, data).object;
     if (!Array.isArray(some)) throw new IssuanceError('unexpected', "the CA's answer lacks a list of orders");
     for (const url of some) if (typeof url === 'string') orders.add(url);
@@ -55,8 +54,4 @@ export function toResource(url: string, object: unknown): AcmeResource {
   if (typeof object === 'object' && object !== null)
     return { url, object: object as Record<string, unknown> };
   throw new IssuanceError('unexpected', "the CA's answer lacks an object");
-}
-
-function openApi(connection: CaConnection, account: AcmeAccount, signal: AbortSignal): AcmeApi {
-  return new AcmeApi(openTransport(connection, account.keyPem, signal), account.url);
 }

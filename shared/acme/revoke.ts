@@ -1,11 +1,10 @@
 import { IssuanceError } from '../base/errors.ts';
 import { decodePem } from '../pki/pem.ts';
-import { type RevocationReason, revocationReasons } from '../pki/revocation-reason.ts';
-import { AcmeApi } from './acme-api.ts';
-import type { CaConnection } from './ca-connection.ts';
+import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import type { AcmeAccount } from './client.ts';
+import type { CaConnection } from './connection.ts';
 import { problemKind } from './problem.ts';
-import { openTransport } from './transport.ts';
+import { openSigner } from './signed-request.ts';
 
 /**
  * Revokes a certificate by the account that ordered it, or that has proven all of its names (RFC 8555 section 7.6). One
@@ -23,9 +22,10 @@ export async function revokeCertificate(
   signal: AbortSignal,
 ): Promise<boolean> {
   const certificate = decodePem(pem, ['CERTIFICATE']).toString('base64url');
-  const api = new AcmeApi(openTransport(connection, account.keyPem, signal), account.url);
+  const signer = openSigner(connection, account, signal);
+  const wanted = { certificate, ...(reason && { reason: revocationReasons[reason] }) };
   try {
-    await api.revokeCert({ certificate, ...(reason && { reason: revocationReasons[reason] }) });
+    await signer.postTo('revokeCert', () => wanted);
     return true;
   } catch (error) {
     if (!(error instanceof IssuanceError)) throw error;

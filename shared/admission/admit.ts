@@ -1,32 +1,26 @@
+import { domainToASCII } from 'node:url';
+import { toAddressSet } from '../base/address.ts';
 import { IssuanceError } from '../base/errors.ts';
-import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import { allMethod } from './all.ts';
+import { canProve, type Identifier } from '../pki/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
-import { toDomainGlob } from './domain-glob.ts';
-import { hmacMethod } from './hmac.ts';
-import { clientIpMethod, toAddressSet } from './ip.ts';
-import type { AdmissionMethod, AdmissionRequest } from './method.ts';
-import type { OrderShare } from './order-shares.ts';
+import {
+  type AdmissionMethod,
+  type AdmissionRequest,
+  allMethod,
+  clientIpMethod,
+  hmacMethod,
+} from './methods.ts';
 
-/** An `[auth]` block, ready to be asked. */
-export type AuthBlock = {
-  name: string;
-  /** Names of solvers in the order of preference, and what they answer. */
-  verifications: string[];
-  challenges: ChallengeType[];
-  storage: string;
-  certificateProfile?: string;
-  preferredChain?: string;
-  share?: OrderShare;
+/** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
+export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains' | 'addresses'> & {
   /** All of them must hold. */
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;
 };
 
 /**
- * May this client have these names? Asked in three steps, the cheap ones first; each throws `denied` when no block is
- * left. What is told to the client holds nothing of the configuration.
+ * May this client have these names? This is asked in three steps, the cheap ones first; each throws `denied`
+ * when no block remains. The words of a refusal reveal nothing of the configuration.
  */
 export type Admission = {
   /** All of them, in the order in which they are tried. */
@@ -37,9 +31,12 @@ export type Admission = {
   verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): AuthBlock[];
   /** The first of `blocks` that has every name; `undefined` where none has. */
   find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined;
-  /** Like `find`, but a refusal where none has. */
+  /** Like `find`, but throws `denied` where none has. */
   holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
-  /** With the CSR read: like `holder`, but a refusal also of names that none of the block's verifications can prove. */
+  /**
+   * With the CSR read: like `holder`, and also refuses names that none of the block's verifications can
+   * prove.
+   */
   admit(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
 };
 
@@ -53,8 +50,10 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
     },
     verified: (blocks, request, message) => {
-      const left = blocks.filter(({ methods }) => holdAll(methods, method => method.holds(request, message)));
-      return atLeastOne(left, 'the HMAC does not match');
+      const holding = blocks.filter(({ methods }) =>
+        holdAll(methods, method => method.holds(request, message)),
+      );
+      return atLeastOne(holding, 'the HMAC does not match');
     },
     find,
     holder,
@@ -87,7 +86,7 @@ function openBlock(config: AuthBlockConfig): AuthBlock {
   return { ...rest, methods, mayHave };
 }
 
-/** A block without methods admits nobody, which `every` alone would get wrong. */
+/** A block without methods admits no client, which `every` alone would get wrong. */
 function holdAll(methods: AdmissionMethod[], holds: (method: AdmissionMethod) => boolean): boolean {
   return methods.length > 0 && methods.every(holds);
 }
@@ -106,9 +105,9 @@ function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]):
     identifier => !challenges.some(challenge => canProve(challenge, identifier)),
   );
   if (!hopeless) return;
-  const wanted = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
+  const needed = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
   deny(
-    `not possible for ${hopeless.value}: it takes ${wanted}, and there is only ${challenges.join(', ')} for it`,
+    `not possible for ${hopeless.value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`,
   );
 }
 
@@ -118,4 +117,96 @@ function atLeastOne(blocks: AuthBlock[], otherwise: string): AuthBlock[] {
 
 function deny(detail: string): never {
   throw new IssuanceError('denied', detail);
+}
+
+/** One character of a name, or any number of them. */
+type Token = 'star' | ((character: string) => boolean);
+
+/**
+ * Python's fnmatch, which macen's `domain` lines are written for: `*` any characters, dots too; `?` one;
+ * `[seq]` one of these, with ranges; `[!seq]` any other; a `[` without end is itself. A wildcard name matches
+ * only a glob that says so: `*.` in front, or `*` alone.
+ *
+ * @returns whether a lower-cased name of A-labels matches
+ */
+function toDomainGlob(glob: string): (name: string) => boolean {
+  const pattern = toAsciiLabels(glob.toLowerCase());
+  const tokens = compileGlob(pattern);
+  const takesWildcards = pattern === '*' || pattern.startsWith('*.');
+  return name => (takesWildcards || !name.startsWith('*')) && matchTokens(tokens, name);
+}
+
+/**
+ * Matches by going back to the last star only, which is enough, as an earlier star could only take what the
+ * last one can take too. So no name costs more steps than its length times the number of tokens.
+ */
+function matchTokens(tokens: readonly Token[], name: string): boolean {
+  let [at, token] = [0, 0];
+  let star: { token: number; at: number } | undefined;
+  while (at < name.length || token < tokens.length) {
+    const wanted = tokens[token];
+    if (wanted === 'star') {
+      star = { token, at };
+      token++;
+    } else if (at < name.length && wanted?.(name.charAt(at))) {
+      token++;
+      at++;
+    } else if (star && star.at < name.length) {
+      star.at++;
+      at = star.at;
+      token = star.token + 1;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Several stars in a row are one. */
+function compileGlob(pattern: string): Token[] {
+  const tokens: Token[] = [];
+  for (let at = 0; at < pattern.length; at++) {
+    const character = pattern.charAt(at);
+    const end = character === '[' ? findBracketEnd(pattern, at) : -1;
+    if (character === '*') {
+      if (tokens.at(-1) !== 'star') tokens.push('star');
+    } else if (character === '?') {
+      tokens.push(() => true);
+    } else if (end > 0) {
+      tokens.push(compileSequence(pattern.slice(at + 1, end)));
+      at = end;
+    } else {
+      tokens.push(other => other === character);
+    }
+  }
+  return tokens;
+}
+
+/** A `]` right behind `[` or `[!` is one of the sequence. */
+function findBracketEnd(pattern: string, start: number): number {
+  const first = pattern.charAt(start + 1) === '!' ? start + 2 : start + 1;
+  return pattern.indexOf(']', first + 1);
+}
+
+function compileSequence(text: string): Token {
+  const negated = text.startsWith('!');
+  const sequence = negated ? text.slice(1) : text;
+  const ranges: [from: string, to: string][] = [];
+  for (let at = 0; at < sequence.length; at++) {
+    const isRange = sequence.charAt(at + 1) === '-' && at + 2 < sequence.length;
+    const to = isRange ? at + 2 : at;
+    ranges.push([sequence.charAt(at), sequence.charAt(to)]);
+    at = to;
+  }
+  return character => ranges.some(([from, to]) => from <= character && character <= to) !== negated;
+}
+
+/** Names come as A-labels, so labels of the glob that hold no glob characters are turned into them. */
+function toAsciiLabels(glob: string): string {
+  return glob
+    .split('.')
+    .map(label =>
+      /^[\0-\x7f]*$/.test(label) || /[*?[\]]/.test(label) ? label : domainToASCII(label) || label,
+    )
+    .join('.');
 }

@@ -1,7 +1,8 @@
-import { isEveryone, parseCidr } from '../config/cidr.ts';
+import { isEveryone } from '../base/address.ts';
+import { parseCidr } from '../config/cidr.ts';
 import { parseFlag, parseList } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { type ChallengeType, canProve } from '../pki/challenge-type.ts';
+import { type ChallengeType, canProve } from '../pki/identifier.ts';
 import {
   type AccountChoice,
   type AccountReferences,

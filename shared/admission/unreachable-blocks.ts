@@ -1,4 +1,4 @@
-import { cidrCovers } from '../config/cidr.ts';
+import { cidrCovers } from '../base/address.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 
 /**

@@ -1,4 +1,4 @@
-/** Lets at most `most` acts run at once; the others wait for their turn, in the order in which they came. */
+/** Runs at most `most` acts at once; the others wait for their turn, in the order in which they came. */
 export function atMost(most: number): <T>(act: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = [];
   let running = 0;

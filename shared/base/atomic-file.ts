@@ -3,7 +3,7 @@ import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /**
- * Writes a file so that a reader, or a power cut, meets the old content or the new one and nothing in between.
+ * Writes a file so that a reader, also after a power cut, finds either the old content or the new one.
  *
  * @param mode permission bits; 0o600 keeps a key to its owner
  */
@@ -15,7 +15,7 @@ export async function writeAtomically(path: string, content: string, mode = 0o64
 /**
  * Like `writeAtomically`, but the first writer wins.
  *
- * @returns whether it was this call that made the file
+ * @returns whether this call made the file
  */
 export async function createAtomically(path: string, content: string, mode = 0o644): Promise<boolean> {
   const fresh = await writeBeside(path, content, mode);
@@ -30,7 +30,7 @@ export async function createAtomically(path: string, content: string, mode = 0o6
   }
 }
 
-/** @returns the file's text, `undefined` where there is no such file */
+/** Reads the file's text; `undefined` where there is no such file. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
@@ -40,7 +40,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Removes what writers have left behind in a folder when they were killed; to be called while nobody writes there. */
+/** Removes the files that killed writers left in a folder. Call it while nothing writes there. */
 export async function removeUnfinished(folder: string): Promise<void> {
   const left = (await readdir(folder)).filter(name => /^\.[0-9a-f-]{36}\.tmp$/.test(name));
   await Promise.all(left.map(name => rm(join(folder, name), { force: true })));

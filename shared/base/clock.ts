@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Where all time comes from, so that tests can turn it. */
+/** All time comes from a clock, so that tests can turn it. */
 export type Clock = {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Resolves after `ms` milliseconds, at once where it is over already; rejects with the signal's reason when that fires first. */
+  /** Resolves after `ms` milliseconds, or at once for less than 0; rejects with the signal's reason. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 };
 

@@ -4,23 +4,24 @@ import { stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { describeError } from './errors.ts';
 
-/** Seconds: a holder that was killed is gone at once, but the system needs a moment to notice. */
+/** Seconds. The system needs a moment to free the lock of a holder that was killed. */
 const PATIENCE = 5;
 
 export type DirectoryLock = AsyncDisposable & {
-  /** Fires when the lock is lost before it was given back. */
+  /** Fires when the lock is lost before it is released. */
   lost: AbortSignal;
 };
 
 /**
- * Keeps a directory to one process of this machine. Node cannot lock files, so `flock` of util-linux holds the lock, and
- * ends with its standard input: however the holder dies, the lock dies with it.
+ * Locks a directory for one process of this machine. Node cannot lock files, so `flock` of util-linux holds
+ * the lock and ends with its standard input: the lock ends with its holder, however that dies.
  *
  * @returns `undefined` while another process has it
  * @throws Error when there is no such directory, or no `flock`
  */
 export async function lockDirectory(path: string): Promise<DirectoryLock | undefined> {
-  if (!(await stat(path)).isDirectory()) throw new Error(`${path} is not a directory`); // flock would make a file
+  // flock would make a file of that name.
+  if (!(await stat(path)).isDirectory()) throw new Error(`${path} is not a directory`);
   const command = [
     '--timeout',
     `${PATIENCE}`,
@@ -31,7 +32,8 @@ export async function lockDirectory(path: string): Promise<DirectoryLock | undef
     '-c',
     'echo locked; exec cat',
   ];
-  const child = spawn('flock', command, { stdio: ['pipe', 'pipe', 'pipe'], detached: true }); // from a terminal's signals
+  // Detached, so that a terminal's signals do not reach it.
+  const child = spawn('flock', command, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   const exited = once(child, 'exit');
   const said = text(child.stderr);
   try {
@@ -42,7 +44,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock | undef
       cause: error,
     });
   }
-  child.stdin.on('error', () => {}); // told by its end
+  child.stdin.on('error', () => {}); // the exit tells of it
   const locked = await Promise.race([once(child.stdout, 'data'), exited.then(() => undefined)]);
   if (!locked) {
     if (child.exitCode === 75) return undefined;

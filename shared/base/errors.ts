@@ -1,16 +1,18 @@
+import { getSystemErrorMessage } from 'node:util';
+
 /**
- * The one error that crosses floors: each code is one *reaction*, not one cause. Services turn codes into HTTP or into
- * a retry; nothing below them knows a status.
+ * The one error that crosses floors. Each code is one *reaction*, not one cause. Services turn codes into
+ * HTTP or into a retry; nothing below them knows a status.
  *
  * - `badCsr`: the CSR itself is at fault; sending it again is useless.
  * - `denied`: this client may not have these names, or the CA refuses to issue for them.
  * - `challengeFailed`: the CA looked for the proof and did not find it.
- * - `rateLimited`: the CA asks for patience.
- * - `unavailable`: something that Quarry needs (the CA, Redis) cannot be reached or is failing; later it may work.
- * - `gone`: the CA no longer knows the order or the account; begin anew.
+ * - `rateLimited`: the CA's rate limit is hit.
+ * - `unavailable`: something that Quarry needs (the CA, Redis) cannot be reached or fails; it may work later.
+ * - `gone`: the CA no longer knows the order or the account; start over.
  * - `unknown`: the CA does not know the certificate that is to be revoked.
- * - `misconfigured`: an operator has to act (terms not accepted, external account binding missing, no fitting solver).
- * - `unexpected`: the CA answered what it should not have; somebody has to read the log.
+ * - `misconfigured`: an operator has to act (accept terms, add an external account binding or a solver).
+ * - `unexpected`: the CA's answer breaks the protocol; an operator has to read the log.
  */
 export type IssuanceErrorCode =
   | 'badCsr'
@@ -34,9 +36,9 @@ export type Problem = {
 
 export type IssuanceErrorOptions = {
   cause?: unknown;
-  /** When trying again makes sense, in milliseconds since the epoch. */
+  /** Trying again makes sense from here on, in milliseconds since the epoch. */
   retryAfter?: number | undefined;
-  /** What the CA said, when it was the CA that said it. */
+  /** The CA's own words, where the error came from the CA. */
   problem?: Problem | undefined;
 };
 
@@ -56,7 +58,7 @@ export class IssuanceError extends Error {
   }
 }
 
-/** One line for people: the message of an error and of its causes, the way a log or a start-up failure needs it. */
+/** Tells an error and its causes in one line, fit for a log or a start-up failure. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const inner = error instanceof AggregateError ? error.errors[0] : error.cause;
@@ -66,4 +68,10 @@ export function describeError(error: unknown): string {
   if (inner === undefined) return own;
   const below = describeError(inner);
   return own.includes(below) ? own : `${own}: ${below}`;
+}
+
+/** Tells why a file cannot be used in the system's words, without the path and the call. */
+export function describeFileError(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === undefined ? message : getSystemErrorMessage(errno);
 }

@@ -1,31 +1,32 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type AddressInfo, isIPv6, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { bracketed } from './address.ts';
 import { describeError } from './errors.ts';
 import type { Log } from './log.ts';
 
 const CLOSE_TIMEOUT = 2_000;
 
-/** `explicit` is false for a default, which a machine without IPv6, say, may be unable to offer. */
+/** `explicit` is false for a default, which is skipped on a machine without IPv6, for example. */
 type ListenerAddress = { host: string; port: number; explicit: boolean };
 
-/** Of HTTP, TLS, or anything else over TCP, some of which know their idle connections; or a UDP socket. */
+/** A server over TCP (those for HTTP know their idle connections), or a UDP socket. */
 export type ListeningServer = (Server & { closeIdleConnections?(): void }) | UdpSocket;
 
 export type OpenListeners = AsyncDisposable & {
-  /** Where it listens, with the ports that were free where 0 was asked for. */
+  /** The addresses in use, with the real ports in place of 0. */
   readonly addresses: { host: string; port: number }[];
 };
 
-/** A server that listens, with what ends it. */
 type Listening = { address: AddressInfo; close(): Promise<void> };
 
 /**
- * Listens on every address; services alone call it. Disposing of it ends idle connections at once, and after two
- * seconds those that are still answering.
+ * Listens on every address; only services call it. Disposing ends idle connections at once, and those that
+ * are still answering after two seconds.
  *
- * @param createServers what listens on one address: a server, or several of different transports that share its port
- * @throws Error naming the address that cannot be listened on
+ * @param createServers makes the server for one address, or several of different transports that share its
+ *   port
+ * @throws Error that names the address that cannot be listened on
  */
 export async function openListeners(
   listeners: readonly ListenerAddress[],
@@ -61,7 +62,7 @@ async function listen(
   { host, port, explicit }: ListenerAddress,
   log: Log,
 ): Promise<Listening | undefined> {
-  const where = `${isIPv6(host.split('%')[0] ?? '') ? `[${host}]` : host}:${port}`;
+  const where = `${bracketed(host)}:${port}`;
   try {
     return server instanceof UdpSocket
       ? await bindSocket(server, host, port)

@@ -18,7 +18,7 @@ export type OpenLog = {
 };
 
 /**
- * Opens the log. Callers log chosen fields only: what is never handed in can never leak.
+ * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak.
  *
  * @throws Error when the file cannot be written or the system has no `logger` command for syslog
  */

@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 
 export { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-/** A registry that holds the process's own figures; each role adds its own, named `quarry_<role>_…`. */
+/** Opens a registry with the figures of the process; each role adds its own, named `quarry_<role>_…`. */
 export function openMetrics(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

@@ -2,80 +2,81 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { getSystemErrorMessage } from 'node:util';
+import { describeFileError } from './errors.ts';
 
-/** How long a program that is told to end may take before it is killed. */
+/** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE = 1_000;
-/** How long its last words are waited for: what it left in the background may hold its standard error open for ever. */
+/** Milliseconds to wait for the rest of standard error, which a background process may keep open for ever. */
 const LAST_WORDS = 200;
-/** Characters of standard error that are kept, and of its last line that are told. */
+/** Characters kept of standard error, and shown of its last line. */
 const MOST_STDERR = 8_192;
 const LONGEST_LINE = 300;
-/** With it alone a program finds the usual commands; nothing of Quarry's own environment reaches it. */
+/** Programs get this PATH and nothing of Quarry's own environment. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export type ProgramRun = {
-  /** Absolute. It is executed as it is, without a shell and without arguments. */
+  /** Absolute. The file is executed directly, without a shell and without arguments. */
   path: string;
   stdin: string;
-  /** Added to an environment that holds only a PATH. */
+  /** Added to the PATH. */
   environment: Record<string, string>;
-  /** The folder in which it runs. */
+  /** The working directory. */
   folder: string;
-  /** Milliseconds, after which it and all that it started are ended. */
+  /** Milliseconds, after which the program and all that it started are killed. */
   timeout: number;
-  /** Texts that are blanked out of what it says. */
+  /** Texts that are blanked out of standard error. */
   secrets?: string[];
 };
 
 /**
- * Runs a program to its end. Its standard output is dropped. What it leaves running in the background when it ends by
- * itself goes on.
+ * Runs a program to its end and drops its standard output. Processes that it leaves in the background go on
+ * when it exits by itself; after the timeout or the signal the whole process group is killed.
  *
- * @throws Error unless it ends with exit code 0, with one line to stand behind what the caller calls the program: how it
- *   ended, and the last line of its standard error; or the signal's reason, when that fires first. The whole process
- *   group is gone then, as it is after the timeout.
+ * @throws Error unless the exit code is 0, with one line to follow the program's name: how it ended, and the
+ *   last line of its standard error; or the signal's reason
  */
 export async function runProgram(run: ProgramRun, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const { path, folder: cwd, environment, timeout, secrets = [] } = run;
   const child = spawn(path, [], {
-    ...{ cwd, env: { PATH, ...environment }, detached: true }, // a process group of its own, to be ended as a whole
+    cwd,
+    env: { PATH, ...environment },
+    detached: true, // a process group of its own, to be killed as a whole
     stdio: ['pipe', 'ignore', 'pipe'],
   });
   const stderr = keepEnd(child);
-  child.stdin.on('error', () => {}); // it need not read what it is given
+  child.stdin.on('error', () => {}); // the program need not read its input
   child.stdin.end(run.stdin);
 
   const late = AbortSignal.timeout(timeout);
   const { how, ended } = await untilEnd(child, AbortSignal.any([late, signal]));
   signal.throwIfAborted();
-  if (how instanceof Error) throw new Error(`cannot be run: ${systemWords(how)}`);
+  if (how instanceof Error) throw new Error(`cannot be run: ${describeFileError(how)}`);
   if (ended) throw new Error(`did not end within ${timeout / 1_000} seconds`);
   if (how === 0) return;
   const said = lastLine(stderr(), secrets);
   throw new Error(`ended with ${typeof how === 'number' ? `exit code ${how}` : how}${said && `: ${said}`}`);
 }
 
-/** Why a file cannot be run as a program, in the system's words; `undefined` where it can. */
+/** Tells why a file cannot be run as a program, in the system's words; `undefined` where it can. */
 export function whyNotRunnable(path: string): string | undefined {
   try {
     if (!statSync(path).isFile()) return 'not a file';
     accessSync(path, constants.X_OK);
     return undefined;
   } catch (error) {
-    return systemWords(error);
+    return describeFileError(error);
   }
 }
 
 type End = {
-  /** Its exit code, the name of the signal that ended it, or why it did not start. */
+  /** The exit code, the name of the signal that ended the program, or the reason why it did not start. */
   how: number | string | Error;
-  /** Whether it had to be ended. */
+  /** Whether Quarry ended it. */
   ended: boolean;
 };
 
-/** Once `ending` fires, the whole group goes. */
+/** Kills the whole group once `ending` fires. */
 async function untilEnd(child: ChildProcess, ending: AbortSignal): Promise<End> {
   const closed = once(child, 'close').catch(() => {});
   let grace: NodeJS.Timeout | undefined;
@@ -104,7 +105,7 @@ function killGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // All of it has ended.
+    // The whole group has ended.
   }
 }
 
@@ -117,15 +118,13 @@ function keepEnd({ stderr }: ChildProcess): () => string {
   return () => text;
 }
 
-/** Fit to be shown: without secrets, not even the end of one that was cut off, and without what could drive a terminal. */
+/**
+ * Makes the last line fit to be shown: without control characters, and without secrets, even the end of one
+ * that was cut off.
+ */
 function lastLine(text: string, secrets: string[]): string {
   const cut = text.length < MOST_STDERR ? 0 : Math.max(0, ...secrets.map(secret => secret.length));
   const hidden = secrets.reduce((line, secret) => line.replaceAll(secret, '…'), text.slice(cut));
   const lines = hidden.split(/[\r\n]+/).map(line => line.replace(/[\p{C}\s]+/gu, ' ').trim());
   return (lines.findLast(line => line !== '') ?? '').slice(0, LONGEST_LINE);
-}
-
-function systemWords(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  return errno === undefined ? message : getSystemErrorMessage(errno);
 }

@@ -9,10 +9,10 @@ export type Syslog = AsyncDisposable & {
 };
 
 /**
- * Opens the system's log. Node has no datagram sockets of the Unix kind, which `/dev/log` is: the system's own `logger`
- * writes to it. Disposing waits until it has.
+ * Opens the system's log. Node has no Unix datagram sockets, which `/dev/log` is, so the `logger` command
+ * writes to it. Disposing waits until it has written everything.
  *
- * @param who wants it, for the error
+ * @param who names the option that asks for it, for the error
  * @throws Error when the system has no `logger` command
  */
 export async function openSyslog(who: string): Promise<Syslog> {
@@ -20,7 +20,7 @@ export async function openSyslog(who: string): Promise<Syslog> {
     stdio: ['pipe', 'ignore', 'inherit'],
   });
   const exited = once(child, 'exit');
-  exited.catch(() => {}); // told by the spawn
+  exited.catch(() => {}); // the spawn rejects too
   try {
     await once(child, 'spawn');
   } catch (error) {
@@ -42,7 +42,7 @@ export async function openSyslog(who: string): Promise<Syslog> {
 
 const DAEMON = 3;
 
-/** RFC 5424 section 6.2.1 severities for pino's levels. */
+/** Turns pino's levels into severities (RFC 5424 section 6.2.1). */
 function toSeverity(level: number): number {
   if (level >= 60) return 2;
   if (level >= 50) return 3;

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isLoopback } from '../base/address.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
 import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
@@ -108,8 +109,7 @@ export const parseAcmeServer: Parse<string> = (text, fail) => {
   const url = URL.parse(text);
   if (url?.protocol === 'https:') return text;
   if (url?.protocol !== 'http:') return fail('is not an https:// URL');
-  const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-  return loopback ? text : fail('must be https:// (http:// only for this host itself)');
+  return isLoopback(url.hostname) ? text : fail('must be https:// (http:// only for this host itself)');
 };
 
 /** macen's README shows `yes # or true`, so here a trailing comment is dropped; the reader warns of it. */

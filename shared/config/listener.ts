@@ -1,4 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { bracketed } from '../base/address.ts';
+import { isHostName } from '../base/host-name.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Where a service listens. */
@@ -10,8 +12,6 @@ export type Listener = {
   /** Written in a file, and not a default. */
   explicit: boolean;
 };
-
-const hostName = /^(?!.*\.\d+\.?$)(?!\d+$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?$/i;
 
 /** `host:port`, `[v6]:port` or `[v6%zone]:port`. */
 export const parseListener: Parse<Listener> = (text, fail) => {
@@ -26,7 +26,7 @@ export const parseListener: Parse<Listener> = (text, fail) => {
   }
   const host = bare ?? '';
   if (host.includes(':')) return fail('has an IPv6 address without brackets; write [address]:port');
-  if (!isIPv4(host) && !hostName.test(host))
+  if (!isIPv4(host) && !isHostName(host))
     return fail('has neither an IP address nor a host name before its port');
   return { host, port, explicit: true };
 };
@@ -51,5 +51,5 @@ export function defaultListeners(port: number, ...hosts: string[]): Listener[] {
 }
 
 export function formatListener({ host, port }: Listener): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return `${bracketed(host)}:${port}`;
 }

@@ -1,4 +1,5 @@
-import { isEveryone, parseCidr } from './cidr.ts';
+import { isEveryone } from '../base/address.ts';
+import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
 import { byteSize, parseList, parseReadableFile, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';

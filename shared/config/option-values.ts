@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { getSystemErrorMessage } from 'node:util';
+import { describeFileError } from '../base/errors.ts';
 import type { Parse } from './section-reader.ts';
 
 // How single values are written, whatever option they belong to.
@@ -51,9 +51,3 @@ export const parseReadableFile: Parse<string> = (text, fail) => {
     return fail(`${text} cannot be read: ${describeFileError(error)}`);
   }
 };
-
-/** The system's words for why a file cannot be read, without the path and the call. */
-export function describeFileError(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  return errno === undefined ? message : getSystemErrorMessage(errno);
-}

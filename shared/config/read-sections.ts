@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { describeFileError } from '../base/errors.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { type IniSection, parseIni } from './ini.ts';
-import { describeFileError } from './option-values.ts';
 
 /** Whether a section has a name. Where one that may have a name has none, it is `default`. */
 const known: Record<string, 'never' | 'maybe' | 'always'> = {

@@ -1,8 +1,9 @@
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { connect, isIPv6 } from 'node:net';
+import { connect } from 'node:net';
 import { addAbortSignal } from 'node:stream';
+import { bracketed } from '../base/address.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { uint16 } from './wire.ts';
 
@@ -10,18 +11,17 @@ import { uint16 } from './wire.ts';
 export type DnsServer = { host: string; port: number };
 
 export function formatServer({ host, port }: DnsServer): string {
-  const name = isIPv6(host) ? `[${host}]` : host;
-  return port === 53 ? host : `${name}:${port}`;
+  return port === 53 ? host : `${bracketed(host)}:${port}`;
 }
 
-/** Bytes. What Quarry asks for is far smaller; a stranger is not to send more. */
+/** Bytes. Answers to Quarry's questions are far smaller; a hostile server must not send more. */
 const LONGEST_REPLY = 32_768;
 
-/** Tries over UDP until the time is over. */
+/** Datagrams sent within the timeout. */
 const UDP_TRIES = 3;
 
 /**
- * Sends one message over TCP and resolves to what comes back, whatever it is (RFC 7766).
+ * Sends one message over TCP and resolves to the bytes that come back (RFC 7766).
  *
  * @param timeout milliseconds, for all of it
  * @throws IssuanceError `unavailable` naming the server, or the signal's reason
@@ -51,9 +51,9 @@ export function exchangeTcp(
 }
 
 /**
- * Sends one message over UDP, again where nothing comes back.
+ * Sends one message over UDP, and repeats it while no answer comes.
  *
- * @param isReply looks at each datagram from the server; others may have forged it, so what does not fit is passed over
+ * @param isReply looks at each datagram; one that does not fit may be forged, and is ignored
  * @param timeout milliseconds, for all of it
  * @throws IssuanceError `unavailable` naming the server, or the signal's reason
  */
@@ -69,7 +69,7 @@ export function exchangeUdp(
     const onAbort = () => leave(either.reason);
     either.addEventListener('abort', onAbort, { once: true });
     try {
-      // The system's look-up cannot be ended, only be left. Of a name with both kinds, IPv4 reaches further.
+      // The system's look-up cannot be aborted, only abandoned. More networks have IPv4 than IPv6.
       const found = lookup(server.host, { order: 'ipv4first' });
       const { address, family } = await Promise.race([found, left]);
       using socket = openSocket(family, { address, port: server.port });
@@ -81,11 +81,11 @@ export function exchangeUdp(
   });
 }
 
-/** Connected, so that the kernel drops what others send and tells that nobody listens there. */
+/** A connected socket: the kernel drops datagrams from others and reports a closed port. */
 function openSocket(family: number, { address, port }: { address: string; port: number }) {
   const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
   const { promise: failed, reject } = Promise.withResolvers<never>();
-  failed.catch(() => {}); // also where nobody waits any more
+  failed.catch(() => {}); // a failure after the answer is ignored
   const connected = once(socket, 'connect');
   socket.on('error', reject).connect(port, address);
   return {
@@ -100,7 +100,7 @@ function openSocket(family: number, { address, port }: { address: string; port: 
   };
 }
 
-/** At once, then again and again. */
+/** Acts at once, and then at every interval. */
 function repeat(act: () => unknown, interval: number): Disposable {
   act();
   const timer = setInterval(act, interval);

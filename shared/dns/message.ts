@@ -1,17 +1,17 @@
 import { type Answer, decode, encode, RECURSION_DESIRED } from 'dns-packet';
-import { toName } from './name.ts';
+import { toName } from '../base/host-name.ts';
 
-// What Quarry asks and reads of DNS messages (RFC 1035 section 4). A message comes from a stranger: whatever is in it, it
+// DNS messages (RFC 1035 section 4), as far as Quarry asks and reads them. Messages are hostile input: each
 // is decoded to these plain values or refused.
 
 export type QueryType = 'A' | 'AAAA' | 'CNAME' | 'NS' | 'SOA' | 'TXT';
 
-/** Names as `toName` writes them. Records of other types are passed over. */
+/** Names are as `toName` writes them. Records of other types are ignored. */
 export type DnsRecord =
   | { type: 'A' | 'AAAA'; name: string; address: string }
   | { type: 'CNAME' | 'NS'; name: string; target: string }
   | { type: 'SOA'; name: string; primary: string }
-  /** The strings of the record as one; each character is a byte. */
+  /** The strings of the record are joined; each character is a byte. */
   | { type: 'TXT'; name: string; value: string };
 
 export type DnsMessage = {
@@ -23,13 +23,13 @@ export type DnsMessage = {
   rcode: string;
   authoritative: boolean;
   truncated: boolean;
-  /** Of an update's answer: the zone. */
+  /** The answer to an update has the zone here. */
   questions: { name: string; type: string; class: string }[];
   answers: DnsRecord[];
   authorities: DnsRecord[];
 };
 
-/** What passes through most networks in one piece (DNS flag day 2020). */
+/** Bytes that pass through most networks unfragmented (DNS flag day 2020). */
 const UDP_PAYLOAD = 1_232;
 
 export function encodeQuery(id: number, name: string, type: QueryType, recursive: boolean): Buffer {
@@ -51,11 +51,11 @@ export function encodeQuery(id: number, name: string, type: QueryType, recursive
   });
 }
 
-/** @throws Error when the bytes are no DNS message */
+/** @throws Error when the bytes are not a DNS message */
 export function decodeMessage(bytes: Buffer): DnsMessage {
-  // The types know neither of these.
+  // The types lack these two.
   const packet = decode(bytes) as ReturnType<typeof decode> & { rcode: string; opcode: string };
-  // Of a record that is cut off it takes what is there.
+  // dns-packet accepts a record that is cut off.
   if (decode.bytes > bytes.length) throw new Error('the message is cut off');
   return {
     id: packet.id ?? 0,
@@ -65,7 +65,9 @@ export function decodeMessage(bytes: Buffer): DnsMessage {
     authoritative: packet.flag_aa,
     truncated: packet.flag_tc,
     questions: (packet.questions ?? []).map(({ name, type, class: klass = '' }) => ({
-      ...{ name: fromPacket(name), type, class: klass },
+      name: fromPacket(name),
+      type,
+      class: klass,
     })),
     answers: (packet.answers ?? []).flatMap(toRecord),
     authorities: (packet.authorities ?? []).flatMap(toRecord),

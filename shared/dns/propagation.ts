@@ -2,14 +2,14 @@ import { describeError, IssuanceError } from '../base/errors.ts';
 import { type DnsServer, formatServer } from './exchange.ts';
 import { asking } from './query.ts';
 
-/** One name server, by its name where it has one, and where it can be asked. */
+/** One name server, with its name where that is known, and its addresses. */
 export type ServerAddresses = { name?: string; addresses: DnsServer[] };
 
 /**
  * Asks every one of the servers, at all of its addresses, whether it shows a TXT record.
  *
  * @param timeout milliseconds, for each question
- * @returns what the first that does not show it does instead, in one line; `undefined` when all show it
+ * @returns the fault of the first server that does not show it, in one line; `undefined` when all show it
  */
 export async function findUnshown(
   record: { name: string; value: string },
@@ -20,9 +20,9 @@ export async function findUnshown(
   const faults = await Promise.all(
     servers.map(async ({ name, addresses }) => {
       const looks = await Promise.all(addresses.map(address => look(record, address, timeout, signal)));
-      // A machine without IPv6, say, cannot ask there, but another address tells of the same server.
-      const told = looks.filter(one => !one.unreachable);
-      const { fault } = (told.length > 0 ? told : looks).find(one => one.fault !== undefined) ?? {};
+      // A machine without IPv6 can still ask the same server at its IPv4 address.
+      const reached = looks.filter(one => !one.unreachable);
+      const { fault } = (reached.length > 0 ? reached : looks).find(one => one.fault !== undefined) ?? {};
       if (addresses.length === 0) return `no address of the name server ${name} is known`;
       return fault && (name === undefined ? fault : `name server ${name}: ${fault}`);
     }),
@@ -58,7 +58,7 @@ async function look(
   }
 }
 
-/** The network leads nowhere there: that is this machine's doing. */
+/** Whether this machine has no route to the address. */
 function isNoWay(error: unknown): boolean {
   const { code } = (error instanceof IssuanceError ? (error.cause ?? {}) : {}) as NodeJS.ErrnoException;
   return ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'].includes(code ?? '');

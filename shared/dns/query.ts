@@ -1,25 +1,25 @@
 import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, exchangeTcp, exchangeUdp, formatServer } from './exchange.ts';
 import { type DnsMessage, decodeMessage, encodeQuery, type QueryType } from './message.ts';
-import { newId } from './name.ts';
-import { exchangeSigned, type Peer, peerError } from './signed-exchange.ts';
+import { describeKey, exchangeSigned, type Peer, peerError } from './signed-exchange.ts';
 import type { TsigKey } from './tsig.ts';
+import { newId } from './wire.ts';
 
 /**
- * Asks one question and resolves to the answer, whatever its response code says but SERVFAIL.
+ * Asks one question and resolves to the answer, with any response code but SERVFAIL.
  *
  * @throws IssuanceError `unavailable` naming the server, or the signal's reason
  */
 export type Ask = (name: string, type: QueryType, signal: AbortSignal) => Promise<DnsMessage>;
 
 export type AskOptions = {
-  /** Whether the server is to find out what it does not know. */
+  /** Whether the server is asked to resolve the name for us. */
   recursive: boolean;
   /** Milliseconds, for each of UDP and TCP. */
   timeout: number;
 };
 
-/** Asks this server over UDP, and over TCP where the answer does not fit (RFC 1035 section 4.2.1, RFC 7766 section 5). */
+/** Asks this server over UDP, and over TCP where the answer does not fit (RFC 1035, RFC 7766 section 5). */
 export function asking(server: DnsServer, { recursive, timeout }: AskOptions): Ask {
   return async (name, type, signal) => {
     const id = newId();
@@ -43,18 +43,18 @@ export function askingPeer(peer: Peer): Ask {
     const id = newId();
     const bytes = await exchangeSigned(peer, encodeQuery(id, name, type, false), signal);
     const reply = checkRcode(peer.server, readReply(peer.server, bytes, { id, name, type }), name, type);
-    // All that PowerDNS says of a signature that it does not take. A mere question needs no authority.
+    // PowerDNS answers this to a bad signature. A question needs no authority, so there is no other cause.
     if (reply.rcode === 'NOTAUTH' && peer.key)
       throw peerError(peer, 'misconfigured', describeNotAuth(peer.key));
     return reply;
   };
 }
 
-function describeNotAuth({ name, algorithm }: TsigKey): string {
-  return `NOTAUTH: it does not know the key ${name} with ${algorithm}, or has another secret or another time`;
+function describeNotAuth(key: TsigKey): string {
+  return `NOTAUTH: it does not know ${describeKey(key)}, or has another secret or another time`;
 }
 
-/** Asks one after the other until one can answer. */
+/** Asks the servers one after the other until one answers. */
 export function askingFirst(asks: readonly Ask[]): Ask {
   return async (name, type, signal) => {
     let failure: unknown = new IssuanceError('misconfigured', 'there is no DNS server to ask');
@@ -77,7 +77,7 @@ function checkRcode(server: DnsServer, reply: DnsMessage, name: string, type: Qu
 
 type Question = { id: number; name: string; type: string };
 
-/** @throws IssuanceError `unavailable` when it is no answer to this question */
+/** @throws IssuanceError `unavailable` when the bytes do not answer this question */
 function readReply(server: DnsServer, bytes: Buffer, question: Question): DnsMessage {
   const reply = findReply(bytes, question);
   if (reply) return reply;

@@ -1,12 +1,11 @@
 import type { IssuanceError } from '../base/errors.ts';
 import { type DnsMessage, decodeMessage } from './message.ts';
-import { encodeName, newId } from './name.ts';
 import { exchangeSigned, type Peer, peerError } from './signed-exchange.ts';
-import { uint16 } from './wire.ts';
+import { encodeName, newId, uint16 } from './wire.ts';
 
-// Dynamic updates (RFC 2136). They are put together by hand, for dns-packet knows no class NONE.
+// Dynamic updates (RFC 2136). They are encoded by hand, as dns-packet does not know class NONE.
 
-/** One TXT record. `delete` takes away the record with this very value and leaves others beside it alone. */
+/** One TXT record. `delete` removes the record with this value and leaves others of the same name. */
 export type TxtChange = {
   do: 'add' | 'delete';
   name: string;
@@ -17,9 +16,11 @@ export type TxtChange = {
 };
 
 /**
- * Changes one record of a zone on its server. To add what is there, or to delete what is not, changes nothing.
+ * Changes one record of a zone on its server. Adding an existing record or deleting an absent one changes
+ * nothing.
  *
- * @throws IssuanceError `misconfigured` when the server refuses, in words; `unavailable` when it cannot be reached or fails
+ * @throws IssuanceError `misconfigured` with the reason when the server refuses; `unavailable` when it cannot
+ *   be reached or fails
  */
 export async function updateTxt(
   peer: Peer,
@@ -38,16 +39,20 @@ const OPCODE_UPDATE = 5;
 const TYPES = { SOA: 6, TXT: 16 };
 const CLASSES = { IN: 1, NONE: 254 };
 
-/** Section 2: the zone stands where a question has its name, and the changes where its authorities are. */
+/** Section 2: the zone takes the place of a question's name, the changes that of the authorities. */
 function encodeUpdate(id: number, zone: string, { do: act, name, value, ttl }: TxtChange): Buffer {
   const header = uint16(id, OPCODE_UPDATE << 11, 1, 0, 1, 0);
   const text = Buffer.from(value, 'latin1');
   const data = Buffer.concat([Buffer.from([text.length]), text]);
-  // Sections 2.5.1 and 2.5.4: a record to be deleted has class NONE and no time to live.
+  // Sections 2.5.1 and 2.5.4: a record to be deleted has class NONE and the time to live 0.
   const [klass, life] = act === 'add' ? [CLASSES.IN, ttl] : [CLASSES.NONE, 0];
   return Buffer.concat([
-    ...[header, encodeName(zone), uint16(TYPES.SOA, CLASSES.IN)],
-    ...[encodeName(name), uint16(TYPES.TXT, klass, life >>> 16, life & 0xffff, data.length), data],
+    header,
+    encodeName(zone),
+    uint16(TYPES.SOA, CLASSES.IN),
+    encodeName(name),
+    uint16(TYPES.TXT, klass, life >>> 16, life & 0xffff, data.length),
+    data,
   ]);
 }
 

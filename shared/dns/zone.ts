@@ -1,13 +1,14 @@
 import { IssuanceError } from '../base/errors.ts';
+import { isInside, withParents } from '../base/host-name.ts';
 import type { DnsMessage } from './message.ts';
-import { isName, liesIn, withParents } from './name.ts';
 import type { Ask } from './query.ts';
 
 /**
- * The zone that a name lies in, found by asking for SOA records from the name upwards; never guessed from its labels.
+ * Finds the zone that a name is in by asking for SOA records from the name upwards; it is never guessed from
+ * the labels.
  *
- * @param ask of a resolver, or of a server that is authoritative for the zone
- * @returns the zone's name, or `undefined` where nobody knows one
+ * @param ask a resolver, or a server that is authoritative for the zone
+ * @returns the zone's name, or `undefined` where no answer shows one
  */
 export async function findZone(name: string, ask: Ask, signal: AbortSignal): Promise<string | undefined> {
   for (const at of withParents(name)) {
@@ -17,35 +18,37 @@ export async function findZone(name: string, ask: Ask, signal: AbortSignal): Pro
   return undefined;
 }
 
-/** The zone that an answer to a question for a name's SOA shows: its own, or with a negative answer the one above it. */
+/**
+ * Reads the zone out of an answer for a name's SOA: the name itself, or with a negative answer one above it.
+ */
 export function zoneOf({ answers, authorities }: DnsMessage, name: string): string | undefined {
   if (answers.some(record => record.type === 'SOA' && record.name === name)) return name;
-  // Behind a CNAME it is the zone of the target.
+  // Behind a CNAME the SOA is that of the target's zone.
   if (answers.some(record => record.type === 'CNAME')) return undefined;
-  return authorities.find(record => record.type === 'SOA' && liesIn(name, record.name))?.name;
+  return authorities.find(record => record.type === 'SOA' && isInside(name, record.name))?.name;
 }
 
 /**
- * Where a CNAME in the answer points.
+ * Reads the target of a name's CNAME out of an answer.
  *
- * @throws IssuanceError `misconfigured` where that is no name
+ * @throws IssuanceError `misconfigured` where the target is not a usable name
  */
 export function cnameOf({ answers }: DnsMessage, name: string): string | undefined {
   const cname = answers.find(record => record.type === 'CNAME' && record.name === name);
   if (cname?.type !== 'CNAME') return undefined;
-  if (!isName(cname.target))
+  if (!canBeAsked(cname.target))
     throw new IssuanceError('misconfigured', `${name} is a CNAME of a name that cannot be used`);
   return cname.target;
 }
 
-/** A name server of a zone, and its addresses; none where they cannot be found. */
+/** A name server of a zone, with the addresses that could be found. */
 export type NameServer = { name: string; addresses: string[] };
 
 /**
- * The name servers of a zone, as the zone itself lists them.
+ * Finds the name servers of a zone, as the zone itself lists them.
  *
- * @param ask for the zone, and for what is in it
- * @param askOthers for addresses that lie elsewhere, and where `ask` does not tell
+ * @param ask is asked about the zone and the names in it
+ * @param askOthers is asked about names in other zones, and where `ask` does not know
  */
 export async function findNameServers(
   zone: string,
@@ -57,7 +60,7 @@ export async function findNameServers(
   const names = own.length > 0 ? own : namesOf(await askOthers(zone, 'NS', signal), zone);
   return Promise.all(
     names.map(async name => {
-      const inside = liesIn(name, zone) ? await findAddresses(name, ask, signal) : [];
+      const inside = isInside(name, zone) ? await findAddresses(name, ask, signal) : [];
       return { name, addresses: inside.length > 0 ? inside : await findAddresses(name, askOthers, signal) };
     }),
   );
@@ -71,9 +74,14 @@ function namesOf({ answers }: DnsMessage, zone: string): string[] {
 }
 
 async function findAddresses(name: string, ask: Ask, signal: AbortSignal): Promise<string[]> {
-  if (!isName(name)) return [];
+  if (!canBeAsked(name)) return [];
   const looks = await Promise.allSettled((['AAAA', 'A'] as const).map(type => ask(name, type, signal)));
   signal.throwIfAborted();
   const records = looks.flatMap(look => (look.status === 'fulfilled' ? look.value.answers : []));
   return [...new Set(records.flatMap(record => ('address' in record ? [record.address] : [])))];
+}
+
+/** Whether a server's text can be sent as a name as it stands: nothing escaped, no label too long. */
+function canBeAsked(name: string): boolean {
+  return name.length <= 253 && name.split('.').every(label => /^[a-z0-9_*-]{1,63}$/.test(label));
 }

@@ -1,14 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Store } from '../base/redis.ts';
-import { SETTLE, TAKE } from './budget-scripts.ts';
-import {
-  accountKey,
-  domainKey,
-  type LimitedOrder,
-  nameKey,
-  registeredDomain,
-  setKey,
-} from './limited-order.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limit-keys.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
 /** A job whose turn has come uses its place within this time, as does a client that was told when to come again. */
@@ -27,13 +20,15 @@ export type Budget = {
    *
    * @returns the limit that is used up, when the job's turn is, and whether it `waits`; `undefined`: it may order
    */
-  takeOrder(order: LimitedOrder, claim: Claim): Promise<Shortage | undefined>;
+  takeOrder(identifiers: Identifier[], claim: Claim): Promise<Shortage | undefined>;
   /** Counts an issued certificate. */
-  spendCertificate(order: LimitedOrder, claim: Pick<Claim, 'id'>): Promise<void>;
+  spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id'>): Promise<void>;
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
   /** Ends a job's place, and what was kept for a certificate that did not come. */
-  leave(order: LimitedOrder, claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
+  leave(identifiers: Identifier[], claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
+  /** How many orders the account may make now; `undefined` where they are not counted. */
+  ordersLeft(): Promise<{ left: number; rate: Rate } | undefined>;
 };
 
 /** Who asks for an order; times are in milliseconds since the epoch. */
@@ -56,27 +51,108 @@ export type Shortage = { key: string; until: number; waits: boolean };
 /** `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one. */
 type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'look' };
 
-export function openBudget({ redis, prefix }: Store, limits: LimitsConfig, clock: Clock): Budget {
+// A bucket is three keys: the time at which it will be full again (the theoretical arrival time of the generic cell rate
+// algorithm); a sorted set of places before it, job by rank; and the same jobs by the time at which their places lapse, so
+// that one that was killed or given up keeps nobody waiting.
+
+const LISTS = `
+local function lists(i) return KEYS[3 * i - 1], KEYS[3 * i] end
+local function leave(i, id)
+  local places, lapses = lists(i)
+  if redis.call('ZREM', places, id) == 1 then redis.call('ZREM', lapses, id) end
+end
+local function enter(i, id, rank, lapse, now)
+  local places, lapses = lists(i)
+  redis.call('ZADD', places, string.format('%.0f', rank), id)
+  redis.call('ZADD', lapses, string.format('%.0f', lapse), id)
+  local last = tonumber(redis.call('ZREVRANGE', lapses, 0, 0, 'WITHSCORES')[2])
+  for _, key in ipairs({ places, lapses }) do redis.call('PEXPIRE', key, string.format('%.0f', last - now + 1)) end
+end
+local function spend(i, interval, now)
+  local full = math.max(tonumber(redis.call('GET', KEYS[3 * i - 2]) or '0'), now) + interval
+  -- To the microsecond, as many intervals are added up.
+  redis.call('SET', KEYS[3 * i - 2], string.format('%.3f', full), 'PX', string.format('%.0f', math.ceil(full - now)))
+end
+`;
+
+/**
+ * Takes an order from all buckets or from none. A bucket has room when it holds more tokens than better ranked jobs stand
+ * before it. A job that is short waits in one place alone, before the bucket that keeps it longest: so it reserves nothing
+ * of the others that it cannot use.
+ *
+ * KEYS: three of each bucket; last, since when the same is asked for, which keeps the rank of one that was sent away.
+ * ARGV: now, id, rank, deadline, how long a place outlives its turn, how long the use of a kept token may take, then for
+ * each bucket its interval, its burst and what is done with the token: `spend`, `keep` (until it is known whether it is
+ * spent) or `look`.
+ * Answers { bucket that is short or 0, when it has room, 1 where the job has a place now }.
+ */
+const TAKE = `${LISTS}
+local now, id, rank, deadline = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local since = KEYS[#KEYS]
+rank = math.min(rank, tonumber(redis.call('GET', since) or rank))
+local buckets, short, latest = (#KEYS - 1) / 3, 0, 0
+for i = 1, buckets do
+  local places, lapses = lists(i)
+  local interval, burst, ahead = tonumber(ARGV[3 * i + 4]), tonumber(ARGV[3 * i + 5]), 0
+  if redis.call('EXISTS', places) == 1 then
+    for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', lapses, '-inf', now)) do leave(i, lapsed) end
+    leave(i, id)
+    ahead = redis.call('ZCOUNT', places, '-inf', '(' .. string.format('%.0f', rank))
+  end
+  local full = math.max(tonumber(redis.call('GET', KEYS[3 * i - 2]) or '0'), now)
+  local room = full - (burst - 1 - ahead) * interval
+  if room > now + 0.5 and room > latest then short, latest = i, math.ceil(room) end
+end
+if short > 0 and latest <= deadline then
+  enter(short, id, rank, latest + tonumber(ARGV[5]), now)
+elseif short > 0 then
+  redis.call('SET', since, string.format('%.0f', rank), 'PX', string.format('%.0f', latest - now + tonumber(ARGV[5])))
+else
+  redis.call('DEL', since)
+  for i = 1, buckets do
+    local use = ARGV[3 * i + 6]
+    if use == 'spend' then spend(i, tonumber(ARGV[3 * i + 4]), now) end
+    if use == 'keep' then enter(i, id, 0, now + tonumber(ARGV[6]), now) end
+  end
+end
+return { short, string.format('%.0f', latest), latest <= deadline and 1 or 0 }`;
+
+/**
+ * Spends tokens whether there are any or not, and ends a job's places and the keeping of tokens for it.
+ *
+ * KEYS: three of each bucket. ARGV: now, id, then for each bucket its interval and `spend` or `leave`.
+ */
+const SETTLE = `${LISTS}
+local now, id = tonumber(ARGV[1]), ARGV[2]
+for i = 1, #KEYS / 3 do
+  leave(i, id)
+  if ARGV[2 * i + 2] == 'spend' then spend(i, tonumber(ARGV[2 * i + 1]), now) end
+end`;
+
+export function openBudget(
+  { redis, prefix }: Store,
+  scope: LimitScope,
+  limits: LimitsConfig,
+  clock: Clock,
+): Budget {
   const { orders, certificatesPerDomain, certificatesPerSet, failedAuthorizations } = limits;
 
-  const orderBuckets = (account: string, share: Claim['share']): Bucket[] => [
-    { key: accountKey(account), rate: orders, use: 'spend' },
-    ...(share
-      ? [{ key: `share/${share.name}`, rate: partOf(orders, share.part), use: 'spend' as const }]
-      : []),
+  const orderBuckets = (share: Claim['share']): Bucket[] => [
+    { key: accountKey(scope), rate: orders, use: 'spend' },
+    ...(share ? [toShareBucket(share, scope, orders)] : []),
   ];
-  const certificateBuckets = ({ identifiers }: LimitedOrder): Bucket[] => [
-    { key: setKey(identifiers), rate: certificatesPerSet, use: 'keep' },
-    ...[...new Set(identifiers.map(registeredDomain))].map(
-      (domain): Bucket => ({ key: domainKey(domain), rate: certificatesPerDomain, use: 'keep' }),
+  const certificateBuckets = (identifiers: Identifier[]): Bucket[] => [
+    { key: setKey(identifiers, scope), rate: certificatesPerSet, use: 'keep' },
+    ...registeredDomains(identifiers).map(
+      (domain): Bucket => ({ key: domainKey(domain, scope), rate: certificatesPerDomain, use: 'keep' }),
     ),
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
-    names.map(name => ({ key: nameKey(name), rate: failedAuthorizations, use: 'look' }));
-  const allBuckets = (order: LimitedOrder, { share }: Pick<Claim, 'share'>) => [
-    ...orderBuckets(order.account, share),
-    ...certificateBuckets(order),
-    ...nameBuckets(order.identifiers.map(({ value }) => value)),
+    names.map(name => ({ key: nameKey(name, scope), rate: failedAuthorizations, use: 'look' }));
+  const allBuckets = (identifiers: Identifier[], { share }: Pick<Claim, 'share'>) => [
+    ...orderBuckets(share),
+    ...certificateBuckets(identifiers),
+    ...nameBuckets(identifiers.map(({ value }) => value)),
   ];
 
   const keyOf = (key: string) => `${prefix}:budget:${key}`;
@@ -91,10 +167,11 @@ export function openBudget({ redis, prefix }: Store, limits: LimitsConfig, clock
   }
 
   return {
-    async takeOrder(order, claim) {
-      const counted = onlyCounted(allBuckets(order, claim));
+    async takeOrder(identifiers, claim) {
+      const counted = onlyCounted(allBuckets(identifiers, claim));
       if (counted.length === 0) return undefined;
-      const keys = [...counted.flatMap(({ key }) => keysOf(key)), keyOf(`since/${claim.what}`)];
+      const since = keyOf(`since/${scope.account}/${claim.what}`);
+      const keys = [...counted.flatMap(({ key }) => keysOf(key)), since];
       const { id, rank, patience } = claim;
       const figures = counted.flatMap(({ rate, use }) => [rate.period / rate.count, rate.count, use]);
       const who = [clock.now(), id, rank, patience, PLACE_OUTLIVES_TURN, ORDER_LIFE];
@@ -103,10 +180,25 @@ export function openBudget({ redis, prefix }: Store, limits: LimitsConfig, clock
       const short = counted[index - 1];
       return short && { key: short.key, until: Number(until), waits: waits === 1 };
     },
-    spendCertificate: (order, { id }) => settle(certificateBuckets(order), 'spend', id),
+    spendCertificate: (identifiers, { id }) => settle(certificateBuckets(identifiers), 'spend', id),
     spendFailures: names => settle(nameBuckets(names), 'spend', ''),
-    leave: (order, claim) => settle(allBuckets(order, claim), 'leave', claim.id),
+    leave: (identifiers, claim) => settle(allBuckets(identifiers, claim), 'leave', claim.id),
+    async ordersLeft() {
+      if (!orders) return undefined;
+      const interval = orders.period / orders.count;
+      const full = Math.max(Number((await redis.get(keyOf(accountKey(scope)))) ?? 0), clock.now());
+      const spent = Math.ceil((full - clock.now()) / interval);
+      return { left: Math.max(orders.count - spent, 0), rate: orders };
+    },
   };
+}
+
+function toShareBucket(
+  { name, part }: NonNullable<Claim['share']>,
+  { account }: LimitScope,
+  orders: Rate | undefined,
+): Bucket {
+  return { key: `share/${name}@${account}`, rate: partOf(orders, part), use: 'spend' };
 }
 
 const onlyCounted = (buckets: Bucket[]) =>

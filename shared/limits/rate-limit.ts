@@ -1,45 +1,45 @@
 import type { IssuanceError, Problem } from '../base/errors.ts';
-import {
-  accountKey,
-  domainKey,
-  type LimitedOrder,
-  nameKey,
-  registeredDomain,
-  setKey,
-} from './limited-order.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limit-keys.ts';
 
 const UNTOLD = 3_600_000;
 
 /** What a rate limit covers, and until when, in milliseconds since the epoch; `undefined`: until an operator has acted. */
-export type RateLimit = { keys: string[]; until: number | undefined };
+type RateLimit = { keys: string[]; until: number | undefined };
 
 /**
  * Reads a rate limit out of what the CA said. RFC 8555 has no field for what a limit covers, so that the texts of Boulder
  * (Let's Encrypt) are read; of a text that is not known, the whole account is taken to be meant.
  */
-export function readRateLimit(order: LimitedOrder, error: IssuanceError, now: number): RateLimit {
-  // A load balancer knows of no accounts: it asks this fleet to wait, and the fleet is one account.
-  if (error.code === 'unavailable')
-    return { keys: [accountKey(order.account)], until: error.retryAfter ?? now };
+export function readRateLimit(
+  identifiers: Identifier[],
+  scope: LimitScope,
+  error: IssuanceError,
+  now: number,
+): RateLimit {
+  // A load balancer knows of no accounts: it asks this fleet to wait, which has one account there as a rule.
+  if (error.code === 'unavailable') return { keys: [accountKey(scope)], until: error.retryAfter ?? now };
   const limited = (error.problem?.subproblems ?? []).filter(({ type }) => type.endsWith(':rateLimited'));
   const keys =
     limited.length > 0
-      ? limited.flatMap(one => keysOfProblem(order, one))
-      : keysOfProblem(order, error.problem);
+      ? limited.flatMap(one => keysOfProblem(identifiers, scope, one))
+      : keysOfProblem(identifiers, scope, error.problem);
   return { keys: [...new Set(keys)], until: readEnd(error, now) };
 }
 
-function keysOfProblem(order: LimitedOrder, problem: Problem | undefined): string[] {
+function keysOfProblem(identifiers: Identifier[], scope: LimitScope, problem: Problem | undefined): string[] {
   const said = problem?.detail ?? '';
-  if (problem?.identifier) return [nameKey(problem.identifier.value)];
-  if (/exact set of (identifiers|domains)/.test(said)) return [setKey(order.identifiers)];
-  const named = order.identifiers.filter(({ value }) => mentions(said, value.replace(/^\*\./, '')));
+  if (problem?.identifier) return [nameKey(problem.identifier.value, scope)];
+  if (/exact set of (identifiers|domains)/.test(said)) return [setKey(identifiers, scope)];
+  const named = identifiers.filter(({ value }) => mentions(said, value.replace(/^\*\./, '')));
   if (/failed authorizations|paused|temporarily prevented/.test(said) && named.length > 0) {
-    return named.map(({ value }) => nameKey(value));
+    return named.map(({ value }) => nameKey(value, scope));
   }
-  const domains = new Set(order.identifiers.map(registeredDomain).filter(domain => mentions(said, domain)));
-  if (/certificates/.test(said) && domains.size > 0) return [...domains].map(domainKey);
-  return [accountKey(order.account)];
+  const domains = registeredDomains(identifiers).filter(domain => mentions(said, domain));
+  if (/certificates/.test(said) && domains.length > 0) {
+    return domains.map(domain => domainKey(domain, scope));
+  }
+  return [accountKey(scope)];
 }
 
 /** A name as a whole: `example.org` is not mentioned by `www.example.org`. */

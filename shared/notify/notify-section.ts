@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { isLoopback } from '../base/address.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
 import { parseReadableFile, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { isLoopback, parseSmtp, type SmtpServer } from './smtp.ts';
+import { parseSmtp, type SmtpServer } from './smtp.ts';
 
 /** What is told: what can go wrong, and why a CA wants certificates renewed (RFC 9773 section 4.2). */
 export const matterKinds = [

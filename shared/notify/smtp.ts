@@ -1,3 +1,4 @@
+import { isLoopback } from '../base/address.ts';
 import type { Parse } from '../config/section-reader.ts';
 
 /** A mail server. `tls`: from the first byte on, as soon as it offers it (STARTTLS), or never, as it is this host. */
@@ -17,8 +18,3 @@ export const parseSmtp: Parse<SmtpServer> = (text, fail) => {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return { host, port, tls: secure ? 'always' : isLoopback(url.hostname) ? 'never' : 'offered' };
 };
-
-/** @param hostname as in a URL: an IPv6 address in brackets */
-export function isLoopback(hostname: string): boolean {
-  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
-}

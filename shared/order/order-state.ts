@@ -19,7 +19,7 @@ export type OrderChallenge = {
   token: string;
   /** The name of the solver that answers it. */
   solver: string;
-  /** Whether the CA was told already (its status was `processing` when it was chosen). */
+  /** Whether the CA knows already that it can be validated (its status was `processing` when it was chosen). */
   told: boolean;
   /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
   persist?: { accountUrl?: string; issuerDomainNames: string[] };
@@ -44,8 +44,22 @@ export type OrderState = {
   initiated: boolean;
   /** Before the first of them was told; milliseconds since the epoch. */
   initiatedAt?: number;
-  /** How often was asked in vain, the CA or for what was presented, since the order last moved; drives the backoff. */
+  /** How often the CA was asked, or what was presented was looked for, since the order last moved; drives the backoff. */
   polls: number;
 };
 
+/** What is saved of an order at one CA, after every step. */
+export type Checkpoint = {
+  order: OrderState;
+  /** Steps that failed in a row. */
+  failures: number;
+  lostOrders: number;
+  /** When it first was its turn to order; milliseconds since the epoch. */
+  begun?: number | undefined;
+  /** Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is known. */
+  turn?: 'counted' | 'exempt' | undefined;
+};
+
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
+
+export const newCheckpoint = (order = newOrderState()): Checkpoint => ({ order, failures: 0, lostOrders: 0 });

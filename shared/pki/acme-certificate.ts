@@ -10,8 +10,8 @@ const subject = 'acme-tls/1 challenge';
 const day = 86_400_000;
 
 /**
- * The certificate that answers a tls-alpn-01 challenge (RFC 8737 section 3, RFC 8738 section 4): self-signed, for this
- * one identifier, with the critical acmeIdentifier extension.
+ * Makes the certificate that answers a tls-alpn-01 challenge (RFC 8737 section 3, RFC 8738 section 4):
+ * self-signed, for this one identifier, with the critical acmeIdentifier extension.
  *
  * @param key an EC or RSA key, as `readPrivateKey` gives it
  * @param digest the SHA-256 of the key authorization, 32 bytes
@@ -46,7 +46,7 @@ export async function makeAcmeCertificate(
   return Buffer.from(certificate.toSchema(true).toBER());
 }
 
-/** Positive, and without a leading zero byte, as DER wants it. */
+/** Makes a positive number without a leading zero byte, as DER wants it. */
 function newSerial(): asn1js.Integer {
   const bytes = new Uint8Array(randomBytes(16));
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;

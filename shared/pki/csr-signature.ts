@@ -26,7 +26,9 @@ const hashes = new Map([
   ['2.16.840.1.101.3.4.2.3', 'sha512'],
 ]);
 
-/** Broken, and still made by old tools: named so that people know what to change. */
+/**
+ * Old tools still use these broken hashes. The refusal names the hash, so that people know what to change.
+ */
 const brokenHashes = new Map([
   ['1.2.840.113549.1.1.2', 'MD2'],
   ['1.2.840.113549.1.1.4', 'MD5'],
@@ -37,7 +39,7 @@ const brokenHashes = new Map([
   ['1.3.14.3.2.26', 'SHA-1'],
 ]);
 
-/** The CSR's key, when it is one that CAs certify. Throws `badCsr`. */
+/** Reads the CSR's key and refuses with `badCsr` one that CAs do not certify. */
 export function readPublicKey(request: CertificationRequest, der: Buffer): KeyObject {
   const { algorithmId, algorithmParams } = request.subjectPublicKeyInfo.algorithm;
   if (algorithmId !== rsaKey && algorithmId !== ecKey) refuse('the key is neither RSA nor EC');
@@ -50,7 +52,7 @@ export function readPublicKey(request: CertificationRequest, der: Buffer): KeyOb
   return key;
 }
 
-/** That the sender holds the private key (RFC 2986 section 3). Throws `badCsr`. */
+/** Refuses with `badCsr` a CSR whose sender does not hold the private key (RFC 2986 section 3). */
 export async function verifySelfSignature(request: CertificationRequest, key: KeyObject): Promise<void> {
   const { hash, ...how } = readAlgorithm(request.signatureAlgorithm, key);
   const signature = request.signatureValue.valueBlock.valueHexView;
@@ -75,7 +77,7 @@ function readPss(algorithm: AlgorithmIdentifier): Algorithm {
   const id = parameters.hashAlgorithm.algorithmId;
   refuseBrokenHash(id);
   const hash = hashes.get(id);
-  // Node can check only what everybody makes: MGF1 with the same hash (RFC 4055 section 3.1 advises it too).
+  // Node checks only the usual form, MGF1 with the same hash, which RFC 4055 section 3.1 advises too.
   const { algorithmId, algorithmParams } = parameters.maskGenAlgorithm;
   const maskHash = new AlgorithmIdentifier({ schema: algorithmParams }).algorithmId;
   if (hash === undefined || algorithmId !== mgf1 || maskHash !== id)

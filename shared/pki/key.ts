@@ -17,13 +17,17 @@ export async function generateKeyPem(type: KeyType): Promise<string> {
   return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
-/** What kind of key it is, in the same words: `P-521` and other lengths of RSA may be among them. */
+/** Names the kind of a key as `KeyType` does; `P-521` and other lengths of RSA are possible too. */
 export function describeKeyType({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): string {
   if (asymmetricKeyType === 'rsa') return `RSA-${details?.modulusLength}`;
   return curves.get(details?.namedCurve ?? '') ?? `${asymmetricKeyType}`;
 }
 
-/** The private key in `pem` (RFC 7468: PKCS#8, PKCS#1 or SEC1, no password). Throws an Error that says what is wrong with it. */
+/**
+ * Reads the private key in `pem` (RFC 7468: PKCS#8, PKCS#1 or SEC1, no password).
+ *
+ * @throws Error that says what is wrong with it
+ */
 export function readPrivateKey(pem: string | Buffer): KeyObject {
   const key = openPrivateKey(pem);
   const fault = findKeyFault(key);
@@ -53,7 +57,7 @@ export function findKeyFault(key: KeyObject): string | undefined {
 
 function findRsaFault(bits: number, exponent: bigint | undefined): string | undefined {
   if (bits < 2048) return `the RSA key has ${bits} bits; at least 2048 are needed`;
-  // Checking a signature costs with the square of the length, and a client chooses the length.
+  // The cost of checking a signature grows with the square of the length, and a client chooses the length.
   if (bits > 8192) return `the RSA key has ${bits} bits; at most 8192 are taken`;
   if (exponent !== 65537n) return "the RSA key's public exponent is not 65537";
   return undefined;

@@ -9,8 +9,8 @@ import {
   GeneralName,
   GeneralNames,
 } from 'pkijs';
+import { addressToBytes } from '../base/address.ts';
 import type { Identifier } from './identifier.ts';
-import { addressToBytes } from './ip-address.ts';
 
 const commonName = '2.5.4.3';
 export const subjectAltName = '2.5.29.17';
@@ -18,13 +18,14 @@ const extensionRequest = '1.2.840.113549.1.9.14';
 /** RFC 5280 appendix A.1, ub-common-name. */
 const longestCommonName = 64;
 
-/** WebCrypto's names, which pkijs signs by. */
+/** Algorithms by WebCrypto's names, which pkijs signs by. */
 const rsa = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
 const curves: Record<string, string> = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' };
 
 /**
- * A PKCS#10 request (RFC 2986) for these names, signed with SHA-256: all of them in a critical SAN, as the subject alone
- * may be empty, and the first DNS name that is short enough as the CN too. Addresses never are (RFC 8738 section 3).
+ * Makes a PKCS#10 request (RFC 2986) for these names, signed with SHA-256. All names stand in the SAN, which
+ * is critical as the subject may be empty. The first DNS name that is short enough is the CN too; an address
+ * never is (RFC 8738 section 3).
  *
  * @param key an EC or RSA key, as `readPrivateKey` gives it
  * @param identifiers at least one
@@ -64,7 +65,8 @@ export function toCryptoKey(key: KeyObject): CryptoKey {
   const curve = key.asymmetricKeyDetails?.namedCurve ?? '';
   const algorithm =
     key.asymmetricKeyType === 'rsa' ? rsa : { name: 'ECDSA', namedCurve: curves[curve] ?? curve };
-  return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey; // the two declarations differ in key usages
+  // Node's declaration of CryptoKey and the DOM's differ in key usages.
+  return key.toCryptoKey(algorithm, false, ['sign']) as CryptoKey;
 }
 
 const toArrayBuffer = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer;

@@ -1,12 +1,13 @@
-// PEM as RFC 7468 has it: lax about what stands around the base64, strict about the base64 itself.
+// PEM (RFC 7468): this reader is lax about text around the base64 and strict about the base64 itself.
 
 type PemBlock = { label: string; der: Buffer };
 
 const begin = /^-----BEGIN ([A-Z0-9 ]{1,64})-----$/;
 
 /**
- * The DER of the first block in `text` that carries one of `labels`. Line ends, blank lines and text around the block do
- * not matter. Throws an Error when there is no such block, or when its content is not base64.
+ * Reads the first block in `text` that carries one of `labels` into DER. Line ends, blank lines and text
+ * around the block do not matter. Throws an Error when there is no such block, or when its content is not
+ * base64.
  */
 export function decodePem(text: string, labels: readonly string[]): Buffer {
   const [first] = decodePemBlocks(text, labels);
@@ -14,7 +15,10 @@ export function decodePem(text: string, labels: readonly string[]): Buffer {
   return first.der;
 }
 
-/** All blocks in `text` that carry one of `labels`, in order. Throws an Error when one of them is damaged. */
+/**
+ * Reads all blocks in `text` that carry one of `labels`, in order. Throws an Error when one of them is
+ * damaged.
+ */
 export function decodePemBlocks(text: string, labels: readonly string[]): PemBlock[] {
   const lines = text.split(/\r\n|\r|\n/).map(line => line.trim());
   const blocks: PemBlock[] = [];
@@ -29,28 +33,31 @@ export function decodePemBlocks(text: string, labels: readonly string[]): PemBlo
   return blocks;
 }
 
-/** The block as `openssl` prints it: 64 columns, LF, a final newline. */
+/** Writes the block as `openssl` prints it: 64 columns, LF, a final newline. */
 export function encodePem(label: string, der: Uint8Array): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64');
   const lines = base64.match(/.{1,64}/g) ?? [];
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }
 
-/** The certificates of a chain, each as its own PEM. Throws an Error when there is none, or when one is damaged. */
+/**
+ * Splits a chain into one PEM for each certificate. Throws an Error when it has no certificate, or a damaged
+ * one.
+ */
 export function splitChain(text: string): string[] {
   const blocks = decodePemBlocks(text, ['CERTIFICATE']);
   if (blocks.length === 0) throw new Error('no PEM block "CERTIFICATE" was found');
   return blocks.map(({ der }) => encodePem('CERTIFICATE', der));
 }
 
-/** One text out of certificate PEMs: in the order given (leaf first), one blank line between them, a final newline. */
+/** Joins certificate PEMs in their order (leaf first), with a blank line between them and a final newline. */
 export function joinChain(pems: readonly string[]): string {
   return `${pems.map(pem => pem.trim()).join('\n\n')}\n`;
 }
 
 function decodeBase64(base64: string): Buffer {
   const der = Buffer.from(base64, 'base64');
-  // Buffer skips what it does not know, so only a round trip tells whether the text was base64, all of it.
+  // Buffer skips characters that are not base64, so only a round trip shows whether all of the text was.
   if (der.length === 0 || der.toString('base64') !== base64)
     throw new Error('the PEM block does not hold valid base64');
   return der;

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { Queue } from 'bullmq';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/redis.ts';
 import { deliveryId, type Matter, type Message } from '../notify/message.ts';
 import type { MatterKind, NotifyConfig } from '../notify/notify-section.ts';
+import { openQueue } from './bullmq.ts';
 
 export const NOTIFY_QUEUE = 'notify';
 
@@ -63,9 +63,7 @@ export function openNotices(
   { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Notices {
   const { redis, prefix } = store;
-  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
-  const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix, ...whenever });
-  queue.on('error', error => log.debug({ reason: describeError(error) }, 'notify queue'));
+  const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, log });
 
   async function tell(matter: Matter): Promise<void> {
     const wanting = blocks.filter(({ kinds }) => kinds.includes(matter.kind));

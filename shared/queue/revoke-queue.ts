@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type Job, Queue } from 'bullmq';
+import type { Job } from 'bullmq';
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
-import type { RevocationReason } from '../pki/revocation-reason.ts';
+import type { RevocationReason } from '../pki/revocation.ts';
+import { openQueue } from './bullmq.ts';
 import type { SignFailure } from './sign-job-data.ts';
 
 export const REVOKE_QUEUE = 'revoke';
@@ -22,15 +23,16 @@ export type RevokeJobData = {
   certificate: string;
   reason?: RevocationReason;
   names: string[];
-  /** The auth block that admitted it. */
+  /** The auth block that admitted it, and the accounts that it orders from. */
   block: string;
+  accounts: string[];
   /** Of the post that made the job. */
   requestId: string;
 };
 
 /** How a revoke job ended. `already`: it was revoked before. */
 export type RevokeResult =
-  | { outcome: 'revoked'; already: boolean }
+  | { outcome: 'revoked'; already: boolean; account: string }
   | { outcome: 'failed'; error: SignFailure };
 
 /** The intake's side of the `revoke` queue. It is one of its own, so that a compromised key does not wait behind orders. */
@@ -51,19 +53,16 @@ export type RevokeQueue = AsyncDisposable & {
 };
 
 /** @param redis an impatient connection, kept open by the caller */
-export function openRevokeQueue(parts: { store: Store; clock: Clock; log: Log }): RevokeQueue {
-  const {
-    store: { redis, prefix },
-    clock,
-    log,
-  } = parts;
-  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
-  const queue = new Queue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, {
-    connection: redis,
-    prefix,
-    ...whenever,
-  });
-  queue.on('error', error => log.debug({ reason: error.message }, 'revoke queue'));
+export function openRevokeQueue({
+  store,
+  clock,
+  log,
+}: {
+  store: Store;
+  clock: Clock;
+  log: Log;
+}): RevokeQueue {
+  const queue = openQueue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, { store, log });
 
   return {
     enqueue: data =>

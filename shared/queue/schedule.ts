@@ -1,9 +1,11 @@
-import { type Job, Queue } from 'bullmq';
-import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/redis.ts';
+import { openQueue } from './bullmq.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
+
+/** The job's name says all. */
+export type TaskData = Record<string, never>;
 
 /** Work that comes again and again. */
 export type RepeatedTask = {
@@ -39,12 +41,11 @@ const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
 
 export function openSchedule(
   tasks: readonly RepeatedTask[],
-  { store: { redis, prefix }, log }: { store: Store; log: Log },
+  { store, log }: { store: Store; log: Log },
 ): Schedule {
-  const [times, rules] = scheduleKeys(prefix);
-  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
-  const queue = new Queue(SCHEDULE_QUEUE, { connection: redis, prefix, ...whenever });
-  queue.on('error', error => log.debug({ reason: describeError(error) }, 'schedule queue'));
+  const { redis } = store;
+  const [times, rules] = scheduleKeys(store.prefix);
+  const queue = openQueue<TaskData>(SCHEDULE_QUEUE, { store, log });
   const byName = new Map(tasks.map(task => [task.name, task]));
 
   return {
@@ -77,8 +78,6 @@ export function openSchedule(
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
-
-export type ScheduleJob = Job<Record<string, never>>;
 
 /** Has a task done at once, by whichever scheduler runs. */
 export async function hastenTask({ redis, prefix }: Store, name: string, now: number): Promise<void> {

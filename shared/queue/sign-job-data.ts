@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { AccountChoice } from '../admission/account-choice.ts';
 import type { AuthBlock } from '../admission/admit.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { Identifier } from '../pki/identifier.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 
 export const SIGN_QUEUE = 'sign';
 
@@ -11,14 +13,16 @@ export type SignJobData = {
   /** Canonical PEM. */
   csr: string;
   identifiers: Identifier[];
-  account: string;
+  /** In the order of preference; at least one. */
+  accounts: AccountChoice[];
   /** Names of verifications in the order of preference. */
   solvers: string[];
   storage: string;
-  certificateProfile?: string;
-  preferredChain?: string;
-  /** The certificate that this one is to replace (RFC 9773 section 4.1). */
-  replaces?: string;
+  /**
+   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that issued it, where
+   * that is recorded.
+   */
+  replaces?: { id: string; directory?: string };
   /**
    * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch. It
    * can wait until then.
@@ -36,27 +40,32 @@ export type SignJobData = {
 
 /** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
 export function toSignJob(
-  { name, verifications, storage, certificateProfile, preferredChain, share }: AuthBlock,
-  {
-    csr,
-    ...rest
-  }: { csr: CsrText } & Pick<
-    SignJobData,
-    'identifiers' | 'account' | 'requestId' | 'patience' | 'due' | 'replaces'
-  >,
+  { name, accounts, verifications, storage, share }: AuthBlock,
+  csr: CsrText,
+  more: Pick<SignJobData, 'identifiers' | 'requestId' | 'patience' | 'due' | 'replaces'>,
 ): SignJobData {
   return {
-    ...{ csr: csr.pem, solvers: verifications, storage, block: name },
-    ...(certificateProfile && { certificateProfile }),
-    ...(preferredChain && { preferredChain }),
+    csr: csr.pem,
+    accounts,
+    solvers: verifications,
+    storage,
+    block: name,
     ...(share && { share }),
-    ...rest,
+    ...more,
   };
 }
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
 export type SignResult =
-  | { outcome: 'issued'; block: string; chain: string }
+  | {
+      outcome: 'issued';
+      block: string;
+      chain: string;
+      /** Absent where it comes from a storage that does not say. */
+      issuedBy?: IssuedBy;
+      /** The accounts that were to be preferred, and why they did not issue. */
+      refused?: { account: string; reason: string }[];
+    }
   | { outcome: 'failed'; block: string; error: SignFailure };
 
 /** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
@@ -81,10 +90,10 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. A post shares
  * none with a renewal, which may have to wait for days.
  */
-export function deduplicationId({ csr, account, solvers, storage, block, due }: SignJobData): string {
+export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
   return createHash('sha256')
     .update(
-      JSON.stringify([csr, account, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]),
+      JSON.stringify([csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]),
     )
     .digest('hex');
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { Queue } from 'bullmq';
 import type { Log } from '../base/log.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
+import { openQueue } from './bullmq.ts';
 import { openFinishedJobs } from './finished-jobs.ts';
 import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
 import { openSignRecords } from './sign-records.ts';
@@ -36,10 +36,7 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
   const { redis, prefix } = store;
   const records = openSignRecords(store);
   const finished = openFinishedJobs(parts, records);
-  // The queue asks Redis nothing when it is made, and so works whenever Redis comes; a worker checks Redis's version.
-  const whenever = { skipWaitingForReady: true, skipVersionCheck: true, skipMetasUpdate: true };
-  const queue = new Queue<SignJobData>(SIGN_QUEUE, { connection: redis, prefix, ...whenever });
-  queue.on('error', error => log.debug({ reason: error.message }, 'sign queue'));
+  const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
   const promiseKey = (data: SignJobData) => `${prefix}:promise:${deduplicationId(data)}`;
 
   return {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '../base/redis.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import type { JobLock } from './bullmq.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
@@ -27,21 +29,42 @@ redis.call('EXPIRE', KEYS[3], ARGV[4])
 if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
 return 1`;
 
+/** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */
+const FLIGHT_LIFE_SECONDS = 65 * 60;
+
+/** Takes the flight where it is free or this job's already. */
+const ENTER_FLIGHT = `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1`;
+
+const LEAVE_FLIGHT = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`;
+
+/**
+ * What one job at a time may order: Let's Encrypt hands the same pending order to all that ask for the same names, whatever
+ * their CSRs.
+ */
+export type Flight = {
+  account: string;
+  identifiers: readonly Identifier[];
+  certificateProfile?: string | undefined;
+};
+
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';
 }
-
-/** The lock by which a worker holds a job: BullMQ's token for it. */
-export type JobLock = { jobId: string; token: string };
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = {
   /** @throws LockLostError when another worker has the job now */
   confirmLock(lock: JobLock): Promise<void>;
-  /** What whoever takes a job up has to know: how far it came, and where its result is, if that is told already. */
+  /** How far a job came, and where its result is, if that is written already. */
   readJob(
     jobId: string,
-  ): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
+  ): Promise<{ checkpoint: unknown; resultWritten: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
   /** A result whose certificate was revoked since is as good as none, here and below. */
@@ -50,11 +73,14 @@ export type SignRecords = {
   /**
    * Lets others order the same names as well.
    *
-   * @param flight where `Flights` keeps the job's flight
+   * @param flight what the job has ordered
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
-  writeResult(lock: JobLock, result: SignResult, flight: string): Promise<string>;
+  writeResult(lock: JobLock, result: SignResult, flight: Flight): Promise<string>;
+  /** @returns false while another job has an order for the same */
+  enterFlight(jobId: string, flight: Flight): Promise<boolean>;
+  leaveFlight(jobId: string, flight: Flight): Promise<void>;
   /** Has no result hand out a certificate any more. @param certificate its PEM */
   markRevoked(certificate: string): Promise<void>;
 };
@@ -64,6 +90,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
 
   const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
+  const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
@@ -92,7 +119,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       const key = resultKey(jobId);
       const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
       const result = parse<SignResult>(text);
-      return { checkpoint: parse(checkpoint), told: result && { key, result } };
+      return { checkpoint: parse(checkpoint), resultWritten: result && { key, result } };
     },
     writeCheckpoint: (lock, state) =>
       writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
@@ -102,7 +129,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
     },
     writeResult: async ({ jobId, token }, result, flight) => {
-      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flight];
+      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight)];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const written = await redis.eval(
         WRITE_RESULT,
@@ -116,6 +143,11 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       if (written !== 1) throw lost(jobId);
       return resultKey(jobId);
     },
+    enterFlight: async (jobId, flight) =>
+      (await redis.eval(ENTER_FLIGHT, 1, flightKey(flight), jobId, FLIGHT_LIFE_SECONDS)) === 1,
+    leaveFlight: async (jobId, flight) => {
+      await redis.eval(LEAVE_FLIGHT, 1, flightKey(flight), jobId);
+    },
     markRevoked: async certificate => {
       await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
     },
@@ -126,4 +158,10 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
 function fingerprint(chain: string): string {
   const [leaf = chain] = chain.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/) ?? [];
   return createHash('sha256').update(leaf).digest('hex');
+}
+
+function digestOf({ account, identifiers, certificateProfile }: Flight): string {
+  const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
+  const what = JSON.stringify([account, certificateProfile ?? null, names]);
+  return createHash('sha256').update(what).digest('hex');
 }

@@ -2,12 +2,17 @@ import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
 import type { RenewalPlan } from './renewal-window.ts';
 
-/** A certificate that Quarry renews by itself. Times in milliseconds since the epoch. */
+/** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
 export type ManagedCertificate = {
   /** `stored/<storage>/<digest of its CSR>` or `profile/<name of the renewal section>/<domain>`. */
   id: string;
   /** Of a stored one: the key of its entry, which of macen's entries is not that of the id. */
-  place?: string;
+  place?: string | undefined;
+  /**
+   * Whether Quarry renews it by itself. Of others it is only found out whether the CA wants them renewed sooner than clients
+   * would have them renewed by their posts.
+   */
+  renews: boolean;
   /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
   certificate: string;
   names: string[];
@@ -40,8 +45,8 @@ export type ManagedCertificate = {
 export type LastFetch = { at: number; block: string };
 
 /**
- * What Quarry renews, ordered by when something is to be done, so that nobody ever has to look at all of it: in Redis,
- * written by whoever issues a certificate, and by the scheduler.
+ * What Quarry renews or watches, ordered by when something is to be done, so that nobody ever has to look at all of it: in
+ * Redis, written by whoever issues a certificate, and by the scheduler.
  */
 export type RenewalIndex = {
   /** Writes a certificate in place of the one that it follows. `at`: when to look at it. */
@@ -49,11 +54,9 @@ export type RenewalIndex = {
   /** Writes what was found out of a certificate; does nothing, and returns false, where a successor is there by now. */
   save(managed: ManagedCertificate, at: number): Promise<boolean>;
   remove(id: string): Promise<void>;
-  /** The ids that are due, the most urgent first. */
+  /** The ids that are due, the most urgent first, and what is only watched last. */
   due(now: number, limit: number): Promise<string[]>;
   read(ids: string[]): Promise<(ManagedCertificate | undefined)[]>;
-  /** The ends of these certificates, `undefined` for one that is not known. */
-  ends(ids: string[]): Promise<(number | undefined)[]>;
   /** Remembers that a client got the certificate. */
   fetched(id: string, fetch: LastFetch): Promise<void>;
   lastFetches(ids: string[]): Promise<(LastFetch | undefined)[]>;
@@ -61,15 +64,15 @@ export type RenewalIndex = {
   force(id: string, now: number): Promise<void>;
   /** All of it, in parts. */
   list(): AsyncIterable<ManagedCertificate[]>;
-  /** `soonestEnd` is of what is not left to expire. */
+  /** Of what Quarry renews by itself; `soonestEnd` is of what is not left to expire. */
   counts(
     now: number,
   ): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
 
 /**
- * KEYS: entries, due, ends, failed, ends of those that are not left. ARGV: id, `certificate` (empty: whatever is there), when
- * to look, end, failed, value, left.
+ * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched, which are in none
+ * of the others. ARGV: id, `certificate` (empty: whatever is there), when to look, end, failed, value, left, watched.
  * An entry begins with its certificate, so that nothing has to be parsed to compare it.
  */
 const WRITE = `
@@ -79,6 +82,15 @@ if ARGV[2] ~= '' then
   if not there or string.sub(there, 1, #head) ~= head then return 0 end
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[6])
+if ARGV[8] == '1' then
+  redis.call('ZADD', KEYS[6], ARGV[3], ARGV[1])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[1])
+  redis.call('SREM', KEYS[4], ARGV[1])
+  redis.call('ZREM', KEYS[5], ARGV[1])
+  return 1
+end
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
 redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
@@ -90,13 +102,14 @@ const LIST_PART = 500;
 export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
   const key = (name: string) => `${prefix}:renewals:${name}`;
   const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
-  const [fetches, wanted] = [key('fetched'), key('wanted')];
+  const [fetches, wanted, watched] = [key('fetched'), key('wanted'), key('watched')];
 
   async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
-    const { id, certificate, notAfter, failures, left } = managed;
+    const { id, certificate, notAfter, failures, left, renews } = managed;
     const value = `${certificate}\n${JSON.stringify(managed)}`;
-    const args = [id, only, Math.round(at), notAfter, failures ? 1 : 0, value, left ? 1 : 0].map(String);
-    return (await redis.eval(WRITE, 5, entries, due, ends, failed, wanted, ...args)) === 1;
+    const flags = [failures, left, !renews].map(flag => (flag ? 1 : 0));
+    const args = [id, only, Math.round(at), notAfter, flags[0], value, flags[1], flags[2]].map(String);
+    return (await redis.eval(WRITE, 6, entries, due, ends, failed, wanted, watched, ...args)) === 1;
   }
 
   async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {
@@ -115,16 +128,17 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
         .zrem(due, id)
         .zrem(ends, id)
         .zrem(wanted, id)
+        .zrem(watched, id)
         .srem(failed, id)
         .hdel(fetches, id);
       await all.exec();
     },
-    due: (now, limit) => redis.zrangebyscore(due, '-inf', now, 'LIMIT', 0, limit),
-    read,
-    async ends(ids) {
-      if (ids.length === 0) return [];
-      return (await redis.zmscore(ends, ...ids)).map(score => (score === null ? undefined : Number(score)));
+    async due(now, limit) {
+      const ids = await redis.zrangebyscore(due, '-inf', now, 'LIMIT', 0, limit);
+      if (ids.length >= limit) return ids;
+      return [...ids, ...(await redis.zrangebyscore(watched, '-inf', now, 'LIMIT', 0, limit - ids.length))];
     },
+    read,
     async fetched(id, { at, block }) {
       await redis.hset(fetches, id, `${at} ${block}`);
     },
@@ -157,7 +171,9 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
 }
 
 function parse(text: string | null): ManagedCertificate | undefined {
-  return text === null ? undefined : (JSON.parse(text.slice(text.indexOf('\n') + 1)) as ManagedCertificate);
+  if (text === null) return undefined;
+  const managed = JSON.parse(text.slice(text.indexOf('\n') + 1)) as ManagedCertificate;
+  return { ...managed, renews: managed.renews ?? true }; // written before anything was only watched
 }
 
 function parseFetch(text: string | null): LastFetch | undefined {

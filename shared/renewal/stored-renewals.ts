@@ -3,10 +3,10 @@ import type { Store } from '../base/redis.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
 import type { KeptEntry } from '../storage/storage.ts';
-import type { StorageConfig } from '../storage/storage-section.ts';
+import type { KeepingConfig, StorageConfig } from '../storage/storage-section.ts';
 import { openExpiryIndex } from './expiry-index.ts';
-import { type ManagedCertificate, openRenewalIndex } from './renewal-index.ts';
-import { ownRandom, planRenewal } from './renewal-window.ts';
+import { type LastFetch, type ManagedCertificate, openRenewalIndex } from './renewal-index.ts';
+import { ownRandom, planRenewal, type RenewalPlan } from './renewal-window.ts';
 
 /** Renewal information is fetched right after issue, but not by all at the same moment. */
 const FIRST_POLL = 5 * 60_000;
@@ -21,7 +21,7 @@ export type StoredRenewals = {
     how: { block: string; ahead: boolean },
     now: number,
   ): Promise<void>;
-  /** An entry turned up in this place that may be new to the index of what is renewed. */
+  /** An entry turned up in this place that may be new to the index of what is renewed, or is to be renewed only now. */
   found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
   /** A client of this auth block got the certificate. */
   fetched(storage: string, csr: CsrText, block: string, now: number): Promise<void>;
@@ -32,7 +32,10 @@ export type StoredRenewals = {
 export const storedId = (storage: string, csr: CsrText) => `stored/${storage}/${csr.digest}`;
 
 /** Where the entry of a stored certificate is. */
-export function placeOf({ id, place }: ManagedCertificate): { storage: string; key: string } {
+export function placeOf({ id, place }: Pick<ManagedCertificate, 'id' | 'place'>): {
+  storage: string;
+  key: string;
+} {
   const [, storage = '', digest = ''] = /^stored\/(.*)\/([^/]*)$/s.exec(id) ?? [];
   return { storage, key: place ?? digest };
 }
@@ -43,33 +46,40 @@ export function openStoredRenewals(
 ): StoredRenewals {
   const index = openRenewalIndex(store);
   const expiry = openExpiryIndex(store);
-  /** Days, of a storage that renews ahead. */
-  const renewWithin = (storage: string) => {
+  const keepingOf = (storage: string) => {
     const config = storages.get(storage);
-    return config && config.type !== 'none' && config.renewAhead ? config.renewWithin : undefined;
+    return config?.type === 'none' ? undefined : config;
   };
 
   return {
     async issued(storage, entry, { block, ahead }, now) {
-      const days = renewWithin(storage);
-      if (days !== undefined) {
+      const keeping = keepingOf(storage);
+      if (keeping) {
         const id = storedId(storage, entry.csr);
         if (!ahead) await index.fetched(id, { at: now, block });
-        await index.add(toManaged(id, entry, days, ahead), now + Math.random() * FIRST_POLL);
+        await index.add(toManaged(id, entry, keeping, ahead), now + Math.random() * FIRST_POLL);
       }
       await expiry.note(storage, entry.csr.digest, entry.leaf.notAfter);
     },
     async found(storage, place, entry, now) {
-      const days = renewWithin(storage);
-      if (days === undefined || entry.leaf.notAfter <= now) return;
+      const keeping = keepingOf(storage);
+      if (!keeping || entry.leaf.notAfter <= now) return;
       const id = storedId(storage, entry.csr);
-      const [end] = await index.ends([id]);
-      if (end !== undefined && end >= entry.leaf.notAfter) return; // macen may have kept an older one elsewhere
-      const managed = { ...toManaged(id, entry, days, false), place };
-      await index.add(managed, Math.min(managed.plan.at, now + Math.random() * FIRST_POLL_OF_FOUND));
+      const soon = now + Math.random() * FIRST_POLL_OF_FOUND;
+      const [known] = await index.read([id]);
+      if (known && known.notAfter >= entry.leaf.notAfter) {
+        // macen may have kept an older one elsewhere.
+        if (known.renews === keeping.renewAhead) return;
+        return void (await index.save(
+          { ...known, renews: keeping.renewAhead },
+          Math.min(known.plan.at, soon),
+        ));
+      }
+      const managed = { ...toManaged(id, entry, keeping, false), place };
+      await index.add(managed, Math.min(managed.plan.at, soon));
     },
     async fetched(storage, csr, block, now) {
-      if (renewWithin(storage) !== undefined) await index.fetched(storedId(storage, csr), { at: now, block });
+      if (keepingOf(storage)) await index.fetched(storedId(storage, csr), { at: now, block });
     },
     async revoked(storage, place, entry) {
       await expiry.forget(storage, place);
@@ -80,12 +90,34 @@ export function openStoredRenewals(
   };
 }
 
+/** @param days of its storage's renew-within */
+export function planStored(managed: ManagedCertificate, days: number): RenewalPlan {
+  const { info, failures, id, certificate } = managed;
+  const random = ownRandom(id + certificate);
+  return planRenewal({ life: managed, info, days, spread: true, random, ...(failures && { failures }) });
+}
+
+/** Whether a client got the certificate since it was issued. */
+export const isFetched = ({ notBefore }: ManagedCertificate, fetched: LastFetch | undefined) =>
+  fetched !== undefined && fetched.at >= notBefore;
+
+/** Whether an entry holds another certificate than the index knows of. */
+export function isOfAnother({ leaf }: KeptEntry, managed: ManagedCertificate): boolean {
+  return leaf.notAfter !== managed.notAfter || leaf.notBefore !== managed.notBefore;
+}
+
 /** What tells a certificate from its successor. */
 function toName({ chain, leaf }: KeptEntry): string {
   return renewalInfoId(splitChain(chain)[0] ?? '') ?? `ends ${leaf.notAfter}`;
 }
 
-function toManaged(id: string, entry: KeptEntry, days: number, ahead: boolean): ManagedCertificate {
+/** A certificate of which nothing is known but what its entry says. `ahead`: nobody had asked for it. */
+export function toManaged(
+  id: string,
+  entry: KeptEntry,
+  { renewWithin: days, renewAhead: renews }: Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
+  ahead: boolean,
+): ManagedCertificate {
   const { chain, leaf } = entry;
   const { notBefore, notAfter, identifiers } = leaf;
   const infoId = renewalInfoId(splitChain(chain)[0] ?? '');
@@ -93,8 +125,18 @@ function toManaged(id: string, entry: KeptEntry, days: number, ahead: boolean): 
   const certificate = toName(entry);
   const facts = { life: leaf, info, days, spread: true, random: ownRandom(id + certificate) };
   return {
-    ...{ id, certificate, named: infoId !== undefined, names: identifiers.map(({ value }) => value) },
-    ...{ notBefore, notAfter, info, poll: infoId ? 0 : undefined, pollFailures: 0, ahead, looked: false },
+    id,
+    certificate,
+    renews,
+    named: infoId !== undefined,
+    names: identifiers.map(({ value }) => value),
+    notBefore,
+    notAfter,
+    info,
+    poll: infoId ? 0 : undefined,
+    pollFailures: 0,
+    ahead,
+    looked: false,
     plan: planRenewal(facts),
   };
 }

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { readIfThere } from '../base/atomic-file.ts';
-import { readCertificate } from '../pki/certificate.ts';
-import type { CertificateLife } from '../pki/renewal-time.ts';
+import { type CertificateLife, readCertificate } from '../pki/certificate.ts';
 import { ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from '../renewal/renewal-window.ts';
 import { findUndeployed } from './deploy.ts';
 import { openShamanFile, type ShamanFile } from './file.ts';

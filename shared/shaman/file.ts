@@ -1,8 +1,8 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeAtomically } from '../base/atomic-file.ts';
+import { describeFileError } from '../base/errors.ts';
 import { ConfigError } from '../config/config-error.ts';
-import { describeFileError } from '../config/option-values.ts';
 import { parseShamanProfile, type ShamanProfile } from './profile.ts';
 
 /** What is to be written; `undefined` removes a key. */

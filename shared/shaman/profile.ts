@@ -1,10 +1,8 @@
 import { parseAcmeServer, parseContact, parseEabKey } from '../ca/account-section.ts';
 import { parseText } from '../config/option-values.ts';
 import type { Fail, Parse } from '../config/section-reader.ts';
-import type { ChallengeType } from '../pki/challenge-type.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { type ChallengeType, type Identifier, parseIdentifier } from '../pki/identifier.ts';
 import type { KeyType } from '../pki/key.ts';
-import { parseIdentifier } from '../pki/parse-identifier.ts';
 import { JsonReader } from './json-reader.ts';
 import { type DomainMemory, type ProfileMemory, parseDomainMemory, parseProfileMemory } from './memory.ts';
 

@@ -1,7 +1,7 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { needingRedis } from '../base/redis.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 

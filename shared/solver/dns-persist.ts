@@ -1,8 +1,9 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
+import { isDomainName } from '../base/host-name.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import { findPersistFault, persistName, toPersistRecord } from './persist-record.ts';
 import { openResolver } from './resolver.ts';
@@ -44,7 +45,7 @@ const explanation = `dns-persist-01 is a draft that still moves; write draft = $
 const parseDraft: Parse<true> = (text, fail) => text === DRAFT || fail(`is not ${DRAFT}: ${explanation}`);
 
 const parseIssuer: Parse<string> = (text, fail) =>
-  /^(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(text) ? text : fail('is not a domain name in lower case');
+  isDomainName(text) ? text : fail('is not a domain name in lower case');
 
 /** A record stands, or somebody has to publish it: only a DNS server that stumbles is waited for. */
 const DEADLINE = 10_000;

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
+import { withParents } from '../base/host-name.ts';
 import { runAll, type Store } from '../base/redis.ts';
-import { withParents } from '../dns/name.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
 const LIFE = RESPONSE_LIFE * 1_000;

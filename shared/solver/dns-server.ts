@@ -1,8 +1,7 @@
 import { isIP, isIPv6 } from 'node:net';
+import { isHostName } from '../base/host-name.ts';
 import type { Parse } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
-
-const hostName = /^(?=.{1,253}$)(?!.*\.\d+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/i;
 
 /** `host`, `host:port`, `[IPv6]:port`, or an IPv6 address alone; the port is 53 where none is written. */
 export const parseDnsServer: Parse<DnsServer> = (text, fail) => {
@@ -14,7 +13,7 @@ export const parseDnsServer: Parse<DnsServer> = (text, fail) => {
   const port = Number(digits);
   if (port < 1 || port > 65_535) return fail('needs a port from 1 to 65535');
   if (v6 !== undefined && !isIPv6(v6)) return fail('has no IPv6 address in its brackets');
-  return isIP(host) || hostName.test(host) ? { host, port } : fail('has neither an address nor a host name');
+  return isIP(host) || isHostName(host) ? { host, port } : fail('has neither an address nor a host name');
 };
 
 /** As parseDnsServer, for a server that names are looked up with. */

@@ -1,16 +1,16 @@
-import { isIP } from 'node:net';
+import { canonicalAddress } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
+import { isInside, lowestZone } from '../base/host-name.ts';
 import { needingRedis } from '../base/redis.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
-import { liesIn, lowestZone } from '../dns/name.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { type DnsRecords, openDnsRecords, type Place } from './dns-records.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';
@@ -74,7 +74,7 @@ function checkZones(section: SectionReader, { zones, nameServers }: Dns01ServerC
   const twice = zones.find((zone, index) => zones.indexOf(zone) !== index);
   if (twice !== undefined) section.fail(`${twice} is given twice`, 'zone');
   for (const { name, addresses } of nameServers) {
-    const zone = zones.find(one => liesIn(name, one));
+    const zone = zones.find(one => isInside(name, one));
     if (zone !== undefined && addresses.length === 0)
       section.fail(`${name} is inside the zone ${zone}, so its addresses have to follow its name`, 'ns');
     if (zone === undefined && addresses.length > 0)
@@ -85,7 +85,7 @@ function checkZones(section: SectionReader, { zones, nameServers }: Dns01ServerC
 /** `ns1.example.org`, or `ns1.acme.example.org 192.0.2.53 2001:db8::53`. */
 const parseNameServer: Parse<NameServerConfig> = (text, fail) => {
   const [name = '', ...addresses] = text.split(/\s+/);
-  const wrong = addresses.find(address => !isIP(address) || address.includes('%'));
+  const wrong = addresses.find(address => !canonicalAddress(address));
   if (wrong !== undefined) return fail(`${wrong} is not an IP address`);
   return { name: parseDomain(name, fail), addresses };
 };

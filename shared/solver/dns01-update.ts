@@ -3,7 +3,7 @@ import { describeError } from '../base/errors.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { toFlag, wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { parseDnsAddress, parseDnsServer } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';

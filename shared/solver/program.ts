@@ -5,7 +5,7 @@ import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program
 import { ConfigError, type Place } from '../config/config-error.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/challenge-type.ts';
+import { canProve } from '../pki/identifier.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
 

@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { toAddressSet } from '../admission/ip.ts';
+import { bracketed, toAddressSet } from '../base/address.ts';
 import { describeError } from '../base/errors.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -171,5 +171,5 @@ function get(url: URL, address: string, port: number, signal: AbortSignal): Prom
 }
 
 function toHost({ type, value }: Identifier): string {
-  return type === 'ip' && value.includes(':') ? `[${value}]` : value;
+  return type === 'ip' ? bracketed(value) : value;
 }

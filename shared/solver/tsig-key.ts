@@ -1,8 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { describeFileError } from '../base/errors.ts';
+import { toName } from '../base/host-name.ts';
 import { parseDomain } from '../config/domain-name.ts';
-import { describeFileError } from '../config/option-values.ts';
 import type { Fail, Parse, SectionReader } from '../config/section-reader.ts';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';
 
@@ -33,9 +34,8 @@ export function readTsigKey(section: SectionReader): TsigKey | undefined {
 }
 
 const parseAlgorithm: Parse<TsigAlgorithm> = (text, fail) =>
-  algorithms.find(
-    one => one === text.toLowerCase().replace(/\.$/, '') || one === `hmac-${text.toLowerCase()}`,
-  ) ?? fail(`unknown algorithm; known: ${algorithms.join(', ')}`);
+  algorithms.find(one => one === toName(text) || one === `hmac-${text.toLowerCase()}`) ??
+  fail(`unknown algorithm; known: ${algorithms.join(', ')}`);
 
 /** The shortest that is not refused is what an old `dnssec-keygen -b 128` made. */
 const SHORTEST_SECRET = 16;

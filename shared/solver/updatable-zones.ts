@@ -1,11 +1,10 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
-import { openFailover } from '../dns/failover.ts';
 import { locate, type Place } from '../dns/locate.ts';
 import { findUnshown, type ServerAddresses } from '../dns/propagation.ts';
 import { type Ask, askingPeer } from '../dns/query.ts';
-import type { Peer } from '../dns/signed-exchange.ts';
+import { openFailover, type Peer } from '../dns/signed-exchange.ts';
 import type { TsigKey } from '../dns/tsig.ts';
 import { type TxtChange, updateTxt } from '../dns/update.ts';
 import { findNameServers } from '../dns/zone.ts';

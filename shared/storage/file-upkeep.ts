@@ -1,14 +1,18 @@
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { readIfThere } from '../base/atomic-file.ts';
+import { createAtomically, readIfThere } from '../base/atomic-file.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { type EntryRecord, fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
 import type { KeptEntry, Upkeep } from './storage.ts';
 import { isChainOf, readWholeEntry } from './stored-entry.ts';
 
 /** A file storage has 256 folders of entries, each of which is one part of its keys. */
 const PARTS = 256;
 const REMOVED = '.removed';
+/** What Quarry knows of the certificate beside it. */
+export const RECORD_FILE = 'quarry.json';
 
 /** @param entry the folder of an entry, by its digest */
 export function openFileUpkeep(
@@ -16,10 +20,11 @@ export function openFileUpkeep(
   log: Log,
 ): Upkeep {
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
+    const record = await readRecordFile(folder);
     const [csrPem, chain] = await Promise.all(
       ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
     );
-    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain);
+    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain, record);
   }
 
   async function read(key: string): Promise<KeptEntry | undefined> {
@@ -44,7 +49,7 @@ export function openFileUpkeep(
     await rm(aside, { recursive: true, force: true });
     await rename(entry(key), aside);
     const moved = await readFolder(aside).catch(() => undefined);
-    if (moved && !goes(moved) && (await moveBack(aside, entry(key)))) return moved;
+    if (moved && !goes(moved) && (await moveTo(aside, entry(key)))) return moved;
     await rm(aside, { recursive: true, force: true });
     await rmdir(dirname(entry(key))).catch(() => {}); // others are in it
     return undefined;
@@ -61,6 +66,7 @@ export function openFileUpkeep(
       return { keys: names.filter(one => /^[0-9a-f]{94}$/.test(one)).map(one => folder + one), cursor: next };
     },
     expire: async (key, before) => (await removeIf(key, ({ leaf }) => leaf.notAfter < before))?.leaf.notAfter,
+    setRenewFrom: (key, chain, at) => changeRecord(entry(key), chain, at),
     async remove(key, certificate) {
       const chain = await readIfThere(join(entry(key), 'cert.pem'));
       if (chain === undefined || !isChainOf(certificate, chain)) return undefined;
@@ -69,6 +75,40 @@ export function openFileUpkeep(
       return kept && isChainOf(certificate, kept.chain) ? kept : undefined;
     },
   };
+}
+
+/** What is in an entry's `quarry.json`, as JSON has it; `undefined` where there is none, or only a damaged one. */
+export async function readRecordFile(folder: string, file = RECORD_FILE): Promise<unknown> {
+  const text = await readIfThere(join(folder, file));
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export const formatRecordFile = (record: EntryRecord) => `${JSON.stringify(formatRecord(record))}\n`;
+
+/**
+ * Writes an entry's record anew if the entry still holds this chain. The old record is taken away first: a certificate
+ * that is put meanwhile has its record written over nothing, and what stands there then is left alone.
+ */
+async function changeRecord(folder: string, chain: string, renewFrom: number | undefined): Promise<boolean> {
+  const file = join(folder, RECORD_FILE);
+  const aside = `.${randomUUID()}.tmp`;
+  const taken = await moveTo(file, join(folder, aside));
+  let written = false;
+  try {
+    if ((await readIfThere(join(folder, 'cert.pem'))) !== chain) return false;
+    const certificate = fingerprintOf(chain);
+    const old = taken ? parseRecord(await readRecordFile(folder, aside), certificate) : undefined;
+    const record = formatRecordFile({ certificate, issuedBy: old?.issuedBy, renewFrom });
+    written = await createAtomically(file, record);
+    return written;
+  } finally {
+    if (taken && !written) await link(join(folder, aside), file).catch(() => {}); // a newer one is there
+    await rm(join(folder, aside), { force: true });
+  }
 }
 
 async function listFolder(folder: string): Promise<string[]> {
@@ -80,8 +120,8 @@ async function listFolder(folder: string): Promise<string[]> {
   }
 }
 
-/** @returns false where there is a new entry by now, which is as good */
-async function moveBack(from: string, to: string): Promise<boolean> {
+/** @returns false where it cannot be moved: it is gone, or there is another one by now, which is as good */
+async function moveTo(from: string, to: string): Promise<boolean> {
   try {
     await rename(from, to);
     return true;

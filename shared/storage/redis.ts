@@ -5,12 +5,16 @@ import { escapeGlob, type Store } from '../base/redis.ts';
 import { readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
+import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
-import { isChainOf, openEntryReader, readWholeEntry } from './stored-entry.ts';
+import { isChainOf, openEntryReader, readWholeEntry, toStored } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;
 const KEYS_PER_PART = 1_000;
+
+/** The value of a key, as JSON has it; `quarry` is the certificate's record. */
+type Value = { csr: string; chain: string; quarry?: unknown };
 
 /** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
@@ -28,8 +32,8 @@ export function openRedisStorage(
   function parse(text: string | null): KeptEntry | undefined {
     if (text === null) return undefined;
     try {
-      const entry = JSON.parse(text) as { csr: string; chain: string };
-      return readWholeEntry(entry.csr, entry.chain);
+      const { csr, chain, quarry } = JSON.parse(text) as Value;
+      return readWholeEntry(csr, chain, quarry);
     } catch (error) {
       return damaged(error);
     }
@@ -48,21 +52,24 @@ export function openRedisStorage(
 
   return {
     name,
-    async get(csr) {
+    async get(csr, isGood = () => true) {
       const text = await redis.get(base + csr.digest);
       if (text === null) return undefined;
       try {
-        const entry = JSON.parse(text) as { csr: string; chain: string };
-        const stored = readEntry(csr, entry.csr, entry.chain);
-        return isFresh(stored.leaf, config, clock.now()) ? stored : undefined;
+        const entry = JSON.parse(text) as Value;
+        const read = await readEntry(csr.digest, csr, entry.chain, async () => entry.csr ?? '');
+        const stored = read && toStored(read, entry.quarry);
+        return stored && isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
       } catch (error) {
         return damaged(error);
       }
     },
-    async put(csr: CsrText, chain) {
+    async put(csr: CsrText, chain, issuedBy) {
       const [leafPem = ''] = splitChain(chain);
       const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000) + keepExpired * DAY_SECONDS;
-      await redis.set(base + csr.digest, JSON.stringify({ csr: csr.pem, chain }), 'EXAT', expiry);
+      const quarry = formatRecord({ certificate: fingerprintOf(leafPem), issuedBy });
+      const value: Value = { csr: csr.pem, chain, quarry };
+      await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry);
     },
     upkeep: {
       keyOf: csr => csr.digest,
@@ -75,6 +82,16 @@ export function openRedisStorage(
       async expire(key, before) {
         await removeIf(key, ({ leaf }) => leaf.notAfter < before);
         return (await read(key))?.leaf.notAfter;
+      },
+      async setRenewFrom(key, chain, at) {
+        const text = await redis.get(base + key);
+        if (text === null || chainIn(text) !== chain) return false;
+        const value = JSON.parse(text) as Value;
+        const certificate = fingerprintOf(chain);
+        const { issuedBy } = parseRecord(value.quarry, certificate) ?? {};
+        const quarry = formatRecord({ certificate, issuedBy, renewFrom: at });
+        const changed = JSON.stringify({ ...value, quarry });
+        return (await redis.eval(SET_IF_SAME, 1, base + key, text, changed)) === 1;
       },
       async remove(key, certificate) {
         const text = await redis.get(base + key);
@@ -93,6 +110,12 @@ function chainIn(text: string | null): string {
     return '';
   }
 }
+
+/** A certificate that is put meanwhile keeps its own value. KEYS: the entry. ARGV: its old value, its new one. */
+const SET_IF_SAME = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1`;
 
 /** Whoever puts a new certificate meanwhile keeps it. */
 const REMOVE_IF_SAME = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

@@ -1,13 +1,23 @@
-import type { Certificate } from '../pki/certificate.ts';
+import { type Certificate, type CertificateLife, renewalSpread, renewalTime } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { type CertificateLife, renewalSpread, renewalTime } from '../pki/renewal-time.ts';
 import type { KeepingConfig } from './storage-section.ts';
+
+/** Who issued a certificate. */
+export type IssuedBy = {
+  account: string;
+  /** URL of the CA's directory. */
+  directory: string;
+};
 
 export type StoredCertificate = {
   /** PEM, leaf first. */
   chain: string;
   /** What the leaf says; its identifiers are the names stored with the entry. */
   leaf: Certificate;
+  /** Absent where nobody knows, as of macen's entries. */
+  issuedBy?: IssuedBy;
+  /** From when on it is not handed out any more, whatever its life says; in milliseconds since the epoch. */
+  renewFrom?: number;
 };
 
 /**
@@ -16,10 +26,14 @@ export type StoredCertificate = {
  */
 export type Storage = {
   readonly name: string;
-  /** The stored certificate while it is fresh; a damaged entry is logged and counts as absent. */
-  get(csr: CsrText): Promise<StoredCertificate | undefined>;
+  /**
+   * The stored certificate while it is fresh; a damaged entry is logged and counts as absent.
+   *
+   * @param isGood whether the caller may use what was found; another one may be kept for the same CSR
+   */
+  get(csr: CsrText, isGood?: (stored: StoredCertificate) => boolean): Promise<StoredCertificate | undefined>;
   /** Keeps a chain (PEM) for the CSR, in place of an older one. */
-  put(csr: CsrText, chain: string): Promise<void>;
+  put(csr: CsrText, chain: string, issuedBy: IssuedBy): Promise<void>;
   /** Absent where nothing is kept. */
   readonly upkeep?: Upkeep;
 };
@@ -46,6 +60,13 @@ export type Upkeep = {
    */
   expire(key: string, before: number): Promise<number | undefined>;
   /**
+   * Has the entry handed out until `at` alone, if it still holds this chain; a certificate that is put later begins anew.
+   *
+   * @param at milliseconds since the epoch; `undefined` takes back what was set before
+   * @returns false where it holds another chain by now
+   */
+  setRenewFrom(key: string, chain: string, at: number | undefined): Promise<boolean>;
+  /**
    * Removes the entry if it is of this certificate.
    *
    * @param certificate the leaf's PEM, as `splitChain` gives it
@@ -55,16 +76,17 @@ export type Upkeep = {
 };
 
 /**
- * Whether a certificate is far enough from its end to be handed out. Where Quarry renews ahead it is given time for that
+ * Whether a certificate may still be handed out: it is far enough from its end, and nothing else wants it renewed. Where Quarry renews ahead it is given time for that
  * first, else posts and renewals that fall due at the same moment would order the same certificate side by side.
  *
  * @param now milliseconds since the epoch
  */
 export function isFresh(
-  leaf: CertificateLife,
+  { leaf, renewFrom }: { leaf: CertificateLife; renewFrom?: number },
   { renewWithin, renewAhead }: Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
   now: number,
 ): boolean {
+  if (renewFrom !== undefined && now >= renewFrom) return false;
   const grace = renewAhead ? 2 * renewalSpread(leaf, renewWithin) : 0;
   return now < renewalTime(leaf, renewWithin) + grace;
 }

@@ -1,21 +1,46 @@
 import { LRUCache } from 'lru-cache';
-import { certifiesKey, readCertificate } from '../pki/certificate.ts';
+import { type Certificate, certifiesKey, readCertificate } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
 import { splitChain } from '../pki/pem.ts';
+import { fingerprintOf, parseRecord } from './entry-record.ts';
 import type { KeptEntry, StoredCertificate } from './storage.ts';
 
 const MOST_REMEMBERED = 2_000;
 
-/** Reads entries, and reads one that has not changed since only once: parsing its certificate is most of a hit's cost. */
-export function openEntryReader(): typeof readStoredEntry {
-  const read = new LRUCache<string, { csrPem: string; stored: StoredCertificate }>({ max: MOST_REMEMBERED });
-  return (csr, csrPem, chain) => {
-    const last = read.get(csr.digest);
-    if (last && last.csrPem === csrPem && last.stored.chain === chain) return last.stored;
-    const stored = readStoredEntry(csr, csrPem, chain);
-    read.set(csr.digest, { csrPem, stored });
-    return stored;
+/** A chain that is known to belong to its CSR. */
+export type ReadChain = { chain: string; leaf: Certificate; fingerprint: string };
+
+/**
+ * Reads the chain of an entry; `undefined` where the entry has no CSR. One that has not changed since is read once:
+ * parsing its certificate is most of a hit's cost, and its CSR need not be looked at again.
+ *
+ * @param place of the entry in its storage, which only this CSR can have
+ * @throws Error saying what is damaged
+ */
+export type EntryReader = (
+  place: string,
+  csr: CsrText,
+  chain: string,
+  readCsrPem: () => Promise<string | undefined>,
+) => Promise<ReadChain | undefined>;
+
+export function openEntryReader(): EntryReader {
+  const read = new LRUCache<string, ReadChain>({ max: MOST_REMEMBERED });
+  return async (place, csr, chain, readCsrPem) => {
+    const last = read.get(place);
+    if (last && last.chain === chain) return last; // a damaged entry may have no chain at all
+    const csrPem = await readCsrPem();
+    if (csrPem === undefined) return undefined;
+    const found = readStoredChain(csr, csrPem, chain);
+    read.set(place, found);
+    return found;
   };
+}
+
+/** @param record as JSON has it; `undefined` where there is none */
+export function toStored({ chain, leaf, fingerprint }: ReadChain, record: unknown): StoredCertificate {
+  const { issuedBy, renewFrom } = parseRecord(record, fingerprint) ?? {};
+  return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 
 /**
@@ -23,9 +48,9 @@ export function openEntryReader(): typeof readStoredEntry {
  *
  * @throws Error saying what is damaged
  */
-export function readWholeEntry(csrPem: string, chain: string): KeptEntry {
+export function readWholeEntry(csrPem: string, chain: string, record: unknown): KeptEntry {
   const csr = readCsr(Buffer.from(csrPem));
-  return { csr, ...readStoredEntry(csr, csrPem, chain) };
+  return { csr, ...toStored(readStoredChain(csr, csrPem, chain), record) };
 }
 
 /** Whether a stored chain is that of a certificate, a PEM as `splitChain` gives it. Cheap: no certificate is parsed. */
@@ -44,11 +69,11 @@ export function isChainOf(certificate: string, chain: string): boolean {
  * @param csrPem the CSR as stored, in whatever form it was posted
  * @throws Error saying what is damaged
  */
-function readStoredEntry(csr: CsrText, csrPem: string, chain: string): StoredCertificate {
+function readStoredChain(csr: CsrText, csrPem: string, chain: string): ReadChain {
   if (!readCsr(Buffer.from(csrPem)).der.equals(csr.der)) throw new Error('it holds another CSR');
   const [leafPem] = splitChain(chain);
   if (!leafPem) throw new Error('it holds no certificate');
   const leaf = readCertificate(leafPem);
   if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  return { chain, leaf };
+  return { chain, leaf, fingerprint: fingerprintOf(leafPem) };
 }

@@ -89,7 +89,8 @@ function toManaged(number: number): ManagedCertificate {
       named: true,
     },
     ...{ names: [`host-${number}.example`], notBefore: at - 60 * day, notAfter: at + 30 * day },
-    ...{ info: { start: at - day, end: at + day }, poll: at, pollFailures: 0, ahead: true, looked: true },
+    ...{ info: { start: at - day, end: at + day }, poll: at, pollFailures: 0, renews: true },
+    ...{ ahead: true, looked: true },
     plan: { at, first: at, why: 'the CA suggests 2026-11-24T00:00Z to 2026-11-26T00:00Z' },
   };
 }

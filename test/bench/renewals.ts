@@ -62,9 +62,11 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const renewals = openStoredRenewals(new Map([['kept', config]]), parts.store);
   const budget = openBudget({ redis, prefix }, { orders }, clock);
 
+  const issuedBy = { account: 'default', directory: `${ca.url}/dir` };
+
   /** As a worker does when a certificate is issued. */
   async function store(csr: CsrText, text: string, ahead: boolean): Promise<void> {
-    await storage?.put(csr, text);
+    await storage?.put(csr, text, issuedBy);
     await renewals.issued(
       'kept',
       { csr, chain: text, leaf: readCertificate(text) },
@@ -76,11 +78,11 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const waiting: SignJobData[] = [];
   const due: number[] = [];
   const renewal: RenewalParts = {
-    ...{ ...parts, renewals, index: openRenewalIndex({ redis, prefix }), account: 'default' },
+    ...{ ...parts, index: openRenewalIndex({ redis, prefix }), account: 'default' },
     connection: stack.use(
       openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
     ),
-    storages: new Map([['kept', { storage, days: renewWithin }]]),
+    storages: new Map([['kept', { storage, renewWithin, renewAhead: true }]]),
     admission: openAdmission([everything]),
     signQueue: {
       enqueue: async (data: SignJobData) => `job-${waiting.push(data)}-${due.push(clock.now())}`,

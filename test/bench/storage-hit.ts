@@ -53,15 +53,17 @@ async function fillStorages(
 ): Promise<string> {
   const csr = readCsr(Buffer.from(csrPem));
   const parts = { clock: systemClock, log: quietLog };
+  const issuedBy = { account: 'default', directory: 'https://127.0.0.1:1/dir' };
   await openFileStorage({ name: storageName, directory, renewWithin: 14, renewAhead: false }, parts).put(
     csr,
     chain,
+    issuedBy,
   );
   const redis = new Redis(redisUrl);
   await openRedisStorage(
     { name: storageName, renewWithin: 14, renewAhead: false, keepExpired: 30 },
     { store: { redis, prefix }, ...parts },
-  ).put(csr, chain);
+  ).put(csr, chain, issuedBy);
   const [key = ''] = await redis.keys('*');
   redis.disconnect();
   return key;

@@ -18,7 +18,7 @@ import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
-import { chain, chainOf, csr, csrPem, leaf } from './storage.contract.ts';
+import { chain, chainOf, csr, csrPem, issuedBy, leaf } from './storage.contract.ts';
 
 const server = await startRedis();
 const redis = openRedis(server.url, 'patient', quietLog);
@@ -68,7 +68,7 @@ async function open() {
 for (const name of ['files', 'shared']) {
   test(`removeFromStorages() finds the entry in ${name} by the index, and no index has it then`, async () => {
     await using opened = await open();
-    await opened.storage(name).put(csr, chain);
+    await opened.storage(name).put(csr, chain, issuedBy);
     const entry = { csr, chain, leaf: readCertificate(leaf) };
     await opened.renewals.issued(name, entry, { block: 'mail', ahead: false }, opened.now);
     assert.equal((await opened.managed.counts(opened.now)).managed, 1);
@@ -82,7 +82,7 @@ for (const name of ['files', 'shared']) {
   test(`removeFromStorages() finds the entry in ${name} that no index knows, or of which it knows another end`, async () => {
     await using opened = await open();
     for (const known of [undefined, 7]) {
-      await opened.storage(name).put(csr, chain);
+      await opened.storage(name).put(csr, chain, issuedBy);
       if (known !== undefined) await opened.expiry.note(name, csr.digest, known);
       assert.deepEqual(await opened.remove(), [name]);
       assert.equal(await opened.storage(name).get(csr), undefined);
@@ -92,7 +92,7 @@ for (const name of ['files', 'shared']) {
   test(`removeFromStorages() leaves other certificates in ${name}`, async () => {
     await using opened = await open();
     const other = chainOf(makeCertificate({ days: 90 }));
-    await opened.storage(name).put(csr, other);
+    await opened.storage(name).put(csr, other, issuedBy);
     const entry = { csr, chain: other, leaf: readCertificate(other) };
     await opened.renewals.issued(name, entry, { block: 'mail', ahead: false }, opened.now);
     await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);

@@ -63,7 +63,7 @@ test('a certificate of a shaman profile that cannot be read is told of all the s
     },
     ...{ notBefore: start - 88 * day, notAfter: start + 2 * day, info: { none: 'there is none' } },
     plan: { at: start - 20 * day, first: start - 20 * day, why: 'with 22 days left' },
-    ...{ ahead: true, looked: true },
+    ...{ renews: true, ahead: true, looked: true },
   };
   await index.add(managed, start);
   await lookAtProfile(parts, [web], managed);

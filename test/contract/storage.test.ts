@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -20,6 +20,7 @@ import {
   chainOf,
   csr,
   csrPem,
+  issuedBy,
   leaf,
   type OpenedStorage,
   storageContract,
@@ -51,6 +52,8 @@ async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
     if (entry.csr !== undefined) await writeFile(join(folderOf(csr), 'csr.pem'), entry.csr);
     if (entry.chain !== undefined) await writeFile(join(folderOf(csr), 'cert.pem'), entry.chain);
+    if (entry.record !== undefined)
+      await writeFile(join(folderOf(csr), 'quarry.json'), JSON.stringify(entry.record));
   };
   const storages = { storage: open(), other: open() };
   return {
@@ -77,7 +80,8 @@ async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {})
   const keyOf = ({ digest }: CsrText) => `${prefix}:storage:shared:${digest}`;
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
     const kept = JSON.parse((await redis[0].get(keyOf(csr))) ?? '{}');
-    await redis[0].set(keyOf(csr), JSON.stringify({ ...kept, ...entry }));
+    const { record = kept.quarry, ...texts } = entry;
+    await redis[0].set(keyOf(csr), JSON.stringify({ ...kept, ...texts, quarry: record }));
   };
   return { ...parts, storage, other, keyOf, damage, async [Symbol.asyncDispose]() {} };
 }
@@ -89,7 +93,7 @@ suite('no storage', () => {
   test('keeps nothing', async () => {
     const parts = { store: { redis: redis[0], prefix: 'x' }, clock: turnedClock(0), log: quietLog };
     const none = openStorages([{ name: 'none', type: 'none' }], parts).get('none');
-    await none?.put(csr, chain);
+    await none?.put(csr, chain, issuedBy);
     assert.equal(none?.name, 'none');
     assert.equal(await none?.get(csr), undefined);
   });
@@ -124,18 +128,36 @@ suite("file storage in macen's directory", () => {
 
   test('hands out the fresh one of two entries for the same CSR', async () => {
     await using opened = await openFile();
-    await opened.storage.put(csr, chainOf(makeCertificate({ days: 20 })));
+    await opened.storage.put(csr, chainOf(makeCertificate({ days: 20 })), issuedBy);
     opened.clock.turn(15 * 24 * 3_600_000);
     await writeAsMacen(opened.directory, crlf, macenChain);
     assert.equal((await opened.storage.get(readCsr(Buffer.from(crlf))))?.chain, macenChain);
   });
 
+  test('hands out the good one of two entries for the same CSR', async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    await writeAsMacen(opened.directory, crlf, macenChain);
+    const posted = readCsr(Buffer.from(crlf));
+    const found = await opened.storage.get(posted, stored => stored.issuedBy === undefined);
+    assert.equal(found?.chain, macenChain);
+  });
+
+  test('hands out what macen has written until a time that is set for it', async () => {
+    await using opened = await openFile();
+    await writeAsMacen(opened.directory, csrPem, macenChain);
+    assert.equal(await opened.storage.upkeep?.setRenewFrom(csr.digest, macenChain, defaultNow), true);
+    assert.equal(await opened.storage.get(csr), undefined);
+    assert.equal((await opened.storage.upkeep?.read(csr.digest))?.issuedBy, undefined);
+    assert.deepEqual((await readdir(opened.folderOf(csr))).sort(), ['cert.pem', 'csr.pem', 'quarry.json']);
+  });
+
   test('writes where macen looks for what openssl writes', async () => {
     await using opened = await openFile();
-    await opened.storage.put(readCsr(Buffer.from(crlf)), chain);
+    await opened.storage.put(readCsr(Buffer.from(crlf)), chain, issuedBy);
     const hash = sha384(csrPem);
     const folder = join(opened.directory, hash.slice(0, 2), hash.slice(2));
-    assert.deepEqual((await readdir(folder)).sort(), ['cert.pem', 'csr.pem']);
+    assert.deepEqual((await readdir(folder)).sort(), ['cert.pem', 'csr.pem', 'quarry.json']);
     assert.equal(await readFile(join(folder, 'csr.pem'), 'utf8'), csrPem);
     assert.equal(await readFile(join(folder, 'cert.pem'), 'utf8'), chain);
   });
@@ -144,15 +166,43 @@ suite("file storage in macen's directory", () => {
 suite('file storage', () => {
   test('has nothing while a writer is between its two files', async () => {
     await using opened = await openFile();
-    await opened.storage.put(csr, chain);
+    await opened.storage.put(csr, chain, issuedBy);
     await rm(join(opened.folderOf(csr), 'cert.pem'));
     assert.equal(await opened.storage.get(csr), undefined);
     assert.deepEqual(opened.log.lines, []);
   });
 
+  test('reads two files for a certificate that it has handed out before', async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    assert.ok(await opened.storage.get(csr));
+    await rm(join(opened.folderOf(csr), 'csr.pem'));
+    assert.equal((await opened.storage.get(csr))?.chain, chain);
+    assert.equal(await opened.other.get(csr), undefined, 'another process needs the CSR once');
+  });
+
+  test("says who issued in JSON of its own, which names the certificate's fingerprint", async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    const { fingerprint256 } = new X509Certificate(leaf);
+    assert.deepEqual(JSON.parse(await readFile(join(opened.folderOf(csr), 'quarry.json'), 'utf8')), {
+      ...issuedBy,
+      certificate: fingerprint256.replaceAll(':', '').toLowerCase(),
+    });
+  });
+
+  test('hands out what macen has written over an entry of its own, of which it knows nothing', async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    const macenChain = chainOf(makeCertificate({ days: 91 })).trimEnd();
+    await writeAsMacen(opened.directory, csrPem, macenChain);
+    const stored = await opened.storage.get(csr);
+    assert.deepEqual([stored?.chain, stored?.issuedBy], [macenChain, undefined]);
+  });
+
   test('takes what it cannot read for absent, and says so', async () => {
     await using opened = await openFile();
-    await opened.storage.put(csr, chain);
+    await opened.storage.put(csr, chain, issuedBy);
     const file = join(opened.folderOf(csr), 'cert.pem');
     await rm(file);
     await mkdir(file); // root may read anything but this
@@ -163,12 +213,12 @@ suite('file storage', () => {
   test('takes a directory that it may not enter for empty, says so, and rejects what is put', async t => {
     if (process.getuid?.() === 0) return t.skip('root may enter any directory');
     await using opened = await openFile();
-    await opened.storage.put(csr, chain);
+    await opened.storage.put(csr, chain, issuedBy);
     await chmod(opened.directory, 0);
     try {
       assert.equal(await opened.storage.get(csr), undefined);
       assert.match(String(opened.log.lines[0]?.reason), /EACCES/);
-      await assert.rejects(opened.storage.put(csr, chain), /EACCES/);
+      await assert.rejects(opened.storage.put(csr, chain, issuedBy), /EACCES/);
     } finally {
       await chmod(opened.directory, 0o700);
     }
@@ -179,14 +229,16 @@ suite('file storage', () => {
     await writeFile(opened.directory, 'a file');
     assert.equal(await opened.storage.get(csr), undefined);
     assert.match(String(opened.log.lines[0]?.reason), /ENOTDIR/);
-    await assert.rejects(opened.storage.put(csr, chain), { code: /ENOTDIR|EEXIST/ });
+    await assert.rejects(opened.storage.put(csr, chain, issuedBy), { code: /ENOTDIR|EEXIST/ });
   });
 
-  test('leaves nothing but its two files behind, readable for all', async () => {
+  test('leaves nothing but its three files behind, readable for all', async () => {
     await using opened = await openFile();
-    await Promise.all([opened.storage, opened.other, opened.storage].map(one => one.put(csr, chain)));
+    await Promise.all(
+      [opened.storage, opened.other, opened.storage].map(one => one.put(csr, chain, issuedBy)),
+    );
     assert.deepEqual((await readdir(dirname(opened.folderOf(csr)))).length, 1);
-    assert.deepEqual((await readdir(opened.folderOf(csr))).sort(), ['cert.pem', 'csr.pem']);
+    assert.deepEqual((await readdir(opened.folderOf(csr))).sort(), ['cert.pem', 'csr.pem', 'quarry.json']);
     assert.equal((await stat(join(opened.folderOf(csr), 'cert.pem'))).mode & 0o444, 0o444);
   });
 });
@@ -194,7 +246,7 @@ suite('file storage', () => {
 suite('redis storage', () => {
   test("lets an entry go with its certificate's end", async () => {
     await using opened = await openInRedis();
-    await opened.storage.put(csr, chain);
+    await opened.storage.put(csr, chain, issuedBy);
     const { notAfter } = readCertificate(leaf);
     assert.equal(await redis[0].expiretime(opened.keyOf(csr)), notAfter / 1000);
   });
@@ -210,7 +262,7 @@ suite('redis storage', () => {
 
   test('keeps the entries of two storages apart', async () => {
     await using opened = await openInRedis();
-    await opened.storage.put(csr, chain);
+    await opened.storage.put(csr, chain, issuedBy);
     await using another = await openInRedis();
     assert.equal(await another.storage.get(csr), undefined);
   });

@@ -20,6 +20,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 
 const day = 24 * 3_600_000;
+const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
 const never = new AbortController().signal;
 
 let server: RedisServer;
@@ -35,10 +36,10 @@ after(async () => {
 });
 
 /** A storage of a kind with its indexes, and as many CSRs as are wanted, each with a certificate for so many days. */
-async function openGround(type: 'file' | 'redis', lives: number[]) {
+async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = true) {
   const dir = await tempDir();
   const prefix = `{renewals-${++prefixes}}`;
-  const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 7 };
+  const keeping = { renewWithin: 14, renewAhead, keepExpired: 7 };
   const config: StorageConfig = {
     name: 'kept',
     ...keeping,
@@ -61,7 +62,13 @@ async function openGround(type: 'file' | 'redis', lives: number[]) {
   const expiry = openExpiryIndex({ redis, prefix });
   const index = openRenewalIndex({ redis, prefix });
   const upkeepParts = { store: { redis, prefix }, expiry, renewals, clock, log: log.log };
+  const renewingAhead = () => {
+    const ahead = new Map([['kept', { ...config, ...keeping, renewAhead: true } as StorageConfig]]);
+    const parts = { ...upkeepParts, renewals: openStoredRenewals(ahead, { redis, prefix }) };
+    return { search: () => indexStorage(storage, 'renewal', parts, never) };
+  };
   return {
+    renewingAhead,
     ...{
       prefix,
       entries,
@@ -86,7 +93,7 @@ for (const type of ['file', 'redis'] as const)
       await using ground = await openGround(type, [1, 2, 30]);
       const { storage, upkeep, entries, renewals, expiry, clock } = ground;
       for (const entry of entries) {
-        await storage.put(entry.csr, entry.chain);
+        await storage.put(entry.csr, entry.chain, issuedBy);
         await renewals.issued('kept', entry, { block: 'web', ahead: false }, clock.now());
       }
       assert.equal(await expiry.count('kept'), 3);
@@ -106,7 +113,7 @@ for (const type of ['file', 'redis'] as const)
       const [old, newer] = ground.entries;
       assert.ok(old && newer);
       await ground.expiry.note('kept', old.csr.digest, old.leaf.notAfter);
-      await ground.storage.put(old.csr, newer.chain);
+      await ground.storage.put(old.csr, newer.chain, issuedBy);
       ground.clock.turn(30 * day);
       assert.equal(await ground.expire(), 0);
       assert.equal((await ground.upkeep.read(old.csr.digest))?.chain, newer.chain);
@@ -115,7 +122,7 @@ for (const type of ['file', 'redis'] as const)
 
     test('is searched for entries that no index knows, which are read once', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       assert.equal(await ground.search(), 3);
       assert.equal(await ground.search(), 0);
       assert.equal(await ground.expiry.count('kept'), 3);
@@ -133,16 +140,36 @@ for (const type of ['file', 'redis'] as const)
 
     test('is read as a whole, once, when its entries are to be indexed for more than before', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       assert.equal(await ground.search(never, 'expiry'), 3);
       assert.equal(await ground.search(never, 'expiry'), 0);
       assert.equal(await ground.search(never, 'renewal'), 3);
       assert.equal(await ground.search(never, 'renewal'), 0);
     });
 
+    test('is watched where it does not renew ahead, and what is found again once it does is renewed', async () => {
+      await using ground = await openGround(type, [90, 90], false);
+      const { entries, index, storage, renewals, clock } = ground;
+      const [first, second] = entries;
+      assert.ok(first && second);
+      for (const { csr, chain } of entries) await storage.put(csr, chain, issuedBy);
+      await renewals.issued('kept', first, { block: 'web', ahead: false }, clock.now());
+      assert.equal(await ground.search(never, 'watch'), 2);
+      const ids = entries.map(({ csr }) => storedId('kept', csr));
+      const [fetched, unfetched] = await index.lastFetches(ids);
+      assert.deepEqual([fetched?.block, unfetched], ['web', undefined]);
+      const renews = async () => (await index.read(ids)).map(one => one?.renews);
+      assert.deepEqual([await renews(), (await index.counts(0)).managed], [[false, false], 0]);
+      assert.deepEqual((await index.due(clock.now() + 7 * 3_600_000, 10)).sort(), ids.sort());
+
+      assert.equal(await ground.renewingAhead().search(), 2);
+      assert.deepEqual([await renews(), (await index.counts(0)).managed], [[true, true], 2]);
+      assert.equal((await index.due(clock.now() + 7 * 3_600_000, 10)).length, 2);
+    });
+
     test('is searched on where a search was stopped', async () => {
       await using ground = await openGround(type, [90, 90, 90]);
-      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain);
+      for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
       const stopping = new AbortController();
       stopping.abort(new Error('stopping'));
       await assert.rejects(ground.search(stopping.signal), /stopping/);
@@ -184,6 +211,18 @@ suite('the renewal index', () => {
     assert.equal(await index.save({ ...before, pollFailures: 3 }, 0), false);
     const [after] = await index.read([id]);
     assert.deepEqual([after?.notAfter, after?.pollFailures, after?.ahead], [newer.leaf.notAfter, 0, true]);
+  });
+
+  test('takes what an earlier version wrote, which watched nothing, for what is renewed', async () => {
+    await using ground = await openGround('redis', [30]);
+    const { index, renewals, entries, clock, prefix } = ground;
+    const [entry] = entries;
+    assert.ok(entry);
+    await renewals.issued('kept', entry, { block: 'web', ahead: false }, clock.now());
+    const id = storedId('kept', entry.csr);
+    const text = (await redis.hget(`${prefix}:renewals:entries`, id)) ?? '';
+    await redis.hset(`${prefix}:renewals:entries`, id, text.replace('"renews":true,', ''));
+    assert.equal((await index.read([id]))[0]?.renews, true);
   });
 
   test('knows what is due, what failed, when the first ends, and who fetched', async () => {

@@ -1,6 +1,6 @@
 import { createSecretKey } from 'node:crypto';
+import { toName } from '../../shared/base/host-name.ts';
 import type { DnsServer } from '../../shared/dns/exchange.ts';
-import { toName } from '../../shared/dns/name.ts';
 import type { TsigAlgorithm, TsigKey } from '../../shared/dns/tsig.ts';
 import type { DnsUpdateConfig } from '../../shared/solver/dns01-update.ts';
 import type { BindKey } from './bind.ts';

@@ -1,5 +1,11 @@
-import { deactivateAccount, rolloverKey, updateContact } from '../../../shared/acme/account-changes.ts';
-import { createAccount, findAccount, readTermsOfService } from '../../../shared/acme/new-account.ts';
+import {
+  createAccount,
+  deactivateAccount,
+  findAccount,
+  readTermsOfService,
+  rolloverKey,
+  updateContact,
+} from '../../../shared/acme/account.ts';
 import { fetchResource } from '../../../shared/acme/resource.ts';
 import type { AcmeAction } from './action.ts';
 import { toContact } from './contact.ts';

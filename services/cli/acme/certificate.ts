@@ -3,7 +3,7 @@ import { revokeCertificate } from '../../../shared/acme/revoke.ts';
 import { describeError } from '../../../shared/base/errors.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { splitChain } from '../../../shared/pki/pem.ts';
-import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation-reason.ts';
+import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation.ts';
 import { UsageError } from '../command.ts';
 import type { AcmeAction } from './action.ts';
 import { exampleReg } from './examples.ts';

@@ -1,4 +1,4 @@
-import type { NewAccount } from '../../../shared/acme/new-account.ts';
+import type { NewAccount } from '../../../shared/acme/account.ts';
 import { parseEabKey } from '../../../shared/ca/account-section.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { UsageError } from '../command.ts';

@@ -1,7 +1,6 @@
+import { canonicalAddress } from '../../../shared/base/address.ts';
 import { describeError } from '../../../shared/base/errors.ts';
-import { parseDnsName } from '../../../shared/pki/dns-name.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
-import { canonicalAddress } from '../../../shared/pki/ip-address.ts';
+import { type Identifier, parseDnsName } from '../../../shared/pki/identifier.ts';
 import { UsageError } from '../command.ts';
 
 /** `dns|example.org` or `ip|192.0.2.1`. */

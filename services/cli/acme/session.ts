@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { type CaConnection, openCaConnection } from '../../../shared/acme/ca-connection.ts';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
+import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import { systemClock } from '../../../shared/base/clock.ts';
-import { describeError } from '../../../shared/base/errors.ts';
+import { describeError, describeFileError } from '../../../shared/base/errors.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
-import { describeFileError } from '../../../shared/config/option-values.ts';
 import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';

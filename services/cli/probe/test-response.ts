@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { canProve } from '../../../shared/pki/challenge-type.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
+import { canProve, type Identifier } from '../../../shared/pki/identifier.ts';
 import type { Config } from '../../../shared/setup/load-config.ts';
 import type { VerificationConfig } from '../../../shared/solver/kinds.ts';
 import type { ChallengeResponse } from '../../../shared/solver/solver.ts';

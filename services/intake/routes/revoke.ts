@@ -1,35 +1,32 @@
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import { readRevocable } from '../../../shared/pki/revocable.ts';
 import {
   parseRevocationReason,
   REASONS_TEXT,
   type RevocationReason,
-} from '../../../shared/pki/revocation-reason.ts';
+  readRevocable,
+} from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import { fromSignFailure } from '../../../shared/queue/sign-job-data.ts';
-import { toAdmissionRequest } from '../admission-request.ts';
-import { comeBack, type Waiting, whenGone } from '../answer-result.ts';
-import { readBody } from '../middleware/body-limit.ts';
+import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from '../request.ts';
 
-/** A chain may be posted whole. */
+/** Bytes; a chain may be posted whole. */
 const LARGEST_CHAIN = 64 * 1024;
 
-export type RevokeRouteParts = Waiting & {
-  admission: Admission;
-  revokeQueue: RevokeQueue;
-  isTrustedProxy: (address: string) => boolean;
-};
-
 /**
- * `POST /revoke`: the certificate of a client that might have it is revoked at the CA, and nobody gets it from storage any
- * more. The checks are those of `POST /sign`, in the same order.
+ * `POST /revoke`: the CA revokes the certificate of a client that could get it, and no storage hands it out
+ * any more. The checks are those of `POST /sign`, in the same order.
  */
-export function revokeRoute(parts: RevokeRouteParts) {
-  const { admission, revokeQueue, clock } = parts;
+export function revokeRoute(parts: {
+  admission: Pick<Admission, 'possible' | 'verified' | 'holder'>;
+  isTrustedProxy: (address: string) => boolean;
+  revokeQueue: Pick<RevokeQueue, 'enqueue' | 'result'>;
+  waiting: Waiting;
+}) {
+  const { admission, isTrustedProxy, revokeQueue, waiting } = parts;
 
   return async (ctx: Context): Promise<void> => {
-    const request = toAdmissionRequest(ctx, parts.isTrustedProxy);
+    const request = toAdmissionRequest(ctx, isTrustedProxy);
     const possible = admission.possible(request);
     const body = await readBody(ctx, LARGEST_CHAIN, 'certificate');
     const blocks = admission.verified(possible, request, body);
@@ -37,22 +34,24 @@ export function revokeRoute(parts: RevokeRouteParts) {
     const { pem, names, identifiers, notAfter } = readRevocable(body.toString());
     ctx.state.names = names;
     const block = admission.holder(blocks, identifiers);
-    if (notAfter <= clock.now()) ctx.throw(409, 'the certificate has ended; there is nothing to revoke');
+    if (notAfter <= waiting.clock.now())
+      ctx.throw(409, 'the certificate has ended; there is nothing to revoke');
 
     const { requestId } = ctx.state;
-    const data = { certificate: pem, names, block: block.name, requestId, ...(reason && { reason }) };
+    const accounts = block.accounts.map(({ account }) => account);
+    const admitted = { certificate: pem, names, block: block.name, accounts, requestId };
+    const data = { ...admitted, ...(reason && { reason }) };
     const jobId = await revokeQueue.enqueue(data);
     ctx.state.job = jobId;
-    const patience = [AbortSignal.timeout(parts.wait * 1000), parts.stopping, whenGone(ctx)];
-    const result = await revokeQueue.result(jobId, AbortSignal.any(patience));
-    if (!result) throw comeBack(parts, 'the certificate is still being revoked', 'post it again');
+    const result = await revokeQueue.result(jobId, patienceOf(ctx, waiting));
+    if (!result) throw comeBack(waiting, 'the certificate is still being revoked', 'post it again');
     if (result.outcome === 'failed') throw fromSignFailure(result.error);
     ctx.type = 'text/plain; charset=utf-8';
     ctx.body = result.already ? 'revoked already\n' : 'revoked\n';
   };
 }
 
-/** `?reason=keyCompromise` or its code; none is none. */
+/** `?reason=keyCompromise` or its code; it may be missing. */
 function readReason(ctx: Context): RevocationReason | undefined {
   const { reason: text } = ctx.query;
   if (text === undefined) return undefined;

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
+import { addressToBytes } from '../../../shared/base/address.ts';
 import type { Clock } from '../../../shared/base/clock.ts';
-import { addressToBytes, canonicalAddress } from '../../../shared/pki/ip-address.ts';
 
 /** What to do with a question: answer it, tell it to come again over TCP, or pass it over. */
 export type Verdict = 'answer' | 'truncate' | 'drop';
@@ -40,5 +40,5 @@ export function openRateLimit(limit: number, clock: Clock): (address: string) =>
 function toNetwork(address: string): string {
   if (!isIPv6(address)) return address.slice(0, address.lastIndexOf('.'));
   const [bare = ''] = address.split('%');
-  return addressToBytes(canonicalAddress(bare) ?? bare).toString('latin1', 0, 7);
+  return addressToBytes(bare).toString('latin1', 0, 7);
 }

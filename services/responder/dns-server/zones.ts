@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
-import { encodeName, liesIn, withParents } from '../../../shared/dns/name.ts';
-import { addressToBytes } from '../../../shared/pki/ip-address.ts';
+import { addressToBytes } from '../../../shared/base/address.ts';
+import { isInside, withParents } from '../../../shared/base/host-name.ts';
+import { encodeName } from '../../../shared/dns/wire.ts';
 import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server.ts';
 import { Type } from './codes.ts';
 
@@ -49,7 +50,7 @@ function toZone(name: string, { nameServers, hostmaster, ttl }: ZoneConfig): Zon
       nameServers.map(server => encodeName(server.name)),
     );
   const fixed = new Map([[name, apex]]);
-  for (const server of nameServers.filter(one => liesIn(one.name, name))) {
+  for (const server of nameServers.filter(one => isInside(one.name, name))) {
     const types = fixed.get(server.name) ?? new Map<number, Buffer[]>();
     for (const address of server.addresses) {
       const type = isIPv6(address) ? Type.AAAA : Type.A;

@@ -2,17 +2,20 @@ import { createHmac } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import { toAddressSet } from '../../../shared/admission/ip.ts';
+import { toAddressSet } from '../../../shared/base/address.ts';
+import type { IssuanceError } from '../../../shared/base/errors.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
+import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
-import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
-import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
+import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
+import { type FakeQueue, jobId, openFakeQueue } from '../../shared/queue/fake-sign-queue.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 
-export const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';
+export { jobId };
+
 export const chain = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 export const issued: SignResult = { outcome: 'issued', block: 'hmac', chain };
 export const hmacKey = 'a secret';
@@ -37,51 +40,6 @@ export const loopbackBlock: AuthBlockConfig = { ...withoutHmac, name: 'loopback'
 export const hmacHeader = (message: string) => ({
   Authentication: `hmac name=sha256, hash=${createHmac('sha256', hmacKey).update(message).digest('hex')}`,
 });
-
-/** A queue in memory: `enqueued` and `promised` are what it was given, `results` what its jobs end with. */
-export type FakeQueue = SignQueue & {
-  enqueued: SignJobData[];
-  promised: string[];
-  results: Map<string, SignResult>;
-  blocks: Map<string, string>;
-  /** Set to have every call fail. */
-  fault: Error | undefined;
-  /** How many wait for a result now. */
-  waiting: number;
-};
-
-function openFakeQueue(): FakeQueue {
-  const working = () => {
-    if (queue.fault) throw queue.fault;
-  };
-  const queue: FakeQueue = {
-    ...{ enqueued: [], promised: [], results: new Map(), blocks: new Map(), fault: undefined, waiting: 0 },
-    async enqueue(data) {
-      working();
-      queue.enqueued.push(data);
-      return jobId;
-    },
-    async result(id, signal) {
-      working();
-      const result = queue.results.get(id);
-      if (result || signal.aborted) return result;
-      queue.waiting++;
-      await new Promise(resolve => signal.addEventListener('abort', resolve));
-      queue.waiting--;
-      return undefined;
-    },
-    async blockOf(id) {
-      working();
-      return queue.blocks.get(id);
-    },
-    async promise(id) {
-      working();
-      queue.promised.push(id);
-    },
-    async [Symbol.asyncDispose]() {},
-  };
-  return queue;
-}
 
 /** A queue of revocations in memory. */
 export type FakeRevokeQueue = RevokeQueue & {
@@ -117,7 +75,7 @@ export type FakeIntake = AsyncDisposable & {
   /** What the storage `kept` holds for any CSR. */
   stored: { value: Awaited<ReturnType<Storage['get']>> | Error };
   /** What stands against any order. */
-  limit: { value: Error | undefined };
+  limit: { value: IssuanceError | undefined };
   /** The auth blocks by which stored certificates were fetched. */
   fetches: string[];
   stopping: AbortController;
@@ -142,14 +100,25 @@ export async function openIntake(
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
   };
-  const app = createApp({
-    admission: openAdmission(blocks),
+  const admission = openAdmission(blocks);
+  const issuing = openIssuing({
+    admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
-    limits: { standingAgainst: async () => limit.value } as never,
-    noteFetch: ({ name }) => void fetches.push(name),
+    limits: { standingAgainst: async () => limit.value },
+    signQueue: queue,
+    renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
+    clock,
+    log: log.log,
+  });
+  const app = createApp({
+    admission,
+    isTrustedProxy: toAddressSet(trusted),
+    maxSize,
+    issuing,
     revokeQueue,
-    ...{ signQueue: queue, account: 'account', maxSize, wait, isTrustedProxy: toAddressSet(trusted) },
-    ...{ stopping: stopping.signal, clock, log: log.log, metrics },
+    waiting: { clock, wait, stopping: stopping.signal },
+    log: log.log,
+    metrics,
   });
   const server = await listen(app.callback());
   const post = (body: string, headers: Record<string, string> = hmacHeader(body), path = '/sign') =>

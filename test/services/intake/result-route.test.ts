@@ -13,11 +13,14 @@ async function openWithJob(...[blocks, options]: Parameters<typeof openIntake>) 
   return Object.assign(intake, { get });
 }
 
-test('GET /sign/<id> hands out the chain to a client with an HMAC over the path', async () => {
+test('GET /sign/<id> hands out the chain, and who issued it, to a client with an HMAC over the path', async () => {
   await using intake = await openWithJob();
-  intake.queue.results.set(jobId, issued);
+  const issuedBy = { account: 'zerossl', directory: 'https://ca.example/directory' };
+  const named = { ...issued, issuedBy };
+  intake.queue.results.set(jobId, named);
   const answer = await intake.get(hmacHeader(path));
   assert.deepEqual([answer.status, await answer.text()], [200, chain]);
+  assert.equal(answer.headers.get('X-Quarry-Account'), 'zerossl');
 });
 
 test('GET /sign/<id> refuses an HMAC over something else', async () => {
@@ -46,7 +49,7 @@ for (const id of [
   jobId.toUpperCase(),
   '7',
 ])
-  test(`GET /sign/${id} is 404 for who is admitted at all, and asks the queue for ids only`, async () => {
+  test(`GET /sign/${id} is 404 for an admitted client, and asks the queue for ids only`, async () => {
     await using intake = await openWithJob([loopbackBlock]);
     for (const known of ['x', '7', '..']) intake.queue.blocks.set(known, 'loopback');
     assert.equal((await intake.get({}, `/sign/${id}`)).status, 404);
@@ -67,7 +70,7 @@ test('GET /sign/<id> understands Prefer as the post does', async () => {
   assert.deepEqual(intake.queue.promised, []);
 });
 
-test('GET /sign/<id> tells how a job failed', async () => {
+test('GET /sign/<id> answers how a job failed', async () => {
   await using intake = await openWithJob();
   const error = { code: 'challengeFailed', detail: 'a.example: NXDOMAIN' } as const;
   intake.queue.results.set(jobId, { outcome: 'failed', block: 'hmac', error });

@@ -39,12 +39,28 @@ test('POST /sign gives no stored certificate to a block that may not have its na
   assert.equal(intake.queue.enqueued.length, 1);
 });
 
-test('POST /sign goes on without a storage that cannot be asked, and says so', async () => {
+test('POST /sign goes on without a storage that fails, and says so', async () => {
   await using intake = await openIntake();
   intake.stored.value = new Error('EIO');
   intake.queue.results.set(jobId, issued);
   assert.equal((await intake.post(csr)).status, 200);
-  assert.match(intake.log.text(), /"storage":"kept","reason":"EIO"/);
+  assert.match(intake.log.text(), /"storage":"kept","reason":"EIO","msg":"storage lookup failed"/);
+});
+
+test('POST /sign says in X-Quarry-Account which account issued, from storage and from a job, where it is known', async () => {
+  await using intake = await openIntake();
+  const issuedBy = { account: 'zerossl', directory: 'https://ca.example/directory' };
+  const account = async () => (await intake.post(csr)).headers.get('X-Quarry-Account');
+  intake.queue.results.set(jobId, issued);
+  assert.equal(await account(), null);
+  const named = { ...issued, issuedBy };
+  intake.queue.results.set(jobId, named);
+  assert.equal(await account(), 'zerossl');
+  intake.stored.value = toStored(pem);
+  assert.equal(await account(), null);
+  const kept = { ...toStored(pem), issuedBy: { ...issuedBy, account: 'default' } };
+  intake.stored.value = kept;
+  assert.equal(await account(), 'default');
 });
 
 const limited = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many' };
@@ -71,8 +87,7 @@ for (const [code, status, retryAfter] of [
     assert.equal(answer.status, status);
     assert.equal(answer.headers.get('Retry-After'), retryAfter);
     assert.equal(answer.headers.get('Content-Type'), 'text/plain; charset=utf-8');
-    const told = await answer.text();
-    assert.equal(told, code === 'internal' ? 'internal error\n' : 'one line\n');
+    assert.equal(await answer.text(), code === 'internal' ? 'internal error\n' : 'one line\n');
   });
 
 for (const Accept of [
@@ -140,7 +155,7 @@ test('POST /sign is 503 where the queue or the limits cannot be reached', async 
   assert.equal(await answer.text(), 'Redis cannot be reached\n');
 });
 
-test('POST /sign tells of a limit that stands, without a job', async () => {
+test('POST /sign is refused with a limit that stands, without a job', async () => {
   await using intake = await openIntake();
   intake.limit.value = new IssuanceError('rateLimited', 'too many', { retryAfter: 1_060_000 });
   const answer = await intake.post(csr);
@@ -150,7 +165,7 @@ test('POST /sign tells of a limit that stands, without a job', async () => {
   );
 });
 
-test('a bug is a 500 that tells nothing, and an error in the log', async () => {
+test('a bug is a 500 without details, and an error in the log', async () => {
   await using intake = await openIntake();
   intake.queue.fault = new TypeError('secret of the house');
   const answer = await intake.post(csr);

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import type { AdmissionRequest } from '../../../shared/admission/method.ts';
+import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
 

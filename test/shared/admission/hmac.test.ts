@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hmacMethod, parseHmacHeader } from '../../../shared/admission/hmac.ts';
+import { hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
 
 const body = Buffer.from('-----BEGIN …\r\n\xff\n');
 const hex = createHmac('sha256', 'old').update(body).digest('hex');

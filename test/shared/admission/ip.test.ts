@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddress, clientIpMethod, toAddressSet } from '../../../shared/admission/ip.ts';
+import { clientAddress, clientIpMethod } from '../../../shared/admission/methods.ts';
+import { toAddressSet } from '../../../shared/base/address.ts';
 
 const table: [cidrs: string[], inside: string[], outside: string[]][] = [
   [

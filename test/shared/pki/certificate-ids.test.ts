@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readCertificateIds } from '../../../shared/pki/certificate-ids.ts';
+import { readCertificateIds } from '../../../shared/pki/certificate.ts';
 import { decodePem, encodePem } from '../../../shared/pki/pem.ts';
 import { rfc9773Certificate } from './rfc9773-certificate.ts';
 

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { certifiesKey, readCertificate } from '../../../shared/pki/certificate.ts';
-import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
 import { der } from './handmade-csr.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from './openssl-csr.ts';
 
-test('readCertificate() gives times, names, key, issuer and serial', async () => {
+test('readCertificate() gives times, names, key, issuer and serial', () => {
   const names = 'DNS:Example.org,DNS:*.example.org,IP:192.0.2.1,IP:2001:db8::1';
   const certificate = readCertificate(makeCertificate({ names, days: 30 }));
   assert.deepEqual(certificate.identifiers, [
@@ -18,8 +20,8 @@ test('readCertificate() gives times, names, key, issuer and serial', async () =>
   assert.ok(Math.abs(Date.now() - certificate.notBefore) < 60_000);
   assert.match(certificate.issuer, /CN=example\.org/);
   assert.match(certificate.serial, /^[0-9A-F]+$/);
-  const { publicKey } = await parseCsr(readCsr(Buffer.from(makeCsr({ names }))).der);
-  assert.deepEqual(certificate.publicKey, publicKey);
+  const key = createPublicKey(readFileSync(ecKey()));
+  assert.deepEqual(certificate.publicKey, key.export({ type: 'spki', format: 'der' }));
 });
 
 test('readCertificate() reads the first certificate of a chain', () => {

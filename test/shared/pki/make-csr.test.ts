@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
+import { parseIdentifier } from '../../../shared/pki/identifier.ts';
 import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
-import { parseIdentifier } from '../../../shared/pki/parse-identifier.ts';
 import { encodePem } from '../../../shared/pki/pem.ts';
 import { ecKey, opensslOver, rsaKey } from './openssl-csr.ts';
 

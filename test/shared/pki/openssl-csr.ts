@@ -25,7 +25,9 @@ export function opensslOver(input: string, ...args: string[]): string {
   });
 }
 
-/** A key file for the options of `openssl genpkey`, made once per process: `keyFile('-algorithm', 'ED25519')`. */
+/**
+ * A key file for the options of `openssl genpkey`, made once per process: `keyFile('-algorithm', 'ED25519')`.
+ */
 export function keyFile(...options: string[]): string {
   const made = keyFiles.get(options.join(' '));
   if (made) return made;

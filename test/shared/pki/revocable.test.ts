@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { splitChain } from '../../../shared/pki/pem.ts';
-import { readRevocable } from '../../../shared/pki/revocable.ts';
+import { readRevocable } from '../../../shared/pki/revocation.ts';
 import { ecKey, makeCertificate, openssl } from './openssl-csr.ts';
 
 test('readRevocable() reads the first certificate, whatever stands around it', () => {

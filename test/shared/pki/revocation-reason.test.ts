@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation-reason.ts';
+import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation.ts';
 
 test('parseRevocationReason() takes names in any case and codes, and nothing else', () => {
   for (const text of ['keyCompromise', 'keycompromise', '1']) {

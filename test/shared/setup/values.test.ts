@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isBrokenHash, toHashName } from '../../../shared/admission/hash-name.ts';
-import { cidrCovers, parseCidr } from '../../../shared/config/cidr.ts';
+import { cidrCovers } from '../../../shared/base/address.ts';
+import { parseCidr } from '../../../shared/config/cidr.ts';
 import { formatListener, parseListener } from '../../../shared/config/listener.ts';
 import { byteSize, parseFlag, wholeNumber } from '../../../shared/config/option-values.ts';
 import type { Parse } from '../../../shared/config/section-reader.ts';

@@ -6,7 +6,7 @@ const day = 24 * 3_600_000;
 
 /** How many days before its end a certificate stops being fresh, to the hour. */
 function freshUntil(lifeDays: number, renewWithin: number, renewAhead = false): number {
-  const certificate = { notBefore: 0, notAfter: lifeDays * day } as Parameters<typeof isFresh>[0];
+  const certificate = { leaf: { notBefore: 0, notAfter: lifeDays * day } };
   let hours = 0;
   while (
     !isFresh(certificate, { renewWithin, renewAhead }, (lifeDays * 24 - hours) * 3_600_000) &&
@@ -29,7 +29,7 @@ for (const [life, renewWithin, left, why] of [
   });
 
 test('isFresh() is false for a certificate that has ended, and for one that is about to', () => {
-  const certificate = { notBefore: 0, notAfter: 10 * day } as Parameters<typeof isFresh>[0];
+  const certificate = { leaf: { notBefore: 0, notAfter: 10 * day } };
   assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 10 * day), false);
   assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 11 * day), false);
   assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead: false }, 10 * day - 1), true);
@@ -39,4 +39,12 @@ test('isFresh() gives Quarry a tenth of the life to renew ahead, and never up to
   assert.equal(freshUntil(90, 14, true), 7);
   assert.equal(freshUntil(90, 30, true), 21);
   assert.equal(freshUntil(90, 0, true), 0);
+});
+
+test('isFresh() is false from the time on that was set for the certificate, and true before', () => {
+  const certificate = { leaf: { notBefore: 0, notAfter: 10 * day }, renewFrom: 2 * day };
+  for (const renewAhead of [false, true]) {
+    assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead }, 2 * day - 1), true);
+    assert.equal(isFresh(certificate, { renewWithin: 0, renewAhead }, 2 * day), false);
+  }
 });

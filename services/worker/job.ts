@@ -1,0 +1,153 @@
+import type { Clock } from '../../shared/base/clock.ts';
+import type { Log } from '../../shared/base/log.ts';
+import type { Outages } from '../../shared/base/redis.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Claim } from '../../shared/limits/budget.ts';
+import type { Refusal } from '../../shared/order/fail-over.ts';
+import { type Checkpoint, newCheckpoint } from '../../shared/order/order-state.ts';
+import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
+import { deduplicationId, type SignJobData, type SignResult } from '../../shared/queue/sign-job-data.ts';
+import type { Flight, SignRecords } from '../../shared/queue/sign-records.ts';
+import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Solver } from '../../shared/solver/solver.ts';
+import type { Storage } from '../../shared/storage/storage.ts';
+
+/** What sign jobs are run with, the same for all of a process. */
+export type SignJobParts = {
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
+  solvers: ReadonlyMap<string, Solver>;
+  storages: ReadonlyMap<string, Storage>;
+  renewals: StoredRenewals;
+  records: SignRecords;
+  notices: Pick<Notices, 'tell' | 'ended'>;
+  outages: Outages;
+  clock: Clock;
+  log: Log;
+};
+
+export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
+
+/** `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds since the epoch. */
+export type SignJobEnd =
+  | { end: 'finished'; key: string; result: SignResult }
+  | { end: 'later'; until: number };
+
+export type Signals = {
+  /** Ends the job between two steps. */
+  stopping: AbortSignal;
+  /** Ends it at once. */
+  abort: AbortSignal;
+};
+
+/** One run of a job in this process. */
+export type SignRun = {
+  parts: SignJobParts;
+  job: SignJob;
+  csr: CsrText;
+  log: Log;
+  progress: JobProgress;
+  signals: Signals;
+};
+
+/** What is saved after every step of a job. */
+type SavedProgress = {
+  /** How far the order at each account is. */
+  orders: Record<string, Checkpoint>;
+  /** The accounts that have refused in this round over all of them. */
+  refusals: Refusal[];
+  /** Whether the certificate profile is left away where a CA does not offer it. */
+  withoutProfile?: true;
+};
+
+/** How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker has the job. */
+export class JobProgress {
+  readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
+  readonly #lock: JobLock;
+  #saved: SavedProgress;
+
+  /** @param saved what the records hold of the job */
+  constructor(records: Pick<SignRecords, 'writeCheckpoint'>, lock: JobLock, saved: unknown) {
+    this.#records = records;
+    this.#lock = lock;
+    this.#saved = (saved as SavedProgress | undefined) ?? { orders: {}, refusals: [] };
+  }
+
+  get refusals(): readonly Refusal[] {
+    return this.#saved.refusals;
+  }
+
+  get withoutProfile(): boolean {
+    return this.#saved.withoutProfile === true;
+  }
+
+  /** When the job's first order was begun, in milliseconds since the epoch. */
+  get begun(): number | undefined {
+    const times = Object.values(this.#saved.orders).flatMap(({ begun }) => begun ?? []);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  /** The accounts that have, or had, an order. */
+  get accounts(): string[] {
+    return Object.keys(this.#saved.orders);
+  }
+
+  orderAt(account: string): Checkpoint {
+    return this.#saved.orders[account] ?? newCheckpoint();
+  }
+
+  saveOrder(account: string, checkpoint: Checkpoint): Promise<void> {
+    return this.#save({ ...this.#saved, orders: { ...this.#saved.orders, [account]: checkpoint } });
+  }
+
+  saveRefusal(refusal: Refusal): Promise<void> {
+    return this.#save({ ...this.#saved, refusals: [...this.#saved.refusals, refusal] });
+  }
+
+  /** Begins another round. @param refusals those that still hold */
+  saveRound(refusals: Refusal[], withoutProfile: boolean): Promise<void> {
+    return this.#save({ ...this.#saved, refusals, ...(withoutProfile && { withoutProfile }) });
+  }
+
+  async #save(next: SavedProgress): Promise<void> {
+    this.#saved = next;
+    await this.#records.writeCheckpoint(this.#lock, next);
+  }
+}
+
+export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
+
+/** What one order at a time is made for. */
+export function flightOf(data: SignJobData, account: string): Flight {
+  const choice = data.accounts.find(one => one.account === account);
+  return { account, identifiers: data.identifiers, certificateProfile: choice?.certificateProfile };
+}
+
+export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
+
+/** A renewal may come so long after it was asked for, even when its certificate has expired. Milliseconds. */
+const LATE_RENEWAL_PATIENCE = 3_600_000;
+
+/** Until when an order can wait: a renewal has time until its certificate expires. Milliseconds since the epoch. */
+export function patienceOf({ data, createdAt }: SignJob): number {
+  return data.due === undefined
+    ? createdAt + (data.patience ?? 0)
+    : Math.max(data.due, createdAt + LATE_RENEWAL_PATIENCE);
+}
+
+/**
+ * Interactive posts go in the order in which they came, before renewals that have time, and those by the end of what they
+ * renew, which puts one whose certificate has expired before all posts.
+ */
+export function toClaim(job: SignJob): Claim {
+  const { data, lock, createdAt } = job;
+  return {
+    id: lock.jobId,
+    what: deduplicationId(data),
+    share: data.share,
+    rank: data.due ?? createdAt,
+    patience: patienceOf(job),
+  };
+}

@@ -1,0 +1,117 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { plainAddress, toAddressSet } from '../base/address.ts';
+import { toHashName } from './hash-name.ts';
+
+/** What a client shows of itself. */
+export type AdmissionRequest = {
+  /** Canonical: IPv4-mapped addresses as IPv4, without zone. See clientAddress(). */
+  clientIp: string;
+  /** What its Authentication header says, not verified yet. */
+  claim: HmacClaim | undefined;
+};
+
+/** What a client claims: "the HMAC of my body with this hash is that". */
+export type HmacClaim = {
+  /** Node's name. */
+  hash: string;
+  digest: Buffer;
+};
+
+/** One way of an auth block to recognise its clients. */
+export type AdmissionMethod = {
+  /** Cheap, before the body is read: whether `holds` could be true. */
+  possible(request: AdmissionRequest): boolean;
+  /** Whether the request, with its body (the bytes as posted), is from a client of this block. */
+  holds(request: AdmissionRequest, message: Buffer): boolean;
+};
+
+/** `all = yes`: every client. */
+export const allMethod: AdmissionMethod = {
+  possible: () => true,
+  holds: () => true,
+};
+
+/** `ip = …`: clients by their address. */
+export function clientIpMethod(cidrs: readonly string[]): AdmissionMethod {
+  const contains = toAddressSet(cidrs);
+  const holds = ({ clientIp }: { clientIp: string }) => contains(clientIp);
+  return { possible: holds, holds };
+}
+
+/** `hmac_type`, `hmac_key`: clients that know one of the keys. */
+export function hmacMethod({ type, keys }: { type: string; keys: readonly string[] }): AdmissionMethod {
+  return {
+    possible: ({ claim }) => claim?.hash === type,
+    holds: ({ claim }, message) => {
+      if (claim?.hash !== type) return false;
+      // All keys are tried, so that the time does not reveal which of them matched.
+      return keys.map(key => isDigest(claim.digest, type, key, message)).includes(true);
+    },
+  };
+}
+
+function isDigest(digest: Buffer, type: string, key: string, message: Buffer): boolean {
+  const expected = createHmac(type, key).update(message).digest();
+  return digest.length === expected.length && timingSafeEqual(digest, expected);
+}
+
+/**
+ * Reads `hmac name=sha256, hash=<hex>` from a request's headers. Authentication is macen's name for the
+ * header; Authorization is read where that one holds no HMAC. The comma may be missing, case does not matter,
+ * values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when there is none, or when
+ * it is malformed.
+ */
+export function parseHmacHeader(headers: {
+  authentication?: string | string[] | undefined;
+  authorization?: string | undefined;
+}): HmacClaim | undefined {
+  // Node joins repeated headers of that name with a comma; two claims then have two names and are refused.
+  const authentication = [headers.authentication ?? ''].flat().join(', ');
+  return parseClaim(isHmac.test(authentication) ? authentication : (headers.authorization ?? ''));
+}
+
+const isHmac = /^\s*hmac\s/i;
+
+function parseClaim(header: string): HmacClaim | undefined {
+  if (!isHmac.test(header)) return undefined;
+  const fields = header
+    .trim()
+    .split(/[\s,]+/)
+    .slice(1)
+    .filter(Boolean)
+    .map(parseField);
+  const [name, ...otherNames] = fields.filter(([field]) => field === 'name');
+  const [hash, ...otherHashes] = fields.filter(([field]) => field === 'hash');
+  // Two names or hashes leave open which one is meant, so neither counts.
+  if (!name || !hash || otherNames.length || otherHashes.length) return undefined;
+  const type = toHashName(name[1]);
+  const isHex = /^([0-9a-f]{2})+$/i.test(hash[1]);
+  return type !== undefined && isHex ? { hash: type, digest: Buffer.from(hash[1], 'hex') } : undefined;
+}
+
+function parseField(text: string): [field: string, value: string] {
+  const equals = text.indexOf('=');
+  const value = text.slice(equals + 1);
+  const quoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
+  return [text.slice(0, Math.max(equals, 0)).toLowerCase(), quoted ? value.slice(1, -1) : value];
+}
+
+/**
+ * The client's address: the other end of the connection, or, where that is a trusted proxy, the address that
+ * its X-Forwarded-For names. The header is read from the right, and only past trusted proxies, as a stranger
+ * may have written what stands further left. An entry that is not an address ends the walk, and the last
+ * trusted hop counts.
+ */
+export function clientAddress(
+  remote: string,
+  forwardedFor: string | undefined,
+  isTrustedProxy: (address: string) => boolean,
+): string {
+  let address = plainAddress(remote) ?? remote;
+  for (const hop of (forwardedFor ?? '').split(',').reverse()) {
+    const next = plainAddress(hop.trim());
+    if (next === undefined || !isTrustedProxy(address)) break;
+    address = next;
+  }
+  return address;
+}

@@ -1,0 +1,187 @@
+import { readFile } from 'node:fs/promises';
+import type { AcmeAccount } from '../acme/client.ts';
+import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
+import type { Directory } from '../acme/objects.ts';
+import type { Clock } from '../base/clock.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Store } from '../base/redis.ts';
+import { USER_AGENT } from '../base/version.ts';
+import { type Budget, openBudget } from '../limits/budget.ts';
+import { caOf } from '../limits/limit-keys.ts';
+import { type Limits, openLimits } from '../limits/limits.ts';
+import { openAccountDirectory } from './account-directory.ts';
+import type { AccountConfig } from './account-section.ts';
+import { type Breaker, openBreaker } from './breaker.ts';
+import { openPollPaces, type PollPaces } from './poll-pace.ts';
+
+/** One account at one CA, with all that the fleet knows of that CA. */
+export type Ca = {
+  /** Of the account, as the configuration names it. */
+  name: string;
+  directoryUrl: string;
+  connection: CaConnection;
+  account: AccountHolder;
+  /** At most an hour old. @param timeout milliseconds for the CA's answer */
+  directory(signal: AbortSignal, timeout?: number): Promise<Directory>;
+  limits: Limits;
+  budget: Budget;
+  breaker: Breaker;
+  paces: PollPaces;
+};
+
+/** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
+export type AccountHolder = {
+  /** @throws IssuanceError that says why there is no account yet, or why it is of no use any more */
+  current(): AcmeAccount;
+  /** Why there is no account that works, in one line; `undefined` where there is. */
+  fault(): string | undefined;
+  /** Opens the account unless it is open; once, however many ask. */
+  open(signal: AbortSignal): Promise<AcmeAccount>;
+  /** Looks an account that the CA has lost up by its key, or makes it anew; once, however many ask. */
+  renew(lost: AcmeAccount, signal: AbortSignal): Promise<void>;
+};
+
+/** What an account is opened from. @param lost an account URL that the CA no longer knows */
+export type OpenAccount = (
+  connection: CaConnection,
+  signal: AbortSignal,
+  lost?: string,
+) => Promise<AcmeAccount>;
+
+/** Opens an account's CA; asks it nothing yet. Dispose of it to close its connections. */
+export async function openCa(
+  config: AccountConfig,
+  store: Store,
+  { clock, log }: { clock: Clock; log: Log },
+): Promise<Ca & Disposable> {
+  const { name, acmeServer: directoryUrl, caFile } = config;
+  const ca = caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
+  const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca });
+  const open: OpenAccount = (connection, signal, lost) =>
+    openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost);
+  const scope = { account: name, ca: caOf(directoryUrl) };
+  return {
+    name,
+    directoryUrl,
+    connection,
+    account: holdAccount(connection, open),
+    directory: (signal, timeout) => readDirectory(connection, signal, timeout),
+    limits: openLimits(store, scope, clock),
+    budget: openBudget(store, scope, config.limits, clock),
+    breaker: openBreaker(store, scope.ca),
+    paces: openPollPaces(),
+    [Symbol.dispose]: () => connection[Symbol.dispose](),
+  };
+}
+
+/** Opens all accounts of a configuration, by name. */
+export async function openCas(
+  accounts: Iterable<AccountConfig>,
+  store: Store,
+  parts: { clock: Clock; log: Log },
+): Promise<Map<string, Ca> & Disposable> {
+  const opened = await Promise.all([...accounts].map(config => openCa(config, store, parts)));
+  const cas = new Map<string, Ca>(opened.map(ca => [ca.name, ca]));
+  const dispose = () => {
+    for (const ca of opened) ca[Symbol.dispose]();
+  };
+  return Object.assign(cas, { [Symbol.dispose]: dispose });
+}
+
+const [FIRST_PAUSE, LONGEST_PAUSE] = [500, 30_000];
+
+/**
+ * Opens the accounts of all CAs, each by itself: a CA that is away is waited for and holds up no other.
+ *
+ * @param refused gets what keeps an account from ever working as it is configured
+ * @returns once one account is open; the others go on until `signal` fires
+ * @throws IssuanceError the first account's, where none can work as it is configured; or the signal's reason
+ */
+export async function openAccounts(
+  cas: Iterable<Ca>,
+  { clock, log }: { clock: Clock; log: Log },
+  signal: AbortSignal,
+  refused: (ca: Ca, error: unknown) => void,
+): Promise<void> {
+  const opening = [...cas].map(ca =>
+    untilOpen(ca, { clock, log }, signal).catch(error => {
+      if (!signal.aborted) refused(ca, error);
+      throw error;
+    }),
+  );
+  await Promise.any(opening).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
+}
+
+async function untilOpen(
+  { name, account }: Ca,
+  { clock, log }: { clock: Clock; log: Log },
+  signal: AbortSignal,
+): Promise<void> {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    try {
+      await account.open(signal);
+      return;
+    } catch (error) {
+      const passes = error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
+      if (!passes) throw error;
+      if (pause === FIRST_PAUSE) {
+        log.warn({ account: name, reason: describeError(error) }, 'no account yet, trying again');
+      }
+      await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
+    }
+  }
+}
+
+function holdAccount(connection: CaConnection, openAccount: OpenAccount): AccountHolder {
+  let account: AcmeAccount | undefined;
+  let fault: unknown = new IssuanceError('unavailable', 'the account is not open yet');
+  let opening: Promise<AcmeAccount> | undefined;
+
+  /** The signal of one caller does not end it for the others: the requests' own timeouts do. */
+  function openOnce(lost?: string): Promise<AcmeAccount> {
+    opening ??= openAccount(connection, new AbortController().signal, lost)
+      .then(
+        opened => {
+          fault = undefined;
+          account = opened;
+          return opened;
+        },
+        error => {
+          fault = error;
+          throw error;
+        },
+      )
+      .finally(() => {
+        opening = undefined;
+      });
+    return opening;
+  }
+
+  return {
+    current() {
+      if (account) return account;
+      throw fault;
+    },
+    fault: () => (fault === undefined ? undefined : describeError(fault)),
+    open: async signal => account ?? untilAborted(openOnce(), signal),
+    renew: async (lost, signal) => {
+      if (account && lost.url !== account.url) return; // another job has renewed it
+      await untilAborted(openOnce(lost.url), signal);
+    },
+  };
+}
+
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,180 @@
+import { LRUCache } from 'lru-cache';
+import type { Admission, AuthBlock } from '../admission/admit.ts';
+import type { Clock } from '../base/clock.ts';
+import { describeError, type IssuanceError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { needingRedis } from '../base/redis.ts';
+import type { Limits } from '../limits/limits.ts';
+import type { CsrText } from '../pki/csr.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import { fromSignFailure, toSignJob } from '../queue/sign-job-data.ts';
+import type { SignQueue } from '../queue/sign-queue.ts';
+import type { StoredRenewals } from '../renewal/stored-renewals.ts';
+import { isIssuedFor } from '../storage/issued-for.ts';
+import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
+
+/** A certificate as a client gets it. */
+export type IssuedCertificate = {
+  /** PEM, leaf first. */
+  chain: string;
+  /** The name of the account that ordered it; absent where that is not recorded. */
+  account?: string | undefined;
+};
+
+/** A job that orders a certificate; identical requests share one. */
+export type OrderJob = {
+  /** Unguessable. */
+  id: string;
+  /**
+   * Remembers that the client left before the job ended: its next identical request gets this job's result.
+   */
+  promise(): Promise<void>;
+};
+
+/**
+ * The way from an admitted request to a certificate, whatever protocol the client speaks: look in storage,
+ * else order, then wait for the result. Each call throws IssuanceError `unavailable` when Redis cannot be
+ * reached.
+ */
+export type Issuing = {
+  /**
+   * A fresh certificate from the storages of `blocks`, with the names that it was stored with. It is handed
+   * out only through the block that would order it, and only for names of that block. A storage that fails is
+   * passed over.
+   */
+  findStored(
+    blocks: AuthBlock[],
+    csr: CsrText,
+  ): Promise<(IssuedCertificate & { identifiers: Identifier[] }) | undefined>;
+  /**
+   * Has a certificate ordered for names that `block` admitted.
+   *
+   * @param request.patience how long the client waits for the result, in milliseconds
+   * @throws IssuanceError the limit that keeps every account of the block from ordering now
+   */
+  order(
+    block: AuthBlock,
+    csr: CsrText,
+    identifiers: Identifier[],
+    request: { requestId: string; patience: number },
+  ): Promise<OrderJob>;
+  /**
+   * The certificate of a job that succeeded; `undefined` when the signal fires first, or when Redis has lost
+   * the job.
+   *
+   * @throws IssuanceError with which the job failed; a bare Error where a bug ended it
+   */
+  result(jobId: string, signal: AbortSignal): Promise<IssuedCertificate | undefined>;
+  /**
+   * The name of the auth block whose clients may have the job's result; `undefined` where there is no such
+   * job.
+   */
+  blockOf(jobId: string): Promise<string | undefined>;
+};
+
+export function openIssuing(parts: {
+  admission: Pick<Admission, 'find'>;
+  storages: ReadonlyMap<string, Storage>;
+  /** Of each account, by its name. */
+  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>;
+  /** All that are configured. */
+  accounts: readonly IssuedBy[];
+  signQueue: SignQueue;
+  renewals: Pick<StoredRenewals, 'fetched'>;
+  clock: Clock;
+  log: Log;
+}): Issuing {
+  const { admission, storages, limits, accounts, signQueue, renewals, clock, log } = parts;
+  const recordFetch = openFetchRecord(renewals, clock, log);
+
+  return {
+    async findStored(blocks, csr) {
+      for (const name of new Set(blocks.map(({ storage }) => storage))) {
+        const stored = await lookUp(storages.get(name), csr, log);
+        const block = stored && admission.find(blocks, stored.leaf.identifiers);
+        if (!stored || block?.storage !== name) continue;
+        if (!isIssuedFor(stored, accountsOf(block, accounts), accounts)) continue;
+        recordFetch(block, csr);
+        return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
+      }
+      return undefined;
+    },
+    async order(block, csr, identifiers, { requestId, patience }) {
+      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, identifiers));
+      if (limit) throw limit;
+      const data = toSignJob(block, csr, { identifiers, requestId, patience });
+      const id = await signQueue.enqueue(data);
+      return { id, promise: () => signQueue.promise(id, data) };
+    },
+    async result(jobId, signal) {
+      const result = await signQueue.result(jobId, signal);
+      if (result?.outcome === 'failed') throw fromSignFailure(result.error);
+      return result && toIssued(result);
+    },
+    blockOf: signQueue.blockOf,
+  };
+}
+
+/** A failing storage costs an order, which is better than no certificate. */
+async function lookUp(
+  storage: Storage | undefined,
+  csr: CsrText,
+  log: Log,
+): Promise<StoredCertificate | undefined> {
+  try {
+    return await storage?.get(csr);
+  } catch (error) {
+    log.warn({ storage: storage?.name, reason: describeError(error) }, 'storage lookup failed');
+    return undefined;
+  }
+}
+
+const toIssued = ({ chain, issuedBy }: Pick<StoredCertificate, 'chain' | 'issuedBy'>): IssuedCertificate => ({
+  chain,
+  account: issuedBy?.account,
+});
+
+const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
+  all.filter(one => block.accounts.some(({ account }) => account === one.account));
+
+/**
+ * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
+ * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA.
+ */
+async function limitAtEveryAccount(
+  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
+  { accounts }: AuthBlock,
+  identifiers: Identifier[],
+): Promise<IssuanceError | undefined> {
+  const standing = accounts.map(({ account }) => limits.get(account)?.standingAgainst(identifiers));
+  const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
+  const lasting = found.filter(({ code }) => code !== 'unavailable');
+  const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
+  return lasting.find(({ code }) => code === 'challengeFailed') ?? everywhere;
+}
+
+const HOUR = 3_600_000;
+const MOST_REMEMBERED = 10_000;
+
+/**
+ * Records that a client of a block fetched a stored certificate, as Quarry renews ahead only what is fetched;
+ * once an hour is enough for that. The client does not wait for it, and a failed record is made up at the
+ * next fetch.
+ */
+function openFetchRecord(
+  renewals: Pick<StoredRenewals, 'fetched'>,
+  clock: Clock,
+  log: Log,
+): (block: AuthBlock, csr: CsrText) => void {
+  const recorded = new LRUCache<string, number>({ max: MOST_REMEMBERED });
+  return ({ name, storage }, csr) => {
+    const fetch = `${name} ${csr.digest}`;
+    const now = clock.now();
+    if (now - (recorded.get(fetch) ?? Number.NEGATIVE_INFINITY) < HOUR) return;
+    recorded.set(fetch, now);
+    renewals.fetched(storage, csr, name, now).catch(error => {
+      recorded.delete(fetch);
+      log.debug({ reason: describeError(error) }, 'fetch not recorded');
+    });
+  };
+}

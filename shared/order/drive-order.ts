@@ -1,0 +1,214 @@
+import { describeError, IssuanceError } from '../base/errors.ts';
+import type { PollPaces } from '../ca/poll-pace.ts';
+import { type OrderParts, perform } from './acts.ts';
+import { withdrawAll } from './challenges.ts';
+import { type Act, beforeHandOver, learnPace, nextStep, type Seen } from './next-step.ts';
+import { type Checkpoint, newOrderState, type OrderState, type OrderTask } from './order-state.ts';
+
+/** Milliseconds from the first newOrder on, after which an order is given up. */
+const LONGEST_ORDER = 3_600_000;
+/** Milliseconds that taking back may take when a run is stopped. */
+const LAST_STEP = 3_000;
+
+/** What becomes of an order whose step failed; `at` in milliseconds since the epoch. */
+export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do: 'fail'; error: unknown };
+
+/**
+ * Whether newOrder may be sent: `turn` says whether it counts for the CA's limits; `wait` until then, in milliseconds since
+ * the epoch; or something is there `instead` of an order.
+ */
+export type Leave<Instead> =
+  | { do: 'order'; turn: Checkpoint['turn'] }
+  | { do: 'wait'; until: number }
+  | { do: 'use'; instead: Instead };
+
+export type DriveParts<Instead = never> = OrderParts & {
+  paces?: PollPaces;
+  /** Ends the drive between two steps. */
+  stopping?: AbortSignal;
+  /** Gets what is to be kept before each act; the drive of another process goes on from what was saved last. */
+  save(checkpoint: Checkpoint): Promise<void>;
+  /** Asked before each newOrder. */
+  mayOrder?(checkpoint: Checkpoint): Promise<Leave<Instead>>;
+  /** Asked after a step that failed; what it throws ends the drive as it is. */
+  judge(error: unknown, checkpoint: Checkpoint): Promise<Verdict>;
+  /** Milliseconds; a longer wait ends the drive, to be gone on with `later`. */
+  longestWait: number;
+};
+
+/** How a drive ended; `until` is in milliseconds since the epoch. */
+export type Driven<Instead = never> =
+  | { end: 'issued'; chain: string; certificate: string; checkpoint: Checkpoint }
+  | { end: 'later'; until: number }
+  | { end: 'instead'; instead: Instead };
+
+/**
+ * Drives an order at one CA to its end, or to a wait that is too long to sit out.
+ *
+ * @param from where the drive before this one ended
+ * @throws the error that the order came to nothing by: its challenges are withdrawn then, and a later drive from what was
+ *   saved last may still have the order; or the signal's reason: then nothing is presented that the CA was not told of
+ */
+export async function driveOrder<Instead = never>(
+  parts: DriveParts<Instead>,
+  task: OrderTask,
+  from: Checkpoint,
+): Promise<Driven<Instead>> {
+  const stopped = parts.stopping ? AbortSignal.any([parts.signal, parts.stopping]) : parts.signal;
+  const drive = new Drive(parts, task, from, stopped);
+  try {
+    return await drive.toEnd();
+  } catch (error) {
+    if (stopped.aborted) await drive.takeBack();
+    throw error;
+  }
+}
+
+class Drive<Instead> {
+  readonly #parts: DriveParts<Instead>;
+  readonly #task: OrderTask;
+  readonly #stopped: AbortSignal;
+  #checkpoint: Checkpoint;
+  /** Before the first save a predecessor may have told the CA of challenges. */
+  #saved = false;
+  #toldCa = false;
+
+  constructor(parts: DriveParts<Instead>, task: OrderTask, from: Checkpoint, stopped: AbortSignal) {
+    const initiateChallenge = (url: string) => {
+      this.#toldCa = true;
+      return parts.acme.initiateChallenge(url);
+    };
+    this.#parts = { ...parts, acme: { ...parts.acme, initiateChallenge } };
+    this.#task = task;
+    this.#checkpoint = from;
+    this.#stopped = stopped;
+  }
+
+  async toEnd(): Promise<Driven<Instead>> {
+    for (let seen: Seen = { saw: 'nothing' }; ; ) {
+      this.#stopped.throwIfAborted();
+      const next: Seen | Driven<Instead> = await this.#step(seen).catch(error => this.#afterFailure(error));
+      if ('end' in next) return next;
+      seen = next;
+    }
+  }
+
+  async #step(seen: Seen): Promise<Seen | Driven<Instead>> {
+    const act = await this.#take(seen);
+    switch (act.do) {
+      case 'end': {
+        const { chain, certificate } = act;
+        return { end: 'issued', chain, certificate, checkpoint: this.#checkpoint };
+      }
+      case 'wait':
+        return this.#wait(act.until);
+      case 'create': {
+        const held = await this.#askLeave();
+        if (held) return held;
+      }
+    }
+    return perform(this.#parts, this.#task, this.#checkpoint.order, act);
+  }
+
+  /** Takes in what was seen, and saves what follows from it before anything is done. */
+  async #take(seen: Seen): Promise<Act> {
+    const { clock, paces } = this.#parts;
+    const { order } = this.#checkpoint;
+    if (paces && seen.saw === 'order') learnPace(paces, seen.order, order, clock.now());
+    const { state, act } = nextStep(order, seen, clock.now(), paces);
+    if (state !== order && act.do !== 'end')
+      await this.#save(afterStep(this.#checkpoint, state, clock.now()));
+    return act;
+  }
+
+  async #save(checkpoint: Checkpoint): Promise<void> {
+    await this.#parts.save(checkpoint);
+    this.#checkpoint = checkpoint;
+    this.#saved = true;
+  }
+
+  async #askLeave(): Promise<Driven<Instead> | undefined> {
+    const leave = await this.#parts.mayOrder?.(this.#checkpoint);
+    if (leave?.do === 'wait') return { end: 'later', until: leave.until };
+    if (leave?.do === 'use') return { end: 'instead', instead: leave.instead };
+    const begun = this.#checkpoint.begun ?? this.#parts.clock.now();
+    this.#checkpoint = { ...this.#checkpoint, begun, turn: leave?.turn };
+    return undefined;
+  }
+
+  async #wait(until: number): Promise<Seen | Driven<Instead>> {
+    const { clock, longestWait } = this.#parts;
+    if (until - (this.#checkpoint.begun ?? clock.now()) > LONGEST_ORDER) throw new TooSlowError();
+    const wait = until - clock.now();
+    if (wait > longestWait) return { end: 'later', until };
+    await clock.sleep(wait, this.#stopped);
+    return { saw: 'nothing' };
+  }
+
+  async #afterFailure(error: unknown): Promise<Seen | Driven<Instead>> {
+    this.#stopped.throwIfAborted();
+    const failed: Verdict = { do: 'fail', error };
+    const verdict = error instanceof TooSlowError ? failed : await this.#parts.judge(error, this.#checkpoint);
+    if (verdict.do === 'fail') {
+      await this.#giveUp();
+      throw verdict.error;
+    }
+    if (verdict.withNewOrder) await this.#withdraw();
+    await this.#save(afterFailedStep(this.#checkpoint, verdict.withNewOrder));
+    return this.#wait(verdict.at);
+  }
+
+  /** The order itself may still be good: a later drive presents all anew. */
+  async #giveUp(): Promise<void> {
+    const { url, challenges } = this.#checkpoint.order;
+    if (challenges.length === 0) return;
+    await this.#withdraw();
+    const order: OrderState = { ...newOrderState(), ...(url !== undefined && { url }) };
+    await this.#save({ ...this.#checkpoint, order });
+  }
+
+  async #withdraw(): Promise<void> {
+    const { order } = this.#checkpoint;
+    try {
+      await withdrawAll(this.#parts, order.challenges);
+    } catch (error) {
+      const reason = describeError(error);
+      this.#parts.warn?.(`challenge responses of order ${order.url} remain until they expire: ${reason}`);
+    }
+  }
+
+  /** The next drive may be hours away: responses that the CA has not been told about do not wait for it. */
+  async takeBack(): Promise<void> {
+    if (!this.#saved || this.#toldCa) return;
+    const order = beforeHandOver(this.#checkpoint.order);
+    if (!order) return;
+    try {
+      await this.#parts.confirm?.();
+      await this.#save({ ...this.#checkpoint, order });
+      await withdrawAll({ ...this.#parts, signal: AbortSignal.timeout(LAST_STEP) }, order.challenges);
+    } catch (error) {
+      this.#parts.warn?.(`challenge responses are not taken back: ${describeError(error)}`);
+    }
+  }
+}
+
+class TooSlowError extends IssuanceError {
+  constructor() {
+    super('unavailable', 'the CA does not finish the order within an hour');
+  }
+}
+
+/** A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for the limits. */
+function afterStep(checkpoint: Checkpoint, order: OrderState, now: number): Checkpoint {
+  const begun = checkpoint.begun ?? now;
+  const turn = order.url === undefined ? undefined : checkpoint.turn;
+  return { ...checkpoint, order, failures: 0, begun, turn };
+}
+
+/** A new order is a new one to the CA's limits too. */
+function afterFailedStep(checkpoint: Checkpoint, withNewOrder: boolean): Checkpoint {
+  const failures = checkpoint.failures + 1;
+  if (!withNewOrder) return { ...checkpoint, failures };
+  const lostOrders = checkpoint.lostOrders + 1;
+  return { ...checkpoint, order: newOrderState(), turn: undefined, lostOrders, failures };
+}

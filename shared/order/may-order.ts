@@ -1,0 +1,75 @@
+import { IssuanceError, type Problem } from '../base/errors.ts';
+import type { Ca } from '../ca/open-ca.ts';
+import type { Claim } from '../limits/budget.ts';
+import { type Limit, StandingLimitError } from '../limits/limits.ts';
+import type { Identifier } from '../pki/identifier.ts';
+import type { Checkpoint } from './order-state.ts';
+
+/** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
+export type Permission =
+  | { may: true; turn: NonNullable<Checkpoint['turn']> }
+  | { may: false; limit: StandingLimitError; waits: boolean };
+
+/**
+ * Whether a new order may be sent to a CA: no limit stands against it, and what the CA allows is not used up. A renewal
+ * that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all tries to make the order.
+ *
+ * @param order `renews`: whether it says which certificate it replaces; `turn`: what an earlier try was told
+ */
+export async function mayOrder(
+  { limits, budget, directory }: Pick<Ca, 'limits' | 'budget' | 'directory'>,
+  identifiers: Identifier[],
+  order: { renews: boolean; turn: Checkpoint['turn'] },
+  claim: Claim,
+  signal: AbortSignal,
+): Promise<Permission> {
+  const limit = await limits.standingAgainst(identifiers);
+  if (limit) return { may: false, limit, waits: false };
+  if (order.turn) return { may: true, turn: order.turn };
+  if (order.renews && (await directory(signal)).urls.renewalInfo !== undefined) {
+    return { may: true, turn: 'exempt' };
+  }
+  const shortage = await budget.takeOrder(identifiers, claim);
+  if (!shortage) return { may: true, turn: 'counted' };
+  const { key, until, waits } = shortage;
+  const detail = `the CA's limit for ${key} is used up; it was not asked`;
+  return { may: false, limit: new StandingLimitError('rateLimited', detail, { retryAfter: until }), waits };
+}
+
+/**
+ * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same one.
+ *
+ * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have answered it;
+ *   then a failed validation says nothing of the names, and the order is as good as lost
+ * @param onLimit gets each limit that the CA told
+ * @returns the error for the client, with the time to try again where that is known now
+ */
+export async function rememberFailure(
+  { limits, budget }: Pick<Ca, 'limits' | 'budget'>,
+  identifiers: Identifier[],
+  error: unknown,
+  unanswered: boolean,
+  onLimit: (limit: Limit) => Promise<void>,
+): Promise<unknown> {
+  if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
+  const { code, message, problem, cause } = error;
+  if (code === 'rateLimited' || (code === 'unavailable' && error.retryAfter !== undefined)) {
+    for (const limit of await limits.park(identifiers, error)) await onLimit(limit);
+  }
+  // Without the CA's problem it was Quarry's own look that failed, which costs no limit.
+  if (code !== 'challengeFailed' || !problem) return error;
+  await budget.spendFailures(failedNames(problem));
+  if (unanswered) {
+    const detail = `the CA looked at the challenges while Redis was away: ${message}`;
+    return new IssuanceError('gone', detail, { cause: error, problem });
+  }
+  const retryAfter = await limits.recordFailure(identifiers, error);
+  return new IssuanceError(code, message, { cause, problem, retryAfter });
+}
+
+function failedNames(problem: Problem): string[] {
+  return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
+}
+
+/** The name that a limit is about, where it is about one. */
+export const nameOfLimit = ({ key }: Limit) => /^name\/(.*)@/.exec(key)?.[1];

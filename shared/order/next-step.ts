@@ -1,0 +1,154 @@
+import type { AcmeOrder } from '../acme/objects.ts';
+import { type PollPaces, pollTime } from '../ca/poll-pace.ts';
+import { newOrderState, type OrderChallenge, type OrderState } from './order-state.ts';
+
+/** What one act on an order has found. */
+export type Seen =
+  /** An order is taken up, or a wait is over: what the CA says of it now is not known. */
+  | { saw: 'nothing' }
+  | { saw: 'order'; order: AcmeOrder }
+  /** The CA refuses to take the order for a replacement. */
+  | { saw: 'replacementRefused' }
+  /** What is still to be proven, and by which challenges. */
+  | { saw: 'challenges'; challenges: OrderChallenge[] }
+  /** The responses are presented, but not all can be seen yet. @param at when they were presented */
+  | { saw: 'missing'; at: number }
+  /** The CA was told of all challenges. */
+  | { saw: 'initiated'; at: number }
+  /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
+  | { saw: 'finalized'; order: AcmeOrder; notReady?: true }
+  /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
+  | { saw: 'chain'; chain: string; certificate: string };
+
+/** What is to be done with an order next. */
+export type Act =
+  | { do: 'create' }
+  | { do: 'ask' }
+  | { do: 'choose'; order: AcmeOrder }
+  | { do: 'start' }
+  /** `until` is in milliseconds since the epoch. */
+  | { do: 'wait'; until: number }
+  | { do: 'finalize'; order: AcmeOrder }
+  | { do: 'download'; order: AcmeOrder }
+  | { do: 'fail'; order: AcmeOrder }
+  | { do: 'end'; chain: string; certificate: string };
+
+export type Step = { state: OrderState; act: Act };
+
+/**
+ * From how far an order is and what was seen to how far it is now and what is to be done (RFC 8555 section 7.1.6):
+ * newOrder → choose challenges → present and initiate all → poll the order → finalize → poll → download. `state` is to be
+ * saved before the act.
+ *
+ * An order of one name costs seven requests, each further name two more, and four when all names are valid already.
+ *
+ * @param paces how long this CA takes; without them a quarter of a second is assumed
+ */
+export function nextStep(state: OrderState, seen: Seen, now: number, paces?: PollPaces): Step {
+  switch (seen.saw) {
+    case 'nothing':
+      return resume(state);
+    case 'replacementRefused':
+      return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
+    case 'order':
+      return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
+    case 'challenges':
+      return afterChoice(state, seen.challenges);
+    case 'missing': {
+      const polls = state.polls + 1;
+      const until = pollTime(polls, undefined, now);
+      return { state: { ...state, presentedAt: seen.at, polls }, act: { do: 'wait', until } };
+    }
+    case 'initiated': {
+      const until = pollTime(0, undefined, now, paces?.validation.first);
+      const { presentedAt: _, ...rest } = state;
+      return {
+        state: { ...rest, initiated: true, initiatedAt: seen.at, polls: 1 },
+        act: { do: 'wait', until },
+      };
+    }
+    case 'finalized':
+      return afterFinalize(state, seen, now, paces);
+    case 'chain':
+      return { state: { ...state, challenges: [] }, act: { do: 'end', ...chainOf(seen) } };
+  }
+}
+
+const chainOf = ({ chain, certificate }: { chain: string; certificate: string }) => ({ chain, certificate });
+
+/** Also the way back after a restart: what the CA is validating already is not initiated again. */
+function resume(state: OrderState): Step {
+  if (state.url === undefined) return { state, act: { do: 'create' } };
+  const { takenBack, ...rest } = state;
+  if (takenBack || (state.presentedAt !== undefined && !state.initiated))
+    return { state: rest, act: { do: 'start' } };
+  return { state, act: { do: 'ask' } };
+}
+
+function begin({ replaced }: OrderState, { url }: AcmeOrder): OrderState {
+  return { ...newOrderState(), ...(replaced && { replaced }), url };
+}
+
+function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
+  switch (order.status) {
+    case 'pending':
+      return state.initiated ? waitFor(state, order, now, paces) : { state, act: { do: 'choose', order } };
+    case 'ready':
+      return { state, act: { do: 'finalize', order } };
+    case 'processing':
+      return waitFor(state, order, now, paces);
+    case 'valid':
+      return { state, act: { do: 'download', order } };
+    case 'invalid':
+      return { state, act: { do: 'fail', order } };
+  }
+}
+
+function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
+  const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);
+  return { state: { ...state, polls: state.polls + 1 }, act: { do: 'wait', until } };
+}
+
+function afterChoice(state: OrderState, challenges: OrderChallenge[]): Step {
+  // Nothing is left to prove: the CA is only about to notice.
+  if (challenges.length === 0) return { state: { ...state, initiated: true }, act: { do: 'ask' } };
+  // What was presented before a restart and is proven by now still has to be withdrawn.
+  const earlier = state.challenges.filter(({ url }) => !challenges.some(one => one.url === url));
+  const all = [...earlier.map(one => ({ ...one, told: true })), ...challenges];
+  return { state: { ...state, challenges: all }, act: { do: 'start' } };
+}
+
+/** The responses were withdrawn before finalize, as the CA's requests are over once an order is ready. */
+function afterFinalize(
+  state: OrderState,
+  { order, notReady }: Extract<Seen, { saw: 'finalized' }>,
+  now: number,
+  paces: PollPaces | undefined,
+): Step {
+  const withdrawn = { ...state, challenges: [], polls: notReady ? state.polls : 0 };
+  const settled = order.status === 'valid' || order.status === 'invalid';
+  return settled && !notReady
+    ? followOrder(withdrawn, order, now, paces)
+    : waitFor(withdrawn, order, now, paces);
+}
+
+/**
+ * What somebody who takes an order over has to know where the CA was told of none of its challenges yet: they are to be
+ * withdrawn once this is saved, and are presented again later. The CA may be asking for others now; they stay.
+ *
+ * @returns `undefined` where there is nothing to take back
+ */
+export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderState | undefined {
+  const told = state.initiated || state.challenges.some(challenge => challenge.told);
+  if (told || state.takenBack || state.challenges.length === 0) return undefined;
+  return { ...state, takenBack: true, polls: 0 };
+}
+
+/** What the first poll after a change says of the CA's pace. */
+export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderState, now: number): void {
+  if (!state.initiated || state.polls !== 1) return;
+  if (status === 'pending') paces.validation.late(now);
+  if (status === 'ready') paces.validation.early(now);
+  if (status === 'processing') paces.issuance.late(now);
+  if (status === 'valid') paces.issuance.early(now);
+}

@@ -1,0 +1,160 @@
+import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+
+/** Thrown by a job's run, it fails the job for good, however many attempts are left. */
+export { UnrecoverableError };
+
+/** The jobs of a killed process run again elsewhere after at most the sum of the two. */
+const LOCK_DURATION = 8_000;
+const STALLED_INTERVAL = 4_000;
+/** A crashed worker must not fail the job. */
+const MOST_KILLS = 1_000;
+/** How long jobs that were cut off may take to be given back. */
+const LONGEST_HAND_OVER = 5_000;
+const HAND_OVER_DELAY = 100;
+
+/**
+ * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis can be reached;
+ * workers check the version of Redis.
+ *
+ * @param store its connection stays open when the queue is closed
+ */
+export function openQueue<Data, Result = unknown>(
+  name: string,
+  { store, log }: { store: Store; log: Log },
+): Queue<Data, Result, string, Data, Result, string> {
+  const queue = new Queue<Data, Result, string, Data, Result, string>(name, {
+    connection: store.redis,
+    prefix: store.prefix,
+    skipWaitingForReady: true,
+    skipVersionCheck: true,
+    skipMetasUpdate: true,
+  });
+  queue.on('error', error => log.debug({ reason: describeError(error) }, `${name} queue`));
+  return queue;
+}
+
+/** The lock by which a worker holds a job: BullMQ's token for it. */
+export type JobLock = { jobId: string; token: string };
+
+/** A job in the hands of a worker. */
+export type HeldJob<Data> = {
+  name: string;
+  data: Data;
+  lock: JobLock;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+  /** No attempt follows this one: an error fails the job for good. */
+  lastAttempt: boolean;
+};
+
+/** A job after an attempt that failed; `over`: it is not tried again. */
+export type FailedJob<Data> = { id: string; name: string; data: Data; attempts: number; over: boolean };
+
+export type JobSignals = {
+  /** The worker is stopping: end between two steps. */
+  stopping: AbortSignal;
+  /** End at once: the stopping worker waits no longer, or another worker has the job by now. */
+  abort: AbortSignal;
+};
+
+/** Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. */
+export type Later = { later: number };
+
+export type Consumer<Data, Result> = {
+  /** How many jobs run at once. */
+  concurrency: number;
+  /** How many milliseconds a job may go on after the worker begins to stop. */
+  patience: number;
+  /**
+   * Does a job. An error counts as a failed attempt, which BullMQ repeats as the job says; while the worker is stopping, it
+   * gives the job back instead, as the stop may be the cause.
+   */
+  run(job: HeldJob<Data>, signals: JobSignals): Promise<Result | Later>;
+  /** Called after each failed attempt. */
+  failed?(error: Error, job: FailedJob<Data>): void;
+};
+
+/**
+ * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have ended or were
+ * given back.
+ */
+export function openWorker<Data, Result>(
+  queue: string,
+  { concurrency, patience, run, failed }: Consumer<Data, Result>,
+  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+): AsyncDisposable {
+  const stopping = new AbortController();
+  const cutOff = new AbortController();
+
+  // BullMQ passes a signal only to functions that declare three parameters, none of them with a default.
+  async function process(job: Job<Data>, token: string | undefined, cancelled: AbortSignal | undefined) {
+    const lost = new AbortController();
+    cancelled?.addEventListener('abort', () => lost.abort(new Error('the lock of the job was lost')));
+    const signals = { stopping: stopping.signal, abort: AbortSignal.any([lost.signal, cutOff.signal]) };
+    const end = await run(toHeldJob(job, token), signals).catch((error: unknown): Later => {
+      const final = lost.signal.aborted || error instanceof UnrecoverableError;
+      if (final || !stopping.signal.aborted) throw error;
+      return { later: Date.now() + HAND_OVER_DELAY };
+    });
+    if (!isLater(end)) return end;
+    await job.moveToDelayed(end.later, token);
+    throw new DelayedError();
+  }
+
+  const redis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const worker = new Worker<Data, Result>(queue, process, {
+    connection: redis,
+    prefix,
+    concurrency,
+    lockDuration: LOCK_DURATION,
+    stalledInterval: STALLED_INTERVAL,
+    maxStalledCount: MOST_KILLS,
+  });
+  worker.on('error', error => log.debug({ reason: describeError(error) }, `${queue} worker`));
+  worker.on('lockRenewalFailed', jobIds => {
+    for (const jobId of jobIds) worker.cancelJob(jobId);
+  });
+  worker.on('failed', (job, error) => {
+    if (job) failed?.(error, toFailedJob(job));
+    else log.error({ reason: describeError(error) }, `a ${queue} job failed that Redis has lost`);
+  });
+
+  return {
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error('the worker is stopping'));
+      // Without Redis no job can be given back, and BullMQ would wait for it without end: the jobs' locks run out.
+      const reachable = redis.status === 'ready';
+      const longest = reachable ? patience : 0;
+      const closed = worker.close(!reachable);
+      const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);
+      await Promise.race([
+        closed,
+        new Promise(resolve => setTimeout(resolve, longest + LONGEST_HAND_OVER).unref()),
+      ]);
+      clearTimeout(timer);
+      cutOff.abort(stopping.signal.reason);
+      closeRedis(redis);
+    },
+  };
+}
+
+const toHeldJob = <Data>(job: Job<Data>, token = ''): HeldJob<Data> => ({
+  name: job.name,
+  data: job.data,
+  lock: { jobId: job.id ?? '', token },
+  createdAt: job.timestamp,
+  lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
+});
+
+const toFailedJob = <Data>(job: Job<Data>): FailedJob<Data> => ({
+  id: job.id ?? '',
+  name: job.name,
+  data: job.data,
+  attempts: job.attemptsMade,
+  over: job.finishedOn !== undefined,
+});
+
+const isLater = (end: unknown): end is Later => typeof end === 'object' && end !== null && 'later' in end;

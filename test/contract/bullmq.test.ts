@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, suite, test } from 'node:test';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import {
+  type Consumer,
+  type FailedJob,
+  type JobSignals,
+  openQueue,
+  openWorker,
+  UnrecoverableError,
+} from '../../shared/queue/bullmq.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startRedis } from '../support/redis.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+// What becomes of a job in the hands of a worker, with a real Redis.
+
+type Data = { question: string };
+
+const LONG = 60_000;
+const server = await startRedis();
+const redis = openRedis(server.url, 'patient', quietLog);
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+let prefixes = 0;
+
+/** A queue of its own, and the workers that take its jobs. */
+function openGround() {
+  const prefix = `{bullmq-${++prefixes}}`;
+  const queue = openQueue<Data, string>('questions', { store: { redis, prefix }, log: quietLog });
+  const parts = { redisUrl: server.url, prefix, log: quietLog };
+  return {
+    queue,
+    prefix,
+    add: async (attempts = 1) => (await queue.add('ask', { question: 'why' }, { attempts })).id ?? '',
+    /** @returns the job once it is over */
+    ended: async (id: string) => {
+      await waitUntil('the end', async () => (await queue.getJob(id))?.finishedOn !== undefined, LONG);
+      return (await queue.getJob(id)) ?? assert.fail('no job');
+    },
+    openWorker: (run: Consumer<Data, string>['run'], more: Partial<Consumer<Data, string>> = {}) =>
+      openWorker<Data, string>('questions', { concurrency: 1, patience: 0, run, ...more }, parts),
+    [Symbol.asyncDispose]: () => queue.close(),
+  };
+}
+
+/** Says when it has begun, and goes on until the signal fires. */
+function hangingRun(until: (signals: JobSignals) => AbortSignal) {
+  const begun = Promise.withResolvers<void>();
+  const run = async (_: unknown, signals: JobSignals): Promise<string> => {
+    const signal = until(signals);
+    begun.resolve();
+    if (!signal.aborted) await once(signal, 'abort');
+    throw signal.reason;
+  };
+  return { run, begun: begun.promise };
+}
+
+test('a job reaches the worker as it was added, and its result the queue', async () => {
+  await using ground = openGround();
+  const id = await ground.add();
+  await using _ = ground.openWorker(async ({ name, data, lock, lastAttempt }) =>
+    JSON.stringify([name, data, lock.jobId, lock.token !== '', lastAttempt]),
+  );
+  const { returnvalue } = await ground.ended(id);
+  assert.deepEqual(JSON.parse(returnvalue), ['ask', { question: 'why' }, id, true, true]);
+});
+
+test('a job that asks for a later time comes again, which is no attempt', async () => {
+  await using ground = openGround();
+  const id = await ground.add();
+  let runs = 0;
+  await using _ = ground.openWorker(async ({ lastAttempt }) => {
+    assert.equal(lastAttempt, true);
+    return ++runs < 3 ? { later: Date.now() + 1 } : 'because';
+  });
+  const { returnvalue, attemptsMade } = await ground.ended(id);
+  assert.deepEqual([returnvalue, attemptsMade, runs], ['because', 1, 3]);
+});
+
+test('each failed attempt is reported, and the last one as such', async () => {
+  await using ground = openGround();
+  const [failures, lastAttempts]: [FailedJob<Data>[], boolean[]] = [[], []];
+  const id = await ground.add(2);
+  const failed = (error: Error, job: FailedJob<Data>) => {
+    assert.equal(error.message, 'no idea');
+    failures.push(job);
+  };
+  const run = async ({ lastAttempt }: { lastAttempt: boolean }) => {
+    lastAttempts.push(lastAttempt);
+    throw new Error('no idea');
+  };
+  await using _ = ground.openWorker(run, { failed });
+  await ground.ended(id);
+  await waitUntil('the reports', () => failures.length === 2, LONG);
+  const job = { id, name: 'ask', data: { question: 'why' } };
+  assert.deepEqual(failures, [
+    { ...job, attempts: 1, over: false },
+    { ...job, attempts: 2, over: true },
+  ]);
+  assert.deepEqual(lastAttempts, [false, true]);
+});
+
+test('a job whose lock was lost is aborted, and is left to the one who has it', async () => {
+  await using ground = openGround();
+  const { run, begun } = hangingRun(({ abort }) => abort);
+  const aborted = Promise.withResolvers<unknown>();
+  const failures: unknown[] = [];
+  const id = await ground.add();
+  const lock = `${ground.prefix}:questions:${id}:lock`;
+  {
+    await using _ = ground.openWorker(
+      (job, signals) =>
+        run(job, signals).catch(error => {
+          aborted.resolve(error);
+          throw error;
+        }),
+      { failed: error => failures.push(error) },
+    );
+    await begun;
+    await redis.set(lock, "another worker's token");
+    assert.match(String(await aborted.promise), /the lock of the job was lost/);
+  }
+  assert.equal((await ground.queue.getJob(id))?.finishedOn, undefined);
+  assert.equal(await redis.get(lock), "another worker's token");
+  assert.deepEqual(failures, []);
+});
+
+suite('a worker that stops', () => {
+  test('gives back a job that ends for it, and does not count the attempt', async () => {
+    await using ground = openGround();
+    const id = await ground.add();
+    {
+      const { run, begun } = hangingRun(({ stopping }) => stopping);
+      await using _ = ground.openWorker(run, { patience: LONG });
+      await begun;
+    }
+    await using _next = ground.openWorker(async () => 'because');
+    const { returnvalue, attemptsMade } = await ground.ended(id);
+    assert.deepEqual([returnvalue, attemptsMade], ['because', 1]);
+  });
+
+  test('aborts a job that goes on for longer than its patience, and gives it back', async () => {
+    await using ground = openGround();
+    const id = await ground.add();
+    {
+      const { run, begun } = hangingRun(({ abort }) => abort);
+      await using _ = ground.openWorker(run, { patience: 10 });
+      await begun;
+    }
+    await using _next = ground.openWorker(async () => 'because');
+    assert.equal((await ground.ended(id)).returnvalue, 'because');
+  });
+
+  test('lets a job end that does so in time', async () => {
+    await using ground = openGround();
+    const id = await ground.add();
+    {
+      const begun = Promise.withResolvers<void>();
+      const run = async (_: unknown, { stopping, abort }: JobSignals) => {
+        begun.resolve();
+        if (!stopping.aborted) await once(stopping, 'abort');
+        return abort.aborted ? 'too late' : 'in time';
+      };
+      await using _ = ground.openWorker(run, { patience: LONG });
+      await begun.promise;
+    }
+    assert.equal((await ground.ended(id)).returnvalue, 'in time');
+  });
+
+  test('fails a job for good where that says so', async () => {
+    await using ground = openGround();
+    const id = await ground.add(5);
+    {
+      const { run, begun } = hangingRun(({ stopping }) => stopping);
+      const refuse = (...args: Parameters<typeof run>) =>
+        run(...args).catch(() => {
+          throw new UnrecoverableError('refused');
+        });
+      await using _ = ground.openWorker(refuse, { patience: LONG });
+      await begun;
+    }
+    assert.equal((await ground.ended(id)).failedReason, 'refused');
+  });
+});

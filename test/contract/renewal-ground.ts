@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
+import { renewDue } from '../../services/scheduler/renew-due.ts';
+import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
+import { openAdmission } from '../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import type { Matter } from '../../shared/notify/message.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import { startFakeCa } from '../shared/acme/fake-ca.ts';
+import { connect } from '../shared/acme/open-connection.ts';
+import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
+import { keptLog } from '../support/kept-log.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+
+export const day = 24 * 3_600_000;
+const never = new AbortController().signal;
+
+let server: RedisServer;
+let redis: Redis;
+let prefixes = 0;
+before(async () => {
+  server = await startRedis();
+  redis = openRedis(server.url, 'patient', quietLog);
+});
+after(async () => {
+  closeRedis(redis);
+  await server[Symbol.asyncDispose]();
+});
+
+export const web: AuthBlockConfig = {
+  ...{ name: 'web', ips: [], all: true, domains: ['*.example.org'], addresses: [] },
+  ...{ verifications: ['http'], challenges: ['http-01'], storage: 'kept', certificateProfile: 'short' },
+};
+export const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example.org' })));
+export const chain = makeCertificate({ names: 'DNS:a.example.org', days: 90 });
+export const leaf = readCertificate(chain);
+export const newer = makeCertificate({ names: 'DNS:a.example.org', days: 180 });
+export const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
+export const id = storedId('kept', csr);
+
+/** One stored certificate that a client got when it was new, and a scheduler whose jobs end as the test says. */
+export async function openGround(
+  blocks: AuthBlockConfig[] = [web],
+  { renewAhead = true }: { renewAhead?: boolean } = {},
+) {
+  const stack = new AsyncDisposableStack();
+  const ca = stack.use(await startFakeCa());
+  const prefix = `{renew-${++prefixes}}`;
+  const clock = turnedClock(leaf.notBefore);
+  const log = keptLog();
+  const config: StorageConfig = {
+    name: 'kept',
+    type: 'redis',
+    renewWithin: 30,
+    renewAhead,
+    keepExpired: 30,
+  };
+  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
+  assert.ok(storage);
+  const index = openRenewalIndex({ redis, prefix });
+  const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
+  const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
+  const results = new Map<string, SignResult>();
+  const lost = new Set<string>();
+  const parts: RenewalParts = {
+    ...{ index, clock, log: log.log, account: 'account', admission: openAdmission(blocks) },
+    connection: stack.use(connect(ca.directoryUrl, clock)),
+    storages: new Map([['kept', { storage, renewWithin: 30, renewAhead }]]),
+    signQueue: {
+      enqueue: async (data: SignJobData) => `job-${jobs.push(data)}`,
+      blockOf: async (job: string) => (lost.has(job) ? undefined : 'web'),
+    } as never,
+    records: { readResult: async (job: string) => results.get(job) } as never,
+    notices: {
+      tell: async matter => void told.push(matter),
+      ended: async subject => void ended.push(subject),
+      async [Symbol.asyncDispose]() {},
+    },
+  };
+  await storage.put(csr, chain, issuedBy);
+  await renewals.issued('kept', { csr, chain, leaf }, { block: 'web', ahead: false }, clock.now());
+  const managed = async () => (await index.read([id]))[0];
+  return {
+    ...{
+      prefix,
+      redis,
+      ca,
+      clock,
+      log,
+      storage,
+      index,
+      renewals,
+      jobs,
+      told,
+      ended,
+      results,
+      lost,
+      parts,
+      managed,
+    },
+    look: () => renewDue(parts, one => lookAtStored(parts, one, never), never),
+    /** Turns the clock to so many days after the certificate's begin. */
+    turnTo: (days: number) => clock.turn(leaf.notBefore + days * day - clock.now()),
+    fail: (job: number, code: 'denied' | 'unavailable', detail: string) =>
+      results.set(`job-${job}`, { outcome: 'failed', block: 'web', error: { code, detail } }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { openIssuing } from '../../../shared/issue/request-certificate.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
+import type { Storage } from '../../../shared/storage/storage.ts';
+import { keptLog } from '../../support/kept-log.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
+import { makeCertificate, makeCsr } from '../pki/openssl-csr.ts';
+import { jobId, openFakeQueue } from '../queue/fake-sign-queue.ts';
+
+const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example' })));
+const chain = makeCertificate({ names: 'DNS:a.example' });
+const stored = { chain, leaf: readCertificate(chain) };
+const identifiers: Identifier[] = [{ type: 'dns', value: 'a.example' }];
+const post = { requestId: 'r', patience: 60_000 };
+
+const toConfig = (name: string, domain: string, storage: string): AuthBlockConfig => ({
+  name,
+  ips: [],
+  all: true,
+  domains: [domain],
+  addresses: [],
+  verifications: ['http'],
+  challenges: ['http-01'],
+  storage,
+});
+
+const admission = openAdmission([
+  toConfig('web', '*.example', 'kept'),
+  toConfig('mail', 'a.example', 'kept'),
+  toConfig('other', '*.example', 'elsewhere'),
+]);
+const blockNamed = (name: string) => {
+  const block = admission.blocks.find(one => one.name === name);
+  assert.ok(block);
+  return block;
+};
+const web = blockNamed('web');
+const withAccounts = (...names: string[]): AuthBlock =>
+  Object.assign({ ...web }, { accounts: names.map(account => ({ account })) });
+
+const issuedBy = { account: 'zerossl', directory: 'https://ca.example/directory' };
+type Lookup = Awaited<ReturnType<Storage['get']>> & { issuedBy?: typeof issuedBy };
+
+/** What the storages hold, which limit stands at which account, and who records a fetch, as a test says. */
+function open(
+  options: {
+    kept?: Partial<Record<'kept' | 'elsewhere', Lookup | Error>>;
+    standing?: Record<string, IssuanceError | Error>;
+    fetched?: (...fetch: unknown[]) => Promise<void>;
+  } = {},
+) {
+  const { kept = {}, standing = {}, fetched = async () => {} } = options;
+  const [clock, log, queue] = [turnedClock(1_000_000), keptLog(), openFakeQueue()];
+  const toStorage = (name: 'kept' | 'elsewhere'): [string, Storage] => {
+    const get = async () => {
+      const found = kept[name];
+      if (found instanceof Error) throw found;
+      return found;
+    };
+    return [name, { name, get, put: async () => {} }];
+  };
+  const issuing = openIssuing({
+    admission,
+    storages: new Map([toStorage('kept'), toStorage('elsewhere')]),
+    limits: {
+      standingAgainst: async ({ account }) => {
+        const limit = standing[account];
+        if (limit && !(limit instanceof IssuanceError)) throw limit;
+        return limit;
+      },
+    },
+    signQueue: queue,
+    renewals: { fetched },
+    clock,
+    log: log.log,
+  });
+  return { issuing, clock, log, queue };
+}
+
+test('findStored() gives the chain, its names, and the account that ordered it where that is recorded', async () => {
+  const { issuing } = open({ kept: { kept: stored } });
+  const { identifiers } = stored.leaf;
+  assert.deepEqual(await issuing.findStored([web], csr), { chain, account: undefined, identifiers });
+  const named = open({ kept: { kept: { ...stored, issuedBy } } });
+  assert.deepEqual(await named.issuing.findStored([web], csr), { chain, account: 'zerossl', identifiers });
+});
+
+test('findStored() looks into the storage of each block, and passes over one that fails', async () => {
+  const { issuing, log } = open({ kept: { kept: new Error('EIO'), elsewhere: stored } });
+  // The storage `elsewhere` belongs to another block than the one that would order, so it does not count.
+  assert.equal(await issuing.findStored([web, blockNamed('other')], csr), undefined);
+  assert.equal((await issuing.findStored([blockNamed('other')], csr))?.chain, chain);
+  const { storage, reason, msg } = log.lines[0] ?? {};
+  assert.deepEqual([storage, reason, msg], ['kept', 'EIO', 'storage lookup failed']);
+});
+
+test('what clients find over and over is recorded as fetched once an hour, for each auth block', async () => {
+  const recorded: unknown[] = [];
+  const fetched = async (...fetch: unknown[]) => void recorded.push(fetch);
+  const { issuing, clock } = open({ kept: { kept: stored }, fetched });
+  for (const name of ['web', 'web', 'mail']) await issuing.findStored([blockNamed(name)], csr);
+  clock.turn(3_600_000);
+  await issuing.findStored([web], csr);
+  assert.deepEqual(recorded, [
+    ['kept', csr, 'web', 1_000_000],
+    ['kept', csr, 'mail', 1_000_000],
+    ['kept', csr, 'web', 4_600_000],
+  ]);
+});
+
+test('a fetch that Redis could not record is recorded at the next one', async () => {
+  let tries = 0;
+  const fetched = async () => {
+    if (++tries === 1) throw new Error('Redis is away');
+  };
+  const { issuing } = open({ kept: { kept: stored }, fetched });
+  await issuing.findStored([web], csr);
+  await new Promise(setImmediate);
+  await issuing.findStored([web], csr);
+  assert.equal(tries, 2);
+});
+
+const limit = (detail: string, code: IssuanceError['code'] = 'rateLimited') =>
+  new IssuanceError(code, detail, { retryAfter: 2_000_000 });
+
+test('order() is refused where a limit stands at every account of the block, with the words of the first', async () => {
+  const { issuing, queue } = open({ standing: { first: limit('one'), second: limit('two') } });
+  const refused = issuing.order(withAccounts('first', 'second'), csr, identifiers, post);
+  await assert.rejects(refused, { code: 'rateLimited', message: 'one', retryAfter: 2_000_000 });
+  await assert.rejects(issuing.order(withAccounts('second'), csr, identifiers, post), { message: 'two' });
+  assert.deepEqual(queue.enqueued, []);
+});
+
+test('order() makes a job where one account of the block is free, whichever it is', async () => {
+  const { issuing, queue } = open({ standing: { limited: limit('one') } });
+  for (const accounts of [
+    ['limited', 'free'],
+    ['free', 'limited'],
+  ]) {
+    const job = await issuing.order(withAccounts(...accounts), csr, identifiers, post);
+    assert.equal(job.id, jobId);
+  }
+  assert.equal(queue.enqueued.length, 2);
+  assert.deepEqual(queue.enqueued[0]?.identifiers, identifiers);
+});
+
+test('order() does not refuse a client because a CA asked for a moment', async () => {
+  const { issuing, queue } = open({
+    standing: { busy: limit('a moment', 'unavailable'), limited: limit('one') },
+  });
+  await issuing.order(withAccounts('busy', 'limited'), csr, identifiers, post);
+  await issuing.order(withAccounts('busy'), csr, identifiers, post);
+  assert.equal(queue.enqueued.length, 2);
+});
+
+test('order() asks for the limits of the account `default` where the block names none', async () => {
+  const { issuing } = open({ standing: { default: limit('one') } });
+  await assert.rejects(issuing.order(web, csr, identifiers, post), { message: 'one' });
+});
+
+test('order() is unavailable where the limits cannot be read', async () => {
+  const { issuing } = open({ standing: { broken: new Error('ECONNREFUSED') } });
+  const asked = issuing.order(withAccounts('broken'), csr, identifiers, post);
+  await assert.rejects(asked, { code: 'unavailable', message: 'Redis cannot be reached' });
+});
+
+test('a job that is promised to a client which left is the one that was ordered', async () => {
+  const { issuing, queue } = open();
+  const job = await issuing.order(web, csr, identifiers, post);
+  await job.promise();
+  assert.deepEqual(queue.promised, [jobId]);
+});
+
+test('result() gives the chain and who issued it, throws how the job failed, and ends with its signal', async () => {
+  const { issuing, queue } = open();
+  const ended = AbortSignal.abort();
+  assert.equal(await issuing.result(jobId, ended), undefined);
+  const issued = { outcome: 'issued' as const, block: 'web', chain, issuedBy };
+  queue.results.set(jobId, issued);
+  assert.deepEqual(await issuing.result(jobId, ended), { chain, account: 'zerossl' });
+  const error = { code: 'challengeFailed', detail: 'a.example: NXDOMAIN' } as const;
+  queue.results.set(jobId, { outcome: 'failed', block: 'web', error });
+  const failed = { code: 'challengeFailed', message: 'a.example: NXDOMAIN' };
+  await assert.rejects(issuing.result(jobId, ended), failed);
+});
