@@ -1,13 +1,7 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
-<<<<<<< HEAD
-import { needingRedis, type Store } from '../base/redis.ts';
-import { canProve } from '../pki/identifier.ts';
-import type { ChalltestsrvConfig } from './challtestsrv-section.ts';
-=======
 import { needingRedis } from '../base/redis.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
->>>>>>> wt-a-core
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 

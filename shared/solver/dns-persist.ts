@@ -4,11 +4,7 @@ import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
 import { canProve } from '../pki/identifier.ts';
-<<<<<<< HEAD
-import type { DnsPersistConfig } from './dns-persist-section.ts';
-=======
 import { parseDnsAddress } from './dns-server.ts';
->>>>>>> wt-a-core
 import { findPersistFault, persistName, toPersistRecord } from './persist-record.ts';
 import { openResolver } from './resolver.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';

@@ -1,14 +1,6 @@
 import { canonicalAddress } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
-<<<<<<< HEAD
-import { lowestZone } from '../base/host-name.ts';
-import { needingRedis } from '../base/redis.ts';
-import type { Ask } from '../dns/query.ts';
-import { cnameOf } from '../dns/zone.ts';
-import { canProve } from '../pki/identifier.ts';
-import type { DnsRecords, Place } from './dns-records.ts';
-=======
 import { isInside, lowestZone } from '../base/host-name.ts';
 import { needingRedis } from '../base/redis.ts';
 import { parseDomain } from '../config/domain-name.ts';
@@ -21,7 +13,6 @@ import { cnameOf } from '../dns/zone.ts';
 import { canProve } from '../pki/identifier.ts';
 import { type DnsRecords, openDnsRecords, type Place } from './dns-records.ts';
 import { parseDnsAddress } from './dns-server.ts';
->>>>>>> wt-a-core
 import { toDns01Record } from './dns01-record.ts';
 import { openResolver } from './resolver.ts';
 import type { Kind, Solver, SolverParts } from './solver.ts';

@@ -1,15 +1,10 @@
 import { atMost } from '../base/at-most.ts';
 import { describeError } from '../base/errors.ts';
-<<<<<<< HEAD
-import type { Log } from '../base/log.ts';
-import { canProve } from '../pki/identifier.ts';
-=======
 import { parseDomain } from '../config/domain-name.ts';
 import { toFlag, wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
 import { parseDnsAddress, parseDnsServer } from './dns-server.ts';
->>>>>>> wt-a-core
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
 import { readTsigKey } from './tsig-key.ts';

@@ -1,18 +1,9 @@
-<<<<<<< HEAD
-import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../pki/identifier.ts';
-import type { ChallengeResponses } from './challenge-responses.ts';
-import type { SelfCheckConfig } from './http01-section.ts';
-import { openSelfCheck } from './self-check.ts';
-import type { Solver } from './solver.ts';
-=======
 import { needingRedis, type Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
 import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
->>>>>>> wt-a-core
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
 export const http01: Kind<Http01Config> = { parse: parseHttp01, open: openHttp01Solver };

@@ -1,10 +1,7 @@
-<<<<<<< HEAD
-=======
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/redis.ts';
 import type { SectionReader } from '../config/section-reader.ts';
->>>>>>> wt-a-core
 import type { ChallengeType, Identifier } from '../pki/identifier.ts';
 
 /** What a CA will look for (RFC 8555 section 8). The key authorization is not to be logged or put into a job. */

@@ -1,10 +1,4 @@
 import { createHash } from 'node:crypto';
-<<<<<<< HEAD
-import { needingRedis } from '../base/redis.ts';
-import { canProve } from '../pki/identifier.ts';
-import type { ChallengeResponse, Solver } from './solver.ts';
-import type { TlsAlpnResponse, TlsAlpnResponses } from './tls-alpn-responses.ts';
-=======
 import type { Clock } from '../base/clock.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
@@ -22,7 +16,6 @@ function parseTlsAlpn01(section: SectionReader): TlsAlpn01Config {
   section.finish();
   return { name: section.label, type: 'tlsalpn01', challenge: 'tls-alpn-01', listeners };
 }
->>>>>>> wt-a-core
 
 /** How long orders for one name may wait for each other, in milliseconds. */
 const DEADLINE = 120_000;

@@ -1,18 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
-<<<<<<< HEAD
-import { formatServer } from '../dns/exchange.ts';
-=======
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
->>>>>>> wt-a-core
 import { locate, type Place } from '../dns/locate.ts';
 import { findUnshown, type ServerAddresses } from '../dns/propagation.ts';
 import { type Ask, askingPeer } from '../dns/query.ts';
 import { openFailover, type Peer } from '../dns/signed-exchange.ts';
-<<<<<<< HEAD
-=======
 import type { TsigKey } from '../dns/tsig.ts';
->>>>>>> wt-a-core
 import { type TxtChange, updateTxt } from '../dns/update.ts';
 import { findNameServers } from '../dns/zone.ts';
 import type { Dns01Record } from './dns01-record.ts';

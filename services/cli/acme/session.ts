@@ -1,8 +1,4 @@
 import { readFile } from 'node:fs/promises';
-<<<<<<< HEAD
-import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
-=======
->>>>>>> wt-a-core
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import { systemClock } from '../../../shared/base/clock.ts';

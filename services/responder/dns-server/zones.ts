@@ -2,11 +2,7 @@ import { isIPv6 } from 'node:net';
 import { addressToBytes } from '../../../shared/base/address.ts';
 import { isInside, withParents } from '../../../shared/base/host-name.ts';
 import { encodeName } from '../../../shared/dns/wire.ts';
-<<<<<<< HEAD
-import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
-=======
 import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server.ts';
->>>>>>> wt-a-core
 import { Type } from './codes.ts';
 
 /** What a zone says whether or not there are challenges: RDATA by type and name. */
