@@ -6,7 +6,7 @@ import { toAddressSet } from '../../shared/admission/ip.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, whyRedisIsAway } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
@@ -65,7 +65,7 @@ export async function startIntake(
     return {
       name: 'intake',
       addresses: listeners.addresses,
-      notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+      notReady: () => whyRedisIsAway(redis),
       failed: new Promise(() => {}),
       async [Symbol.asyncDispose]() {
         stopping.abort();

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import { closeRedis, openRedis, type Redis, untilRedisAnswers } from '../../shared/base/redis.ts';
-import type { Role, RoleParts } from '../../shared/base/role.ts';
+import type { Store } from '../../shared/base/redis.ts';
+import { type Role, type RoleParts, ready, startRole, untilAborted } from '../../shared/base/role.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
@@ -23,62 +23,37 @@ import type { RevokeJobParts } from './revoke-job.ts';
 export function startWorker(config: Config, parts: RoleParts): Role {
   const { clock, log, redisUrl } = parts;
   requireSolvers(config.verifications.values());
-  const stopping = new AbortController();
-  const redis = openRedis(redisUrl, 'patient', log);
-  let notReady: string | undefined = 'starting';
-  let stop = async () => {};
-
-  const running = run().catch(error => {
-    if (!stopping.signal.aborted) throw error;
-  });
-  const failed = running.then(() => new Promise<never>(() => {}));
-  failed.catch(() => {}); // whoever runs the role may look later
-
-  async function run() {
-    await untilRedisAnswers(redis, clock, stopping.signal);
+  const { prefix } = config.redis;
+  return startRole('worker', { redisUrl, prefix, clock, log }, async ({ store, stopping, report }) => {
     const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
-    const connection = openCaConnection({
+    using connection = openCaConnection({
       directoryUrl: config.account.acmeServer,
       userAgent: USER_AGENT,
       clock,
       ca,
     });
-    const account = await untilAccountIsOpen(config, connection, parts, stopping.signal, reason => {
-      notReady = reason;
+    const account = await untilAccountIsOpen(config, connection, parts, stopping, reason => {
+      report({ notReady: () => reason });
     });
-    const consumer = consumeSignJobs(config, parts, redis, connection, account);
-    const revoker = consumeRevokeJobs(openRevokeParts(config, parts, redis, connection, account), {
-      ...{ redisUrl, prefix: config.redis.prefix, metrics: parts.metrics, log },
-    });
-    stop = async () => {
-      await Promise.all([consumer, revoker].map(one => one[Symbol.asyncDispose]()));
-      connection[Symbol.dispose]();
-    };
-    notReady = undefined;
+    const revokeParts = openRevokeParts(config, parts, store, connection, account);
+    const consumers = [
+      consumeSignJobs(config, parts, store.redis, connection, account),
+      consumeRevokeJobs(revokeParts, { redisUrl, prefix, metrics: parts.metrics, log }),
+    ];
+    report(ready);
     log.info({ ca: config.account.acmeServer, concurrency: config.worker.concurrency }, 'worker ready');
-  }
-
-  return {
-    name: 'worker',
-    notReady: () => notReady ?? (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
-    failed,
-    async [Symbol.asyncDispose]() {
-      stopping.abort(new Error('worker is stopping'));
-      await running.catch(() => {});
-      await stop();
-      closeRedis(redis);
-    },
-  };
+    await untilAborted(stopping);
+    await Promise.all(consumers.map(one => one[Symbol.asyncDispose]()));
+  });
 }
 
 function openRevokeParts(
   config: Config,
   { clock, log }: RoleParts,
-  redis: Redis,
+  store: Store,
   connection: CaConnection,
   account: AccountHolder,
 ): RevokeJobParts {
-  const store = { redis, prefix: config.redis.prefix };
   return {
     ...{ connection, account, log },
     storages: openStorages(config.storages.values(), { store, clock, log }),
