@@ -73,13 +73,13 @@ export function startRole(
     failed,
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error(`the ${name} is stopping`));
-      const ended = running.catch(() => {});
-      if (redis.status !== 'ready') {
+      const ended = new AbortController();
+      const end = running.catch(() => {}).finally(() => ended.abort());
+      if (redis.status === 'ready') await end;
+      else {
         closeRedis(redis); // else its attempts to connect would keep the process
-        await Promise.race([ended, clock.sleep(LONGEST_STOP)]);
-        return;
+        await Promise.race([end, clock.sleep(LONGEST_STOP, ended.signal).catch(() => {})]);
       }
-      await ended;
       closeRedis(redis);
     },
   };
