@@ -79,8 +79,8 @@ export async function tell(run: Run, result: SignResult): Promise<SignJobEnd> {
 
 export async function finish(
   { parts, job, checkpoint }: Run,
-  told: NonNullable<Run['told']>,
+  written: NonNullable<Run['resultWritten']>,
 ): Promise<SignJobEnd> {
   if (checkpoint.turn !== 'exempt') await parts.budget.leave(job.data, toClaim(job));
-  return { end: 'finished', ...told };
+  return { end: 'finished', ...written };
 }

@@ -36,7 +36,7 @@ export async function runSignJob(
   const ended = new AbortController(); // of this run: a look that nobody waits for ends with it
   try {
     const run = await openRun(parts, job, AbortSignal.any([signals.abort, ended.signal]));
-    return await (run.told ? finish(run, run.told) : driveOrder(run, signals));
+    return await (run.resultWritten ? finish(run, run.resultWritten) : driveOrder(run, signals));
   } finally {
     ended.abort(new Error('the job has ended'));
   }

@@ -10,10 +10,9 @@ import type { OrderParts, OrderStep } from '../../shared/order/order-step.ts';
 import type { PollPaces } from '../../shared/order/poll-pace.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
-import type { Flights } from '../../shared/queue/flights.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
-import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import type { Flights, SignRecords } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
@@ -66,7 +65,7 @@ export type Run = {
   task: OrderTask;
   checkpoint: Checkpoint;
   /** The result that a predecessor wrote, who did not live to tell BullMQ. */
-  told: { key: string; result: SignResult } | undefined;
+  resultWritten: { key: string; result: SignResult } | undefined;
   seen: Extract<OrderStep, { next: 'continue' }>['seen'];
   /** Whether this run has taken the order a step further. */
   moved: boolean;
@@ -83,7 +82,7 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
   const account = parts.account.current();
   const acme = openAcmeClient(parts.connection, account, signal);
   const solvers = data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  const { checkpoint, told } = await parts.records.readJob(lock.jobId);
+  const { checkpoint, resultWritten } = await parts.records.readJob(lock.jobId);
   const { identifiers, certificateProfile, preferredChain, replaces } = data;
   const log = parts.log.child({ job: lock.jobId, request: data.requestId });
   const warn = (fault: string) => log.warn(fault);
@@ -97,7 +96,7 @@ export async function openRun(parts: SignJobParts, job: SignJob, signal: AbortSi
       failures: 0,
       lostOrders: 0,
     },
-    ...{ told, seen: undefined, moved: false },
+    ...{ resultWritten, seen: undefined, moved: false },
   };
 }
 

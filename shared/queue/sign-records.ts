@@ -1,23 +1,27 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '../base/redis.ts';
 import type { JobLock } from './bullmq.ts';
-import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
+import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
-/** No result that holds the certificate, whoever wrote it last, is there for longer. */
+/** No result that holds the certificate lasts longer than this. */
 const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
-/** A worker that is killed before BullMQ hears of the end has its job run again, which must find the order. */
+/** A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order. */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
-/** Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor. */
+/**
+ * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor.
+ *
+ * KEYS: lock, what to write. ARGV: token, its value, its life.
+ */
 const WRITE_FENCED = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1`;
 
 /**
- * The same for a result, after which the checkpoint is of little use, and others may order the same names.
+ * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the same names.
  *
  * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
  */
@@ -36,31 +40,30 @@ export class LockLostError extends Error {
 export type SignRecords = {
   /** @throws LockLostError when another worker has the job now */
   confirmLock(lock: JobLock): Promise<void>;
-  /** What whoever takes a job up has to know: how far it came, and where its result is, if that is told already. */
+  /** Where to take a job up: its last checkpoint, and its result where a predecessor wrote that already. */
   readJob(
     jobId: string,
-  ): Promise<{ checkpoint: unknown; told: { key: string; result: SignResult } | undefined }>;
+  ): Promise<{ checkpoint: unknown; resultWritten: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
-  /** A result whose certificate was revoked since is as good as none, here and below. */
+  /** `undefined` also where the certificate of the result was revoked since; so does `readResults`. */
   readResult(jobId: string): Promise<SignResult | undefined>;
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /**
-   * Lets others order the same names as well.
+   * Writes the result, and lets others order the same names.
    *
    * @param flight where `Flights` keeps the job's flight
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
   writeResult(lock: JobLock, result: SignResult, flight: string): Promise<string>;
-  /** Has no result hand out a certificate any more. @param certificate its PEM */
+  /** From now on no result hands out this certificate. @param certificate its PEM */
   markRevoked(certificate: string): Promise<void>;
 };
 
 export function openSignRecords({ redis, prefix }: Store): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
-
   const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
@@ -90,7 +93,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       const key = resultKey(jobId);
       const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
       const result = parse<SignResult>(text);
-      return { checkpoint: parse(checkpoint), told: result && { key, result } };
+      return { checkpoint: parse(checkpoint), resultWritten: result && { key, result } };
     },
     writeCheckpoint: (lock, state) =>
       writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
@@ -124,4 +127,47 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
 function fingerprint(chain: string): string {
   const [leaf = chain] = chain.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/) ?? [];
   return createHash('sha256').update(leaf).digest('hex');
+}
+
+/** Longer than any job lives, so that a job that Redis has lost does not keep the others out for ever. */
+const FLIGHT_LIFE_SECONDS = 65 * 60;
+
+/** Takes the flight where it is free or this job's already. KEYS: flight. ARGV: the job's id, the flight's life. */
+const ENTER_FLIGHT = `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1`;
+
+/** KEYS: flight. ARGV: the job's id. */
+const LEAVE_FLIGHT = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`;
+
+/**
+ * One order at a time for one account, set of names and certificate profile: Let's Encrypt hands the same pending order to
+ * all that ask for the same names, whatever their CSRs.
+ */
+export type Flights = {
+  /** @returns false while another job has an order for the same */
+  enter(jobId: string, data: SignJobData): Promise<boolean>;
+  leave(jobId: string, data: SignJobData): Promise<void>;
+  /** Where the flight is kept: the id of the job that has it. */
+  key(data: SignJobData): string;
+};
+
+export function openFlights({ redis, prefix }: Store): Flights {
+  const keyOf = ({ account, identifiers, certificateProfile }: SignJobData) => {
+    const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
+    const what = JSON.stringify([account, certificateProfile ?? null, names]);
+    return `${prefix}:flight:${createHash('sha256').update(what).digest('hex')}`;
+  };
+  return {
+    enter: async (jobId, data) =>
+      (await redis.eval(ENTER_FLIGHT, 1, keyOf(data), jobId, FLIGHT_LIFE_SECONDS)) === 1,
+    leave: async (jobId, data) => {
+      await redis.eval(LEAVE_FLIGHT, 1, keyOf(data), jobId);
+    },
+    key: keyOf,
+  };
 }
