@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
-import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Store, whyRedisIsAway } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
@@ -43,7 +43,7 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   return {
     name: 'responder',
     addresses,
-    notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    notReady: () => whyRedisIsAway(redis),
     failed: new Promise(() => {}),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -30,7 +30,7 @@ async function heldJob() {
 
 test('a checkpoint is read back as it was written, by whoever has the job next', async () => {
   const lock = await heldJob();
-  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: undefined });
+  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, resultWritten: undefined });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
   const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId);
@@ -45,7 +45,7 @@ test('a result is read back, alone and among others', async () => {
   assert.deepEqual(await records.readResult(lock.jobId), issued);
   assert.deepEqual(await records.readJob(lock.jobId), {
     checkpoint: undefined,
-    told: { key, result: issued },
+    resultWritten: { key, result: issued },
   });
   assert.deepEqual(await records.readResults(['none', lock.jobId]), [undefined, issued]);
   assert.deepEqual(await records.readResults([]), []);
@@ -63,7 +63,10 @@ for (const [what, lose] of [
     await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
     await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
     await assert.rejects(records.writeResult(lock, issued, flight), { name: 'LockLostError' });
-    assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: { step: 1 }, told: undefined });
+    assert.deepEqual(await records.readJob(lock.jobId), {
+      checkpoint: { step: 1 },
+      resultWritten: undefined,
+    });
     assert.equal(await records.readResult(lock.jobId), undefined);
   });
 
