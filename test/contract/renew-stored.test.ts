@@ -14,7 +14,7 @@ suite('renewing ahead', () => {
     ground.turnTo(0.1);
     assert.equal(await ground.look(), 1);
     const planned = await ground.managed();
-    assert.equal(planned?.plan.why, 'with 30 days left, as the CA offers no renewal information');
+    assert.equal(planned?.plan.why, 'with 30 days left, as the CA has no renewal information');
     assert.ok(planned.plan.at >= leaf.notBefore + 60 * day && planned.plan.at <= leaf.notBefore + 64.5 * day);
     ground.turnTo(59.9);
     await ground.look();
