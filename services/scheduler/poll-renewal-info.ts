@@ -4,23 +4,42 @@ import type { Log } from '../../shared/base/log.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow } from '../../shared/renewal/ask-window.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
+import type { IssuedBy } from '../../shared/storage/storage.ts';
 import { tellExplained } from './tell-renewals.ts';
 
-export type PollParts = { connection: CaConnection; notices: Pick<Notices, 'tell'>; clock: Clock; log: Log };
+export type PollParts = {
+  /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
+  caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
+  notices: Pick<Notices, 'tell'>;
+  clock: Clock;
+  log: Log;
+};
+
+/** What nobody knows the issuer of is taken for the default account's, as it was issued before there were others. */
+export function findIssuer<Ca extends { name: string; connection: CaConnection }>(
+  cas: readonly Ca[],
+  issuedBy: IssuedBy | undefined,
+): Ca | undefined {
+  if (!issuedBy) return cas.find(({ name }) => name === 'default') ?? cas[0];
+  return cas.find(({ connection }) => connection.directoryUrl === issuedBy.directory);
+}
 
 /**
- * Asks the CA when to renew, if it is time to ask, and passes on the page by which it explains its window.
+ * Asks the CA that issued a certificate when to renew it, if it is time to ask, and passes on the page by which it explains
+ * its window. A CA that is configured no more is not asked, and what it said before holds no longer.
  *
  * @returns the certificate with what was learnt; rejects only with the signal's reason
  */
 export async function pollRenewalInfo(
-  { connection, notices, log }: PollParts,
+  { caOf, notices, log }: PollParts,
   managed: ManagedCertificate,
   signal: AbortSignal,
 ): Promise<ManagedCertificate> {
-  const { certificate: id, names } = managed;
+  const { certificate: id, names, issuedBy } = managed;
+  const ca = caOf(issuedBy);
+  if (!ca) return { ...managed, info: { none: `the CA at ${issuedBy?.directory} is configured no more` } };
   const known = { info: managed.info, askAgain: managed.poll, failures: managed.pollFailures };
-  const look = await askWindow(connection, { id, life: managed }, known, signal);
+  const look = await askWindow(ca.connection, { id, life: managed }, known, signal);
   if (look.fault) log.debug({ names, reason: look.fault }, 'no renewal information');
   if (look.explained) {
     log.warn({ names, explanation: look.explained.explanationUrl }, 'the CA explains when to renew');

@@ -15,6 +15,7 @@ import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
+import { findIssuer } from './poll-renewal-info.ts';
 import { openProfileTasks } from './profile-tasks.ts';
 import { renewDue } from './renew-due.ts';
 import { lookAtProfile } from './renew-profiles.ts';
@@ -65,8 +66,10 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   }
 
   const index = openRenewalIndex(store);
+  const cas = [{ name: config.account.name, connection: parts.connection }];
   const renewalParts: RenewalParts = {
     ...parts,
+    caOf: issuedBy => findIssuer(cas, issuedBy),
     index,
     storages: keeping,
     admission: openAdmission(config.auth),

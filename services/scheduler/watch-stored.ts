@@ -31,7 +31,8 @@ export async function watchStored(
   const polled = await pollRenewalInfo(parts, managed, signal);
   const planned = { ...polled, plan: planStored(polled, from.renewWithin) };
   await passOn(parts, planned, from);
-  return { managed: planned, at: Math.min(planned.poll ?? Number.POSITIVE_INFINITY, now + DAY) };
+  const { poll } = planned;
+  return { managed: planned, at: poll !== undefined && poll > now ? Math.min(poll, now + DAY) : now + DAY };
 }
 
 async function passOn(

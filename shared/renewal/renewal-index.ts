@@ -1,5 +1,6 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 import type { RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
@@ -15,6 +16,8 @@ export type ManagedCertificate = {
   renews: boolean;
   /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
   certificate: string;
+  /** Absent where nobody knows, as of macen's entries. */
+  issuedBy?: IssuedBy | undefined;
   names: string[];
   notBefore: number;
   notAfter: number;

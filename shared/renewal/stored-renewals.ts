@@ -127,6 +127,7 @@ export function toManaged(
   return {
     id,
     certificate,
+    issuedBy: entry.issuedBy,
     renews,
     named: infoId !== undefined,
     names: identifiers.map(({ value }) => value),

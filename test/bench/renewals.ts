@@ -77,11 +77,12 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
 
   const waiting: SignJobData[] = [];
   const due: number[] = [];
+  const connection = stack.use(
+    openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
+  );
   const renewal: RenewalParts = {
     ...{ ...parts, index: openRenewalIndex({ redis, prefix }), account: 'default' },
-    connection: stack.use(
-      openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
-    ),
+    caOf: () => ({ connection }),
     storages: new Map([['kept', { storage, renewWithin, renewAhead: true }]]),
     admission: openAdmission([everything]),
     signQueue: {
