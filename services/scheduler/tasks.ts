@@ -9,6 +9,7 @@ import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
@@ -71,6 +72,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     ...parts,
     caOf: issuedBy => findIssuer(cas, issuedBy),
     index,
+    newest: openNewestIndex(store),
     storages: keeping,
     admission: openAdmission(config.auth),
     records: openSignRecords(store),

@@ -40,6 +40,8 @@ export type ManagedCertificate = {
   looked: boolean;
   /** Whether it is not renewed, as no client fetched it. */
   left?: boolean;
+  /** Whether its host has got a newer one by another key: then nothing is done for it. */
+  superseded?: boolean;
   /** Whether an operator wants it renewed now. */
   forced?: boolean;
 };
@@ -72,6 +74,9 @@ export type RenewalIndex = {
     now: number,
   ): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
+
+/** Whether Quarry renews a certificate by itself, as things are. */
+export const isRenewed = ({ renews, superseded }: ManagedCertificate) => renews && !superseded;
 
 /**
  * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched, which are in none
@@ -108,9 +113,9 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
   const [fetches, wanted, watched] = [key('fetched'), key('wanted'), key('watched')];
 
   async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
-    const { id, certificate, notAfter, failures, left, renews } = managed;
+    const { id, certificate, notAfter, failures, left } = managed;
     const value = `${certificate}\n${JSON.stringify(managed)}`;
-    const flags = [failures, left, !renews].map(flag => (flag ? 1 : 0));
+    const flags = [failures, left, !isRenewed(managed)].map(flag => (flag ? 1 : 0));
     const args = [id, only, Math.round(at), notAfter, flags[0], value, flags[1], flags[2]].map(String);
     return (await redis.eval(WRITE, 6, entries, due, ends, failed, wanted, watched, ...args)) === 1;
   }

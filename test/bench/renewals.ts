@@ -11,6 +11,7 @@ import { readPrivateKey } from '../../shared/pki/key.ts';
 import { makeCsr } from '../../shared/pki/make-csr.ts';
 import { decodePem, encodePem } from '../../shared/pki/pem.ts';
 import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -82,6 +83,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   );
   const renewal: RenewalParts = {
     ...{ ...parts, index: openRenewalIndex({ redis, prefix }), account: 'default' },
+    newest: openNewestIndex({ redis, prefix }),
     caOf: () => ({ connection }),
     storages: new Map([['kept', { storage, renewWithin, renewAhead: true }]]),
     admission: openAdmission([everything]),

@@ -11,6 +11,7 @@ import type { Matter } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -76,6 +77,7 @@ export async function openGround(
   const issuedBy = { account: 'account', directory: ca.directoryUrl };
   const parts: RenewalParts = {
     ...{ index, clock, log: log.log, account: 'account', admission: openAdmission(blocks) },
+    newest: openNewestIndex({ redis, prefix }),
     caOf: issuedBy => findIssuer([{ name: 'account', connection }], issuedBy),
     storages: new Map([['kept', { storage, renewWithin: 30, renewAhead }]]),
     signQueue: {
