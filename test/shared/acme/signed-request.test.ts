@@ -2,39 +2,39 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { acmeError, problem, startFakeCa } from './fake-ca.ts';
-import { connect, openTransport } from './open-connection.ts';
+import { connect, openKeySigner } from './open-connection.ts';
 
-test('AcmeTransport names itself in every request, signed or not', async () => {
+test('a signer names itself in every request, signed or not', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ body: {} }));
-  await openTransport(connection).signedRequest(`${ca.url}/thing`, {});
+  await openKeySigner(connection).post(`${ca.url}/thing`, {});
   assert.deepEqual(ca.log(), ['GET /dir', 'GET /nonce', 'POST /thing']);
   assert.deepEqual([...new Set(ca.requests.map(({ headers }) => headers['user-agent']))], ['quarry/test']);
 });
 
-test('AcmeTransport keeps its connection, asks for one nonce and then uses those that come with the answers', async () => {
+test('a signer keeps its connection, asks for one nonce and then uses those that come with the answers', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ body: {} }));
-  for (let n = 0; n < 5; n++) await openTransport(connection).signedRequest(`${ca.url}/thing`, { n });
+  for (let n = 0; n < 5; n++) await openKeySigner(connection).post(`${ca.url}/thing`, { n });
   assert.deepEqual(ca.log(), ['GET /dir', 'GET /nonce', ...Array(5).fill('POST /thing')]);
   assert.equal(new Set(ca.requests.map(({ port }) => port)).size, 1);
   const nonces = ca.requests.flatMap(({ nonce }) => nonce ?? []);
   assert.equal(new Set(nonces).size, 5);
 });
 
-test('AcmeTransport gives each of many requests at once a nonce of its own', async () => {
+test('a signer gives each of many requests at once a nonce of its own', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ body: {} }));
-  const transport = openTransport(connection);
-  const request = () => transport.signedRequest(`${ca.url}/thing`, {});
+  const signer = openKeySigner(connection);
+  const request = () => signer.post(`${ca.url}/thing`, {});
   for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 20 }, request));
   assert.equal(new Set(ca.requests.flatMap(({ nonce }) => nonce ?? [])).size, 60);
 });
 
-test('AcmeTransport retries a bad nonce with the one that came with the error, up to ten times', async () => {
+test('a signer retries a bad nonce with the one that came with the error, up to ten times', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   let refusals = 10;
@@ -42,21 +42,21 @@ test('AcmeTransport retries a bad nonce with the one that came with the error, u
     if (refusals-- > 0) return problem(400, 'badNonce', 'that nonce is not known');
     return { body: { good: true } };
   });
-  const transport = openTransport(connection);
-  assert.deepEqual((await transport.signedRequest(`${ca.url}/thing`, {})).data, { good: true });
+  const signer = openKeySigner(connection);
+  assert.deepEqual((await signer.post(`${ca.url}/thing`, {})).data, { good: true });
   assert.deepEqual(ca.log(), ['GET /dir', 'GET /nonce', ...Array(11).fill('POST /thing')]);
 
   refusals = Number.POSITIVE_INFINITY;
-  await assert.rejects(transport.signedRequest(`${ca.url}/thing`, {}), { code: 'unavailable' });
+  await assert.rejects(signer.post(`${ca.url}/thing`, {}), { code: 'unavailable' });
   assert.equal(ca.requests.length, 13 + 11);
 });
 
-test('AcmeTransport survives a CA that has forgotten its nonces', async () => {
+test('a signer survives a CA that has forgotten its nonces', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ body: {} }));
   for (let n = 0; n < 32; n++) connection.nonces.put(`forgotten-${n}`, connection.clock.now());
-  await openTransport(connection).signedRequest(`${ca.url}/thing`, {});
+  await openKeySigner(connection).post(`${ca.url}/thing`, {});
   assert.deepEqual(ca.log(), ['POST /thing', 'POST /thing']);
   assert.deepEqual(
     ca.requests.map(({ nonce }) => nonce?.split('-')[0]),
@@ -64,45 +64,31 @@ test('AcmeTransport survives a CA that has forgotten its nonces', async () => {
   );
 });
 
-test('AcmeTransport makes no header line of a hostile nonce and does not use it', async () => {
+test('a signer makes no header line of a hostile nonce and does not use it', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/nonce', () => ({ status: 204, headers: { 'Replay-Nonce': 'a b"c' } }));
-  await assert.rejects(
-    openTransport(connection).signedRequest(`${ca.url}/thing`, {}),
-    /the CA gave no nonce/,
-  );
+  await assert.rejects(openKeySigner(connection).post(`${ca.url}/thing`, {}), /the CA gave no nonce/);
   assert.equal(connection.nonces.take(connection.clock.now()), undefined);
 });
 
-test('AcmeTransport tells when to come back where the CA gives no nonce', async () => {
+test('a signer tells when to come back where the CA gives no nonce', async () => {
   await using ca = await startFakeCa();
   const clock = turnedClock(1_000_000);
   using connection = connect(ca.directoryUrl, clock);
   ca.on('/nonce', () => ({ status: 503, headers: { 'Retry-After': '7' } }));
-  const asking = openTransport(connection).signedRequest(`${ca.url}/thing`, {});
+  const asking = openKeySigner(connection).post(`${ca.url}/thing`, {});
   await assert.rejects(asking, { code: 'unavailable', retryAfter: 1_007_000 });
 });
 
-test('AcmeTransport asks for the directory once an hour', async () => {
-  await using ca = await startFakeCa();
-  const clock = turnedClock(0);
-  using connection = connect(ca.directoryUrl, clock);
-  for (const minutes of [0, 59, 2]) {
-    clock.turn(minutes * 60_000);
-    await openTransport(connection).getDirectory();
-  }
-  assert.deepEqual(ca.log(), ['GET /dir', 'GET /dir']);
-});
-
-test('AcmeTransport throws a failed answer as an IssuanceError with the problem and the time', async () => {
+test('a signer throws a failed answer as an IssuanceError with the problem and the time', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl, turnedClock(5_000));
   ca.on('/thing', () => {
     const { headers, ...answer } = problem(429, 'rateLimited', 'too many\norders');
     return { ...answer, headers: { ...headers, 'Retry-After': '60' } };
   });
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), {
+  await assert.rejects(openKeySigner(connection).post(`${ca.url}/thing`, {}), {
     name: 'IssuanceError',
     code: 'rateLimited',
     message: 'the CA refused: too many orders',
