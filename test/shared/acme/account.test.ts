@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { test } from 'node:test';
-import { createAccount, findAccount, readTermsOfService } from '../../../shared/acme/account.ts';
-import { startFakeCa } from './fake-ca.ts';
+import { createAccount, findAccount, readTermsOfService, rolloverKey } from '../../../shared/acme/account.ts';
+import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { startWithAccount } from './account-ready.ts';
+import { type Jws, startFakeCa } from './fake-ca.ts';
 import { accountKeyPem, connect, never } from './open-connection.ts';
 
 test('createAccount() sends contact, agreement and external binding, and answers with URL and object', async () => {
@@ -41,4 +44,51 @@ test('readTermsOfService() reads the URL of the terms where the CA has some', as
     using connection = connect(ca.directoryUrl);
     assert.equal(await readTermsOfService(connection, never), terms);
   }
+});
+
+const readJson = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString());
+const publicJwk = (keyPem: string) => createPublicKey(keyPem).export({ format: 'jwk' });
+
+for (const [form, hmacKey] of [
+  ['base64url', '-_Z2c2VjcmV0IQ'],
+  ['base64', '+/Z2c2VjcmV0IQ=='],
+] as const)
+  test(`createAccount() binds the key by HS256 with a MAC key in ${form} (RFC 8555 section 7.3.4)`, async () => {
+    await using ca = await startFakeCa();
+    using connection = connect(ca.directoryUrl);
+    const eab = { kid: 'kid-1', hmacKey };
+    await createAccount(connection, accountKeyPem, { termsOfServiceAgreed: true, eab }, never);
+    const binding = ca.requests.at(-1)?.payload?.externalAccountBinding as Jws;
+    assert.deepEqual(readJson(binding.protected), {
+      alg: 'HS256',
+      kid: 'kid-1',
+      url: `${ca.url}/new-account`,
+    });
+    assert.deepEqual(readJson(binding.payload), publicJwk(accountKeyPem));
+    const mac = createHmac('sha256', Buffer.from('fbf67673656372657421', 'hex'));
+    const expected = mac.update(`${binding.protected}.${binding.payload}`).digest('base64url');
+    assert.equal(binding.signature, expected);
+  });
+
+test('rolloverKey() proves the new key to the account, and the old one to the CA (RFC 8555 section 7.3.5)', async () => {
+  await using ready = await startWithAccount();
+  const { ca, connection, account } = ready;
+  ca.resources = { keyChange: `${ca.url}/key-change` };
+  delete connection.directory;
+  ca.on('/key-change', () => ({ body: {} }));
+  const keyPem = await generateKeyPem('P-384');
+  assert.deepEqual(await rolloverKey(connection, account, keyPem, never), { keyPem, url: account.url });
+
+  const { kid, payload } = ca.requests.at(-1) ?? {};
+  assert.equal(kid, account.url); // whose signature the CA has checked
+  const inner = payload as Jws;
+  assert.deepEqual(readJson(inner.protected), {
+    alg: 'ES384',
+    url: `${ca.url}/key-change`,
+    jwk: publicJwk(keyPem),
+  });
+  assert.deepEqual(readJson(inner.payload), { account: account.url, oldKey: publicJwk(accountKeyPem) });
+  const key = { key: createPublicKey(keyPem), dsaEncoding: 'ieee-p1363' } as const;
+  const input = Buffer.from(`${inner.protected}.${inner.payload}`);
+  assert.equal(verify('sha384', input, key, Buffer.from(inner.signature, 'base64url')), true);
 });

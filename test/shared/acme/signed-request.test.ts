@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import { test } from 'node:test';
+import { openSigner } from '../../../shared/acme/signed-request.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { acmeError, problem, startFakeCa } from './fake-ca.ts';
-import { connect, openKeySigner } from './open-connection.ts';
+import { accountKeyPem, connect, never, openKeySigner } from './open-connection.ts';
 
 test('a signer names itself in every request, signed or not', async () => {
   await using ca = await startFakeCa();
@@ -95,4 +97,88 @@ test('a signer throws a failed answer as an IssuanceError with the problem and t
     retryAfter: 65_000,
     problem: { type: acmeError('rateLimited'), detail: 'too many orders' },
   });
+});
+
+const makeKeyPem = {
+  ec: (namedCurve: string) => toPem(generateKeyPairSync('ec', { namedCurve })),
+  rsa: (modulusLength: number) => toPem(generateKeyPairSync('rsa', { modulusLength })),
+};
+const toPem = ({ privateKey }: ReturnType<typeof generateKeyPairSync>) =>
+  privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+
+for (const [alg, hash, bytes, keyPem] of [
+  ['ES256', 'sha256', 64, makeKeyPem.ec('P-256')],
+  ['ES384', 'sha384', 96, makeKeyPem.ec('P-384')],
+  ['ES512', 'sha512', 132, makeKeyPem.ec('P-521')],
+  ['RS256', 'sha256', 256, makeKeyPem.rsa(2048)],
+] as const)
+  test(`a signer signs by ${alg} as RFC 7518 has it`, async () => {
+    await using ca = await startFakeCa();
+    using connection = connect(ca.directoryUrl);
+    ca.on('/thing', () => ({ body: {} }));
+    await openSigner(connection, { keyPem }, never).post(`${ca.url}/thing`, { name: 'bücher.example' });
+    const { jws, nonce } = ca.requests.at(-1) ?? {};
+    assert.ok(jws);
+
+    const key = createPublicKey(keyPem);
+    const { kty, ...members } = key.export({ format: 'jwk' });
+    assert.deepEqual(readJson(jws.protected), {
+      alg,
+      jwk: { kty, ...members },
+      nonce,
+      url: `${ca.url}/thing`,
+    });
+    assert.deepEqual(readJson(jws.payload), { name: 'bücher.example' });
+    const [input, signature] = [Buffer.from(`${jws.protected}.${jws.payload}`), fromBase64(jws.signature)];
+    assert.equal(verify(hash, input, { key, dsaEncoding: 'ieee-p1363' }, signature), true);
+    assert.equal(signature.length, bytes);
+  });
+
+const fromBase64 = (text: string) => Buffer.from(text, 'base64url');
+const readJson = (text: string) => JSON.parse(fromBase64(text).toString());
+
+test('a signer of an account names it in place of the key, and sends nothing in a POST-as-GET', async () => {
+  await using ca = await startFakeCa();
+  using connection = connect(ca.directoryUrl);
+  const account = { keyPem: accountKeyPem, url: `${ca.url}/account/1` };
+  await openKeySigner(connection).postTo('newAccount', () => ({}));
+  ca.on('/thing', () => ({ body: {} }));
+  await openSigner(connection, account, never).post(`${ca.url}/thing`);
+  const { jws, nonce } = ca.requests.at(-1) ?? {};
+  assert.deepEqual(readJson(jws?.protected ?? ''), {
+    alg: 'ES256',
+    kid: account.url,
+    nonce,
+    url: `${ca.url}/thing`,
+  });
+  assert.equal(jws?.payload, '');
+});
+
+test('a signer says what is wrong with a key that no CA would take', async () => {
+  using connection = connect('https://ca.example/dir');
+  const open = (keyPem: string) => () => openSigner(connection, { keyPem }, never);
+  assert.throws(open('no key'), { message: 'not a private key in PEM' });
+  assert.throws(open(toPem(generateKeyPairSync('ed25519'))), { message: 'the key is neither RSA nor EC' });
+  assert.throws(
+    open(makeKeyPem.ec('secp256k1')),
+    /^Error: the key's curve is not one of P-256, P-384, P-521/,
+  );
+});
+
+test('a signer asks for each request how long the CA has for its answer', async t => {
+  await using ca = await startFakeCa();
+  using connection = connect(ca.directoryUrl);
+  ca.on('/thing', () => ({ body: {} }));
+  const asked: number[] = [];
+  t.mock.method(AbortSignal, 'timeout', (ms: number) => {
+    asked.push(ms);
+    return never;
+  });
+  let timeout = 9_000;
+  const signer = openSigner(connection, { keyPem: accountKeyPem }, never, () => timeout);
+  await signer.post(`${ca.url}/thing`, {});
+  timeout = 4_000;
+  await signer.post(`${ca.url}/thing`, {});
+  assert.deepEqual(ca.log(), ['GET /dir', 'GET /nonce', 'POST /thing', 'POST /thing']);
+  assert.deepEqual(asked, [9_000, 9_000, 9_000, 4_000]);
 });
