@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { type Claim, openBudget } from '../../shared/limits/budget.ts';
-import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
+import type { LimitScope } from '../../shared/limits/limit-keys.ts';
 import type { LimitsConfig } from '../../shared/limits/limits-section.ts';
+import type { Identifier } from '../../shared/pki/identifier.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -21,16 +22,20 @@ const DAY = 24 * HOUR;
 
 let prefixes = 0;
 
+const scope: LimitScope = { account: 'default', ca: 'ca.example' };
+
 function budgetOf(limits: LimitsConfig) {
   const clock = turnedClock(Date.now()); // from the real time on, as Redis ends keys by its own clock
   const prefix = `{quarry-${++prefixes}}`;
-  const budget = openBudget({ redis, prefix }, limits, clock);
+  const budget = openBudget({ redis, prefix }, scope, limits, clock);
   let jobs = 0;
   const claimOf = (claim: Partial<Claim> = {}): Claim => {
     const id = claim.id ?? `job-${++jobs}`;
     return { id, what: `what of ${id}`, rank: clock.now(), patience: clock.now(), ...claim };
   };
-  return { budget, clock, prefix, claimOf, take: takerOf(budget, claimOf) };
+  /** The same fleet by another account. */
+  const takeAs = (other: LimitScope) => takerOf(openBudget({ redis, prefix }, other, limits, clock), claimOf);
+  return { budget, clock, prefix, claimOf, take: takerOf(budget, claimOf), takeAs };
 }
 
 /** Answers what a job gets: `order`, `wait KEY MINUTES` or `refused KEY MINUTES`. */
@@ -42,8 +47,8 @@ const takerOf =
     return shortage ? `${shortage.waits ? 'wait' : 'refused'} ${shortage.key}` : 'order';
   };
 
-function orderOf(names: string | string[]): LimitedOrder {
-  return { account: 'default', identifiers: [names].flat().map(value => ({ type: 'dns', value })) };
+function orderOf(names: string | string[]): Identifier[] {
+  return [names].flat().map(value => ({ type: 'dns', value }));
 }
 
 test('takeOrder() gives out as many orders at once as the limit has, then one as each token comes back', async () => {
@@ -77,7 +82,7 @@ test('takeOrder() keeps a block to its share, whatever it asks for, and leaves t
   const { take } = budgetOf({ orders: { count: 10, period: HOUR } });
   const greedy = { share: { name: 'greedy', part: 0.2 } };
   for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
-  assert.equal(await take('a.example.org', greedy), 'refused share/greedy');
+  assert.equal(await take('a.example.org', greedy), 'refused share/greedy@default');
   for (let count = 0; count < 8; count++) assert.equal(await take('a.example.org'), 'order');
   assert.equal(await take('a.example.org'), 'refused account/default');
 });
@@ -86,21 +91,21 @@ test('takeOrder() lets the blocks without a share not use up that of another one
   const { take } = budgetOf({ orders: { count: 100, period: HOUR } });
   const [rest, small] = [{ share: { name: '*', part: 0.71 } }, { share: { name: 'small', part: 0.29 } }];
   for (let count = 0; count < 71; count++) assert.equal(await take('a.example.org', rest), 'order');
-  assert.equal(await take('a.example.org', rest), 'refused share/*');
+  assert.equal(await take('a.example.org', rest), 'refused share/*@default');
   for (let count = 0; count < 29; count++) assert.equal(await take('b.example.org', small), 'order');
-  assert.equal(await take('b.example.org', small), 'refused share/small');
+  assert.equal(await take('b.example.org', small), 'refused share/small@default');
 });
 
 test('takeOrder() counts certificates for each registered domain: those that were issued, and those under way', async () => {
   const { budget, take } = budgetOf({ certificatesPerDomain: { count: 2, period: HOUR } });
   assert.equal(await take('a.example.org', { id: 'one' }), 'order');
   assert.equal(await take('b.example.org', { id: 'two' }), 'order');
-  assert.equal(await take('c.example.org'), 'refused domain/example.org');
+  assert.equal(await take('c.example.org'), 'refused domain/example.org@ca.example');
   await budget.leave(orderOf('a.example.org'), { id: 'one' }); // it failed
   assert.equal(await take(['c.example.org', 'd.example.org'], { id: 'three' }), 'order');
   await budget.spendCertificate(orderOf('b.example.org'), { id: 'two' });
   await budget.spendCertificate(orderOf(['c.example.org', 'd.example.org']), { id: 'three' });
-  assert.equal(await take('e.example.org'), 'refused domain/example.org');
+  assert.equal(await take('e.example.org'), 'refused domain/example.org@ca.example');
   assert.equal(await take('e.example.com'), 'order');
 });
 
@@ -109,7 +114,7 @@ test('takeOrder() keeps a certificate for no longer than an order may take, as i
   assert.equal(await take('a.example.org', { id: 'killed' }), 'order');
   assert.equal(await take('a.example.org', { id: 'killed' }), 'order', 'it keeps nothing from itself');
   clock.turn(64 * MINUTE);
-  assert.equal(await take('b.example.org'), 'refused domain/example.org');
+  assert.equal(await take('b.example.org'), 'refused domain/example.org@ca.example');
   clock.turn(2 * MINUTE);
   assert.equal(await take('b.example.org'), 'order');
 });
@@ -119,7 +124,11 @@ test('takeOrder() counts the failed authorizations of each name', async () => {
   await budget.spendFailures(['a.example.org']);
   await budget.spendFailures(['a.example.org']);
   const shortage = await budget.takeOrder(orderOf(['a.example.org', 'b.example.org']), claimOf());
-  assert.deepEqual(shortage, { key: 'name/a.example.org', until: clock.now() + HOUR / 2, waits: false });
+  assert.deepEqual(shortage, {
+    key: 'name/a.example.org@ca.example',
+    until: clock.now() + HOUR / 2,
+    waits: false,
+  });
   assert.equal(await take('b.example.org'), 'order');
 });
 
@@ -205,7 +214,7 @@ test('takeOrder() has a job wait for one limit alone, so that it keeps from nobo
   await budget.spendCertificate(orderOf('a.example.org'), { id: 'earlier' });
   const patience = clock.now() + 2 * DAY;
   assert.equal(await take('a.example.com'), 'order');
-  assert.equal(await take('b.example.org', { id: 'b', patience }), 'wait domain/example.org');
+  assert.equal(await take('b.example.org', { id: 'b', patience }), 'wait domain/example.org@ca.example');
   clock.turn(10 * MINUTE);
   assert.equal(await take('b.example.net', { rank: clock.now() + DAY }), 'order');
   clock.turn(DAY);
@@ -218,7 +227,7 @@ test('takeOrder() has each block wait for its own share, and none for that of an
   const greedy = { share: { name: 'greedy', part: 0.2 }, patience };
   for (let count = 0; count < 2; count++) assert.equal(await take('a.example.org', greedy), 'order');
   for (let count = 0; count < 20; count++)
-    assert.equal(await take('a.example.org', greedy), 'wait share/greedy');
+    assert.equal(await take('a.example.org', greedy), 'wait share/greedy@default');
   for (let count = 0; count < 8; count++) assert.equal(await take('b.example.org'), 'order');
 });
 
@@ -239,4 +248,89 @@ test('takeOrder() leaves nothing in Redis of places and orders that are over', a
   await budget.leave(order, claim);
   await budget.leave(orderOf('a.example.com'), claimOf({ id: 'two' }));
   assert.deepEqual(await lists(), []);
+});
+
+test('two accounts at one CA share its limits for domains, sets and names, and not those of an account', async () => {
+  const { budget, take, takeAs } = budgetOf({
+    orders: { count: 3, period: HOUR },
+    certificatesPerDomain: { count: 2, period: DAY },
+    certificatesPerSet: { count: 1, period: DAY },
+    failedAuthorizations: { count: 1, period: DAY },
+  });
+  const second = takeAs({ ...scope, account: 'second' });
+  await budget.spendFailures(['a.example.net']);
+  assert.equal(await second('a.example.net'), 'refused name/a.example.net@ca.example');
+  await budget.spendCertificate(orderOf('a.example.org'), { id: 'earlier' });
+  assert.match(await second('a.example.org'), /^refused set\/[0-9a-f]{16}@ca\.example$/);
+  assert.equal(await take('b.example.org'), 'order');
+  assert.equal(await second('c.example.org'), 'refused domain/example.org@ca.example');
+
+  assert.equal(await take('a.example.com'), 'order');
+  assert.equal(await take('b.example.com'), 'order');
+  assert.equal(await take('a.example.info'), 'refused account/default');
+  for (let count = 0; count < 3; count++)
+    assert.equal(await second(`h${count}.example${count}.org`), 'order');
+  assert.equal(await second('a.example.info'), 'refused account/second');
+});
+
+test('two CAs share no limit, and an account has the share of each of them', async () => {
+  const { budget, take, takeAs } = budgetOf({
+    orders: { count: 4, period: HOUR },
+    certificatesPerDomain: { count: 1, period: DAY },
+    certificatesPerSet: { count: 1, period: DAY },
+    failedAuthorizations: { count: 1, period: DAY },
+  });
+  const elsewhere = takeAs({ account: 'second', ca: 'other.example' });
+  const share = { share: { name: 'half', part: 0.5 } };
+  await budget.spendFailures(['a.example.org']);
+  await budget.spendCertificate(orderOf('a.example.org'), { id: 'earlier' });
+  assert.match(await take('a.example.org'), /^refused .*@ca\.example$/);
+  assert.equal(await elsewhere('a.example.org', share), 'order');
+  assert.equal(await elsewhere('a.example.com', share), 'order');
+  assert.equal(await elsewhere('a.example.net', share), 'refused share/half@second');
+  for (const name of ['b.example.com', 'b.example.net']) assert.equal(await take(name, share), 'order');
+  assert.equal(await take('b.example.info', share), 'refused share/half@default');
+});
+
+test('a job that is sent away keeps its rank at the account where it was, and has none at another', async () => {
+  const { clock, take, takeAs, claimOf } = budgetOf({ orders: { count: 1, period: 10 * MINUTE } });
+  const second = takeAs({ account: 'second', ca: 'other.example' });
+  for (const at of [take, second]) assert.equal(await at('first.example.org'), 'order');
+  const away = claimOf({ id: 'away', what: 'the same' });
+  assert.equal(await take('away.example.org', away), 'refused account/default');
+  clock.turn(MINUTE);
+  const newer = claimOf({ id: 'newer', patience: clock.now() + DAY });
+  for (const [at, account] of [
+    [take, 'default'],
+    [second, 'second'],
+  ] as const)
+    assert.equal(await at('newer.example.org', newer), `wait account/${account}`);
+  clock.turn(9 * MINUTE);
+  const back = { ...away, id: 'back', rank: clock.now() };
+  assert.equal(await second('away.example.org', back), 'refused account/second');
+  assert.equal(await take('away.example.org', back), 'order');
+});
+
+test('ordersLeft() tells how many orders the account may make now, and nothing where they are not counted', async () => {
+  const rate = { count: 3, period: 3 * HOUR };
+  const { budget, clock, take, takeAs } = budgetOf({ orders: rate });
+  assert.deepEqual(await budget.ordersLeft(), { left: 3, rate });
+  for (const left of [2, 1, 0]) {
+    assert.equal(await take('a.example.org'), 'order');
+    assert.deepEqual(await budget.ordersLeft(), { left, rate });
+  }
+  assert.equal(await take('a.example.org'), 'refused account/default');
+  assert.deepEqual(await budget.ordersLeft(), { left: 0, rate });
+  clock.turn(HOUR - 1);
+  assert.deepEqual(await budget.ordersLeft(), { left: 0, rate });
+  clock.turn(1);
+  assert.deepEqual(await budget.ordersLeft(), { left: 1, rate });
+  assert.equal(await take('a.example.org'), 'order');
+  assert.deepEqual(await budget.ordersLeft(), { left: 0, rate });
+  clock.turn(DAY);
+  assert.deepEqual(await budget.ordersLeft(), { left: 3, rate });
+
+  assert.equal(await takeAs({ account: 'second', ca: 'ca.example' })('a.example.org'), 'order');
+  assert.deepEqual(await budget.ordersLeft(), { left: 3, rate });
+  assert.equal(await budgetOf({}).budget.ordersLeft(), undefined);
 });

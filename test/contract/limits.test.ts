@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { IssuanceError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
-import { openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
-import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
-import { openFlights } from '../../shared/queue/sign-records.ts';
+import type { LimitScope } from '../../shared/limits/limit-keys.ts';
+import { clearLimit, listLimits, openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
+import type { Identifier } from '../../shared/pki/identifier.ts';
+import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -18,13 +18,15 @@ after(async () => {
 });
 
 let prefixes = 0;
-const freshPrefix = () => `{quarry-${++prefixes}}`;
+const freshStore = () => ({ redis, prefix: `{quarry-${++prefixes}}` });
 
 /** From the real time on, as Redis ends keys by its own clock. */
 const startClock = () => turnedClock(Date.now());
 
-function orderOf(...names: string[]): LimitedOrder {
-  return { account: 'default', identifiers: names.map(value => ({ type: 'dns', value })) };
+const scope: LimitScope = { account: 'default', ca: 'ca.example' };
+
+function orderOf(...names: string[]): Identifier[] {
+  return names.map(value => ({ type: 'dns', value }));
 }
 
 const HOUR = 3_600_000;
@@ -35,7 +37,8 @@ function rateLimited(detail: string, retryAfter: number | undefined) {
 
 test('standingAgainst() holds back all that a parked limit covers, and nothing else, until its end', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const store = freshStore();
+  const limits = openLimits(store, scope, clock);
   const end = clock.now() + HOUR;
   const said =
     'too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after …';
@@ -52,26 +55,29 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
 
 test('park() without an end stands until an operator clears it', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const store = freshStore();
+  const limits = openLimits(store, scope, clock);
   const said =
     'Your account is temporarily prevented from requesting certificates for a.example.org. Please visit: https://portal.example/unpause';
   await limits.park(orderOf('a.example.org'), rateLimited(said, undefined));
   clock.turn(1000 * HOUR);
   assert.equal((await limits.standingAgainst(orderOf('a.example.org')))?.code, 'rateLimited');
-  const [limit] = await limits.list();
+  const [limit] = await listLimits(store, clock);
   assert.deepEqual(
     [limit?.key, limit?.until, limit?.names],
-    ['name/a.example.org', undefined, ['a.example.org']],
+    ['name/a.example.org@ca.example', undefined, ['a.example.org']],
   );
-  assert.equal(await limits.clear('name/a.example.org'), true);
-  assert.equal(await limits.clear('name/a.example.org'), false);
+  const key = 'name/a.example.org@ca.example';
+  assert.deepEqual(await clearLimit(store, key, clock), [key]);
+  assert.deepEqual(await clearLimit(store, key, clock), []);
   assert.equal(await limits.standingAgainst(orderOf('a.example.org')), undefined);
-  assert.deepEqual(await limits.list(), []);
+  assert.deepEqual(await listLimits(store, clock), []);
 });
 
 test('recordFailure() holds the same names back from the fourth failure in an hour on, with the stored reason', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const store = freshStore();
+  const limits = openLimits(store, scope, clock);
   const order = orderOf('a.example.org', 'b.example.org');
   const problem = {
     type: 'urn:ietf:params:acme:error:connection',
@@ -91,25 +97,85 @@ test('recordFailure() holds the same names back from the fourth failure in an ho
   );
   assert.deepEqual(standing?.problem, problem);
   assert.equal(await limits.standingAgainst(orderOf('a.example.org')), undefined);
-  const [listed] = await limits.list();
+  const [listed] = await listLimits(store, clock);
   assert.match(listed?.key ?? '', /^failures\//);
   await limits.recordSuccess(order);
   assert.equal(await limits.standingAgainst(order), undefined);
 });
 
-test('enter() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const flights = openFlights({ redis, prefix: freshPrefix() });
-  const job = (...names: string[]) => ({ ...orderOf(...names), csr: names.join() }) as unknown as SignJobData;
-  assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);
-  assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);
-  assert.equal(await flights.enter('two', job('b.org', 'a.org')), false);
-  assert.equal(await flights.enter('two', job('a.org')), true);
-  await flights.leave('two', job('b.org', 'a.org'));
-  assert.equal(await flights.enter('two', job('b.org', 'a.org')), false);
-  await flights.leave('one', job('a.org', 'b.org'));
-  assert.equal(await flights.enter('two', job('b.org', 'a.org')), true);
-  assert.equal(
-    await flights.enter('three', { ...job('a.org', 'b.org'), certificateProfile: 'shortlived' }),
-    true,
-  );
+const said = {
+  orders: 'too many new orders (300) from this account in the last 3h0m0s',
+  domain: 'too many certificates (50) already issued for "example.org" in the last 168h0m0s',
+  set: 'too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s',
+  name: 'too many failed authorizations (5) for "a.example.org" in the last 1h0m0s',
+};
+
+test('two accounts at one CA share what it limits for domains, sets and names, and not for an account', async () => {
+  for (const [what, shared] of [
+    ['domain', true],
+    ['set', true],
+    ['name', true],
+    ['orders', false],
+  ] as const) {
+    const [store, clock, order] = [freshStore(), startClock(), orderOf('a.example.org')];
+    const [first, second] = ['default', 'second'].map(account =>
+      openLimits(store, { ...scope, account }, clock),
+    );
+    await first?.park(order, rateLimited(said[what], clock.now() + HOUR));
+    assert.equal((await first?.standingAgainst(order))?.code, 'rateLimited', what);
+    assert.equal((await second?.standingAgainst(order)) !== undefined, shared, what);
+  }
+});
+
+test('two CAs share no limit, but what failed at one is not tried at the other', async () => {
+  const [store, clock, order] = [freshStore(), startClock(), orderOf('a.example.org')];
+  const limits = openLimits(store, scope, clock);
+  const elsewhere = openLimits(store, { account: 'second', ca: 'other.example' }, clock);
+  for (const detail of Object.values(said)) await limits.park(order, rateLimited(detail, clock.now() + HOUR));
+  assert.equal((await limits.standingAgainst(order))?.code, 'rateLimited');
+  assert.equal(await elsewhere.standingAgainst(order), undefined);
+  const failure = new IssuanceError('challengeFailed', 'a.example.org: connection refused');
+  for (let count = 0; count < 4; count++) await limits.recordFailure(order, failure);
+  assert.equal((await elsewhere.standingAgainst(order))?.code, 'challengeFailed');
+  await elsewhere.recordSuccess(order);
+  assert.equal((await limits.standingAgainst(order))?.code, 'rateLimited');
+});
+
+test('clearLimit() clears a key without @ at every CA, one with @ at that one, and nothing that it does not name', async () => {
+  const [store, clock] = [freshStore(), startClock()];
+  const at = (ca: string) => openLimits(store, { account: ca.slice(0, 1), ca }, clock);
+  const order = orderOf('a.example.org');
+  const park = async () => {
+    for (const ca of ['a.example', 'b.example'])
+      await at(ca).park(order, rateLimited(said.name, clock.now() + HOUR));
+  };
+  await park();
+  await at('a.example').park(orderOf('b.example.org'), rateLimited(said.orders, clock.now() + HOUR));
+  const listed = async () => (await listLimits(store, clock)).map(({ key }) => key);
+  const names = ['name/a.example.org@a.example', 'name/a.example.org@b.example'];
+  assert.deepEqual(await listed(), ['account/a', ...names]);
+  for (const key of ['name/a.example', 'name/', 'a.example.org', 'name/*', 'name/a.example.org@a'])
+    assert.deepEqual(await clearLimit(store, key, clock), [], key);
+  assert.deepEqual(await clearLimit(store, 'name/a.example.org', clock), names);
+  assert.deepEqual(await listed(), ['account/a']);
+  assert.equal(await at('b.example').standingAgainst(order), undefined);
+  await park();
+  assert.deepEqual(await clearLimit(store, 'name/a.example.org@b.example', clock), [names[1]]);
+  assert.deepEqual(await listed(), ['account/a', names[0]]);
+});
+
+test('enterFlight() lets one job at a time order the same names, in whatever order they are named', async () => {
+  const records = openSignRecords(freshStore());
+  const flight = (...names: string[]) => ({ account: 'default', identifiers: orderOf(...names) });
+  assert.equal(await records.enterFlight('one', flight('a.org', 'b.org')), true);
+  assert.equal(await records.enterFlight('one', flight('a.org', 'b.org')), true);
+  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), false);
+  assert.equal(await records.enterFlight('two', flight('a.org')), true);
+  await records.leaveFlight('two', flight('b.org', 'a.org'));
+  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), false);
+  await records.leaveFlight('one', flight('a.org', 'b.org'));
+  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), true);
+  const profiled = { ...flight('a.org', 'b.org'), certificateProfile: 'shortlived' };
+  assert.equal(await records.enterFlight('three', profiled), true);
+  assert.equal(await records.enterFlight('four', { ...flight('a.org', 'b.org'), account: 'second' }), true);
 });

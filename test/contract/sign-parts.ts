@@ -12,8 +12,13 @@ import { waitUntil } from '../support/wait-until.ts';
 export const chain = 'a chain';
 
 export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
-  ...{ csr, identifiers: [{ type: 'dns', value: 'a.example' }], account: 'account' },
-  ...{ solvers: ['http'], storage: 'kept', block: 'mail', requestId: randomUUID() },
+  csr,
+  identifiers: [{ type: 'dns', value: 'a.example' }],
+  accounts: [{ account: 'account' }],
+  solvers: ['http'],
+  storage: 'kept',
+  block: 'mail',
+  requestId: randomUUID(),
 });
 
 /** What an intake process has once it is ready. */
@@ -38,6 +43,8 @@ export function openIntakeSide(
     },
   };
 }
+
+const flightOf = ({ identifiers }: SignJobData) => ({ account: 'account', identifiers });
 
 export type WorkerSide = AsyncDisposable & {
   records: SignRecords;
@@ -65,7 +72,7 @@ export function openWorkerSide(
     SIGN_QUEUE,
     async ({ id: jobId = '', data }, token = '') => {
       begun.push({ jobId, data });
-      return records.writeResult({ jobId, token }, await work(data), `${prefix}:flight:none`);
+      return records.writeResult({ jobId, token }, await work(data), flightOf(data));
     },
     { connection, prefix, concurrency: 10 },
   );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { SignResult } from '../../shared/queue/sign-job-data.ts';
-import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { type Flight, openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -17,7 +17,7 @@ const prefix = '{quarry}';
 const records = openSignRecords({ redis, prefix });
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
 
-const flight = `${prefix}:flight:of these names`;
+const flight: Flight = { account: 'account', identifiers: [{ type: 'dns', value: 'a.example' }] };
 
 let jobs = 0;
 
@@ -72,15 +72,34 @@ for (const [what, lose] of [
 
 test('a result lets others order the same names, and only those that its own job kept', async () => {
   const [lock, other] = [await heldJob(), await heldJob()];
-  await redis.set(flight, other.jobId);
+  const isFree = async () => {
+    const free = await records.enterFlight('anybody', flight);
+    await records.leaveFlight('anybody', flight);
+    return free;
+  };
+  assert.equal(await records.enterFlight(other.jobId, flight), true);
   await records.writeResult(lock, issued, flight);
-  assert.equal(await redis.get(flight), other.jobId);
+  assert.equal(await isFree(), false);
   await redis.del(`${prefix}:sign:${other.jobId}:lock`);
   await assert.rejects(records.writeResult(other, issued, flight), { name: 'LockLostError' });
-  assert.equal(await redis.get(flight), other.jobId, "it is its successor's now");
+  assert.equal(await isFree(), false, "it is its successor's now");
+  assert.equal(await records.enterFlight(other.jobId, flight), true);
   await redis.set(`${prefix}:sign:${other.jobId}:lock`, other.token);
   await records.writeResult(other, issued, flight);
-  assert.equal(await redis.get(flight), null);
+  assert.equal(await isFree(), true);
+});
+
+test('a result leaves the same names alone at another account, and with another certificate profile', async () => {
+  const [lock, other] = [await heldJob(), await heldJob()];
+  const elsewhere = { ...flight, account: 'second' };
+  const profiled = { ...flight, certificateProfile: 'shortlived' };
+  for (const one of [elsewhere, profiled]) {
+    assert.equal(await records.enterFlight(lock.jobId, one), true);
+    await records.writeResult(lock, issued, flight);
+    assert.equal(await records.enterFlight(other.jobId, one), false);
+    await records.leaveFlight(lock.jobId, one);
+    assert.equal(await records.enterFlight(other.jobId, one), true);
+  }
 });
 
 test('checkpoints and results go by themselves, and the checkpoint of a finished job soon', async () => {

@@ -1,6 +1,6 @@
-import type { CaConnection } from '../../../shared/acme/ca-connection.ts';
+import { createAccount } from '../../../shared/acme/account.ts';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
-import { createAccount } from '../../../shared/acme/new-account.ts';
+import type { CaConnection } from '../../../shared/acme/connection.ts';
 import { type FakeCa, startFakeCa } from './fake-ca.ts';
 import { accountKeyPem, connect, never } from './open-connection.ts';
 

@@ -1,164 +1,94 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { test } from 'node:test';
-import { type AccountOptions, openAccount } from '../../../shared/acme/account.ts';
-import { openAcmeClient } from '../../../shared/acme/client.ts';
-import { keptLog } from '../../support/kept-log.ts';
-import { quietLog } from '../../support/quiet-log.ts';
-import { tempDir } from '../../support/temp-dir.ts';
-import { type FakeCa, startFakeCa } from './fake-ca.ts';
-import { connect, never } from './open-connection.ts';
+import { createAccount, findAccount, readTermsOfService, rolloverKey } from '../../../shared/acme/account.ts';
+import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { startWithAccount } from './account-ready.ts';
+import { type Jws, startFakeCa } from './fake-ca.ts';
+import { accountKeyPem, connect, never } from './open-connection.ts';
 
-const terms = 'https://ca.example/terms/2';
-
-/** An account directory and a CA with terms of service; `open` opens the account as a process of its own would. */
-async function start() {
-  await using stack = new AsyncDisposableStack();
-  const ca = stack.use(await startFakeCa());
-  ca.meta = { termsOfService: terms };
-  const dir = join(stack.use(await tempDir()).path, 'account');
-  const open = async (options: Partial<AccountOptions> = {}, log = quietLog) => {
-    using connection = connect(ca.directoryUrl);
-    return await openAccount(connection, { dir, contact: [], termsOfService: true, ...options }, log, never);
-  };
-  const parts = stack.move();
-  return { ca, dir, open, [Symbol.asyncDispose]: () => parts.disposeAsync() };
-}
-
-const accountPosts = (ca: FakeCa) =>
-  ca.requests.filter(({ path }) => path === '/new-account').map(one => one.payload);
-const readJson = async (file: string) => JSON.parse(await readFile(file, 'utf8'));
-const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
-
-test("openAccount() makes key and account where there are none, in macen's files, for their owner alone", async () => {
-  await using ready = await start();
-  const { ca, dir, open } = ready;
-  const account = await open({ contact: ['mailto:a@example.org'] });
-  assert.equal(account.url, `${ca.url}/account/1`);
-  assert.deepEqual((await readdir(dir)).sort(), ['account.pem', 'registration.json']);
-  assert.equal(account.keyPem, await readFile(join(dir, 'account.pem'), 'utf8'));
-  assert.match(account.keyPem, /^-----BEGIN PRIVATE KEY-----/);
-  const asked = { termsOfServiceAgreed: true, contact: ['mailto:a@example.org'] };
-  assert.deepEqual(accountPosts(ca), [{ onlyReturnExisting: true }, asked]);
-  const { body, uri, terms_of_service } = await readJson(join(dir, 'registration.json'));
-  assert.deepEqual([uri, terms_of_service, body], [account.url, terms, { status: 'valid', ...asked }]);
-  for (const file of ['account.pem', 'registration.json']) assert.equal(await modeOf(join(dir, file)), 0o600);
-  assert.equal(await modeOf(dir), 0o700);
-});
-
-test('openAccount() asks the CA nothing about an account that it has already', async () => {
-  await using ready = await start();
-  const first = await ready.open();
-  ready.ca.requests.length = 0;
-  assert.deepEqual(await ready.open({ termsOfService: false }), first);
-  assert.deepEqual(ready.ca.log(), ['GET /dir']);
-});
-
-test("openAccount() uses macen's RSA key and registration as they stand", async () => {
-  await using ready = await start();
-  const { ca, dir, open } = ready;
-  await open(); // another account, so that this one's URL is not the first
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-  await writeFile(join(dir, 'account.pem'), keyPem);
-  await writeFile(join(dir, 'registration.json'), '{}');
-  const { url } = await open();
-  const registration = JSON.stringify({ body: { status: 'valid' }, uri: url, terms_of_service: terms });
-  await writeFile(join(dir, 'registration.json'), registration);
-  ca.requests.length = 0;
-
-  const account = await open({ termsOfService: false });
-  assert.deepEqual(account, { keyPem, url: `${ca.url}/account/2` });
-  assert.equal(await readFile(join(dir, 'registration.json'), 'utf8'), registration);
+test('createAccount() sends contact, agreement and external binding, and answers with URL and object', async () => {
+  await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
-  ca.on('/cert', () => ({ body: 'chain' }));
-  assert.equal(await openAcmeClient(connection, account, never).downloadChain(`${ca.url}/cert`), 'chain');
-  assert.deepEqual(ca.log(), ['GET /dir', 'GET /dir', 'GET /nonce', 'POST /cert']);
+  const said = { contact: ['mailto:a@example.org'], termsOfServiceAgreed: true };
+  const eab = { kid: 'kid-1', hmacKey: 'c2VjcmV0' };
+  const { url, object } = await createAccount(connection, accountKeyPem, { ...said, eab }, never);
+  assert.equal(url, `${ca.url}/account/1`);
+  const { externalAccountBinding, ...sent } = ca.requests.at(-1)?.payload ?? {};
+  assert.deepEqual(sent, said);
+  assert.deepEqual(Object.keys(externalAccountBinding as object).sort(), [
+    'payload',
+    'protected',
+    'signature',
+  ]);
+  assert.deepEqual(object.contact, said.contact);
 });
 
-for (const [what, damage] of [
-  ['missing', undefined],
-  ['no JSON', '{"uri": "http'],
-  ['null', 'null'],
-  ['without a URL', '{"body": {}, "uri": "account 1"}'],
-  ["another CA's", '{"uri": "https://other-ca.example/account/9"}'],
-] as const)
-  test(`openAccount() looks the account up by its key where the registration is ${what}`, async () => {
-    await using ready = await start();
-    const { ca, dir, open } = ready;
-    const first = await open();
-    ca.requests.length = 0;
-    const file = join(dir, 'registration.json');
-    await (damage === undefined ? rm(file) : writeFile(file, damage));
-    const { log, lines } = keptLog('warn');
-    assert.deepEqual(await open({ termsOfService: false }, log), first);
-    assert.deepEqual(accountPosts(ca), [{ onlyReturnExisting: true }]);
-    assert.equal((await readJson(file)).uri, first.url);
-    assert.equal(lines.length, damage === undefined || what === "another CA's" ? 0 : 1);
-  });
+test('findAccount() finds the account of a key, makes none, and knows when there is none', async () => {
+  await using ca = await startFakeCa();
+  using connection = connect(ca.directoryUrl);
+  assert.equal(await findAccount(connection, accountKeyPem, never), undefined);
+  const { url } = await createAccount(connection, accountKeyPem, { termsOfServiceAgreed: false }, never);
+  assert.deepEqual(ca.requests.at(-1)?.payload, {});
+  assert.equal((await findAccount(connection, accountKeyPem, never))?.url, url);
+});
 
-for (const accepted of [false, ['https://ca.example/terms/1']])
-  test(`openAccount() makes no account while the terms are not accepted (${accepted})`, async () => {
-    await using ready = await start();
-    await assert.rejects(ready.open({ termsOfService: accepted }), (error: Error & { code: string }) => {
-      assert.equal(error.code, 'misconfigured');
-      assert.match(
-        error.message,
-        /^the CA's terms of service are not accepted: read https:\/\/ca\.example\/terms\/2 /,
-      );
-      assert.equal(error.message.includes('\n'), false);
-      return true;
-    });
-    assert.equal(ready.ca.accounts.size, 0);
-  });
-
-test('openAccount() accepts terms by their URL, and a CA without terms without a word', async () => {
-  await using ready = await start();
-  await ready.open({ termsOfService: ['https://ca.example/terms/1', terms] });
-  await using other = await start();
-  for (const meta of [undefined, null, 'text', { termsOfService: 5 }]) {
-    other.ca.meta = meta;
-    await other.open({ termsOfService: false, dir: join(other.dir, `${typeof meta}-${meta === null}`) });
+test('readTermsOfService() reads the URL of the terms where the CA has some', async () => {
+  await using ca = await startFakeCa();
+  for (const [meta, terms] of [
+    [{ termsOfService: 'https://ca.example/terms' }, 'https://ca.example/terms'],
+    [{ termsOfService: 7 }, undefined],
+    [null, undefined],
+  ] as const) {
+    ca.meta = meta;
+    using connection = connect(ca.directoryUrl);
+    assert.equal(await readTermsOfService(connection, never), terms);
   }
-  const made = accountPosts(other.ca).filter(payload => !payload?.onlyReturnExisting);
-  assert.deepEqual(made, [{}, {}, {}, {}]);
 });
 
-test('openAccount() binds a new account to an external one', async () => {
-  await using ready = await start();
-  await ready.open({ eab: { kid: 'kid-1', hmacKey: Buffer.from('secret').toString('base64url') } });
-  const { externalAccountBinding } = accountPosts(ready.ca)[1] as {
-    externalAccountBinding: { protected: string };
-  };
-  const header = JSON.parse(Buffer.from(externalAccountBinding.protected, 'base64url').toString());
-  assert.deepEqual(header, { alg: 'HS256', url: `${ready.ca.url}/new-account`, kid: 'kid-1' });
-});
+const readJson = (text: string) => JSON.parse(Buffer.from(text, 'base64url').toString());
+const publicJwk = (keyPem: string) => createPublicKey(keyPem).export({ format: 'jwk' });
 
-test('ten calls of openAccount() at once make one key and one account', async () => {
-  await using ready = await start();
-  const { log, lines } = keptLog();
-  const accounts = await Promise.all(Array.from({ length: 10 }, () => ready.open({}, log)));
-  for (const account of accounts) assert.deepEqual(account, accounts[0]);
-  assert.equal(ready.ca.accounts.size, 1);
-  assert.equal(lines.filter(({ msg }) => msg === 'account key made').length, 1);
-  assert.deepEqual((await readdir(ready.dir)).sort(), ['account.pem', 'registration.json']);
-});
-
-for (const [what, text] of [
-  ['rubbish', '\u0000\u0001 rubbish'],
-  ['empty', ''],
-  ['a certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+for (const [form, hmacKey] of [
+  ['base64url', '-_Z2c2VjcmV0IQ'],
+  ['base64', '+/Z2c2VjcmV0IQ=='],
 ] as const)
-  test(`openAccount() says so where account.pem is ${what}, and leaves it alone`, async () => {
-    await using ready = await start();
-    await ready.open();
-    const file = join(ready.dir, 'account.pem');
-    await writeFile(file, text);
-    await assert.rejects(ready.open(), {
-      code: 'misconfigured',
-      message: new RegExp(`^${file} holds no usable private key: not a private key in PEM`),
+  test(`createAccount() binds the key by HS256 with a MAC key in ${form} (RFC 8555 section 7.3.4)`, async () => {
+    await using ca = await startFakeCa();
+    using connection = connect(ca.directoryUrl);
+    const eab = { kid: 'kid-1', hmacKey };
+    await createAccount(connection, accountKeyPem, { termsOfServiceAgreed: true, eab }, never);
+    const binding = ca.requests.at(-1)?.payload?.externalAccountBinding as Jws;
+    assert.deepEqual(readJson(binding.protected), {
+      alg: 'HS256',
+      kid: 'kid-1',
+      url: `${ca.url}/new-account`,
     });
-    assert.equal(await readFile(file, 'utf8'), text);
+    assert.deepEqual(readJson(binding.payload), publicJwk(accountKeyPem));
+    const mac = createHmac('sha256', Buffer.from('fbf67673656372657421', 'hex'));
+    const expected = mac.update(`${binding.protected}.${binding.payload}`).digest('base64url');
+    assert.equal(binding.signature, expected);
   });
+
+test('rolloverKey() proves the new key to the account, and the old one to the CA (RFC 8555 section 7.3.5)', async () => {
+  await using ready = await startWithAccount();
+  const { ca, connection, account } = ready;
+  ca.resources = { keyChange: `${ca.url}/key-change` };
+  delete connection.directory;
+  ca.on('/key-change', () => ({ body: {} }));
+  const keyPem = await generateKeyPem('P-384');
+  assert.deepEqual(await rolloverKey(connection, account, keyPem, never), { keyPem, url: account.url });
+
+  const { kid, payload } = ca.requests.at(-1) ?? {};
+  assert.equal(kid, account.url); // whose signature the CA has checked
+  const inner = payload as Jws;
+  assert.deepEqual(readJson(inner.protected), {
+    alg: 'ES384',
+    url: `${ca.url}/key-change`,
+    jwk: publicJwk(keyPem),
+  });
+  assert.deepEqual(readJson(inner.payload), { account: account.url, oldKey: publicJwk(accountKeyPem) });
+  const key = { key: createPublicKey(keyPem), dsaEncoding: 'ieee-p1363' } as const;
+  const input = Buffer.from(`${inner.protected}.${inner.payload}`);
+  assert.equal(verify('sha384', input, key, Buffer.from(inner.signature, 'base64url')), true);
+});

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type AcmeClient, openAcmeClient } from '../../../shared/acme/client.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { acmeError, type FakeCa, startFakeCa } from './fake-ca.ts';
-import { accountKeyPem, connect, never, openTransport } from './open-connection.ts';
+import { accountKeyPem, connect, never, openKeySigner } from './open-connection.ts';
 
 const now = 1_000_000;
 
@@ -16,7 +16,7 @@ async function start(
   const ca = stack.use(await startFakeCa());
   ca.resources = resources;
   const connection = stack.use(connect(ca.directoryUrl, turnedClock(now)));
-  const { headers } = await openTransport(connection).signedRequest(`${ca.url}/new-account`, {});
+  const { headers } = await openKeySigner(connection).post(`${ca.url}/new-account`, {});
   const accountUrl = headers.location ?? '';
   const client = openAcmeClient(connection, { keyPem: accountKeyPem, url: accountUrl }, never);
   ca.requests.length = 0;

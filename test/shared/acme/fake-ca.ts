@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { listen } from '../../support/listen.ts';
 
-/** A request as the CA sees it; the last three are of signed ones. */
+/** A request as the CA sees it; the last four are of signed ones. */
 export type CaRequest = {
   method: string;
   path: string;
@@ -14,7 +14,11 @@ export type CaRequest = {
   kid?: string;
   /** undefined where the payload is empty (POST-as-GET). */
   payload?: Record<string, unknown> | undefined;
+  /** As it was sent. */
+  jws?: Jws;
 };
+
+export type Jws = { protected: string; payload: string; signature: string };
 
 export type CaAnswer = {
   status?: number;
@@ -111,11 +115,10 @@ export async function startFakeCa(): Promise<FakeCa> {
     respond(response, { ...answer, headers: { ...fresh, ...answer.headers } });
   }
 
-  type Jws = { protected: string; payload: string; signature: string };
-
   /** What is wrong with a signed request; where nothing is, its parts are added to `request`. */
   function readSigned(request: CaRequest, jws: Jws): CaAnswer | undefined {
     const header = JSON.parse(decode(jws.protected)) as {
+      alg: string;
       nonce: string;
       url: string;
       kid?: string;
@@ -124,14 +127,19 @@ export async function startFakeCa(): Promise<FakeCa> {
     const jwk = header.jwk ?? keys.get(header.kid ?? '');
     const kid = header.kid ?? thumbprint(header.jwk);
     const payload = jws.payload === '' ? undefined : JSON.parse(decode(jws.payload));
-    Object.assign(request, { nonce: header.nonce, kid, payload });
+    Object.assign(request, { nonce: header.nonce, kid, payload, jws });
     if (!nonces.delete(header.nonce)) return problem(400, 'badNonce', 'that nonce is not known');
     if (!jwk) return problem(400, 'accountDoesNotExist', 'no such account');
     const rightType = request.headers['content-type'] === 'application/jose+json';
     const rightUrl = header.url === ca.url + request.path;
     const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const;
     const signed = Buffer.from(`${jws.protected}.${jws.payload}`);
-    const rightSignature = verify('sha256', signed, key, Buffer.from(jws.signature, 'base64url'));
+    const rightSignature = verify(
+      `sha${header.alg.slice(2)}`,
+      signed,
+      key,
+      Buffer.from(jws.signature, 'base64url'),
+    );
     if (!rightType || !rightUrl || !rightSignature)
       return problem(400, 'malformed', 'wrong type, URL or signature');
     if (header.jwk) keys.set(ca.accounts.get(kid) ?? `${ca.url}/account/${ca.accounts.size + 1}`, header.jwk);

@@ -1,5 +1,5 @@
-import { type CaConnection, openCaConnection } from '../../../shared/acme/ca-connection.ts';
-import { AcmeTransport } from '../../../shared/acme/transport.ts';
+import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
+import { openSigner, type Signer } from '../../../shared/acme/signed-request.ts';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 
@@ -12,6 +12,6 @@ export function connect(directoryUrl: string, clock: Clock = systemClock): CaCon
   return openCaConnection({ directoryUrl, userAgent: 'quarry/test', clock });
 }
 
-export function openTransport(connection: CaConnection, signal: AbortSignal = never): AcmeTransport {
-  return new AcmeTransport(connection, { keyPem: accountKeyPem }, signal);
-}
+/** Signs by the account key, which its requests carry. */
+export const openKeySigner = (connection: CaConnection, signal: AbortSignal = never): Signer =>
+  openSigner(connection, { keyPem: accountKeyPem }, signal);

@@ -1,21 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
-import { type LimitedOrder, setKey } from '../../../shared/limits/limited-order.ts';
+import { setKey } from '../../../shared/limits/limit-keys.ts';
 import { readRateLimit } from '../../../shared/limits/rate-limit.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
 
 const now = Date.parse('2026-11-22T12:00:00Z');
-const order: LimitedOrder = {
-  account: 'default',
-  identifiers: [
-    { type: 'dns', value: 'www.example.org' },
-    { type: 'dns', value: 'mail.example.co.uk' },
-  ],
-};
+const scope = { account: 'default', ca: 'ca.example' };
+const identifiers: Identifier[] = [
+  { type: 'dns', value: 'www.example.org' },
+  { type: 'dns', value: 'mail.example.co.uk' },
+];
 
 function limitOf(detail: string, { retryAfter, ...more }: Partial<Problem> & { retryAfter?: number } = {}) {
   const problem: Problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail, ...more };
-  return readRateLimit(order, new IssuanceError('rateLimited', detail, { problem, retryAfter }), now);
+  return readRateLimit(
+    identifiers,
+    scope,
+    new IssuanceError('rateLimited', detail, { problem, retryAfter }),
+    now,
+  );
 }
 
 const until = '2026-11-22 20:00:00 UTC: see https://letsencrypt.org/docs/rate-limits/';
@@ -30,22 +34,22 @@ const told: [string, string, string[]][] = [
   [
     'the registered domain',
     `too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after ${until}`,
-    ['domain/example.org'],
+    ['domain/example.org@ca.example'],
   ],
   [
     'the registered domain under a two-level suffix',
     `too many certificates (50) already issued for "example.co.uk" in the last 168h0m0s, retry after ${until}`,
-    ['domain/example.co.uk'],
+    ['domain/example.co.uk@ca.example'],
   ],
   [
     'the exact set of names',
     `too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s, retry after ${until}`,
-    [setKey(order.identifiers)],
+    [setKey(identifiers, scope)],
   ],
   [
     'the one name',
     `too many failed authorizations (5) for "www.example.org" in the last 1h0m0s, retry after ${until}`,
-    ['name/www.example.org'],
+    ['name/www.example.org@ca.example'],
   ],
   ['the account, where the text is not known', 'please slow down', ['account/default']],
 ];
@@ -67,7 +71,7 @@ test('readRateLimit() waits an hour where nothing tells the end', () => {
 test('readRateLimit() leaves a paused name to an operator', () => {
   const detail =
     'Your account is temporarily prevented from requesting certificates for www.example.org and possibly others. Please visit: https://portal.example/sfe/v1/unpause?jwt=x';
-  assert.deepEqual(limitOf(detail), { keys: ['name/www.example.org'], until: undefined });
+  assert.deepEqual(limitOf(detail), { keys: ['name/www.example.org@ca.example'], until: undefined });
 });
 
 test('readRateLimit() parks the identifiers that subproblems name', () => {
@@ -78,10 +82,13 @@ test('readRateLimit() parks the identifiers that subproblems name', () => {
     identifier: { type: 'dns', value: 'www.example.org' },
   };
   const limit = limitOf('see subproblems', { subproblems: [{ type, identifier }, other], retryAfter: end });
-  assert.deepEqual(limit.keys, ['name/mail.example.co.uk']);
+  assert.deepEqual(limit.keys, ['name/mail.example.co.uk@ca.example']);
 });
 
 test('readRateLimit() takes a load balancer that asks for patience to mean everybody', () => {
   const error = new IssuanceError('unavailable', 'busy', { retryAfter: now + 5_000 });
-  assert.deepEqual(readRateLimit(order, error, now), { keys: ['account/default'], until: now + 5_000 });
+  assert.deepEqual(readRateLimit(identifiers, scope, error, now), {
+    keys: ['account/default'],
+    until: now + 5_000,
+  });
 });

@@ -11,7 +11,7 @@ import {
 const data: SignJobData = {
   csr: 'a CSR',
   identifiers: [{ type: 'dns', value: 'a.example' }],
-  account: 'account',
+  accounts: [{ account: 'account' }],
   solvers: ['http'],
   storage: 'file',
   block: 'mail',
@@ -65,7 +65,7 @@ test('deduplicationId() is equal for identical posts, whichever request they cam
 
 test('deduplicationId() is the same for all renewals of a CSR, and another one for posts, which may not wait for days', () => {
   const renewal = deduplicationId({ ...data, due: 1 });
-  assert.equal(deduplicationId({ ...data, due: 2, replaces: 'aki.serial' }), renewal);
+  assert.equal(deduplicationId({ ...data, due: 2, replaces: { id: 'aki.serial' } }), renewal);
   assert.notEqual(renewal, deduplicationId({ ...data, patience: 60_000 }));
 });
 
@@ -73,7 +73,11 @@ test('deduplicationId() differs with the CSR and with all that an auth block dec
   const others: Partial<SignJobData>[] = [
     ...[
       { csr: 'another' },
-      { account: 'b' },
+      { accounts: [{ account: 'b' }] },
+      { accounts: [{ account: 'account' }, { account: 'b' }] },
+      { accounts: [{ account: 'b' }, { account: 'account' }] },
+      { accounts: [{ account: 'account', certificateProfile: 'short' }] },
+      { accounts: [{ account: 'account', preferredChain: 'Root' }] },
       { solvers: ['dns'] },
       { solvers: ['http', 'dns'] },
       { solvers: [] },

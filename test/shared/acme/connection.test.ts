@@ -1,86 +1,85 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { NoncePool, REQUEST_TIMEOUT, readDirectory, takeNonce } from '../../../shared/acme/connection.ts';
 import { listen } from '../../support/listen.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 import { startFakeCa } from './fake-ca.ts';
-import { connect, never, openTransport } from './open-connection.ts';
+import { connect, never, openKeySigner } from './open-connection.ts';
 
 const mib = 1024 * 1024;
 
-test('AcmeTransport follows no redirect', async () => {
+test('a request follows no redirect', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({ status: 307, headers: { Location: `${ca.url}/elsewhere` } }));
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), {
+  await assert.rejects(openKeySigner(connection).post(`${ca.url}/thing`, {}), {
     code: 'unexpected',
   });
   ca.on('/dir2', () => ({ status: 301, headers: { Location: ca.directoryUrl } }));
   using moved = connect(`${ca.url}/dir2`);
-  await assert.rejects(openTransport(moved).getDirectory(), {
+  await assert.rejects(readDirectory(moved, never), {
     code: 'unavailable',
     message: `${ca.url}/dir2 is no ACME directory (status 301)`,
   });
   assert.equal(ca.log().includes('POST /elsewhere'), false);
 });
 
-test('AcmeTransport stops reading an answer that is larger than a mebibyte', async () => {
+test('a request stops reading an answer that is larger than a mebibyte', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/large', () => ({ body: 'x'.repeat(mib) }));
-  assert.equal(
-    String((await openTransport(connection).signedRequest(`${ca.url}/large`, {})).data).length,
-    mib,
-  );
+  assert.equal(String((await openKeySigner(connection).post(`${ca.url}/large`, {})).data).length, mib);
   ca.on('/larger', () => ({ body: 'x'.repeat(mib + 1) }));
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/larger`, {}), {
+  await assert.rejects(openKeySigner(connection).post(`${ca.url}/larger`, {}), {
     code: 'unexpected',
     message: "the CA's answer is too large",
   });
 });
 
-test('AcmeTransport takes damaged JSON for a passing fault of the CA', async () => {
+test('a request takes damaged JSON for a passing fault of the CA', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   ca.on('/thing', () => ({
     headers: { 'Content-Type': 'application/json; charset=utf-8' },
     body: '{"status": "val',
   }));
-  await assert.rejects(openTransport(connection).signedRequest(`${ca.url}/thing`, {}), {
+  await assert.rejects(openKeySigner(connection).post(`${ca.url}/thing`, {}), {
     code: 'unavailable',
     message: 'the CA answered with damaged JSON',
   });
 });
 
 for (const body of ['<html></html>', [], 'null'])
-  test(`AcmeTransport takes ${JSON.stringify(body)} for no directory`, async () => {
+  test(`readDirectory() takes ${JSON.stringify(body)} for no directory`, async () => {
     await using ca = await startFakeCa();
     using connection = connect(ca.directoryUrl);
     const headers: Record<string, string> = body === 'null' ? { 'Content-Type': 'application/json' } : {};
     ca.on('/dir', () => ({ body, headers }));
-    const asking = openTransport(connection).signedRequest(`${ca.url}/thing`, {});
+    const asking = openKeySigner(connection).post(`${ca.url}/thing`, {});
     await assert.rejects(asking, /is no ACME directory|directory names no newNonce/);
   });
 
-test('AcmeTransport says which CA refuses connections, and why', async () => {
+test('a request says which CA refuses connections, and why', async () => {
   const gone = await listen(() => {});
   await gone[Symbol.asyncDispose]();
   using connection = connect(`${gone.url}/dir`);
-  await assert.rejects(openTransport(connection).getDirectory(), {
+  await assert.rejects(readDirectory(connection, never), {
     code: 'unavailable',
     message: `the CA at 127.0.0.1:${gone.port} cannot be reached: connect ECONNREFUSED 127.0.0.1:${gone.port}`,
   });
 });
 
-test('AcmeTransport takes a connection that breaks off in the middle of an answer for a passing fault', async () => {
+test('a request takes a connection that breaks off in the middle of an answer for a passing fault', async () => {
   await using server = await listen((_, response) => {
     response.writeHead(200, { 'Content-Length': 1000 });
     response.write('half', () => response.destroy());
   });
   using connection = connect(`${server.url}/dir`);
-  await assert.rejects(openTransport(connection).getDirectory(), { code: 'unavailable' });
+  await assert.rejects(readDirectory(connection, never), { code: 'unavailable' });
 });
 
-test('AcmeTransport lets go of a request when its signal fires, whether the answer has begun or not', async () => {
+test('a request ends when its signal fires, whether the answer has begun or not', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl);
   const reason = new Error('the worker has stopped');
@@ -90,11 +89,11 @@ test('AcmeTransport lets go of a request when its signal fires, whether the answ
     asked.resolve();
     return undefined;
   });
-  const asking = openTransport(connection, controller.signal).signedRequest(`${ca.url}/silent`, {});
+  const asking = openKeySigner(connection, controller.signal).post(`${ca.url}/silent`, {});
   await asked.promise;
   controller.abort(reason);
   await assert.rejects(asking, error => error === reason);
-  await assert.rejects(openTransport(connection, controller.signal).getNonce(), error => error === reason);
+  await assert.rejects(takeNonce(connection, controller.signal, REQUEST_TIMEOUT), error => error === reason);
 
   const begun = new AbortController();
   await using server = await listen((_, response) => {
@@ -102,10 +101,10 @@ test('AcmeTransport lets go of a request when its signal fires, whether the answ
     response.write('half', () => begun.abort(reason));
   });
   using other = connect(`${server.url}/dir`);
-  await assert.rejects(openTransport(other, begun.signal).getDirectory(), error => error === reason);
+  await assert.rejects(readDirectory(other, begun.signal), error => error === reason);
 });
 
-test('AcmeTransport gives up on a CA that does not answer within thirty seconds', async t => {
+test('a request gives up on a CA that does not answer within thirty seconds', async t => {
   const timeout = new AbortController();
   const asked: number[] = [];
   t.mock.method(AbortSignal, 'timeout', (ms: number) => {
@@ -117,7 +116,7 @@ test('AcmeTransport gives up on a CA that does not answer within thirty seconds'
     request.resume();
   });
   using connection = connect(`${server.url}/dir`);
-  await assert.rejects(openTransport(connection).getDirectory(), {
+  await assert.rejects(readDirectory(connection, never), {
     code: 'unavailable',
     message: `the CA at 127.0.0.1:${server.port} cannot be reached: no answer within 30 seconds`,
   });
@@ -135,10 +134,50 @@ for (const url of [
   '/relative',
   '',
 ])
-  test(`AcmeTransport sends nothing to ${JSON.stringify(url)}`, async () => {
+  test(`a request sends nothing to ${JSON.stringify(url)}`, async () => {
     using connection = connect(url);
-    await assert.rejects(openTransport(connection, never).getDirectory(), {
+    await assert.rejects(readDirectory(connection, never), {
       code: 'unexpected',
       message: 'the CA named a URL that is not https',
     });
   });
+
+test('readDirectory() asks for the directory once an hour', async () => {
+  await using ca = await startFakeCa();
+  const clock = turnedClock(0);
+  using connection = connect(ca.directoryUrl, clock);
+  for (const minutes of [0, 59, 2]) {
+    clock.turn(minutes * 60_000);
+    await readDirectory(connection, never);
+  }
+  assert.deepEqual(ca.log(), ['GET /dir', 'GET /dir']);
+});
+
+test('NoncePool hands out each nonce once, the last one first', () => {
+  const pool = new NoncePool();
+  for (const nonce of ['a', 'b', 'c']) pool.put(nonce, 0);
+  assert.deepEqual(
+    [1, 2, 3, 4].map(() => pool.take(0)),
+    ['c', 'b', 'a', undefined],
+  );
+});
+
+test('NoncePool forgets what is older than a minute', () => {
+  const pool = new NoncePool();
+  pool.put('old', 0);
+  pool.put('fresh', 30_000);
+  assert.equal(pool.take(60_001), 'fresh');
+  assert.equal(pool.take(60_001), undefined);
+  pool.put('new', 70_000);
+  assert.equal(pool.take(130_000), 'new');
+  assert.equal(pool.take(130_000), undefined);
+});
+
+test('NoncePool keeps the freshest when it is full', () => {
+  const pool = new NoncePool();
+  for (let n = 0; n < 100; n++) pool.put(`n${n}`, 0);
+  const taken: string[] = [];
+  for (let nonce = pool.take(0); nonce; nonce = pool.take(0)) taken.push(nonce);
+  assert.equal(taken.length, 32);
+  assert.deepEqual([taken[0], taken.at(-1)], ['n99', 'n68']);
+});

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+const root = join(import.meta.dirname, '../../..');
+
+/** The files that Node loads for a module, in a process of its own. */
+async function filesOf(module: string): Promise<string[]> {
+  const program = `
+    import { registerHooks } from 'node:module';
+    const loaded = [];
+    registerHooks({
+      load(url, context, next) {
+        loaded.push(url);
+        return next(url, context);
+      },
+    });
+    await import(${JSON.stringify(join(root, module))});
+    console.log(JSON.stringify(loaded));
+    process.exit();
+  `;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout);
+}
+
+test("a worker loads acme-client's crypto, and neither its HTTP client nor axios", async () => {
+  const files = await filesOf('services/worker/worker.ts');
+  const ofAcmeClient = files.flatMap(file => /\/acme-client\/(src\/.*)$/.exec(file)?.[1] ?? []);
+  assert.deepEqual(ofAcmeClient, ['src/crypto/index.js']);
+  assert.deepEqual(
+    files.filter(file => file.includes('/axios')),
+    [],
+  );
+});

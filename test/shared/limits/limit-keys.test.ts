@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  accountKey,
+  caOf,
+  domainKey,
+  failuresKey,
+  nameKey,
+  registeredDomain,
+  setKey,
+} from '../../../shared/limits/limit-keys.ts';
+import { openLimits } from '../../../shared/limits/limits.ts';
+import type { Identifier } from '../../../shared/pki/identifier.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
+
+const scope = { account: 'default', ca: 'ca.example' };
+const dns = (value: string): Identifier => ({ type: 'dns', value });
+
+test('registeredDomain() goes by the Public Suffix List, its private part included', () => {
+  const cases: [string, string][] = [
+    ['a.b.example.org', 'example.org'],
+    ['*.example.co.uk', 'example.co.uk'],
+    ['me.github.io', 'me.github.io'],
+    ['a.me.github.io', 'me.github.io'],
+    ['intranet', 'intranet'],
+  ];
+  for (const [name, domain] of cases) assert.equal(registeredDomain(dns(name)), domain);
+  assert.equal(registeredDomain({ type: 'ip', value: '192.0.2.1' }), '192.0.2.1');
+});
+
+test('setKey() is the same for the same names in another order, and for no others', () => {
+  assert.equal(setKey([dns('a.org'), dns('b.org')], scope), setKey([dns('b.org'), dns('a.org')], scope));
+  assert.notEqual(setKey([dns('a.org'), dns('b.org')], scope), setKey([dns('a.org')], scope));
+  assert.notEqual(setKey([dns('192.0.2.1')], scope), setKey([{ type: 'ip', value: '192.0.2.1' }], scope));
+});
+
+test('standingAgainst() asks for the account, the set, each name, and each registered domain once', async () => {
+  const asked: string[] = [];
+  const mget = async (keys: string[]) => {
+    asked.push(...keys);
+    return keys.map(() => null);
+  };
+  const identifiers = [dns('a.example.org'), dns('b.example.org')];
+  await openLimits({ redis: { mget } as never, prefix: 'p' }, scope, turnedClock(0)).standingAgainst(
+    identifiers,
+  );
+  assert.deepEqual(
+    asked.map(key => key.replace(/^p:limit:/, '')),
+    [
+      failuresKey(identifiers),
+      'account/default',
+      setKey(identifiers, scope),
+      'domain/example.org@ca.example',
+      'name/a.example.org@ca.example',
+      'name/b.example.org@ca.example',
+    ],
+  );
+});
+
+test("the key of an account is its own, those of names are their CA's, and those of failures are for every CA", () => {
+  const other = { account: 'second', ca: 'other.example' };
+  assert.deepEqual([accountKey(scope), accountKey(other)], ['account/default', 'account/second']);
+  assert.equal(domainKey('example.org', other), 'domain/example.org@other.example');
+  assert.equal(nameKey('a.example.org', other), 'name/a.example.org@other.example');
+  assert.match(setKey([dns('a.org')], other), /^set\/[0-9a-f]{16}@other\.example$/);
+  assert.match(failuresKey([dns('a.org')]), /^failures\/[0-9a-f]{16}$/);
+});
+
+test('caOf() names a CA by where its directory lies, without what every directory is called', () => {
+  for (const [url, ca] of [
+    ['https://acme-v02.api.letsencrypt.org/directory', 'acme-v02.api.letsencrypt.org'],
+    ['https://127.0.0.1:14000/dir', '127.0.0.1:14000'],
+    ['https://acme.zerossl.com/v2/DV90', 'acme.zerossl.com/v2/DV90'],
+    ['https://ca.example/a/directory', 'ca.example/a'],
+    ['https://ca.example/', 'ca.example'],
+  ] as const)
+    assert.equal(caOf(url), ca);
+});
