@@ -41,7 +41,6 @@ export type RenewalParts = PollParts & {
   records: SignRecords;
   notices: Notices;
   /** Of the CA, as sign jobs name it. */
-  account: string;
 };
 
 /** One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look again. */

@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { openAccount } from '../../shared/acme/account.ts';
-import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
+import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock as clock } from '../../shared/base/clock.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
+import { openPollPaces } from '../../shared/ca/poll-pace.ts';
 import { advanceOrder } from '../../shared/order/advance-order.ts';
 import { newOrderState, type OrderTask } from '../../shared/order/order-state.ts';
 import type { OrderParts } from '../../shared/order/order-step.ts';
-import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
-import { openCaConnection } from '../../shared/acme/ca-connection.ts';
+import { openCaConnection } from '../../shared/acme/connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
