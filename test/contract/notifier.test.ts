@@ -26,7 +26,6 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-const LONG = 60_000;
 let prefixes = 0;
 
 const failed = (subject = 'stored/disk/1'): Matter => ({
@@ -64,12 +63,12 @@ test('a receiver that fails at first gets the same message again later, and then
   ground.receiver.answers.push(503);
   await using _notifier = ground.startNotifier(ground.metrics);
   await ground.notices.tell(failed());
-  await waitUntil('the failure', async () => (await ground.counts()).delayed === 1, LONG);
+  await waitUntil('the failure', async () => (await ground.counts()).delayed === 1);
   const [job] = await ground.queue.getDelayed();
   const wait = job?.opts.delay ?? job?.delay ?? 0;
   assert.ok(wait >= 10_000 && wait <= 20_000, `tried again after ${wait} ms`);
   await job?.promote();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   const messages = ground.receiver.posts.map(({ body }) => JSON.parse(body));
   assert.equal(messages.length, 2);
   assert.deepEqual(messages[0], messages[1]);
@@ -98,7 +97,7 @@ test('a receiver that is away for long is tried over hours, ever more rarely, an
         ground.receiver.posts.length === attempt && counts.delayed === delayed && counts.failed === failed
       );
     };
-    await waitUntil(`attempt ${attempt}`, settled, LONG);
+    await waitUntil(`attempt ${attempt}`, settled);
   }
   assert.ok(waited > 8 * 3_600_000 && waited < 24 * 3_600_000, `over ${waited / 3_600_000} hours`);
   assert.match(ground.log.text(), /message not delivered, given up/);
@@ -109,7 +108,7 @@ test('a receiver that answers 410 is not asked again', async () => {
   ground.receiver.answers.push(410);
   await using _notifier = ground.startNotifier();
   await ground.notices.tell(failed());
-  await waitUntil('it to be given up', async () => (await ground.counts()).failed === 1, LONG);
+  await waitUntil('it to be given up', async () => (await ground.counts()).failed === 1);
   assert.equal(ground.receiver.posts.length, 1);
 });
 
@@ -119,7 +118,7 @@ test('of several notifiers, each message is delivered by one', async () => {
   await using _another = ground.startNotifier();
   const subjects = Array.from({ length: 30 }, (_, index) => `stored/disk/${index}`);
   await Promise.all(subjects.map(subject => ground.notices.tell(failed(subject))));
-  await waitUntil('all', async () => (await ground.counts()).completed === 30, LONG);
+  await waitUntil('all', async () => (await ground.counts()).completed === 30);
   const told = ground.receiver.posts.map(({ body }) => JSON.parse(body).subject as string);
   assert.deepEqual(told.sort(), subjects.sort());
 });
@@ -130,10 +129,10 @@ test('a message that a stopping notifier has no time for is delivered by the nex
   {
     await using _notifier = ground.startNotifier();
     await ground.notices.tell(failed());
-    await waitUntil('the post', () => ground.receiver.posts.length === 1, LONG);
+    await waitUntil('the post', () => ground.receiver.posts.length === 1);
   }
   await using _next = ground.startNotifier();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 2);
 });
 
@@ -145,11 +144,11 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
     stdio: 'inherit',
   });
   await ground.notices.tell(failed());
-  await waitUntil('the post', () => ground.receiver.posts.length === 1, LONG);
+  await waitUntil('the post', () => ground.receiver.posts.length === 1);
   killed.kill('SIGKILL');
   await once(killed, 'exit');
   await using _next = ground.startNotifier();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   const [first, second] = ground.receiver.posts.map(({ body }) => JSON.parse(body).id);
   assert.equal(first, second);
 });
@@ -158,6 +157,6 @@ test('a message for a block that is configured no more is dropped', async () => 
   await using ground = await openGround();
   await ground.notices.tell(failed());
   await using _notifier = ground.startNotifier(new Registry(), []);
-  await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 0);
 });

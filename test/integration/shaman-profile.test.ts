@@ -8,8 +8,6 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const patience = 90_000;
-
 let fleet: Fleet;
 let index: RenewalIndex;
 let directory: string;
@@ -37,8 +35,7 @@ const runs = () =>
     .all('scheduler')
     .flatMap(one => one.log())
     .filter(({ task, msg }) => msg === 'task done' && task === 'profile/web');
-const quarry = async (...words: string[]) =>
-  runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }), patience);
+const quarry = async (...words: string[]) => runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }));
 
 suite('a shaman profile that the scheduler keeps', () => {
   test('gets its certificates from nothing, through the responders, by one of two schedulers', async () => {
@@ -52,7 +49,6 @@ suite('a shaman profile that the scheduler keeps', () => {
     await waitUntil(
       'both domains to be known',
       async () => (await managed('broken.profile.example')) !== undefined,
-      patience,
     );
 
     const chain = await file('www.profile.example.cert.pub.pem');
@@ -119,11 +115,7 @@ suite('a shaman profile that the scheduler keeps', () => {
     const one = await managed('broken.profile.example');
     assert.ok(one);
     await index.save(one, 0);
-    await waitUntil(
-      'it to go',
-      async () => (await managed('broken.profile.example')) === undefined,
-      patience,
-    );
+    await waitUntil('it to go', async () => (await managed('broken.profile.example')) === undefined);
     assert.ok(await managed('www.profile.example'));
   });
 });
