@@ -1,36 +1,27 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { test } from 'node:test';
 import { type Claim, openBudget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import type { LimitsConfig } from '../../shared/limits/limits-section.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { redis, newStore } = await startOwnRedis();
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-let prefixes = 0;
-
 function budgetOf(limits: LimitsConfig) {
   const clock = turnedClock(Date.now()); // from the real time on, as Redis ends keys by its own clock
-  const prefix = `{quarry-${++prefixes}}`;
-  const budget = openBudget({ redis, prefix }, limits, clock);
+  const store = newStore();
+  const budget = openBudget(store, limits, clock);
   let jobs = 0;
   const claimOf = (claim: Partial<Claim> = {}): Claim => {
     const id = claim.id ?? `job-${++jobs}`;
     return { id, what: `what of ${id}`, rank: clock.now(), patience: clock.now(), ...claim };
   };
-  return { budget, clock, prefix, claimOf, take: takerOf(budget, claimOf) };
+  return { budget, clock, prefix: store.prefix, claimOf, take: takerOf(budget, claimOf) };
 }
 
 /** Answers what a job gets: `order`, `wait KEY MINUTES` or `refused KEY MINUTES`. */

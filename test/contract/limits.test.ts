@@ -1,24 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { IssuanceError } from '../../shared/base/errors.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
 import { openFlights } from '../../shared/queue/flights.ts';
 import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
-
-let prefixes = 0;
-const freshPrefix = () => `{quarry-${++prefixes}}`;
+const { newStore } = await startOwnRedis();
 
 /** From the real time on, as Redis ends keys by its own clock. */
 const startClock = () => turnedClock(Date.now());
@@ -35,7 +25,7 @@ function rateLimited(detail: string, retryAfter: number | undefined) {
 
 test('standingAgainst() holds back all that a parked limit covers, and nothing else, until its end', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const limits = openLimits(newStore(), clock);
   const end = clock.now() + HOUR;
   const said =
     'too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after …';
@@ -52,7 +42,7 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
 
 test('park() without an end stands until an operator clears it', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const limits = openLimits(newStore(), clock);
   const said =
     'Your account is temporarily prevented from requesting certificates for a.example.org. Please visit: https://portal.example/unpause';
   await limits.park(orderOf('a.example.org'), rateLimited(said, undefined));
@@ -71,7 +61,7 @@ test('park() without an end stands until an operator clears it', async () => {
 
 test('recordFailure() holds the same names back from the fourth failure in an hour on, with the stored reason', async () => {
   const clock = startClock();
-  const limits = openLimits({ redis, prefix: freshPrefix() }, clock);
+  const limits = openLimits(newStore(), clock);
   const order = orderOf('a.example.org', 'b.example.org');
   const problem = {
     type: 'urn:ietf:params:acme:error:connection',
@@ -98,7 +88,7 @@ test('recordFailure() holds the same names back from the fourth failure in an ho
 });
 
 test('enter() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const flights = openFlights({ redis, prefix: freshPrefix() });
+  const flights = openFlights(newStore());
   const job = (...names: string[]) => ({ ...orderOf(...names), csr: names.join() }) as unknown as SignJobData;
   assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);
   assert.equal(await flights.enter('one', job('a.org', 'b.org')), true);

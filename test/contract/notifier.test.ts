@@ -2,31 +2,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { Queue } from 'bullmq';
 import { Registry } from 'prom-client';
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
 import { systemClock } from '../../shared/base/clock.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 // Messages on their way from a real Redis to a real receiver.
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
-
-let prefixes = 0;
+const { url: redisUrl, newStore } = await startOwnRedis();
 
 const failed = (subject = 'stored/disk/1'): Matter => ({
   ...{ kind: 'renewal-failed', subject, names: ['a.example'] },
@@ -37,17 +29,16 @@ const failed = (subject = 'stored/disk/1'): Matter => ({
 async function openGround() {
   await using stack = new AsyncDisposableStack();
   const receiver = stack.use(await startHookReceiver());
-  const prefix = `{notifier-${++prefixes}}`;
+  const store = newStore();
+  const { redis, prefix } = store;
   const url = `${receiver.url}/t0ken`;
   const block: NotifyConfig = { name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url };
-  const notices = stack.use(
-    openNotices([block], { store: { redis, prefix }, clock: systemClock, log: quietLog }),
-  );
+  const notices = stack.use(openNotices([block], { store, clock: systemClock, log: quietLog }));
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
   stack.defer(() => queue.close());
   const log = keptLog();
   const metrics = new Registry();
-  const parts = { redisUrl: server.url, prefix, clock: systemClock, log: log.log };
+  const parts = { redisUrl, prefix, clock: systemClock, log: log.log };
   const running = stack.move();
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },
@@ -140,7 +131,7 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
   await using ground = await openGround();
   ground.receiver.answers.push(0);
   const program = join(import.meta.dirname, 'hanging-notifier.ts');
-  const killed = spawn(process.execPath, [program, server.url, ground.prefix, ground.url], {
+  const killed = spawn(process.execPath, [program, redisUrl, ground.prefix, ground.url], {
     stdio: 'inherit',
   });
   await ground.notices.tell(failed());

@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { removeFromStorages } from '../../services/worker/remove-from-storages.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
@@ -15,24 +14,18 @@ import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 import { chain, chainOf, csr, csrPem, leaf } from './storage.contract.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { newStore } = await startOwnRedis();
 const never = new AbortController().signal;
 const [certificate = ''] = splitChain(chain);
-let prefixes = 0;
 
 async function open() {
   const dir = await tempDir();
-  const prefix = `{remove-${++prefixes}}`;
+  const store = newStore();
   const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 0 };
   const clock = turnedClock(readCertificate(leaf).notBefore);
   const configs: StorageConfig[] = [
@@ -40,19 +33,16 @@ async function open() {
     { name: 'files', type: 'file', directory: dir.path, ...keeping },
     { name: 'shared', type: 'redis', ...keeping },
   ];
-  const storages = openStorages(configs, { store: { redis, prefix }, clock, log: quietLog });
-  const expiry = openExpiryIndex({ redis, prefix });
+  const storages = openStorages(configs, { store, clock, log: quietLog });
+  const expiry = openExpiryIndex(store);
   const storage = (name: string) => {
     const found = storages.get(name);
     assert.ok(found);
     return found;
   };
-  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), {
-    redis,
-    prefix,
-  });
+  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), store);
   const remove = () => removeFromStorages({ storages, expiry, renewals }, certificate, never);
-  const managed = openRenewalIndex({ redis, prefix });
+  const managed = openRenewalIndex(store);
   return {
     dir: dir.path,
     now: clock.now(),

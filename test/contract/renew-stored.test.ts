@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
@@ -19,26 +18,15 @@ import { startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect } from '../shared/acme/open-connection.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
 const never = new AbortController().signal;
 
-let server: RedisServer;
-let redis: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-  redis = openRedis(server.url, 'patient', quietLog);
-});
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { redis, newStore } = await startOwnRedis();
 
 const web: AuthBlockConfig = {
   ...{ name: 'web', ips: [], all: true, domains: ['*.example.org'], addresses: [] },
@@ -54,7 +42,7 @@ const id = storedId('kept', csr);
 async function openGround(blocks: AuthBlockConfig[] = [web]) {
   const stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
-  const prefix = `{renew-${++prefixes}}`;
+  const store = newStore();
   const clock = turnedClock(leaf.notBefore);
   const log = keptLog();
   const config: StorageConfig = {
@@ -64,10 +52,10 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
     renewAhead: true,
     keepExpired: 30,
   };
-  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
+  const storage = openStorages([config], { store, clock, log: log.log }).get('kept');
   assert.ok(storage);
-  const index = openRenewalIndex({ redis, prefix });
-  const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
+  const index = openRenewalIndex(store);
+  const renewals = openStoredRenewals(new Map([['kept', config]]), store);
   const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const lost = new Set<string>();
@@ -90,7 +78,22 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
   await renewals.issued('kept', { csr, chain, leaf }, { block: 'web', ahead: false }, clock.now());
   const managed = async () => (await index.read([id]))[0];
   return {
-    ...{ ca, clock, log, storage, index, renewals, jobs, told, ended, results, lost, parts, managed },
+    ...{
+      prefix: store.prefix,
+      ca,
+      clock,
+      log,
+      storage,
+      index,
+      renewals,
+      jobs,
+      told,
+      ended,
+      results,
+      lost,
+      parts,
+      managed,
+    },
     look: () => renewDue(parts, one => lookAtStored(parts, one, never), never),
     /** Turns the clock to so many days after the certificate's begin. */
     turnTo: (days: number) => clock.turn(leaf.notBefore + days * day - clock.now()),
@@ -314,7 +317,7 @@ suite('renewing ahead', () => {
 
   test('renews at once what an operator wants renewed, though nobody fetched it', async () => {
     await using ground = await openGround();
-    await redis.del(`{renew-${prefixes}}:renewals:fetched`);
+    await redis.del(`${ground.prefix}:renewals:fetched`);
     await ground.index.force(id, ground.clock.now());
     await ground.look();
     assert.equal(ground.jobs.length, 1);

@@ -2,29 +2,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { Queue } from 'bullmq';
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import type { Task } from '../../services/scheduler/tasks.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { hastenTask, openSchedule, SCHEDULE_QUEUE } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { type Redis, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const hour = 3_600_000;
 const day = 24 * hour;
 const start = Date.parse('2026-11-01T00:00:00Z');
 
-let server: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-});
-after(() => server[Symbol.asyncDispose]());
-
-const newPrefix = () => `{schedule-${++prefixes}}`;
+const { url: redisUrl, redis: own, newStore } = await startOwnRedis();
+const newPrefix = () => newStore().prefix;
 
 const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
   ...{ name, rule: `every ${hours}`, run },
@@ -33,9 +27,9 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
-  const redis = openRedis(server.url, 'patient', quietLog);
+  const redis = openRedis(redisUrl, 'patient', quietLog);
   const schedule = openSchedule(tasks, { store: { redis, prefix }, log: quietLog });
-  const consumer = consumeTasks(tasks, { redisUrl: server.url, prefix, log: quietLog, onEnd: () => {} });
+  const consumer = consumeTasks(tasks, { redisUrl, prefix, log: quietLog, onEnd: () => {} });
   return {
     ...schedule,
     redis,
@@ -45,6 +39,12 @@ function openScheduler(prefix: string, tasks: Task[]) {
       closeRedis(redis);
     },
   };
+}
+
+/** Waits for so many runs, and until BullMQ has heard of their end: a task that still runs is not enqueued again. */
+async function untilRun(prefix: string, what: string, runs: () => boolean): Promise<void> {
+  const underWay = (state: 'wait' | 'active') => own.llen(`${prefix}:${SCHEDULE_QUEUE}:${state}`);
+  await waitUntil(what, async () => runs() && (await underWay('wait')) + (await underWay('active')) === 0);
 }
 
 suite('the schedule', () => {
@@ -62,7 +62,7 @@ suite('the schedule', () => {
     for (let hours = 0; hours <= 48; hours++) {
       expected.push(`hourly ${hours}`, ...(hours % 12 === 0 ? [`a:b/c ${hours}`] : []));
       await Promise.all([...schedulers, ...schedulers].map(({ enqueueDue }) => enqueueDue(clock.now())));
-      await waitUntil(`the runs of hour ${hours}`, () => runs.length >= expected.length);
+      await untilRun(prefix, `the runs of hour ${hours}`, () => runs.length >= expected.length);
       clock.turn(hour);
     }
     assert.deepEqual(runs.sort(), expected.sort());
@@ -77,13 +77,13 @@ suite('the schedule', () => {
       await using scheduler = openScheduler(prefix, tasks);
       await scheduler.plan(clock.now());
       await scheduler.enqueueDue(clock.now());
-      await waitUntil('the first run', () => runs === 1);
+      await untilRun(prefix, 'the first run', () => runs === 1);
     }
     clock.turn(3 * day + 1);
     await using scheduler = openScheduler(prefix, tasks);
     await scheduler.plan(clock.now());
     await scheduler.enqueueDue(clock.now());
-    await waitUntil('the second run', () => runs === 2);
+    await untilRun(prefix, 'the second run', () => runs === 2);
     await scheduler.enqueueDue(clock.now());
     clock.turn(hour);
     await scheduler.enqueueDue(clock.now());
@@ -126,7 +126,7 @@ suite('the schedule', () => {
     await using scheduler = openScheduler(prefix, [everyHours('now', 1000, async () => void runs++)]);
     await scheduler.plan(start);
     await scheduler.enqueueDue(start);
-    await waitUntil('the first run', () => runs === 1);
+    await untilRun(prefix, 'the first run', () => runs === 1);
     await hastenTask({ redis: scheduler.redis, prefix }, 'now', start + 1);
     await scheduler.enqueueDue(start + 1);
     await waitUntil('the hastened run', () => runs === 2);
@@ -175,7 +175,7 @@ suite('the schedule', () => {
     const prefix = newPrefix();
     const child = spawn(
       process.execPath,
-      [join(import.meta.dirname, 'hanging-scheduler.ts'), server.url, prefix],
+      [join(import.meta.dirname, 'hanging-scheduler.ts'), redisUrl, prefix],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
       },

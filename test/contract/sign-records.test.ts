@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { test } from 'node:test';
 import type { SignResult } from '../../shared/queue/sign-job-data.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
+import { startOwnRedis } from './own-redis.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { redis, newStore } = await startOwnRedis();
 
-const prefix = '{quarry}';
-const records = openSignRecords({ redis, prefix });
+const store = newStore();
+const { prefix } = store;
+const records = openSignRecords(store);
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
 
 const flight = `${prefix}:flight:of these names`;
@@ -33,7 +27,7 @@ test('a checkpoint is read back as it was written, by whoever has the job next',
   assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, told: undefined });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
-  const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId);
+  const { checkpoint: read } = await openSignRecords(store).readJob(lock.jobId);
   assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
 });
 

@@ -3,16 +3,14 @@ import { suite, test } from 'node:test';
 import { createHttp01App } from '../../services/responder/http01-app.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { challengeKey, openChallengeResponses } from '../../shared/solver/challenge-responses.ts';
 import { implicitVerification } from '../../shared/solver/http01-section.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
-import { freePort } from '../support/free-port.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
-import { startSolverRedis } from './solver-redis.ts';
+import { startSolverRedis, testWithoutRedis } from './solver-redis.ts';
 
 const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
@@ -73,20 +71,5 @@ suite('http01 solver', () => {
     assert.ok((await redis[0].ttl(key)) > 600);
   });
 
-  test('is unavailable without Redis', async () => {
-    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
-    try {
-      const solver = openHttp01(away);
-      await assert.rejects(solver.present(newResponse(), signal), {
-        name: 'IssuanceError',
-        code: 'unavailable',
-      });
-      await assert.rejects(solver.withdraw(newResponse(), signal), {
-        name: 'IssuanceError',
-        code: 'unavailable',
-      });
-    } finally {
-      closeRedis(away);
-    }
-  });
+  testWithoutRedis(openHttp01);
 });

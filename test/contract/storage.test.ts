@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, suite, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { suite, test } from 'node:test';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
@@ -12,9 +11,9 @@ import { openRedisStorage } from '../../shared/storage/redis.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 import {
   chain,
   chainOf,
@@ -25,15 +24,8 @@ import {
   storageContract,
 } from './storage.contract.ts';
 
-const server = await startRedis();
-const redis = [
-  openRedis(server.url, 'patient', quietLog),
-  openRedis(server.url, 'patient', quietLog),
-] as const;
-after(async () => {
-  redis.forEach(closeRedis);
-  await server[Symbol.asyncDispose]();
-});
+const { redis, connect, newStore } = await startOwnRedis();
+const connections = [redis, connect()];
 
 type Options = { renewWithin?: number; now?: number };
 const defaultNow = readCertificate(leaf).notBefore;
@@ -63,12 +55,10 @@ async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
   };
 }
 
-let prefixes = 0;
-
 async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {}) {
-  const prefix = `{quarry-${++prefixes}}`;
+  const { prefix } = newStore();
   const parts = { clock: turnedClock(now), log: keptLog() };
-  const [storage, other] = redis.map(redis =>
+  const [storage, other] = connections.map(redis =>
     openRedisStorage(
       { name: 'shared', renewWithin, renewAhead: false, keepExpired: 0 },
       { store: { redis, prefix }, clock: parts.clock, log: parts.log.log },
@@ -76,8 +66,8 @@ async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {})
   ) as [OpenedStorage['storage'], OpenedStorage['other']];
   const keyOf = ({ digest }: CsrText) => `${prefix}:storage:shared:${digest}`;
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
-    const kept = JSON.parse((await redis[0].get(keyOf(csr))) ?? '{}');
-    await redis[0].set(keyOf(csr), JSON.stringify({ ...kept, ...entry }));
+    const kept = JSON.parse((await redis.get(keyOf(csr))) ?? '{}');
+    await redis.set(keyOf(csr), JSON.stringify({ ...kept, ...entry }));
   };
   return { ...parts, storage, other, keyOf, damage, async [Symbol.asyncDispose]() {} };
 }
@@ -87,7 +77,7 @@ storageContract('redis', openInRedis);
 
 suite('no storage', () => {
   test('keeps nothing', async () => {
-    const parts = { store: { redis: redis[0], prefix: 'x' }, clock: turnedClock(0), log: quietLog };
+    const parts = { store: newStore(), clock: turnedClock(0), log: quietLog };
     const none = openStorages([{ name: 'none', type: 'none' }], parts).get('none');
     await none?.put(csr, chain);
     assert.equal(none?.name, 'none');
@@ -196,13 +186,13 @@ suite('redis storage', () => {
     await using opened = await openInRedis();
     await opened.storage.put(csr, chain);
     const { notAfter } = readCertificate(leaf);
-    assert.equal(await redis[0].expiretime(opened.keyOf(csr)), notAfter / 1000);
+    assert.equal(await redis.expiretime(opened.keyOf(csr)), notAfter / 1000);
   });
 
   test('takes a value that is no entry for absent, and says so', async () => {
     for (const value of ['{"csr": "…', 'null', '[]', '7', '{"csr": 7, "chain": null}', '\u0000\u0001']) {
       await using opened = await openInRedis();
-      await redis[0].set(opened.keyOf(csr), value);
+      await redis.set(opened.keyOf(csr), value);
       assert.equal(await opened.storage.get(csr), undefined);
       assert.equal(opened.log.lines.length, 1, value);
     }

@@ -5,16 +5,14 @@ import { tlsAlpnServers } from '../../services/responder/tls-alpn-server.ts';
 import { systemClock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { openSolvers } from '../../shared/solver/open-solver.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
 import { lookAtAcmeTls, readAcmeIdentifier } from '../support/acme-tls.ts';
-import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
-import { startSolverRedis } from './solver-redis.ts';
+import { startSolverRedis, testWithoutRedis } from './solver-redis.ts';
 
 const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
@@ -120,20 +118,5 @@ suite('tlsalpn01 solver', () => {
     for (const response of [left, next]) await solver.withdraw(response, signal);
   });
 
-  test('is unavailable without Redis', async () => {
-    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
-    try {
-      const solver = openSolver(away);
-      await assert.rejects(solver.present(newResponse(), signal), {
-        name: 'IssuanceError',
-        code: 'unavailable',
-      });
-      await assert.rejects(solver.withdraw(newResponse(), signal), {
-        name: 'IssuanceError',
-        code: 'unavailable',
-      });
-    } finally {
-      closeRedis(away);
-    }
-  });
+  testWithoutRedis(openSolver);
 });

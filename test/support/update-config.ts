@@ -20,7 +20,7 @@ export function updateConfig(
 ): DnsUpdateConfig {
   const server = { host, port };
   return {
-    ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [server], ttl: 5, timeout: 10_000, zones: [] },
+    ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [server], ttl: 5, timeout: 60_000, zones: [] },
     ...{ propagation: 10_000, propagationServers: [], resolvers: [server] },
     ...(key && { key: toTsigKey(key) }),
     ...more,
