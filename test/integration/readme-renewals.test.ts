@@ -36,7 +36,7 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
     .split('\n')
     .map(line => line.replace(/#.*/, '').trim())
     .filter(line => line !== '');
-  assert.deepEqual([json.length, commands.length], [1, 3]);
+  assert.deepEqual([json.length, commands.length], [1, 4]);
 
   // Where this user's machine differs from the README's: the CA, and where its files are.
   const here = (text: string) => text.replaceAll('/var/lib/quarry', fleet.dir);
@@ -48,10 +48,10 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
   const blocks = `${here(ini)}\n[auth "all"]\nall = yes\ndomain = *.example.org\n`;
   await fleet.start('up', { blocks });
   const config = await fleet.ini({ blocks });
-  const run = async (command = '') => {
-    const [npx, quarry, ...words] = command.split(/\s+/);
+  const run = async (command = '', ...more: string[]) => {
+    const [npx, quarry, ...words] = command.split(/\s+/).map(word => word.replaceAll("'", ''));
     assert.deepEqual([npx, quarry], ['npx', 'quarry'], command);
-    const ended = await runQuarry(words, config);
+    const ended = await runQuarry([...words, ...more], config);
     assert.deepEqual([ended.code, ended.stderr], [0, ''], command);
     return ended.stdout;
   };
@@ -90,4 +90,9 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
     /^renewed: web\.example\.org, valid until 20/,
   );
   assert.notEqual(await readFile(certificate, 'utf8'), before);
+
+  const reissued = commands[3]?.replace(/2026-\S+/, '2999-01-01');
+  assert.match(await run(reissued, '--yes'), /^2 certificates are to be renewed/);
+  const third = async () => (await fleet.post(csrPem)).body;
+  await waitUntil('the certificates', async () => (await third()) !== second.body, patience);
 });
