@@ -29,6 +29,7 @@ const fleet = await startFleet({
     block('lacking', 'certificate-profile = default:nonesuch, second:own'),
     block('each', 'certificate-profile = default:short, second:own'),
     block('plain', 'certificate-profile = own'),
+    block('nowhere', 'certificate-profile = nonesuch'),
     block('all', '').replace('*.all.example', '*'),
   ].join(''),
 });
@@ -94,6 +95,12 @@ suite('the next account gets the order', { concurrency: true }, () => {
     assert.deepEqual(profileOf(name, second), ['own']);
   });
 
+  test('where only the next CA offers the certificate profile that the block wants of any', async () => {
+    const name = 'www.plain.example';
+    await assertIssuedBy(fleet, 'second', [await post(fleet, [name])]);
+    assert.deepEqual(profileOf(name, second), ['own']);
+  });
+
   test('with the certificate profile that the block wants of that account', async () => {
     const [first, other] = ['first.each.example', 'other.each.example'];
     refuse(ca, other, { type: 'caa' });
@@ -105,8 +112,8 @@ suite('the next account gets the order', { concurrency: true }, () => {
 });
 
 suite('the first account keeps the order', { concurrency: true }, () => {
-  test('where the block wants a certificate profile that only the next CA offers, but of no CA in particular', async () => {
-    const name = 'www.plain.example';
+  test('without the certificate profile that the block wants of any CA, where none offers it', async () => {
+    const name = 'www.nowhere.example';
     await assertIssuedBy(fleet, 'default', [await post(fleet, [name])]);
     assert.deepEqual(profileOf(name, fleet), [undefined]);
   });
@@ -132,7 +139,7 @@ suite('the first account keeps the order', { concurrency: true }, () => {
     const name = 'processing.example';
     const rule = ca.rule({ kind: ['finalize', 'order'], when: since('finalize', name), do: processing });
     const posted = await post(fleet, [name]);
-    await rule.hit(8, 60_000);
+    await rule.hit(4, 60_000);
     rule.remove();
     await assertIssuedBy(fleet, 'default', [posted]);
     assert.deepEqual(asked(fleet, name), { default: 1, second: 0 });
