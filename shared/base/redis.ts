@@ -97,8 +97,10 @@ export async function runAll(commands: ChainableCommander): Promise<unknown[]> {
   return results.map(([, result]) => result);
 }
 
-/** What fails from here on is no outage, and nobody's concern. */
+/** Closes a connection, which fails the commands that still wait on it; errors from here on are no outage. */
 export function closeRedis(redis: Redis): void {
   redis.removeAllListeners('error').on('error', () => {});
+  // Between two attempts to connect, ioredis would leave waiting commands pending for ever.
+  if (redis.status === 'reconnecting') redis.connect().catch(() => {});
   redis.disconnect();
 }
