@@ -9,18 +9,26 @@ import { openQueue } from './bullmq.ts';
 
 export const NOTIFY_QUEUE = 'notify';
 
-/** What a job of the queue carries: one message for one notify block, by its name, as that may hold secrets. */
+/**
+ * What a job of the queue carries: one message for one notify block, by its name, as that may hold secrets.
+ */
 export type Delivery = { block: string; message: Message };
 
-/** The telling of what went wrong: one message per matter, however often it is told and by however many processes. */
+/**
+ * The telling of what went wrong: one message per matter, however often it is told and by however many
+ * processes.
+ */
 export type Notices = AsyncDisposable & {
   /**
-   * Has a matter told to all notify blocks that want its kind, unless it was told already and has not ended since. One
-   * that `expires-soon` is told anew with 14, 7, 3 and 1 days left and when it has ended, and not before.
-   * Never rejects: what tells has more important things to do.
+   * Has a matter told to all notify blocks that want its kind, unless it was told already and has not ended
+   * since. One that `expires-soon` is told anew with 14, 7, 3 and 1 days left and when it has ended, and not
+   * before. Never rejects: what tells has more important things to do.
    */
   tell(matter: Matter): Promise<void>;
-  /** Forgets matters of a subject that are over, so that they are told anew when they come again. Never rejects. */
+  /**
+   * Forgets matters of a subject that are over, so that they are told anew when they come again. Never
+   * rejects.
+   */
   ended(subject: string, kinds: readonly MatterKind[]): Promise<void>;
 };
 
@@ -37,9 +45,10 @@ const KEPT = {
 const LONGEST_DETAIL = 4_000;
 
 /**
- * KEYS: the matter. ARGV: a new id, how urgent (less is more), how long it is kept. A matter is written as its id, how
- * urgent it was when it was told last, and whether all deliveries of that are in the queue. Answers id and urgency of
- * what is to be told; a process that died before its deliveries were in the queue has them made by the next one.
+ * KEYS: the matter. ARGV: a new id, how urgent (less is more), how long it is kept. A matter is written as
+ * its id, how urgent it was when it was told last, and whether all deliveries of that are in the queue.
+ * Answers id and urgency of what is to be told; a process that died before its deliveries were in the queue
+ * has them made by the next one.
  */
 const CLAIM = `
 local told = redis.call('GET', KEYS[1])

@@ -7,11 +7,14 @@ const RESULT_LIFE_SECONDS = 24 * 3_600;
 /** No result that holds the certificate lasts longer than this. */
 const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
-/** A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order. */
+/**
+ * A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order.
+ */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
 /**
- * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor.
+ * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
+ * successor.
  *
  * KEYS: lock, what to write. ARGV: token, its value, its life.
  */
@@ -21,7 +24,8 @@ redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1`;
 
 /**
- * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the same names.
+ * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the
+ * same names.
  *
  * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
  */
@@ -132,7 +136,10 @@ function fingerprint(chain: string): string {
 /** Longer than any job lives, so that a job that Redis has lost does not keep the others out for ever. */
 const FLIGHT_LIFE_SECONDS = 65 * 60;
 
-/** Takes the flight where it is free or this job's already. KEYS: flight. ARGV: the job's id, the flight's life. */
+/**
+ * Takes the flight where it is free or this job's already. KEYS: flight. ARGV: the job's id, the flight's
+ * life.
+ */
 const ENTER_FLIGHT = `
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
@@ -145,8 +152,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`;
 
 /**
- * One order at a time for one account, set of names and certificate profile: Let's Encrypt hands the same pending order to
- * all that ask for the same names, whatever their CSRs.
+ * One order at a time for one account, set of names and certificate profile: Let's Encrypt hands the same
+ * pending order to all that ask for the same names, whatever their CSRs.
  */
 export type Flights = {
   /** @returns false while another job has an order for the same */

@@ -164,8 +164,10 @@ suite('sign queue', () => {
     const prefix = freshPrefix();
     await using intake = await intakeSide(prefix);
     await using worker = openWorkerSide(server.url, prefix);
-    const one = async () => intake.queue.result(await intake.queue.enqueue(signJob()), never);
-    const results = await Promise.all(Array.from({ length: 200 }, one));
+    const waiting: Promise<SignResult | undefined>[] = [];
+    while (waiting.length < 200)
+      waiting.push(intake.queue.result(await intake.queue.enqueue(signJob()), never));
+    const results = await Promise.all(waiting);
     assert.equal(results.filter(result => result?.outcome === 'issued').length, 200);
     assert.equal(worker.begun.length, 200);
   });
