@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { dirname, join, normalize, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
+import {
+  findCircles,
+  isRelative,
+  parseSource,
+  readExports,
+  readSources,
+  readUses,
+  root,
+  target,
+} from './support/read-sources.ts';
+import { COMMENT, findFunctions, LITERAL, scanSource } from './support/scan-source.ts';
 
 // The floors and fences of the house (CONTRIBUTING.md draws them).
-
-const root = join(import.meta.dirname, '..');
 
 const floors: Record<string, number> = {
   base: 0,
@@ -28,7 +37,10 @@ const floors: Record<string, number> = {
   setup: 7,
 };
 
-/** Where a package may be imported; a package that is not listed may be imported anywhere in `shared` and `services`. */
+/**
+ * Where a package may be imported; a package that is not listed may be imported anywhere in `shared` and
+ * `services`.
+ */
 const fences: Record<string, RegExp> = {
   'acme-client': /^shared\/acme\//,
   pkijs: /^shared\/pki\//,
@@ -43,36 +55,79 @@ const fences: Record<string, RegExp> = {
 /** Words that only services may use: argv, environment, signals, listening. */
 const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen\(/];
 
-type Import = { specifier: string; typeOnly: boolean };
-type Source = { path: string; text: string; imports: Import[] };
+/** Values that are exported for tests alone, each with the reason. */
+const forTestsAlone: Record<string, string> = {};
 
-function readImports(text: string): Import[] {
-  const statements = text.matchAll(
-    /^(?:import|export)\s+(type\s+)?(?:[^'"();]*?\sfrom\s+)?['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]/gm,
-  );
-  return [...statements].map(([, type, from, dynamic]) => ({
-    specifier: from ?? dynamic ?? '',
-    typeOnly: type !== undefined,
-  }));
-}
+// What is still to be mended; these lists may only get shorter.
 
-function readSources(folder: string): Source[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter(name => name.endsWith('.ts'))
-    .map(name => {
-      const path = join(folder, name);
-      const text = readFileSync(join(root, path), 'utf8');
-      return { path, text, imports: readImports(text) };
-    });
-}
+const knownCircles = [
+  'services/scheduler/profile-tasks.ts, services/scheduler/tasks.ts',
+  'shared/acme/account-key.ts, shared/acme/ca-connection.ts',
+  'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
+  'shared/admission/hmac.ts, shared/admission/method.ts',
+];
 
-/** The path inside the project that a relative import names. */
-const target = (source: Source, { specifier }: Import) => normalize(join(dirname(source.path), specifier));
-const isRelative = ({ specifier }: Import) => specifier.startsWith('.');
+const knownUnused = [
+  'services/cli/acme/acme.ts acmeActions',
+  'services/cli/acme/session.ts Session',
+  'services/cli/persist-records.ts PersistParties',
+  'services/cli/run-roles.ts RunOptions',
+  'services/intake/intake.ts Intake',
+  'services/intake/prefer.ts Prefer',
+  'services/responder/dns-server.ts DnsServerParts',
+  'services/responder/dns-server/query.ts Edns',
+  'services/responder/dns-server/respond.ts Transport',
+  'services/responder/dns-server/udp.ts UdpParts',
+  'services/responder/outlast-restarts.ts OutlastRestarts',
+  'services/responder/responder.ts Responder',
+  'services/responder/tls-alpn-server.ts TlsAlpnParts',
+  'services/scheduler/renew-profiles.ts profileId',
+  'services/worker/job-outcome.ts JobOutcome',
+  'shared/admission/domain-glob.ts compileGlob',
+  'shared/admission/domain-glob.ts matchTokens',
+  'shared/admission/ip.ts toAddressSet',
+  'shared/base/redis.ts Patience',
+  'shared/base/redis.ts reportOutages',
+  'shared/config/listener.ts parseListener',
+  'shared/config/logging.ts LogLevel',
+  'shared/limits/rate-limit.ts RateLimit',
+  'shared/notify/notify-section.ts CommandConfig',
+  'shared/order/poll-pace.ts PollPace',
+  'shared/order/present-challenges.ts PresentParts',
+  'shared/queue/finished-jobs.ts FinishedJobs',
+  'shared/queue/open-worker.ts QueueWorker',
+  'shared/queue/open-worker.ts WorkerParts',
+  'shared/queue/schedule.ts Schedule',
+  'shared/renewal/drive-order.ts Issued',
+  'shared/renewal/renewal-window.ts InfoAnswer',
+  'shared/renewal/stored-renewals.ts storedId',
+  'shared/shaman/file.ts formatShamanJson',
+  'shared/shaman/profile.ts Authenticator',
+  'shared/shaman/profile.ts Authenticators',
+  'shared/shaman/renewal-section.ts RenewalReferences',
+  'shared/solver/challenge-responses.ts challengeKey',
+  'shared/solver/dns-persist-section.ts DRAFT',
+  'shared/solver/dns-records.ts valuesKey',
+  'shared/solver/dns01-server-section.ts NameServerConfig',
+  'shared/solver/dns01-update.ts DnsUpdateParts',
+  'shared/solver/open-solver.ts SolverParts',
+  'shared/solver/persist-record.ts PersistRecord',
+  'shared/solver/program.ts toProgramInput',
+  'shared/solver/self-check.ts SelfCheck',
+  'shared/solver/updatable-zones.ts UpdatableZones',
+];
+
+const notYetWrapped = new RegExp(
+  '^(services/|test/|shared/base/redis\\.ts' +
+    '|shared/(acme|admission|ca|config|limits|notify|order|queue|renewal|setup|shaman|solver|storage)/)',
+);
+
 const folderOf = (path: string) => path.split('/')[1] ?? '';
 
 const shared = readSources('shared');
 const services = readSources('services');
+const tests = readSources('test');
+const product = [...shared, ...services];
 
 function assertNone(broken: string[]) {
   assert.deepEqual(broken, []);
@@ -110,7 +165,7 @@ test('services import shared/ and themselves; only the command line imports othe
 });
 
 test('the product never imports from test/', () => {
-  const broken = [...shared, ...services].flatMap(source =>
+  const broken = product.flatMap(source =>
     source.imports
       .filter(isRelative)
       .map(imported => target(source, imported))
@@ -121,7 +176,7 @@ test('the product never imports from test/', () => {
 });
 
 test('fenced packages are imported only inside their fence', () => {
-  const broken = [...shared, ...services].flatMap(source =>
+  const broken = product.flatMap(source =>
     source.imports
       .filter(imported => !isRelative(imported))
       .map(({ specifier }) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/'))
@@ -135,7 +190,7 @@ test('every imported package is a declared dependency, and every dependency is i
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
   const declared = new Set(Object.keys(manifest.dependencies ?? {}));
   const imported = new Set(
-    [...shared, ...services]
+    product
       .flatMap(source => source.imports)
       .filter(one => !isRelative(one) && !one.specifier.startsWith('node:'))
       .map(({ specifier }) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')),
@@ -168,8 +223,115 @@ test('only services open listeners', () => {
 });
 
 test('no folder is named utils or helpers', () => {
-  const folders = [...shared, ...services, ...readSources('test')].map(({ path }) =>
-    relative('.', dirname(path)),
-  );
+  const folders = [...product, ...tests].map(({ path }) => relative('.', dirname(path)));
   assertNone(folders.filter(folder => /\b(utils?|helpers?|common|misc|lib)\b/.test(folder)));
+});
+
+test('no import circle leads through files of the product, types included', () => {
+  assert.deepEqual(findCircles(product), knownCircles);
+});
+
+const used = new Set(product.flatMap(readUses));
+const tested = new Set(tests.flatMap(readUses));
+
+test('no export of the product is without an import: tests alone are no reason for a value', () => {
+  const library = 'shared/acme/index.ts';
+  const unused = product
+    .filter(({ path }) => path !== library && !path.endsWith('.d.ts'))
+    .flatMap(readExports)
+    .map(({ path, name, isType }) => ({ use: `${path} ${name}`, isType }))
+    .filter(({ use, isType }) => !used.has(use) && !(tested.has(use) && (isType || use in forTestsAlone)))
+    .map(({ use }) => use);
+  assert.deepEqual(unused.sort(), knownUnused);
+});
+
+test('every exception for the sake of tests is still needed', () => {
+  assertNone(Object.keys(forTestsAlone).filter(use => used.has(use) || !tested.has(use)));
+});
+
+const mostColumns = 110;
+
+/** A comment can always be wrapped, a long literal never. */
+function isTooLong(line: string, kinds: string): boolean {
+  if (line.length <= mostColumns) return false;
+  const hasLongLiteral = kinds.includes(LITERAL.repeat(40));
+  return !hasLongLiteral || kinds.includes(COMMENT);
+}
+
+test(`no line is longer than ${mostColumns} columns, but for a literal that cannot be broken`, () => {
+  const lines = [...product, ...tests].flatMap(({ path, text, scanned }) => {
+    let at = 0;
+    return text.split('\n').flatMap((line, index) => {
+      const kinds = scanned.kinds.slice(at, at + line.length);
+      at += line.length + 1;
+      return isTooLong(line, kinds) ? [`${path}:${index + 1}`] : [];
+    });
+  });
+  assertNone(lines.filter(line => !notYetWrapped.test(line)));
+});
+
+test('no file of the product has more than 250 lines', () => {
+  assertNone(product.filter(({ text }) => text.trimEnd().split('\n').length > 250).map(({ path }) => path));
+});
+
+test('half of the functions of the product have at most 10 lines', () => {
+  const lengths = product.flatMap(({ scanned }) => findFunctions(scanned).map(({ lines }) => lines));
+  lengths.sort((one, other) => one - other);
+  assert.ok(lengths.length > 500, `${lengths.length} functions`);
+  const median = lengths[Math.floor(lengths.length / 2)] ?? 0;
+  assert.ok(median <= 10, `the median function has ${median} lines`);
+});
+
+test('circles, exports and uses are read out of every form of import and export', () => {
+  const one = parseSource(
+    'a/one.ts',
+    [
+      "import type { Two } from './two.ts';",
+      "export { three, type Four as Five } from './two.ts';",
+      "export async function six() { return (await import('./two.ts')).seven; }",
+      "// export const eight = '';",
+    ].join('\n'),
+  );
+  const two = parseSource(
+    'a/two.ts',
+    "import { six as other } from './one.ts';\nexport type Two = { a: 1 };",
+  );
+  const three = parseSource('a/three.ts', "import './one.ts';");
+  assert.deepEqual(findCircles([one, two, three]), ['a/one.ts, a/two.ts']);
+  assert.deepEqual(
+    readUses(one),
+    ['Two', 'three', 'Four', 'seven'].map(name => `a/two.ts ${name}`),
+  );
+  assert.deepEqual(readUses(two), ['a/one.ts six']);
+  const exported = [one, two].flatMap(readExports).map(({ name, isType }) => `${name} ${isType}`);
+  assert.deepEqual(exported, ['six false', 'three false', 'Five true', 'Two true']);
+});
+
+test('the scanner finds functions of every kind, and takes no literal, comment or type for one', () => {
+  const text = [
+    'export function plain(a: { b: string }): { c: Map<string, { d: number }> } {',
+    '  return a.replace(/[/"{]/g, `\x24{a.b + `}`} function x() {`); // function y() {',
+    '}',
+    'const arrow = async ({ a }: { a: number }) => {',
+    '  if (a / 2 > 1) {',
+    '    call(a, { b: 1 });',
+    '  }',
+    '};',
+    'type Shape = { method(a: string): Promise<{ b: number }> };',
+    'const object = {',
+    "  async *method(a = '}'): AsyncGenerator<Map<string, Set<number>>> {",
+    '    yield a;',
+    '  },',
+    '  [Symbol.dispose](): (a: string) => boolean {',
+    '    return () => true;',
+    '  },',
+    '};',
+  ].join('\n');
+  const found = findFunctions(scanSource(text)).sort((one, other) => one.line - other.line);
+  assert.deepEqual(found, [
+    { line: 1, lines: 3 },
+    { line: 4, lines: 5 },
+    { line: 11, lines: 3 },
+    { line: 14, lines: 3 },
+  ]);
 });

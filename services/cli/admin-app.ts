@@ -3,8 +3,8 @@ import type { Registry } from '../../shared/base/metrics.ts';
 import type { Role } from '../../shared/base/role.ts';
 
 /**
- * Health and figures of this process: `/healthz` (it runs), `/readyz` (every role can do its work, else 503 with the
- * reasons), `/metrics` (Prometheus text).
+ * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its work, else 503
+ * with the reasons; then what else the roles note), `/metrics` (Prometheus text).
  *
  * @param roles those that are started by now
  * @param expected how many there will be
@@ -20,8 +20,10 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
       case '/healthz':
         return answer(200, 'ok\n');
       case '/readyz': {
-        const reasons = readiness(roles, expected);
-        return reasons.length === 0 ? answer(200, 'ready\n') : answer(503, `${reasons.join('\n')}\n`);
+        const reasons = whyNotReady(roles, expected);
+        const notes = roles.flatMap(({ name, notes }) => (notes?.() ?? []).map(note => `${name}: ${note}`));
+        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...notes];
+        return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':
         return answer(200, await metrics.metrics(), metrics.contentType);
@@ -31,7 +33,7 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
   };
 }
 
-function readiness(roles: readonly Role[], expected: number): string[] {
+function whyNotReady(roles: readonly Role[], expected: number): string[] {
   const reasons = roles.flatMap(role => {
     const reason = role.notReady();
     return reason === undefined ? [] : [`${role.name}: ${reason}`];

@@ -9,7 +9,7 @@ import { describeWay, matterKinds, type NotifyConfig } from '../../shared/notify
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
-import { requireSolvers } from '../../shared/solver/require-solvers.ts';
+import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describePersistRecords } from './persist-records.ts';
 

@@ -7,13 +7,14 @@ import { USER_AGENT } from '../../shared/base/version.ts';
 import { readAccountUrl } from '../../shared/ca/account-directory.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
-import type { DnsPersistConfig } from '../../shared/solver/dns-persist-section.ts';
+import type { DnsPersistConfig } from '../../shared/solver/dns-persist.ts';
+import type { VerificationConfig } from '../../shared/solver/kinds.ts';
 import { toPersistRecord } from '../../shared/solver/persist-record.ts';
 
 const PATIENCE = 5_000;
 
 /** Whom records of dns-persist-01 have to name; what could not be found out is left away, and `gaps` says why. */
-export type PersistParties = { accountUrl?: string | undefined; issuer?: string | undefined; gaps: string[] };
+type PersistParties = { accountUrl?: string | undefined; issuer?: string | undefined; gaps: string[] };
 
 /** From the account's directory on this machine, and from the CA where the configuration does not name the issuer. */
 export async function findPersistParties(
@@ -45,11 +46,15 @@ async function askForIssuer({ acmeServer: directoryUrl, caFile }: AccountConfig)
   throw new Error(`the directory of ${directoryUrl} names none`);
 }
 
+/** Whether what proves its names stands in the DNS for good, and is not presented by Quarry. */
+export const isPersistent = (verification: VerificationConfig): verification is DnsPersistConfig =>
+  verification.challenge === 'dns-persist-01';
+
 /** The TXT records that have to be published for the verifications of type dns-persist-01, and what of them is not known yet. */
 export async function describePersistRecords(config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const verification of config.verifications.values()) {
-    if (verification.type !== 'dns-persist-01') continue;
+    if (!isPersistent(verification)) continue;
     for (const account of accountsOf(verification.name, config)) {
       lines.push(...(await describeRecordsOf(verification, account, config)), '');
     }

@@ -1,6 +1,7 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {
+  isRenewed,
   type ManagedCertificate,
   openRenewalIndex,
   type RenewalIndex,
@@ -35,7 +36,7 @@ export const renewCommand: Command = {
 async function findByName(index: RenewalIndex, name: string): Promise<ManagedCertificate[]> {
   const found = new Map<string, ManagedCertificate>();
   for await (const part of index.list()) {
-    for (const one of part.filter(({ renews }) => renews))
+    for (const one of part.filter(isRenewed))
       if (one.id === name || one.names.includes(name.toLowerCase()) || one.id.startsWith(`profile/${name}/`))
         found.set(one.id, one);
   }

@@ -1,5 +1,6 @@
 import type { Environment } from '../../shared/config/environment.ts';
 import {
+  isRenewed,
   type LastFetch,
   type ManagedCertificate,
   openRenewalIndex,
@@ -29,7 +30,7 @@ async function readRenewals(files: string[], env: Environment): Promise<Renewal[
   const index = openRenewalIndex(opened.store);
   const all = new Map<string, Renewal>(); // a part may come twice
   for await (const found of index.list()) {
-    const part = found.filter(({ renews }) => renews);
+    const part = found.filter(isRenewed);
     const fetches = await index.lastFetches(part.map(({ id }) => id));
     part.forEach((managed, at) => {
       all.set(managed.id, { managed, fetched: fetches[at] });

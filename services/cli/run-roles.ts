@@ -46,7 +46,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
 
   const parts: RoleParts = { redisUrl, clock, metrics, log };
   for (const name of [...roles].reverse()) {
-    running.push(stack.use(await startRole(name, config, { ...parts, log: log.child({ role: name }) })));
+    running.push(stack.use(await startByName(name, config, { ...parts, log: log.child({ role: name }) })));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
@@ -64,7 +64,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
 }
 
 /** Imported when needed, so that a responder does not carry the worker's libraries. */
-async function startRole(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
+async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
   switch (name) {
     case 'intake':
       return (await import('../intake/intake.ts')).startIntake(config, parts);

@@ -6,7 +6,7 @@ import { toAddressSet } from '../../shared/base/address.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, whyRedisIsAway } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
@@ -57,7 +57,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const running = stack.move();
   return {
     name: 'intake',
-    notReady: () => (redis.status === 'ready' ? undefined : 'Redis cannot be reached'),
+    notReady: () => whyRedisIsAway(redis),
     failed: new Promise(() => {}),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -3,7 +3,7 @@ import type { ListeningServer } from '../../shared/base/listeners.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
-import type { Dns01ServerConfig } from '../../shared/solver/dns01-server-section.ts';
+import type { Dns01ServerConfig } from '../../shared/solver/dns01-server.ts';
 import { openRateLimit } from './dns-server/rate-limit.ts';
 import { responding } from './dns-server/respond.ts';
 import { sharingLookups } from './dns-server/share-lookups.ts';

@@ -3,7 +3,7 @@ import { tokenPattern } from '../../shared/acme/objects.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import type { ChallengeResponses } from '../../shared/solver/challenge-responses.ts';
+import type { ChallengeResponses } from '../../shared/solver/http01.ts';
 
 const PATH = '/.well-known/acme-challenge/';
 

@@ -8,7 +8,7 @@ import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
 import type { Identifier } from '../../shared/pki/identifier.ts';
 import { encodePem } from '../../shared/pki/pem.ts';
-import type { TlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
+import type { TlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { fromServerName } from './server-name.ts';
 
 const PROTOCOL = 'acme-tls/1';

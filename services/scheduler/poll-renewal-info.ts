@@ -1,52 +1,49 @@
 import type { CaConnection } from '../../shared/acme/ca-connection.ts';
-import { fetchRenewalInfo } from '../../shared/acme/renewal-info.ts';
 import type { Clock } from '../../shared/base/clock.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
+import { askWindow } from '../../shared/renewal/ask-window.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
-import { nextInfoPoll } from '../../shared/renewal/renewal-window.ts';
+import type { IssuedBy } from '../../shared/storage/storage.ts';
 import { tellExplained } from './tell-renewals.ts';
 
-export type PollParts = { connection: CaConnection; notices: Pick<Notices, 'tell'>; clock: Clock; log: Log };
+export type PollParts = {
+  /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
+  caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
+  notices: Pick<Notices, 'tell'>;
+  clock: Clock;
+  log: Log;
+};
+
+/** What nobody knows the issuer of is taken for the default account's, as it was issued before there were others. */
+export function findIssuer<Ca extends { name: string; connection: CaConnection }>(
+  cas: readonly Ca[],
+  issuedBy: IssuedBy | undefined,
+): Ca | undefined {
+  if (!issuedBy) return cas.find(({ name }) => name === 'default') ?? cas[0];
+  return cas.find(({ connection }) => connection.directoryUrl === issuedBy.directory);
+}
 
 /**
- * Asks the CA when to renew, if it is time to ask. What was known stays known while the CA cannot be asked.
+ * Asks the CA that issued a certificate when to renew it, if it is time to ask, and passes on the page by which it explains
+ * its window. A CA that is configured no more is not asked, and what it said before holds no longer.
  *
  * @returns the certificate with what was learnt; rejects only with the signal's reason
  */
 export async function pollRenewalInfo(
-  { connection, notices, clock, log }: PollParts,
+  { caOf, notices, log }: PollParts,
   managed: ManagedCertificate,
   signal: AbortSignal,
 ): Promise<ManagedCertificate> {
-  const { poll, certificate, names, info: known } = managed;
-  if (poll === undefined || poll > clock.now()) return managed;
-  const next = (answer: Parameters<typeof nextInfoPoll>[0]) =>
-    nextInfoPoll(answer, managed, clock.now(), Math.random());
-  try {
-    const answer = await fetchRenewalInfo(connection, certificate, signal);
-    if (!answer)
-      return {
-        ...managed,
-        info: { none: 'the CA offers no renewal information' },
-        poll: next({ info: answer }),
-      };
-    const { askAgain: _, ...info } = answer;
-    const explanation = info.explanationUrl;
-    if (explanation && (!('start' in known) || known.explanationUrl !== explanation)) {
-      log.warn({ names, explanation }, 'the CA explains when to renew');
-      await tellExplained(notices, names, { ...info, explanationUrl: explanation });
-    }
-    return { ...managed, info, poll: next({ info: answer }), pollFailures: 0 };
-  } catch (error) {
-    signal.throwIfAborted();
-    const failures = managed.pollFailures + 1;
-    const { code, retryAfter } =
-      error instanceof IssuanceError ? error : { code: 'unexpected', retryAfter: undefined };
-    const reason = describeError(error);
-    log.debug({ names, reason }, 'no renewal information');
-    const info = 'none' in known ? { none: `renewal information cannot be had: ${reason}` } : known;
-    return { ...managed, info, poll: next({ code, retryAfter, failures }), pollFailures: failures };
+  const { certificate: id, names, issuedBy } = managed;
+  const ca = caOf(issuedBy);
+  if (!ca) return { ...managed, info: { none: `the CA at ${issuedBy?.directory} is configured no more` } };
+  const known = { info: managed.info, askAgain: managed.poll, failures: managed.pollFailures };
+  const look = await askWindow(ca.connection, { id, life: managed }, known, signal);
+  if (look.fault) log.debug({ names, reason: look.fault }, 'no renewal information');
+  if (look.explained) {
+    log.warn({ names, explanation: look.explained.explanationUrl }, 'the CA explains when to renew');
+    await tellExplained(notices, names, look.explained);
   }
+  return { ...managed, info: look.info, poll: look.askAgain, pollFailures: look.failures };
 }

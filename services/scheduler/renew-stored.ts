@@ -4,7 +4,8 @@ import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
-import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import type { NewestIndex } from '../../shared/renewal/newest-index.ts';
+import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { isDue } from '../../shared/renewal/renewal-window.ts';
 import {
   isFetched,
@@ -32,6 +33,7 @@ const AFTER_FAULT = HOUR / 6;
 
 export type RenewalParts = PollParts & {
   index: RenewalIndex;
+  newest: NewestIndex;
   /** Those that keep anything. */
   storages: Map<string, StoredAt>;
   admission: Admission;
@@ -76,9 +78,35 @@ async function lookCloser(
     const successor = { ...toManaged(given.id, entry, from, false), place: given.place };
     return void (await index.add(successor, clock.now() + Math.random() * SUCCESSOR_LOOK));
   }
-  const renewed = { ...given, renews: from.renewAhead };
-  if (!renewed.renews) return watchStored(parts, renewed, { ...from, entry }, signal);
-  return lookToRenew(parts, renewed, { ...from, entry, name: place.storage }, signal);
+  const [fetched] = await index.lastFetches([given.id]);
+  const superseded = !given.forced && (await isSuperseded(parts, given, place.storage, fetched));
+  const managed = { ...given, renews: from.renewAhead, superseded };
+  const at = { ...from, entry, name: place.storage, fetched };
+  if (superseded) return leaveSuperseded(parts, managed);
+  return managed.renews ? lookToRenew(parts, managed, at, signal) : watchStored(parts, managed, at, signal);
+}
+
+/** The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this one since. */
+async function isSuperseded(
+  { index, newest }: RenewalParts,
+  { id, names }: ManagedCertificate,
+  storage: string,
+  fetched: LastFetch | undefined,
+): Promise<boolean> {
+  if (!fetched) return false;
+  const last = await newest.find({ block: fetched.block, storage, names });
+  if (!last || last.id === id || last.at <= fetched.at) return false;
+  return (await index.read([last.id]))[0] !== undefined; // it may be revoked by now
+}
+
+/** It stays in the index, else it would be found anew; and a second host with a key of its own may fetch it again. */
+async function leaveSuperseded(
+  { index, clock }: RenewalParts,
+  managed: ManagedCertificate,
+): Promise<Looked | undefined> {
+  const now = clock.now();
+  if (managed.notAfter <= now) return void (await index.remove(managed.id));
+  return { managed, at: now + LEFT_LOOK };
 }
 
 async function lookToRenew(
@@ -140,12 +168,12 @@ async function failed(
   return after;
 }
 
-type Renewing = StoredAt & { name: string; entry: KeptEntry };
+type Renewing = StoredAt & { name: string; entry: KeptEntry; fetched: LastFetch | undefined };
 
 async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Renewing): Promise<Looked> {
-  const { index, signQueue, clock, log } = parts;
+  const { signQueue, clock, log } = parts;
+  const { fetched } = from;
   const now = clock.now();
-  const [fetched] = await index.lastFetches([managed.id]);
   if (!isFetched(managed, fetched) && !managed.forced) {
     await tellLeft(parts, managed, fetched);
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };

@@ -4,6 +4,7 @@ import { parseCsr } from '../../shared/pki/csr.ts';
 import { type SignJobData, toSignJob } from '../../shared/queue/sign-job-data.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import type { KeptEntry } from '../../shared/storage/storage.ts';
+import type { PollParts } from './poll-renewal-info.ts';
 
 /**
  * The job that a client's post would make today. The auth block is the one that let a client have the certificate last;
@@ -12,8 +13,8 @@ import type { KeptEntry } from '../../shared/storage/storage.ts';
  * @throws IssuanceError `denied`
  */
 export async function toRenewalJob(
-  { admission, account }: { admission: Admission; account: string },
-  { forced, certificate, named, notAfter }: ManagedCertificate,
+  { admission, account, caOf }: { admission: Admission; account: string } & Pick<PollParts, 'caOf'>,
+  { forced, certificate, named, issuedBy, notAfter }: ManagedCertificate,
   { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
 ): Promise<SignJobData> {
   const { identifiers } = await parseCsr(entry.csr.der);
@@ -28,7 +29,8 @@ export async function toRenewalJob(
   const refused = identifiers.find(identifier => !block.mayHave(identifier));
   if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
   const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
-  const renewal = { due: notAfter, ...(named && { replaces: certificate }) };
+  const replaces = named && caOf(issuedBy) ? certificate : undefined; // another CA does not know it
+  const renewal = { due: notAfter, ...(replaces && { replaces }) };
   return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
 }
 

@@ -9,12 +9,14 @@ import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
+import { findIssuer } from './poll-renewal-info.ts';
 import { openProfileTasks } from './profile-tasks.ts';
 import { renewDue } from './renew-due.ts';
 import { lookAtProfile } from './renew-profiles.ts';
@@ -65,9 +67,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   }
 
   const index = openRenewalIndex(store);
+  const cas = [{ name: config.account.name, connection: parts.connection }];
   const renewalParts: RenewalParts = {
     ...parts,
+    caOf: issuedBy => findIssuer(cas, issuedBy),
     index,
+    newest: openNewestIndex(store),
     storages: keeping,
     admission: openAdmission(config.auth),
     records: openSignRecords(store),

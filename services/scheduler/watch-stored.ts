@@ -1,5 +1,5 @@
 import { renewalTime } from '../../shared/pki/renewal-time.ts';
-import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { isFetched, placeOf, planStored } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';
 import type { KeepingConfig } from '../../shared/storage/storage-section.ts';
@@ -20,18 +20,18 @@ export type Looked = { managed: ManagedCertificate; at: number };
 export async function watchStored(
   parts: PollParts & { index: RenewalIndex },
   managed: ManagedCertificate,
-  from: StoredAt & { entry: KeptEntry },
+  from: StoredAt & { entry: KeptEntry; fetched: LastFetch | undefined },
   signal: AbortSignal,
 ): Promise<Looked | undefined> {
   const { index, clock } = parts;
   const now = clock.now();
   if (managed.notAfter <= now) return void (await index.remove(managed.id));
-  const [fetched] = await index.lastFetches([managed.id]);
-  if (!isFetched(managed, fetched)) return { managed, at: now + DAY }; // it may be fetched again
+  if (!isFetched(managed, from.fetched)) return { managed, at: now + DAY }; // it may be fetched again
   const polled = await pollRenewalInfo(parts, managed, signal);
   const planned = { ...polled, plan: planStored(polled, from.renewWithin) };
   await passOn(parts, planned, from);
-  return { managed: planned, at: Math.min(planned.poll ?? Number.POSITIVE_INFINITY, now + DAY) };
+  const { poll } = planned;
+  return { managed: planned, at: poll !== undefined && poll > now ? Math.min(poll, now + DAY) : now + DAY };
 }
 
 async function passOn(

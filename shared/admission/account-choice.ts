@@ -37,7 +37,7 @@ export function chooseAccounts(
 }
 
 /** An option that each account of a block may have a value of its own for. */
-export type PerAccount = { plain: string } | { byAccount: ReadonlyMap<string, string> };
+type PerAccount = { plain: string } | { byAccount: ReadonlyMap<string, string> };
 
 /**
  * `default:shortlived, zerossl:tls`, or one plain value for all accounts. A value may hold commas, and a plain one

@@ -7,7 +7,7 @@ import { describeError } from './errors.ts';
 /** Seconds. The system needs a moment to free the lock of a holder that was killed. */
 const PATIENCE = 5;
 
-export type DirectoryLock = AsyncDisposable & {
+type DirectoryLock = AsyncDisposable & {
   /** Fires when the lock is lost before it is released. */
   lost: AbortSignal;
 };

@@ -13,7 +13,7 @@ type ListenerAddress = { host: string; port: number; explicit: boolean };
 /** A server over TCP (those for HTTP know their idle connections), or a UDP socket. */
 export type ListeningServer = (Server & { closeIdleConnections?(): void }) | UdpSocket;
 
-export type OpenListeners = AsyncDisposable & {
+type OpenListeners = AsyncDisposable & {
   /** The addresses in use, with the real ports in place of 0. */
   readonly addresses: { host: string; port: number }[];
 };

@@ -4,7 +4,7 @@ import { openSyslog } from './syslog.ts';
 
 export type Log = Logger;
 
-export type LogOptions = {
+type LogOptions = {
   level: string;
   /** `stdout`, `stderr`, `syslog`, or the path of a file. */
   destination: string;

@@ -64,6 +64,10 @@ export function watchOutages(redis: Redis, clock: Clock): Outages {
   return { anySince: time => away || ended >= time };
 }
 
+/** What a role says of itself while it cannot reach Redis; `undefined` while it can. */
+export const whyRedisIsAway = (redis: Redis) =>
+  redis.status === 'ready' ? undefined : 'Redis cannot be reached';
+
 /** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
 export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
   while (redis.status !== 'ready') await clock.sleep(100, signal);

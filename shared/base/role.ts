@@ -1,15 +1,92 @@
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { closeRedis, openRedis, type Store, untilRedisAnswers, whyRedisIsAway } from './redis.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = { redisUrl: string; clock: Clock; log: Log; metrics: Registry };
 
-/** A running role of Quarry. Disposing of it stops it cleanly. */
-export type Role = AsyncDisposable & {
-  readonly name: string;
+/** How a role is doing, asked anew each time somebody looks. */
+type Condition = {
   /** Why it cannot do its work right now, in a few words; `undefined` when it can. */
   notReady(): string | undefined;
-  /** Rejects when the role can never work as configured; else stays pending. */
-  readonly failed: Promise<never>;
+  /** What else an operator should know, ready or not, a line each: a CA that is away while another one works. */
+  notes?(): string[];
 };
+
+/** A running role of Quarry. Disposing of it stops it cleanly. */
+export type Role = AsyncDisposable &
+  Condition & {
+    readonly name: string;
+    /** Rejects when the role can never work as configured; else stays pending. */
+    readonly failed: Promise<never>;
+  };
+
+export type RunningRole = {
+  /** Answers when the run begins; while Redis is away later, its commands wait. */
+  store: Store;
+  /** Fires when the role is to stop. */
+  stopping: AbortSignal;
+  /** Says how the role is doing from now on; before the first report it is `starting`. */
+  report(condition: Condition): void;
+};
+
+/** The condition of a role that works whenever Redis answers. */
+export const ready: Condition = { notReady: () => undefined };
+
+/** How long a role that stops while Redis is away may take to end: its commands may wait for Redis without end. */
+const LONGEST_STOP = 3_000;
+
+/**
+ * Starts a role that works in the background: waits for Redis, then runs.
+ *
+ * @param run does the role's work until `stopping` fires, and disposes of what it has opened before it ends; where it
+ *   rejects before that, the role has failed
+ */
+export function startRole(
+  name: string,
+  { redisUrl, prefix, clock, log }: { redisUrl: string; prefix: string; clock: Clock; log: Log },
+  run: (role: RunningRole) => Promise<void>,
+): Role {
+  const stopping = new AbortController();
+  const redis = openRedis(redisUrl, 'patient', log);
+  let condition: Condition = { notReady: () => 'starting' };
+
+  async function runOnceRedisAnswers() {
+    await untilRedisAnswers(redis, clock, stopping.signal);
+    const report = (next: Condition) => {
+      condition = next;
+    };
+    await run({ store: { redis, prefix }, stopping: stopping.signal, report });
+  }
+
+  const running = runOnceRedisAnswers().catch(error => {
+    if (!stopping.signal.aborted) throw error;
+  });
+  const failed = running.then(() => new Promise<never>(() => {}));
+  failed.catch(() => {}); // the caller may look later
+
+  return {
+    name,
+    notReady: () => condition.notReady() ?? whyRedisIsAway(redis),
+    notes: () => condition.notes?.() ?? [],
+    failed,
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error(`the ${name} is stopping`));
+      const ended = new AbortController();
+      const end = running.catch(() => {}).finally(() => ended.abort());
+      if (redis.status === 'ready') await end;
+      else {
+        closeRedis(redis); // else its attempts to connect would keep the process
+        await Promise.race([end, clock.sleep(LONGEST_STOP, ended.signal).catch(() => {})]);
+      }
+      closeRedis(redis);
+    },
+  };
+}
+
+/** Resolves when the signal fires. */
+export async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+}

@@ -2,7 +2,7 @@ import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export type LoggingConfig = {
   level: LogLevel;

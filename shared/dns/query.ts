@@ -12,7 +12,7 @@ import { newId } from './wire.ts';
  */
 export type Ask = (name: string, type: QueryType, signal: AbortSignal) => Promise<DnsMessage>;
 
-export type AskOptions = {
+type AskOptions = {
   /** Whether the server is asked to resolve the name for us. */
   recursive: boolean;
   /** Milliseconds, for each of UDP and TCP. */

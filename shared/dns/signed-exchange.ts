@@ -89,7 +89,7 @@ function describeClocks(serverTime: number | undefined, now: number): string {
 }
 
 /** Does an act with the first server that can. */
-export type Failover = <T>(act: (peer: Peer) => Promise<T>, signal: AbortSignal) => Promise<T>;
+type Failover = <T>(act: (peer: Peer) => Promise<T>, signal: AbortSignal) => Promise<T>;
 
 /**
  * Tries the next server where one cannot be reached or fails; a refusal is final. The server that worked last

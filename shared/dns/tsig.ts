@@ -19,7 +19,7 @@ const CLASS_ANY = 255;
 const TYPE_TSIG = 250;
 
 /** The key and the MAC of a signed message, which its answer is checked against. */
-export type Signature = { key: TsigKey; mac: Buffer };
+type Signature = { key: TsigKey; mac: Buffer };
 
 /**
  * Signs a whole message, which may not have a signature yet.

@@ -42,7 +42,7 @@ export function cnameOf({ answers }: DnsMessage, name: string): string | undefin
 }
 
 /** A name server of a zone, with the addresses that could be found. */
-export type NameServer = { name: string; addresses: string[] };
+type NameServer = { name: string; addresses: string[] };
 
 /**
  * Finds the name servers of a zone, as the zone itself lists them.

@@ -26,7 +26,7 @@ export type NotifyConfig = { name: string; kinds: MatterKind[] } & (
 /** The URL is a secret: of some services, whoever knows it may post there. */
 export type WebhookConfig = { type: 'webhook'; url: string; hmacKey?: Secret; caFile?: string };
 /** `command` is absolute, `folder` where it runs. */
-export type CommandConfig = { type: 'command'; command: string; folder: string };
+type CommandConfig = { type: 'command'; command: string; folder: string };
 export type MailConfig = {
   type: 'mail';
   to: string[];

@@ -80,9 +80,9 @@ const chainOf = ({ chain, certificate }: { chain: string; certificate: string })
 function resume(state: OrderState): Step {
   if (state.url === undefined) return { state, act: { do: 'create' } };
   const { takenBack, ...rest } = state;
-  if (takenBack || (state.presentedAt !== undefined && !state.initiated))
-    return { state: rest, act: { do: 'start' } };
-  return { state, act: { do: 'ask' } };
+  if (takenBack) return { state: rest, act: { do: 'start' } };
+  const isPresented = state.presentedAt !== undefined && !state.initiated;
+  return { state, act: isPresented ? { do: 'start' } : { do: 'ask' } };
 }
 
 function begin({ replaced }: OrderState, { url }: AcmeOrder): OrderState {

@@ -58,7 +58,7 @@ function toIdentifier(kind: string | undefined, value: string): Identifier[] {
 }
 
 /** The two values by which a CA knows one of its certificates, as the certificate holds them. */
-export type CertificateIds = {
+type CertificateIds = {
   /** From the Authority Key Identifier extension (RFC 5280 section 4.2.1.1), where there is one. */
   keyIdentifier: Buffer | undefined;
   /** The serial number's content bytes in DER, with the leading 00 of one that would else be negative. */

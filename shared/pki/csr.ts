@@ -17,7 +17,7 @@ export type CsrText = {
   postedDigest: string;
 };
 
-export type ParsedCsr = {
+type ParsedCsr = {
   /** At least one, at most 100, without duplicates: the CN's first, then the SANs in their order. */
   identifiers: Identifier[];
 };

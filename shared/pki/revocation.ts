@@ -27,7 +27,7 @@ export function parseRevocationReason(text: string): RevocationReason | undefine
 export const REASONS_TEXT = byName.map(([name, code]) => `${name} (${code})`).join(', ');
 
 /** A certificate that a client wants revoked. */
-export type RevocableCertificate = {
+type RevocableCertificate = {
   /** The leaf alone, as `splitChain` gives it. */
   pem: string;
   /** At least one. */

@@ -5,20 +5,24 @@ import type { JobLock } from './bullmq.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
-/** No result that holds the certificate, whoever wrote it last, is there for longer. */
+/** No result that holds the certificate lasts longer than this. */
 const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
-/** A worker that is killed before BullMQ hears of the end has its job run again, which must find the order. */
+/** A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order. */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
-/** Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor. */
+/**
+ * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor.
+ *
+ * KEYS: lock, what to write. ARGV: token, its value, its life.
+ */
 const WRITE_FENCED = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1`;
 
 /**
- * The same for a result, after which the checkpoint is of little use, and others may order the same names.
+ * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the same names.
  *
  * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
  */
@@ -67,11 +71,11 @@ export type SignRecords = {
   ): Promise<{ checkpoint: unknown; resultWritten: { key: string; result: SignResult } | undefined }>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
-  /** A result whose certificate was revoked since is as good as none, here and below. */
+  /** `undefined` also where the certificate of the result was revoked since; so does `readResults`. */
   readResult(jobId: string): Promise<SignResult | undefined>;
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /**
-   * Lets others order the same names as well.
+   * Writes the result, and lets others order the same names.
    *
    * @param flight what the job has ordered
    * @returns the key of the result
@@ -88,7 +92,6 @@ export type SignRecords = {
 export function openSignRecords({ redis, prefix }: Store): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
-
   const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;

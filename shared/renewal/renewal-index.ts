@@ -1,5 +1,6 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 import type { RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
@@ -15,6 +16,8 @@ export type ManagedCertificate = {
   renews: boolean;
   /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
   certificate: string;
+  /** Absent where nobody knows, as of macen's entries. */
+  issuedBy?: IssuedBy | undefined;
   names: string[];
   notBefore: number;
   notAfter: number;
@@ -37,6 +40,8 @@ export type ManagedCertificate = {
   looked: boolean;
   /** Whether it is not renewed, as no client fetched it. */
   left?: boolean;
+  /** Whether its host has got a newer one by another key: then nothing is done for it. */
+  superseded?: boolean;
   /** Whether an operator wants it renewed now. */
   forced?: boolean;
 };
@@ -69,6 +74,9 @@ export type RenewalIndex = {
     now: number,
   ): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
+
+/** Whether Quarry renews a certificate by itself, as things are. */
+export const isRenewed = ({ renews, superseded }: ManagedCertificate) => renews && !superseded;
 
 /**
  * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched, which are in none
@@ -105,9 +113,9 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
   const [fetches, wanted, watched] = [key('fetched'), key('wanted'), key('watched')];
 
   async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
-    const { id, certificate, notAfter, failures, left, renews } = managed;
+    const { id, certificate, notAfter, failures, left } = managed;
     const value = `${certificate}\n${JSON.stringify(managed)}`;
-    const flags = [failures, left, !renews].map(flag => (flag ? 1 : 0));
+    const flags = [failures, left, !isRenewed(managed)].map(flag => (flag ? 1 : 0));
     const args = [id, only, Math.round(at), notAfter, flags[0], value, flags[1], flags[2]].map(String);
     return (await redis.eval(WRITE, 6, entries, due, ends, failed, wanted, watched, ...args)) === 1;
   }

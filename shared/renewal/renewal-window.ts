@@ -61,31 +61,6 @@ export function isAlarming(life: CertificateLife, now: number): boolean {
   return life.notAfter - now < lifeOf(life) * LAST_PART;
 }
 
-/** What the answer to a question for renewal information was; `failures`: questions in vain in a row, this one included. */
-export type InfoAnswer =
-  | { info: RenewalInfo | undefined }
-  | { code: string; retryAfter?: number | undefined; failures: number };
-
-/**
- * When to ask the CA again, so that the questions of many certificates stay spread.
- *
- * @param random in [0, 1), a new one for each call
- * @returns `undefined` where the certificate has ended: then nobody asks any more
- */
-export function nextInfoPoll(
-  answer: InfoAnswer,
-  life: CertificateLife,
-  now: number,
-  random: number,
-): number | undefined {
-  if (life.notAfter <= now) return undefined;
-  if ('info' in answer) return now + ((answer.info?.askAgain ?? now + 20 * HOUR) - now) * (1 + random / 10);
-  const { code, retryAfter = 0, failures } = answer;
-  if (code !== 'unavailable') return Math.max(retryAfter, now + MINUTE) + random * HOUR;
-  const wait = Math.min(MINUTE * 2 ** (failures - 1), 6 * HOUR) * (0.75 + random / 2);
-  return Math.max(Math.min(retryAfter, now + 24 * HOUR), now + wait);
-}
-
 /**
  * A number in [0, 1) of the certificate's own: it is the same whoever asks and whenever, without being kept, and evenly
  * spread, as serials are random.

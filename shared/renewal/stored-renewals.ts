@@ -5,6 +5,7 @@ import { splitChain } from '../pki/pem.ts';
 import type { KeptEntry } from '../storage/storage.ts';
 import type { KeepingConfig, StorageConfig } from '../storage/storage-section.ts';
 import { openExpiryIndex } from './expiry-index.ts';
+import { openNewestIndex } from './newest-index.ts';
 import { type LastFetch, type ManagedCertificate, openRenewalIndex } from './renewal-index.ts';
 import { ownRandom, planRenewal, type RenewalPlan } from './renewal-window.ts';
 
@@ -46,6 +47,7 @@ export function openStoredRenewals(
 ): StoredRenewals {
   const index = openRenewalIndex(store);
   const expiry = openExpiryIndex(store);
+  const newest = openNewestIndex(store);
   const keepingOf = (storage: string) => {
     const config = storages.get(storage);
     return config?.type === 'none' ? undefined : config;
@@ -56,8 +58,10 @@ export function openStoredRenewals(
       const keeping = keepingOf(storage);
       if (keeping) {
         const id = storedId(storage, entry.csr);
+        const managed = toManaged(id, entry, keeping, ahead);
         if (!ahead) await index.fetched(id, { at: now, block });
-        await index.add(toManaged(id, entry, keeping, ahead), now + Math.random() * FIRST_POLL);
+        await index.add(managed, now + Math.random() * FIRST_POLL);
+        await newest.note({ block, storage, names: managed.names }, { id, at: now }, ahead);
       }
       await expiry.note(storage, entry.csr.digest, entry.leaf.notAfter);
     },
@@ -127,6 +131,7 @@ export function toManaged(
   return {
     id,
     certificate,
+    issuedBy: entry.issuedBy,
     renews,
     named: infoId !== undefined,
     names: identifiers.map(({ value }) => value),

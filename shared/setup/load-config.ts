@@ -14,12 +14,8 @@ import { parseWorker, type WorkerConfig } from '../config/worker.ts';
 import type { LimitsConfig } from '../limits/limits-section.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
 import { parseRenewal, type RenewalConfig } from '../shaman/renewal-section.ts';
-import { implicitVerification } from '../solver/http01-section.ts';
-import {
-  challengeTypeOf,
-  parseVerification,
-  type VerificationConfig,
-} from '../solver/verification-section.ts';
+import { implicitVerification } from '../solver/http01.ts';
+import { parseVerification, type VerificationConfig } from '../solver/kinds.ts';
 import { implicitStorage, parseStorage, type StorageConfig } from '../storage/storage-section.ts';
 import {
   addImplicit,
@@ -123,7 +119,7 @@ function createReferences(
     defaultAccounts: defaults.accounts.length > 0 ? defaults.accounts : chooseDefaultAccount(accounts),
     verification: referenceTo(new Map(verifications), 'verification'),
     storage: referenceTo(new Map(storages), 'storage'),
-    challengeOf: name => challengeTypeOf(verifications.get(name) ?? implicitVerification),
+    challengeOf: name => (verifications.get(name) ?? implicitVerification).challenge,
     defaultVerification: () =>
       verification === false
         ? undefined

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { fetchRenewalInfo, type RenewalInfo, renewalInfoId } from '../acme/renewal-info.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
+import { renewalInfoId } from '../acme/renewal-info.ts';
+import { askWindow, type WindowMemory } from '../renewal/ask-window.ts';
 import {
-  nextInfoPoll,
+  type ExplainedWindow,
   ownRandom,
   planRenewal,
   type RenewalFacts,
@@ -67,57 +67,37 @@ async function askForInfo(
   certificate: HeldCertificate,
   domain: Readonly<ShamanDomain>,
 ): Promise<Asked> {
-  const { connection, clock, signal } = run;
-  const { leaf } = certificate;
   const { id, named } = identify(certificate);
   if (!named) return { id, named, info: { none: 'the CA does not know this certificate by name' } };
   const kept = domain.memory.renewal?.id === id ? domain.memory.renewal : undefined;
-  if (kept && (kept.askAgain ?? 0) > clock.now()) return pick(kept);
-  try {
-    const info = await fetchRenewalInfo(connection, id, signal);
-    await passOnExplanation(run, domain, info, kept);
-    const askAgain = nextInfoPoll({ info }, leaf, clock.now(), Math.random());
-    return {
-      id,
-      named,
-      info: toKept(info),
-      ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }),
-    };
-  } catch (error) {
-    if (!(error instanceof IssuanceError)) throw error;
-    const failures = (kept?.askedInVain ?? 0) + 1;
-    const { code, retryAfter } = error;
-    const askAgain = nextInfoPoll({ code, retryAfter, failures }, leaf, clock.now(), Math.random());
-    // What the CA said before still holds, for all that is known.
-    const info = kept && !('none' in kept.info) ? kept.info : { none: describeError(error) };
-    return {
-      id,
-      named,
-      info,
-      askedInVain: failures,
-      ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }),
-    };
-  }
+  const life = certificate.leaf;
+  const { info, askAgain, failures, explained } = await askWindow(
+    run.connection,
+    { id, life },
+    toKnown(kept),
+    run.signal,
+  );
+  if (explained) await passOnExplanation(run, domain, explained);
+  return {
+    id,
+    named,
+    info,
+    ...(failures > 0 && { askedInVain: failures }),
+    ...(askAgain !== undefined && { askAgain: Math.ceil(askAgain) }),
+  };
+}
+
+function toKnown(kept: RenewalMemory | undefined): WindowMemory {
+  if (!kept) return { info: { none: 'the CA was not asked yet' }, askAgain: 0, failures: 0 };
+  return { info: kept.info, askAgain: kept.askAgain ?? 0, failures: kept.askedInVain ?? 0 };
 }
 
 async function passOnExplanation(
   { log, explained }: ShamanRun,
   { name, identifiers }: Readonly<ShamanDomain>,
-  info: RenewalInfo | undefined,
-  kept: RenewalMemory | undefined,
+  window: ExplainedWindow,
 ): Promise<void> {
-  if (info?.explanationUrl === undefined) return;
-  const { start, end, explanationUrl } = info;
-  if (kept && 'start' in kept.info && kept.info.explanationUrl === explanationUrl) return;
-  log.warn({ domain: name }, `${name}: the CA explains when to renew: ${explanationUrl}`);
+  log.warn({ domain: name }, `${name}: the CA explains when to renew: ${window.explanationUrl}`);
   const names = identifiers.map(({ value }) => value);
-  await explained?.(names, { start, end, explanationUrl });
-}
-
-const pick = ({ at: _, why: __, spread: ___, ...asked }: RenewalMemory): Asked => asked;
-
-function toKept(info: RenewalInfo | undefined): Asked['info'] {
-  if (!info) return { none: 'the CA has no renewal information' };
-  const { start, end, explanationUrl } = info;
-  return { start, end, ...(explanationUrl !== undefined && { explanationUrl }) };
+  await explained?.(names, window);
 }

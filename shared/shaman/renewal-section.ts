@@ -17,7 +17,7 @@ export type RenewalConfig = {
 };
 
 /** What the options `account` and `verification` may name, and what stands in for the latter. */
-export type RenewalReferences = {
+type RenewalReferences = {
   account: Parse<string>;
   verification: Parse<string>;
   defaultVerification(): string | undefined;

@@ -1,8 +1,7 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { IssuanceError } from '../base/errors.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
-import { openProgramSolver } from '../solver/program.ts';
-import type { ProgramFile } from '../solver/program-section.ts';
+import { openProgramSolver, type ProgramFile } from '../solver/program.ts';
 import type { Solver } from '../solver/solver.ts';
 import type { ShamanDomain } from './profile.ts';
 import type { ShamanRun } from './run.ts';
@@ -28,11 +27,11 @@ export function openSolversFor(
   return all.map(([challenge, { present, cleanup }]) =>
     openProgramSolver(
       {
-        ...{ name: challenge, type: 'program', challenge, folder: dirname(file.path), timeout: TIMEOUT },
+        ...{ name: challenge, challenge, folder: dirname(file.path), timeout: TIMEOUT },
         command: toProgramFile(parts, present),
         ...(cleanup !== undefined && { cleanup: toProgramFile(parts, cleanup) }),
       },
-      log,
+      { log },
     ),
   );
 }

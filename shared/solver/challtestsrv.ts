@@ -1,9 +1,40 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { needingRedis, type Store } from '../base/redis.ts';
+import { needingRedis } from '../base/redis.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
-import type { ChalltestsrvConfig } from './challtestsrv-section.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
-import { RESPONSE_LIFE, type Solver } from './solver.ts';
+import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
+
+/** dns-01 through the management interface of Pebble's challtestsrv: for tests. */
+export const challtestsrv: Kind<ChalltestsrvConfig> = {
+  parse: parseChalltestsrv,
+  open: openChalltestsrvSolver,
+  trial: {
+    takesAnyName: true,
+    describe: (_, response) => `a test record ${toDns01Record(response).name} was set and cleared`,
+  },
+};
+
+type ChalltestsrvConfig = {
+  name: string;
+  type: 'dns01-challtestsrv';
+  challenge: 'dns-01';
+  setTxtUrl: string;
+};
+
+function parseChalltestsrv(section: SectionReader): ChalltestsrvConfig {
+  const setTxtUrl = section.one('set-txt_url', parseSetTxtUrl) ?? 'http://localhost:8055/set-txt';
+  section.finish();
+  return { name: section.label, type: 'dns01-challtestsrv', challenge: 'dns-01', setTxtUrl };
+}
+
+/** What clears a record stands beside what sets it, so the end is fixed. */
+const parseSetTxtUrl: Parse<string> = (text, fail) => {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol))
+    return fail('is not a URL such as http://localhost:8055/set-txt');
+  return url.pathname.endsWith('/set-txt') ? url.href : fail('does not end in /set-txt');
+};
 
 const TIMEOUT = 5_000;
 
@@ -14,7 +45,7 @@ const TIMEOUT = 5_000;
  */
 export function openChalltestsrvSolver(
   { name, setTxtUrl }: ChalltestsrvConfig,
-  { redis, prefix }: Store,
+  { store: { redis, prefix } }: Pick<SolverParts, 'store'>,
 ): Solver {
   const key = (host: string) => `${prefix}:challtestsrv:${setTxtUrl}:${host}`;
   const valuesOf = (host: string) => needingRedis(() => redis.smembers(key(host)));

@@ -1,16 +1,39 @@
-import { needingRedis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
+import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
+import type { SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
-import type { ChallengeResponses } from './challenge-responses.ts';
-import type { SelfCheckConfig } from './http01-section.ts';
-import { openSelfCheck } from './self-check.ts';
-import type { Solver } from './solver.ts';
+import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
+import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
-export function openHttp01Solver(
-  name: string,
-  selfCheck: SelfCheckConfig,
-  responses: ChallengeResponses,
-): Solver {
+export const http01: Kind<Http01Config> = { parse: parseHttp01, open: openHttp01Solver };
+
+type Http01Config = {
+  name: string;
+  type: 'http01';
+  challenge: 'http-01';
+  listeners: Listener[];
+  selfCheck: SelfCheckConfig;
+};
+
+/** Stands in where no verification is defined. */
+export const implicitVerification: Http01Config = {
+  name: 'http01',
+  type: 'http01',
+  challenge: 'http-01',
+  listeners: defaultListeners(1380, '0.0.0.0', '::'),
+  selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
+};
+
+function parseHttp01(section: SectionReader): Http01Config {
+  const listeners = readListeners(section, ['listener'], implicitVerification.listeners);
+  const selfCheck = parseSelfCheck(section);
+  section.finish();
+  return { name: section.label, type: 'http01', challenge: 'http-01', listeners, selfCheck };
+}
+
+function openHttp01Solver({ name, selfCheck }: Http01Config, { store }: Pick<SolverParts, 'store'>): Solver {
+  const responses = openChallengeResponses(store);
   const { mode } = selfCheck;
   return {
     name,
@@ -19,5 +42,27 @@ export function openHttp01Solver(
     canProve: identifier => canProve('http-01', identifier),
     present: ({ token, keyAuthorization }) => needingRedis(() => responses.put(token, keyAuthorization)),
     withdraw: ({ token }) => needingRedis(() => responses.delete(token)),
+  };
+}
+
+/** The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else. */
+export const challengeKey = (prefix: string, token: string) => `${prefix}:http-01:${token}`;
+
+export type ChallengeResponses = {
+  put(token: string, keyAuthorization: string): Promise<void>;
+  get(token: string): Promise<string | null>;
+  delete(token: string): Promise<void>;
+};
+
+/** The challenge responses in Redis, where any worker puts them and any responder finds them. */
+export function openChallengeResponses({ redis, prefix }: Store): ChallengeResponses {
+  return {
+    put: async (token, keyAuthorization) => {
+      await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', RESPONSE_LIFE);
+    },
+    get: token => redis.get(challengeKey(prefix, token)),
+    delete: async token => {
+      await redis.del(challengeKey(prefix, token));
+    },
   };
 }

@@ -2,7 +2,7 @@ import type { Identifier } from '../pki/identifier.ts';
 
 // The TXT record of draft-ietf-acme-dns-persist-01 sections 4 and 5: an issue-value of RFC 8659 section 4.2.
 
-export type PersistRecord = {
+type PersistRecord = {
   /** Without a dot at its end, such as `_validation-persist.example.org`. */
   name: string;
   value: string;

@@ -1,18 +1,78 @@
+import { resolve } from 'node:path';
 import { atMost } from '../base/at-most.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
-import { ConfigError } from '../config/config-error.ts';
+import { ConfigError, type Place } from '../config/config-error.ts';
+import { wholeNumber } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { canProve } from '../pki/identifier.ts';
 import { toDns01Record } from './dns01-record.ts';
-import type { ProgramConfig, ProgramFile } from './program-section.ts';
-import type { ChallengeResponse, Solver } from './solver.ts';
+import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
+
+const challenges = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
+
+/** Challenges that the operator's own program answers, as concorde's authenticators do; the workers run it. */
+export const program: Kind<ProgramConfig> = {
+  parse: parseProgram,
+  open: openProgramSolver,
+  require: requirePrograms,
+  trial: {
+    describe: ({ cleanup }, { identifier }) =>
+      `ran with a test token for ${identifier.value}${cleanup ? ', and cleaned up' : ''}`,
+  },
+};
+
+export type ProgramConfig = {
+  name: string;
+  type: 'program';
+  challenge: (typeof challenges)[number];
+  command: ProgramFile;
+  /** Undoes what `command` did. */
+  cleanup?: ProgramFile;
+  /** Where it runs: the folder of the configuration file. */
+  folder: string;
+  /** Milliseconds. */
+  timeout: number;
+};
+
+/** Only where it is to run, it has to be there: not every machine that reads the configuration holds it. */
+export type ProgramFile = {
+  /** Absolute. */
+  path: string;
+  place: Place;
+};
+
+function parseProgram(section: SectionReader): ProgramConfig {
+  const parsePath: Parse<string> = (text, fail) => (text ? resolve(section.folder, text) : fail('is empty'));
+  const challenge = section.one('challenge', parseChallenge);
+  const command = section.one('command', parsePath);
+  const cleanup = section.one('cleanup-command', parsePath);
+  const timeout = section.one('timeout', wholeNumber(1, 3_600)) ?? 60;
+  section.finish();
+  return {
+    name: section.label,
+    type: 'program',
+    folder: section.folder,
+    timeout: timeout * 1_000,
+    challenge: challenge ?? section.fail(`is missing; known: ${challenges.join(', ')}`, 'challenge'),
+    command: {
+      path: command ?? section.fail('is missing: the path of a program', 'command'),
+      place: section.place('command'),
+    },
+    ...(cleanup && { cleanup: { path: cleanup, place: section.place('cleanup-command') } }),
+  };
+}
+
+const parseChallenge: Parse<ProgramConfig['challenge']> = (text, fail) =>
+  challenges.find(one => one === text) ?? fail(`unknown challenge; known: ${challenges.join(', ')}`);
 
 /** However many orders a worker drives, and however many names they have. */
 const MOST_PROGRAMS = 16;
 
-/** Challenges that the operator's own program answers, as concorde's authenticators do. */
-export function openProgramSolver(config: ProgramConfig, log: Log): Solver {
+export function openProgramSolver(
+  config: Omit<ProgramConfig, 'type'>,
+  { log }: Pick<SolverParts, 'log'>,
+): Solver {
   const { name, challenge, command, cleanup, folder, timeout } = config;
   const inTurn = atMost(MOST_PROGRAMS);
   const run = ({ path }: ProgramFile, response: ChallengeResponse, signal: AbortSignal) =>
@@ -45,7 +105,7 @@ export function openProgramSolver(config: ProgramConfig, log: Log): Solver {
 }
 
 /** What a program is told of a challenge response: concorde's two lines, and the same in words. */
-export function toProgramInput(
+function toProgramInput(
   challenge: Solver['challengeType'],
   response: ChallengeResponse,
 ): Pick<ProgramRun, 'stdin' | 'environment' | 'secrets'> {
@@ -64,7 +124,7 @@ export function toProgramInput(
 }
 
 /** @throws ConfigError when one of the programs cannot be run here */
-export function requirePrograms({ command, cleanup }: ProgramConfig): void {
+function requirePrograms({ command, cleanup }: ProgramConfig): void {
   for (const { path, place } of cleanup ? [command, cleanup] : [command]) {
     const reason = whyNotRunnable(path);
     if (reason) throw new ConfigError(place, `${path} cannot be run: ${reason}`);

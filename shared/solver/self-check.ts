@@ -4,10 +4,38 @@ import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { bracketed, toAddressSet } from '../base/address.ts';
 import { describeError } from '../base/errors.ts';
+import { parseCidr } from '../config/cidr.ts';
+import { wholeNumber } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import type { Identifier } from '../pki/identifier.ts';
-import type { SelfCheckConfig } from './http01-section.ts';
+import { parseDnsAddress } from './dns-server.ts';
 import type { ChallengeResponse } from './solver.ts';
+
+/** Whether Quarry looks at a challenge response itself before the CA does. */
+export type SelfCheckConfig = {
+  mode: 'off' | 'warn' | 'require';
+  /** Where the names are served over HTTP. */
+  port: number;
+  /** DNS servers that names are looked up with; the system's where empty. */
+  resolvers: DnsServer[];
+  /** CIDRs of addresses that are not public, and that names may lead to all the same. */
+  networks: string[];
+};
+
+export function parseSelfCheck(section: SectionReader): SelfCheckConfig {
+  return {
+    mode: section.one('self-check', parseMode) ?? 'warn',
+    port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
+    resolvers: section.many('self-check-resolver', parseDnsAddress),
+    networks: section.many('self-check-network', parseCidr),
+  };
+}
+
+const modes = ['off', 'warn', 'require'] as const;
+
+const parseMode: Parse<SelfCheckConfig['mode']> = (text, fail) =>
+  modes.find(mode => mode === text.toLowerCase()) ?? fail(`is none of ${modes.join(', ')}`);
 
 const DEADLINE = 5_000;
 const MOST_REDIRECTS = 5;
@@ -50,7 +78,7 @@ const isReserved = toAddressSet([
  *
  * @returns what is wrong with what was seen, in one line, or `undefined` when the response was there
  */
-export type SelfCheck = (response: ChallengeResponse, signal: AbortSignal) => Promise<string | undefined>;
+type SelfCheck = (response: ChallengeResponse, signal: AbortSignal) => Promise<string | undefined>;
 
 export function openSelfCheck({ port, resolvers, networks }: SelfCheckConfig): SelfCheck {
   const isAllowed = toAddressSet(networks);

@@ -1,3 +1,7 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Store } from '../base/redis.ts';
+import type { SectionReader } from '../config/section-reader.ts';
 import type { ChallengeType, Identifier } from '../pki/identifier.ts';
 
 /** What a CA will look for (RFC 8555 section 8). The key authorization is not to be logged or put into a job. */
@@ -48,5 +52,28 @@ export type Solver = {
   readonly selfCheck?: {
     mode: 'warn' | 'require';
     look(response: ChallengeResponse, signal: AbortSignal): Promise<string | undefined>;
+  };
+};
+
+/** What solvers may need, whatever their kind. */
+export type SolverParts = { store: Store; clock: Clock; log: Log };
+
+/**
+ * A kind of solver, the whole of which is in a file of its own; `kinds.ts` lists all of them. A configuration that has
+ * `listeners` is of a kind that the responders answer, in the way that its challenge wants.
+ */
+export type Kind<Config extends { name: string; type: string; challenge: ChallengeType }> = {
+  /** `[verification "name"]`, the options behind its `type`. */
+  parse(section: SectionReader): Config;
+  /** Takes of the parts what it needs, so that a kind which needs no Redis can be tried where there is none. */
+  open(config: Config, parts: SolverParts): Solver;
+  /** @throws ConfigError when this machine lacks what the solver needs */
+  require?(config: Config): void;
+  /** How `quarry check --probe` tries a kind that no responder answers: it presents and withdraws a test response. */
+  trial?: {
+    /** The name may be one that exists nowhere. */
+    takesAnyName?: true;
+    /** What was done, once it was. */
+    describe(config: Config, response: ChallengeResponse): string;
   };
 };

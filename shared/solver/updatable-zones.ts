@@ -1,18 +1,36 @@
 import type { Clock } from '../base/clock.ts';
 import { IssuanceError } from '../base/errors.ts';
-import { formatServer } from '../dns/exchange.ts';
+import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { locate, type Place } from '../dns/locate.ts';
 import { findUnshown, type ServerAddresses } from '../dns/propagation.ts';
 import { type Ask, askingPeer } from '../dns/query.ts';
 import { openFailover, type Peer } from '../dns/signed-exchange.ts';
+import type { TsigKey } from '../dns/tsig.ts';
 import { type TxtChange, updateTxt } from '../dns/update.ts';
 import { findNameServers } from '../dns/zone.ts';
 import type { Dns01Record } from './dns01-record.ts';
-import type { DnsUpdateConfig } from './dns01-update-section.ts';
 import { openResolver } from './resolver.ts';
 
+/** The servers that take updates, and where it is looked up what they hold. */
+export type UpdatableZonesConfig = {
+  /** Each of them alone would do. */
+  servers: DnsServer[];
+  /** Seconds that a record may be kept by others. */
+  ttl: number;
+  /** Milliseconds for one message to a server and its answer. */
+  timeout: number;
+  /** Signs updates; absent where the servers trust this machine's address. */
+  key?: TsigKey;
+  /** The zones to update; found where empty. */
+  zones: string[];
+  /** Looked at instead of the zone's name servers, where there are any. */
+  propagationServers: DnsServer[];
+  /** What is asked about names that the servers do not hold; the system's where empty. */
+  resolvers: DnsServer[];
+};
+
 /** The zones of the servers that a configuration names. What is thrown is an IssuanceError, or the signal's reason. */
-export type UpdatableZones = {
+type UpdatableZones = {
   /** Adds or deletes a record where it will be looked for: behind CNAMEs, in the zone that holds it. */
   change(act: TxtChange['do'], record: Dns01Record, signal: AbortSignal): Promise<void>;
   /** Which of the zone's name servers does not show the record, in one line; `undefined` when all show it. */
@@ -21,7 +39,7 @@ export type UpdatableZones = {
 
 /** @param nameServerPort where the name servers of a zone are asked; 53, but for tests */
 export function openUpdatableZones(
-  config: DnsUpdateConfig,
+  config: UpdatableZonesConfig,
   clock: Clock,
   nameServerPort: number,
 ): UpdatableZones {
@@ -54,7 +72,7 @@ type LookParts = { peer: Peer; resolve: Ask; nameServerPort: number };
 /** Where the record has to be seen. */
 async function findServers(
   zone: string,
-  { servers, propagationServers }: DnsUpdateConfig,
+  { servers, propagationServers }: UpdatableZonesConfig,
   { peer, resolve, nameServerPort: port }: LookParts,
   signal: AbortSignal,
 ): Promise<ServerAddresses[]> {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { challengeKey } from '../../shared/solver/challenge-responses.ts';
+import { challengeKey } from '../../shared/solver/http01.ts';
 import { prefix } from './ground.ts';
 import type { NamedCsr } from './named-csrs.ts';
 import { openStockClient } from './stock-client.ts';

@@ -11,7 +11,7 @@ import type { OrderParts } from '../../shared/order/order-step.ts';
 import { openPollPaces } from '../../shared/order/poll-pace.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
+import { openSolvers } from '../../shared/solver/kinds.ts';
 import { quietLog as log } from '../support/quiet-log.ts';
 import type { ClientSpec } from './client-program.ts';
 import { prefix, solverName } from './ground.ts';

@@ -11,6 +11,7 @@ import { readPrivateKey } from '../../shared/pki/key.ts';
 import { makeCsr } from '../../shared/pki/make-csr.ts';
 import { decodePem, encodePem } from '../../shared/pki/pem.ts';
 import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -77,11 +78,13 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
 
   const waiting: SignJobData[] = [];
   const due: number[] = [];
+  const connection = stack.use(
+    openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
+  );
   const renewal: RenewalParts = {
     ...{ ...parts, index: openRenewalIndex({ redis, prefix }), account: 'default' },
-    connection: stack.use(
-      openCaConnection({ directoryUrl: `${ca.url}/dir`, userAgent: 'quarry/bench', clock }),
-    ),
+    newest: openNewestIndex({ redis, prefix }),
+    caOf: () => ({ connection }),
     storages: new Map([['kept', { storage, renewWithin, renewAhead: true }]]),
     admission: openAdmission([everything]),
     signQueue: {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { challengeKey } from '../../shared/solver/challenge-responses.ts';
+import { challengeKey } from '../../shared/solver/http01.ts';
 import { freePort } from '../support/free-port.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { startRedis } from '../support/redis.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Client, crypto } from 'acme-client';
 import { Redis } from 'ioredis';
-import { challengeKey } from '../../shared/solver/challenge-responses.ts';
+import { challengeKey } from '../../shared/solver/http01.ts';
 import type { ClientSpec } from './client-program.ts';
 import { prefix } from './ground.ts';
 import type { NamedCsr } from './named-csrs.ts';

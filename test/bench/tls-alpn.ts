@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { systemClock } from '../../shared/base/clock.ts';
-import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { freePort } from '../support/free-port.ts';
 import { startProcess } from '../support/processes.ts';
 import { startQuarry } from '../support/quarry.ts';

@@ -24,8 +24,8 @@ const { signal } = new AbortController();
 function openSolver(connection = redis[0], setTxtUrl = `${challtestsrv.managementUrl}/set-txt`) {
   assert.ok(connection);
   return openChalltestsrvSolver(
-    { name: 'test', type: 'dns01-challtestsrv', setTxtUrl },
-    { redis: connection, prefix: '{quarry}' },
+    { name: 'test', type: 'dns01-challtestsrv', challenge: 'dns-01', setTxtUrl },
+    { store: { redis: connection, prefix: '{quarry}' } },
   );
 }
 

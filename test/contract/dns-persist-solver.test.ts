@@ -33,9 +33,13 @@ function look(value: string, port = bind.port, ending = signal): Promise<string 
   const config = {
     name: 'persist',
     type: 'dns-persist-01',
+    challenge: 'dns-persist-01',
     resolvers: [{ host: '127.0.0.1', port }],
   } as const;
-  const solver = openDnsPersistSolver({ ...config, resolvers: [...config.resolvers] }, systemClock);
+  const solver = openDnsPersistSolver(
+    { ...config, resolvers: [...config.resolvers] },
+    { clock: systemClock },
+  );
   const persist = { accountUrl, issuerDomainNames: ['ca.example', 'other.example'] };
   assert.ok(solver.propagation);
   return solver.propagation.missing({ ...newResponse(value), persist }, ending);

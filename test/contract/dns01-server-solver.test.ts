@@ -8,8 +8,8 @@ import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { asking } from '../../shared/dns/query.ts';
 import { openDnsRecords, valuesKey } from '../../shared/solver/dns-records.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
-import type { Dns01ServerConfig } from '../../shared/solver/dns01-server-section.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
+import type { Dns01ServerConfig } from '../../shared/solver/dns01-server.ts';
+import { openSolvers } from '../../shared/solver/kinds.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -23,6 +23,7 @@ const { signal } = new AbortController();
 const config: Dns01ServerConfig = {
   name: 'dns',
   type: 'dns01-server',
+  challenge: 'dns-01',
   listeners: [],
   zones: ['example.org'],
   nameServers: [{ name: 'ns1.example.net', addresses: [] }],

@@ -4,8 +4,7 @@ import { basename, join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import type { Log } from '../../shared/base/log.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
-import { openProgramSolver } from '../../shared/solver/program.ts';
-import type { ProgramConfig } from '../../shared/solver/program-section.ts';
+import { openProgramSolver, type ProgramConfig } from '../../shared/solver/program.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -31,7 +30,7 @@ async function open(challenge: ProgramConfig['challenge'], scripts: Scripts, log
     ...{ name: 'script', type: 'program', challenge, folder, timeout: 30_000, command: file('command') },
     ...(scripts.cleanup !== undefined && { cleanup: file('cleanup') }),
   };
-  return { folder, openSolver: () => openProgramSolver(config, log) };
+  return { folder, openSolver: () => openProgramSolver(config, { log }) };
 }
 
 /** A folder that a web server shows. */

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { findIssuer } from '../../services/scheduler/poll-renewal-info.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
-import { chain, csr, day, id, issuedBy, leaf, newer, openGround, web } from './renewal-ground.ts';
+import type { IssuedBy } from '../../shared/storage/storage.ts';
+import { startFakeCa } from '../shared/acme/fake-ca.ts';
+import { connect } from '../shared/acme/open-connection.ts';
+import { chain, csr, day, id, leaf, newer, openGround, suggest, web } from './renewal-ground.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -14,7 +18,7 @@ suite('renewing ahead', () => {
     ground.turnTo(0.1);
     assert.equal(await ground.look(), 1);
     const planned = await ground.managed();
-    assert.equal(planned?.plan.why, 'with 30 days left, as the CA offers no renewal information');
+    assert.equal(planned?.plan.why, 'with 30 days left, as the CA has no renewal information');
     assert.ok(planned.plan.at >= leaf.notBefore + 60 * day && planned.plan.at <= leaf.notBefore + 64.5 * day);
     ground.turnTo(59.9);
     await ground.look();
@@ -57,6 +61,47 @@ suite('renewing ahead', () => {
     ground.turnTo(21);
     await ground.look();
     assert.equal(ground.jobs.length, 1);
+  });
+
+  test('asks the CA that issued the certificate, among several', async () => {
+    await using ground = await openGround();
+    await using other = await startFakeCa();
+    using connection = connect(other.directoryUrl, ground.clock);
+    const asked: (IssuedBy | undefined)[] = [];
+    ground.parts.caOf = issuedBy => {
+      asked.push(issuedBy);
+      return findIssuer([{ name: 'other', connection }], issuedBy);
+    };
+    other.on('/dir', () => ({ body: { renewalInfo: `${other.url}/info` } }));
+    const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
+    other.on(`/info/${renewalInfoId(newer)}`, () => ({
+      body: { suggestedWindow: { start: at(20), end: at(21) } },
+    }));
+    const entry = { csr, chain: newer, leaf: readCertificate(newer) };
+    const issuedBy = { account: 'other', directory: other.directoryUrl };
+    await ground.storage.put(csr, newer, issuedBy);
+    const how = { block: 'web', ahead: false };
+    await ground.renewals.issued('kept', { ...entry, issuedBy }, how, ground.clock.now());
+    ground.turnTo(0.1);
+    await ground.look();
+    assert.match((await ground.managed())?.plan.why ?? '', /^the CA suggests/);
+    assert.deepEqual(asked, [issuedBy]);
+  });
+
+  test('asks no CA that is configured no more, nor names to another one what it replaces, and goes by days', async () => {
+    await using ground = await openGround();
+    suggest(ground, 80, 81);
+    ground.turnTo(0.1);
+    await ground.look();
+    assert.match((await ground.managed())?.plan.why ?? '', /^the CA suggests/);
+    ground.ca.requests.length = 0;
+    ground.parts.caOf = issuedBy => findIssuer([], issuedBy);
+    ground.turnTo(65);
+    await ground.look();
+    assert.deepEqual(ground.ca.requests, []);
+    const why = `with 30 days left, as the CA at ${ground.ca.directoryUrl} is configured no more`;
+    assert.equal((await ground.managed())?.plan.why, why);
+    assert.deepEqual([ground.jobs.length, ground.jobs[0]?.replaces], [1, undefined]);
   });
 
   test('tells once where the CA explains its window, as one matter for all that it concerns', async () => {
@@ -200,7 +245,7 @@ suite('renewing ahead', () => {
     await using ground = await openGround();
     ground.turnTo(65);
     await ground.look();
-    await ground.storage.put(csr, newer, issuedBy);
+    await ground.storage.put(csr, newer, ground.issuedBy);
     ground.clock.turn(minute);
     await ground.look();
     assert.equal((await ground.managed())?.notAfter, readCertificate(newer).notAfter);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
+import { findIssuer } from '../../services/scheduler/poll-renewal-info.ts';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
+import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
@@ -9,6 +11,7 @@ import type { Matter } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
+import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -44,7 +47,6 @@ export const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example.org' })))
 export const chain = makeCertificate({ names: 'DNS:a.example.org', days: 90 });
 export const leaf = readCertificate(chain);
 export const newer = makeCertificate({ names: 'DNS:a.example.org', days: 180 });
-export const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
 export const id = storedId('kept', csr);
 
 /** One stored certificate that a client got when it was new, and a scheduler whose jobs end as the test says. */
@@ -71,9 +73,12 @@ export async function openGround(
   const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const lost = new Set<string>();
+  const connection = stack.use(connect(ca.directoryUrl, clock));
+  const issuedBy = { account: 'account', directory: ca.directoryUrl };
   const parts: RenewalParts = {
     ...{ index, clock, log: log.log, account: 'account', admission: openAdmission(blocks) },
-    connection: stack.use(connect(ca.directoryUrl, clock)),
+    newest: openNewestIndex({ redis, prefix }),
+    caOf: issuedBy => findIssuer([{ name: 'account', connection }], issuedBy),
     storages: new Map([['kept', { storage, renewWithin: 30, renewAhead }]]),
     signQueue: {
       enqueue: async (data: SignJobData) => `job-${jobs.push(data)}`,
@@ -87,26 +92,25 @@ export async function openGround(
     },
   };
   await storage.put(csr, chain, issuedBy);
-  await renewals.issued('kept', { csr, chain, leaf }, { block: 'web', ahead: false }, clock.now());
+  await renewals.issued('kept', { csr, chain, leaf, issuedBy }, { block: 'web', ahead: false }, clock.now());
   const managed = async () => (await index.read([id]))[0];
   return {
-    ...{
-      prefix,
-      redis,
-      ca,
-      clock,
-      log,
-      storage,
-      index,
-      renewals,
-      jobs,
-      told,
-      ended,
-      results,
-      lost,
-      parts,
-      managed,
-    },
+    prefix,
+    redis,
+    ca,
+    issuedBy,
+    clock,
+    log,
+    storage,
+    index,
+    renewals,
+    jobs,
+    told,
+    ended,
+    results,
+    lost,
+    parts,
+    managed,
     look: () => renewDue(parts, one => lookAtStored(parts, one, never), never),
     /** Turns the clock to so many days after the certificate's begin. */
     turnTo: (days: number) => clock.turn(leaf.notBefore + days * day - clock.now()),
@@ -114,4 +118,18 @@ export async function openGround(
       results.set(`job-${job}`, { outcome: 'failed', block: 'web', error: { code, detail } }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+/** Has the CA suggest a window, in days after the certificate's begin. */
+export function suggest(
+  { ca }: Awaited<ReturnType<typeof openGround>>,
+  start: number,
+  end: number,
+  explanationURL?: string,
+): void {
+  const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
+  ca.on('/dir', () => ({ body: { renewalInfo: `${ca.url}/info` } }));
+  ca.on(`/info/${renewalInfoId(chain)}`, () => ({
+    body: { suggestedWindow: { start: at(start), end: at(end) }, explanationURL },
+  }));
 }

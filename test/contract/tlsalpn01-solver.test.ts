@@ -6,9 +6,9 @@ import { systemClock } from '../../shared/base/clock.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
+import { openSolvers } from '../../shared/solver/kinds.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
-import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { lookAtAcmeTls, readAcmeIdentifier } from '../support/acme-tls.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -20,11 +20,14 @@ const { redis, prefix } = await startSolverRedis();
 const { signal } = new AbortController();
 
 function openSolver(connection = redis[0], clock = systemClock): Solver {
-  const [solver] = openSolvers([{ name: 'tls', type: 'tlsalpn01', listeners: [] }], {
-    store: { redis: connection, prefix },
-    clock,
-    log: quietLog,
-  }).values();
+  const [solver] = openSolvers(
+    [{ name: 'tls', type: 'tlsalpn01', challenge: 'tls-alpn-01', listeners: [] }],
+    {
+      store: { redis: connection, prefix },
+      clock,
+      log: quietLog,
+    },
+  ).values();
   assert.ok(solver);
   return solver;
 }

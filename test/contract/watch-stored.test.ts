@@ -2,19 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
-import { chain, csr, day, id, issuedBy, leaf, newer, openGround, web } from './renewal-ground.ts';
+import { chain, csr, day, id, leaf, newer, openGround, suggest, web } from './renewal-ground.ts';
 
 type Ground = Awaited<ReturnType<typeof openGround>>;
 const open = () => openGround([web], { renewAhead: false });
-
-/** Has the CA suggest a window, in days after the certificate's begin. */
-function suggest({ ca }: Ground, start: number, end: number, explanationURL?: string): void {
-  const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
-  ca.on('/dir', () => ({ body: { renewalInfo: `${ca.url}/info` } }));
-  ca.on(`/info/${renewalInfoId(chain)}`, () => ({
-    body: { suggestedWindow: { start: at(start), end: at(end) }, explanationURL },
-  }));
-}
 
 const polls = ({ ca }: Ground) => ca.requests.filter(({ path }) => path.startsWith('/info/')).length;
 const renewFrom = async ({ storage }: Ground) => (await storage.upkeep?.read(csr.digest))?.renewFrom;
@@ -95,12 +86,25 @@ suite('a stored certificate that Quarry does not renew by itself', () => {
     assert.deepEqual(await ground.index.counts(Number.MAX_SAFE_INTEGER), nothing);
   });
 
+  test('goes by its usual time where the CA that issued it is configured no more, and is looked at daily', async () => {
+    await using ground = await open();
+    suggest(ground, 20, 21);
+    ground.turnTo(1);
+    await ground.look();
+    assert.ok(await renewFrom(ground));
+    ground.parts.caOf = () => undefined;
+    ground.turnTo(2.1);
+    await ground.look();
+    assert.equal(await renewFrom(ground), undefined);
+    assert.deepEqual(await ground.index.due(ground.clock.now() + day - 1, 10), []);
+  });
+
   test('has its successor watched from the beginning, and fetched as its predecessor was', async () => {
     await using ground = await open();
     suggest(ground, 1, 2);
     ground.turnTo(3);
     await ground.look();
-    await ground.storage.put(csr, newer, issuedBy);
+    await ground.storage.put(csr, newer, ground.issuedBy);
     ground.turnTo(4.1);
     await ground.look();
     const managed = await ground.managed();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, suite, test } from 'node:test';
 import { systemClock } from '../../shared/base/clock.ts';
-import { openTlsAlpnResponses } from '../../shared/solver/tls-alpn-responses.ts';
+import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { lookAtAcmeTls } from '../support/acme-tls.ts';
 import { assertChain } from '../support/chain.ts';
 import { type CsrOptions, makeCsr } from '../support/csr.ts';

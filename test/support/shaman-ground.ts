@@ -84,7 +84,7 @@ export async function startShamanGround(
   };
 }
 
-const page = await readFile(join(import.meta.dirname, '..', '..', 'shared', 'renewal', 'shaman.md'), 'utf8');
+const page = await readFile(join(import.meta.dirname, '..', '..', 'shared', 'shaman', 'shaman.md'), 'utf8');
 
 /** An example of shaman's page, the first in that language; those for nginx and bash are concorde's own. */
 export function example(language: string): string {

@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { toName } from '../../shared/base/host-name.ts';
 import type { DnsServer } from '../../shared/dns/exchange.ts';
 import type { TsigAlgorithm, TsigKey } from '../../shared/dns/tsig.ts';
-import type { DnsUpdateConfig } from '../../shared/solver/dns01-update-section.ts';
+import type { DnsUpdateConfig } from '../../shared/solver/dns01-update.ts';
 import type { BindKey } from './bind.ts';
 
 export function toTsigKey({ name, algorithm, secret }: BindKey): TsigKey {
@@ -20,6 +20,7 @@ export function updateConfig(
 ): DnsUpdateConfig {
   const server = { host, port };
   return {
+    challenge: 'dns-01',
     ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [server], ttl: 5, timeout: 10_000, zones: [] },
     ...{ propagation: 10_000, propagationServers: [], resolvers: [server] },
     ...(key && { key: toTsigKey(key) }),

@@ -1,6 +1,6 @@
 import { openAcmeClient } from '../../../shared/acme/client.ts';
-import { fetchResource } from '../../../shared/acme/resource.ts';
 import { tokenPattern } from '../../../shared/acme/objects.ts';
+import { fetchResource } from '../../../shared/acme/resource.ts';
 import type { AcmeAction } from './action.ts';
 import { exampleReg } from './examples.ts';
 import { toText } from './print.ts';

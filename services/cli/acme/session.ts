@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
+import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import { systemClock } from '../../../shared/base/clock.ts';
 import { describeError, describeFileError } from '../../../shared/base/errors.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';

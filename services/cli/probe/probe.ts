@@ -1,28 +1,26 @@
 import { pino } from 'pino';
 import { type Clock, systemClock } from '../../../shared/base/clock.ts';
 import { describeError } from '../../../shared/base/errors.ts';
+import type { Store } from '../../../shared/base/redis.ts';
 import { describeSection } from '../../../shared/config/config-error.ts';
+import type { Listener } from '../../../shared/config/listener.ts';
 import type { Config } from '../../../shared/setup/load-config.ts';
-import type { DnsPersistConfig } from '../../../shared/solver/dns-persist-section.ts';
+import type { DnsPersistConfig } from '../../../shared/solver/dns-persist.ts';
 import { toDns01Record } from '../../../shared/solver/dns01-record.ts';
-import { findPlace } from '../../../shared/solver/dns01-server.ts';
-import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
-import { openSolvers } from '../../../shared/solver/open-solver.ts';
+import { type Dns01ServerConfig, findPlace } from '../../../shared/solver/dns01-server.ts';
+import { kindOf, type VerificationConfig } from '../../../shared/solver/kinds.ts';
 import { openResolver } from '../../../shared/solver/resolver.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
-import type { VerificationConfig } from '../../../shared/solver/verification-section.ts';
 import { reachFleetRedis } from '../fleet-redis.ts';
-import { accountsOf, findPersistParties, namesToPublish } from '../persist-records.ts';
-import { lookDns } from './look-dns.ts';
-import { lookHttp01 } from './look-http01.ts';
-import { lookTlsAlpn } from './look-tls-alpn.ts';
+import { accountsOf, findPersistParties, isPersistent, namesToPublish } from '../persist-records.ts';
 import { findTestName, newTestResponse, nowhere } from './test-response.ts';
-import { tryListeners } from './try-listeners.ts';
-import { trySolver } from './try-solver.ts';
+import { type Look, lookDns, lookHttp01, lookTlsAlpn, tryListeners } from './try-listeners.ts';
 
 /** Besides what a solver's own deadline allows. */
 const PATIENCE = 90_000;
 const RESOLVER_TIMEOUT = 5_000;
+const LOOK_AGAIN = 500;
+const LAST_STEP = 30_000;
 
 /**
  * `quarry check --probe`: tries each verification out, without a CA, and writes a line for each.
@@ -40,19 +38,22 @@ export async function probe(config: Config, write: (text: string) => void): Prom
 
 type Reached = Awaited<ReturnType<typeof reachFleetRedis>>;
 
-const needRedis: VerificationConfig['type'][] = ['http01', 'tlsalpn01', 'dns01-server', 'dns01-challtestsrv'];
-
 async function probeOne(verification: VerificationConfig, config: Config, { store, fault }: Reached) {
   const { name, type } = verification;
   const warnings: string[] = [];
-  const log = pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) });
-  const parts = { store, clock: systemClock, log };
-  const solver = openSolvers([verification], parts).get(name) as Solver;
+  const parts = {
+    /** Only a kind that keeps something in Redis asks for it. */
+    get store(): Store {
+      if (fault !== undefined) throw new Error(fault);
+      return store;
+    },
+    clock: systemClock,
+    log: pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) }),
+  };
   const said = (how: string, what: string) =>
     `${describeSection({ name: 'verification', label: name })} ${type}: ${how}${what}`;
   try {
-    if (fault !== undefined && needRedis.includes(type)) throw new Error(fault);
-    const what = await tryOut(verification, config, solver);
+    const what = await tryOut(verification, config, kindOf(verification).open(verification, parts));
     if (warnings.length > 0) throw new Error(warnings.join('; '));
     return { failed: false, line: said('', what) };
   } catch (error) {
@@ -60,52 +61,45 @@ async function probeOne(verification: VerificationConfig, config: Config, { stor
   }
 }
 
+const nothingToTry = 'not tried, as no auth block writes out a name to try it with';
+
 async function tryOut(verification: VerificationConfig, config: Config, solver: Solver): Promise<string> {
   const signal = AbortSignal.timeout(PATIENCE + (solver.propagation?.deadline ?? 0));
   const parts = { solver, clock: systemClock, signal };
-  const response = newTestResponse(findTestName(verification, config) ?? nowhere);
-  const { identifier } = response;
-  switch (verification.type) {
-    case 'http01':
-      return trySolver(parts, response, () =>
-        tryListeners(verification.listeners, lookHttp01, response, signal),
-      );
-    case 'tlsalpn01':
-      return trySolver(parts, response, () =>
-        tryListeners(verification.listeners, lookTlsAlpn, response, signal),
-      );
-    case 'dns01-server':
-      return tryZone(verification, parts, response);
-    case 'dns-persist-01':
-      return tryRecords(verification, config, solver, signal);
-    case 'dns01-challtestsrv':
-      return trySolver(parts, response, async () => `${describeRecord(response)} was set and cleared`);
-    case 'dns01-dnsUpdate':
-      if (identifier === nowhere) return nothingToTry;
-      return trySolver(
-        parts,
-        response,
-        async () => `${describeRecord(response)} was added${solver.propagation ? ', seen' : ''} and removed`,
-      );
-    case 'program':
-      if (identifier === nowhere) return nothingToTry;
-      return trySolver(
-        parts,
-        response,
-        async () =>
-          `ran with a test token for ${identifier.value}${verification.cleanup ? ', and cleaned up' : ''}`,
-      );
-  }
+  if (isPersistent(verification)) return tryRecords(verification, config, parts);
+  const name = findTestName(verification, config);
+  const response = newTestResponse(name ?? nowhere);
+  if ('listeners' in verification) return tryResponders(verification, parts, response);
+  const { trial } = kindOf(verification);
+  if (name === undefined && !trial?.takesAnyName) return nothingToTry;
+  const usual = `a test response for ${response.identifier.value} was presented and withdrawn`;
+  return trySolver(parts, response, async () => trial?.describe(verification, response) ?? usual);
 }
 
-const nothingToTry = 'not tried, as no auth block writes out a name to try it with';
+type TryParts = { solver: Solver; clock: Clock; signal: AbortSignal };
+type Answered = Extract<VerificationConfig, { listeners: Listener[] }>;
 
-const describeRecord = (response: ChallengeResponse) => `a test record ${toDns01Record(response).name}`;
+function tryResponders(
+  verification: Answered,
+  parts: TryParts,
+  response: ChallengeResponse,
+): Promise<string> {
+  const tryWith = (look: Look) =>
+    trySolver(parts, response, () => tryListeners(verification.listeners, look, response, parts.signal));
+  switch (verification.challenge) {
+    case 'http-01':
+      return tryWith(lookHttp01);
+    case 'tls-alpn-01':
+      return tryWith(lookTlsAlpn);
+    case 'dns-01':
+      return tryZone(verification, parts, response);
+  }
+}
 
 /** Also follows the name's own CNAME; where there is no name, one in the first zone is as good. */
 async function tryZone(
   verification: Dns01ServerConfig,
-  parts: { solver: Solver; clock: Clock; signal: AbortSignal },
+  parts: TryParts,
   response: ChallengeResponse,
 ): Promise<string> {
   const [zone] = verification.zones;
@@ -119,12 +113,7 @@ async function tryZone(
 }
 
 /** Nothing can be presented here: what has to be published is looked for. */
-async function tryRecords(
-  verification: DnsPersistConfig,
-  config: Config,
-  solver: Solver,
-  signal: AbortSignal,
-): Promise<string> {
+async function tryRecords(verification: DnsPersistConfig, config: Config, parts: TryParts): Promise<string> {
   const seen = new Set<string>();
   for (const account of accountsOf(verification.name, config)) {
     const { accountUrl, issuer, gaps } = await findPersistParties(verification, account);
@@ -132,11 +121,51 @@ async function tryRecords(
     const persist = { accountUrl, issuerDomainNames: [issuer] };
     for (const value of namesToPublish(verification.name, account.name, config).names) {
       const response = newTestResponse({ type: 'dns', value });
-      await trySolver({ solver, clock: systemClock, signal }, { ...response, persist }, async () => {});
+      await trySolver(parts, { ...response, persist }, async () => {});
       seen.add(value);
     }
   }
   return seen.size > 0 ? `the records of ${[...seen].join(', ')} stand` : nothingToTry;
+}
+
+/**
+ * Presents a response, waits until it can be seen, lets `look` see it, and withdraws it whatever happened.
+ *
+ * @returns what `look` returns
+ * @throws Error with what went wrong first, in one line
+ */
+async function trySolver<T>(
+  { solver, clock, signal }: TryParts,
+  response: ChallengeResponse,
+  look: () => Promise<T>,
+): Promise<T> {
+  const withdraw = () => solver.withdraw(response, AbortSignal.timeout(LAST_STEP));
+  try {
+    await solver.present(response, signal);
+    await untilSeen(solver, response, clock, signal);
+    const seen = await look();
+    await withdraw();
+    return seen;
+  } catch (error) {
+    await withdraw().catch(() => {}); // the first failure tells more
+    throw error;
+  }
+}
+
+async function untilSeen(
+  { propagation }: Solver,
+  response: ChallengeResponse,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!propagation) return;
+  const begin = clock.now();
+  for (;;) {
+    const missing = await propagation.missing(response, signal);
+    if (missing === undefined) return;
+    if (clock.now() - begin > propagation.deadline) throw new Error(missing);
+    await clock.sleep(LOOK_AGAIN, signal);
+  }
 }
 
 function toLine(line: string): string {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { canProve, type Identifier } from '../../../shared/pki/identifier.ts';
 import type { Config } from '../../../shared/setup/load-config.ts';
+import type { VerificationConfig } from '../../../shared/solver/kinds.ts';
 import type { ChallengeResponse } from '../../../shared/solver/solver.ts';
-import { challengeTypeOf, type VerificationConfig } from '../../../shared/solver/verification-section.ts';
 
 const OWN_LABEL = 'quarry-probe';
 
@@ -23,7 +23,7 @@ export function findTestName(verification: VerificationConfig, { auth }: Config)
   ];
   return names
     .map(value => ({ type: 'dns' as const, value }))
-    .find(identifier => canProve(challengeTypeOf(verification), identifier));
+    .find(identifier => canProve(verification.challenge, identifier));
 }
 
 /** A name that exists nowhere (RFC 2606), where only Quarry's own parts are asked for it. */

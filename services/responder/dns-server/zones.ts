@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { addressToBytes } from '../../../shared/base/address.ts';
 import { isInside, withParents } from '../../../shared/base/host-name.ts';
 import { encodeName } from '../../../shared/dns/wire.ts';
-import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server-section.ts';
+import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server.ts';
 import { Type } from './codes.ts';
 
 /** What a zone says whether or not there are challenges: RDATA by type and name. */

@@ -5,8 +5,8 @@ import { Counter, openMetrics } from '../../../shared/base/metrics.ts';
 import type { Role } from '../../../shared/base/role.ts';
 import { listen } from '../../support/listen.ts';
 
-const role = (name: string, reason?: string): Role => ({
-  ...{ name, notReady: () => reason, failed: new Promise(() => {}) },
+const role = (name: string, reason?: string, ...notes: string[]): Role => ({
+  ...{ name, notReady: () => reason, notes: () => notes, failed: new Promise(() => {}) },
   async [Symbol.asyncDispose]() {},
 });
 
@@ -34,6 +34,18 @@ test('/readyz is 503 with the reasons, one a line', async () => {
   const reasons = 'worker: no account yet\nresponder: Redis cannot be reached\n';
   assert.deepEqual(await ask(roles, 3, '/readyz'), [503, reasons]);
   assert.deepEqual(await ask([role('responder')], 2, '/readyz'), [503, 'starting\n']);
+});
+
+test('/readyz says what else the roles note, which makes none of them unready', async () => {
+  const away = 'account zerossl: cannot be reached';
+  const worker = role('worker', undefined, away, 'account eab: terms not accepted');
+  const { notes: _, ...intake } = role('intake');
+  const notes = `worker: ${away}\nworker: account eab: terms not accepted\n`;
+  assert.deepEqual(await ask([intake, worker], 2, '/readyz'), [200, `ready\n${notes}`]);
+  assert.deepEqual(await ask([intake, worker, role('responder', 'starting')], 3, '/readyz'), [
+    503,
+    `responder: starting\n${notes}`,
+  ]);
 });
 
 test('/metrics is the text that Prometheus reads', async () => {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { startResponder } from '../../../services/responder/responder.ts';
 import { systemClock } from '../../../shared/base/clock.ts';
@@ -66,5 +68,28 @@ test('startResponder() lets go of what it has opened when another address is tak
   await assert.rejects(
     start(again),
     new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
+  );
+});
+
+/** All that a file loads, at once or later: our files by their paths, packages by their names. */
+function loadedBy(file: string, loaded = new Set<string>()): Set<string> {
+  if (loaded.has(file)) return loaded;
+  loaded.add(file);
+  const text = readFileSync(file, 'utf8').replace(/^(import|export) type [^;]*;/gm, '');
+  for (const [, next = ''] of text.matchAll(/(?:from|import|import\() ?'([^']+)'/g)) {
+    if (next.startsWith('.') && next.endsWith('.ts')) loadedBy(join(dirname(file), next), loaded);
+    else loaded.add(next);
+  }
+  return loaded;
+}
+
+test('a responder loads nothing that speaks with a CA, drives a queue or runs programs', () => {
+  const folder = join(import.meta.dirname, '../../../services/responder');
+  const loaded = loadedBy(join(folder, 'responder.ts'));
+  assert.ok(loaded.has(join(folder, 'tls-alpn-server.ts')) && loaded.has('ioredis'), [...loaded].join());
+  const forbidden = ['acme-client', 'bullmq', 'nodemailer', 'node:child_process'];
+  assert.deepEqual(
+    forbidden.filter(name => loaded.has(name)),
+    [],
   );
 });

@@ -42,7 +42,7 @@ function keepRecords(): KeptRecords {
       const [checkpoint, result] = [records.checkpoints.at(-1), records.results.at(-1)];
       return {
         checkpoint: checkpoint && JSON.parse(checkpoint),
-        told: result && { key: 'the key', result },
+        resultWritten: result && { key: 'the key', result },
       };
     },
     writeCheckpoint: async (_, state) => write(records.checkpoints, JSON.stringify(state)),

@@ -4,7 +4,6 @@ import { renewalSpread } from '../../../shared/pki/certificate.ts';
 import {
   isAlarming,
   isDue,
-  nextInfoPoll,
   ownRandom,
   planRenewal,
   type RenewalFacts,
@@ -97,31 +96,6 @@ test('isAlarming() is true with less than a twentieth of the life left, also aft
   assert.equal(isAlarming(life, 85 * day), false);
   assert.equal(isAlarming(life, 86 * day), true);
   assert.equal(isAlarming(life, 91 * day), true);
-});
-
-test('nextInfoPoll() asks when the CA said, up to a tenth later, so that questions stay spread', () => {
-  const answer = { info: { ...info, askAgain: 50 * day + 6 * hour } };
-  assert.equal(nextInfoPoll(answer, life, 50 * day, 0), 50 * day + 6 * hour);
-  assert.equal(nextInfoPoll(answer, life, 50 * day, 0.5), 50 * day + 6.3 * hour);
-});
-
-test('nextInfoPoll() backs off from a CA that fails, from a minute up to six hours', () => {
-  const wait = (failures: number) =>
-    (nextInfoPoll({ code: 'unavailable', failures }, life, 0, 0.5) ?? 0) / minute;
-  assert.deepEqual([1, 2, 3, 20].map(wait), [1, 2, 4, 360]);
-});
-
-test('nextInfoPoll() asks after what the error says where asking sooner is useless', () => {
-  assert.equal(nextInfoPoll({ code: 'unexpected', retryAfter: 6 * hour, failures: 1 }, life, 0, 0), 6 * hour);
-});
-
-test('nextInfoPoll() looks once a day whether the CA has renewal information by now', () => {
-  const at = nextInfoPoll({ info: undefined }, life, 0, 0.99) ?? 0;
-  assert.ok(at > 20 * hour && at < day);
-});
-
-test('nextInfoPoll() asks no more once the certificate has ended', () => {
-  assert.equal(nextInfoPoll({ info: undefined }, life, 90 * day, 0), undefined);
 });
 
 test('ownRandom() is the same for one certificate whenever it is asked, and even over many', () => {

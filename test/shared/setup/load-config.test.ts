@@ -30,6 +30,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
         {
           name: 'http01',
           type: 'http01',
+          challenge: 'http-01',
           listeners: [
             { host: '0.0.0.0', port: 1380, explicit: false },
             { host: '::', port: 1380, explicit: false },

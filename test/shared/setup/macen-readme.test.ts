@@ -24,6 +24,7 @@ test("loadConfig() takes the configuration of macen's README", async () => {
     ...{
       name: 'dns',
       type: 'dns01-dnsUpdate',
+      challenge: 'dns-01',
       servers: [{ host: '192.0.2.53', port: 53 }],
       ttl: 5,
       timeout: 30_000,

@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import type { SelfCheckConfig } from '../../../shared/solver/http01-section.ts';
-import { openSelfCheck } from '../../../shared/solver/self-check.ts';
+import { openSelfCheck, type SelfCheckConfig } from '../../../shared/solver/self-check.ts';
 
 const response = {
   identifier: { type: 'ip', value: '127.0.0.1' } as const,

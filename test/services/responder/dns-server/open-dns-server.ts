@@ -6,12 +6,13 @@ import { dnsServers } from '../../../../services/responder/dns-server.ts';
 import { systemClock } from '../../../../shared/base/clock.ts';
 import { openListeners } from '../../../../shared/base/listeners.ts';
 import { openMetrics } from '../../../../shared/base/metrics.ts';
-import type { Dns01ServerConfig } from '../../../../shared/solver/dns01-server-section.ts';
+import type { Dns01ServerConfig } from '../../../../shared/solver/dns01-server.ts';
 import { keptLog } from '../../../support/kept-log.ts';
 
 export const zone: Dns01ServerConfig = {
   name: 'dns',
   type: 'dns01-server',
+  challenge: 'dns-01',
   listeners: [],
   zones: ['acme.example.org'],
   nameServers: [

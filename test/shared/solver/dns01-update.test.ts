@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { DnsUpdateConfig } from '../../../shared/solver/dns01-update-section.ts';
+import type { DnsUpdateConfig } from '../../../shared/solver/dns01-update.ts';
 import { account, auth, loadTexts } from '../setup/load-text.ts';
 
 const secret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==';
@@ -27,6 +27,7 @@ suite('type = dns01-dnsUpdate', () => {
       ...{
         name: 'dns',
         type: 'dns01-dnsUpdate',
+        challenge: 'dns-01',
         servers: [{ host: '127.0.0.1', port: 53 }],
         ttl: 60,
         timeout: 5_000,

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
+import type { Solver } from '../../../shared/solver/solver.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
+import { driveThrough, partsFor, taskFor } from './drive.ts';
+import { requestsOf, type ScriptedCa, scriptCa } from './scripted-ca.ts';
+
+const names = ['a.example', 'b.example', 'c.example'];
+const fault = { type: 'urn:ietf:params:acme:error:dns', detail: 'NXDOMAIN' };
+const countOf = ({ calls }: ScriptedCa, name: string) => calls.filter(call => call === name).length;
+
+test('driveOrder() needs seven requests for one name', async () => {
+  const ca = scriptCa();
+  const { chain, checkpoint } = await driveThrough(partsFor(ca), taskFor('a.example'));
+  assert.equal(chain, 'the chain');
+  assert.deepEqual(requestsOf(ca), [
+    'newOrder',
+    'getAuthorization a.example',
+    'initiate a.example',
+    'getOrder',
+    'finalize',
+    'getOrder',
+    'download',
+  ]);
+  assert.deepEqual(checkpoint.order.challenges, []);
+});
+
+test('driveOrder() needs two more requests for each further name', async () => {
+  const ca = scriptCa();
+  await driveThrough(partsFor(ca), taskFor(...names));
+  assert.equal(requestsOf(ca).length, 11);
+});
+
+test('driveOrder() needs four requests where all names are valid already, and no solver', async () => {
+  const ca = scriptCa({ valid: names });
+  await driveThrough({ ...partsFor(ca), solvers: [] }, taskFor(...names));
+  assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
+});
+
+test('driveOrder() presents all before it initiates any, and withdraws all before it finalizes', async () => {
+  const ca = scriptCa();
+  await driveThrough(partsFor(ca), taskFor('a.example', 'b.example'));
+  assert.deepEqual(ca.calls, [
+    'newOrder',
+    'getAuthorization a.example',
+    'getAuthorization b.example',
+    'present a.example',
+    'present b.example',
+    'initiate a.example',
+    'initiate b.example',
+    'getOrder',
+    'withdraw a.example',
+    'withdraw b.example',
+    'finalize',
+    'getOrder',
+    'download',
+  ]);
+  assert.equal(ca.presented.size, 0);
+});
+
+test('driveOrder() leaves names alone that are valid already', async () => {
+  const ca = scriptCa({ valid: ['a.example', 'c.example'] });
+  await driveThrough(partsFor(ca), taskFor(...names));
+  const touched = ca.calls.filter(call => /^(present|initiate|withdraw) /.test(call));
+  assert.deepEqual(touched, ['present b.example', 'initiate b.example', 'withdraw b.example']);
+});
+
+/** The responses can be seen once they were looked for so often. */
+function slowToShow(ca: ScriptedCa, emptyLooks: number, deadline: number): Solver {
+  let looks = 0;
+  const missing = async () => {
+    ca.calls.push('look');
+    return looks++ < emptyLooks ? 'ns2.example does not show it' : undefined;
+  };
+  return { ...ca.solver, propagation: { deadline, missing } };
+}
+
+test('driveOrder() tells the CA once the responses can be seen, and asks it nothing meanwhile', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 3, 60_000)] };
+  await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual(ca.calls.slice(0, 8), [
+    'newOrder',
+    'getAuthorization a.example',
+    'present a.example',
+    'look',
+    'look',
+    'look',
+    'look',
+    'initiate a.example',
+  ]);
+  assert.deepEqual(parts.clock.sleeps.slice(0, 3), [250, 500, 1_000]);
+  assert.equal(requestsOf(ca).filter(call => call !== 'look').length, 7);
+});
+
+test('driveOrder() goes on looking after a restart, and presents nothing again', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 3, 60_000)] };
+  await driveThrough(parts, taskFor('a.example'), { fate: save => (save > 2 ? 'dies after it' : 'lives') });
+  assert.equal(countOf(ca, 'present a.example'), 1);
+  assert.equal(countOf(ca, 'initiate a.example'), 1);
+});
+
+test('driveOrder() fails, with what is missing, when the responses cannot be seen in time', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca), solvers: [slowToShow(ca, 100, 10_000)] };
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), {
+    code: 'challengeFailed',
+    message: /^a\.example: ns2\.example does not show it, after 1\d s$/,
+  });
+  assert.ok(!ca.calls.includes('initiate a.example'));
+  assert.equal(ca.presented.size, 0);
+});
+
+test('driveOrder() answers each name by the first solver that can prove it', async () => {
+  const ca = scriptCa();
+  const dns: Solver = {
+    name: 'dns',
+    challengeType: 'dns-01',
+    canProve: () => true,
+    present: async ({ identifier }) => void ca.calls.push(`dns ${identifier.value}`),
+    withdraw: async ({ identifier }) => void ca.calls.push(`dns off ${identifier.value}`),
+  };
+  await driveThrough({ ...partsFor(ca), solvers: [ca.solver, dns] }, taskFor('a.example', '*.a.example'));
+  const acts = ca.calls.filter(call => /^(present|withdraw|dns)/.test(call));
+  assert.deepEqual(acts, [
+    'present a.example',
+    'dns *.a.example',
+    'withdraw a.example',
+    'dns off *.a.example',
+  ]);
+});
+
+for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal'])
+  test(`driveOrder() names the certificate that is replaced, and leaves it away once the CA has said ${refusal}`, async () => {
+    const ca = scriptCa();
+    const replaced: (string | undefined)[] = [];
+    const { newOrder } = ca;
+    ca.newOrder = async (identifiers, options) => {
+      replaced.push(options?.replaces);
+      return newOrder(identifiers, options);
+    };
+    const type = `urn:ietf:params:acme:error:${refusal}`;
+    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem: { type } }));
+    const turns: unknown[] = [];
+    const mayOrder = async ({ order, turn }: ReturnType<typeof newCheckpoint>) => {
+      turns.push(turn);
+      return { do: 'order', turn: order.replaced ? 'counted' : 'exempt' } as const;
+    };
+    const parts = { ...partsFor(ca), mayOrder };
+    const { checkpoint } = await driveThrough(parts, { ...taskFor('a.example'), replaces: 'aki.serial' });
+    assert.deepEqual(replaced, ['aki.serial', undefined]);
+    assert.deepEqual(turns, [undefined, undefined], 'the second order is counted anew');
+    assert.equal(checkpoint.turn, 'counted');
+  });
+
+test("driveOrder() saves the order's URL before it touches a challenge, and each state before what follows", async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const callsAtSave: number[] = [];
+  const { save } = parts;
+  parts.save = async checkpoint => {
+    callsAtSave.push(ca.calls.length);
+    await save(checkpoint);
+  };
+  await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url: 'https://ca.example/order/1' });
+  assert.deepEqual(ca.calls.slice(0, callsAtSave[0]), ['newOrder']);
+  assert.deepEqual(ca.calls.slice(callsAtSave[0], callsAtSave[1]), ['getAuthorization a.example']);
+  assert.deepEqual(ca.calls.slice(callsAtSave[1], callsAtSave[2]), ['present a.example', 'initiate a.example']);
+});
+
+test('driveOrder() refuses a wildcard for http-01 before it makes an order', async () => {
+  const ca = scriptCa();
+  await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example', '*.b.example')), {
+    code: 'denied',
+    message: 'not possible for *.b.example: http-01 of verification "http" cannot prove it',
+  });
+  assert.deepEqual(ca.calls, []);
+});
+
+test('driveOrder() says what the CA offers where no challenge fits, and presents nothing', async () => {
+  const ca = scriptCa({ offers: ['dns-01'] });
+  await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example')), {
+    code: 'misconfigured',
+    message: /the CA offers dns-01, but verification "http"/,
+  });
+  assert.deepEqual(ca.calls, ['newOrder', 'getAuthorization a.example']);
+});
+
+test('driveOrder() keeps asking, ever more slowly, while the CA validates and while it issues', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  ca.moving = false;
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    ca.moving = countOf(ca, 'getOrder') % 4 === 3;
+  };
+  await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 1000, 250, 250, 500, 1000]);
+});
+
+test('driveOrder() hands a wait back that is too long to sit out', async () => {
+  const ca = scriptCa();
+  const parts = { ...partsFor(ca, turnedClock(1_000)), longestWait: 2_000 };
+  const getOrder = ca.getOrder;
+  let retryAfter = 3_250;
+  ca.getOrder = async url => ({ ...(await getOrder(url)), retryAfter });
+  ca.moving = false;
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (ms === 2_000) retryAfter = 5_251;
+  };
+  const task = taskFor('a.example');
+  const end = await driveOrder(parts, task, newCheckpoint());
+  assert.deepEqual(end, { end: 'later', until: 5_251 });
+  assert.deepEqual(parts.clock.sleeps, [250, 2_000]);
+});
+
+test('driveOrder() waits where a ready order turns out not to be, ever longer, and then finalizes it', async () => {
+  const ca = scriptCa({ valid: ['a.example'] });
+  const problem = { type: 'urn:ietf:params:acme:error:orderNotReady' };
+  const finalize = ca.finalize;
+  let refusals = 3;
+  ca.finalize = async (order, csr) => {
+    if (refusals-- > 0) throw new IssuanceError('unexpected', 'not ready', { problem });
+    return finalize(order, csr);
+  };
+  const parts = partsFor(ca);
+  const { chain } = await driveThrough(parts, taskFor('a.example'));
+  assert.equal(chain, 'the chain');
+  assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 250]);
+});
+
+test('driveOrder() names each failed challenge of an invalid order, and withdraws all', async () => {
+  const ca = scriptCa({ faults: { 'a.example': fault, 'c.example': fault } });
+  const parts = partsFor(ca);
+  await assert.rejects(driveThrough(parts, taskFor(...names)), {
+    code: 'challengeFailed',
+    message: 'a.example: NXDOMAIN; c.example: NXDOMAIN',
+  });
+  assert.equal(ca.presented.size, 0);
+  assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url });
+});
+
+test('driveOrder() refuses a valid order without a certificate', async () => {
+  const ca = scriptCa();
+  await ca.newOrder([]);
+  ca.order.status = 'valid';
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url });
+  await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example'), { from }), { code: 'unexpected' });
+});
+
+test('driveOrder() takes one that a CA answers finalize with as still pending for no leave to finalize again at once', async () => {
+  const ca = scriptCa({ valid: ['a.example'] });
+  const { finalize } = ca;
+  ca.finalize = async (order, csr) => ({ ...(await finalize(order, csr)), status: 'ready' });
+  await driveThrough(partsFor(ca), taskFor('a.example'));
+  assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
+});
+
+test('driveOrder() does nothing while the order may not be made', async () => {
+  const ca = scriptCa();
+  const wait = { ...partsFor(ca), mayOrder: async () => ({ do: 'wait', until: 9_000 }) as const };
+  assert.deepEqual(await driveOrder(wait, taskFor('a.example'), newCheckpoint()), { end: 'later', until: 9_000 });
+  const use = { ...partsFor(ca), mayOrder: async () => ({ do: 'use', instead: 'a chain' }) as const };
+  const end = await driveOrder<string>(use, taskFor('a.example'), newCheckpoint());
+  assert.deepEqual(end, { end: 'instead', instead: 'a chain' });
+  assert.deepEqual([ca.calls, wait.saved], [[], []]);
+});
+
+/** Tries again after a second, with a new order where the CA has lost one. */
+const retrying =
+  (clock: { now(): number }) =>
+  async (error: unknown): Promise<Verdict> =>
+    error instanceof IssuanceError && ['unavailable', 'gone'].includes(error.code)
+      ? { do: 'retry', at: clock.now() + 1_000, withNewOrder: error.code === 'gone' }
+      : { do: 'fail', error };
+
+test('driveOrder() tries a step again when it is told to, with one order, and counts the failures in a row', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const failures: number[] = [];
+  parts.judge = async (error, checkpoint) => {
+    failures.push(checkpoint.failures);
+    return retrying(parts.clock)(error);
+  };
+  const away = new IssuanceError('unavailable', 'the CA is away');
+  for (const call of ['getAuthorization', 'finalize', 'download']) ca.failNext.set(call, away);
+  await driveThrough(parts, taskFor('a.example'));
+  assert.equal(countOf(ca, 'newOrder'), 1);
+  assert.deepEqual(failures, [0, 0, 0]);
+  assert.equal(parts.clock.sleeps.filter(ms => ms === 1_000).length, 3);
+  assert.deepEqual(
+    parts.saved.map(one => one.failures).filter(count => count > 0),
+    [1, 1, 1],
+  );
+});
+
+test('driveOrder() makes a new order where the CA has lost one, and takes back what it presented for it', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  parts.judge = retrying(parts.clock);
+  ca.failNext.set('getOrder', new IssuanceError('gone', 'no such order'));
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    if (ms === 1_000) assert.equal(ca.presented.size, 0);
+    await sleep(ms, signal);
+  };
+  const { checkpoint } = await driveThrough(parts, taskFor('a.example'));
+  assert.equal(countOf(ca, 'newOrder'), 2);
+  assert.equal(checkpoint.lostOrders, 1);
+});
+
+test('driveOrder() gives an order up that the CA does not finish within an hour of its first step', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  parts.judge = retrying(parts.clock);
+  ca.moving = false;
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), {
+    code: 'unavailable',
+    message: 'the CA does not finish the order within an hour',
+  });
+  assert.equal(ca.presented.size, 0);
+  assert.ok(parts.clock.now() <= 3_600_000);
+});
+
+test('driveOrder() ends with the failure also where the challenges cannot be withdrawn, and warns', async () => {
+  const ca = scriptCa({ faults: { 'a.example': fault } });
+  const warnings: string[] = [];
+  const parts = { ...partsFor(ca), warn: (text: string) => void warnings.push(text) };
+  ca.failNext.set('withdraw', new IssuanceError('unavailable', 'Redis cannot be reached'));
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), { code: 'challengeFailed' });
+  assert.match(warnings.join(), /remain until they expire: Redis cannot be reached/);
+});
