@@ -62,7 +62,7 @@ const forTestsAlone: Record<string, string> = {};
 
 const knownCircles = [
   'services/scheduler/profile-tasks.ts, services/scheduler/tasks.ts',
-  'shared/acme/account-key.ts, shared/acme/ca-connection.ts',
+  'shared/acme/account-key.ts, shared/acme/connection.ts',
   'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
   'shared/admission/hmac.ts, shared/admission/method.ts',
 ];
@@ -92,8 +92,8 @@ const knownUnused = [
   'shared/config/logging.ts LogLevel',
   'shared/limits/rate-limit.ts RateLimit',
   'shared/notify/notify-section.ts CommandConfig',
-  'shared/order/poll-pace.ts PollPace',
-  'shared/order/present-challenges.ts PresentParts',
+  'shared/ca/poll-pace.ts PollPace',
+  'shared/order/challenges.ts PresentParts',
   'shared/queue/finished-jobs.ts FinishedJobs',
   'shared/queue/open-worker.ts QueueWorker',
   'shared/queue/open-worker.ts WorkerParts',
@@ -110,7 +110,7 @@ const knownUnused = [
   'shared/solver/dns-records.ts valuesKey',
   'shared/solver/dns01-server-section.ts NameServerConfig',
   'shared/solver/dns01-update.ts DnsUpdateParts',
-  'shared/solver/open-solver.ts SolverParts',
+  'shared/solver/kinds.ts SolverParts',
   'shared/solver/persist-record.ts PersistRecord',
   'shared/solver/program.ts toProgramInput',
   'shared/solver/self-check.ts SelfCheck',

@@ -16,6 +16,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   notify: async () => (await import('./notify.ts')).notifyCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,
   renew: async () => (await import('./renew.ts')).renewCommand,
+  reissue: async () => (await import('./reissue.ts')).reissueCommand,
   shaman: async () => (await import('./shaman.ts')).shamanCommand,
   acme: async () => (await import('./acme/acme.ts')).acmeCommand,
   completion: async () => (await import('./completion/completion.ts')).completionCommand(loadCommands),

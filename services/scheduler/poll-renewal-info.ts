@@ -1,4 +1,4 @@
-import type { CaConnection } from '../../shared/acme/ca-connection.ts';
+import type { CaConnection } from '../../shared/acme/connection.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Notices } from '../../shared/queue/notices.ts';

@@ -5,7 +5,12 @@ import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import type { NewestIndex } from '../../shared/renewal/newest-index.ts';
-import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import {
+  isRenewed,
+  type LastFetch,
+  type ManagedCertificate,
+  type RenewalIndex,
+} from '../../shared/renewal/renewal-index.ts';
 import { isDue } from '../../shared/renewal/renewal-window.ts';
 import {
   isFetched,
@@ -41,7 +46,6 @@ export type RenewalParts = PollParts & {
   records: SignRecords;
   notices: Notices;
   /** Of the CA, as sign jobs name it. */
-  account: string;
 };
 
 /** One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look again. */
@@ -83,7 +87,9 @@ async function lookCloser(
   const managed = { ...given, renews: from.renewAhead, superseded };
   const at = { ...from, entry, name: place.storage, fetched };
   if (superseded) return leaveSuperseded(parts, managed);
-  return managed.renews ? lookToRenew(parts, managed, at, signal) : watchStored(parts, managed, at, signal);
+  return isRenewed(managed)
+    ? lookToRenew(parts, managed, at, signal)
+    : watchStored(parts, managed, at, signal);
 }
 
 /** The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this one since. */
@@ -170,11 +176,19 @@ async function failed(
 
 type Renewing = StoredAt & { name: string; entry: KeptEntry; fetched: LastFetch | undefined };
 
+/** What an operator wants reissued is to be ordered by the next post, whether or not it can be renewed before. */
+async function handOutNoMore(managed: ManagedCertificate, { storage, entry }: Renewing): Promise<void> {
+  if (entry.renewFrom !== undefined && entry.renewFrom <= (managed.reissue ?? 0)) return;
+  await storage.upkeep?.setRenewFrom(placeOf(managed).key, entry.chain, managed.reissue);
+}
+
 async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Renewing): Promise<Looked> {
   const { signQueue, clock, log } = parts;
   const { fetched } = from;
   const now = clock.now();
-  if (!isFetched(managed, fetched) && !managed.forced) {
+  const wanted = isFetched(managed, fetched) || managed.forced;
+  if (managed.reissue !== undefined && !(wanted && managed.renews)) await handOutNoMore(managed, from);
+  if (!wanted) {
     await tellLeft(parts, managed, fetched);
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
   }

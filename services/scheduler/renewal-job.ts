@@ -13,7 +13,7 @@ import type { PollParts } from './poll-renewal-info.ts';
  * @throws IssuanceError `denied`
  */
 export async function toRenewalJob(
-  { admission, account, caOf }: { admission: Admission; account: string } & Pick<PollParts, 'caOf'>,
+  { admission, caOf }: { admission: Admission } & Pick<PollParts, 'caOf'>,
   { forced, certificate, named, issuedBy, notAfter }: ManagedCertificate,
   { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
 ): Promise<SignJobData> {
@@ -29,9 +29,14 @@ export async function toRenewalJob(
   const refused = identifiers.find(identifier => !block.mayHave(identifier));
   if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
   const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
-  const replaces = named && caOf(issuedBy) ? certificate : undefined; // another CA does not know it
-  const renewal = { due: notAfter, ...(replaces && { replaces }) };
-  return toSignJob(block, { csr: entry.csr, identifiers, account, requestId, ...renewal });
+  const issuer = named ? caOf(issuedBy) : undefined; // another CA does not know the certificate
+  const replaces = issuer && { id: certificate, directory: issuer.connection.directoryUrl };
+  return toSignJob(block, entry.csr, {
+    identifiers,
+    requestId,
+    due: notAfter,
+    ...(replaces && { replaces }),
+  });
 }
 
 const deny = (why: string) =>

@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { openCaConnection } from '../../shared/acme/ca-connection.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
-import { USER_AGENT } from '../../shared/base/version.ts';
+import { openCas } from '../../shared/ca/open-ca.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -23,15 +22,10 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
   const { prefix } = config.redis;
   return startRole('scheduler', { redisUrl, prefix, clock, log }, async ({ store, stopping, report }) => {
     const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
-    using connection = openCaConnection({
-      directoryUrl: config.account.acmeServer,
-      userAgent: USER_AGENT,
-      clock,
-      ca,
-    });
+    using cas = await openCas(config.accounts.values(), store, { clock, log });
     await using signQueue = openSignQueue({ store, redisUrl, log });
     await using notices = openNotices(config.notify, { store, clock, log });
-    const tasks = await openTasks(config, { store, connection, signQueue, notices, ca, clock, log });
+    const tasks = await openTasks(config, { store, cas, signQueue, notices, ca, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, log });
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });

@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
-import type { CaConnection } from '../../shared/acme/ca-connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Clock } from '../../shared/base/clock.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Store } from '../../shared/base/redis.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -31,7 +31,8 @@ export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 export type TaskParts = {
   store: Store;
-  connection: CaConnection;
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
   signQueue: SignQueue;
   notices: Notices;
   /** PEM certificates of the authorities that the CA's own HTTPS is checked with, in place of the system's. */
@@ -67,7 +68,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   }
 
   const index = openRenewalIndex(store);
-  const cas = [{ name: config.account.name, connection: parts.connection }];
+  const cas = [...parts.cas.values()];
   const renewalParts: RenewalParts = {
     ...parts,
     caOf: issuedBy => findIssuer(cas, issuedBy),
@@ -76,7 +77,6 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     storages: keeping,
     admission: openAdmission(config.auth),
     records: openSignRecords(store),
-    account: config.account.name,
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = (managed: ManagedCertificate) =>

@@ -25,9 +25,9 @@ export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'not
 
 /** A certificate that is near its end though Quarry should have renewed it. */
 export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
-  const { id, names, notAfter, failures, left } = managed;
+  const { id, names, notAfter, failures, left, renews } = managed;
   const now = clock.now();
-  if (left || now < Math.min(warningTime(managed), notAfter)) return;
+  if (left || !renews || now < Math.min(warningTime(managed), notAfter)) return;
   const daysLeft = Math.ceil((notAfter - now) / DAY);
   const end = new Date(notAfter).toISOString();
   const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${failures ? `: ${failures.reason}` : ''}`;
@@ -39,13 +39,14 @@ export async function tellFailure(
   { id, failures, ...managed }: ManagedCertificate,
   { code, detail }: SignFailure,
 ): Promise<void> {
-  const { names, notAfter } = managed;
+  const { names, notAfter, renews } = managed;
   const alarm = isAlarming(managed, clock.now());
   const said = { names, attempts: failures?.count, reason: detail, end: new Date(notAfter) };
   log[alarm ? 'error' : 'warn'](
     said,
     alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed',
   );
+  if (!renews) return; // its host's posts are told
   const shared = common.includes(code);
   if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
   await notices.tell({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
@@ -57,8 +58,8 @@ export async function tellLeft(
   managed: ManagedCertificate,
   fetched: LastFetch | undefined,
 ): Promise<void> {
-  const { id, names, notAfter, ahead, left } = managed;
-  if (left) return;
+  const { id, names, notAfter, ahead, left, renews } = managed;
+  if (left || !renews) return;
   log.info({ names, end: new Date(notAfter) }, 'nobody has fetched the certificate, it is left to expire');
   if (!fetched) return; // there may be thousands that nobody has wanted for years
   const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';

@@ -1,14 +1,19 @@
 import { describeError } from '../../shared/base/errors.ts';
 import { watchOutages } from '../../shared/base/redis.ts';
-import { type Role, type RoleParts, type RunningRole, startRole, untilAborted } from '../../shared/base/role.ts';
+import {
+  type Role,
+  type RoleParts,
+  type RunningRole,
+  startRole,
+  untilAborted,
+} from '../../shared/base/role.ts';
 import { type Ca, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
-import { openSolvers } from '../../shared/solver/open-solver.ts';
-import { requireSolvers } from '../../shared/solver/require-solvers.ts';
+import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { consumeSignJobs } from './consume-sign-jobs.ts';

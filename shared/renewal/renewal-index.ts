@@ -1,7 +1,7 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
-import type { RenewalPlan } from './renewal-window.ts';
+import { planWanted, type RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
 export type ManagedCertificate = {
@@ -42,8 +42,10 @@ export type ManagedCertificate = {
   left?: boolean;
   /** Whether its host has got a newer one by another key: then nothing is done for it. */
   superseded?: boolean;
-  /** Whether an operator wants it renewed now. */
+  /** Whether an operator wants it renewed now; he is told at once what comes of it, and it is tried once. */
   forced?: boolean;
+  /** When an operator wants it renewed, among others; tried until it is. */
+  reissue?: number | undefined;
 };
 
 /** The last time that a client got the certificate, and by which auth block. */
@@ -67,6 +69,8 @@ export type RenewalIndex = {
   lastFetches(ids: string[]): Promise<(LastFetch | undefined)[]>;
   /** Has a certificate renewed now, whatever its plan says. */
   force(id: string, now: number): Promise<void>;
+  /** Has a certificate renewed from then on, also one that is only watched, unless its plan says sooner. */
+  reissue(id: string, at: number): Promise<void>;
   /** All of it, in parts. */
   list(): AsyncIterable<ManagedCertificate[]>;
   /** Of what Quarry renews by itself; `soonestEnd` is of what is not left to expire. */
@@ -76,7 +80,8 @@ export type RenewalIndex = {
 };
 
 /** Whether Quarry renews a certificate by itself, as things are. */
-export const isRenewed = ({ renews, superseded }: ManagedCertificate) => renews && !superseded;
+export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =>
+  (renews || reissue !== undefined) && !superseded;
 
 /**
  * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched, which are in none
@@ -156,6 +161,13 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
     async force(id, now) {
       const [managed] = await read([id]);
       if (managed) await write({ ...managed, forced: true }, now, managed.certificate);
+    },
+    async reissue(id, at) {
+      const [managed] = await read([id]);
+      if (!managed) return;
+      const { certificate, plan } = managed;
+      const sooner = at < plan.at ? planWanted(at) : plan;
+      await write({ ...managed, reissue: at, plan: sooner }, at, certificate);
     },
     async *list() {
       let cursor = '0';

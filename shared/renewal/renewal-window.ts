@@ -17,6 +17,8 @@ export type RenewalFacts = {
   spread?: boolean;
   /** Attempts in vain since the certificate was issued. */
   failures?: { count: number; last: number; retryAfter?: number | undefined };
+  /** When an operator wants it renewed, should that be sooner. */
+  wanted?: number | undefined;
   /** In [0, 1): chosen once for this certificate and kept, as `ownRandom` does. */
   random: number;
 };
@@ -35,7 +37,8 @@ export type RenewalPlan = {
 
 /** The one rule for everything that Quarry renews, whether by the CA's renewal information (RFC 9773) or by days. */
 export function planRenewal(facts: RenewalFacts): RenewalPlan {
-  const planned = 'none' in facts.info ? byDays(facts, facts.info.none) : byInfo(facts, facts.info);
+  const usual = 'none' in facts.info ? byDays(facts, facts.info.none) : byInfo(facts, facts.info);
+  const planned = facts.wanted !== undefined && facts.wanted < usual.at ? planWanted(facts.wanted) : usual;
   const { failures, life, random } = facts;
   if (!failures || failures.count === 0) return planned;
   const again = Math.max(failures.last + backoff(failures.count, life, random), failures.retryAfter ?? 0);
@@ -46,6 +49,8 @@ export function planRenewal(facts: RenewalFacts): RenewalPlan {
     why: `${failures.count} ${failures.count === 1 ? 'attempt' : 'attempts'} failed`,
   };
 }
+
+export const planWanted = (at: number): RenewalPlan => ({ at, first: at, why: 'an operator wants it' });
 
 /**
  * Whether to renew now.

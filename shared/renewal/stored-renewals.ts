@@ -96,9 +96,17 @@ export function openStoredRenewals(
 
 /** @param days of its storage's renew-within */
 export function planStored(managed: ManagedCertificate, days: number): RenewalPlan {
-  const { info, failures, id, certificate } = managed;
+  const { info, failures, id, certificate, reissue: wanted } = managed;
   const random = ownRandom(id + certificate);
-  return planRenewal({ life: managed, info, days, spread: true, random, ...(failures && { failures }) });
+  return planRenewal({
+    life: managed,
+    info,
+    days,
+    spread: true,
+    random,
+    wanted,
+    ...(failures && { failures }),
+  });
 }
 
 /** Whether a client got the certificate since it was issued. */

@@ -1,7 +1,6 @@
-import type { CaConnection } from '../acme/ca-connection.ts';
+import { createAccount, readTermsOfService } from '../acme/account.ts';
 import type { AcmeAccount } from '../acme/client.ts';
-import { readDirectory } from '../acme/directory.ts';
-import { createAccount, readTermsOfService } from '../acme/new-account.ts';
+import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { ShamanFile } from './file.ts';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { openCaConnection } from '../acme/ca-connection.ts';
 import { openAcmeClient } from '../acme/client.ts';
+import { openCaConnection } from '../acme/connection.ts';
 import { removeUnfinished } from '../base/atomic-file.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';

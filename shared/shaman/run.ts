@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
-import type { CaConnection } from '../acme/ca-connection.ts';
 import type { AcmeClient } from '../acme/client.ts';
+import type { CaConnection } from '../acme/connection.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { LimitedOrder } from '../limits/limited-order.ts';

@@ -1,27 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type Job, Queue } from 'bullmq';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 // What is told, and how often, with a real Redis and the jobs that BullMQ made of it.
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-let redis: Redis;
-
-before(async () => {
-  server = await startRedis();
-  redis = openRedis(server.url, 'patient', quietLog);
-});
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { redis, newStore } = await startOwnRedis();
 
 const hook = { type: 'webhook', url: 'https://chat.example/s3cret' } as const;
 const ops: NotifyConfig = {
@@ -37,22 +27,20 @@ const failed: Matter = {
 };
 const expiring = (daysLeft: number): Matter => ({ ...failed, kind: 'expires-soon', daysLeft });
 
-let tests = 0;
-
 /** One process that tells, with a prefix of its own unless it is handed one. */
-async function openTeller(blocks: NotifyConfig[], prefix = `{told${tests++}}`) {
+async function openTeller(blocks: NotifyConfig[], store = newStore()) {
   const notices = openNotices(blocks, {
-    store: { redis, prefix },
+    store,
     clock: turnedClock(1_780_000_000_000),
     log: quietLog,
   });
-  const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
+  const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix: store.prefix });
   const deliveries = async (): Promise<Job<Delivery>[]> => {
     const jobs = await queue.getJobs();
     return jobs.sort((a, b) => Number(a.data.message.daysLeft ?? 0) - Number(b.data.message.daysLeft ?? 0));
   };
   return {
-    ...{ notices, prefix, deliveries },
+    ...{ notices, store, deliveries },
     blocksTold: async () => (await deliveries()).map(({ data }) => data.block).sort(),
     async [Symbol.asyncDispose]() {
       await notices[Symbol.asyncDispose]();
@@ -81,7 +69,7 @@ test('a message says what, of whom and when, in one line, and holds nothing of t
 
 test('of several processes that run into the same matter at once, all together tell it once', async () => {
   await using one = await openTeller([ops]);
-  await using another = await openTeller([ops], one.prefix);
+  await using another = await openTeller([ops], one.store);
   await Promise.all(
     Array.from({ length: 20 }, (_, index) => (index % 2 ? one : another).notices.tell(failed)),
   );
@@ -117,7 +105,7 @@ test('a certificate that ends is told of with 14, 7, 3 and 1 days left and when 
 
 test('a process that dies between finding a matter and telling it leaves it to the next one', async () => {
   await using teller = await openTeller([ops]);
-  const key = `${teller.prefix}:told:renewal-failed:${failed.subject}`;
+  const key = `${teller.store.prefix}:told:renewal-failed:${failed.subject}`;
   await redis.set(key, 'of-the-dead 0 begun');
   await teller.notices.tell(failed);
   await teller.notices.tell(failed);
@@ -131,7 +119,7 @@ test('a process that dies between finding a matter and telling it leaves it to t
 test('a matter that nobody wants is not remembered, so that a block that is added later hears of it', async () => {
   await using nobody = await openTeller([paused]);
   await nobody.notices.tell(failed);
-  await using somebody = await openTeller([ops], nobody.prefix);
+  await using somebody = await openTeller([ops], nobody.store);
   await somebody.notices.tell(failed);
   assert.deepEqual(await somebody.blocksTold(), ['ops']);
 });

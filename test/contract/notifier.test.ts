@@ -2,32 +2,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { Queue } from 'bullmq';
 import { Registry } from 'prom-client';
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
 import { systemClock } from '../../shared/base/clock.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 // Messages on their way from a real Redis to a real receiver.
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
-
-const LONG = 60_000;
-let prefixes = 0;
+const { url: redisUrl, newStore } = await startOwnRedis();
 
 const failed = (subject = 'stored/disk/1'): Matter => ({
   ...{ kind: 'renewal-failed', subject, names: ['a.example'] },
@@ -38,17 +29,16 @@ const failed = (subject = 'stored/disk/1'): Matter => ({
 async function openGround() {
   await using stack = new AsyncDisposableStack();
   const receiver = stack.use(await startHookReceiver());
-  const prefix = `{notifier-${++prefixes}}`;
+  const store = newStore();
+  const { redis, prefix } = store;
   const url = `${receiver.url}/t0ken`;
   const block: NotifyConfig = { name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url };
-  const notices = stack.use(
-    openNotices([block], { store: { redis, prefix }, clock: systemClock, log: quietLog }),
-  );
+  const notices = stack.use(openNotices([block], { store, clock: systemClock, log: quietLog }));
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
   stack.defer(() => queue.close());
   const log = keptLog();
   const metrics = new Registry();
-  const parts = { redisUrl: server.url, prefix, clock: systemClock, log: log.log };
+  const parts = { redisUrl, prefix, clock: systemClock, log: log.log };
   const running = stack.move();
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },
@@ -64,12 +54,12 @@ test('a receiver that fails at first gets the same message again later, and then
   ground.receiver.answers.push(503);
   await using _notifier = ground.startNotifier(ground.metrics);
   await ground.notices.tell(failed());
-  await waitUntil('the failure', async () => (await ground.counts()).delayed === 1, LONG);
+  await waitUntil('the failure', async () => (await ground.counts()).delayed === 1);
   const [job] = await ground.queue.getDelayed();
   const wait = job?.opts.delay ?? job?.delay ?? 0;
   assert.ok(wait >= 10_000 && wait <= 20_000, `tried again after ${wait} ms`);
   await job?.promote();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   const messages = ground.receiver.posts.map(({ body }) => JSON.parse(body));
   assert.equal(messages.length, 2);
   assert.deepEqual(messages[0], messages[1]);
@@ -98,7 +88,7 @@ test('a receiver that is away for long is tried over hours, ever more rarely, an
         ground.receiver.posts.length === attempt && counts.delayed === delayed && counts.failed === failed
       );
     };
-    await waitUntil(`attempt ${attempt}`, settled, LONG);
+    await waitUntil(`attempt ${attempt}`, settled);
   }
   assert.ok(waited > 8 * 3_600_000 && waited < 24 * 3_600_000, `over ${waited / 3_600_000} hours`);
   assert.match(ground.log.text(), /message not delivered, given up/);
@@ -109,7 +99,7 @@ test('a receiver that answers 410 is not asked again', async () => {
   ground.receiver.answers.push(410);
   await using _notifier = ground.startNotifier();
   await ground.notices.tell(failed());
-  await waitUntil('it to be given up', async () => (await ground.counts()).failed === 1, LONG);
+  await waitUntil('it to be given up', async () => (await ground.counts()).failed === 1);
   assert.equal(ground.receiver.posts.length, 1);
 });
 
@@ -119,7 +109,7 @@ test('of several notifiers, each message is delivered by one', async () => {
   await using _another = ground.startNotifier();
   const subjects = Array.from({ length: 30 }, (_, index) => `stored/disk/${index}`);
   await Promise.all(subjects.map(subject => ground.notices.tell(failed(subject))));
-  await waitUntil('all', async () => (await ground.counts()).completed === 30, LONG);
+  await waitUntil('all', async () => (await ground.counts()).completed === 30);
   const told = ground.receiver.posts.map(({ body }) => JSON.parse(body).subject as string);
   assert.deepEqual(told.sort(), subjects.sort());
 });
@@ -130,10 +120,10 @@ test('a message that a stopping notifier has no time for is delivered by the nex
   {
     await using _notifier = ground.startNotifier();
     await ground.notices.tell(failed());
-    await waitUntil('the post', () => ground.receiver.posts.length === 1, LONG);
+    await waitUntil('the post', () => ground.receiver.posts.length === 1);
   }
   await using _next = ground.startNotifier();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 2);
 });
 
@@ -141,15 +131,15 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
   await using ground = await openGround();
   ground.receiver.answers.push(0);
   const program = join(import.meta.dirname, 'hanging-notifier.ts');
-  const killed = spawn(process.execPath, [program, server.url, ground.prefix, ground.url], {
+  const killed = spawn(process.execPath, [program, redisUrl, ground.prefix, ground.url], {
     stdio: 'inherit',
   });
   await ground.notices.tell(failed());
-  await waitUntil('the post', () => ground.receiver.posts.length === 1, LONG);
+  await waitUntil('the post', () => ground.receiver.posts.length === 1);
   killed.kill('SIGKILL');
   await once(killed, 'exit');
   await using _next = ground.startNotifier();
-  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
   const [first, second] = ground.receiver.posts.map(({ body }) => JSON.parse(body).id);
   assert.equal(first, second);
 });
@@ -158,6 +148,6 @@ test('a message for a block that is configured no more is dropped', async () => 
   await using ground = await openGround();
   await ground.notices.tell(failed());
   await using _notifier = ground.startNotifier(new Registry(), []);
-  await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1, LONG);
+  await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 0);
 });

@@ -126,7 +126,6 @@ suite('the private Redis', () => {
     await waitUntil(
       'Redis to be back',
       async () => (await ask(later.url, redis => redis.get('name'))) === 'quarry',
-      20_000,
     );
     assert.match(log.text(), /the Redis of the earlier run is gone/);
   });

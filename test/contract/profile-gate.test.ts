@@ -1,27 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { openProfileGate } from '../../services/scheduler/profile-gate.ts';
 import { IssuanceError } from '../../shared/base/errors.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
 import type { Matter } from '../../shared/notify/message.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const hour = 3_600_000;
-let server: RedisServer;
-let redis: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-  redis = openRedis(server.url, 'patient', quietLog);
-});
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { newStore } = await startOwnRedis();
 
 const order = (name: string) => ({
   account: 'account',
@@ -31,12 +19,12 @@ const rateLimited = ({ code }: IssuanceError) => code === 'rateLimited';
 
 /** A gate of a profile at a CA that allows two orders an hour, and one certificate an hour for a registered domain. */
 function openGround() {
-  const prefix = `{gate-${++prefixes}}`;
+  const store = newStore();
   const clock = turnedClock(1_780_000_000_000);
   const rates = { orders: { count: 2, period: hour }, certificatesPerDomain: { count: 1, period: hour } };
   const told: Matter[] = [];
-  const limits = openLimits({ redis, prefix }, clock);
-  const budget = openBudget({ redis, prefix }, rates, clock);
+  const limits = openLimits(store, clock);
+  const budget = openBudget(store, rates, clock);
   const notices = { tell: async (matter: Matter) => void told.push(matter) };
   const open = () => openProfileGate('profile/web', { limits, budget, notices, clock });
   return { clock, told, limits, gate: open(), other: open() };

@@ -27,7 +27,7 @@ async function open(challenge: ProgramConfig['challenge'], scripts: Scripts, log
   }
   const file = (name: string) => ({ path: join(folder, name), place: {} });
   const config: ProgramConfig = {
-    ...{ name: 'script', type: 'program', challenge, folder, timeout: 30_000, command: file('command') },
+    ...{ name: 'script', type: 'program', challenge, folder, timeout: 300_000, command: file('command') },
     ...(scripts.cleanup !== undefined && { cleanup: file('cleanup') }),
   };
   return { folder, openSolver: () => openProgramSolver(config, { log }) };

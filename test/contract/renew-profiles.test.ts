@@ -3,13 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { lookAtProfile, type ProfileParts, renewProfile } from '../../services/scheduler/renew-profiles.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Matter } from '../../shared/notify/message.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const day = 24 * 3_600_000;
 const start = Date.parse('2026-11-01T00:00:00Z');
@@ -17,12 +16,11 @@ const start = Date.parse('2026-11-01T00:00:00Z');
 const stack = new AsyncDisposableStack();
 after(() => stack.disposeAsync());
 const { path: directory } = stack.use(await tempDir());
-const server = stack.use(await startRedis());
-const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), closeRedis);
+const { newStore } = await startOwnRedis();
 
 const clock = turnedClock(start);
 const told: Matter[] = [];
-const index = openRenewalIndex({ redis, prefix: '{profiles}' });
+const index = openRenewalIndex(newStore());
 const parts: ProfileParts = {
   ...{ index, solvers: new Map(), path: [], ca: undefined, clock, log: quietLog },
   gateOf: async () => undefined,

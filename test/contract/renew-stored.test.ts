@@ -273,6 +273,42 @@ suite('renewing ahead', () => {
     assert.equal(ground.jobs.length, 1);
   });
 
+  test('reissues what an operator wants reissued from then on, again after a failure, and has a new plan for the next', async () => {
+    await using ground = await openGround();
+    ground.turnTo(1);
+    await ground.look();
+    const at = ground.clock.now() + hour;
+    await ground.index.reissue(id, at);
+    await ground.look();
+    assert.deepEqual([ground.jobs.length, (await ground.managed())?.plan.at], [0, at]);
+    ground.clock.turn(hour);
+    await ground.look();
+    assert.equal(ground.jobs.length, 1);
+    ground.fail(1, 'unavailable', 'the CA cannot be reached');
+    ground.clock.turn(minute);
+    await ground.look();
+    ground.clock.turn(2 * minute);
+    await ground.look();
+    assert.equal(ground.jobs.length, 2);
+    const entry = { csr, chain: newer, leaf: readCertificate(newer), issuedBy: ground.issuedBy };
+    await ground.storage.put(csr, newer, ground.issuedBy);
+    await ground.renewals.issued('kept', entry, { block: 'web', ahead: true }, ground.clock.now());
+    assert.equal((await ground.managed())?.reissue, undefined);
+    ground.clock.turn(hour);
+    await ground.look();
+    assert.equal(ground.jobs.length, 2);
+  });
+
+  test('has what nobody fetched ordered by the next post, where an operator wants it reissued', async () => {
+    await using ground = await openGround();
+    await ground.redis.del(`${ground.prefix}:renewals:fetched`);
+    ground.turnTo(1);
+    await ground.index.reissue(id, ground.clock.now());
+    assert.equal((await ground.storage.get(csr))?.chain, chain);
+    await ground.look();
+    assert.deepEqual([ground.jobs, await ground.storage.get(csr)], [[], undefined]);
+  });
+
   test('goes on with the others when one cannot be looked at', async () => {
     await using ground = await openGround();
     const broken = { ...(await ground.managed()) } as NonNullable<Awaited<ReturnType<typeof ground.managed>>>;

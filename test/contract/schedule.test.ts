@@ -2,29 +2,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { Queue } from 'bullmq';
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import type { Task } from '../../services/scheduler/tasks.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { hastenTask, openSchedule, SCHEDULE_QUEUE } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { type Redis, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const hour = 3_600_000;
 const day = 24 * hour;
 const start = Date.parse('2026-11-01T00:00:00Z');
 
-let server: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-});
-after(() => server[Symbol.asyncDispose]());
-
-const newPrefix = () => `{schedule-${++prefixes}}`;
+const { url: redisUrl, redis: own, newStore } = await startOwnRedis();
+const newPrefix = () => newStore().prefix;
 
 const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
   ...{ name, rule: `every ${hours}`, run },
@@ -33,9 +27,9 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
-  const redis = openRedis(server.url, 'patient', quietLog);
+  const redis = openRedis(redisUrl, 'patient', quietLog);
   const schedule = openSchedule(tasks, { store: { redis, prefix }, log: quietLog });
-  const consumer = consumeTasks(tasks, { redisUrl: server.url, prefix, log: quietLog, onEnd: () => {} });
+  const consumer = consumeTasks(tasks, { redisUrl, prefix, log: quietLog, onEnd: () => {} });
   return {
     ...schedule,
     redis,
@@ -45,6 +39,12 @@ function openScheduler(prefix: string, tasks: Task[]) {
       closeRedis(redis);
     },
   };
+}
+
+/** Waits for so many runs, and until BullMQ has heard of their end: a task that still runs is not enqueued again. */
+async function untilRun(prefix: string, what: string, runs: () => boolean): Promise<void> {
+  const underWay = (state: 'wait' | 'active') => own.llen(`${prefix}:${SCHEDULE_QUEUE}:${state}`);
+  await waitUntil(what, async () => runs() && (await underWay('wait')) + (await underWay('active')) === 0);
 }
 
 suite('the schedule', () => {
@@ -62,7 +62,7 @@ suite('the schedule', () => {
     for (let hours = 0; hours <= 48; hours++) {
       expected.push(`hourly ${hours}`, ...(hours % 12 === 0 ? [`a:b/c ${hours}`] : []));
       await Promise.all([...schedulers, ...schedulers].map(({ enqueueDue }) => enqueueDue(clock.now())));
-      await waitUntil(`the runs of hour ${hours}`, () => runs.length >= expected.length, 60_000);
+      await untilRun(prefix, `the runs of hour ${hours}`, () => runs.length >= expected.length);
       clock.turn(hour);
     }
     assert.deepEqual(runs.sort(), expected.sort());
@@ -77,17 +77,17 @@ suite('the schedule', () => {
       await using scheduler = openScheduler(prefix, tasks);
       await scheduler.plan(clock.now());
       await scheduler.enqueueDue(clock.now());
-      await waitUntil('the first run', () => runs === 1, 60_000);
+      await untilRun(prefix, 'the first run', () => runs === 1);
     }
     clock.turn(3 * day + 1);
     await using scheduler = openScheduler(prefix, tasks);
     await scheduler.plan(clock.now());
     await scheduler.enqueueDue(clock.now());
-    await waitUntil('the second run', () => runs === 2, 60_000);
+    await untilRun(prefix, 'the second run', () => runs === 2);
     await scheduler.enqueueDue(clock.now());
     clock.turn(hour);
     await scheduler.enqueueDue(clock.now());
-    await waitUntil('the third run', () => runs === 3, 60_000);
+    await waitUntil('the third run', () => runs === 3);
   });
 
   test('plans a task anew when its rule has changed, and drops one that is configured no more', async () => {
@@ -98,12 +98,12 @@ suite('the schedule', () => {
       await using scheduler = openScheduler(prefix, [task('a', 1000), task('b', 1000)]);
       await scheduler.plan(start);
       await scheduler.enqueueDue(start);
-      await waitUntil('both', () => runs.length === 2, 60_000);
+      await waitUntil('both', () => runs.length === 2);
     }
     await using scheduler = openScheduler(prefix, [task('a', 1)]);
     await scheduler.plan(start + 1);
     await scheduler.enqueueDue(start + 1);
-    await waitUntil('the changed one', () => runs.length === 3, 60_000);
+    await waitUntil('the changed one', () => runs.length === 3);
     assert.equal(runs[2], 'a');
     assert.deepEqual(await scheduler.redis.zrangebyscore(`${prefix}:schedule-times`, '-inf', '+inf'), ['a']);
   });
@@ -117,7 +117,7 @@ suite('the schedule', () => {
     await using scheduler = openScheduler(prefix, [failing]);
     await scheduler.plan(start);
     await scheduler.enqueueDue(start);
-    await waitUntil('the second try', () => runs === 2, 60_000);
+    await waitUntil('the second try', () => runs === 2);
   });
 
   test('does a task at once that somebody hastens', async () => {
@@ -126,10 +126,10 @@ suite('the schedule', () => {
     await using scheduler = openScheduler(prefix, [everyHours('now', 1000, async () => void runs++)]);
     await scheduler.plan(start);
     await scheduler.enqueueDue(start);
-    await waitUntil('the first run', () => runs === 1, 60_000);
+    await untilRun(prefix, 'the first run', () => runs === 1);
     await hastenTask({ redis: scheduler.redis, prefix }, 'now', start + 1);
     await scheduler.enqueueDue(start + 1);
-    await waitUntil('the hastened run', () => runs === 2, 60_000);
+    await waitUntil('the hastened run', () => runs === 2);
   });
 
   test('leaves a task to the schedulers that are configured for it, while others still are not', async () => {
@@ -144,11 +144,11 @@ suite('the schedule', () => {
     await planner.plan(clock.now());
     await planner.enqueueDue(clock.now());
     const queue = new Queue(SCHEDULE_QUEUE, { connection: old.redis, prefix });
-    await waitUntil('the old one to have had it', async () => (await queue.getDelayedCount()) === 1, 60_000);
+    await waitUntil('the old one to have had it', async () => (await queue.getDelayedCount()) === 1);
     await queue.close();
     let runs = 0;
     await using _new = openScheduler(prefix, [everyHours('new', 1, async () => void runs++)]);
-    await waitUntil('the new one to have it', () => runs === 1, 60_000);
+    await waitUntil('the new one to have it', () => runs === 1);
   });
 
   test('hands the task of a scheduler that stops over to another', async () => {
@@ -162,12 +162,12 @@ suite('the schedule', () => {
     const first = openScheduler(prefix, [waiting('first')]);
     await first.plan(start);
     await first.enqueueDue(start);
-    await waitUntil('the task to begin', () => begun.length === 1, 60_000);
+    await waitUntil('the task to begin', () => begun.length === 1);
     await using _second = openScheduler(prefix, [
       everyHours('long', 1000, async () => void begun.push('second')),
     ]);
     await first[Symbol.asyncDispose]();
-    await waitUntil('the second to take it', () => begun.length === 2, 60_000);
+    await waitUntil('the second to take it', () => begun.length === 2);
     assert.deepEqual(begun, ['first', 'second']);
   });
 
@@ -175,7 +175,7 @@ suite('the schedule', () => {
     const prefix = newPrefix();
     const child = spawn(
       process.execPath,
-      [join(import.meta.dirname, 'hanging-scheduler.ts'), server.url, prefix],
+      [join(import.meta.dirname, 'hanging-scheduler.ts'), redisUrl, prefix],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
@@ -186,7 +186,7 @@ suite('the schedule', () => {
     await once(child, 'exit');
     let runs = 0;
     await using _other = openScheduler(prefix, [everyHours('hanging', 1000, async () => void runs++)]);
-    await waitUntil('the other to do it', () => runs > 0, 60_000);
+    await waitUntil('the other to do it', () => runs > 0);
     assert.equal(runs, 1);
   });
 });

@@ -21,10 +21,11 @@ export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
   requestId: randomUUID(),
 });
 
-/** What an intake process has once it is ready. */
+/** What an intake process has once it is ready, where it is no outage that this one is busy. */
 export async function openReadyIntakeSide(redisUrl: string, prefix: string) {
   const intake = openIntakeSide(redisUrl, prefix);
   await waitUntil('the queue to reach Redis', () => intake.redis.status === 'ready');
+  delete intake.redis.options.commandTimeout;
   return intake;
 }
 

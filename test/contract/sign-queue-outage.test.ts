@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { freePort } from '../support/free-port.ts';
 import { startRedis } from '../support/redis.ts';
@@ -12,9 +13,8 @@ import { openIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
 const prefix = '{quarry}';
 const never = new AbortController().signal;
 
-/** That every call fails as `unavailable`, and how long it took, in milliseconds. */
-async function assertUnavailable(queue: SignQueue): Promise<number> {
-  const started = performance.now();
+/** What each call comes to. */
+function callAll(queue: SignQueue) {
   const job = signJob();
   const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';
   const calls = [
@@ -23,11 +23,15 @@ async function assertUnavailable(queue: SignQueue): Promise<number> {
     queue.blockOf(jobId),
     queue.result(jobId, never),
   ];
-  for (const outcome of await Promise.allSettled(calls)) {
+  return Promise.allSettled(calls);
+}
+
+/** That every call fails as `unavailable`, with Redis as it is. */
+async function assertUnavailable(calling: ReturnType<typeof callAll>): Promise<void> {
+  for (const outcome of await calling) {
     assert.ok(outcome.status === 'rejected');
     assert.deepEqual([outcome.reason.name, outcome.reason.code], ['IssuanceError', 'unavailable']);
   }
-  return performance.now() - started;
 }
 
 /** Enqueues until Redis is there again. */
@@ -40,15 +44,15 @@ async function enqueueSoon(queue: SignQueue): Promise<string> {
   return jobId;
 }
 
-test('the sign queue fails in under two seconds while Redis is down, and works when it is back', async () => {
+test('the sign queue fails while Redis is down, and works when it is back', async () => {
   await using redis = await startRedis({ appendonly: true });
   await using intake = openIntakeSide(redis.url, prefix);
   await using _worker = openWorkerSide(redis.url, prefix);
   const before = await enqueueSoon(intake.queue);
   assert.equal((await intake.queue.result(before, never))?.outcome, 'issued');
   await redis.kill();
-  assert.ok((await assertUnavailable(intake.queue)) < 2_000);
-  assert.ok((await assertUnavailable(intake.queue)) < 2_000);
+  await assertUnavailable(callAll(intake.queue));
+  await assertUnavailable(callAll(intake.queue));
   await redis.restart();
   const after = await enqueueSoon(intake.queue);
   assert.equal((await intake.queue.result(after, never))?.outcome, 'issued');
@@ -67,7 +71,7 @@ test('who waits while Redis goes away and comes back gets the result', async () 
 test('a sign queue that is opened while Redis is down works later', async () => {
   const port = await freePort();
   await using intake = openIntakeSide(`redis://127.0.0.1:${port}`, prefix);
-  assert.ok((await assertUnavailable(intake.queue)) < 2_000);
+  await assertUnavailable(callAll(intake.queue));
   await using redis = await startRedis({ port });
   const jobId = await enqueueSoon(intake.queue);
   const waiting = intake.queue.result(jobId, never);
@@ -75,25 +79,35 @@ test('a sign queue that is opened while Redis is down works later', async () => 
   assert.equal((await waiting)?.outcome, 'issued');
 });
 
-test('the sign queue fails in under two seconds where Redis takes connections and does not answer', async () => {
+test('the sign queue fails where Redis takes connections and does not answer', async () => {
   const silent = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1');
   await once(silent, 'listening');
   const { port } = silent.address() as AddressInfo;
   try {
     await using intake = openIntakeSide(`redis://127.0.0.1:${port}`, prefix);
-    assert.ok((await assertUnavailable(intake.queue)) < 2_000);
+    await assertUnavailable(callAll(intake.queue));
   } finally {
     silent.close();
   }
 });
 
-test('the sign queue fails in under two seconds where Redis stops answering', async () => {
+test('the sign queue fails in under two seconds where Redis stops answering', async t => {
   await using redis = await startRedis();
   await using intake = openIntakeSide(redis.url, prefix);
   await enqueueSoon(intake.queue);
   process.kill(redis.pid, 'SIGSTOP');
   try {
-    assert.ok((await assertUnavailable(intake.queue)) < 2_000);
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const calling = callAll(intake.queue);
+    let settled = false;
+    void calling.then(() => {
+      settled = true;
+    });
+    t.mock.timers.tick(2_000);
+    await setImmediate();
+    t.mock.timers.reset();
+    assert.ok(settled);
+    await assertUnavailable(calling);
   } finally {
     process.kill(redis.pid, 'SIGCONT');
   }
@@ -104,7 +118,7 @@ for (const [what, port] of [
   ['was never there', await freePort()],
   ['has gone away', undefined],
 ] as const)
-  test(`a sign queue closes at once where Redis ${what}`, async () => {
+  test(`a sign queue closes at once where Redis ${what}`, async t => {
     const redis = port === undefined ? await startRedis() : undefined;
     const intake = openIntakeSide(redis?.url ?? `redis://127.0.0.1:${port}`, prefix);
     if (redis) {
@@ -112,7 +126,6 @@ for (const [what, port] of [
       await redis[Symbol.asyncDispose]();
       await waitUntil('the outage to be noticed', () => intake.redis.status === 'reconnecting');
     }
-    const started = performance.now();
+    t.mock.timers.enable({ apis: ['setTimeout'] }); // no time passes, and it waits for none to pass
     await intake[Symbol.asyncDispose]();
-    assert.ok(performance.now() - started < 2_000);
   });

@@ -1,29 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { suite, test } from 'node:test';
 import type { SignResult } from '../../shared/queue/sign-job-data.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { url: redisUrl, redis, newStore } = await startOwnRedis();
 
-let prefixes = 0;
-const freshPrefix = () => `{quarry-${++prefixes}}`;
-const intakeSide = (prefix: string) => openReadyIntakeSide(server.url, prefix);
+const intakeSide = (prefix: string) => openReadyIntakeSide(redisUrl, prefix);
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain };
 const never = new AbortController().signal;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 suite('sign queue', () => {
   test('identical posts over two intakes share one job, and its result reaches all of their waiters', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using one = await intakeSide(prefix);
     await using two = await intakeSide(prefix);
     const job = signJob();
@@ -34,26 +25,26 @@ suite('sign queue', () => {
     assert.equal(new Set(ids).size, 1);
     assert.match(ids[0] ?? '', uuid);
     const waiting = queues.map((queue, n) => queue.result(ids[n] ?? '', never));
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     const results = await Promise.all(waiting);
     for (const result of results) assert.deepEqual(result, issued);
     assert.equal(worker.begun.length, 1);
   });
 
   test('a result that is there reaches even a client that does not want to wait at all', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
-    await using _ = openWorkerSide(server.url, prefix);
+    await using _ = openWorkerSide(redisUrl, prefix);
     const jobId = await intake.queue.enqueue(signJob());
     assert.deepEqual(await intake.queue.result(jobId, never), issued);
     assert.deepEqual(await intake.queue.result(jobId, AbortSignal.abort()), issued);
   });
 
   test('a job whose worker fails without a word is run again, for the same waiters', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     let failures = 0;
-    await using worker = openWorkerSide(server.url, prefix, () => {
+    await using worker = openWorkerSide(redisUrl, prefix, () => {
       if (++failures < 3) throw new Error('READONLY You cannot write against a read only replica');
       return issued;
     });
@@ -63,9 +54,9 @@ suite('sign queue', () => {
   });
 
   test('posts that differ have jobs of their own, and a finished job is not joined', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     const job = signJob();
     const first = await intake.queue.enqueue(job);
     assert.deepEqual(await intake.queue.result(first, never), issued);
@@ -81,12 +72,12 @@ suite('sign queue', () => {
   });
 
   test('a job carries what was enqueued, and a result stays for later', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const job = signJob();
     const jobId = await intake.queue.enqueue(job);
     assert.equal(await intake.queue.blockOf(jobId), 'mail');
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     await intake.queue.result(jobId, never);
     assert.deepEqual(worker.begun, [{ jobId, data: job }]);
     await waitUntil(
@@ -100,7 +91,7 @@ suite('sign queue', () => {
   });
 
   test('a failure reaches its waiter as data', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     const failed: SignResult = {
       ...{ outcome: 'failed', block: 'mail' },
       error: {
@@ -111,25 +102,25 @@ suite('sign queue', () => {
       },
     };
     await using intake = await intakeSide(prefix);
-    await using _worker = openWorkerSide(server.url, prefix, () => failed);
+    await using _worker = openWorkerSide(redisUrl, prefix, () => failed);
     const jobId = await intake.queue.enqueue(signJob());
     assert.deepEqual(await intake.queue.result(jobId, never), failed);
   });
 
   test('posts are taken before renewals that were there first', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const jobs = [{ ...signJob(), due: Date.now() }, signJob(), { ...signJob(), due: Date.now() }, signJob()];
     const ids: string[] = [];
     for (const job of jobs) ids.push(await intake.queue.enqueue(job));
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     await Promise.all(ids.map(id => intake.queue.result(id, never)));
     const begun = worker.begun.map(({ jobId }) => ids.indexOf(jobId));
     assert.deepEqual(begun, [1, 3, 0, 2]);
   });
 
   test('a result whose event was lost is found all the same', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const jobId = await intake.queue.enqueue(signJob());
     const waiting = intake.queue.result(jobId, never);
@@ -138,7 +129,7 @@ suite('sign queue', () => {
   });
 
   test('the waiters of a job that Redis has lost are told so', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const jobId = await intake.queue.enqueue(signJob());
     const waiting = intake.queue.result(jobId, never);
@@ -147,7 +138,7 @@ suite('sign queue', () => {
   });
 
   test('a waiter whose signal fires is let go, and the job goes on for the others', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const jobId = await intake.queue.enqueue(signJob());
     const gone = new AbortController();
@@ -155,15 +146,15 @@ suite('sign queue', () => {
     gone.abort();
     assert.equal(await leaves, undefined);
     assert.equal(await intake.queue.result(jobId, gone.signal), undefined);
-    await using _worker = openWorkerSide(server.url, prefix);
+    await using _worker = openWorkerSide(redisUrl, prefix);
     assert.deepEqual(await stays, issued);
     assert.deepEqual(await intake.queue.result(jobId, gone.signal), issued);
   });
 
   test('two hundred waiters of different jobs are all woken', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     const one = async () => intake.queue.result(await intake.queue.enqueue(signJob()), never);
     const results = await Promise.all(Array.from({ length: 200 }, one));
     assert.equal(results.filter(result => result?.outcome === 'issued').length, 200);
@@ -173,13 +164,13 @@ suite('sign queue', () => {
 
 suite('a promise of the sign queue', () => {
   test('gives the finished certificate to the next identical post, once', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     await using other = await intakeSide(prefix);
     const job = signJob();
     const jobId = await intake.queue.enqueue(job);
     await intake.queue.promise(jobId, job);
-    await using worker = openWorkerSide(server.url, prefix);
+    await using worker = openWorkerSide(redisUrl, prefix);
     assert.deepEqual(await intake.queue.result(jobId, never), issued);
     await waitUntil(
       'the job to be removed',
@@ -193,7 +184,7 @@ suite('a promise of the sign queue', () => {
   });
 
   test('leads an identical post to the same job while that is running', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const job = signJob();
     const jobId = await intake.queue.enqueue(job);
@@ -202,13 +193,13 @@ suite('a promise of the sign queue', () => {
   });
 
   test('of a failure is not kept: the next identical post tries again', async () => {
-    const prefix = freshPrefix();
+    const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
     const job = signJob();
     const jobId = await intake.queue.enqueue(job);
     await intake.queue.promise(jobId, job);
     const error = { code: 'unavailable', detail: 'away' } as const;
-    await using _worker = openWorkerSide(server.url, prefix, () => ({
+    await using _worker = openWorkerSide(redisUrl, prefix, () => ({
       outcome: 'failed',
       block: 'mail',
       error,

@@ -71,6 +71,16 @@ suite('a host with a new key', () => {
     assert.deepEqual([jobsFor(ground, csr), (await ground.managed())?.superseded], [0, true]);
   });
 
+  test('does not get its older certificate back when an operator wants it reissued', async () => {
+    await using ground = await openGround();
+    ground.turnTo(0.5);
+    await issue(ground, newKey);
+    ground.turnTo(2);
+    await ground.index.reissue(id, ground.clock.now());
+    await ground.look();
+    assert.equal(jobsFor(ground, csr), 0);
+  });
+
   test('has the older one renewed again once a client has fetched it, as of two hosts each has a key of its own', async () => {
     await using ground = await openGround();
     ground.turnTo(0.5);

@@ -86,6 +86,25 @@ suite('a stored certificate that Quarry does not renew by itself', () => {
     assert.deepEqual(await ground.index.counts(Number.MAX_SAFE_INTEGER), nothing);
   });
 
+  test('is ordered by Quarry where an operator wants it reissued, and by posts meanwhile, and nobody is told', async () => {
+    await using ground = await open();
+    ground.turnTo(1);
+    await ground.look();
+    await ground.index.reissue(id, ground.clock.now());
+    assert.equal((await ground.index.counts(0)).managed, 1);
+    await ground.look();
+    assert.equal(ground.jobs.length, 1);
+    assert.equal(await ground.storage.get(csr), undefined);
+    ground.fail(1, 'denied', 'the CA refuses');
+    ground.turnTo(89);
+    await ground.look();
+    assert.deepEqual([(await ground.managed())?.failures?.reason, ground.told], ['the CA refuses', []]);
+    const entry = { csr, chain: newer, leaf: readCertificate(newer), issuedBy: ground.issuedBy };
+    await ground.storage.put(csr, newer, ground.issuedBy);
+    await ground.renewals.issued('kept', entry, { block: 'web', ahead: true }, ground.clock.now());
+    assert.equal((await ground.index.counts(0)).managed, 0);
+  });
+
   test('goes by its usual time where the CA that issued it is configured no more, and is looked at daily', async () => {
     await using ground = await open();
     suggest(ground, 20, 21);

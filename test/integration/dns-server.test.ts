@@ -11,7 +11,7 @@ import { startFleet } from '../support/fleet.ts';
 import { freePorts } from '../support/free-port.ts';
 import { provision } from '../support/provision.ts';
 import { runQuarry } from '../support/run-quarry.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { lastStopMs, waitUntil } from '../support/wait-until.ts';
 
 // Whole orders: Pebble asks a BIND that has the zones above, and that finds the responders behind their delegations.
 
@@ -114,7 +114,7 @@ suite('a responder as a name server', () => {
   async function run(tool: 'dig' | 'kdig' | 'delv', ...words: string[]): Promise<string> {
     const { [tool]: command } = await provision([tool]);
     const args = ['@127.0.0.1', '-p', `${ports[0]}`, ...words];
-    const { stdout } = await promisify(execFile)(command, args, { timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(command, args);
     return stdout;
   }
 
@@ -148,10 +148,8 @@ suite('a responder as a name server', () => {
   test('waits for a Redis that is being restarted', async () => {
     await put();
     await fleet.redis.stop();
-    const asked = asking(
-      { host: '127.0.0.1', port: ports[0] },
-      { recursive: false, timeout: 20_000 },
-    )(...([name, 'TXT', AbortSignal.timeout(20_000)] as const));
+    const ask = asking({ host: '127.0.0.1', port: ports[0] }, { recursive: false, timeout: lastStopMs });
+    const asked = ask(name, 'TXT', new AbortController().signal);
     await fleet.redis.restart();
     const { rcode, answers } = await asked;
     assert.deepEqual([rcode, answers], ['NOERROR', [{ type: 'TXT', name, value }]]);
@@ -159,19 +157,15 @@ suite('a responder as a name server', () => {
 });
 
 test('quarry check lists the listeners of the responders, and --probe asks them', async () => {
-  await waitUntil(
-    'the responder to have its Redis again',
-    async () => {
-      const ended = await runQuarry(
-        ['check', '--probe', 'main.ini'],
-        await fleet.ini({ blocks: blocks(ports[0]) }),
-      );
-      assert.match(ended.stdout, new RegExp(`^ {2}verification "dns" {3}127\\.0\\.0\\.1:${ports[0]}$`, 'm'));
-      return new RegExp(
-        `^\\[verification "dns"\\] dns01-server: 127\\.0\\.0\\.1:${ports[0]} answered with`,
-        'm',
-      ).test(ended.stdout);
-    },
-    60_000,
-  );
+  await waitUntil('the responder to have its Redis again', async () => {
+    const ended = await runQuarry(
+      ['check', '--probe', 'main.ini'],
+      await fleet.ini({ blocks: blocks(ports[0]) }),
+    );
+    assert.match(ended.stdout, new RegExp(`^ {2}verification "dns" {3}127\\.0\\.0\\.1:${ports[0]}$`, 'm'));
+    return new RegExp(
+      `^\\[verification "dns"\\] dns01-server: 127\\.0\\.0\\.1:${ports[0]} answered with`,
+      'm',
+    ).test(ended.stdout);
+  });
 });

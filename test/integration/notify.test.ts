@@ -17,7 +17,6 @@ import { about } from './faults/orders.ts';
 
 // What goes wrong in a whole fleet, on its way to the operator.
 
-const LONG = 90_000;
 const DAY = 24 * 3_600_000;
 const key = 'A1YP67armNf3cBrecyJHdb035';
 
@@ -76,7 +75,7 @@ async function delivered(expected: { posts?: number; mails?: number; renewals?: 
     const here = [receiver.posts.length, mailServer.mails.length, renewals.posts.length];
     return !busy && [posts, mails, failures].every((least, index) => (here[index] ?? 0) >= least);
   };
-  await waitUntil(`messages: ${JSON.stringify(expected)}`, settled, LONG);
+  await waitUntil(`messages: ${JSON.stringify(expected)}`, settled);
 }
 
 test('a paused name leads to one message each way, however many posts run into it, until it is cleared and paused anew', async () => {
@@ -148,19 +147,15 @@ test('a renewal that fails again and again is told once, and anew after one that
   await using _hurry = hurry(id);
   /** Has it renewed now, again and again. */
   const renewUntil = async (what: string, reached: (one: ManagedCertificate) => boolean) =>
-    await waitUntil(
-      what,
-      async () => {
-        const one = await managed();
-        if (one && !one.forced && !one.job && !reached(one)) await index.force(id, 0); // a look at it may overwrite that
-        return one !== undefined && reached(one);
-      },
-      LONG,
-    );
+    await waitUntil(what, async () => {
+      const one = await managed();
+      if (one && !one.forced && !one.job && !reached(one)) await index.force(id, 0); // a look at it may overwrite that
+      return one !== undefined && reached(one);
+    });
   const failures = (least: number) => (one: ManagedCertificate) => (one.failures?.count ?? 0) >= least;
   await setRenewalInfo(fleet.pebble, chain, windowFromNow(DAY, 2 * DAY, 'https://ca.example/incident'));
   const posted = receiver.posts.length;
-  await waitUntil('it to be managed', async () => (await managed()) !== undefined, LONG);
+  await waitUntil('it to be managed', async () => (await managed()) !== undefined);
 
   const problem = { type: 'rejectedIdentifier', detail: 'the policy forbids it' };
   const refuse = () =>

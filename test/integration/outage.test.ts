@@ -5,7 +5,8 @@ import { makeCsr } from '../support/csr.ts';
 import { type RoleProcess, startFleet } from '../support/fleet.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const fleet = await startFleet({ roles: [], blocks: storages() });
+// A client that waits for Redis to come back waits for longer than a test may take.
+const fleet = await startFleet({ roles: [], mgmt: 'wait = 3600', blocks: storages() });
 after(() => fleet[Symbol.asyncDispose]());
 afterEach(() => fleet.letGo());
 
@@ -31,10 +32,8 @@ const told = (role: RoleProcess, pattern: RegExp) =>
   role.log().filter(({ msg }) => pattern.test(`${msg}`)).length;
 
 async function untilReady(roles = everyRole()): Promise<void> {
-  await waitUntil(
-    'all roles to be ready',
-    async () => (await Promise.all(roles.map(readiness))).every(({ status }) => status === 200),
-    40_000,
+  await waitUntil('all roles to be ready', async () =>
+    (await Promise.all(roles.map(readiness))).every(({ status }) => status === 200),
   );
 }
 
@@ -44,13 +43,12 @@ async function assertIssues(name: string): Promise<void> {
   assert.equal(status, 200, body);
 }
 
-/** A post is refused in under two seconds, with a hint when to come back. */
+/** A post is refused while Redis is away, long before its wait would end, with a hint when to come back. */
 async function assertAway(name: string): Promise<void> {
   const { csrPem } = await makeCsr({ names: [name] });
-  const { status, headers, seconds, body } = await fleet.post(csrPem);
-  assert.equal(status, 503, body);
+  const { status, headers, body } = await fleet.post(csrPem);
+  assert.deepEqual([status, body], [503, 'Redis cannot be reached\n']);
   assert.ok(Number(headers['retry-after']) > 0);
-  assert.ok(seconds < 2, `answered after ${seconds} s`);
 }
 
 suite('roles that start before Redis and the CA can be reached', () => {
@@ -92,7 +90,7 @@ suite('roles that start before Redis and the CA can be reached', () => {
 });
 
 suite('Redis', () => {
-  test('away under running roles: 503 in under two seconds, and all work again when it is back', async () => {
+  test('away under running roles: 503 before it is back, and all work again when it is', async () => {
     const { csrPem } = await makeCsr({ names: ['kept.stored.example'] });
     const before = await fleet.post(csrPem);
     assert.equal(before.status, 200, before.body);
@@ -110,7 +108,7 @@ suite('Redis', () => {
     assert.equal(fleet.orders(), orders);
   });
 
-  test('that hangs: 503 in under two seconds', async () => {
+  test('that hangs: 503 while it does', async () => {
     process.kill(fleet.redis.pid, 'SIGSTOP');
     try {
       await assertAway('hangs.plain.example');
@@ -125,14 +123,12 @@ suite('Redis', () => {
   test('restarts in the middle of an order: its client gets the certificate, by one newOrder', async () => {
     const { csrPem } = await makeCsr({ names: ['middle.plain.example'] });
     const orders = fleet.orders();
-    fleet.front.hold();
+    const pending = fleet.ca.playPending();
     const post = fleet.post(csrPem);
-    await waitUntil('the CA to ask for a token', () => fleet.front.waiting > 0, 30_000);
+    await pending.hit();
     await fleet.redis.kill();
     await fleet.redis.restart();
-    const responder = fleet.all('responder');
-    await untilReady(responder);
-    fleet.front.release();
+    pending.remove();
     const { status, body } = await post;
     assert.equal(status, 200, body);
     assert.equal(fleet.orders(), orders + 1);
@@ -143,13 +139,13 @@ suite('the CA', () => {
   test('away in the middle of an order: the client waits, and gets its certificate by the same order', async () => {
     const { csrPem } = await makeCsr({ names: ['ca-away.plain.example'] });
     const orders = fleet.orders();
-    fleet.front.hold();
+    const pending = fleet.ca.playPending();
     const post = fleet.post(csrPem);
-    await waitUntil('the CA to ask for a token', () => fleet.front.waiting > 0, 30_000);
+    await pending.hit();
     await fleet.ca.goDown();
-    fleet.front.release();
+    pending.remove();
     const worker = fleet.all('worker')[0];
-    await waitUntil('a step to fail', () => worker !== undefined && told(worker, /step failed/) > 0, 20_000);
+    await waitUntil('a step to fail', () => worker !== undefined && told(worker, /step failed/) > 0);
     await fleet.ca.comeBack();
     const { status, body } = await post;
     assert.equal(status, 200, body);

@@ -10,7 +10,6 @@ import { waitUntil } from '../support/wait-until.ts';
 
 // The README's chapter on renewals as a new user reads it, from nothing to renewed certificates.
 
-const patience = 90_000;
 let fleet: Fleet;
 before(async () => {
   fleet = await startFleet({
@@ -37,7 +36,7 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
     .split('\n')
     .map(line => line.replace(/#.*/, '').trim())
     .filter(line => line !== '');
-  assert.deepEqual([json.length, commands.length], [1, 3]);
+  assert.deepEqual([json.length, commands.length], [1, 4]);
 
   // Where this user's machine differs from the README's: the CA, and where its files are.
   const here = (text: string) => text.replaceAll('/var/lib/quarry', fleet.dir);
@@ -49,10 +48,10 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
   const blocks = `${here(ini)}\n[auth "all"]\nall = yes\ndomain = *.example.org\n`;
   await fleet.start('up', { blocks });
   const config = await fleet.ini({ blocks });
-  const run = async (command = '') => {
-    const [npx, quarry, ...words] = command.split(/\s+/);
+  const run = async (command = '', ...more: string[]) => {
+    const [npx, quarry, ...words] = command.split(/\s+/).map(word => word.replaceAll("'", ''));
     assert.deepEqual([npx, quarry], ['npx', 'quarry'], command);
-    const ended = await runQuarry(words, config, patience);
+    const ended = await runQuarry([...words, ...more], config);
     assert.deepEqual([ended.code, ended.stderr], [0, ''], command);
     return ended.stdout;
   };
@@ -61,10 +60,8 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
   const first = await fleet.post(csrPem);
   assert.equal(first.status, 200, first.body);
   const certificate = join(fleet.dir, 'web', 'web.example.org.cert.pub.pem');
-  await waitUntil(
-    "the profile's certificate",
-    async () => /^web\.example\.org$/m.test(await run(commands[0])),
-    patience,
+  await waitUntil("the profile's certificate", async () =>
+    /^web\.example\.org$/m.test(await run(commands[0])),
   );
   assert.match(await readFile(certificate, 'utf8'), /BEGIN CERTIFICATE/);
 
@@ -93,4 +90,9 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
     /^renewed: web\.example\.org, valid until 20/,
   );
   assert.notEqual(await readFile(certificate, 'utf8'), before);
+
+  const reissued = commands[3]?.replace(/2026-\S+/, '2999-01-01');
+  assert.match(await run(reissued, '--yes'), /^2 certificates are to be renewed/);
+  const third = async () => (await fleet.post(csrPem)).body;
+  await waitUntil('the certificates', async () => (await third()) !== second.body, patience);
 });

@@ -15,8 +15,6 @@ import { waitUntil } from '../support/wait-until.ts';
 
 const hour = 3_600_000;
 const day = 24 * hour;
-const patience = 90_000;
-
 let fleet: Fleet;
 let index: RenewalIndex;
 let blocks: string;
@@ -74,11 +72,7 @@ for (const storage of ['files', 'redis'])
       await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day, explanation));
       const before = fleet.orders();
       await askNow(id);
-      await waitUntil(
-        'the successor',
-        async () => (await managed(id))?.certificate !== renewalInfoId(chain),
-        patience,
-      );
+      await waitUntil('the successor', async () => (await managed(id))?.certificate !== renewalInfoId(chain));
       assert.equal(fleet.orders(), before + 1);
       const again = await fleet.post(csrPem);
       assert.equal(again.status, 200);
@@ -107,14 +101,13 @@ for (const storage of ['files', 'redis'])
       await waitUntil(
         'the window',
         async () => (await managed(id))?.plan.why.startsWith('the CA suggests') === true,
-        patience,
       );
       const planned = await managed(id);
       assert.ok(
         planned && planned.plan.at > Date.now() + 0.9 * day && planned.plan.at < Date.now() + 3 * day,
       );
       await askNow(id);
-      await waitUntil('another question', async () => ((await managed(id))?.poll ?? 0) > 0, patience);
+      await waitUntil('another question', async () => ((await managed(id))?.poll ?? 0) > 0);
       assert.equal((await managed(id))?.plan.at, planned.plan.at);
       assert.equal(fleet.orders(), before);
     });
@@ -125,7 +118,7 @@ suite('a certificate that nobody fetched since it was renewed', () => {
     const { id, csrPem, chain } = await issue('redis', 'left');
     await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day));
     await askNow(id);
-    await waitUntil('the successor', async () => (await managed(id))?.ahead === true, patience);
+    await waitUntil('the successor', async () => (await managed(id))?.ahead === true);
     const { chain: second } = JSON.parse(
       (await fleet.redisClient.get(`{quarry}:storage:redis:${id.slice(-96)}`)) ?? '{}',
     );
@@ -134,7 +127,7 @@ suite('a certificate that nobody fetched since it was renewed', () => {
     // Pebble does not backdate: what was fetched in the second of the renewal still counts as fetched.
     await index.fetched(id, { at: new X509Certificate(second).validFromDate.getTime() - 1, block: 'redis' });
     await askNow(id);
-    await waitUntil('it to be left', async () => (await managed(id))?.left === true, patience);
+    await waitUntil('it to be left', async () => (await managed(id))?.left === true);
     assert.equal(fleet.orders(), before);
 
     const fetched = await fleet.post(csrPem);
@@ -144,11 +137,7 @@ suite('a certificate that nobody fetched since it was renewed', () => {
       async () => ((await index.lastFetches([id]))[0]?.at ?? 0) > Date.now() - hour,
     );
     await askNow(id);
-    await waitUntil(
-      'the third',
-      async () => (await managed(id))?.certificate !== renewalInfoId(second),
-      patience,
-    );
+    await waitUntil('the third', async () => (await managed(id))?.certificate !== renewalInfoId(second));
     assert.equal(fleet.orders(), before + 1);
   });
 });
@@ -161,7 +150,7 @@ suite('quarry renewals and quarry renew', () => {
     const before = await managed(id);
     assert.ok(before);
 
-    const text = await runQuarry(['renewals', 'main.ini'], ini, patience);
+    const text = await runQuarry(['renewals', 'main.ini'], ini);
     assert.equal(text.code, 0, text.stderr);
     const told = text.stdout.slice(text.stdout.indexOf('now.files.example'));
     assert.match(
@@ -184,13 +173,13 @@ suite('quarry renewals and quarry renew', () => {
     assert.equal(figure('soonest_expiry_timestamp_seconds'), soonestEnd / 1_000);
     assert.ok(figure('certificates_due') >= 0);
 
-    const renewed = await runQuarry(['renew', 'NOW.files.example', 'main.ini'], ini, patience);
+    const renewed = await runQuarry(['renew', 'NOW.files.example', 'main.ini'], ini);
     assert.deepEqual([renewed.code, renewed.stderr], [0, '']);
     assert.match(renewed.stdout, /^renewed: now\.files\.example, valid until 20/);
     const after = await managed(id);
     assert.notEqual(after?.certificate, renewalInfoId(chain));
 
-    const json = await runQuarry(['renewals', '--json', 'main.ini'], ini, patience);
+    const json = await runQuarry(['renewals', '--json', 'main.ini'], ini);
     const entry = JSON.parse(json.stdout).find((one: { id: string }) => one.id === id);
     assert.deepEqual([entry.names, entry.state, entry.lastError], [['now.files.example'], 'planned', null]);
     assert.equal(entry.notAfter, seconds(after?.notAfter ?? 0));
@@ -198,20 +187,20 @@ suite('quarry renewals and quarry renew', () => {
 
   test('say in one line what is not known, and what failed', async () => {
     const ini = await fleet.ini({ blocks });
-    const unknown = await runQuarry(['renew', 'no.example', 'main.ini'], ini, patience);
+    const unknown = await runQuarry(['renew', 'no.example', 'main.ini'], ini);
     assert.deepEqual(unknown, {
       ...{ code: 1, stdout: '' },
       stderr: 'quarry: nothing that Quarry renews is called "no.example"; see quarry renewals\n',
     });
     const { id } = await issue('redis', 'refused');
     await index.fetched(id, { at: Date.now(), block: 'gone' });
-    const refused = await runQuarry(['renew', 'refused.redis.example', 'main.ini'], ini, patience);
+    const refused = await runQuarry(['renew', 'refused.redis.example', 'main.ini'], ini);
     const reason = 'the configuration does not admit it any more: no auth block "gone" uses storage "redis"';
     assert.deepEqual(
       [refused.code, refused.stderr],
       [1, `quarry: refused.redis.example cannot be renewed: ${reason}\n`],
     );
-    const { stdout } = await runQuarry(['renewals', 'main.ini'], ini, patience);
+    const { stdout } = await runQuarry(['renewals', 'main.ini'], ini);
     assert.match(stdout, new RegExp(`last error, 20\\S+Z: ${reason}`));
   });
 });

@@ -44,13 +44,12 @@ domain = *`;
 
     const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
     const found = () => schedulers.some(({ log }) => log().some(({ added }) => Number(added) >= 1));
-    await waitUntil('the entry to be found', found, 60_000);
+    await waitUntil('the entry to be found', found);
     await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'expire/kept', 0);
     const gone = async (path: string) => (await readdir(path).catch(() => [])).length === 0;
     await waitUntil(
       'both entries to be removed',
       async () => (await gone(folder)) && (await gone(join(directory, '00'))),
-      90_000,
     );
     const done = schedulers
       .flatMap(({ log }) => log())

@@ -215,7 +215,7 @@ test('shaman that is stopped takes back what it presented and ends with 1, and t
   await directory.program('clean', `#!/bin/sh\nrm ${webroot}/begun\n`);
   await directory.program('slow', `#!/bin/sh\necho > ${webroot}/begun\nexec sleep 600\n`);
   const { child, ended } = ground.start(directory);
-  await waitUntil('the authenticator to run', async () => (await readdir(webroot)).includes('begun'), 30_000);
+  await waitUntil('the authenticator to run', async () => (await readdir(webroot)).includes('begun'));
   child.kill('SIGTERM');
   const { code, stdout, stderr } = await ended;
   assert.equal(code, 1);

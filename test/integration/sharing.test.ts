@@ -39,14 +39,13 @@ suite('identical posts', () => {
       const { csrPem, keyPem } = await makeCsr({ names: [`same.${storage}.example`] });
       const orders = fleet.orders();
       const before = await joined();
-      fleet.front.hold();
+      const pending = fleet.ca.playPending();
       const posts = toEach(200).map(to => fleet.post(csrPem, { to }));
       await waitUntil(
         'all posts to be in before the order can end',
         async () => (await joined()) >= before + 199,
-        60_000,
       );
-      fleet.front.release();
+      pending.remove();
       const answers = await Promise.all(posts);
       assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
       assert.equal(new Set(answers.map(({ body }) => body)).size, 1);
@@ -123,9 +122,9 @@ suite('two responders, with the worker on the other side of Redis', () => {
 
   test('answer GET and HEAD as bytes while a challenge stands, and 404 once it is withdrawn', async () => {
     const { csrPem } = await makeCsr({ names: ['methods.none.example'] });
-    fleet.front.hold();
+    const pending = fleet.ca.playPending();
     const post = fleet.post(csrPem);
-    await waitUntil('the CA to ask', () => fleet.front.waiting > 0, 30_000);
+    await pending.hit();
     const [key = ''] = await fleet.redisClient.keys('{quarry}:http-01:*');
     const path = `/.well-known/acme-challenge/${key.slice('{quarry}:http-01:'.length)}`;
     for (const { url } of fleet.all('responder')) {
@@ -137,7 +136,7 @@ suite('two responders, with the worker on the other side of Redis', () => {
       assert.equal((await ask(url + path, { method: 'POST', body: '' })).status, 404);
       assert.equal((await ask(`${url}${path}x`)).status, 404);
     }
-    fleet.front.release();
+    pending.remove();
     assert.equal((await post).status, 200);
     for (const { url } of fleet.all('responder')) assert.equal((await ask(url + path)).status, 404);
   });

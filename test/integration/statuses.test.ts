@@ -55,7 +55,7 @@ async function postFailing(names: string[], options: AskOptions) {
   const { csrPem } = await makeCsr({ names });
   const polls = fleet.ca.rule({ kind: 'order', do: { hold: 'before' } });
   const post = fleet.post(csrPem, options);
-  await waitUntil('all challenges to fail', () => failed() === before + names.length, 30_000);
+  await waitUntil('all challenges to fail', () => failed() === before + names.length);
   polls.remove();
   return await post;
 }
@@ -254,31 +254,31 @@ suite('POST /sign', () => {
     const hasty = await fleet.start('intake', { mgmt: 'wait = 1' });
     const { csrPem } = await makeCsr({ names: ['patient.open.example'] });
     await fleet.ca.goDown();
+    const patient = fleet.post(csrPem, open);
     const away = await fleet.post(csrPem, { ...open, to: hasty });
     await fleet.ca.comeBack();
     assert.equal(away.status, 503, away.body);
     assert.match(away.body, /post the same CSR again/);
     assert.ok(Number(away.headers['retry-after']) > 0);
-    assert.ok(away.seconds < 5, `${away.seconds} s`);
-    const again = await fleet.post(csrPem, open);
-    assert.equal(again.status, 200, again.body);
+    for (const { status, body } of [await patient, await fleet.post(csrPem, { ...open, to: hasty })])
+      assert.equal(status, 200, body);
   });
 
   test('503 when the wait ends, and the next identical post gets what became of it, without another order', async () => {
     const hasty = await fleet.start('intake', { mgmt: 'wait = 1' });
     const { csrPem } = await makeCsr({ names: ['slow.open.example'] });
     const orders = fleet.orders();
-    fleet.front.hold();
+    const pending = fleet.ca.playPending();
     const first = await fleet.post(csrPem, { ...open, to: hasty });
     assert.deepEqual([first.status, first.headers['content-type']], [503, 'text/plain; charset=utf-8']);
     assert.ok(Number(first.headers['retry-after']) > 0);
-    fleet.front.release();
+    pending.remove();
     const issued = () =>
       fleet
         .all('worker')[0]
         ?.log()
         .some(({ msg, names }) => msg === 'certificate issued' && `${names}` === 'slow.open.example');
-    await waitUntil('the certificate to be issued', () => issued() ?? false, 30_000);
+    await waitUntil('the certificate to be issued', () => issued() ?? false);
     const second = await fleet.post(csrPem, { ...open, to: hasty });
     assert.equal(second.status, 200, second.body);
     assert.equal(fleet.orders(), orders + 1);

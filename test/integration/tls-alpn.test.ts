@@ -140,17 +140,13 @@ test('quarry check lists the listeners for TLS-ALPN, and --probe greets them', a
   const listeners = [`127.0.0.1:${one}`, `[::1]:${tlsPort}`];
   const probe = async (blocks: string) =>
     (await runQuarry(['check', '--probe', 'main.ini'], await fleet.ini({ blocks }))).stdout;
-  await waitUntil(
-    'the responder to have its Redis again',
-    async () => {
-      const output = await probe(blocks(...listeners));
-      assert.ok(output.includes(`  verification "tls"   ${listeners.join(', ')}\n`), output);
-      return output.includes(
-        `[verification "tls"] tlsalpn01: ${listeners.join(', ')} answered with the test response\n`,
-      );
-    },
-    60_000,
-  );
+  await waitUntil('the responder to have its Redis again', async () => {
+    const output = await probe(blocks(...listeners));
+    assert.ok(output.includes(`  verification "tls"   ${listeners.join(', ')}\n`), output);
+    return output.includes(
+      `[verification "tls"] tlsalpn01: ${listeners.join(', ')} answered with the test response\n`,
+    );
+  });
   const web = await probe(blocks(`127.0.0.1:${webPort}`));
   assert.match(
     web,

@@ -61,7 +61,7 @@ async function isGone(pid: number): Promise<boolean> {
 }
 
 const untilNewRedis = (old: number | undefined) =>
-  waitUntil('the private Redis to be back', async () => ![undefined, old].includes(await redisPid()), 20_000);
+  waitUntil('the private Redis to be back', async () => ![undefined, old].includes(await redisPid()));
 
 suite('quarry up, alone', () => {
   test('issues with a private Redis, though the CA refuses half of all nonces', async () => {
@@ -88,7 +88,7 @@ suite('quarry up, alone', () => {
       await untilNewRedis(pid);
     }
     const [up] = fleet.all('up');
-    await waitUntil('quarry to be ready', async () => (await fetch(`${up?.adminUrl}/readyz`)).ok, 20_000);
+    await waitUntil('quarry to be ready', async () => (await fetch(`${up?.adminUrl}/readyz`)).ok);
     const orders = fleet.orders();
     const again = await fleet.post(csrPem, { hmac });
     assert.deepEqual([again.status, again.body], [200, first.body]);
@@ -115,7 +115,7 @@ suite('quarry up, alone', () => {
     assert.ok(pid);
     process.kill(up.pid, 'SIGKILL');
     await up.exited;
-    await waitUntil('Redis to be gone', () => isGone(pid), 10_000);
+    await waitUntil('Redis to be gone', () => isGone(pid));
     const next = await fleet.start('up');
     const orders = fleet.orders();
     const again = await fleet.post(csrPem, { hmac, to: next });

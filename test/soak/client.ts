@@ -16,7 +16,7 @@ export type PostRecord = {
 };
 
 export type ClientEnd =
-  | { end: 'certificate'; chain: string }
+  | { end: 'certificate'; chain: string; account: string }
   /** A refusal that says why: any 4xx but for those that a client can mend by asking again. */
   | { end: 'refused'; status: number; reason: string }
   /** A 500, or something that no client can understand. */
@@ -83,9 +83,9 @@ async function tryOnce(
   }
 }
 
-function toEnd({ status, body }: Answer, location: string | undefined): ClientEnd | undefined {
+function toEnd({ status, body, headers }: Answer, location: string | undefined): ClientEnd | undefined {
   const reason = body.trim();
-  if (status === 200) return { end: 'certificate', chain: body };
+  if (status === 200) return { end: 'certificate', chain: body, account: `${headers['x-quarry-account']}` };
   if (status === 202 || status === 503) return undefined;
   if (status === 404 && location !== undefined) return undefined; // Redis has lost the job: it posts again
   return status >= 400 && status < 500

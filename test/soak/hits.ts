@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RuleOptions } from '../support/fault-proxy.ts';
 import type { MemberRole } from './member.ts';
 import type { Random } from './random.ts';
 import type { System } from './system.ts';
@@ -31,15 +32,16 @@ const acts = {
     await delay(forMs);
     await redis.restart();
   },
-  'the CA refuses connections': async ({ ca }, { forMs }) => {
-    await ca.goDown();
+  'the CA is killed': ({ cas: [ca] }, { forMs }) => ca.kill(forMs),
+  'the CA refuses connections': async ({ cas: [{ proxy }] }, { forMs }) => {
+    await proxy.goDown();
     await delay(forMs);
-    await ca.comeBack();
+    await proxy.comeBack();
   },
-  'the CA has a wrong certificate': async ({ ca }, { forMs }) => {
-    await ca.presentWrongCertificate();
+  'the CA has a wrong certificate': async ({ cas: [{ proxy }] }, { forMs }) => {
+    await proxy.presentWrongCertificate();
     await delay(forMs);
-    await ca.presentRightCertificate();
+    await proxy.presentRightCertificate();
   },
   'the CA loses requests': rule(0.3, { drop: 'before' }),
   'the CA loses answers': rule(0.3, { drop: 'after' }),
@@ -51,8 +53,8 @@ const acts = {
   'the CA answers 502': rule(0.5, {
     answer: { status: 502, body: '<html>bad gateway</html>', nonce: false },
   }),
-  'the CA is busy': async ({ ca }, { forMs }) => {
-    const busy = ca.playBusyLoadBalancer({ retryAfter: 3 });
+  'the CA is busy': async ({ cas: [{ proxy }] }, { forMs }) => {
+    const busy = proxy.playBusyLoadBalancer({ retryAfter: 3 });
     await delay(forMs);
     busy.remove();
   },
@@ -67,27 +69,40 @@ function member(role: MemberRole, signal: 'SIGKILL' | 'SIGTERM'): Act {
 }
 
 /** Some of the requests suffer, by chance, so that orders get on all the same. */
-function rule(share: number, act: NonNullable<Parameters<System['ca']['rule']>[0]['do']>): Act {
-  return async ({ ca }, { forMs }) => {
-    const added = ca.rule({ when: () => Math.random() < share, do: act });
+function rule(share: number, act: NonNullable<RuleOptions['do']>): Act {
+  return async ({ cas: [{ proxy }] }, { forMs }) => {
+    const added = proxy.rule({ when: () => Math.random() < share, do: act });
     await delay(forMs);
     added.remove();
   };
 }
 
+const caKill: HitKind = 'the CA is killed';
+/** Milliseconds from one to the next, so that there is time in which the CA is well. */
+const caKillEvery = 120_000;
 /** What matters most comes twice. */
-const deck: HitKind[] = [...(Object.keys(acts) as HitKind[]), 'a worker is killed', 'Redis is killed'];
+const deck: HitKind[] = [
+  ...(Object.keys(acts) as HitKind[]).filter(kind => kind !== caKill),
+  'a worker is killed',
+  'Redis is killed',
+];
 
 /**
  * Hits with a distance between their beginnings, in which the system can work. Kinds come as from a deck of cards: each
- * before any comes again.
+ * before any comes again. Besides, the first CA is killed for so long that orders go to the other one.
  *
  * @param durationMs the last ends before
  */
 export function planHits(random: Random, durationMs: number): Hit[] {
   const hits: Hit[] = [];
   let cards: HitKind[] = [];
+  let nextCaKill = durationMs * random.between(0.2, 0.4);
   for (let at = 4_000; at < durationMs - 6_000; at += random.between(4_500, 8_000)) {
+    if (at > nextCaKill) {
+      hits.push({ at, kind: caKill, forMs: random.between(8_000, 16_000), target: 0 });
+      nextCaKill += caKillEvery;
+      continue;
+    }
     if (cards.length === 0) cards = random.shuffle(deck);
     const kind = cards.pop() as HitKind;
     hits.push({ at, kind, forMs: random.between(500, 4_000), target: Math.floor(random.next() * 60) });

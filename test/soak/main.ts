@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeError } from '../../shared/base/errors.ts';
 import { accountSecrets, findLeaks } from '../support/fleet.ts';
-import { accountForCa } from './ca-account.ts';
+import { accountForCas, type SeenCa } from './ca-account.ts';
 import { type HitRecord, performHits, planHits } from './hits.ts';
 import { findLeftOver } from './left-over.ts';
 import { planPosts } from './plan-posts.ts';
@@ -13,7 +13,7 @@ import { type Posts, startPosts } from './posts.ts';
 import { seededRandom } from './random.ts';
 import { readLogs } from './read-logs.ts';
 import { type Account, check, toFigures, toLines } from './report.ts';
-import { type System, startSystem } from './system.ts';
+import { type SoakCa, type System, startSystem } from './system.ts';
 
 // `npm run soak [-- --minutes N] [--seed S] [--logs DIR]`: posts come and processes go for N minutes (2 by default), then
 // everything gets time to come to rest, and every post is accounted for. The seed makes the plan of posts and hits, not
@@ -74,30 +74,40 @@ async function settle(
   const left = await findLeftOver(system.redis.url, rest());
   const ready = await Promise.allSettled(system.members.map(member => member.untilReady(rest())));
   const outages = hits.filter(({ hit }) => hit.kind === 'Redis is killed');
-  const rootPem = await system.pebble.rootPem();
+  const named = system.cas.map(async ({ name, roots }) => [name, await roots()] as const);
+  const roots = new Map(await Promise.all(named));
   return {
-    posts: accountForPosts(posts.records, { csrs: posts.csrs, rootPem, outages }),
-    ca: accountForCa(system.ca.requests()),
+    posts: accountForPosts(posts.records, { csrs: posts.csrs, roots, outages }),
+    ca: accountForCas(system.cas.map((ca, index) => seen(ca, index === 0 ? hits : []))),
     left,
     hits,
     notReady: ready.flatMap(one => (one.status === 'rejected' ? [describeError(one.reason)] : [])),
   };
 }
 
+/** @param hits of this CA */
+function seen({ proxy }: SoakCa, hits: HitRecord[]): SeenCa {
+  const kills = hits.filter(({ hit }) => hit.kind === 'the CA is killed');
+  return { requests: proxy.requests(), kills: kills.map(({ from }) => performance.timeOrigin + from) };
+}
+
 /** What can be told only when all processes have ended, which belongs to the soak: they end cleanly. */
 async function afterEnd(
-  { members, pebble, accountDir }: System,
+  { members, cas }: System,
   logDir: string,
   { records }: Posts,
 ): Promise<Pick<Account, 'logs' | 'leaks' | 'crashes' | 'uncleanStops'>> {
   await Promise.all(members.map(member => member[Symbol.asyncDispose]()));
-  await writeFile(join(logDir, 'pebble.txt'), pebble.output());
+  for (const { name, pebble } of cas) await writeFile(join(logDir, `pebble-${name}.txt`), pebble.output());
   await writeFile(join(logDir, 'posts.json'), records.map(record => `${JSON.stringify(record)}\n`).join(''));
   const logs = await readLogs(logDir);
   const faults = members.map(member => member.faults);
   return {
     logs,
-    leaks: findLeaks(logs.text, accountSecrets(join(accountDir, 'account.pem'))),
+    leaks: findLeaks(
+      logs.text,
+      cas.flatMap(({ accountDir }) => accountSecrets(join(accountDir, 'account.pem'))),
+    ),
     crashes: faults.flatMap(({ crashes }) => crashes),
     uncleanStops: faults.flatMap(({ uncleanStops }) => uncleanStops),
   };

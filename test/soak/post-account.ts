@@ -12,6 +12,8 @@ export type PostAccount = {
   /** Clients that got a certificate, and how many different certificates those were. */
   served: number;
   certificates: number;
+  /** How many of the certificates were issued for each account. */
+  byAccount: Record<string, number>;
   /** Clients that were refused, by status. */
   refused: Record<string, number>;
   lost: string[];
@@ -33,10 +35,14 @@ export type PostAccount = {
 /** When something was away without which challenges cannot be answered; `performance.now()`. */
 export type Outage = { from: number; to: number };
 
-export function accountForPosts(
-  records: readonly PostRecord[],
-  parts: { csrs: ReadonlyMap<number, Csr>; rootPem: string; outages: readonly Outage[] },
-): PostAccount {
+type Parts = {
+  csrs: ReadonlyMap<number, Csr>;
+  /** PEM, by the name of the account. */
+  roots: ReadonlyMap<string, string>;
+  outages: readonly Outage[];
+};
+
+export function accountForPosts(records: readonly PostRecord[], parts: Parts): PostAccount {
   const describe = ({ post, trail, requestId, end }: PostRecord) => {
     const told = 'reason' in end ? `: ${end.reason}` : '';
     const names = parts.csrs.get(post.csr)?.names.join(',');
@@ -59,6 +65,7 @@ export function accountForPosts(
     unanswered: countBy(words.filter(word => !/^(GET )?\d{3}/.test(word))),
     served: served.length,
     certificates: new Set([...leaves.values()].flatMap(set => [...set])).size,
+    byAccount: countBy([...new Map(served.map(record => [leafOf(record), accountOf(record)])).values()]),
     refused: countBy(records.flatMap(({ end }) => (end.end === 'refused' ? [`${end.status}`] : []))),
     lost: list(({ end }) => end.end === 'lost'),
     broken: list(({ end }) => end.end === 'broken'),
@@ -73,14 +80,17 @@ export function accountForPosts(
   };
 }
 
+/** A certificate that is not for the key and the names, or not from the CA that the answer names. */
 function findFault(
   { post, end }: PostRecord,
-  { csrs, rootPem }: { csrs: ReadonlyMap<number, Csr>; rootPem: string },
+  { csrs, roots }: Pick<Parts, 'csrs' | 'roots'>,
 ): string | undefined {
   const csr = csrs.get(post.csr);
+  if (end.end !== 'certificate' || !csr) return undefined;
+  const rootPem = roots.get(end.account);
+  if (rootPem === undefined) return `there is no account "${end.account}"`;
   try {
-    if (end.end === 'certificate' && csr)
-      assertChain(end.chain, { rootPem, keyPem: csr.keyPem, names: csr.names });
+    assertChain(end.chain, { rootPem, keyPem: csr.keyPem, names: csr.names });
     return undefined;
   } catch (error) {
     return (error as Error).message;
@@ -91,11 +101,13 @@ function leafOf({ end }: PostRecord): string {
   return end.end === 'certificate' ? new X509Certificate(end.chain).fingerprint256 : '';
 }
 
+const accountOf = ({ end }: PostRecord) => (end.end === 'certificate' ? end.account : '');
+
 /** Names that the CA refuses must be; others only may, while the CA cannot see the answers to its challenges. */
 function isExplained(
   { post, end, endedAt }: PostRecord,
   records: readonly PostRecord[],
-  { csrs, outages }: { csrs: ReadonlyMap<number, Csr>; outages: readonly Outage[] },
+  { csrs, outages }: Pick<Parts, 'csrs' | 'outages'>,
 ): boolean {
   const csr = csrs.get(post.csr);
   if (csr?.refused) return end.end === 'lost' || (end.end === 'refused' && end.status === 403);

@@ -37,7 +37,11 @@ export function check(account: Account): Check[] {
   return [
     { name: 'every post got a certificate or a clean refusal', faults: posts.lost },
     { name: 'nobody was answered a 500', faults: posts.broken },
-    { name: "every certificate is for its CSR's key and names, from the CA's root", faults: posts.wrong },
+    {
+      name: "every certificate is for its CSR's key and names, from the CA that the answer names",
+      faults: posts.wrong,
+    },
+    { name: 'certificates came from both CAs', faults: findUnused(posts) },
     {
       name: 'a refusal has a reason that the soak made, and what must be refused is',
       faults: posts.unexplained,
@@ -68,13 +72,17 @@ function findWaste({ hits, ...account }: Account): string[] {
   return excess > kills ? [`${excess} newOrders too many, with ${kills} kills`] : [];
 }
 
-/** Orders that were made and recorded in vain. */
+/** Orders that were made and recorded in vain, by nobody's fault but Quarry's. */
 function excessOrders({ ca, logs }: Pick<Account, 'ca' | 'logs'>): number {
-  return ca.newOrders - ca.issued - ca.unheardOrders - failedOrders(logs);
+  return ca.newOrders - ca.issued - ca.unheardOrders - ca.leftOrders - failedOrders(logs);
 }
 
 function failedOrders({ lines }: Logs): number {
   return lines.filter(({ msg, code }) => msg === 'no certificate' && code === 'challengeFailed').length;
+}
+
+function findUnused({ byAccount }: PostAccount): string[] {
+  return Object.keys(byAccount).length > 1 ? [] : [`only from ${Object.keys(byAccount)}`];
 }
 
 function findStandstill({ standstill }: PostAccount): string[] {
@@ -95,7 +103,8 @@ export function toFigures(account: Account): string {
   const ratio = (count: number) => (count / Math.max(1, ca.issued)).toFixed(2);
   const rows: [string, string][] = [
     ['posts', `${posts.posts}, in ${posts.tries} tries; unanswered tries: ${list(posts.unanswered)}`],
-    ['certificates', `${posts.served} posts got one of ${posts.certificates}; the CA issued ${ca.issued}`],
+    ['certificates', `${posts.served} posts got one of ${posts.certificates}; the CAs issued ${ca.issued}`],
+    ['from which account', list(posts.byAccount)],
     ['refusals', list(posts.refused)],
     ['lost, 500s', `${posts.lost.length}, ${posts.broken.length}`],
     [
@@ -105,7 +114,7 @@ export function toFigures(account: Account): string {
     ['longest without progress', `${posts.standstill.toFixed(1)} s`],
     ['newOrders', `${ca.newOrders}, ${ratio(ca.newOrders)} for each certificate; ${describeOrders(account)}`],
     ['finalized twice', `${ca.finalizedTwice.length}`],
-    ['requests to the CA', `${ca.requests}, ${ratio(ca.requests)} for each certificate`],
+    ['requests to the CAs', `${ca.requests}, ${ratio(ca.requests)} for each certificate`],
     ['unanswered by Pebble', `${ca.unanswered}${ca.unanswered > 0 ? ': it seems to have deadlocked' : ''}`],
     ['jobs', `${left.failedJobs} failed, ${left.openJobs} left over`],
     ['left over in Redis', `${left.challengeResponses} challenge responses, ${left.flights} flights`],
@@ -118,8 +127,9 @@ export function toFigures(account: Account): string {
 }
 
 function describeOrders(account: Account): string {
-  const { unheardOrders } = account.ca;
-  return `${failedOrders(account.logs)} failed, ${unheardOrders} unheard of, ${excessOrders(account)} in vain`;
+  const { unheardOrders, leftOrders } = account.ca;
+  const explained = `${failedOrders(account.logs)} failed, ${unheardOrders} unheard of, ${leftOrders} left`;
+  return `${explained}, ${excessOrders(account)} in vain`;
 }
 
 function list(counts: Record<string, number>): string {

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ChallengeFront, startChallengeFront } from '../support/challenge-front.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { freePort } from '../support/free-port.ts';
@@ -14,10 +15,21 @@ export type System = AsyncDisposable & {
   /** Base URLs of the intakes. */
   intakes: string[];
   redis: Redis;
+  /** In the order of preference. Only the first is hit. */
+  cas: [SoakCa, SoakCa];
+};
+
+/** Pebble, and in front of it the CA that the workers know. */
+export type SoakCa = {
+  /** Of the account there. */
+  name: string;
   pebble: Pebble;
-  /** In front of Pebble: the CA that the workers know. */
-  ca: FaultProxy;
+  proxy: FaultProxy;
   accountDir: string;
+  /** Kills Pebble, and starts it again after so many milliseconds: with another root, and without a memory. */
+  kill(forMs: number): Promise<void>;
+  /** All the roots that it has had by now. */
+  roots(): Promise<string>;
 };
 
 const crew: Record<MemberRole, number> = { worker: 3, intake: 2, responder: 2 };
@@ -26,8 +38,9 @@ const crew: Record<MemberRole, number> = { worker: 3, intake: 2, responder: 2 };
 const pebbleEnv = { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '3', PEBBLE_WFE_NONCEREJECT: '5' };
 
 /**
- * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and Pebble behind the fault
- * proxy, which hands out a pending order again as Let's Encrypt does; in front of the responders what nginx would be.
+ * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and two CAs: Pebble behind
+ * the fault proxy, which hands out a pending order again as Let's Encrypt does. In front of the responders is what nginx
+ * would be.
  *
  * @param logDir gets a log file for each member
  */
@@ -37,9 +50,9 @@ export async function startSystem(logDir: string): Promise<System> {
   await mkdir(join(dir, 'storage'));
   const redis = started.use(await startRedis({ appendonly: true }));
   const front: ChallengeFront = started.use(await startChallengeFront());
-  const pebble = started.use(await startPebble({ httpPort: front.port, env: pebbleEnv }));
-  const ca = started.use(await startFaultProxy(pebble));
-  ca.playOrderReuse();
+  const first = await startCa('default', { dir, front, started });
+  const second = await startCa('second', { dir, front, started, dnsServer: first.pebble.dnsServer });
+  const cas: System['cas'] = [first, second];
 
   const intakes: string[] = [];
   const startOne = async (role: MemberRole, number: number) => {
@@ -47,7 +60,7 @@ export async function startSystem(logDir: string): Promise<System> {
     const listener = `127.0.0.1:${await freePort()}`;
     if (role === 'intake') intakes.push(`http://${listener}`);
     if (role === 'responder') front.add(`http://${listener}`);
-    const ini = configuration({ dir, redis, ca, listener, logFile: join(logDir, `${name}.log`) });
+    const ini = configuration({ dir, redis, cas, listener, logFile: join(logDir, `${name}.log`) });
     return startMember({ name, role, ini, strayFile: join(logDir, `${name}.stray`) });
   };
   const wanted = Object.entries(crew).flatMap(([role, count]) =>
@@ -60,20 +73,48 @@ export async function startSystem(logDir: string): Promise<System> {
 
   const running = started.move();
   return {
-    ...{ members, intakes, redis, pebble, ca, accountDir: join(dir, 'account') },
+    members,
+    intakes,
+    redis,
+    cas,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-type Setting = { dir: string; redis: Redis; ca: FaultProxy; listener: string; logFile: string };
+type Ground = { dir: string; front: ChallengeFront; started: AsyncDisposableStack; dnsServer?: string };
+
+async function startCa(name: string, { dir, front, started, dnsServer }: Ground): Promise<SoakCa> {
+  const options = { httpPort: front.port, env: pebbleEnv, ...(dnsServer && { dnsServer }) };
+  const pebble = started.use(await startPebble(options));
+  const proxy = started.use(await startFaultProxy(pebble));
+  let reuse = proxy.playOrderReuse();
+  let earlierRoots = '';
+  return {
+    name,
+    pebble,
+    proxy,
+    accountDir: join(dir, `account-${name}`),
+    async kill(forMs) {
+      earlierRoots += await pebble.rootPem();
+      await Promise.all([proxy.goDown(), pebble.kill()]);
+      await delay(forMs);
+      await pebble.restart();
+      reuse.remove();
+      reuse = proxy.playOrderReuse();
+      await proxy.comeBack();
+    },
+    roots: async () => earlierRoots + (await pebble.rootPem()),
+  };
+}
+
+type Setting = { dir: string; redis: Redis; cas: System['cas']; listener: string; logFile: string };
 
 /** One configuration for all; a role passes over the listener that is not its own. */
-function configuration({ dir, redis, ca, listener, logFile }: Setting): string {
+function configuration({ dir, redis, cas: [first, second], listener, logFile }: Setting): string {
   return `[account]
-acme-server = ${ca.directoryUrl}
-ca-file = ${ca.caFile}
-accept-terms-of-service = yes
-dir = ${join(dir, 'account')}
+${accountLines(first)}
+[account "${second.name}"]
+${accountLines(second)}
 [mgmt]
 listener = ${listener}
 wait = 10
@@ -88,6 +129,7 @@ renew-within = 1
 [auth "soak"]
 all = yes
 domain = *
+account = ${first.name}, ${second.name}
 [redis]
 url = ${redis.url}
 [logging]
@@ -95,3 +137,8 @@ level = debug
 destination = ${logFile}
 `;
 }
+
+const accountLines = ({ proxy, accountDir }: SoakCa) => `acme-server = ${proxy.directoryUrl}
+ca-file = ${proxy.caFile}
+accept-terms-of-service = yes
+dir = ${accountDir}`;

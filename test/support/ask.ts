@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-export type Answer = { status: number; headers: IncomingHttpHeaders; body: string; seconds: number };
+export type Answer = { status: number; headers: IncomingHttpHeaders; body: string };
 
 export type AskOptions = {
   method?: string;
@@ -20,7 +20,6 @@ export type AskOptions = {
 export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
   const { method = 'GET', headers = {}, body, from = '127.0.0.1', chunked = false, signal } = options;
   const length = body === undefined || chunked ? {} : { 'Content-Length': Buffer.byteLength(body) };
-  const started = performance.now();
   return new Promise((done, fail) => {
     const asked = request(
       url,
@@ -33,13 +32,7 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
       },
       answer => {
         const { statusCode: status = 0, headers } = answer;
-        const toAnswer = (body: string) => ({
-          status,
-          headers,
-          body,
-          seconds: (performance.now() - started) / 1000,
-        });
-        text(answer).then(body => done(toAnswer(body)), fail);
+        text(answer).then(body => done({ status, headers, body }), fail);
       },
     );
     asked.on('error', fail);

@@ -73,7 +73,6 @@ export async function startBind(options: BindOptions): Promise<Bind> {
     startProcess(named, ['-g', '-n', '1', '-c', configFile], {
       name: 'named',
       ready: /\brunning$/m,
-      timeoutMs: 30_000,
     });
   let bind: Process = await start();
   started.defer(async () => void (await bind.stop()));
@@ -88,8 +87,7 @@ export async function startBind(options: BindOptions): Promise<Bind> {
     port: ownPort,
     address: `${host}:${ownPort}`,
     dig: ask,
-    untilItHolds: zone =>
-      waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0, 30_000),
+    untilItHolds: zone => waitUntil(`${zone} at ${host}`, async () => (await ask(zone, 'SOA')).length > 0),
     get pid() {
       return bind.pid;
     },

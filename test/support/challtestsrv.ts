@@ -34,7 +34,7 @@ export async function startChalltestsrv({ tlsPort }: { tlsPort?: number } = {}):
   );
   const server = await startProcess(command, args, {
     name: 'pebble-challtestsrv',
-    ready: async () => (await fetch(managementUrl, { signal: AbortSignal.timeout(1000) })).status === 404,
+    ready: async () => (await fetch(managementUrl)).status === 404,
   });
   return Object.assign(server, { dnsServer, managementUrl });
 }

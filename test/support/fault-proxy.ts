@@ -29,6 +29,11 @@ export type FaultProxy = AsyncDisposable &
      * added first: all that happens before Pebble, then an answer (the first rule that has one), then all after it.
      */
     rule(options: RuleOptions): Rule;
+    /**
+     * Says that orders are pending still, as a CA does that takes its time to validate: they are held in their middle until
+     * the rule is removed. Holding back the answers to the CA would not do, as Pebble waits for them no longer than 15 s.
+     */
+    playPending(options?: Pick<RuleOptions, 'when' | 'to'>): Rule;
     /** Removes all rules, those of the `play` functions too. */
     clearRules(): void;
     /** Milliseconds by which every answer is late from now on; 0 ends it. */
@@ -39,11 +44,16 @@ export type FaultProxy = AsyncDisposable &
  * A CA in front of Pebble that can be made to fail, to limit and to dawdle. Clients use its `directoryUrl` alone: Pebble
  * makes all its URLs from the Host header, which is passed on, so they lead back to the proxy, and so does the `url`
  * that clients sign.
+ *
+ * @param now what its limits go by, in milliseconds since the epoch
  */
-export async function startFaultProxy(pebble: { directoryUrl: string; caFile: string }): Promise<FaultProxy> {
+export async function startFaultProxy(
+  pebble: { directoryUrl: string; caFile: string },
+  now = Date.now,
+): Promise<FaultProxy> {
   await using started = new AsyncDisposableStack();
   const upstream = started.use(openUpstream(pebble.directoryUrl, await readFile(pebble.caFile, 'utf8')));
-  const reader = createRequestReader();
+  const reader = createRequestReader(now);
   const rules = createRuleBook();
   let requests: ProxiedRequest[] = [];
   let slowness = 0;
@@ -135,6 +145,7 @@ export async function startFaultProxy(pebble: { directoryUrl: string; caFile: st
     slow(milliseconds) {
       slowness = milliseconds;
     },
+    playPending: options => rules.add({ ...options, kind: 'order', do: { rewrite: toPending } }),
     playRateLimit: options => rules.add(rateLimitRule(options)),
     playPaused: options => rules.add(pausedRule(options)),
     playBusyLoadBalancer: options => rules.add(busyRule(options)),
@@ -155,6 +166,12 @@ async function send(response: ServerResponse, answer: Answer, request: ProxiedRe
   await new Promise(done => response.write(body.subarray(0, Math.min(cutAfter, body.length - 1)), done));
   response.socket?.destroy();
 }
+
+/** An order as it is before its names are proven. */
+const toPending = ({ status, body }: Readonly<Answer>) =>
+  status === 200
+    ? { body: JSON.stringify({ ...JSON.parse(body), status: 'pending', certificate: undefined }) }
+    : undefined;
 
 function lowerCased(headers: AnswerSpec['headers'] = {}): Answer['headers'] {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

@@ -28,12 +28,21 @@ export type RoleOptions = {
   /** More lines of `[redis]`. */
   redis?: string;
   ready?: 'ready' | 'alive';
+  /** The URL of the directory that `[account]` names; that of the fleet's `ca` by default. */
+  acmeServer?: string;
+  /** Lines of `[account "second"]`, in place of its terms and its `dir`. */
+  secondAccount?: string;
 };
+
+/** A Pebble of its own root, and what is in front of it. */
+export type FleetCa = { pebble: Pebble; ca: FaultProxy; accountDir: string };
 
 export type FleetOptions = RoleOptions & {
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
   pebble?: Omit<PebbleOptions, 'httpPort'>;
+  /** Another CA, for `[account "second"]`. Where no `blocks` are given, it is ordered from after the first. */
+  second?: { pebble?: Omit<PebbleOptions, 'httpPort' | 'dnsServer'> };
 };
 
 export type RoleProcess = Quarry & {
@@ -51,7 +60,9 @@ export type Fleet = AsyncDisposable & {
   pebble: Pebble;
   /** In front of Pebble: the CA that the roles know. */
   ca: FaultProxy;
-  /** In front of the responders: where Pebble asks. */
+  /** The CA of `[account "second"]`; throws where there is none. */
+  readonly second: FleetCa;
+  /** In front of the responders: where each Pebble asks. */
   front: ChallengeFront;
   /** The running processes of a role, in the order in which they were started. */
   all(role: FleetRole): RoleProcess[];
@@ -64,7 +75,7 @@ export type Fleet = AsyncDisposable & {
     body: string | Buffer,
     options?: AskOptions & { hmac?: HmacKey; to?: RoleProcess | undefined },
   ): Promise<Answer>;
-  /** How many orders Pebble was asked to make. */
+  /** How many orders the first Pebble was asked to make. */
   orders(): number;
   /** Lets go on whatever a test holds, or makes the CA do; for `afterEach`, so that one failed test does not hold up the next. */
   letGo(): Promise<void>;
@@ -87,6 +98,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
   const ca = started.use(await startFaultProxy(pebble));
+  const second = options.second && (await startSecond(options.second, { dir, front, pebble, started }));
   const redisClient = started.adopt(new RedisClient(redis.url, { lazyConnect: true }), client =>
     client.disconnect(),
   );
@@ -102,6 +114,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     redisClient,
     pebble,
     ca,
+    get second() {
+      assert.ok(second, 'the fleet has a second CA');
+      return second;
+    },
     front,
     secrets,
     all: wanted => roles.filter(({ role }) => role === wanted).map(({ running }) => running),
@@ -134,8 +150,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     orders: () => pebble.requestLog().filter(line => line === 'POST /order-plz').length,
     async letGo() {
       front.release();
-      ca.clearRules();
-      await ca.comeBack();
+      for (const one of second ? [ca, second.ca] : [ca]) {
+        one.clearRules();
+        await one.comeBack();
+      }
     },
     async misdirect(name) {
       const body = JSON.stringify({ host: `${name}.`, addresses: ['127.0.0.2'] });
@@ -150,11 +168,13 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   }
 
   function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
-    const { account, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    const accounts = second ? 'account = default, second' : '';
     return `[account]
-acme-server = ${ca.directoryUrl}
+acme-server = ${options.acmeServer ?? ca.directoryUrl}
 ca-file = ${pebble.caFile}
 ${account ?? `accept-terms-of-service = yes\ndir = ${accountDir}`}
+${second ? secondSection(second, secondAccount) : ''}
 [mgmt]
 listener = ${at.mgmt}
 ${mgmt?.includes('wait =') ? '' : 'wait = 60'}
@@ -170,23 +190,43 @@ ${redisUrl === false ? '' : `url = ${redisUrl ?? redis.url}`}
 ${moreRedis ?? ''}
 [logging]
 level = trace
-${blocks ?? '[auth "all"]\nall = yes\ndomain = *'}
+${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
 `;
   }
 
   await Promise.all((options.roles ?? ['intake', 'worker', 'responder']).map(role => fleet.start(role)));
   const running = started.move();
-  return {
-    ...fleet,
+  // Not a copy, which would ask for a second CA that may not be there.
+  return Object.assign(fleet, {
     async [Symbol.asyncDispose]() {
-      for (const secret of accountSecrets(join(accountDir, 'account.pem'))) secrets.add(secret);
+      for (const dir of second ? [accountDir, second.accountDir] : [accountDir])
+        for (const secret of accountSecrets(join(dir, 'account.pem'))) secrets.add(secret);
       await running.disposeAsync();
       for (const { name, output } of outputs) {
         assert.match(output(), /"msg":/, `the log of ${name} was kept`);
         assert.deepEqual(findLeaks(output(), secrets), [], `the log of ${name} holds secrets`);
       }
     },
-  };
+  });
+}
+
+/** It sees the same names as the first Pebble, and asks the same responders. */
+async function startSecond(
+  options: NonNullable<FleetOptions['second']>,
+  first: { dir: string; front: ChallengeFront; pebble: Pebble; started: AsyncDisposableStack },
+): Promise<FleetCa> {
+  const { dir, front, started } = first;
+  const { dnsServer } = first.pebble;
+  const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port, dnsServer }));
+  const ca = started.use(await startFaultProxy(pebble));
+  return { pebble, ca, accountDir: join(dir, 'account-second') };
+}
+
+function secondSection({ ca, pebble, accountDir }: FleetCa, lines: string | undefined): string {
+  return `[account "second"]
+acme-server = ${ca.directoryUrl}
+ca-file = ${pebble.caFile}
+${lines ?? `accept-terms-of-service = yes\ndir = ${accountDir}`}`;
 }
 
 /** The lines of a log that hold one of the secrets, or any CSR or private key at all. */

@@ -9,6 +9,7 @@ import { type Process, startProcess } from './processes.ts';
 import { provision } from './provision.ts';
 import { tempDir } from './temp-dir.ts';
 import { tlsAuthority } from './tls-authority.ts';
+import { lastStopMs } from './wait-until.ts';
 
 export type PebbleOptions = {
   /** Where Pebble looks for HTTP-01 answers: the responder's port. */
@@ -152,7 +153,12 @@ async function fetchRoots(managementUrl: string, ca: string): Promise<string> {
 
 /** The body of a 200, else undefined. */
 async function fetchBody(url: string, ca: string): Promise<string | undefined> {
-  const options = { ca, agent: false as const, timeout: 2000, headers: { 'User-Agent': 'quarry-test' } };
+  const options = {
+    ca,
+    agent: false as const,
+    timeout: lastStopMs,
+    headers: { 'User-Agent': 'quarry-test' },
+  };
   return new Promise((done, fail) => {
     const request = get(url, options, answer => {
       text(answer).then(body => done(answer.statusCode === 200 ? body : undefined), fail);

@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findCommand } from './find-command.ts';
-import { waitUntil } from './wait-until.ts';
+import { lastStopMs, waitUntil } from './wait-until.ts';
 
 export type ProcessOptions = {
   /** What messages call it. */
   name: string;
   /** It is ready when its output matches, or when this answers true. */
   ready: RegExp | (() => Promise<boolean>);
-  /** Milliseconds until it must be ready; 10 s by default. */
+  /** Milliseconds until it must be ready; by default a last stop against hanging. */
   timeoutMs?: number;
   /** Added to this process's environment. */
   env?: Record<string, string | undefined>;
@@ -24,14 +24,13 @@ export type Process = AsyncDisposable & {
   output(): string;
   /** Its exit code; null when a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** Sends the signal (SIGTERM by default) and waits; after 10 s it kills. Answers as `exited`. */
+  /** Sends the signal (SIGTERM by default) and waits; what does not end is killed in the end. Answers as `exited`. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** SIGKILL to it and all that it started, and waits. */
   kill(): Promise<void>;
 };
 
 const outputLimit = 4 * 1024 * 1024;
-const stopMs = 10_000;
 
 /** The process groups that run; none of them outlives this process. */
 const groups = new Set<number>();
@@ -64,7 +63,7 @@ export async function startProcess(
   args: string[],
   options: ProcessOptions,
 ): Promise<Process> {
-  const { name, ready, timeoutMs = 10_000, env, cwd, stdin } = options;
+  const { name, ready, timeoutMs = lastStopMs, env, cwd, stdin } = options;
   const child = spawn(...boundToParent(command, args), {
     cwd,
     env: { ...process.env, ...env },
@@ -110,7 +109,7 @@ export async function startProcess(
   };
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     if (!ended) child.kill(signal);
-    const code = await Promise.race([exited(), delay(stopMs, 'late' as const, { ref: false })]);
+    const code = await Promise.race([exited(), delay(lastStopMs, 'late' as const, { ref: false })]);
     if (code !== 'late') return code;
     await kill();
     return closed;

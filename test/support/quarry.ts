@@ -32,7 +32,6 @@ export async function startQuarry(
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,
-    timeoutMs: 30_000,
   });
   started.use(running);
   const parts = started.move();

@@ -44,7 +44,6 @@ async function quickstart(): Promise<void> {
       name: 'quarry',
       cwd: dir,
       ready: async () => (await fetch(`http://127.0.0.1:${admin}/readyz`)).ok,
-      timeoutMs: 30_000,
     }),
   );
   print('   it has made its account key and an account at the CA, and is ready');

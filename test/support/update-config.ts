@@ -21,7 +21,7 @@ export function updateConfig(
   const server = { host, port };
   return {
     challenge: 'dns-01',
-    ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [server], ttl: 5, timeout: 10_000, zones: [] },
+    ...{ name: 'dns', type: 'dns01-dnsUpdate', servers: [server], ttl: 5, timeout: 60_000, zones: [] },
     ...{ propagation: 10_000, propagationServers: [], resolvers: [server] },
     ...(key && { key: toTsigKey(key) }),
     ...more,

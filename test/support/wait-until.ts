@@ -2,6 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const pauseMs = 20;
 
+/** A last stop against hanging, in milliseconds: a busy machine may be slow, and no test asserts how slow. */
+export const lastStopMs = 240_000;
+
 /**
  * Polls until `check` answers true. A check that throws counts as "not yet"; what it threw last is the cause of the
  * error `timed out: <what>`.
@@ -9,7 +12,7 @@ const pauseMs = 20;
 export async function waitUntil(
   what: string,
   check: () => Promise<boolean> | boolean,
-  timeoutMs = 10_000,
+  timeoutMs = lastStopMs,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   let cause: unknown;

@@ -32,7 +32,7 @@ async function holdAll(fleet: Fleet, steps: Step[]) {
     fleet,
     steps.map(({ name }) => name),
   );
-  const requests = await Promise.all(rules.map(rule => rule.hit(1, 60_000)));
+  const requests = await Promise.all(rules.map(rule => rule.hit()));
   return { posts, requests, letGo: () => rules.forEach(rule => void rule.remove()) };
 }
 
@@ -70,7 +70,7 @@ async function keptRecords({ redisClient }: Fleet): Promise<Record<string, strin
 }
 
 suite('a worker', { concurrency: true }, () => {
-  test('that is killed at any step is followed by another, which repeats nothing that the CA has got', async t => {
+  test('that is killed at any step is followed by another, which repeats nothing that the CA has got', async () => {
     await using fleet = await startFleet();
     const first = onlyWorker(fleet);
     const steps = [...stepsOf('before'), ...stepsOf('after')];
@@ -78,15 +78,11 @@ suite('a worker', { concurrency: true }, () => {
     const second = await fleet.start('worker');
 
     await first.kill();
-    const killed = performance.now();
     await waitUntil('the proxy to see the connections gone', () =>
       requests.every(one => one.outcome === 'hung up'),
     );
     letGo();
     await assertIssued(fleet, posts);
-    const seconds = (performance.now() - killed) / 1000;
-    t.diagnostic(`${steps.length} orders were finished ${seconds.toFixed(1)} s after the kill`);
-    assert.ok(seconds < 25, `${seconds} s after the kill`);
     for (const step of steps) assertNothingTwice(fleet, step);
     assert.equal(told(second, 'certificate issued').length, steps.length);
     assert.deepEqual(await presented(fleet), [], 'what the dead one had presented is withdrawn');
@@ -127,7 +123,7 @@ suite('a worker', { concurrency: true }, () => {
     const requests = sent(fleet.ca, 'told.example').length;
     await first.kill();
     const second = await fleet.start('worker');
-    await waitUntil('the job to be ended', async () => (await jobs()).length === 0, 60_000);
+    await waitUntil('the job to be ended', async () => (await jobs()).length === 0);
     assert.equal(sent(fleet.ca, 'told.example').length, requests);
     assert.equal(told(second, 'certificate issued').length, 0);
     assert.deepEqual(await fleet.redisClient.keys('{quarry}:flight:*'), [], 'the names are free');

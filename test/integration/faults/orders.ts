@@ -52,10 +52,8 @@ export async function assertIssued(fleet: Fleet, posts: Post[]): Promise<void> {
 
 /** Waits until no job holds a slot of this worker. */
 export async function untilIdle(worker: RoleProcess): Promise<void> {
-  await waitUntil(
-    'the worker to hold no job',
-    async () => /^quarry_worker_jobs_running 0$/m.test((await ask(`${worker.adminUrl}/metrics`)).body),
-    30_000,
+  await waitUntil('the worker to hold no job', async () =>
+    /^quarry_worker_jobs_running 0$/m.test((await ask(`${worker.adminUrl}/metrics`)).body),
   );
 }
 

@@ -14,7 +14,7 @@ const isReady = async (role: RoleProcess) => (await ask(`${role.adminUrl}/readyz
 
 async function untilAllReady(roles: RoleProcess[]): Promise<void> {
   const ready = async () => (await Promise.all(roles.map(isReady))).every(Boolean);
-  await waitUntil('all roles to be ready', ready, 30_000);
+  await waitUntil('all roles to be ready', ready);
 }
 
 function assertComeBack({ status, headers, body }: Answer): void {
@@ -42,7 +42,7 @@ suite('Redis', { concurrency: true }, () => {
         if (answer.status === 200) return answer.body;
         assertComeBack(answer);
         refused.push(answer);
-        await waitUntil('the intake to be ready', () => to !== undefined && isReady(to), 30_000);
+        await waitUntil('the intake to be ready', () => to !== undefined && isReady(to));
       }
       throw new Error('no certificate after ten posts');
     }
@@ -53,7 +53,7 @@ suite('Redis', { concurrency: true }, () => {
       }
     };
     const enough = (count: number) =>
-      waitUntil(`${count} certificates`, () => Object.keys(issued).length >= count, 60_000);
+      waitUntil(`${count} certificates`, () => Object.keys(issued).length >= count);
 
     const clients = Promise.all(
       Array.from({ length: 10 }, (_, index) => client(fleet.all('intake')[index % 2])),
@@ -93,7 +93,7 @@ suite('Redis', { concurrency: true }, () => {
     await using fleet = await startFleet();
     fleet.front.hold();
     const posts = await postEach(fleet, ['look1.example', 'look2.example']);
-    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2, 30_000);
+    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2);
     await fleet.redis.kill();
     fleet.front.release();
     await waitUntil('the responder to be asked', () => fleet.front.waiting === 0);
@@ -107,14 +107,14 @@ suite('Redis', { concurrency: true }, () => {
     fleet.front.hold();
     const names = ['long1.example', 'long2.example'];
     const posts = await postEach(fleet, names);
-    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2, 30_000);
+    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2);
     await fleet.redis.kill();
     fleet.front.release();
     const both = () => {
       const failed = fleet.front.asked.filter(one => one.answers.some(({ status }) => status === 503));
       return new Set(failed.map(({ path }) => path)).size === 2;
     };
-    await waitUntil('the CA to be answered 503 for both', both, 30_000); // six seconds, and those of a loaded machine
+    await waitUntil('the CA to be answered 503 for both', both); // six seconds, and those of a loaded machine
     await fleet.redis.restart();
     await assertIssued(fleet, posts);
     for (const name of names) assert.equal(sent(fleet.ca, name, 'newOrder').length, 2, name);
@@ -122,10 +122,11 @@ suite('Redis', { concurrency: true }, () => {
     assert.deepEqual(await presented(fleet), []);
   });
 
-  test('emptied in the middle crashes nobody: waiting clients are told soon, files still answer, and new posts work', async t => {
+  test('emptied in the middle crashes nobody: waiting clients are told before their wait ends, files still answer, and new posts work', async () => {
     await using storage = await tempDir();
     await using fleet = await startFleet({
       roles: ['intake', 'worker', 'worker', 'responder'],
+      mgmt: 'wait = 3600', // longer than a test may take
       blocks: `[storage "file"]
 type = file
 directory = ${storage.path}
@@ -145,27 +146,22 @@ storage = none
     const kept = await post(fleet, ['www.kept.example']);
     await assertIssued(fleet, [kept]);
 
-    fleet.front.hold();
+    const pending = fleet.ca.playPending();
     const names = ['a.plain.example', 'b.plain.example', 'new.kept.example'];
     const posts = await postEach(fleet, names);
     const challenges = () => names.flatMap(name => sent(fleet.ca, name, 'challenge'));
     await waitUntil(
       'all to be validated',
       () => challenges().filter(({ status }) => status === 200).length === 3,
-      30_000,
     );
 
     await fleet.redisClient.flushall();
-    const emptied = performance.now();
     for (const { answer } of posts) assertComeBack(await answer);
-    const seconds = (performance.now() - emptied) / 1000;
-    t.diagnostic(`waiting clients were told after ${seconds.toFixed(1)} s`);
-    assert.ok(seconds < 15, `${seconds} s`);
 
     const { newOrder } = fleet.ca.counts();
     assert.equal((await fleet.post(kept.csrPem)).body, (await kept.answer).body);
     assert.equal(fleet.ca.counts().newOrder, newOrder);
-    fleet.front.release();
+    pending.remove();
     for (const worker of fleet.all('worker')) await untilIdle(worker);
     const again = posts.map(one => ({ ...one, answer: fleet.post(one.csrPem) }));
     await assertIssued(fleet, [...again, await post(fleet, ['c.plain.example'])]);

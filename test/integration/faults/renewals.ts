@@ -47,5 +47,5 @@ export async function replacing({ answer }: Post): Promise<string> {
 function toAnswer(result: SignResult | undefined) {
   const issued = result?.outcome === 'issued';
   const body = issued ? result.chain : JSON.stringify(result?.error);
-  return { status: issued ? 200 : 500, headers: {}, body, seconds: 0 };
+  return { status: issued ? 200 : 500, headers: {}, body };
 }

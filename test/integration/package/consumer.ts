@@ -19,7 +19,7 @@ import {
 } from 'quarry/acme';
 
 const [directoryUrl = '', caFile = '', port = ''] = process.argv.slice(2);
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(240_000);
 const identifiers: Identifier[] = [{ type: 'dns', value: 'www.example.org' }];
 
 const responses = new Map<string, string>();

@@ -1,5 +1,5 @@
 import type { SignJob, SignJobParts } from '../../../services/worker/sign-run.ts';
-import { openPollPaces } from '../../../shared/order/poll-pace.ts';
+import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { LockLostError, type SignRecords } from '../../../shared/queue/sign-records.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';

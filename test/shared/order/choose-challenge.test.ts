@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeAuthorization } from '../../../shared/acme/objects.ts';
-import {
-  authorizedIdentifier,
-  chooseChallenge,
-  refuseHopeless,
-} from '../../../shared/order/choose-challenge.ts';
+import { authorizedIdentifier, chooseChallenge, refuseHopeless } from '../../../shared/order/challenges.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { scriptCa } from './scripted-ca.ts';
 

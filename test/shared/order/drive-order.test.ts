@@ -170,7 +170,10 @@ test("driveOrder() saves the order's URL before it touches a challenge, and each
   assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url: 'https://ca.example/order/1' });
   assert.deepEqual(ca.calls.slice(0, callsAtSave[0]), ['newOrder']);
   assert.deepEqual(ca.calls.slice(callsAtSave[0], callsAtSave[1]), ['getAuthorization a.example']);
-  assert.deepEqual(ca.calls.slice(callsAtSave[1], callsAtSave[2]), ['present a.example', 'initiate a.example']);
+  assert.deepEqual(ca.calls.slice(callsAtSave[1], callsAtSave[2]), [
+    'present a.example',
+    'initiate a.example',
+  ]);
 });
 
 test('driveOrder() refuses a wildcard for http-01 before it makes an order', async () => {
@@ -267,7 +270,10 @@ test('driveOrder() takes one that a CA answers finalize with as still pending fo
 test('driveOrder() does nothing while the order may not be made', async () => {
   const ca = scriptCa();
   const wait = { ...partsFor(ca), mayOrder: async () => ({ do: 'wait', until: 9_000 }) as const };
-  assert.deepEqual(await driveOrder(wait, taskFor('a.example'), newCheckpoint()), { end: 'later', until: 9_000 });
+  assert.deepEqual(await driveOrder(wait, taskFor('a.example'), newCheckpoint()), {
+    end: 'later',
+    until: 9_000,
+  });
   const use = { ...partsFor(ca), mayOrder: async () => ({ do: 'use', instead: 'a chain' }) as const };
   const end = await driveOrder<string>(use, taskFor('a.example'), newCheckpoint());
   assert.deepEqual(end, { end: 'instead', instead: 'a chain' });

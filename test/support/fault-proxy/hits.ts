@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { lastStopMs } from '../wait-until.ts';
 import type { ProxiedRequest } from './request.ts';
 
 /** The requests that a rule acted on, and who waits for them. @param what names them in messages */
@@ -25,7 +26,7 @@ export function createHits(what: string) {
       events.emit('hit');
     },
     end: () => ended.abort(),
-    wait(n = 1, timeoutMs = 30_000) {
+    wait(n = 1, timeoutMs = lastStopMs) {
       const promise = nth(n, timeoutMs);
       promise.catch(() => {}); // A test that failed elsewhere waits no more.
       return promise;

@@ -69,8 +69,12 @@ const paths: [RegExp, Kind][] = [
   [/\/renewalInfo\//, 'renewalInfo'],
 ];
 
-/** Tells what a request is about, and learns from the answers to newer ones which order each URL belongs to. */
-export function createRequestReader() {
+/**
+ * Tells what a request is about, and learns from the answers to newer ones which order each URL belongs to.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function createRequestReader(now: () => number) {
   const identifiersOf = new Map<string, OrderIdentifier[]>();
 
   const learnOrder = (order: Record<string, unknown>, ...paths: (string | undefined)[]) => {
@@ -89,7 +93,7 @@ export function createRequestReader() {
         kind,
         method,
         path,
-        at: Date.now(),
+        at: now(),
         postAsGet: jws?.payload === '',
         account: text(parseObject(fromBase64url(jws?.protected))?.kid),
         payload,

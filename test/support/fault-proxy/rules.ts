@@ -62,8 +62,8 @@ export type Rule = {
   /** How often it has acted. */
   readonly hits: number;
   /**
-   * The request that the rule acted on as the n-th, at that moment: as it is held, dropped, … Rejects when that takes
-   * longer than `timeoutMs` (30 s), or when the rule is removed before.
+   * The request that the rule acted on as the n-th, at that moment: as it is held, dropped, … Rejects when the
+   * rule is removed before, or after `timeoutMs`, which is a last stop against hanging.
    */
   hit(n?: number, timeoutMs?: number): Promise<ProxiedRequest>;
   /** Lets go on what is held now; what comes later is held again. */

@@ -1,0 +1,171 @@
+import { stat } from 'node:fs/promises';
+import { createInterface } from 'node:readline/promises';
+import { toDomainGlob } from '../../shared/admission/domain-glob.ts';
+import { systemClock } from '../../shared/base/clock.ts';
+import type { Store } from '../../shared/base/redis.ts';
+import { hastenTask } from '../../shared/queue/schedule.ts';
+import {
+  type ManagedCertificate,
+  openRenewalIndex,
+  type RenewalIndex,
+} from '../../shared/renewal/renewal-index.ts';
+import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import { openShamanFile } from '../../shared/shaman/file.ts';
+import { type Command, needFiles, readOptions, UsageError } from './command.ts';
+import { openFleetRedis } from './fleet-redis.ts';
+
+/** The scheduler takes up so many a second; what the CA's limits leave no room for waits in the queue of orders. */
+const PACE = 10;
+const MOST_SHOWN = 20;
+
+const OPTIONS = '[--account ACCOUNT] [--issued-before TIME] [--yes]';
+
+/** `quarry reissue`: for a CA that revokes many certificates, and for a move to another CA. */
+export const reissueCommand: Command = {
+  usage: [`reissue ${OPTIONS} [NAME…] FILE…`],
+  forms: [`reissue ${OPTIONS} FILE…`],
+  summary:
+    'renews all certificates now that have one of the names or globs, were issued by the account and before the time; asks first',
+  example: "quarry reissue --account default --issued-before 2026-11-20 '*.example.org' main.ini",
+  async run(words, { env, write }) {
+    const { values, positionals } = readOptions(words, {
+      account: { type: 'string' },
+      'issued-before': { type: 'string' },
+      yes: { type: 'boolean' },
+    });
+    const { names, files } = await splitWords(positionals);
+    const issuedBefore = parseTime(values['issued-before']);
+    const config = await loadConfig(needFiles('reissue', files), env);
+    using opened = await openFleetRedis(files, env);
+    const index = openRenewalIndex(opened.store);
+    const accountOf = await openAccountOf(config, values.account !== undefined);
+    const wanted = { names, account: values.account, issuedBefore };
+    const found = choose(await readAll(index), wanted, accountOf, systemClock.now());
+    write(describe(found, accountOf));
+    if (!values.yes && !(await isAgreedTo())) return write('nothing is reissued\n');
+    await reissue(opened.store, index, found);
+    write('asked for; quarry renewals tells how it goes\n');
+  },
+};
+
+/** Files are those words that exist as files, or that end in .ini; all others are names. */
+export async function splitWords(words: string[]): Promise<{ names: string[]; files: string[] }> {
+  const isFile = async (word: string) =>
+    word.endsWith('.ini') || ((await stat(word).catch(() => undefined))?.isFile() ?? false);
+  const [names, files]: [string[], string[]] = [[], []];
+  for (const word of words) ((await isFile(word)) ? files : names).push(word);
+  return { names, files };
+}
+
+/** A date is its first moment in UTC. @throws UsageError */
+export function parseTime(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const known = /^\d{4}-\d\d-\d\d([Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d))?$/.test(text);
+  const time = known ? Date.parse(text.toUpperCase()) : Number.NaN;
+  if (!Number.isNaN(time)) return time;
+  throw new UsageError(`${text} is neither a date nor a time such as 2026-11-20T14:30:00Z`);
+}
+
+export type Wanted = {
+  /** All where none is given. */
+  names: readonly string[];
+  account: string | undefined;
+  /** Milliseconds since the epoch. */
+  issuedBefore: number | undefined;
+};
+
+/**
+ * What is to be reissued, the soonest end first. What has ended, and what a host has left behind with its old key, is not.
+ *
+ * @throws Error in one line where a name, or all together, match nothing
+ */
+export function choose(
+  all: readonly ManagedCertificate[],
+  { names, account, issuedBefore }: Wanted,
+  accountOf: (managed: ManagedCertificate) => string,
+  now: number,
+): ManagedCertificate[] {
+  const found = all
+    .filter(({ notAfter, superseded }) => notAfter > now && !superseded)
+    .filter(managed => account === undefined || accountOf(managed) === account)
+    .filter(({ notBefore }) => issuedBefore === undefined || notBefore < issuedBefore);
+  const matchers = names.map(toMatcher);
+  const unmatched = names.find((_, at) => !found.some(managed => matchers[at]?.(managed)));
+  if (unmatched !== undefined) throw new Error(`nothing to reissue is called ${JSON.stringify(unmatched)}`);
+  if (found.length === 0) throw new Error('there is nothing to reissue');
+  const matching =
+    names.length === 0 ? found : found.filter(managed => matchers.some(matches => matches(managed)));
+  return matching.sort((a, b) => a.notAfter - b.notAfter);
+}
+
+/** As of `quarry renew`, and globs besides. */
+function toMatcher(name: string): (managed: ManagedCertificate) => boolean {
+  const matches = toDomainGlob(name);
+  return ({ id, names }) => id === name || id.startsWith(`profile/${name}/`) || names.some(matches);
+}
+
+async function readAll(index: RenewalIndex): Promise<ManagedCertificate[]> {
+  const all = new Map<string, ManagedCertificate>(); // a part may come twice
+  for await (const part of index.list()) for (const one of part) all.set(one.id, one);
+  return [...all.values()];
+}
+
+/** Who issued a certificate: what nobody knows the issuer of was issued while there was but one account. */
+async function openAccountOf(
+  { account, renewals }: Config,
+  needed: boolean,
+): Promise<(managed: ManagedCertificate) => string> {
+  const accounts = [account];
+  const ofProfile = new Map<string, string>();
+  for (const { name, directory } of needed ? renewals : []) {
+    const { server } = await openShamanFile(directory).read();
+    const own = accounts.find(({ acmeServer }) => acmeServer === server);
+    ofProfile.set(`profile/${name}`, own?.name ?? server);
+  }
+  return ({ id, issuedBy }) =>
+    issuedBy?.account ?? ofProfile.get(id.slice(0, id.lastIndexOf('/'))) ?? accounts[0]?.name ?? 'default';
+}
+
+function describe(
+  found: readonly ManagedCertificate[],
+  accountOf: (managed: ManagedCertificate) => string,
+): string {
+  const counts = new Map<string, number>();
+  for (const managed of found) counts.set(accountOf(managed), (counts.get(accountOf(managed)) ?? 0) + 1);
+  const shown = found.slice(0, MOST_SHOWN).map(({ names }) => `    ${names.join(', ')}\n`);
+  const more = found.length > MOST_SHOWN ? `    and ${found.length - MOST_SHOWN} more\n` : '';
+  const issuers = [...counts].map(([account, count]) => `${count} of account ${account}`).join(', ');
+  const what = found.length === 1 ? '1 certificate is' : `${found.length} certificates are`;
+  const minutes = Math.ceil(found.length / PACE / 60);
+  const over = minutes === 1 ? 'a minute' : `${minutes} minutes`;
+  return `${what} to be renewed within ${over}, or as soon as the CA's limits allow (${issuers}):\n${shown.join('')}${more}`;
+}
+
+/** @throws Error where nobody can be asked */
+async function isAgreedTo(): Promise<boolean> {
+  if (!process.stdin.isTTY)
+    throw new Error('nothing is reissued, as there is no terminal to ask at; say --yes');
+  const asking = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test((await asking.question('Go on? [y/N] ')).trim());
+  } finally {
+    asking.close();
+  }
+}
+
+/** A shaman profile is run as a whole, one domain after the other; of the others each has its time. */
+async function reissue(
+  store: Store,
+  index: RenewalIndex,
+  found: readonly ManagedCertificate[],
+): Promise<void> {
+  const now = systemClock.now();
+  const tasks = new Set<string>();
+  for (const [at, { id }] of found.entries()) {
+    const [, profile] = /^(profile\/.*)\/[^/]*$/s.exec(id) ?? [];
+    if (profile === undefined) await index.reissue(id, now + (at * 1_000) / PACE);
+    else await index.force(id, now);
+    tasks.add(profile ?? 'renew');
+  }
+  for (const task of tasks) await hastenTask(store, task, now);
+}
