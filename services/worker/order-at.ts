@@ -80,7 +80,7 @@ export async function orderAt(
 function timeoutOf({ parts, job, progress }: SignRun): number {
   const others = job.data.accounts.length - progress.refusals.length > 1;
   if (!others || job.data.due !== undefined) return LONGEST_TIMEOUT;
-  const part = (patienceOf(job) - parts.clock.now()) * PART_OF_PATIENCE;
+  const part = Math.round((patienceOf(job) - parts.clock.now()) * PART_OF_PATIENCE);
   return Math.min(Math.max(part, SHORTEST_TIMEOUT), LONGEST_TIMEOUT);
 }
 

@@ -1,14 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { openAccount } from '../../shared/acme/account.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock as clock } from '../../shared/base/clock.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
+import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
 import { openPollPaces } from '../../shared/ca/poll-pace.ts';
-import { advanceOrder } from '../../shared/order/advance-order.ts';
-import { newOrderState, type OrderTask } from '../../shared/order/order-state.ts';
-import type { OrderParts } from '../../shared/order/order-step.ts';
+import { type DriveParts, driveOrder } from '../../shared/order/drive-order.ts';
+import { newCheckpoint } from '../../shared/order/order-state.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';
@@ -27,25 +26,24 @@ export async function openDirectClient({
   const { signal } = new AbortController();
   const ca = [await readFile(caFile, 'utf8')];
   const connection = openCaConnection({ directoryUrl: config.acmeServer, userAgent: USER_AGENT, clock, ca });
-  const account = await openAccount(connection, config, log, signal);
+  const account = await openAccountDirectory(connection, config, log, signal);
   const redis = openRedis(redisUrl, 'patient', log);
   const solvers = [
     ...openSolvers(verifications.values(), { store: { redis, prefix }, clock, log }).values(),
   ].filter(({ name }) => name === solverName);
-  const paces = openPollPaces();
+  const parts: Omit<DriveParts, 'acme'> = {
+    solvers,
+    clock,
+    paces: openPollPaces(),
+    signal,
+    save: async () => {},
+    judge: async error => ({ do: 'fail', error }),
+    longestWait: Number.POSITIVE_INFINITY,
+  };
   return async ({ names, csr }) => {
     const acme = openAcmeClient(connection, account, signal);
     const identifiers = names.map(value => ({ type: 'dns' as const, value }));
     const task = { identifiers, csr: readCsr(Buffer.from(csr)).der };
-    await driveOrder({ acme, solvers, clock, paces, signal }, task);
+    await driveOrder({ ...parts, acme }, task, newCheckpoint());
   };
-}
-
-async function driveOrder(parts: OrderParts, task: OrderTask): Promise<string> {
-  let step = await advanceOrder(parts, task, newOrderState());
-  while (step.next !== 'issued') {
-    if (step.next === 'wait') await parts.clock.sleep(step.until - parts.clock.now());
-    step = await advanceOrder(parts, task, step.state, step.next === 'continue' ? step.seen : undefined);
-  }
-  return step.chain;
 }

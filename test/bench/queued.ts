@@ -66,7 +66,7 @@ function makeJobs(csrPem: string): SignJobData[] {
   return makeSiblings(csrPem, jobs).map(({ name, csr }, index) => ({
     csr,
     identifiers: [{ type: 'dns', value: name }],
-    account: 'default',
+    accounts: [{ account: 'default' }],
     solvers: [solverName],
     storage: 'none',
     block: 'all',

@@ -61,7 +61,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
   const storage = openStorages([config], parts).get('kept');
   if (!storage?.upkeep) throw new Error('there is no storage');
   const renewals = openStoredRenewals(new Map([['kept', config]]), parts.store);
-  const budget = openBudget({ redis, prefix }, { orders }, clock);
+  const budget = openBudget({ redis, prefix }, { account: 'default', ca: 'ca.example' }, { orders }, clock);
 
   const issuedBy = { account: 'default', directory: `${ca.url}/dir` };
 
@@ -125,7 +125,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
     let done = 0;
     for (const job of waiting) {
       const claim = { id: job.requestId, what: job.requestId, rank: job.due ?? 0, patience: clock.now() };
-      if (await budget.takeOrder(job, claim)) break;
+      if (await budget.takeOrder(job.identifiers, claim)) break;
       await store(readCsr(Buffer.from(job.csr)), withSerial(successor, renewed + done), true);
       last = clock.now();
       done++;

@@ -17,10 +17,15 @@ import { waitUntil } from '../support/wait-until.ts';
 const server = await startRedis();
 after(() => server[Symbol.asyncDispose]());
 const never = new AbortController().signal;
-const revoked: RevokeResult = { outcome: 'revoked', already: false };
+const revoked: RevokeResult = { outcome: 'revoked', already: false, account: 'default' };
 
 const toData = (certificate: string = randomUUID()): RevokeJobData => ({
-  ...{ certificate, names: ['a.example'], block: 'mail', requestId: randomUUID(), reason: 'superseded' },
+  certificate,
+  names: ['a.example'],
+  block: 'mail',
+  accounts: ['default'],
+  requestId: randomUUID(),
+  reason: 'superseded',
 });
 
 let prefixes = 0;

@@ -14,6 +14,7 @@ function toDomainGlob(glob: string): (name: string) => boolean {
       verifications: [],
       challenges: [],
       storage: 'none',
+      accounts: [],
     },
   ]);
   return value => admission.blocks[0]?.mayHave({ type: 'dns', value }) ?? false;
