@@ -71,6 +71,7 @@ async function runProfile(
     directory: profile.directory,
     path,
     solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
+    accounts: profile.accounts.flatMap(name => cas.get(name) ?? []),
     cas: [...cas.values()],
     ca,
     claimant: `profile/${profile.name}`,
@@ -145,6 +146,7 @@ function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertific
     info,
     named,
     certificate: certificate?.id ?? 'none',
+    issuedBy: certificate?.issuedBy,
     pollFailures: 0,
     plan: plan ?? { at: now, first: now, why: 'there is no certificate yet' },
     ...(last && {

@@ -1,5 +1,6 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Checkpoint, OrderState } from '../order/order-state.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 
 // What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes over.
 
@@ -13,6 +14,8 @@ export type ProfileMemory = {
 export type DomainMemory = {
   /** The order of `order_id`. */
   order?: OrderMemory;
+  /** Which of Quarry's accounts issued the certificate of `certificate_id`; absent: the profile's own. */
+  issuedBy?: IssuedBy;
   renewal?: RenewalMemory;
   failures?: FailureMemory;
   /** The certificate (SHA-256 of its file) that `deploy` was run for last. */
@@ -24,6 +27,8 @@ export type OrderMemory = OrderState & {
   url: string;
   /** What it is for. */
   names: string[];
+  /** Which of Quarry's accounts it is by; absent: the profile's own. */
+  account?: string;
   /** Whether it counts for the CA's limits; absent until that is known. */
   turn?: Checkpoint['turn'];
 };
@@ -62,9 +67,10 @@ export function formatMemory(memory: ProfileMemory | DomainMemory): unknown {
 
 /** It can all be had again from the CA, so what somebody has damaged is passed over. */
 export function parseDomainMemory(value: unknown): DomainMemory {
-  const { order, renewal, failures, deployed } = revive(value);
+  const { order, issuedBy, renewal, failures, deployed } = revive(value);
   return {
     ...(isOrder(order) && { order }),
+    ...(isIssuedBy(issuedBy) && { issuedBy }),
     ...(isRenewal(renewal) && { renewal }),
     ...(isFailures(failures) && { failures }),
     ...(typeof deployed === 'string' && { deployed }),
@@ -98,6 +104,11 @@ function isChallenge(value: unknown): boolean {
   const { identifier, url, token, solver, told } = toObject(value);
   const { type, value: name } = toObject(identifier);
   return isTexts([type, name, url, token, solver]) && typeof told === 'boolean';
+}
+
+function isIssuedBy(value: unknown): value is IssuedBy {
+  const { account, directory } = toObject(value);
+  return isTexts([account, directory]);
 }
 
 function isRenewal(value: unknown): value is RenewalMemory {

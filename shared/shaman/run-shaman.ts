@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import { type Ca, type OpenAccount, openCaOf, withAccount } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import type { Solver } from '../solver/solver.ts';
-import { leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';
+import { type Accounts, leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';
 import { type DomainFacts, describeDomain } from './describe-shaman.ts';
 import { type RunHabits, runDomain } from './domain.ts';
 import { DomainEntry, openShamanFile, type ShamanFile } from './file.ts';
@@ -23,7 +23,9 @@ export type ShamanParts = Omit<RunHabits, 'days'> & {
   path: readonly string[];
   /** For domains without authenticators, in the order of preference. */
   solvers?: readonly Solver[];
-  /** The CAs that the fleet knows, whose limits the orders count for. */
+  /** Quarry's accounts that order in place of the profile's own, in the order of preference; none: its own does. */
+  accounts?: readonly Ca[];
+  /** All of Quarry's accounts: where the profile's own is at one of their CAs, its orders count for the same limits. */
   cas?: readonly Ca[];
   /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
   ca?: string[] | undefined;
@@ -64,26 +66,45 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   if (!lock) throw new IssuanceError('unavailable', `another run is at work in ${parts.directory}`);
   await removeUnfinished(resolve(parts.directory));
   const signal = AbortSignal.any([parts.signal, lock.lost]);
-  const profile = await leaveOtherServer(file, await file.read(), log);
   using stack = new DisposableStack();
-  const ca = openOwnCa(stack, parts, file, profile.server, signal);
-  await ca.account.open(signal);
+  const { profile, accounts } = await openRun(stack, file, parts, signal);
   const ordering: Ordering = {
-    accounts: openAccounts({ log, signal }),
+    accounts,
     solversOf: domain => openSolversFor(domain, profile, parts.solvers ?? [], { file, path }, log),
     claimant,
     onLimit,
     confirm: async () => lock.lost.throwIfAborted(),
     clock,
+    log,
     signal,
   };
   const { now, nextRun, patient, spread, explained } = parts;
   const habits = { days: profile.renewal, now, nextRun, patient, spread, explained };
   const run = async (entry: DomainEntry) => {
-    const issued = await runDomain(ordering, ca, entry, habits);
+    const issued = await runDomain(ordering, entry, habits);
     return finishDomain(entry, issued, path, signal);
   };
   return runDomains(domainsOf(file, profile, parts), run, { days: profile.renewal, clock, signal });
+}
+
+/** Without accounts of Quarry's, the profile's own is made ready; with them, nothing that is concorde's is touched. */
+async function openRun(
+  stack: DisposableStack,
+  file: ShamanFile,
+  parts: Pick<ShamanParts, 'accounts' | 'cas' | 'ca' | 'clock' | 'log'>,
+  signal: AbortSignal,
+): Promise<{ profile: ShamanProfile; accounts: Accounts }> {
+  const { accounts = [], cas = [], log } = parts;
+  const found = await file.read();
+  if (accounts.length > 0) {
+    const { server } = found;
+    return { profile: found, accounts: openAccounts(accounts, { all: cas, server }, { log, signal }) };
+  }
+  const profile = await leaveOtherServer(file, found, log);
+  const { server } = profile;
+  const own = openOwnCa(stack, parts, file, server, signal);
+  await own.account.open(signal);
+  return { profile, accounts: openAccounts([own], { all: [own, ...cas], server }, { log, signal }) };
 }
 
 /** Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet has there. */
