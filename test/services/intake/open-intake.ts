@@ -51,7 +51,7 @@ export type FakeRevokeQueue = RevokeQueue & {
 
 function openFakeRevokeQueue(): FakeRevokeQueue {
   const queue: FakeRevokeQueue = {
-    ...{ enqueued: [], end: { outcome: 'revoked', already: false }, fault: undefined },
+    ...{ enqueued: [], end: { outcome: 'revoked', already: false, account: 'account' }, fault: undefined },
     async enqueue(data) {
       if (queue.fault) throw queue.fault;
       queue.enqueued.push(data);
@@ -104,7 +104,8 @@ export async function openIntake(
   const issuing = openIssuing({
     admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
-    limits: { standingAgainst: async () => limit.value },
+    limits: new Map([['account', { standingAgainst: async () => limit.value as never }]]),
+    accounts: [{ account: 'account', directory: 'https://ca.example/directory' }],
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
     clock,

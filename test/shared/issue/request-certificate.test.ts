@@ -28,6 +28,7 @@ const toConfig = (name: string, domain: string, storage: string): AuthBlockConfi
   verifications: ['http'],
   challenges: ['http-01'],
   storage,
+  accounts: [{ account: 'default' }, { account: 'zerossl' }],
 });
 
 const admission = openAdmission([
@@ -68,13 +69,22 @@ function open(
   const issuing = openIssuing({
     admission,
     storages: new Map([toStorage('kept'), toStorage('elsewhere')]),
-    limits: {
-      standingAgainst: async ({ account }) => {
-        const limit = standing[account];
-        if (limit && !(limit instanceof IssuanceError)) throw limit;
-        return limit;
-      },
-    },
+    limits: new Map(
+      ['default', ...Object.keys(standing)].map(account => [
+        account,
+        {
+          standingAgainst: async () => {
+            const limit = standing[account];
+            if (limit && !(limit instanceof IssuanceError)) throw limit;
+            return limit as never;
+          },
+        },
+      ]),
+    ),
+    accounts: [
+      { account: 'default', directory: 'https://default.example/directory' },
+      { account: issuedBy.account, directory: issuedBy.directory },
+    ],
     signQueue: queue,
     renewals: { fetched },
     clock,
@@ -159,9 +169,11 @@ test('order() does not refuse a client because a CA asked for a moment', async (
   assert.equal(queue.enqueued.length, 2);
 });
 
-test('order() asks for the limits of the account `default` where the block names none', async () => {
-  const { issuing } = open({ standing: { default: limit('one') } });
-  await assert.rejects(issuing.order(web, csr, identifiers, post), { message: 'one' });
+test('order() is refused where the validation of the names fails at any account, as it would fail at all', async () => {
+  const { issuing, queue } = open({ standing: { second: limit('NXDOMAIN', 'challengeFailed') } });
+  const refused = issuing.order(withAccounts('default', 'second'), csr, identifiers, post);
+  await assert.rejects(refused, { code: 'challengeFailed', message: 'NXDOMAIN' });
+  assert.deepEqual(queue.enqueued, []);
 });
 
 test('order() is unavailable where the limits cannot be read', async () => {
