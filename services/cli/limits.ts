@@ -1,7 +1,7 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { type Limit, openLimits } from '../../shared/limits/limits.ts';
-import { forgetMatters } from '../../shared/queue/notices.ts';
+import { forgetEvents } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
@@ -40,7 +40,7 @@ async function clearLimit(
   using opened = await open(files, env);
   if (!(await opened.limits.clear(key)))
     throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
-  await forgetMatters(opened.store, key, ['account-paused']);
+  await forgetEvents(opened.store, key, ['account-paused']);
   write(`cleared: ${key}\n`);
 }
 

@@ -8,7 +8,12 @@ import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import { nextInfoPoll } from '../../shared/renewal/renewal-window.ts';
 import { tellExplained } from './tell-renewals.ts';
 
-export type PollParts = { connection: CaConnection; notices: Pick<Notices, 'tell'>; clock: Clock; log: Log };
+export type PollParts = {
+  connection: CaConnection;
+  notices: Pick<Notices, 'notify'>;
+  clock: Clock;
+  log: Log;
+};
 
 /**
  * Asks the CA when to renew, if it is time to ask. What was known stays known while the CA cannot be asked.

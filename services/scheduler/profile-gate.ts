@@ -19,7 +19,7 @@ export function openProfileGate(
     budget,
     notices,
     clock,
-  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; clock: Clock },
+  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'notify'>; clock: Clock },
 ): OrderGate {
   /** RFC 9773 section 5: what renews a certificate within its window counts for nothing. */
   const exempt = new Set<string>();
@@ -41,7 +41,7 @@ export function openProfileGate(
       if (error.code === 'rateLimited' || (error.code === 'unavailable' && error.retryAfter !== undefined)) {
         for (const { key, until, names, detail } of await limits.park(order, error)) {
           if (until === undefined)
-            await notices.tell({ kind: 'account-paused', subject: key, names, detail });
+            await notices.notify({ kind: 'account-paused', subject: key, names, detail });
         }
       }
       return error;

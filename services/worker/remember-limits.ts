@@ -3,7 +3,7 @@ import type { Log } from '../../shared/base/log.ts';
 import type { Budget } from '../../shared/limits/budget.ts';
 import type { LimitedOrder } from '../../shared/limits/limited-order.ts';
 import { type Limit, type Limits, StandingLimitError } from '../../shared/limits/limits.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function rememberLimits(
     budget,
     notices,
     log,
-  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'tell'>; log: Log },
+  }: { limits: Limits; budget: Budget; notices: Pick<Notices, 'notify'>; log: Log },
   order: LimitedOrder,
   error: unknown,
   unanswered: boolean,
@@ -29,7 +29,7 @@ export async function rememberLimits(
     for (const limit of await limits.park(order, error)) {
       const { key, until, detail } = limit;
       log.warn({ limit: key, until: until && new Date(until), reason: detail }, 'the CA asks for patience');
-      if (until === undefined) await notices.tell(toMatter(limit));
+      if (until === undefined) await notices.notify(toEvent(limit));
     }
   }
   // Without the CA's problem it was Quarry's own look that failed, which costs nobody anything.
@@ -48,7 +48,7 @@ export async function rememberLimits(
 }
 
 /** A limit that only a person can end. */
-function toMatter({ key, names, detail }: Limit): Matter {
+function toEvent({ key, names, detail }: Limit): NotifyEvent {
   const [, name] = /^name\/(.*)$/.exec(key) ?? [];
   const mended = `once that is mended: quarry limits clear ${key} FILE`;
   const said = `${detail} (${mended})`;

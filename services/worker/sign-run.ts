@@ -28,7 +28,7 @@ export type SignJobParts = {
   flights: Flights;
   limits: Limits;
   budget: Budget;
-  notices: Pick<Notices, 'tell'>;
+  notices: Pick<Notices, 'notify'>;
   paces: PollPaces;
   outages: Outages;
   clock: Clock;

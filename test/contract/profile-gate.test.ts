@@ -5,7 +5,7 @@ import { IssuanceError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -34,10 +34,10 @@ function openGround() {
   const prefix = `{gate-${++prefixes}}`;
   const clock = turnedClock(1_780_000_000_000);
   const rates = { orders: { count: 2, period: hour }, certificatesPerDomain: { count: 1, period: hour } };
-  const told: Matter[] = [];
+  const told: NotifyEvent[] = [];
   const limits = openLimits({ redis, prefix }, clock);
   const budget = openBudget({ redis, prefix }, rates, clock);
-  const notices = { tell: async (matter: Matter) => void told.push(matter) };
+  const notices = { notify: async (event: NotifyEvent) => void told.push(event) };
   const open = () => openProfileGate('profile/web', { limits, budget, notices, clock });
   return { clock, told, limits, gate: open(), other: open() };
 }

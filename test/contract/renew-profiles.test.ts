@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { lookAtProfile, type ProfileParts, renewProfile } from '../../services/scheduler/renew-profiles.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -21,13 +21,13 @@ const server = stack.use(await startRedis());
 const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), closeRedis);
 
 const clock = turnedClock(start);
-const told: Matter[] = [];
+const told: NotifyEvent[] = [];
 const index = openRenewalIndex({ redis, prefix: '{profiles}' });
 const parts: ProfileParts = {
   ...{ index, solvers: new Map(), path: [], ca: undefined, clock, log: quietLog },
   gateOf: async () => undefined,
   notices: {
-    tell: async matter => void told.push(matter),
+    notify: async event => void told.push(event),
     ended: async () => {},
     [Symbol.asyncDispose]: async () => {},
   },
@@ -35,7 +35,7 @@ const parts: ProfileParts = {
 const web = { name: 'web', directory, verifications: [] };
 const never = new AbortController().signal;
 
-test('a shaman profile that cannot be run at all is told of as one matter', async () => {
+test('a shaman profile that cannot be run at all is told of as one event', async () => {
   const run = () => renewProfile(parts, web, start + day, never);
   await assert.rejects(run(), /shaman\.json: cannot be read: no such file or directory/);
   assert.deepEqual(

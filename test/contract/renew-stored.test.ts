@@ -6,7 +6,7 @@ import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { splitChain } from '../../shared/pki/pem.ts';
@@ -68,7 +68,7 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
   assert.ok(storage);
   const index = openRenewalIndex({ redis, prefix });
   const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
-  const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
+  const [jobs, told, ended]: [SignJobData[], NotifyEvent[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const lost = new Set<string>();
   const parts: RenewalParts = {
@@ -81,7 +81,7 @@ async function openGround(blocks: AuthBlockConfig[] = [web]) {
     } as never,
     records: { readResult: async (job: string) => results.get(job) } as never,
     notices: {
-      tell: async matter => void told.push(matter),
+      notify: async event => void told.push(event),
       ended: async subject => void ended.push(subject),
       async [Symbol.asyncDispose]() {},
     },
@@ -151,7 +151,7 @@ suite('renewing ahead', () => {
     assert.equal(ground.jobs.length, 1);
   });
 
-  test('tells once where the CA explains its window, as one matter for all that it concerns', async () => {
+  test('tells once where the CA explains its window, as one event for all that it concerns', async () => {
     await using ground = await openGround();
     const { ca } = ground;
     const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
@@ -261,7 +261,7 @@ suite('renewing ahead', () => {
     assert.deepEqual(ground.told.at(-1)?.daysLeft ?? 0, 4);
   });
 
-  test('tells of a CA that is away as one matter, and not at the first attempt', async () => {
+  test('tells of a CA that is away as one event, and not at the first attempt', async () => {
     await using ground = await openGround();
     ground.turnTo(65);
     for (let job = 1; job <= 3; job++) {

@@ -80,7 +80,7 @@ export function calmParts(
         leave: async () => {},
       },
     },
-    notices: { tell: async () => {} },
+    notices: { notify: async () => {} },
     paces: openPollPaces(),
     outages: { anySince: () => false },
   };

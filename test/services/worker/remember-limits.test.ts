@@ -3,26 +3,26 @@ import { test } from 'node:test';
 import { rememberLimits } from '../../../services/worker/remember-limits.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Limit } from '../../../shared/limits/limits.ts';
-import type { Matter } from '../../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../../shared/notify/message.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { calmParts, jobData } from './job-parts.ts';
 
 const detail = 'Your account is paused. Visit: https://portal.example/unpause';
 
 /** What is told when the CA's answer is parked as these limits. */
-async function told(...parked: Limit[]): Promise<Matter[]> {
-  const matters: Matter[] = [];
+async function told(...parked: Limit[]): Promise<NotifyEvent[]> {
+  const events: NotifyEvent[] = [];
   const { limits, budget } = calmParts('https://ca.example/account/1');
   await rememberLimits(
     {
       ...{ budget, log: quietLog, limits: { ...limits, park: async () => parked } },
-      notices: { tell: async matter => void matters.push(matter) },
+      notices: { notify: async event => void events.push(event) },
     },
     jobData,
     new IssuanceError('rateLimited', detail),
     false,
   );
-  return matters;
+  return events;
 }
 
 test('a limit that only a person can end is told, with the way to end it', async () => {
