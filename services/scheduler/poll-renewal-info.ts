@@ -10,7 +10,7 @@ import { tellExplained } from './tell-renewals.ts';
 export type PollParts = {
   /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
   caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
-  notices: Pick<Notices, 'tell'>;
+  notices: Pick<Notices, 'notify'>;
   clock: Clock;
   log: Log;
 };
