@@ -26,7 +26,10 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** A task that this process can do. It is safe to repeat, and rejects with the signal's reason when that fires. */
+/**
+ * A task that this process can do. It is safe to repeat, and rejects with the signal's reason when that
+ * fires.
+ */
 export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 export type TaskParts = {
@@ -34,7 +37,9 @@ export type TaskParts = {
   connection: CaConnection;
   signQueue: SignQueue;
   notices: Notices;
-  /** PEM certificates of the authorities that the CA's own HTTPS is checked with, in place of the system's. */
+  /**
+   * PEM certificates of the authorities that the CA's own HTTPS is checked with, in place of the system's.
+   */
   ca: string[] | undefined;
   clock: Clock;
   log: Log;
