@@ -16,7 +16,10 @@ const commonSubject = (code: string) => `renewals/${code}`;
 
 type Parts = { notices: Notices; clock: Clock; log: Log };
 
-/** When to warn of a certificate that ends soon: not before it should have been renewed. Milliseconds since the epoch. */
+/**
+ * When to warn of a certificate that ends soon: not before it should have been renewed. Milliseconds since
+ * the epoch.
+ */
 export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'notAfter' | 'plan'>): number {
   const { notAfter, plan } = managed;
   const life = lifeOf(managed);
@@ -30,7 +33,8 @@ export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCerti
   if (left || !renews || now < Math.min(warningTime(managed), notAfter)) return;
   const daysLeft = Math.ceil((notAfter - now) / DAY);
   const end = new Date(notAfter).toISOString();
-  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${failures ? `: ${failures.reason}` : ''}`;
+  const why = failures ? `: ${failures.reason}` : '';
+  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${why}`;
   await notices.notify({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
 }
 
@@ -78,7 +82,10 @@ export async function tellExplained(
   await notices.notify({ kind: 'renewal-explained', subject, names, detail });
 }
 
-/** What was told of its predecessor is over; that a certificate was issued at all ends what kept all from being. */
+/**
+ * What was told of its predecessor is over; that a certificate was issued at all ends what kept all from
+ * being.
+ */
 export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
   await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);
   if (ahead) for (const code of common) await notices.ended(commonSubject(code), ['renewal-failed']);
