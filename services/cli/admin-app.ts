@@ -3,8 +3,8 @@ import type { Registry } from '../../shared/base/metrics.ts';
 import type { Role } from '../../shared/base/role.ts';
 
 /**
- * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its work, else 503
- * with the reasons; then what else the roles note), `/metrics` (Prometheus text).
+ * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its
+ * work, else 503 with the reasons; then what else the roles note), `/metrics` (Prometheus text).
  *
  * @param roles those that are started by now
  * @param expected how many there will be

@@ -9,7 +9,7 @@ import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
 
-/** The Redis of a running fleet, for a command that looks into it. */
+/** The Redis of a running fleet, for a command that reads or changes what is in it. */
 export type FleetRedis = Disposable & { store: Store };
 
 /**
@@ -25,7 +25,10 @@ export async function openFleetRedis(files: string[], env: Environment): Promise
   throw new Error(reached.fault);
 }
 
-/** `fault` says in one line that Redis cannot be reached, for whoever can do something without it. */
+/**
+ * Does not throw when Redis cannot be reached: `fault` says so in one line, for a caller that can go on
+ * without it.
+ */
 export async function reachFleetRedis(
   config: RedisConfig,
 ): Promise<FleetRedis & { fault: string | undefined }> {

@@ -8,7 +8,7 @@ import { describeWay } from '../../shared/notify/notify-section.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, type Io, needFiles, readWords, UsageError } from './command.ts';
 
-/** `quarry notify test FILE…`: whether what goes wrong would be told. */
+/** `quarry notify test FILE…`: whether messages would arrive. */
 export const notifyCommand: Command = {
   usage: ['notify test FILE…'],
   summary: 'sends a test message to each [notify] block at once, and says which could not be reached',
@@ -28,7 +28,13 @@ async function testNotify(files: string[], { env, write }: Io): Promise<void> {
   const id = randomUUID();
   const detail = 'quarry notify test was run; nothing is wrong';
   const message: Message = {
-    ...{ id, matter: id, kind: 'test', subject: 'test', names: [], detail, at: systemClock.now() },
+    id,
+    matter: id,
+    kind: 'test',
+    subject: 'test',
+    names: [],
+    detail,
+    at: systemClock.now(),
   };
   const parts = { clock: systemClock, log, signal: new AbortController().signal };
   const failed: string[] = [];

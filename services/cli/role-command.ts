@@ -2,10 +2,16 @@ import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
-/** How long a clean stop may take before the process ends anyway; under the ten seconds that container engines give. */
+/**
+ * How long a clean stop may take before the process ends anyway; under the ten seconds that container engines
+ * give.
+ */
 const STOP_TIMEOUT = 9_000;
 
-/** A command that runs roles until a signal stops the process. `up` starts a private Redis where none is configured. */
+/**
+ * A command that runs roles until a signal stops the process. `up` starts a private Redis where none is
+ * configured.
+ */
 export function roleCommand(name: 'up' | RoleName, summary: string): Command {
   const roles = name === 'up' ? roleNames : [name];
   return {
@@ -19,7 +25,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       process.on('SIGHUP', () => opened?.reopen());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) process.exit(1); // asked twice: at once
+          if (stop.signal.aborted) process.exit(1); // a second signal ends the process at once
           stop.abort();
           setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
         });
@@ -28,7 +34,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
         opened = log;
       };
       await runRoles({ files, roles, privateRedis: name === 'up', env, stop: stop.signal, onLog });
-      process.exit(0); // all is closed; timers of libraries that a Redis which is away has left are not waited for
+      process.exit(0); // all is closed but timers of libraries, which they leave behind while Redis is away
     },
   };
 }

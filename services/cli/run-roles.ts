@@ -14,18 +14,19 @@ export type RoleName = (typeof roleNames)[number];
 export type RunOptions = {
   files: string[];
   roles: readonly RoleName[];
-  /** Whether to start a Redis of one's own where none is configured. */
+  /** Whether to start a private Redis where none is configured. */
   privateRedis: boolean;
   env: Record<string, string | undefined>;
   /** Fires when the process is to stop. */
   stop: AbortSignal;
-  /** Told once, so that a signal can have a rotated log file opened again. */
+  /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
 };
 
 /**
- * Runs one role or several in this process until `stop` fires, then stops them cleanly, in the order intake, scheduler,
- * worker, responder: nothing new comes in, orders are handed over, and only then do challenges stop being answered.
+ * Runs one role or several in this process until `stop` fires, then stops them cleanly, in the order intake,
+ * scheduler, worker, responder: nothing new comes in, orders are handed over, and only then do challenges
+ * stop being answered.
  *
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
@@ -63,7 +64,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   }
 }
 
-/** Imported when needed, so that a responder does not carry the worker's libraries. */
+/** Imports a role when it is needed, so that a responder does not carry the worker's libraries. */
 async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
   switch (name) {
     case 'intake':

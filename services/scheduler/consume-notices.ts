@@ -20,7 +20,9 @@ const LAST_DELIVERY = 3_000;
 
 type Parts = { redisUrl: string; prefix: string; clock: Clock; log: Log; metrics: Registry };
 
-/** Makes the deliveries of the `notify` queue: each is made by one process, and repeated later where it fails. */
+/**
+ * Makes the deliveries of the `notify` queue: each is made by one process, and repeated later where it fails.
+ */
 export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): AsyncDisposable {
   const { clock, log, metrics } = parts;
   const byName = new Map(blocks.map(block => [block.name, block]));

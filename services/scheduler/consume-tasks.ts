@@ -13,8 +13,9 @@ import type { Task } from './tasks.ts';
 /** Different tasks may run side by side; a task never runs beside itself. */
 const CONCURRENCY = 8;
 /**
- * How long a task that is not configured here is left to other schedulers, which may know it: while schedulers are restarted
- * one by one with another configuration, the old ones must not drop what the new ones have planned.
+ * How long a task that is not configured here is left to other schedulers, which may know it: while
+ * schedulers are restarted one by one with another configuration, the old ones must not drop what the new
+ * ones have planned.
  */
 const LEFT_TO_OTHERS = 60_000;
 const PAUSE = 2_000;
@@ -27,7 +28,10 @@ type Parts = {
   onEnd: (task: string, ok: boolean) => void;
 };
 
-/** Runs the tasks of the `schedule` queue. A task that is cut off when the scheduler stops runs again elsewhere. */
+/**
+ * Runs the tasks of the `schedule` queue. A task that is cut off when the scheduler stops runs again
+ * elsewhere.
+ */
 export function consumeTasks(tasks: readonly Task[], parts: Parts): AsyncDisposable {
   const { log, onEnd } = parts;
   const byName = new Map(tasks.map(task => [task.name, task]));

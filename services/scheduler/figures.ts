@@ -4,10 +4,10 @@ import type { RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 type Counts = Awaited<ReturnType<RenewalIndex['counts']>>;
 
 /**
- * What is renewed, read whenever somebody asks for the figures.
+ * Registers the scheduler's figures; those about renewals are read for each scrape.
  *
- * @param readCounts undefined while Redis is away
- * @returns to be told when a task has ended
+ * @param readCounts resolves to `undefined` while Redis is away
+ * @returns counts a task that has ended
  */
 export function openFigures(metrics: Registry, readCounts: () => Promise<Counts | undefined>) {
   const gauge = (name: string, help: string, read: (counts: Counts) => number | undefined) =>
@@ -19,7 +19,7 @@ export function openFigures(metrics: Registry, readCounts: () => Promise<Counts 
         const counts = await readCounts().catch(() => undefined);
         const value = counts && read(counts);
         if (value === undefined)
-          this.remove(); // reset() would have it 0, which is an end in 1970
+          this.remove(); // reset() would make it 0, an end in 1970
         else this.set(value);
       },
     });

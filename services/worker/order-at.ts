@@ -109,7 +109,7 @@ function toLeft(account: string, error: IssuanceError, again: number | undefined
 function timeoutOf({ parts, job, progress }: SignRun): number {
   const others = job.data.accounts.length - progress.refusals.length > 1;
   if (!others || job.data.due !== undefined) return LONGEST_TIMEOUT;
-  const part = (patienceOf(job) - parts.clock.now()) * PART_OF_PATIENCE;
+  const part = Math.round((patienceOf(job) - parts.clock.now()) * PART_OF_PATIENCE);
   return Math.min(Math.max(part, SHORTEST_TIMEOUT), LONGEST_TIMEOUT);
 }
 

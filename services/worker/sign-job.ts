@@ -56,7 +56,7 @@ async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEn
   const { parts, signals } = run;
   try {
     const ca = parts.cas.get(choice.account);
-    if (!ca) throw new IssuanceError('misconfigured', `account "${choice.account}" is not configured here`);
+    if (!ca) throw unknownAccount(choice.account);
     return await endDrive(run, ca, await orderAt(run, ca, choice));
   } catch (error) {
     if (error instanceof LeftError) return leave(run, error.refusal);
@@ -64,6 +64,10 @@ async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEn
     return fail(run, error);
   }
 }
+
+/** Of a worker whose configuration is not the one that the job was made by. */
+const unknownAccount = (account: string) =>
+  new LeftError({ account, code: 'misconfigured', detail: `account "${account}" is not configured here` });
 
 async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>): Promise<SignJobEnd> {
   if (driven.end === 'later') return driven;

@@ -5,12 +5,12 @@ import type { Log } from './log.ts';
 
 export type { Redis } from 'ioredis';
 
-/** A connection to Redis, and what every key of Quarry's begins with there. */
+/** A connection to Redis, and the prefix of all of Quarry's keys there. */
 export type Store = { redis: Redis; prefix: string };
 
 /**
- * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for it),
- * `patient` keeps it until Redis is back (a worker has nothing better to do).
+ * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for
+ * it), `patient` keeps it until Redis is back (a worker has nothing better to do).
  */
 export type Patience = 'impatient' | 'patient';
 
@@ -18,7 +18,7 @@ export type Patience = 'impatient' | 'patient';
 export function openRedis(url: string, patience: Patience, log: Log): Redis {
   const options: RedisOptions = {
     connectTimeout: 5_000,
-    // Whoever is impatient has clients, or a CA, waiting for Redis's return.
+    // Clients, or a CA, wait behind an impatient connection.
     retryStrategy: attempt =>
       Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
     ...(patience === 'impatient'
@@ -32,7 +32,9 @@ export function openRedis(url: string, patience: Patience, log: Log): Redis {
   return redis;
 }
 
-/** Says once that Redis is away and once that it is back, however often a connection is tried in between. */
+/**
+ * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.
+ */
 export function reportOutages(redis: Redis, log: Log): void {
   let away = false;
   redis.on('error', error => {
@@ -45,9 +47,9 @@ export function reportOutages(redis: Redis, log: Log): void {
   });
 }
 
-/** Whether Redis was away at a moment since some time, as far as a connection of this process has noticed. */
+/** The times when Redis was away, as far as a connection of this process has noticed. */
 export type Outages = {
-  /** @param time milliseconds since the epoch */
+  /** Whether Redis was away at any moment since then. @param time milliseconds since the epoch */
   anySince(time: number): boolean;
 };
 
@@ -76,7 +78,8 @@ export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: Abor
 /**
  * Runs commands that a request depends on.
  *
- * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not a bug
+ * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
+ *   a bug
  */
 export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   try {
@@ -86,10 +89,10 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** For a prefix in a MATCH pattern. */
+/** Escapes a prefix for a MATCH pattern. */
 export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
 
-/** Runs the commands of a transaction. Rejects when one of them failed, which `exec` alone would pass over. */
+/** Runs the commands of a transaction. Rejects when one of them failed, which `exec` alone does not. */
 export async function runAll(commands: ChainableCommander): Promise<unknown[]> {
   const results = (await commands.exec()) ?? [];
   const failed = results.find(([error]) => error !== null);
@@ -97,8 +100,10 @@ export async function runAll(commands: ChainableCommander): Promise<unknown[]> {
   return results.map(([, result]) => result);
 }
 
-/** What fails from here on is no outage, and nobody's concern. */
+/** Closes a connection, which fails the commands that still wait on it; errors from here on are no outage. */
 export function closeRedis(redis: Redis): void {
   redis.removeAllListeners('error').on('error', () => {});
+  // Between two attempts to connect, ioredis would leave waiting commands pending for ever.
+  if (redis.status === 'reconnecting') redis.connect().catch(() => {});
   redis.disconnect();
 }

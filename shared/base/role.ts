@@ -10,7 +10,9 @@ export type RoleParts = { redisUrl: string; clock: Clock; log: Log; metrics: Reg
 type Condition = {
   /** Why it cannot do its work right now, in a few words; `undefined` when it can. */
   notReady(): string | undefined;
-  /** What else an operator should know, ready or not, a line each: a CA that is away while another one works. */
+  /**
+   * What else an operator should know, ready or not, a line each: a CA that is away while another one works.
+   */
   notes?(): string[];
 };
 
@@ -34,14 +36,17 @@ export type RunningRole = {
 /** The condition of a role that works whenever Redis answers. */
 export const ready: Condition = { notReady: () => undefined };
 
-/** How long a role that stops while Redis is away may take to end: its commands may wait for Redis without end. */
+/**
+ * How long a role that stops while Redis is away may take to end: its commands may wait for Redis without
+ * end.
+ */
 const LONGEST_STOP = 3_000;
 
 /**
  * Starts a role that works in the background: waits for Redis, then runs.
  *
- * @param run does the role's work until `stopping` fires, and disposes of what it has opened before it ends; where it
- *   rejects before that, the role has failed
+ * @param run does the role's work until `stopping` fires, and disposes of what it has opened before it ends;
+ *   where it rejects before that, the role has failed
  */
 export function startRole(
   name: string,

@@ -6,13 +6,14 @@ import { type Message, toJson } from './message.ts';
 import type { NotifyConfig } from './notify-section.ts';
 import { postWebhook } from './webhook.ts';
 
-/** Milliseconds that a command may run. */
+/** How long a command may run, in milliseconds. */
 const LONGEST_COMMAND = 60_000;
 
 /**
- * Tells one block one message, once.
+ * Makes one attempt to deliver a message to a notify block.
  *
- * @throws RefusedError where it is not to be tried again; another Error with one line where it is; neither holds a secret
+ * @throws RefusedError when another attempt is useless, another Error of one line when it may help; neither
+ *   holds a secret
  */
 export async function deliver(
   block: NotifyConfig,

@@ -6,14 +6,14 @@ import { USER_AGENT } from '../base/version.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
 import type { MailConfig } from './notify-section.ts';
 
-/** Milliseconds for each of: the connection, the greeting, and any silence after that. */
+/** How long connecting, the greeting, and any later silence may each take, in milliseconds. */
 const LONGEST_SILENCE = 15_000;
 
 /**
- * Sends a message as plain text to all of a block's recipients at once. Mails of one matter make up a thread, and one that
- * is sent twice has the same Message-ID.
+ * Sends a message as plain text, one mail to all recipients of a block. Mails about one matter form a thread,
+ * and a mail that is sent twice has the same Message-ID.
  *
- * @throws Error when the server takes it for none of them; without the password
+ * @throws Error when the server takes it for no recipient; its message never holds the password
  */
 export async function sendMail(
   block: MailConfig & { name: string },
@@ -41,16 +41,18 @@ async function openTransport({ smtp, login, caFile }: MailConfig, password: stri
   const { host, port, tls } = smtp;
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8');
   return createTransport({
-    ...{ host, port, secure: tls === 'always', ignoreTLS: tls === 'never' },
+    host,
+    port,
+    secure: tls === 'always',
+    ignoreTLS: tls === 'never',
     requireTLS: tls === 'offered' && login !== undefined, // a password never travels in the clear
     ...(login && { auth: { user: login.user, pass: password } }),
     ...(ca && { tls: { ca } }),
-    ...{
-      connectionTimeout: LONGEST_SILENCE,
-      greetingTimeout: LONGEST_SILENCE,
-      socketTimeout: LONGEST_SILENCE,
-    },
-    ...{ disableFileAccess: true, disableUrlAccess: true },
+    connectionTimeout: LONGEST_SILENCE,
+    greetingTimeout: LONGEST_SILENCE,
+    socketTimeout: LONGEST_SILENCE,
+    disableFileAccess: true,
+    disableUrlAccess: true,
   });
 }
 
@@ -58,20 +60,20 @@ function toMail({ name, from, to }: MailConfig & { name: string }, message: Mess
   const domain = from.slice(from.lastIndexOf('@') + 1);
   const thread = `<${message.matter}@${domain}>`;
   return {
-    ...{
-      from,
-      to,
-      date: new Date(message.at),
-      subject: `Quarry: ${toTitle(message)}`,
-      text: toText(message),
-    },
-    ...{ messageId: `<${deliveryId(message, name)}@${domain}>`, inReplyTo: thread, references: thread },
-    headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: nobody's out-of-office answers it
+    from,
+    to,
+    date: new Date(message.at),
+    subject: `Quarry: ${toTitle(message)}`,
+    text: toText(message),
+    messageId: `<${deliveryId(message, name)}@${domain}>`,
+    inReplyTo: thread,
+    references: thread,
+    headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: no out-of-office answer comes back
     xMailer: USER_AGENT,
   };
 }
 
-/** The library knows no signals: a mail that is under way when one fires is not waited for. */
+/** The library takes no signal: a mail under way when ours fires is no longer awaited. */
 async function unlessAborted<T>(sending: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);

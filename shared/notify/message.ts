@@ -1,35 +1,40 @@
 import type { MatterKind } from './notify-section.ts';
 
-/** Something that went wrong, and stays so until it is mended, however often somebody runs into it. */
+/** Something that went wrong. It is one event until it is mended, however many processes run into it. */
 export type Matter = {
   kind: MatterKind;
-  /** What it is about, the same each time, such as `stored/disk/4f…`, `profile/web/www.example.org` or a limit's key. */
+  /**
+   * What it is about, such as `stored/disk/4f…`, `profile/web/www.example.org` or a limit's key; the same
+   * each time.
+   */
   subject: string;
-  /** The names concerned, for people. */
+  /** The names that it concerns, for people. */
   names: string[];
   /** What went wrong, in one line: no secrets. */
   detail: string;
-  /** Of `expires-soon`: days until the certificate ends, negative once it has. */
+  /** For `expires-soon` alone: days until the certificate expires, negative after that. */
   daysLeft?: number;
 };
 
-/** What is told of a matter; the same for all who are told, and for every attempt to tell them. */
+/** What people are notified of; the same for all receivers and for every attempt to reach them. */
 export type Message = Omit<Matter, 'kind'> & {
   kind: MatterKind | 'test';
-  /** Of this message: whoever gets it twice may drop one. */
+  /** The message's own id: a receiver that gets it twice may drop one. */
   id: string;
-  /** Of the matter: messages that share it belong together. */
+  /** The event's id, which receivers know by this name: messages that share it belong together. */
   matter: string;
   /** When it was found, in milliseconds since the epoch. */
   at: number;
 };
 
-/** Tells a delivery from all others, and is the same whenever it is tried; holds letters, digits, `-` and `_` only. */
+/** The id of a delivery, the same for each attempt; it holds letters, digits, `-` and `_` only. */
 export function deliveryId({ id }: Message, block: string): string {
   return `${id}-${Buffer.from(block).toString('base64url')}`;
 }
 
-/** What webhooks and commands are given: an object on one line. `text` is what chat services show of a post. */
+/**
+ * The message for webhooks and commands: an object on one line. `text` is what chat services show of a post.
+ */
 export function toJson({ id, matter, kind, subject, names, detail, daysLeft, at }: Message): string {
   const title = toTitle({ kind, names, daysLeft });
   const text = `${title}: ${detail}`;
@@ -37,7 +42,7 @@ export function toJson({ id, matter, kind, subject, names, detail, daysLeft, at 
   return `${JSON.stringify({ id, matter, kind, title, text, subject, names, detail, daysLeft, at: time })}\n`;
 }
 
-/** What has happened to whom, short enough for a subject line. */
+/** What has happened, and to which names; short enough for a subject line. */
 export function toTitle({
   kind,
   names,
@@ -62,14 +67,14 @@ export function toTitle({
   }
 }
 
-/** Whole days, as a certificate with 2.9 days left is not to look as if it had three. */
+/** Rounds down: a certificate with 2.9 days left must not look as if it had three. */
 function toDays(left: number): string {
   if (left <= 0) return 'has expired';
   if (left < 1) return 'expires in less than a day';
   return left < 2 ? 'expires in a day' : `expires in ${Math.floor(left)} days`;
 }
 
-/** For people. */
+/** The message as plain text, for people. */
 export function toText({ kind, names, detail, subject, at, matter, daysLeft }: Message): string {
   const lines = [
     `${toTitle({ kind, names, daysLeft })}`,

@@ -8,7 +8,7 @@ import { USER_AGENT } from '../base/version.ts';
 import { type Message, toJson } from './message.ts';
 import type { Secret, WebhookConfig } from './notify-section.ts';
 
-/** Milliseconds from the look-up of the name to the head of the answer. */
+/** How long a post may take, from the look-up of the name to the head of the answer; in milliseconds. */
 const LONGEST_POST = 15_000;
 
 /** The receiver wants no more of it. */
@@ -17,9 +17,10 @@ export class RefusedError extends Error {
 }
 
 /**
- * Posts a message as JSON, and follows no redirect: whoever it leads to would be told what was meant for another.
+ * Posts a message as JSON. It follows no redirect: that would give the message to somebody else.
  *
- * @throws RefusedError for 410 Gone; Error for any other answer but 2xx, or none; without the URL, which may hold a token
+ * @throws RefusedError for 410 Gone, Error for any other answer than 2xx or for none; its message never holds
+ *   the URL, which may hold a token
  */
 export async function postWebhook(
   { url, hmacKey, caFile }: WebhookConfig,
@@ -47,18 +48,18 @@ export async function postWebhook(
   if (status < 200 || status > 299) throw new Error(`${host} answered ${status}`);
 }
 
-/** @returns the status of the answer, whose body does not matter */
+/** @returns the status of the answer; its body is not read */
 async function post(url: string, body: string, options: RequestOptions): Promise<number> {
   const request = new URL(url).protocol === 'https:' ? httpsRequest : httpRequest;
-  const posted = request(url, { ...options, method: 'POST', agent: false }); // rare as they are, no connection is kept
+  const posted = request(url, { ...options, method: 'POST', agent: false }); // too rare to keep a connection
   posted.end(body);
   const [response] = (await once(posted, 'response')) as [IncomingMessage];
-  posted.on('error', () => {}); // what comes after the head
+  posted.on('error', () => {}); // after the head, errors do not matter
   response.destroy();
   return response.statusCode ?? 0;
 }
 
-/** The time is signed too, so that who records a message cannot send it again later. */
+/** Signs the time too, so that a recorded message cannot be sent again later. */
 async function sign(key: Secret, body: string, now: number): Promise<Record<string, string>> {
   const timestamp = `${Math.floor(now / 1000)}`;
   const text = 'text' in key ? key.text : (await readFile(key.file, 'utf8')).trim();

@@ -85,16 +85,16 @@ class Drive<Instead> {
   }
 
   async toEnd(): Promise<Driven<Instead>> {
-    for (let seen: Seen = { saw: 'nothing' }; ; ) {
+    for (let act = await this.#take({ saw: 'nothing' }); ; ) {
       this.#stopped.throwIfAborted();
-      const next: Seen | Driven<Instead> = await this.#step(seen).catch(error => this.#afterFailure(error));
+      const next: Act | Driven<Instead> = await this.#step(act).catch(error => this.#afterFailure(error));
       if ('end' in next) return next;
-      seen = next;
+      act = next;
     }
   }
 
-  async #step(seen: Seen): Promise<Seen | Driven<Instead>> {
-    const act = await this.#take(seen);
+  /** @returns what is to be done next; a step that has begun is taken to its end, and saved, before the drive stops */
+  async #step(act: Act): Promise<Act | Driven<Instead>> {
     switch (act.do) {
       case 'end': {
         const { chain, certificate } = act;
@@ -107,7 +107,7 @@ class Drive<Instead> {
         if (held) return held;
       }
     }
-    return perform(this.#parts, this.#task, this.#checkpoint.order, act);
+    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint.order, act));
   }
 
   /** Takes in what was seen, and saves what follows from it before anything is done. */
@@ -136,16 +136,16 @@ class Drive<Instead> {
     return undefined;
   }
 
-  async #wait(until: number): Promise<Seen | Driven<Instead>> {
+  async #wait(until: number): Promise<Act | Driven<Instead>> {
     const { clock, longestWait } = this.#parts;
     if (until - (this.#checkpoint.begun ?? clock.now()) > LONGEST_ORDER) throw new TooSlowError();
     const wait = until - clock.now();
     if (wait > longestWait) return { end: 'later', until };
     await clock.sleep(wait, this.#stopped);
-    return { saw: 'nothing' };
+    return this.#take({ saw: 'nothing' });
   }
 
-  async #afterFailure(error: unknown): Promise<Seen | Driven<Instead>> {
+  async #afterFailure(error: unknown): Promise<Act | Driven<Instead>> {
     this.#stopped.throwIfAborted();
     const failed: Verdict = { do: 'fail', error };
     const verdict = error instanceof TooSlowError ? failed : await this.#parts.judge(error, this.#checkpoint);
@@ -161,8 +161,7 @@ class Drive<Instead> {
   /** The order itself may still be good: a later drive presents all anew. */
   async #giveUp(): Promise<void> {
     const { url, challenges } = this.#checkpoint.order;
-    if (challenges.length === 0) return;
-    await this.#withdraw();
+    if (challenges.length > 0) await this.#withdraw();
     const order: OrderState = { ...newOrderState(), ...(url !== undefined && { url }) };
     await this.#save({ ...this.#checkpoint, order });
   }

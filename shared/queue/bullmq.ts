@@ -16,8 +16,8 @@ const LONGEST_HAND_OVER = 5_000;
 const HAND_OVER_DELAY = 100;
 
 /**
- * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis can be reached;
- * workers check the version of Redis.
+ * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis
+ * can be reached; workers check the version of Redis.
  *
  * @param store its connection stays open when the queue is closed
  */
@@ -69,8 +69,8 @@ export type Consumer<Data, Result> = {
   /** How many milliseconds a job may go on after the worker begins to stop. */
   patience: number;
   /**
-   * Does a job. An error counts as a failed attempt, which BullMQ repeats as the job says; while the worker is stopping, it
-   * gives the job back instead, as the stop may be the cause.
+   * Does a job. An error counts as a failed attempt, which BullMQ repeats as the job says; while the worker
+   * is stopping, it gives the job back instead, as the stop may be the cause.
    */
   run(job: HeldJob<Data>, signals: JobSignals): Promise<Result | Later>;
   /** Called after each failed attempt. */
@@ -78,8 +78,8 @@ export type Consumer<Data, Result> = {
 };
 
 /**
- * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have ended or were
- * given back.
+ * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have
+ * ended or were given back.
  */
 export function openWorker<Data, Result>(
   queue: string,
@@ -125,7 +125,7 @@ export function openWorker<Data, Result>(
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      // Without Redis no job can be given back, and BullMQ would wait for it without end: the jobs' locks run out.
+      // While Redis is away no job can be given back, and BullMQ would wait for ever: the jobs' locks run out.
       const reachable = redis.status === 'ready';
       const longest = reachable ? patience : 0;
       const closed = worker.close(!reachable);

@@ -10,7 +10,7 @@ import type { SignFailure } from './sign-job-data.ts';
 
 export const REVOKE_QUEUE = 'revoke';
 
-/** A CA that is away is asked again after 1, 2, 4, … seconds, some minutes long. */
+/** While the CA is away, it is asked again after 1, 2, 4, … seconds, for some minutes. */
 const ATTEMPTS = { attempts: 9, backoff: { type: 'exponential', delay: 1_000 } };
 const RESULT_KEPT = { age: 3_600 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
@@ -30,12 +30,15 @@ export type RevokeJobData = {
   requestId: string;
 };
 
-/** How a revoke job ended. `already`: it was revoked before. */
+/** How a revoke job ended. `already`: the certificate was revoked before. */
 export type RevokeResult =
   | { outcome: 'revoked'; already: boolean; account: string }
   | { outcome: 'failed'; error: SignFailure };
 
-/** The intake's side of the `revoke` queue. It is one of its own, so that a compromised key does not wait behind orders. */
+/**
+ * The intake's side of the `revoke` queue. Revocations have a queue of their own, so that none waits behind
+ * orders.
+ */
 export type RevokeQueue = AsyncDisposable & {
   /**
    * Enqueues a job, or joins that of the same certificate.
@@ -52,7 +55,7 @@ export type RevokeQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<RevokeResult | undefined>;
 };
 
-/** @param redis an impatient connection, kept open by the caller */
+/** @param store an impatient connection, kept open by the caller */
 export function openRevokeQueue({
   store,
   clock,
@@ -76,13 +79,13 @@ export function openRevokeQueue({
         });
         return job.id ?? '';
       }),
-    /** Looked for again and again: revocations are rare, and so need no stream of events. */
+    /** Polls: revocations are too rare to need a stream of events. */
     async result(jobId, signal) {
       for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
         const job = await needingRedis(() => queue.getJob(jobId));
         const result = readResult(job);
         if (result || signal.aborted) return result;
-        await clock.sleep(pause, signal).catch(() => {}); // looked for a last time then
+        await clock.sleep(pause, signal).catch(() => {}); // a last look follows
       }
     },
     [Symbol.asyncDispose]: () => queue.close(),
@@ -92,6 +95,6 @@ export function openRevokeQueue({
 function readResult(job: Job<RevokeJobData, RevokeResult> | undefined): RevokeResult | undefined {
   if (!job) throw new IssuanceError('unavailable', 'the revocation was lost: post the certificate again');
   if (job.finishedOn === undefined) return undefined;
-  // BullMQ itself may fail a job, which then has no result; so may a bug, whose details stay in the worker's log.
+  // A job that BullMQ itself or a bug has failed has no result; details stay in the worker's log.
   return job.returnvalue ?? { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
 }

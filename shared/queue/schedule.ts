@@ -11,24 +11,28 @@ export type TaskData = Record<string, never>;
 export type RepeatedTask = {
   /** One word, such as `expire` or `profile/web`. */
   name: string;
-  /** What `next` goes by, in words: where it has changed, the task is planned anew. */
+  /** The rule of `next` in words: when it changes, the task is planned anew. */
   rule: string;
   /** When it is due after `now`; both in milliseconds since the epoch. */
   next(now: number): number;
 };
 
 /**
- * When each task is due, and the way to its doing, for any number of schedulers. The times are kept in Redis by Quarry's
- * own clock and not by BullMQ's repeating jobs: what fell due while no scheduler ran is then due at once, and once.
+ * Knows when each task is due and enqueues it then, for any number of schedulers. Redis keeps the times, by
+ * Quarry's clock. BullMQ's repeating jobs would not do: what fell due while no scheduler ran is to be done at
+ * once, and once.
  */
 export type Schedule = AsyncDisposable & {
-  /** Plans the tasks that are new, which are due at once, and drops those that are configured no more. */
+  /** Plans new tasks, which are due at once, and drops those that are no longer configured. */
   plan(now: number): Promise<void>;
   /** Enqueues each task that is due, once, however many schedulers do so at the same time. */
   enqueueDue(now: number): Promise<void>;
 };
 
-/** Moves a task on, if nobody else has done so. */
+/**
+ * Moves a task on, unless another scheduler has. KEYS: times. ARGV: the task's name, when it was due, its
+ * next time.
+ */
 const MOVE_ON = `
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
@@ -36,7 +40,7 @@ return 1`;
 
 /** A run that was cut off, or that failed, is tried again a few times before the next one is due. */
 const RETRIES = { attempts: 3, backoff: { type: 'fixed', delay: 5_000 } };
-/** An id that is kept keeps a second job of the same run away. */
+/** While BullMQ keeps the id of a job, it refuses a second job of the same run. */
 const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
 
 export function openSchedule(
@@ -65,8 +69,8 @@ export function openSchedule(
       for (let index = 0; index < found.length; index += 2) {
         const [name = '', due = ''] = found.slice(index, index + 2);
         const task = byName.get(name);
-        if (!task) continue; // of a scheduler with another configuration
-        // While a run goes on, BullMQ takes the next one for the same: a task never runs beside itself.
+        if (!task) continue; // it belongs to a scheduler with another configuration
+        // During a run BullMQ drops the next job of the same task: a task never runs beside itself.
         await queue.add(
           name,
           {},
@@ -79,7 +83,7 @@ export function openSchedule(
   };
 }
 
-/** Has a task done at once, by whichever scheduler runs. */
+/** Makes a task due at once, for any scheduler. */
 export async function hastenTask({ redis, prefix }: Store, name: string, now: number): Promise<void> {
   await redis.zadd(scheduleKeys(prefix)[0], 'XX', now, name);
 }

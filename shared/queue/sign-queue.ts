@@ -27,7 +27,10 @@ export type SignQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
   blockOf(jobId: string): Promise<string | undefined>;
-  /** Remembers that a client was sent away with the job unfinished: its next identical post gets this job's result. */
+  /**
+   * Remembers that a client was sent away with the job unfinished: its next identical post gets this job's
+   * result.
+   */
   promise(jobId: string, data: SignJobData): Promise<void>;
 };
 
@@ -80,8 +83,8 @@ type Waiters = AsyncDisposable & {
 type Wake = (result: SignResult | undefined) => void;
 
 /**
- * The requests of this process that wait for results. One stream of events wakes them all, and every few seconds all that
- * they wait for is looked at again, as Redis may lose events over a restart.
+ * The requests of this process that wait for results. One stream of events wakes them all, and every few
+ * seconds all that they wait for is looked at again, as Redis may lose events over a restart.
  */
 function openWaiters(
   { store, redisUrl, log }: { store: Store; redisUrl: string; log: Log },
@@ -96,7 +99,8 @@ function openWaiters(
 
   async function look(jobId: string, ended?: 'completed' | 'failed') {
     const result = await records.readResult(jobId);
-    if (result || ended === 'failed') wake(jobId, result); // BullMQ itself may fail a job, which then has no result
+    // A job that BullMQ itself has failed has no result.
+    if (result || ended === 'failed') wake(jobId, result);
   }
 
   async function lookAtAll() {
@@ -142,8 +146,8 @@ function openWaiters(
 }
 
 /**
- * Reports the jobs that end, as soon as Redis can be reached. The stream is read from its last id on, as QueueEvents loses
- * what happens before its first read.
+ * Reports the jobs that end, as soon as Redis can be reached. The stream is read from its last id on, as
+ * QueueEvents loses what happens before its first read.
  */
 function openEndEvents(
   { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },

@@ -8,11 +8,14 @@ const RESULT_LIFE_SECONDS = 24 * 3_600;
 /** No result that holds the certificate lasts longer than this. */
 const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
-/** A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order. */
+/**
+ * A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order.
+ */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
 /**
- * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its successor.
+ * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
+ * successor.
  *
  * KEYS: lock, what to write. ARGV: token, its value, its life.
  */
@@ -22,7 +25,8 @@ redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 return 1`;
 
 /**
- * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the same names.
+ * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the
+ * same names.
  *
  * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
  */

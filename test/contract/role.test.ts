@@ -73,13 +73,17 @@ test('a role that waits for Redis stops all the same', async () => {
   await never[Symbol.asyncDispose]();
 
   await using redis = await startRedis();
+  let reason: unknown;
   const role = start(redis.url, async ({ store, stopping, report }) => {
     report(ready);
     await untilAborted(stopping);
-    await store.redis.ping();
+    await store.redis.ping().catch(error => {
+      reason = error;
+    });
   });
   await waitUntil('the run to begin', () => role.notReady() === undefined);
   await redis.kill();
   await waitUntil('the outage', () => role.notReady() !== undefined);
   await role[Symbol.asyncDispose]();
+  assert.match(String(reason), /closed/);
 });

@@ -63,6 +63,7 @@ test('who waits while Redis goes away and comes back gets the result', async () 
   await using intake = openIntakeSide(redis.url, prefix);
   const jobId = await enqueueSoon(intake.queue);
   const waiting = intake.queue.result(jobId, never);
+  await intake.redis.ping(); // by now it has looked for a result that is there already
   await redis.restart();
   await using _worker = openWorkerSide(redis.url, prefix);
   assert.equal((await waiting)?.outcome, 'issued');

@@ -18,7 +18,7 @@ export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
 /** What a role's configuration says; each text is lines of its section. */
 export type RoleOptions = {
   account?: string;
-  /** `wait` is 60 where it says nothing of it, so that a client that is held too long still hears why. */
+  /** `wait` is 240 where it says nothing of it, so that a client that is held too long still hears why. */
   mgmt?: string;
   worker?: string;
   /** Whole sections: auth and storage blocks. */
@@ -177,7 +177,7 @@ ${account ?? `accept-terms-of-service = yes\ndir = ${accountDir}`}
 ${second ? secondSection(second, secondAccount) : ''}
 [mgmt]
 listener = ${at.mgmt}
-${mgmt?.includes('wait =') ? '' : 'wait = 60'}
+${mgmt?.includes('wait =') ? '' : 'wait = 240'}
 ${mgmt ?? ''}
 [verification "http"]
 type = http01

@@ -1,10 +1,17 @@
-import type { SignJob, SignJobParts } from '../../../services/worker/sign-run.ts';
+import type { SignJob, SignJobParts } from '../../../services/worker/job.ts';
+import type { AcmeAccount } from '../../../shared/acme/client.ts';
+import type { CaConnection } from '../../../shared/acme/connection.ts';
+import { readDirectory } from '../../../shared/acme/connection.ts';
+import { openSigner } from '../../../shared/acme/signed-request.ts';
+import type { Ca } from '../../../shared/ca/open-ca.ts';
 import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
+import type { Matter as NotifyEvent } from '../../../shared/notify/message.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { LockLostError, type SignRecords } from '../../../shared/queue/sign-records.ts';
+import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
 import { type FakeCa, startFakeCa } from '../../shared/acme/fake-ca.ts';
-import { accountKeyPem, connect, openTransport } from '../../shared/acme/open-connection.ts';
+import { accountKeyPem, connect, never } from '../../shared/acme/open-connection.ts';
 import { type CaScript, type ScriptedCa, scriptCa } from '../../shared/order/scripted-ca.ts';
 import { serveOrder } from '../../shared/order/serve-order.ts';
 import { ecKey, makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
@@ -21,7 +28,13 @@ export const issuer = makeCertificate({ key: ecKey('P-384') });
 export const jobData: SignJobData = {
   csr,
   identifiers: names.map(value => ({ type: 'dns', value })),
-  ...{ account: 'account', solvers: ['http'], storage: 'kept', block: 'mail', requestId: 'request-1' },
+  ...{
+    accounts: [{ account: 'account' }],
+    solvers: ['http'],
+    storage: 'kept',
+    block: 'mail',
+    requestId: 'request-1',
+  },
 };
 
 /** Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this worker's. */
@@ -49,6 +62,8 @@ function keepRecords(): KeptRecords {
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
     markRevoked: async () => {},
+    enterFlight: async () => true,
+    leaveFlight: async () => {},
     async writeResult(_, result) {
       write(records.results, result);
       return 'the key';
@@ -59,38 +74,62 @@ function keepRecords(): KeptRecords {
 
 type KeptStorage = Storage & { chains: string[] };
 
-/** Limits that never stand in the way, and flights that are always free. */
-export function calmParts(
-  url: string,
-): Pick<SignJobParts, 'account' | 'flights' | 'limits' | 'budget' | 'notices' | 'paces' | 'outages'> {
-  const nothing = async () => undefined;
-  const account = { keyPem: accountKeyPem, url };
+const nothing = async () => undefined;
+
+/** A CA whose limits never stand in the way, whose breaker is closed and whose account is open. */
+export function calmCa(name: string, connection: CaConnection, account: AcmeAccount): Ca {
   return {
-    account: { current: () => account, renew: async () => {} },
-    flights: { enter: async () => true, leave: async () => {}, key: () => 'the flight' },
+    name,
+    directoryUrl: connection.directoryUrl,
+    connection,
+    account: {
+      current: () => account,
+      fault: () => undefined,
+      open: async () => account,
+      renew: async () => {},
+    },
+    directory: signal => readDirectory(connection, signal),
     limits: {
-      ...{ standingAgainst: nothing, recordFailure: nothing, recordSuccess: async () => {} },
-      ...{ park: async () => [], list: async () => [], clear: async () => false },
+      standingAgainst: nothing,
+      recordFailure: nothing,
+      recordSuccess: async () => {},
+      park: async () => [],
     },
     budget: {
-      ...{
-        takeOrder: nothing,
-        spendCertificate: async () => {},
-        spendFailures: async () => {},
-        leave: async () => {},
-      },
+      takeOrder: nothing,
+      spendCertificate: async () => {},
+      spendFailures: async () => {},
+      leave: async () => {},
+      ordersLeft: nothing,
     },
-    notices: { tell: async () => {} },
+    breaker: {
+      admit: async () => 'closed',
+      failed: async () => false,
+      answered: async () => false,
+      opened: nothing,
+    },
     paces: openPollPaces(),
-    outages: { anySince: () => false },
   };
 }
 
-export type JobBench = AsyncDisposable & {
+export type CaBench = AsyncDisposable & {
   http: FakeCa;
   /** What the CA plays; the solver's calls are in its list too. */
   ca: ScriptedCa;
-  parts: SignJobParts;
+  /** What the worker has of it. */
+  guard: Ca;
+};
+
+export type JobBench = CaBench & {
+  /** The CA of the second account, where there is one. */
+  second: CaBench;
+  /** What people were notified of. */
+  events: NotifyEvent[];
+  parts: SignJobParts & {
+    cas: Map<string, Ca>;
+    solvers: Map<string, Solver>;
+    storages: Map<string, Storage>;
+  };
   records: KeptRecords;
   storage: KeptStorage;
   clock: TurnedClock;
@@ -101,30 +140,63 @@ export type JobBench = AsyncDisposable & {
   signals: { stopping: AbortSignal; abort: AbortSignal };
 };
 
-/** All that a sign job needs: a CA over HTTP that plays a script, and the rest in memory. */
-export async function openJobBench(script: CaScript = {}): Promise<JobBench> {
+/** A CA over HTTP that plays a script, and what the worker has of it. */
+async function openCaBench(name: string, script: CaScript, clock: TurnedClock): Promise<CaBench> {
   await using stack = new AsyncDisposableStack();
   const http = stack.use(await startFakeCa());
-  const clock = turnedClock(1_000_000);
   const connection = stack.use(connect(http.directoryUrl, clock));
   const ca = scriptCa({ chain: leaf + issuer, ...script, base: http.url });
   serveOrder(http, ca);
-  const { headers } = await openTransport(connection).signedRequest(`${http.url}/new-account`, {});
+  const { headers } = await openSigner(connection, { keyPem: accountKeyPem }, never).postTo(
+    'newAccount',
+    () => ({}),
+  );
   http.requests.length = 0;
+  const guard = calmCa(name, connection, { keyPem: accountKeyPem, url: headers.location ?? '' });
+  const running = stack.move();
+  return { http, ca, guard, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/**
+ * All that a sign job needs: a CA over HTTP that plays a script, and the rest in memory.
+ *
+ * @param second what a second CA plays, for whose account the job has a second choice
+ */
+export async function openJobBench(script: CaScript = {}, second?: CaScript): Promise<JobBench> {
+  await using stack = new AsyncDisposableStack();
+  const clock = turnedClock(1_000_000);
+  const first = stack.use(await openCaBench('account', script, clock));
+  const other = second && stack.use(await openCaBench('second', second, clock));
+  const all = [first, ...(other ? [other] : [])];
   const records = keepRecords();
   const chains: string[] = [];
   const storage: KeptStorage = {
-    ...{ name: 'kept', chains, get: async () => undefined },
+    name: 'kept',
+    chains,
+    get: async () => undefined,
     put: async (_, chain) => void chains.push(chain),
   };
   const log = keptLog();
   const [stopping, abort] = [new AbortController(), new AbortController()];
+  const accounts = all.map(({ guard }) => ({ account: guard.name }));
+  const events: NotifyEvent[] = [];
   const running = stack.move();
   return {
-    ...{ http, ca, records, storage, clock, log, stopping, abort },
+    ...first,
+    second: other ?? first,
+    records,
+    storage,
+    clock,
+    log,
+    stopping,
+    abort,
+    events,
     parts: {
-      ...{ connection, records, clock, log: log.log, ...calmParts(headers.location ?? '') },
-      solvers: new Map([['http', ca.solver]]),
+      records,
+      clock,
+      log: log.log,
+      cas: new Map(all.map(({ guard }) => [guard.name, guard])),
+      solvers: new Map([['http', solverOf(all.map(({ ca }) => ca))]]),
       storages: new Map([['kept', storage]]),
       renewals: {
         issued: async () => {},
@@ -132,9 +204,29 @@ export async function openJobBench(script: CaScript = {}): Promise<JobBench> {
         fetched: async () => {},
         revoked: async () => {},
       },
+      notices: { tell: async event => void events.push(event), ended: async () => {} },
+      outages: { anySince: () => false },
     },
-    job: { lock: { jobId: 'job-1', token: 'token-1' }, data: jobData, createdAt: clock.now() },
+    job: {
+      lock: { jobId: 'job-1', token: 'token-1' },
+      data: { ...jobData, accounts },
+      createdAt: clock.now(),
+    },
     signals: { stopping: stopping.signal, abort: abort.signal },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** The first CA's solver; each CA keeps what is presented for it. */
+function solverOf([first, ...others]: ScriptedCa[]): Solver {
+  if (!first) throw new Error('there is no CA');
+  if (others.length === 0) return first.solver;
+  const all = [first, ...others];
+  const owner = (token: string) =>
+    all.find(ca => ca.authorizations.some(one => one.challenges.some(c => c.token === token)));
+  return {
+    ...first.solver,
+    present: async (response, signal) => owner(response.token)?.solver.present(response, signal),
+    withdraw: async (response, signal) => owner(response.token)?.solver.withdraw(response, signal),
   };
 }

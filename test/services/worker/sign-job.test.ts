@@ -25,7 +25,8 @@ async function failureOf(bench: JobBench) {
 
 test('runSignJob() orders what was admitted and hands out and stores the chain, leaf first', async () => {
   await using bench = await openJobBench();
-  const result = { outcome: 'issued', block: 'mail', chain };
+  const issuedBy = { account: 'account', directory: bench.http.directoryUrl };
+  const result = { outcome: 'issued', block: 'mail', chain, issuedBy };
   assert.deepEqual(await run(bench), { end: 'finished', key: 'the key', result });
   assert.deepEqual([bench.records.results, bench.storage.chains], [[result], [chain]]);
   const [newOrder] = bench.http.requests.filter(({ path }) => path === '/new-order');
@@ -45,8 +46,8 @@ test('runSignJob() tells the CA what a post replaces: the stored certificate, wh
     const upkeep = { keyOf: () => 'its key', read: async () => entry } as Partial<Upkeep> as Upkeep;
     parts.storages = new Map([['kept', { ...storage, upkeep }]]);
     http.resources = { renewalInfo: `${http.url}/renewal-info` };
-    delete parts.connection.directory;
-    parts.budget.takeOrder = async () =>
+    delete bench.guard.connection.directory;
+    bench.guard.budget.takeOrder = async () =>
       assert.equal(left, 0, 'what the CA exempts is not counted') as undefined;
     await run(bench);
     const [newOrder] = http.requests.filter(({ path }) => path === '/new-order');
@@ -59,21 +60,28 @@ test('runSignJob() does nothing for a job whose result is told already but to gi
   const left: string[] = [];
   await run(bench);
   bench.http.requests.length = 0;
-  bench.parts.budget.spendCertificate = async () => assert.fail('counted twice');
-  bench.parts.budget.leave = async () => void left.push('budget');
+  bench.guard.budget.spendCertificate = async () => assert.fail('counted twice');
+  bench.guard.budget.leave = async () => void left.push('budget');
   const end = await run(bench);
   assert.deepEqual(end, {
     end: 'finished',
     key: 'the key',
-    result: { outcome: 'issued', block: 'mail', chain },
+    result: bench.records.results[0],
   });
   assert.deepEqual([bench.http.log(), bench.storage.chains.length, left], [[], 1, ['budget']]);
 });
 
 test('runSignJob() stores the certificate before it calls the job finished', async () => {
   await using bench = await openJobBench();
-  bench.storage.put = async () => assert.deepEqual(bench.records.results, []);
+  const acts: string[] = [];
+  const { writeResult } = bench.records;
+  bench.storage.put = async () => void acts.push('stored');
+  bench.records.writeResult = async (...args) => {
+    acts.push('result written');
+    return writeResult(...args);
+  };
   assert.equal((await run(bench)).end, 'finished');
+  assert.deepEqual(acts, ['stored', 'result written']);
 });
 
 test("runSignJob() saves its state after each step, the order's URL before a challenge is touched", async () => {
@@ -81,8 +89,8 @@ test("runSignJob() saves its state after each step, the order's URL before a cha
   const saved: [string, number][] = [];
   const { writeCheckpoint } = bench.records;
   bench.records.writeCheckpoint = (lock, state) => {
-    const { order } = state as { order: { url?: string } };
-    saved.push([order.url ?? '', bench.ca.calls.length]);
+    const { orders } = state as { orders: { account?: { order: { url?: string } } } };
+    saved.push([orders.account?.order.url ?? '', bench.ca.calls.length]);
     return writeCheckpoint(lock, state);
   };
   await run(bench);
@@ -279,17 +287,23 @@ test('runSignJob() makes a new order where Redis was away while the CA looked, a
   await using bench = await openJobBench({ faults: { 'a.example': fault } });
   const { parts, clock } = bench;
   const spent: string[] = [];
-  parts.budget.spendFailures = async failed => void spent.push(...failed);
-  parts.limits.recordFailure = async () => assert.fail('a failure was recorded');
+  bench.guard.budget.spendFailures = async failed => void spent.push(...failed);
+  bench.guard.limits.recordFailure = async () => assert.fail('a failure was recorded');
   const started = clock.now();
   parts.outages = { anySince: time => time >= started && time <= clock.now() };
-  assert.equal((await run(bench)).end, 'later');
-  assert.deepEqual([spent, bench.ca.presented.size], [['a.example'], 0]);
-  assert.match(bench.log.text(), /the CA looked at the challenges while Redis was away/);
-
-  parts.outages = { anySince: () => false };
-  parts.limits.recordFailure = async () => undefined;
+  const { sleep } = clock;
+  clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (spent.length === 0) return;
+    assert.deepEqual([spent, bench.ca.presented.size], [['a.example'], 0]);
+    parts.outages = { anySince: () => false };
+    bench.guard.limits.recordFailure = async () => undefined;
+    bench.guard.budget.spendFailures = async () => {};
+    clock.sleep = sleep;
+  };
   assert.equal((await failureOf(bench)).code, 'challengeFailed');
+  assert.match(bench.log.text(), /the CA looked at the challenges while Redis was away/);
+  assert.deepEqual(spent, ['a.example']);
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 2);
 });
 
@@ -297,7 +311,7 @@ test('runSignJob() ends with the failure also where the challenges cannot be wit
   await using bench = await openJobBench({ faults: { 'a.example': fault } });
   bench.ca.failNext.set('withdraw', new IssuanceError('unavailable', 'Redis cannot be reached'));
   assert.equal((await failureOf(bench)).code, 'challengeFailed');
-  assert.match(bench.log.text(), /challenge responses remain until they expire/);
+  assert.match(bench.log.text(), /challenge responses of order \S+ remain until they expire/);
 });
 
 test('runSignJob() comes back with the same order where the CA is away for a moment', async () => {
@@ -314,11 +328,14 @@ test('runSignJob() makes a new order where the CA has lost one, and takes back w
   await using bench = await openJobBench();
   const lost = { type: 'urn:ietf:params:acme:error:malformed', status: 404 };
   bench.ca.failNext.set('getOrder', new IssuanceError('gone', 'x', { problem: lost }));
-  const end = await run(bench);
-  assert.equal(end.end, 'later');
-  assert.equal(bench.ca.presented.size, 0);
+  const presented: number[] = [];
+  const { newOrder } = bench.ca;
+  bench.ca.newOrder = async identifiers => {
+    presented.push(bench.ca.presented.size);
+    return newOrder(identifiers);
+  };
   assert.equal((await run(bench)).end, 'finished');
-  assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 2);
+  assert.deepEqual(presented, [0, 0]);
 });
 
 test('runSignJob() keeps the details of a bug in the log', async () => {
@@ -356,7 +373,7 @@ test('runSignJob() gives up on a CA that never finishes, in good time for others
 
 test('runSignJob() hands out a certificate whose counting fails', async () => {
   await using bench = await openJobBench();
-  bench.parts.budget.spendCertificate = async () => {
+  bench.guard.budget.spendCertificate = async () => {
     throw new Error('OOM command not allowed');
   };
   const end = await run(bench);
@@ -368,7 +385,7 @@ test('runSignJob() hands out a certificate whose counting fails', async () => {
 test('runSignJob() waits for another job that orders the same names, and then hands out what that one stored', async () => {
   await using bench = await openJobBench();
   let free = false;
-  bench.parts.flights.enter = async () => free;
+  bench.records.enterFlight = async () => free;
   assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000 });
   free = true;
   bench.storage.get = async () => ({ chain, leaf: {} as never });
@@ -394,8 +411,8 @@ test('runSignJob() renews what is to be replaced however fresh it is, and takes 
 test('runSignJob() does not ask the CA for what a limit stands against, and counts it as no new failure', async () => {
   await using bench = await openJobBench();
   const standing = new StandingLimitError('rateLimited', 'too many', { retryAfter: 2_000_000 });
-  bench.parts.limits.standingAgainst = async () => standing;
-  bench.parts.limits.park = async () => assert.fail('parked again');
+  bench.guard.limits.standingAgainst = async () => standing;
+  bench.guard.limits.park = async () => assert.fail('parked again');
   const { code, retryAfter } = await failureOf(bench);
   assert.deepEqual([code, retryAfter, bench.ca.calls], ['rateLimited', 2_000_000, []]);
 });

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import { closeRedis, type Redis, reportOutages } from '../../../shared/base/redis.ts';
+import { closeRedis, openRedis, type Redis, reportOutages } from '../../../shared/base/redis.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { quietLog } from '../../support/quiet-log.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 test('reportOutages() says once that Redis is away and once that it is back', () => {
   const { log, lines } = keptLog();
@@ -32,4 +34,16 @@ test('closeRedis() tells of no outage that it makes itself', () => {
   closeRedis(redis as unknown as Redis);
   redis.emit('error', new Error('not writable'));
   assert.deepEqual(lines, []);
+});
+
+test('closeRedis() fails the commands that wait for a Redis that is away', async () => {
+  for (const status of ['connecting', 'reconnecting'] as const) {
+    const redis = openRedis('redis://127.0.0.1:1', 'patient', quietLog);
+    const failed = assert.rejects(redis.ping(), /closed/, status);
+    await waitUntil(status, () => redis.status === status);
+    closeRedis(redis);
+    await failed;
+    closeRedis(redis);
+    await assert.rejects(redis.ping(), /closed/, status);
+  }
 });

@@ -1,183 +1,198 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { advanceOrder, beforeHandOver, withdrawChallenges } from '../../../shared/order/advance-order.ts';
-import { newOrderState } from '../../../shared/order/order-state.ts';
-import { driveOrder, type Fate, partsFor, taskFor } from './drive-order.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
+import { driveThrough, type Fate, partsFor, taskFor } from './drive.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
 
 const task = taskFor('a.example', 'b.example');
-const undisturbed = await driveOrder(partsFor(scriptCa()), task);
+const undisturbed = await driveThrough(partsFor(scriptCa()), task);
 
 const countOf = (calls: string[], name: string) => calls.filter(call => call === name).length;
 
 /** What must hold of every order that is issued, however often its workers died. */
 async function assertNothingRepeated(fate: Fate, newOrders = 1) {
   const ca = scriptCa();
-  const { chain, state } = await driveOrder(partsFor(ca), task, { fate });
+  const { chain } = await driveThrough(partsFor(ca), task, { fate });
   assert.equal(chain, 'the chain');
   assert.equal(countOf(ca.calls, 'newOrder'), newOrders);
   assert.equal(countOf(ca.calls, 'finalize'), 1);
   for (const name of ['a.example', 'b.example']) assert.equal(countOf(ca.calls, `initiate ${name}`), 1);
-  assert.deepEqual([ca.presented.size, state.challenges], [0, []]);
+  assert.equal(ca.presented.size, 0);
 }
 
-test('advanceOrder() resumes after a restart at every second step without a second newOrder', async () => {
-  for (const odd of [0, 1]) await assertNothingRepeated(step => (step % 2 === odd ? 'restarts' : 'lives'));
+test('driveOrder() resumes after a death at every second save without a second newOrder', async () => {
+  assert.ok(undisturbed.saves >= 4);
+  for (const odd of [0, 1])
+    await assertNothingRepeated(save => (save % 2 === odd ? 'dies after it' : 'lives'));
 });
 
-for (let at = 0; at < undisturbed.steps; at++) {
-  test(`advanceOrder() repeats nothing after a restart at step ${at + 1} of ${undisturbed.steps}`, async () => {
-    await assertNothingRepeated(step => (step === at ? 'restarts' : 'lives'));
+for (let at = 0; at < undisturbed.saves; at++) {
+  test(`driveOrder() repeats nothing after a death right after save ${at + 1} of ${undisturbed.saves}`, async () => {
+    await assertNothingRepeated(save => (save === at ? 'dies after it' : 'lives'));
   });
 
   // That an order whose making was not saved is made again cannot be helped; the CA hands out the same one.
-  test(`advanceOrder() repeats nothing after a death before step ${at + 1} of ${undisturbed.steps} was saved`, async () => {
-    await assertNothingRepeated(step => (step === at ? 'dies before it saves' : 'lives'), at === 0 ? 2 : 1);
+  test(`driveOrder() repeats nothing after a death right before save ${at + 1} of ${undisturbed.saves}`, async () => {
+    await assertNothingRepeated(save => (save === at ? 'dies before it' : 'lives'), at === 0 ? 2 : 1);
   });
 }
 
-test('advanceOrder() initiates only what the CA is not validating already', async () => {
+test('driveOrder() initiates only what the CA is not validating already', async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
-  let step = await advanceOrder(parts, task, newOrderState());
-  step = await advanceOrder(parts, task, step.state, ca.order);
+  await ca.newOrder(task.identifiers);
   ca.moving = false; // the CA takes its time
-  await ca.solver.present({ ...task.identifiers[0], ...tokenOf(ca, 0) } as never, parts.signal);
   await ca.initiateChallenge(ca.authorizations[0]?.challenges[1]?.url ?? ''); // … and the worker died here
   ca.calls.length = 0;
-
-  step = await advanceOrder(parts, task, step.state);
-  assert.equal(step.next, 'continue');
-  const { seen } = step as { seen?: typeof ca.order };
-  step = await advanceOrder(parts, task, step.state, seen);
-  assert.deepEqual(ca.calls, [
-    ...['getOrder', 'getAuthorization a.example', 'getAuthorization b.example'],
-    ...['present a.example', 'present b.example', 'initiate b.example'],
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    ca.moving = true;
+  };
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url });
+  await driveThrough(parts, task, { from });
+  assert.deepEqual(ca.calls.slice(0, 6), [
+    'getOrder',
+    'getAuthorization a.example',
+    'getAuthorization b.example',
+    'present a.example',
+    'present b.example',
+    'initiate b.example',
   ]);
-  ca.moving = true;
-  await driveOrder(parts, task, { from: step.state });
   assert.equal(ca.presented.size, 0);
 });
 
-test('advanceOrder() withdraws after a restart what was proven before it', async () => {
+test('driveOrder() withdraws after a restart what was proven before it', async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
-  let step = await advanceOrder(parts, task, newOrderState());
-  const chosen = (await advanceOrder(parts, task, step.state, ca.order)).state;
-  step = await advanceOrder(parts, task, chosen, ca.order);
-  assert.equal(ca.presented.size, 2);
-  // The worker died before it saved that; meanwhile the CA has validated one of the two.
-  const [first] = ca.authorizations;
-  if (first) first.status = 'valid';
-  for (const challenge of first?.challenges ?? []) challenge.status = 'valid';
-  const [second] = ca.authorizations.slice(1);
-  for (const challenge of second?.challenges ?? []) challenge.status = 'pending';
-
-  await driveOrder(parts, task, { from: chosen });
+  // The worker dies before it saves that it told the CA; meanwhile the CA has validated one of the two.
+  const fate: Fate = save => {
+    if (save !== 2) return 'lives';
+    const [first, second] = ca.authorizations;
+    if (first) first.status = 'valid';
+    for (const one of first?.challenges ?? []) one.status = 'valid';
+    for (const one of second?.challenges ?? []) one.status = 'pending';
+    assert.equal(ca.presented.size, 2);
+    return 'dies before it';
+  };
+  await driveThrough(parts, task, { fate });
   assert.equal(ca.presented.size, 0);
   assert.equal(countOf(ca.calls, 'initiate a.example'), 1);
 });
 
-test('advanceOrder() polls on where nothing is left to prove but the order is still pending', async () => {
+test('driveOrder() polls on where nothing is left to prove but the order is still pending', async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
-  let { state } = await advanceOrder(parts, task, newOrderState());
+  await ca.newOrder(task.identifiers);
   for (const authorization of ca.authorizations) authorization.status = 'valid';
   ca.moving = false;
-  const nexts: string[] = [];
-  for (let turn = 0; turn < 3; turn++) {
-    const step = await advanceOrder(parts, task, state);
-    nexts.push(step.next);
-    state = step.state;
-  }
-  assert.deepEqual(nexts, ['continue', 'wait', 'wait']);
-  ca.moving = true;
-  await driveOrder(parts, task, { from: state });
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (parts.clock.sleeps.length === 2) ca.moving = true;
+  };
+  await driveThrough(parts, task, { from: newCheckpoint({ ...newOrderState(), url: ca.order.url }) });
+  assert.ok(parts.clock.sleeps.length >= 2);
   assert.equal(requestsOf(ca).filter(call => call.startsWith('initiate')).length, 0);
 });
 
 for (const status of ['processing', 'valid'] as const)
-  test(`advanceOrder() does not finalize again where the order is ${status} after a restart`, async () => {
+  test(`driveOrder() does not finalize again where the order is ${status} after a restart`, async () => {
     const ca = scriptCa();
-    const parts = partsFor(ca);
     await ca.newOrder(task.identifiers);
     Object.assign(ca.order, { status, certificate: 'https://ca.example/cert/1' });
-    const { chain } = await driveOrder(parts, task, {
-      from: { ...newOrderState(), url: ca.order.url, initiated: true },
-    });
+    const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, initiated: true });
+    const { chain } = await driveThrough(partsFor(ca), task, { from });
     assert.equal(chain, 'the chain');
     assert.equal(countOf(ca.calls, 'finalize'), 0);
   });
 
-test('the state of an order survives JSON and holds no key authorization', async () => {
+test('what is saved of an order holds no key authorization', async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
-  const made = await advanceOrder(parts, task, newOrderState());
-  const { state } = await advanceOrder(parts, task, made.state, ca.order);
-  const text = JSON.stringify(state);
-  assert.deepEqual(JSON.parse(text), state);
-  assert.equal(state.challenges.length, 2);
-  assert.equal(text.includes('thumbprint'), false);
+  await driveThrough(parts, task);
+  assert.ok(parts.saved.some(({ order }) => order.challenges.length === 2));
+  assert.equal(JSON.stringify(parts.saved).includes('thumbprint'), false);
 });
 
-function tokenOf(ca: ReturnType<typeof scriptCa>, index: number) {
-  const token = ca.authorizations[index]?.challenges[1]?.token ?? '';
-  return { identifier: task.identifiers[index], token, keyAuthorization: ca.keyAuthorization(token) };
-}
-
-test('advanceOrder() goes on where a predecessor has just told the CA of a challenge, which refuses to be told again', async () => {
+test('driveOrder() goes on where a predecessor has just told the CA of a challenge, which refuses to be told again', async () => {
   const ca = scriptCa();
   const initiate = ca.initiateChallenge;
   ca.initiateChallenge = async url => {
     await initiate(url);
     await initiate(url);
   };
-  const { chain } = await driveOrder(partsFor(ca), taskFor('a.example'));
+  const { chain } = await driveThrough(partsFor(ca), taskFor('a.example'));
   assert.equal(chain, 'the chain');
 });
 
-/** A solver whose responses are seen once `visible` says so. */
-function slowly(ca: ReturnType<typeof scriptCa>, visible: () => boolean) {
-  const missing = async () => (visible() ? undefined : 'not seen yet');
-  return { ...ca.solver, propagation: { deadline: 600_000, missing } };
+/** Stops a drive by its signal once the responses are presented. */
+function stopOncePresented(ca: ReturnType<typeof scriptCa>, why = 'stopped') {
+  const parts = partsFor(ca);
+  const stop = new AbortController();
+  parts.signal = stop.signal;
+  const { solver } = ca;
+  parts.solvers = [
+    {
+      ...solver,
+      async present(response, signal) {
+        await solver.present(response, signal);
+        stop.abort(new Error(why));
+        signal.throwIfAborted();
+      },
+    },
+  ];
+  return parts;
 }
 
-test('advanceOrder() presents again what was taken back before the CA knew of it, and asks the CA nothing for that', async () => {
+test('driveOrder() takes back what it presented when it is stopped before the CA was told, and later presents it again', async () => {
   const ca = scriptCa();
-  let visible = false;
-  const parts = { ...partsFor(ca), solvers: [slowly(ca, () => visible)] };
-  let step = await advanceOrder(parts, task, newOrderState());
-  step = await advanceOrder(parts, task, step.state, ca.order);
-  step = await advanceOrder(parts, task, step.state, ca.order);
-  assert.deepEqual([step.next, ca.presented.size], ['wait', 2]);
-  const state = beforeHandOver(step.state);
-  assert.ok(state);
-  await withdrawChallenges(parts, step.state);
+  const parts = stopOncePresented(ca);
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
   assert.equal(ca.presented.size, 0);
-  assert.equal(beforeHandOver(state), undefined, 'there is nothing left to take back');
+  const [last] = parts.saved.slice(-1);
+  assert.equal(last?.order.takenBack, true);
 
   ca.calls.length = 0;
-  visible = true;
-  step = await advanceOrder(parts, task, JSON.parse(JSON.stringify(state)));
-  assert.deepEqual(ca.calls, [
-    ...['present a.example', 'present b.example', 'initiate a.example', 'initiate b.example'],
-  ]);
-  await driveOrder(parts, task, { from: step.state });
-  assert.equal(ca.presented.size, 0);
+  await driveThrough(partsFor(ca), taskFor('a.example'), { from: last ?? newCheckpoint() });
+  assert.deepEqual(
+    ca.calls.slice(0, 2),
+    ['present a.example', 'initiate a.example'],
+    'the CA is asked nothing for that',
+  );
 });
 
-test('beforeHandOver() leaves what the CA was told of', async () => {
+test('driveOrder() takes nothing back where the CA may have been told', async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
-  let step = await advanceOrder(parts, task, newOrderState());
-  assert.equal(beforeHandOver(step.state), undefined, 'nothing is presented');
-  step = await advanceOrder(parts, task, step.state, ca.order);
-  const [first, ...others] = step.state.challenges;
-  assert.ok(first && beforeHandOver(step.state));
-  assert.equal(
-    beforeHandOver({ ...step.state, challenges: [{ ...first, told: true }, ...others] }),
-    undefined,
-  );
-  step = await advanceOrder(parts, task, step.state, ca.order);
-  assert.equal(beforeHandOver(step.state), undefined);
+  const stop = new AbortController();
+  parts.signal = stop.signal;
+  ca.initiateChallenge = async () => {
+    stop.abort(new Error('stopped'));
+    throw stop.signal.reason;
+  };
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
+  assert.equal(ca.presented.size, 1);
+});
+
+test('driveOrder() takes nothing back where the order is in other hands', async () => {
+  const ca = scriptCa();
+  const parts = stopOncePresented(ca, 'the lock was lost');
+  parts.confirm = async () => parts.signal.throwIfAborted();
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), /the lock was lost/);
+  assert.equal(ca.presented.size, 1);
+  assert.equal(parts.saved.at(-1)?.order.takenBack, undefined);
+});
+
+test('driveOrder() saves a step that has begun before it stops between two steps', async () => {
+  const ca = scriptCa();
+  const stopping = new AbortController();
+  const { newOrder } = ca;
+  ca.newOrder = async identifiers => {
+    stopping.abort(new Error('the worker is stopping'));
+    return newOrder(identifiers);
+  };
+  const parts = { ...partsFor(ca), stopping: stopping.signal };
+  await assert.rejects(driveThrough(parts, task), /the worker is stopping/);
+  assert.equal(parts.saved.at(-1)?.order.url, ca.order.url);
 });

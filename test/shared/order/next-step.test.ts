@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { AcmeOrder } from '../../../shared/acme/objects.ts';
+import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
+import { beforeHandOver, learnPace, nextStep } from '../../../shared/order/next-step.ts';
+import { newOrderState, type OrderChallenge, type OrderState } from '../../../shared/order/order-state.ts';
+
+const url = 'https://ca.example/order/1';
+const order = (status: AcmeOrder['status'], more: Partial<AcmeOrder> = {}): AcmeOrder => ({
+  url,
+  status,
+  authorizations: [],
+  finalize: 'https://ca.example/finalize/1',
+  ...more,
+});
+const challenge = (name: string, told = false): OrderChallenge => ({
+  identifier: { type: 'dns', value: name },
+  url: `https://ca.example/challenge/${name}`,
+  token: 'a-token',
+  solver: 'http',
+  told,
+});
+const made: OrderState = { ...newOrderState(), url };
+const chosen: OrderState = { ...made, challenges: [challenge('a.example')] };
+const told: OrderState = { ...chosen, initiated: true, initiatedAt: 5, polls: 1 };
+
+test('an order that is taken up is made, asked for, or presented again', () => {
+  const nothing = { saw: 'nothing' } as const;
+  assert.deepEqual(nextStep(newOrderState(), nothing, 0).act, { do: 'create' });
+  assert.deepEqual(nextStep(made, nothing, 0).act, { do: 'ask' });
+  assert.deepEqual(nextStep(told, nothing, 0).act, { do: 'ask' });
+  assert.deepEqual(nextStep({ ...chosen, presentedAt: 1 }, nothing, 0).act, { do: 'start' });
+  assert.deepEqual(nextStep({ ...chosen, takenBack: true }, nothing, 0), {
+    state: chosen,
+    act: { do: 'start' },
+  });
+});
+
+test('what is not changed is the same object, so that it is not saved again', () => {
+  for (const state of [made, told, { ...chosen, presentedAt: 1 }])
+    assert.equal(nextStep(state, { saw: 'nothing' }, 0).state, state);
+  assert.equal(nextStep(told, { saw: 'order', order: order('ready') }, 0).state, told);
+});
+
+test('a new order begins anew, and remembers that it is sent without `replaces`', () => {
+  const seen = { saw: 'order', order: order('pending') } as const;
+  assert.deepEqual(nextStep({ ...newOrderState(), replaced: true }, seen, 0).state, {
+    ...made,
+    replaced: true,
+  });
+  assert.deepEqual(nextStep(newOrderState(), { saw: 'replacementRefused' }, 0), {
+    state: { ...newOrderState(), replaced: true },
+    act: { do: 'create' },
+  });
+});
+
+for (const [status, state, act] of [
+  ['pending', made, 'choose'],
+  ['pending', told, 'wait'],
+  ['ready', told, 'finalize'],
+  ['processing', told, 'wait'],
+  ['valid', told, 'download'],
+  ['invalid', told, 'fail'],
+] as const)
+  test(`a ${status} order that ${state === told ? 'was' : 'was not'} told leads to ${act}`, () => {
+    assert.equal(nextStep(state, { saw: 'order', order: order(status) }, 0).act.do, act);
+  });
+
+test('the CA is asked again when it said, and else ever later', () => {
+  const at = (polls: number, retryAfter?: number) => {
+    const { state, act } = nextStep(
+      { ...told, polls },
+      { saw: 'order', order: order('pending', { retryAfter }) },
+      100,
+    );
+    assert.equal(state.polls, polls + 1);
+    return act.do === 'wait' ? act.until : undefined;
+  };
+  assert.deepEqual([at(1), at(2), at(3), at(3, 9_000)], [350, 600, 1_100, 9_000]);
+});
+
+test('challenges that are chosen are started, beside those that were presented before and are proven by now', () => {
+  const { state, act } = nextStep(
+    { ...made, challenges: [challenge('a.example'), challenge('b.example')] },
+    { saw: 'challenges', challenges: [challenge('b.example')] },
+    0,
+  );
+  assert.deepEqual(state.challenges, [challenge('a.example', true), challenge('b.example')]);
+  assert.deepEqual(act, { do: 'start' });
+});
+
+test('an order with nothing left to prove is only waited for', () => {
+  const { state, act } = nextStep(made, { saw: 'challenges', challenges: [] }, 0);
+  assert.deepEqual([state.initiated, act], [true, { do: 'ask' }]);
+});
+
+test('responses that cannot be seen yet are looked for again, and the time of their presenting is kept', () => {
+  const { state, act } = nextStep(chosen, { saw: 'missing', at: 40 }, 100);
+  assert.deepEqual([state.presentedAt, state.polls, act], [40, 1, { do: 'wait', until: 350 }]);
+});
+
+test('the first poll comes at the pace of the CA', () => {
+  const paces = openPollPaces();
+  paces.validation.early(10_000);
+  const { state, act } = nextStep(chosen, { saw: 'initiated', at: 90 }, 100, paces);
+  assert.deepEqual(act, { do: 'wait', until: 100 + paces.validation.first });
+  assert.deepEqual([state.initiated, state.initiatedAt, state.polls], [true, 90, 1]);
+});
+
+for (const [status, act] of [
+  ['processing', 'wait'],
+  ['valid', 'download'],
+  ['invalid', 'fail'],
+  ['ready', 'wait'],
+  ['pending', 'wait'],
+] as const)
+  test(`an order that is ${status} once finalized leads to ${act}, and has no challenges any more`, () => {
+    const next = nextStep({ ...told, polls: 7 }, { saw: 'finalized', order: order(status) }, 0);
+    assert.deepEqual([next.act.do, next.state.challenges], [act, []]);
+  });
+
+test('an order that is not ready to be finalized is asked for ever later', () => {
+  const next = nextStep(
+    { ...told, polls: 4 },
+    { saw: 'finalized', order: order('ready'), notReady: true },
+    0,
+  );
+  assert.deepEqual(next.act, { do: 'wait', until: 2_000 });
+});
+
+test('a chain is the end', () => {
+  const { act } = nextStep(told, { saw: 'chain', chain: 'PEM', certificate: 'https://ca.example/cert/1' }, 0);
+  assert.deepEqual(act, { do: 'end', chain: 'PEM', certificate: 'https://ca.example/cert/1' });
+});
+
+test('beforeHandOver() takes back only what the CA was told nothing of', () => {
+  assert.deepEqual(beforeHandOver({ ...chosen, presentedAt: 3, polls: 2 }), { ...chosen, takenBack: true });
+  assert.equal(beforeHandOver(made), undefined);
+  assert.equal(beforeHandOver(told), undefined);
+  assert.equal(beforeHandOver({ ...chosen, challenges: [challenge('a.example', true)] }), undefined);
+  assert.equal(beforeHandOver({ ...chosen, takenBack: true }), undefined);
+});
+
+test('learnPace() learns from the first poll after a change alone', () => {
+  const first = (status: AcmeOrder['status'], state: OrderState) => {
+    const paces = openPollPaces();
+    learnPace(paces, order(status), state, 10_000);
+    return [Math.sign(paces.validation.first - 250), Math.sign(paces.issuance.first - 250)];
+  };
+  assert.deepEqual(first('pending', told), [1, 0]);
+  assert.deepEqual(first('ready', told), [-1, 0]);
+  assert.deepEqual(first('processing', told), [0, 1]);
+  assert.deepEqual(first('valid', told), [0, -1]);
+  assert.deepEqual(first('pending', { ...told, polls: 2 }), [0, 0]);
+  assert.deepEqual(first('ready', made), [0, 0]);
+});
