@@ -1,15 +1,13 @@
 import { randomInt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
-import { openBudget } from '../../shared/limits/budget.ts';
-import { openLimits } from '../../shared/limits/limits.ts';
+import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import type { RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
-import { nextTime } from '../../shared/shaman/cron.ts';
-import { openShamanFile } from '../../shared/shaman/file.ts';
+import { nextTime } from '../../shared/shaman/renewal-section.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
-import { openProfileGate } from './profile-gate.ts';
 import { type ProfileParts, renewProfile } from './renew-profiles.ts';
 import type { Task, TaskParts } from './tasks.ts';
 
@@ -20,24 +18,20 @@ export async function openProfileTasks(
   config: Config,
   parts: TaskParts & { index: RenewalIndex },
 ): Promise<Task[]> {
-  const { store, clock, log, ca } = parts;
+  const { store, clock, log } = parts;
   if (config.renewals.length === 0) return [];
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them
-  const limits = openLimits(store, clock);
-  const budget = openBudget(store, config.limits, clock);
   const profileParts: ProfileParts = {
-    ...parts,
+    index: parts.index,
+    notices: parts.notices,
     solvers: openSolvers(verifications, { store, clock, log }),
-    gateOf: async ({ name, directory }) => {
-      const { server } = await openShamanFile(directory).read();
-      return server === config.account.acmeServer
-        ? openProfileGate(`profile/${name}`, { limits, budget, notices: parts.notices, clock })
-        : undefined;
-    },
+    cas: parts.cas,
     path: (process.env.PATH ?? '').split(delimiter),
-    ca,
+    ca: await readAuthorities(config.account),
+    clock,
+    log,
   };
   const usual = await ownSchedule(store);
   return config.renewals.map(profile => {
@@ -57,6 +51,10 @@ export async function openProfileTasks(
     };
     return { name, rule: `${schedule} ${profile.directory}`, next, run };
   });
+}
+
+async function readAuthorities({ caFile }: AccountConfig): Promise<string[] | undefined> {
+  return caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
 }
 
 /** Twice a day, at a minute that is fixed for this installation, and that others do not have. */

@@ -1,14 +1,15 @@
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Limit } from '../../shared/limits/limits.ts';
+import { toPausedMatter } from '../../shared/order/may-order.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
-import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
+import { retryTime } from '../../shared/shaman/certificate.ts';
 import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-shaman.ts';
-import { retryTime } from '../../shared/shaman/plan-domain.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
-import type { OrderGate } from '../../shared/shaman/run.ts';
-import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
+import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import { tellExplained, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 
@@ -18,10 +19,12 @@ const SHORTEST_PAUSE = 60_000;
 export type ProfileParts = {
   index: RenewalIndex;
   notices: Notices;
-  solvers: Map<string, Solver>;
-  /** For profiles whose CA is the one of `[account]`. */
-  gateOf: (profile: RenewalConfig) => Promise<OrderGate | undefined>;
+  solvers: ReadonlyMap<string, Solver>;
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
+  /** The folders of PATH. */
   path: readonly string[];
+  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
   ca: string[] | undefined;
   clock: Clock;
   log: Log;
@@ -63,19 +66,38 @@ async function runProfile(
   nextRun: number,
   signal: AbortSignal,
 ): Promise<DomainOutcome[]> {
-  const { index, solvers, path, ca, clock, log } = parts;
-  const run = {
-    ...{ directory: profile.directory, path, ca, clock, signal, nextRun, spread: true },
-    log: log.child({ renewal: profile.name }),
+  const { index, notices, solvers, cas, path, ca, clock, log } = parts;
+  const run: ShamanParts = {
+    directory: profile.directory,
+    path,
     solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
-    gate: await parts.gateOf(profile),
-    explained: (names: string[], window: ExplainedWindow) => tellExplained(parts.notices, names, window),
+    cas: [...cas.values()],
+    ca,
+    claimant: `profile/${profile.name}`,
+    onLimit: limit => noteLimit({ notices, log }, profile, limit),
+    explained: (names, window) => tellExplained(notices, names, window),
+    nextRun,
+    spread: true,
+    clock,
+    log: log.child({ renewal: profile.name }),
+    signal,
   };
   const forced = await findForced(index, profile);
   if (forced.length > 0) await record(parts, profile, await runShaman({ ...run, only: forced, now: true }));
   const outcomes = await runShaman({ ...run, patient: true });
   await record(parts, profile, outcomes);
   return outcomes;
+}
+
+async function noteLimit(
+  { notices, log }: Pick<ProfileParts, 'notices' | 'log'>,
+  { name: renewal }: RenewalConfig,
+  limit: Limit,
+): Promise<void> {
+  const { key, until, detail } = limit;
+  log.warn({ renewal, limit: key, until: until && new Date(until), reason: detail }, 'CA rate limit hit');
+  const matter = toPausedMatter(limit);
+  if (matter) await notices.tell(matter);
 }
 
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
@@ -117,12 +139,20 @@ function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertific
   const { info = { none: 'there is no certificate yet' }, named = false } = certificate ?? {};
   const last = failures && { ...failures, reason: failures.detail };
   return {
-    ...{ id, names, ...life, info, named, certificate: certificate?.id ?? 'none', pollFailures: 0 },
+    id,
+    names,
+    ...life,
+    info,
+    named,
+    certificate: certificate?.id ?? 'none',
+    pollFailures: 0,
     plan: plan ?? { at: now, first: now, why: 'there is no certificate yet' },
     ...(last && {
       failures: { count: last.count, last: last.last, retryAfter: last.retryAfter, reason: last.reason },
     }),
-    ...{ renews: true, ahead: true, looked: true },
+    renews: true,
+    ahead: true,
+    looked: true,
   };
 }
 

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../shared/base/clock.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import type { Store } from '../../shared/base/redis.ts';
@@ -21,11 +20,10 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
   const { redisUrl, clock, log, metrics } = parts;
   const { prefix } = config.redis;
   return startRole('scheduler', { redisUrl, prefix, clock, log }, async ({ store, stopping, report }) => {
-    const ca = config.account.caFile ? [await readFile(config.account.caFile, 'utf8')] : undefined;
     using cas = await openCas(config.accounts.values(), store, { clock, log });
     await using signQueue = openSignQueue({ store, redisUrl, log });
     await using notices = openNotices(config.notify, { store, clock, log });
-    const tasks = await openTasks(config, { store, cas, signQueue, notices, ca, clock, log });
+    const tasks = await openTasks(config, { store, cas, signQueue, notices, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, log });
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });

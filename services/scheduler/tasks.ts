@@ -31,12 +31,10 @@ export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 export type TaskParts = {
   store: Store;
-  /** By the names of their accounts. */
-  cas: ReadonlyMap<string, Ca>;
   signQueue: SignQueue;
   notices: Notices;
-  /** PEM certificates of the authorities that the CA's own HTTPS is checked with, in place of the system's. */
-  ca: string[] | undefined;
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
   clock: Clock;
   log: Log;
 };

@@ -5,10 +5,18 @@ import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
-import { type Limit, StandingLimitError } from '../../shared/limits/limits.ts';
+import type { Limit } from '../../shared/limits/limits.ts';
 import { type Driven, driveOrder, type Leave, type Verdict } from '../../shared/order/drive-order.ts';
-import { goesElsewhere, type Refusal, retryTime } from '../../shared/order/fail-over.ts';
-import { mayOrder, nameOfLimit, rememberFailure } from '../../shared/order/may-order.ts';
+import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
+import {
+  admit,
+  BREAKER_RETRY,
+  currentAccount,
+  LeftError,
+  noteUnreachable,
+  toLeft,
+} from '../../shared/order/leave-account.ts';
+import { mayOrder, rememberFailure, toPausedMatter } from '../../shared/order/may-order.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
@@ -31,20 +39,6 @@ const LONGEST_NAP = 600_000;
 const PART_OF_PATIENCE = 1 / 6;
 const SHORTEST_TIMEOUT = 3_000;
 const LONGEST_TIMEOUT = 30_000;
-/** When an account whose breaker is open is looked at again. */
-const BREAKER_RETRY = 5_000;
-/** When an account that is not open yet is looked at again. */
-const ACCOUNT_RETRY = 5_000;
-
-/** An account does not issue, and the next one is to be tried. */
-export class LeftError extends Error {
-  readonly refusal: Refusal;
-
-  constructor(refusal: Refusal) {
-    super(refusal.detail);
-    this.refusal = refusal;
-  }
-}
 
 /**
  * Orders from one account, from where the job's last run at it ended.
@@ -59,7 +53,7 @@ export async function orderAt(
 ): Promise<Driven<StoredCertificate>> {
   const { parts, job, log, progress, signals } = run;
   if (job.data.accounts.length > 1) await admit(ca, parts.clock.now());
-  const account = openAccount(ca, parts.clock.now());
+  const account = currentAccount(ca, parts.clock.now());
   const acme = openAcmeClient(ca.connection, account, signals.abort, () => timeoutOf(run));
   const task = await toTask(run, ca, choice);
   return driveOrder<StoredCertificate>(
@@ -80,29 +74,6 @@ export async function orderAt(
     task,
     progress.orderAt(ca.name),
   );
-}
-
-/** A CA that the fleet cannot reach is passed over, but for one order that finds out whether it can be reached again. */
-async function admit({ name, breaker }: Ca, now: number): Promise<void> {
-  if ((await breaker.admit()) !== 'open') return;
-  const detail = `the CA of account ${name} cannot be reached; it was not asked`;
-  throw new LeftError({ account: name, code: 'unavailable', detail, until: now + BREAKER_RETRY });
-}
-
-/** An account that is not open yet is left too where it is the only one: the worker goes on opening it. */
-function openAccount({ name, account }: Ca, now: number): AcmeAccount {
-  try {
-    return account.current();
-  } catch (error) {
-    throw error instanceof IssuanceError ? toLeft(name, error, now + ACCOUNT_RETRY) : error;
-  }
-}
-
-/** @param again when a CA that is away is asked again, where it does not say when */
-function toLeft(account: string, error: IssuanceError, again: number | undefined): LeftError {
-  const { code, message: detail, problem } = error;
-  const until = error.retryAfter ?? (code === 'unavailable' ? again : undefined);
-  return new LeftError({ account, code, detail, until, problem });
 }
 
 /** A CA that answers slowly is left while the client still waits. */
@@ -141,7 +112,7 @@ async function readDirectoryAt(run: SignRun, ca: Ca): Promise<Directory> {
     return await ca.directory(run.signals.abort, timeoutOf(run));
   } catch (error) {
     if (!(error instanceof IssuanceError)) throw error;
-    await noteUnreachable(run, ca, error);
+    await noteUnreachable(ca, error, run.log);
     throw toLeft(ca.name, error, run.parts.clock.now() + BREAKER_RETRY);
   }
 }
@@ -243,7 +214,7 @@ async function judge(
   const known = saysAccountIsGone(remembered) ? await renewAccount(run, ca, account, remembered) : remembered;
   const now = parts.clock.now();
   const retry = retryTime(known, checkpoint, now, RETRIES);
-  const unreachable = await noteUnreachable(run, ca, known);
+  const unreachable = await noteUnreachable(ca, known, log);
   const hasOthers = job.data.accounts.length > 1;
   if (hasOthers && known instanceof IssuanceError && goesElsewhere(known, patienceOf(job), unreachable)) {
     return { do: 'fail', error: toLeft(ca.name, known, retry?.at) };
@@ -262,28 +233,14 @@ async function judge(
 const waitForLimit = (error: unknown) =>
   error instanceof IssuanceError && error.code === 'rateLimited' ? error.retryAfter : undefined;
 
-/** @returns whether the breaker is open; a CA that asks to come again later, or that was not asked, was reached */
-async function noteUnreachable({ log }: SignRun, ca: Ca, error: unknown): Promise<boolean> {
-  const failed = error instanceof IssuanceError && error.code === 'unavailable';
-  if (!failed || error instanceof StandingLimitError) return false;
-  const reason = describeError(error);
-  if (await ca.breaker.failed(reason)) {
-    log.warn({ account: ca.name, reason }, 'the CA cannot be reached, breaker opened');
-  }
-  return (await ca.breaker.opened()) !== undefined;
-}
-
 async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<void> {
-  const { key, until, detail, names } = limit;
+  const { key, until, detail } = limit;
   log.warn(
     { account: ca.name, limit: key, until: until && new Date(until), reason: detail },
     'CA rate limit hit',
   );
-  if (until !== undefined) return;
-  const name = nameOfLimit(limit);
-  const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
-  const affected = name === undefined ? names : [name];
-  await parts.notices.tell({ kind: 'account-paused', subject: key, names: affected, detail: said });
+  const matter = toPausedMatter(limit);
+  if (matter) await parts.notices.tell(matter);
 }
 
 /** @returns what the client is told where there is no account any more; else the given error, which a new order ends */

@@ -3,6 +3,7 @@ import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Driven } from '../../shared/order/drive-order.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
+import { LeftError } from '../../shared/order/leave-account.ts';
 import { type SignResult, toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
@@ -19,7 +20,7 @@ import {
   type SignRun,
   toClaim,
 } from './job.ts';
-import { LeftError, LONGEST_JOB, orderAt } from './order-at.ts';
+import { LONGEST_JOB, orderAt } from './order-at.ts';
 
 /**
  * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to sit out.

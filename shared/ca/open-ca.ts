@@ -49,7 +49,33 @@ export type OpenAccount = (
   lost?: string,
 ) => Promise<AcmeAccount>;
 
-/** Opens an account's CA; asks it nothing yet. Dispose of it to close its connections. */
+/** What the fleet knows of what a CA allows, refuses and answers. */
+type Guards = Pick<Ca, 'limits' | 'budget' | 'breaker'>;
+
+/** Where there is no Redis, nothing is known of a CA and nothing is kept: it is asked every time. */
+const unguarded: Guards = {
+  limits: {
+    standingAgainst: async () => undefined,
+    park: async () => [],
+    recordFailure: async () => undefined,
+    recordSuccess: async () => {},
+  },
+  budget: {
+    takeOrder: async () => undefined,
+    spendCertificate: async () => {},
+    spendFailures: async () => {},
+    leave: async () => {},
+    ordersLeft: async () => undefined,
+  },
+  breaker: {
+    admit: async () => 'closed',
+    failed: async () => false,
+    answered: async () => false,
+    opened: async () => undefined,
+  },
+};
+
+/** Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its connections. */
 export async function openCa(
   config: AccountConfig,
   store: Store,
@@ -57,22 +83,46 @@ export async function openCa(
 ): Promise<Ca & Disposable> {
   const { name, acmeServer: directoryUrl, caFile } = config;
   const ca = caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
-  const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca });
   const open: OpenAccount = (connection, signal, lost) =>
     openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost);
   const scope = { account: name, ca: caOf(directoryUrl) };
+  return openCaOf({ name, directoryUrl, ca }, open, clock, {
+    limits: openLimits(store, scope, clock),
+    budget: openBudget(store, scope, config.limits, clock),
+    breaker: openBreaker(store, scope.ca),
+  });
+}
+
+/**
+ * Opens a CA for an account that is opened in a way of its own; asks it nothing yet.
+ *
+ * @param of `ca`: PEM certificates of the authorities to trust in place of the system's
+ */
+export function openCaOf(
+  of: { name: string; directoryUrl: string; ca: string[] | undefined },
+  openAccount: OpenAccount,
+  clock: Clock,
+  { limits, budget, breaker }: Guards = unguarded,
+): Ca & Disposable {
+  const { name, directoryUrl, ca } = of;
+  const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca });
   return {
     name,
     directoryUrl,
     connection,
-    account: holdAccount(connection, open),
+    account: holdAccount(connection, openAccount),
     directory: (signal, timeout) => readDirectory(connection, signal, timeout),
-    limits: openLimits(store, scope, clock),
-    budget: openBudget(store, scope, config.limits, clock),
-    breaker: openBreaker(store, scope.ca),
+    limits,
+    budget,
+    breaker,
     paces: openPollPaces(),
     [Symbol.dispose]: () => connection[Symbol.dispose](),
   };
+}
+
+/** The same CA, with all that is known of it, ordered from by another account. */
+export function withAccount(ca: Ca, name: string, openAccount: OpenAccount): Ca {
+  return { ...ca, name, account: holdAccount(ca.connection, openAccount) };
 }
 
 /** Opens all accounts of a configuration, by name. */

@@ -86,7 +86,7 @@ export function concludeRound(
     const at = Math.min(...passing.map(({ until = 0 }) => until));
     return { do: 'again', at, kept: refusals.filter(one => !passing.includes(one)) };
   }
-  return { do: 'fail', error: toError(refusals) };
+  return { do: 'fail', error: refusedByAll(refusals) };
 }
 
 function passes(
@@ -98,7 +98,7 @@ function passes(
 }
 
 /** The first choice's reason, with the first time at which any account may issue. */
-function toError(refusals: readonly Refusal[]): IssuanceError {
+export function refusedByAll(refusals: readonly Refusal[]): IssuanceError {
   const [first, ...others] = refusals;
   if (!first) throw new Error('no account has refused');
   const { code, detail, problem } = first;
@@ -117,6 +117,14 @@ export type RetryPolicy = {
   longestWait: number;
   longestOrder: number;
   mostNewOrders: number;
+};
+
+/** Of an order that somebody sits beside: a CA that is away for longer is left to the next run. */
+export const SHORT_PATIENCE: RetryPolicy = {
+  mostFailures: 4,
+  longestWait: 60_000,
+  longestOrder: 3_600_000,
+  mostNewOrders: 1,
 };
 
 /**

@@ -2,6 +2,7 @@ import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
 import { type Limit, StandingLimitError } from '../limits/limits.ts';
+import type { Matter } from '../notify/message.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { Checkpoint } from './order-state.ts';
 
@@ -71,5 +72,11 @@ function failedNames(problem: Problem): string[] {
   return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
 }
 
-/** The name that a limit is about, where it is about one. */
-export const nameOfLimit = ({ key }: Limit) => /^name\/(.*)@/.exec(key)?.[1];
+/** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
+export function toPausedMatter({ key, until, detail, names }: Limit): Matter | undefined {
+  if (until !== undefined) return undefined;
+  const name = /^name\/(.*)@/.exec(key)?.[1];
+  const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
+  const affected = name === undefined ? names : [name];
+  return { kind: 'account-paused', subject: key, names: affected, detail: said };
+}

@@ -1,14 +1,38 @@
 import { createAccount, readTermsOfService } from '../acme/account.ts';
-import type { AcmeAccount } from '../acme/client.ts';
+import { type AcmeAccount, type AcmeClient, openAcmeClient } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
+import { saysAccountIsGone } from '../acme/problem.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { ShamanFile } from './file.ts';
-import { makeKeyFile, type ReadyKey, readKeyFile } from './key-file.ts';
+import type { Ca } from '../ca/open-ca.ts';
+import { inDirectory, keyFileOf, makeKeyFile, readKeyFile, type ShamanFile } from './file.ts';
 import type { ShamanProfile } from './profile.ts';
-import { inDirectory, keyFileOf } from './run.ts';
 
-type AccountParts = { file: ShamanFile; connection: CaConnection; log: Log; signal: AbortSignal };
+/** What the account of a profile is called; an account of the configuration cannot have a dot in its name. */
+export const OWN_ACCOUNT = 'shaman.json';
+
+/** The accounts of a run. */
+export type Accounts = {
+  /** Acts as an account. One that its CA no longer knows is looked up by its key, or made anew, once. */
+  actAs<T>(ca: Ca, act: (acme: AcmeClient) => Promise<T>): Promise<T>;
+};
+
+/** @param signal ends every request */
+export function openAccounts({ log, signal }: { log: Log; signal: AbortSignal }): Accounts {
+  return {
+    async actAs({ account, connection }, act) {
+      const opened = await account.open(signal);
+      try {
+        return await act(openAcmeClient(connection, opened, signal));
+      } catch (error) {
+        if (!saysAccountIsGone(error)) throw error;
+        log.warn(`the CA no longer knows the account ${opened.url}`);
+        await account.renew(opened, signal);
+        return act(openAcmeClient(connection, await account.open(signal), signal));
+      }
+    },
+  };
+}
 
 /**
  * The account of a profile, key and account made where they are missing. A CA has one account per key (RFC 8555 section
@@ -18,43 +42,35 @@ type AccountParts = { file: ShamanFile; connection: CaConnection; log: Log; sign
  * @throws IssuanceError `misconfigured` when the key is unusable or the CA wants an external binding, else as the CA says
  */
 export async function openShamanAccount(
-  parts: AccountParts,
-  profile: ShamanProfile,
+  connection: CaConnection,
+  { file, log }: { file: ShamanFile; log: Log },
+  signal: AbortSignal,
   lost?: string,
 ): Promise<AcmeAccount> {
-  const { pem: keyPem } = await openAccountKey(parts, profile);
-  const { accountUrl, contact, eab } = profile;
+  const { server, key, accountUrl, contact, eab } = await file.read();
+  const keyPem = await openAccountKey(file, key, log);
   if (accountUrl !== undefined && accountUrl !== lost) return { keyPem, url: accountUrl };
-  const { connection, file, log, signal } = parts;
   const terms = await readTermsOfService(connection, signal);
-  if (!eab && (await needsBinding(connection, signal))) {
-    throw new IssuanceError(
-      'misconfigured',
-      `the CA wants an external account binding: set eab in ${file.path}`,
-    );
+  if (!eab && (await readDirectory(connection, signal)).externalAccountRequired) {
+    const detail = `the CA wants an external account binding: set eab in ${file.path}`;
+    throw new IssuanceError('misconfigured', detail);
   }
-  // Whoever runs shaman over a profile agrees to the terms, as with concorde.
+  // To run shaman over a profile is to agree to the terms, as with concorde.
   const account = { contact, termsOfServiceAgreed: terms !== undefined, eab };
   const { url } = await createAccount(connection, keyPem, account, signal);
   log.info(`account ${url}${terms === undefined ? '' : `, which agrees to ${terms}`}`);
-  await file.patch({ account_id: url, quarry: { account: { server: profile.server, url } } });
+  await file.patch({ account_id: url, quarry: { account: { server, url } } });
   return { keyPem, url };
 }
 
-async function needsBinding(connection: CaConnection, signal: AbortSignal): Promise<boolean> {
-  const { meta } = (await readDirectory(connection, signal)) as {
-    meta?: { externalAccountRequired?: unknown } | null;
-  };
-  return meta?.externalAccountRequired === true;
-}
-
-async function openAccountKey({ file, log }: AccountParts, { key }: ShamanProfile): Promise<ReadyKey> {
-  if (key !== undefined) return readKeyFile(inDirectory(file, key));
+/** @returns PEM */
+async function openAccountKey(file: ShamanFile, key: string | undefined, log: Log): Promise<string> {
+  if (key !== undefined) return (await readKeyFile(inDirectory(file, key))).pem;
   const name = keyFileOf('account');
-  const ready = await makeKeyFile(inDirectory(file, name), 'P-384');
-  if (ready.made) log.info(`account key made: ${name}`);
+  const { pem, made } = await makeKeyFile(inDirectory(file, name), 'P-384');
+  if (made) log.info(`account key made: ${name}`);
   await file.patch({ key: name });
-  return ready;
+  return pem;
 }
 
 /**

@@ -3,13 +3,12 @@ import { resolve } from 'node:path';
 import { readIfThere } from '../base/atomic-file.ts';
 import { type CertificateLife, readCertificate } from '../pki/certificate.ts';
 import { ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from '../renewal/renewal-window.ts';
-import { findUndeployed } from './deploy.ts';
-import { openShamanFile, type ShamanFile } from './file.ts';
+import { certificatePath, openShamanFile, type ShamanFile } from './file.ts';
 import type { FailureMemory } from './memory.ts';
-import type { ShamanDomain, ShamanProfile } from './profile.ts';
-import { certificatePath } from './run.ts';
+import type { ShamanDomain } from './profile.ts';
+import { findUndeployed } from './programs.ts';
 
-/** What is known of a domain without asking anybody. Times in milliseconds since the epoch. */
+/** What is known of a domain from the files alone. Times in milliseconds since the epoch. */
 export type DomainFacts = {
   name: string;
   /** All that its certificate is for. */
@@ -26,7 +25,7 @@ export type DomainFacts = {
   };
   /** When it is to be renewed and why then; absent where there is no certificate. */
   plan?: RenewalPlan;
-  /** Attempts in vain since the certificate was issued. */
+  /** Failed attempts since the certificate was issued. */
   failures?: FailureMemory | undefined;
   /** The order that is under way. */
   orderUrl?: string | undefined;
@@ -44,19 +43,22 @@ export async function describeShaman(directory: string): Promise<DomainFacts[]> 
   const profile = await file.read();
   const facts: DomainFacts[] = [];
   // One after the other: thousands of files at once are more than a process may open.
-  for (const domain of profile.domains) facts.push(await describeDomain(file, profile, domain));
+  for (const domain of profile.domains) facts.push(await describeDomain(file, profile.renewal, domain));
   return facts;
 }
 
 export async function describeDomain(
   file: ShamanFile,
-  { renewal: days }: Pick<ShamanProfile, 'renewal'>,
+  days: number | undefined,
   domain: Readonly<ShamanDomain>,
 ): Promise<DomainFacts> {
   const { name, identifiers, memory, orderUrl } = domain;
   const { failures } = memory;
   const facts = {
-    ...{ name, names: identifiers.map(({ value }) => value), failures, orderUrl },
+    name,
+    names: identifiers.map(({ value }) => value),
+    failures,
+    orderUrl,
     undeployed: (await findUndeployed(file, domain)) !== undefined,
   };
   const held = await readHeld(file, name);
@@ -82,7 +84,7 @@ export async function describeDomain(
 
 /** A file that is damaged is as good as none. */
 async function readHeld(
-  file: ShamanFile,
+  file: Pick<ShamanFile, 'path'>,
   name: string,
 ): Promise<{ id: string; life: CertificateLife } | undefined> {
   const chain = await readIfThere(certificatePath(file, name));

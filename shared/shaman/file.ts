@@ -1,12 +1,16 @@
+import type { KeyObject } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { writeAtomically } from '../base/atomic-file.ts';
-import { describeFileError } from '../base/errors.ts';
+import { dirname, join, resolve } from 'node:path';
+import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
+import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import { ConfigError } from '../config/config-error.ts';
-import { parseShamanProfile, type ShamanProfile } from './profile.ts';
+import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/key.ts';
+import { type DomainMemory, formatMemory } from './memory.ts';
+import { parseShamanProfile, type ShamanDomain, type ShamanProfile } from './profile.ts';
 
 /** What is to be written; `undefined` removes a key. */
-export type Patch = Record<string, unknown>;
+type Patch = Record<string, unknown>;
 
 /** `shaman.json` in a directory. */
 export type ShamanFile = {
@@ -23,7 +27,7 @@ type Document = Record<string, unknown>;
 
 export function openShamanFile(directory: string): ShamanFile {
   const path = join(directory, 'shaman.json');
-  const file: ShamanFile = {
+  return {
     path,
     read: async () => parseShamanProfile(await readDocument(path), path),
     patch: async patch => writeDocument(path, withPatch((await readDocument(path)) as Document, patch)),
@@ -38,7 +42,6 @@ export function openShamanFile(directory: string): ShamanFile {
       });
     },
   };
-  return file;
 }
 
 const withPatch = (object: Document, patch: Patch): Document =>
@@ -81,4 +84,88 @@ function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries.map(([key, one]) => [key, sorted(one)]));
+}
+
+// The other files of the directory.
+
+export const keyFileOf = (name: string) => `${name}.key.priv.pem`;
+export const certificateFileOf = (name: string) => `${name}.cert.pub.pem`;
+
+/** A file as `shaman.json` names it. */
+export const inDirectory = ({ path }: Pick<ShamanFile, 'path'>, name: string) => resolve(dirname(path), name);
+export const certificatePath = ({ path }: Pick<ShamanFile, 'path'>, name: string) =>
+  join(dirname(path), certificateFileOf(name));
+
+type ReadyKey = { pem: string; key: KeyObject; made: boolean };
+
+/** @throws IssuanceError `misconfigured` where the file holds no usable key */
+export async function readKeyFile(path: string): Promise<ReadyKey> {
+  try {
+    const pem = await readFile(path, 'utf8');
+    return { pem, key: readPrivateKey(pem), made: false };
+  } catch (error) {
+    throw new IssuanceError('misconfigured', `${path} holds no usable private key: ${describeError(error)}`);
+  }
+}
+
+/**
+ * Makes a key where there is none. A file that is there already is never written over, as it may be in use: a run that
+ * was stopped before it could note the file's name has left it.
+ *
+ * @throws IssuanceError `misconfigured` where the file holds no usable key, or one of another type
+ */
+export async function makeKeyFile(path: string, type: KeyType): Promise<ReadyKey> {
+  const made =
+    (await readIfThere(path)) === undefined &&
+    (await createAtomically(path, await generateKeyPem(type), 0o600));
+  const ready = await readKeyFile(path);
+  const found = describeKeyType(ready.key);
+  if (found === type) return { ...ready, made };
+  throw new IssuanceError(
+    'misconfigured',
+    `${path} is there already and holds another key (${found}): move it away`,
+  );
+}
+
+type Change = Partial<Pick<ShamanDomain, 'key' | 'orderUrl' | 'certificateUrl' | 'memory'>>;
+
+const keys = { key: 'key', orderUrl: 'order_id', certificateUrl: 'certificate_id' } as const;
+
+/** What a run knows of a domain, the same in `shaman.json` and here. */
+export class DomainEntry {
+  readonly file: ShamanFile;
+  readonly #log: Log;
+  #domain: ShamanDomain;
+
+  constructor(file: ShamanFile, domain: ShamanDomain, log: Log) {
+    this.file = file;
+    this.#log = log;
+    this.#domain = domain;
+  }
+
+  get domain(): Readonly<ShamanDomain> {
+    return this.#domain;
+  }
+
+  /** All that its certificate is for. */
+  get names(): string[] {
+    return this.#domain.identifiers.map(({ value }) => value);
+  }
+
+  /** Logs a sentence with the domain in front. */
+  say(level: 'info' | 'warn' | 'error', sentence: string): void {
+    const { name } = this.#domain;
+    this.#log[level]({ domain: name }, `${name}: ${sentence}`);
+  }
+
+  /** What is undefined in it is removed. Of the memory only the parts that are named change. */
+  async change(change: Change): Promise<void> {
+    const memory: DomainMemory = { ...this.#domain.memory, ...change.memory };
+    this.#domain = { ...this.#domain, ...change, memory };
+    const patch: Patch = change.memory ? { quarry: formatMemory(memory) } : {};
+    for (const [field, key] of Object.entries(keys)) {
+      if (field in change) patch[key] = change[field as keyof typeof keys];
+    }
+    await this.file.patchDomain(this.#domain.name, patch);
+  }
 }

@@ -1,5 +1,5 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { OrderState } from '../order/order-state.ts';
+import type { Checkpoint, OrderState } from '../order/order-state.ts';
 
 // What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes over.
 
@@ -11,12 +11,21 @@ export type ProfileMemory = {
 
 /** Of one domain. Times in milliseconds since the epoch; in the file they are texts of ISO 8601, for people. */
 export type DomainMemory = {
-  /** The order of `order_id`, with the names that it is for. */
-  order?: OrderState & { url: string; names: string[] };
+  /** The order of `order_id`. */
+  order?: OrderMemory;
   renewal?: RenewalMemory;
   failures?: FailureMemory;
   /** The certificate (SHA-256 of its file) that `deploy` was run for last. */
   deployed?: string;
+};
+
+/** An order that is under way. */
+export type OrderMemory = OrderState & {
+  url: string;
+  /** What it is for. */
+  names: string[];
+  /** Whether it counts for the CA's limits; absent until that is known. */
+  turn?: Checkpoint['turn'];
 };
 
 /** When the certificate is to be renewed, chosen once. */
@@ -41,7 +50,7 @@ export type RenewalMemory = {
 /** Attempts in vain since the last certificate. */
 export type FailureMemory = { count: number; last: number; detail: string; retryAfter?: number };
 
-const times = new Set(['start', 'end', 'at', 'askAgain', 'last', 'retryAfter', 'presentedAt']);
+const times = new Set(['start', 'end', 'at', 'askAgain', 'last', 'retryAfter', 'presentedAt', 'initiatedAt']);
 
 /** As it goes into the file; `undefined` where there is nothing to keep. */
 export function formatMemory(memory: ProfileMemory | DomainMemory): unknown {
@@ -79,7 +88,7 @@ function revive(value: unknown): Record<string, unknown> {
   );
 }
 
-function isOrder(value: unknown): value is NonNullable<DomainMemory['order']> {
+function isOrder(value: unknown): value is OrderMemory {
   const { url, challenges, names, initiated, polls } = toObject(value);
   const whole = typeof url === 'string' && typeof initiated === 'boolean' && typeof polls === 'number';
   return whole && isTexts(names) && Array.isArray(challenges) && challenges.every(isChallenge);

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
+import { CronExpressionParser } from 'cron-parser';
 import { parseList, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { parseCron } from './cron.ts';
 
 /** A shaman profile that Quarry keeps renewed. */
 export type RenewalConfig = {
@@ -39,4 +39,32 @@ export function parseRenewal(section: SectionReader, references: RenewalReferenc
     accounts: [...new Set(accounts)],
     verifications: standing === undefined ? [...new Set(named)] : [standing],
   };
+}
+
+const cronForm =
+  'is not a pattern such as "30 4,16 * * *": minute, hour, day of the month, month, day of the week';
+
+/** A cron pattern of five fields, in UTC, that comes true some day. */
+const parseCron: Parse<string> = (text, fail) => {
+  const fields = text.trim().split(/\s+/);
+  if (fields.length !== 5) return fail(cronForm);
+  const pattern = fields.join(' ');
+  try {
+    CronExpressionParser.parse(pattern, { tz: 'UTC' });
+  } catch {
+    return fail(cronForm);
+  }
+  try {
+    nextTime(pattern, 0);
+    return pattern;
+  } catch {
+    return fail('never comes true');
+  }
+};
+
+/** When a pattern comes true next; both in milliseconds since the epoch. */
+export function nextTime(pattern: string, after: number): number {
+  return CronExpressionParser.parse(pattern, { tz: 'UTC', currentDate: new Date(after) })
+    .next()
+    .getTime();
 }

@@ -1,24 +1,49 @@
 import { resolve } from 'node:path';
-import { openAcmeClient } from '../acme/client.ts';
-import { openCaConnection } from '../acme/connection.ts';
 import { removeUnfinished } from '../base/atomic-file.ts';
+import type { Clock } from '../base/clock.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { USER_AGENT } from '../base/version.ts';
-import { leaveOtherServer, openShamanAccount } from './account.ts';
-import { saysAccountIsGone } from './account-is-gone.ts';
-import { deploy } from './deploy.ts';
+import type { Log } from '../base/log.ts';
+import { type Ca, type OpenAccount, openCaOf, withAccount } from '../ca/open-ca.ts';
+import type { Limit } from '../limits/limits.ts';
+import type { Solver } from '../solver/solver.ts';
+import { leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';
 import { type DomainFacts, describeDomain } from './describe-shaman.ts';
-import { runDomain } from './domain.ts';
-import { openShamanFile } from './file.ts';
+import { type RunHabits, runDomain } from './domain.ts';
+import { DomainEntry, openShamanFile, type ShamanFile } from './file.ts';
 import type { FailureMemory } from './memory.ts';
-import { DomainEntry, type ShamanParts, type ShamanRun } from './run.ts';
+import type { Ordering } from './order.ts';
+import type { ShamanProfile } from './profile.ts';
+import { deploy, openSolversFor } from './programs.ts';
+
+export type ShamanParts = Omit<RunHabits, 'days'> & {
+  /** Where `shaman.json` lies. */
+  directory: string;
+  /** The folders in which programs are looked for that are not in the directory: those of PATH. */
+  path: readonly string[];
+  /** For domains without authenticators, in the order of preference. */
+  solvers?: readonly Solver[];
+  /** The CAs that the fleet knows, whose limits the orders count for. */
+  cas?: readonly Ca[];
+  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
+  ca?: string[] | undefined;
+  /** Of this profile's claims on what those CAs allow. */
+  claimant?: string;
+  /** Gets each limit that a CA told. */
+  onLimit?: (limit: Limit) => Promise<void>;
+  /** Runs these domains alone. */
+  only?: readonly string[];
+  clock: Clock;
+  /** Gets whole sentences, those of one domain with its name in front, and `domain` as a field. */
+  log: Log;
+  signal: AbortSignal;
+};
 
 /** What became of a domain in one run. */
 export type DomainOutcome = {
   name: string;
   did: 'issued' | 'kept' | 'failed';
-  /** Why it failed; what is to be told is in `describeError(error)`. */
+  /** Why it failed, for `describeError`. */
   error?: unknown;
   /** What is known of it now. */
   facts: DomainFacts;
@@ -32,7 +57,7 @@ export type DomainOutcome = {
  *   `unavailable` while another run is at work in the directory; or the signal's reason
  */
 export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
-  const { clock, log, ca } = parts;
+  const { clock, log, path, claimant = '', onLimit = async () => {} } = parts;
   const file = openShamanFile(resolve(parts.directory));
   await file.read(); // what is wrong with it is the better news
   await using lock = await lockDirectory(resolve(parts.directory));
@@ -40,72 +65,98 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   await removeUnfinished(resolve(parts.directory));
   const signal = AbortSignal.any([parts.signal, lock.lost]);
   const profile = await leaveOtherServer(file, await file.read(), log);
-  using connection = openCaConnection({ directoryUrl: profile.server, userAgent: USER_AGENT, clock, ca });
-
-  const open: OpenRun = async lost => {
-    const account = await openShamanAccount({ file, connection, log, signal }, await file.read(), lost);
-    const acme = openAcmeClient(connection, account, signal);
-    const confirm = async () => lock.lost.throwIfAborted();
-    return { ...parts, file, profile, connection, signal, acme, accountUrl: account.url, confirm };
+  using stack = new DisposableStack();
+  const ca = openOwnCa(stack, parts, file, profile.server, signal);
+  await ca.account.open(signal);
+  const ordering: Ordering = {
+    accounts: openAccounts({ log, signal }),
+    solversOf: domain => openSolversFor(domain, profile, parts.solvers ?? [], { file, path }, log),
+    claimant,
+    onLimit,
+    confirm: async () => lock.lost.throwIfAborted(),
+    clock,
+    signal,
   };
-  return await runDomains(await open(), open);
+  const { now, nextRun, patient, spread, explained } = parts;
+  const habits = { days: profile.renewal, now, nextRun, patient, spread, explained };
+  const run = async (entry: DomainEntry) => {
+    const issued = await runDomain(ordering, ca, entry, habits);
+    return finishDomain(entry, issued, path, signal);
+  };
+  return runDomains(domainsOf(file, profile, parts), run, { days: profile.renewal, clock, signal });
 }
 
-/** @param lost an account URL that the CA no longer knows */
-type OpenRun = (lost?: string) => Promise<ShamanRun>;
+/** Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet has there. */
+function openOwnCa(
+  stack: DisposableStack,
+  { cas = [], ca, clock, log }: Pick<ShamanParts, 'cas' | 'ca' | 'clock' | 'log'>,
+  file: ShamanFile,
+  directoryUrl: string,
+  signal: AbortSignal,
+): Ca {
+  // Nothing is written to the directory once the run has ended, so its signal counts and not that of a request.
+  const open: OpenAccount = (connection, _, lost) =>
+    openShamanAccount(connection, { file, log }, signal, lost);
+  const known = cas.find(one => one.directoryUrl === directoryUrl);
+  if (known) return withAccount(known, OWN_ACCOUNT, open);
+  return stack.use(openCaOf({ name: OWN_ACCOUNT, directoryUrl, ca }, open, clock));
+}
 
-async function runDomains(first: ShamanRun, open: OpenRun): Promise<DomainOutcome[]> {
-  const { file, profile, log, only } = first;
-  let run = first;
-  const outcomes: DomainOutcome[] = [];
-
-  async function attempt(entry: DomainEntry): Promise<Ended> {
-    try {
-      return await attemptDomain(run, entry);
-    } catch (error) {
-      if (!saysAccountIsGone(error)) throw error;
-      log.warn(`the CA no longer knows the account ${run.accountUrl}`);
-      run = await open(run.accountUrl);
-      return attemptDomain(run, entry);
-    }
-  }
-
-  for (const domain of profile.domains.filter(({ name }) => only?.includes(name) ?? true)) {
-    const entry = new DomainEntry(file, domain);
-    const ended = await attempt(entry).catch(error => afterFailure(run, entry, error));
-    outcomes.push({ name: domain.name, ...ended, facts: await describeDomain(file, profile, entry.domain) });
-  }
-  return outcomes;
+function domainsOf(
+  file: ShamanFile,
+  { domains }: ShamanProfile,
+  { only, log }: Pick<ShamanParts, 'only' | 'log'>,
+): DomainEntry[] {
+  const wanted = domains.filter(({ name }) => only?.includes(name) ?? true);
+  return wanted.map(domain => new DomainEntry(file, domain, log));
 }
 
 type Ended = Pick<DomainOutcome, 'did' | 'error'>;
 
-async function attemptDomain(run: ShamanRun, entry: DomainEntry): Promise<Ended> {
-  const did = (await runDomain(run, entry)) ? 'issued' : 'kept';
+async function runDomains(
+  entries: readonly DomainEntry[],
+  run: (entry: DomainEntry) => Promise<Ended>,
+  { days, clock, signal }: { days: number | undefined; clock: Clock; signal: AbortSignal },
+): Promise<DomainOutcome[]> {
+  const outcomes: DomainOutcome[] = [];
+  for (const entry of entries) {
+    const ended = await run(entry).catch(error => {
+      signal.throwIfAborted();
+      return keepFailure(entry, error, clock.now());
+    });
+    const { file, domain } = entry;
+    outcomes.push({ name: domain.name, ...ended, facts: await describeDomain(file, days, domain) });
+  }
+  return outcomes;
+}
+
+/** The certificate itself is as it should be where `deploy` fails. */
+async function finishDomain(
+  entry: DomainEntry,
+  issued: boolean,
+  path: readonly string[],
+  signal: AbortSignal,
+): Promise<Ended> {
   try {
-    await deploy(run, entry);
-    return { did };
+    await deploy(entry, path, signal);
+    return { did: issued ? 'issued' : 'kept' };
   } catch (error) {
-    run.signal.throwIfAborted();
-    const { name } = entry.domain;
-    run.log.error({ domain: name }, `${name}: ${describeError(error)}`); // the certificate itself is as it should be
+    signal.throwIfAborted();
+    entry.say('error', describeError(error));
     return { did: 'failed', error };
   }
 }
 
-async function afterFailure(
-  { signal, clock, log }: ShamanRun,
-  entry: DomainEntry,
-  error: unknown,
-): Promise<Ended> {
-  signal.throwIfAborted();
+async function keepFailure(entry: DomainEntry, error: unknown, now: number): Promise<Ended> {
   const { name, memory } = entry.domain;
   const told = describeError(error);
   const detail = told.startsWith(`${name}: `) ? told.slice(name.length + 2) : told;
-  log.error({ domain: name }, `${name}: ${detail}`);
+  entry.say('error', detail);
   const retryAfter = error instanceof IssuanceError ? error.retryAfter : undefined;
   const failures: FailureMemory = {
-    ...{ count: (memory.failures?.count ?? 0) + 1, last: clock.now(), detail },
+    count: (memory.failures?.count ?? 0) + 1,
+    last: now,
+    detail,
     ...(retryAfter !== undefined && { retryAfter }),
   };
   await entry.change({ memory: { failures } });

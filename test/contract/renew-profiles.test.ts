@@ -22,8 +22,13 @@ const clock = turnedClock(start);
 const told: Matter[] = [];
 const index = openRenewalIndex(newStore());
 const parts: ProfileParts = {
-  ...{ index, solvers: new Map(), path: [], ca: undefined, clock, log: quietLog },
-  gateOf: async () => undefined,
+  index,
+  solvers: new Map(),
+  cas: new Map(),
+  path: [],
+  ca: undefined,
+  clock,
+  log: quietLog,
   notices: {
     tell: async matter => void told.push(matter),
     ended: async () => {},

@@ -41,7 +41,8 @@ after(async () => {
 
 export const web: AuthBlockConfig = {
   ...{ name: 'web', ips: [], all: true, domains: ['*.example.org'], addresses: [] },
-  ...{ verifications: ['http'], challenges: ['http-01'], storage: 'kept', certificateProfile: 'short' },
+  ...{ verifications: ['http'], challenges: ['http-01'], storage: 'kept' },
+  accounts: [{ account: 'account', certificateProfile: 'short' }],
 };
 export const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example.org' })));
 export const chain = makeCertificate({ names: 'DNS:a.example.org', days: 90 });

@@ -23,11 +23,7 @@ export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'):
 }
 
 /** A renewal under way, with the answer that a client would get. */
-export async function renew(
-  queue: SignQueue,
-  name: string,
-  data: Pick<SignJobData, 'due'> & { replaces?: string },
-): Promise<Post> {
+export async function renew(queue: SignQueue, name: string, data: Partial<SignJobData>): Promise<Post> {
   const csr = await makeCsr({ names: [name] });
   const jobId = await queue.enqueue({
     csr: csr.csrPem,
@@ -37,8 +33,7 @@ export async function renew(
     storage: 'none',
     block: 'all',
     requestId: `renewal of ${name}`,
-    ...(data.due !== undefined && { due: data.due }),
-    ...(data.replaces !== undefined && { replaces: { id: data.replaces } }),
+    ...data,
   });
   const result = queue.result(jobId, new AbortController().signal);
   return { ...csr, names: [name], answer: result.then(toAnswer) };

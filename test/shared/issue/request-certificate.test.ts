@@ -182,6 +182,13 @@ test('order() asks for the limits of the one account that the block has', async 
   await assert.rejects(issuing.order(web, csr, identifiers, post), { message: 'one' });
 });
 
+test('order() is refused where the validation of the names fails at any account, as it would fail at all', async () => {
+  const { issuing, queue } = open({ standing: { second: limit('NXDOMAIN', 'challengeFailed') } });
+  const refused = issuing.order(withAccounts('default', 'second'), csr, identifiers, post);
+  await assert.rejects(refused, { code: 'challengeFailed', message: 'NXDOMAIN' });
+  assert.deepEqual(queue.enqueued, []);
+});
+
 test('order() is unavailable where the limits cannot be read', async () => {
   const { issuing } = open({ standing: { broken: new Error('ECONNREFUSED') } });
   const asked = issuing.order(withAccounts('broken'), csr, identifiers, post);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nextTime } from '../../../shared/shaman/cron.ts';
+import { nextTime } from '../../../shared/shaman/renewal-section.ts';
 import { loadText } from '../setup/load-text.ts';
 
 const base = '[account]\ndir = /a\n[auth a]\nip = 127.0.0.1\ndomain = *.example.org\n';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openShamanFile } from '../../../shared/shaman/file.ts';
 import { parseShamanProfile } from '../../../shared/shaman/profile.ts';
-import { findProgram, openSolversFor } from '../../../shared/shaman/solvers.ts';
+import { findProgram, openSolversFor } from '../../../shared/shaman/programs.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { scriptCa } from '../order/scripted-ca.ts';
@@ -18,7 +18,7 @@ async function start() {
     await chmod(path, mode);
     return path;
   };
-  const parts = { file: openShamanFile(home), path: [join(dir.path, 'absent'), bin], log: quietLog };
+  const parts = { file: openShamanFile(home), path: [join(dir.path, 'absent'), bin] };
   return { home, bin, program, parts, [Symbol.asyncDispose]: dir[Symbol.asyncDispose] };
 }
 
@@ -61,7 +61,7 @@ test("openSolversFor() prefers a domain's own authenticators, and falls back on 
     );
     const [domain] = profile.domains;
     assert.ok(domain);
-    return openSolversFor({ ...parts, profile, solvers: given }, domain);
+    return openSolversFor(domain, profile, given, parts, quietLog);
   };
   const typesOf = (...all: [object, object]) => solversOf(...all).map(({ challengeType }) => challengeType);
   assert.deepEqual(typesOf({ 'dns-01': 'one', 'http-01': 'two' }, { 'http-01': 'three' }), [

@@ -1,0 +1,59 @@
+import type { Ca } from '../ca/open-ca.ts';
+import type { Claim } from '../limits/budget.ts';
+import type { Limit } from '../limits/limits.ts';
+import { mayOrder, type Permission, rememberFailure } from '../order/may-order.ts';
+import type { Checkpoint } from '../order/order-state.ts';
+import type { Identifier } from '../pki/identifier.ts';
+
+/** What stands between a domain and a CA's newOrder, the same as between a worker's jobs and it. */
+export type OrderGate = {
+  /**
+   * Asked before each newOrder.
+   *
+   * @throws StandingLimitError where the CA is not to be asked now
+   */
+  before(order: {
+    renews: boolean;
+    turn: Checkpoint['turn'];
+  }): Promise<Extract<Permission, { may: true }>['turn']>;
+  /** Remembers what a failed step says of the CA's limits. @returns the error, perhaps with a better `retryAfter` */
+  failed(error: unknown): Promise<unknown>;
+  /** Gives back what was kept for a certificate that did not come. */
+  gaveUp(): Promise<void>;
+  issued(turn: Checkpoint['turn']): Promise<void>;
+};
+
+/**
+ * Lets the orders of a shaman profile count for a CA's limits. A profile waits in no queue: what has no room now is a
+ * failure, and the next run tries again.
+ *
+ * @param claimant of this profile's claims on the budget
+ */
+export function openGate(
+  ca: Pick<Ca, 'limits' | 'budget' | 'directory' | 'connection'>,
+  identifiers: Identifier[],
+  claimant: string,
+  onLimit: (limit: Limit) => Promise<void>,
+  signal: AbortSignal,
+): OrderGate {
+  const { limits, budget, connection } = ca;
+  const id = `${claimant}/${identifiers.map(({ value }) => value).join(',')}`;
+  const claim = (): Claim => {
+    const now = connection.clock.now();
+    return { id, what: id, rank: now, patience: now };
+  };
+  return {
+    async before(order) {
+      const permission = await mayOrder(ca, identifiers, order, claim(), signal);
+      if (!permission.may) throw permission.limit;
+      return permission.turn;
+    },
+    // With its own authenticators a profile does without Redis, so that an outage of Redis explains nothing.
+    failed: error => rememberFailure(ca, identifiers, error, false, onLimit),
+    gaveUp: () => budget.leave(identifiers, { id }),
+    async issued(turn) {
+      if (turn !== 'exempt') await budget.spendCertificate(identifiers, { id });
+      await limits.recordSuccess(identifiers);
+    },
+  };
+}
