@@ -3,9 +3,9 @@ import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { toAddressSet } from '../../../shared/base/address.ts';
-import type { IssuanceError } from '../../../shared/base/errors.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
+import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -32,6 +32,9 @@ export const hmacBlock: AuthBlockConfig = {
   },
   accounts: [{ account: 'account' }],
 };
+
+/** The account that every block here orders from. */
+export const ownAccount = { account: 'account', directory: 'https://ca.example.org/directory' };
 
 /** A block for clients of this machine. */
 const { hmac: _, ...withoutHmac } = hmacBlock;
@@ -75,7 +78,7 @@ export type FakeIntake = AsyncDisposable & {
   /** What the storage `kept` holds for any CSR. */
   stored: { value: Awaited<ReturnType<Storage['get']>> | Error };
   /** What stands against any order. */
-  limit: { value: IssuanceError | undefined };
+  limit: { value: StandingLimitError | undefined };
   /** The auth blocks by which stored certificates were fetched. */
   fetches: string[];
   stopping: AbortController;
@@ -104,8 +107,8 @@ export async function openIntake(
   const issuing = openIssuing({
     admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
-    limits: new Map([['account', { standingAgainst: async () => limit.value as never }]]),
-    accounts: [{ account: 'account', directory: 'https://ca.example/directory' }],
+    limits: new Map([['account', { standingAgainst: async () => limit.value }]]),
+    accounts: [ownAccount],
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
     clock,
