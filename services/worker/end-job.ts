@@ -71,8 +71,12 @@ async function planRenewal(
   await parts.renewals.issued(storage, entry, { block, ahead: due !== undefined }, parts.clock.now());
 }
 
-/** Writes the result for those who wait, and lets the next job order the same names. */
-export async function writeResult(run: SignRun, result: SignResult): Promise<SignJobEnd> {
+/**
+ * Writes the result for those who wait, and lets the next job order the same names.
+ *
+ * @param account where the job may still hold them
+ */
+export async function writeResult(run: SignRun, account: string, result: SignResult): Promise<SignJobEnd> {
   const { parts, job, log } = run;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
   if (result.outcome === 'issued') {
@@ -81,9 +85,7 @@ export async function writeResult(run: SignRun, result: SignResult): Promise<Sig
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
-  const account = result.outcome === 'issued' ? result.issuedBy?.account : undefined;
-  const flight = flightOf(job.data, account ?? job.data.accounts[0]?.account ?? '');
-  const key = await parts.records.writeResult(job.lock, result, flight);
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account));
   return finish(run, { key, result });
 }
 

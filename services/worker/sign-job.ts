@@ -62,7 +62,7 @@ async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEn
   } catch (error) {
     if (error instanceof LeftError) return leave(run, error.refusal);
     if (error instanceof LockLostError || signals.stopping.aborted || signals.abort.aborted) throw error;
-    return fail(run, error);
+    return fail(run, choice.account, error);
   }
 }
 
@@ -75,12 +75,12 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   if (driven.end === 'instead') {
     const { chain, issuedBy } = driven.instead;
     const { block } = run.job.data;
-    return writeResult(run, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
+    return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
   }
   const result = toIssued(run, ca, driven.chain);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   await keepCertificate(run, ca, driven.checkpoint, result);
-  return writeResult(run, result);
+  return writeResult(run, ca.name, result);
 }
 
 /** Gives up what the job holds at an account, so that others can have it. */
@@ -93,14 +93,14 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
 }
 
-/** Every account has refused. */
+/** Every account has refused, and was left. */
 async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   const { progress, parts, job } = run;
   const lastTry = (progress.begun ?? job.createdAt) + LONGEST_JOB;
   const conclusion = concludeRound(progress.refusals, { patience: patienceOf(job), lastTry });
   switch (conclusion.do) {
     case 'fail':
-      return fail(run, conclusion.error);
+      return fail(run, progress.refusals.at(-1)?.account ?? '', conclusion.error);
     case 'withoutProfile':
       await progress.saveRound(conclusion.kept, true);
       return undefined;
@@ -110,8 +110,8 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   }
 }
 
-function fail(run: SignRun, error: unknown): Promise<SignJobEnd> {
+function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd> {
   if (!(error instanceof IssuanceError)) run.log.error({ err: error }, 'bug in a sign job');
   const result: SignResult = { outcome: 'failed', block: run.job.data.block, error: toSignFailure(error) };
-  return writeResult(run, result);
+  return writeResult(run, account, result);
 }

@@ -120,7 +120,7 @@ export function resourceUrl(directory: Directory, resource: keyof Directory['url
  * Nonces that a CA handed out with its answers, one pool per CA and process. Last in, first out: the freshest is the
  * least likely to have been forgotten by the CA.
  */
-export class NoncePool {
+class NoncePool {
   #nonces: { value: string; at: number }[] = [];
 
   /** @param now milliseconds since the epoch */
@@ -139,7 +139,7 @@ export class NoncePool {
 }
 
 /** `body` is sent as JSON by POST; without it the request is a GET. `timeout` in milliseconds. */
-export type CaRequest = { url: string; body?: object; signal: AbortSignal; timeout?: number };
+type CaRequest = { url: string; body?: object; signal: AbortSignal; timeout?: number };
 
 /**
  * One request, one answer: no retry, no redirect, whatever the status.

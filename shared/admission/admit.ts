@@ -129,7 +129,7 @@ type Token = 'star' | ((character: string) => boolean);
  *
  * @returns whether a lower-cased name of A-labels matches
  */
-function toDomainGlob(glob: string): (name: string) => boolean {
+export function toDomainGlob(glob: string): (name: string) => boolean {
   const pattern = toAsciiLabels(glob.toLowerCase());
   const tokens = compileGlob(pattern);
   const takesWildcards = pattern === '*' || pattern.startsWith('*.');

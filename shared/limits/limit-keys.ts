@@ -39,7 +39,7 @@ function setDigest(identifiers: Identifier[]): string {
  * The registered domain by the Public Suffix List, its private part included, as Let's Encrypt counts; an address counts
  * for itself.
  */
-export function registeredDomain({ type, value }: Identifier): string {
+function registeredDomain({ type, value }: Identifier): string {
   if (type === 'ip') return value;
   const name = value.replace(/^\*\./, '');
   return getDomain(name, { allowPrivateDomains: true }) ?? name;

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { openAccount } from '../../shared/acme/account.ts';
-import { deactivateAccount, rolloverKey, updateContact } from '../../shared/acme/account-changes.ts';
+import { deactivateAccount, rolloverKey, updateContact } from '../../shared/acme/account.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock } from '../../shared/base/clock.ts';
+import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
 import { freePort } from '../support/free-port.ts';
 import { startPebble } from '../support/pebble.ts';
@@ -31,7 +31,7 @@ async function newAccount() {
   const { path } = stack.use(await tempDir());
   const dir = join(path, 'account');
   const options = { dir, contact: ['mailto:first@example.org'], termsOfService: true };
-  return { options, account: await openAccount(connection, options, quietLog, never) };
+  return { options, account: await openAccountDirectory(connection, options, quietLog, never) };
 }
 
 test('updateContact() replaces the contacts at the CA', async () => {
@@ -59,11 +59,11 @@ test('deactivateAccount() ends the account for good', async () => {
   });
 });
 
-test('openAccount() with an account that the CA has lost makes it anew with the same key', async () => {
+test('openAccountDirectory() with an account that the CA has lost makes it anew with the same key', async () => {
   const { options, account } = await newAccount();
   await pebble.restart();
   await assert.rejects(openAcmeClient(connection, account, never).newOrder(identifiers), { code: 'gone' });
-  const again = await openAccount(connection, { ...options, lost: account.url }, quietLog, never);
+  const again = await openAccountDirectory(connection, options, quietLog, never, account.url);
   assert.equal(again.keyPem, account.keyPem);
   assert.notEqual(again.url, account.url);
   const { uri } = JSON.parse(await readFile(join(options.dir, 'registration.json'), 'utf8')) as {

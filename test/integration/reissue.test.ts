@@ -79,7 +79,7 @@ suite('a certificate that Quarry does not renew by itself', () => {
       'newOrder named what it replaces',
     );
     assert.equal((await fleet.post(csrPem)).body, again.body);
-    const { stdout } = await runQuarry(['renewals', 'main.ini'], await fleet.ini({ blocks }), patience);
+    const { stdout } = await runQuarry(['renewals', 'main.ini'], await fleet.ini({ blocks }));
     assert.ok(!stdout.includes('watched.example'), 'quarry renewals tells what Quarry renews');
   });
 });
@@ -90,7 +90,7 @@ suite('quarry reissue', () => {
     const other = await issue('ahead', 'other');
     const ini = await fleet.ini({ blocks });
     const words = ['reissue', '--account', 'default', 'a.ahead.example', 'b.*', 'main.ini'];
-    const refused = await runQuarry(words, ini, patience);
+    const refused = await runQuarry(words, ini);
     assert.deepEqual(
       [refused.code, refused.stderr],
       [1, 'quarry: nothing is reissued, as there is no terminal to ask at; say --yes\n'],
@@ -101,7 +101,7 @@ suite('quarry reissue', () => {
     );
     assert.equal((await managed(wanted[0]?.id ?? ''))?.reissue, undefined);
 
-    const agreed = await runQuarry(['reissue', '--yes', ...words.slice(1)], ini, patience);
+    const agreed = await runQuarry(['reissue', '--yes', ...words.slice(1)], ini);
     assert.deepEqual([agreed.code, agreed.stderr], [0, '']);
     for (const { id, csrPem, chain } of wanted) {
       const isRenewed = async () => (await managed(id))?.certificate !== renewalInfoId(chain);
@@ -110,7 +110,7 @@ suite('quarry reissue', () => {
     }
     assert.equal((await fleet.post(other.csrPem)).body, other.chain);
 
-    const none = await runQuarry(['reissue', '--account', 'nobody', 'main.ini'], ini, patience);
+    const none = await runQuarry(['reissue', '--account', 'nobody', 'main.ini'], ini);
     assert.deepEqual([none.code, none.stderr], [1, 'quarry: there is nothing to reissue\n']);
   });
 });

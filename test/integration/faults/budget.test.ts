@@ -114,7 +114,10 @@ suite('a short budget', { concurrency: true }, () => {
     const refused = await post(fleet, ['other.exempt.example'], { to });
     assert.equal((await refused.answer).status, 429);
     const replaces = await replacing(first);
-    const renewal = await renew(queue, 'www.exempt.example', { replaces, due: Date.now() + DAY });
+    const renewal = await renew(queue, 'www.exempt.example', {
+      replaces: { id: replaces },
+      due: Date.now() + DAY,
+    });
     await assertIssued(fleet, [renewal]);
     const orders = sent(fleet.ca, 'www.exempt.example', 'newOrder').map(one => one.replaces);
     assert.deepEqual(orders, [undefined, replaces]);
@@ -139,8 +142,8 @@ suite('an order that replaces a certificate', { concurrency: true }, () => {
     await using queue = await openQueue(own);
     const name = 'twice.example';
     const replaces = await firstOf(own, name);
-    await assertIssued(own, [await renew(queue, name, { replaces })]);
-    await assertIssued(own, [await renew(queue, name, { replaces })]);
+    await assertIssued(own, [await renew(queue, name, { replaces: { id: replaces } })]);
+    await assertIssued(own, [await renew(queue, name, { replaces: { id: replaces } })]);
     assert.deepEqual(statuses(own, name), ['replacing 201', 'replacing 409', 'plain 201']);
   });
 
@@ -158,8 +161,8 @@ suite('an order that replaces a certificate', { concurrency: true }, () => {
     const when = (request: ProxiedRequest) => about(request, lost) && request.replaces !== undefined;
     own.ca.rule({ kind: 'newOrder', when, from: 2, do: { answer: { status: 409, problem } } });
     const posts = [
-      await renew(queue, kept, { replaces: first }),
-      await renew(queue, lost, { replaces: second }),
+      await renew(queue, kept, { replaces: { id: first } }),
+      await renew(queue, lost, { replaces: { id: second } }),
     ];
     await Promise.all(holds.map(hold => hold.hit()));
     const [worker] = own.all('worker') as [RoleProcess];

@@ -26,13 +26,14 @@ export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'):
 export async function renew(queue: SignQueue, name: string, data: Partial<SignJobData>): Promise<Post> {
   const csr = await makeCsr({ names: [name] });
   const jobId = await queue.enqueue({
-    ...{
-      csr: csr.csrPem,
-      identifiers: [{ type: 'dns', value: name }],
-      account: 'default',
-      solvers: ['http'],
-    },
-    ...{ storage: 'none', block: 'all', requestId: `renewal of ${name}`, ...data },
+    csr: csr.csrPem,
+    identifiers: [{ type: 'dns', value: name }],
+    accounts: [{ account: 'default' }],
+    solvers: ['http'],
+    storage: 'none',
+    block: 'all',
+    requestId: `renewal of ${name}`,
+    ...data,
   });
   const result = queue.result(jobId, new AbortController().signal);
   return { ...csr, names: [name], answer: result.then(toAnswer) };

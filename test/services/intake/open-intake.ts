@@ -3,9 +3,9 @@ import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { toAddressSet } from '../../../shared/base/address.ts';
-import type { IssuanceError } from '../../../shared/base/errors.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
+import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -33,6 +33,9 @@ export const hmacBlock: AuthBlockConfig = {
   accounts: [{ account: 'account' }],
 };
 
+/** The account that every block here orders from. */
+export const ownAccount = { account: 'account', directory: 'https://ca.example.org/directory' };
+
 /** A block for clients of this machine. */
 const { hmac: _, ...withoutHmac } = hmacBlock;
 export const loopbackBlock: AuthBlockConfig = { ...withoutHmac, name: 'loopback', ips: ['127.0.0.1'] };
@@ -51,7 +54,7 @@ export type FakeRevokeQueue = RevokeQueue & {
 
 function openFakeRevokeQueue(): FakeRevokeQueue {
   const queue: FakeRevokeQueue = {
-    ...{ enqueued: [], end: { outcome: 'revoked', already: false }, fault: undefined },
+    ...{ enqueued: [], end: { outcome: 'revoked', already: false, account: 'account' }, fault: undefined },
     async enqueue(data) {
       if (queue.fault) throw queue.fault;
       queue.enqueued.push(data);
@@ -75,7 +78,7 @@ export type FakeIntake = AsyncDisposable & {
   /** What the storage `kept` holds for any CSR. */
   stored: { value: Awaited<ReturnType<Storage['get']>> | Error };
   /** What stands against any order. */
-  limit: { value: IssuanceError | undefined };
+  limit: { value: StandingLimitError | undefined };
   /** The auth blocks by which stored certificates were fetched. */
   fetches: string[];
   stopping: AbortController;
@@ -104,7 +107,8 @@ export async function openIntake(
   const issuing = openIssuing({
     admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
-    limits: { standingAgainst: async () => limit.value },
+    limits: new Map([['account', { standingAgainst: async () => limit.value }]]),
+    accounts: [ownAccount],
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
     clock,

@@ -125,7 +125,7 @@ test('what passes all checks is enqueued with its names, and nothing of the bloc
   assert.deepEqual(job, {
     csr,
     identifiers: [{ type: 'dns', value: 'www.example.org' }],
-    ...{ account: 'default', solvers: ['http'], storage: 'kept', block: 'hmac', patience: 0 },
+    ...{ accounts: [{ account: 'account' }], solvers: ['http'], storage: 'kept', block: 'hmac', patience: 0 },
   });
   assert.match(requestId, /^[0-9a-f-]{36}$/);
 });

@@ -25,14 +25,15 @@ test('POST /revoke has a worker revoke the first certificate of the body, and an
   ]);
   const [{ requestId, ...data } = { requestId: '' }] = intake.revokeQueue.enqueued;
   const [certificate] = splitChain(pem);
-  assert.deepEqual(data, { certificate, names: ['www.example.org'], block: 'hmac', reason: 'keyCompromise' });
+  const admitted = { names: ['www.example.org'], block: 'hmac', accounts: ['account'] };
+  assert.deepEqual(data, { certificate, ...admitted, reason: 'keyCompromise' });
   assert.match(requestId, /^[0-9a-f-]{36}$/);
   assert.match(intake.log.text(), new RegExp(`"job":"${jobId}","names":\\["www.example.org"\\]`));
 });
 
 test('POST /revoke of a certificate that is revoked already is a success', async () => {
   await using intake = await openIntake();
-  intake.revokeQueue.end = { outcome: 'revoked', already: true };
+  intake.revokeQueue.end = { outcome: 'revoked', already: true, account: 'account' };
   assert.deepEqual(await toAnswer(await revoke(intake)), [200, 'revoked already\n']);
 });
 

@@ -7,7 +7,16 @@ import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { waitUntil } from '../../support/wait-until.ts';
-import { chain, hmacBlock, hmacHeader, issued, jobId, loopbackBlock, openIntake } from './open-intake.ts';
+import {
+  chain,
+  hmacBlock,
+  hmacHeader,
+  issued,
+  jobId,
+  loopbackBlock,
+  openIntake,
+  ownAccount,
+} from './open-intake.ts';
 
 const csr = makeCsr({ names: 'DNS:www.example.org' });
 const pem = makeCertificate({ names: 'DNS:www.example.org' });
@@ -58,9 +67,15 @@ test('POST /sign says in X-Quarry-Account which account issued, from storage and
   assert.equal(await account(), 'zerossl');
   intake.stored.value = toStored(pem);
   assert.equal(await account(), null);
-  const kept = { ...toStored(pem), issuedBy: { ...issuedBy, account: 'default' } };
+  const kept = { ...toStored(pem), issuedBy: ownAccount };
   intake.stored.value = kept;
-  assert.equal(await account(), 'default');
+  assert.equal(await account(), 'account');
+  intake.stored.value = { ...kept, issuedBy };
+  assert.equal(
+    await account(),
+    'zerossl',
+    'a job, as the block does not order from the account of the stored one',
+  );
 });
 
 const limited = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many' };

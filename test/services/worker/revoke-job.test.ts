@@ -8,9 +8,16 @@ import { type CaAnswer, problem } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
 import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { calmCa } from './job-parts.ts';
 
 const certificate = makeCertificate();
-const data: RevokeJobData = { certificate, names: ['example.org'], block: 'mail', requestId: 'request-1' };
+const data: RevokeJobData = {
+  certificate,
+  names: ['example.org'],
+  block: 'mail',
+  accounts: ['account'],
+  requestId: 'request-1',
+};
 
 /** A CA that answers with what a test says, and a storage of which the index knows nothing. */
 async function openRevoking(answer: CaAnswer) {
@@ -34,9 +41,11 @@ async function openRevoking(answer: CaAnswer) {
       return key === 'second' ? entry : undefined;
     },
   };
+  const guard = calmCa('account', connection, account);
+  guard.account.renew = async ({ url }) => void renewed.push(url);
   const parts: RevokeJobParts = {
-    ...{ connection, log: log.log },
-    account: { current: () => account, renew: async ({ url }) => void renewed.push(url) },
+    log: log.log,
+    cas: new Map([['account', guard]]),
     storages: new Map([['kept', { name: 'kept', upkeep } as unknown as Storage]]),
     expiry: { endingAt: async () => [] },
     renewals: { revoked: async (...told) => void indexed.push(told) },
@@ -48,7 +57,7 @@ async function openRevoking(answer: CaAnswer) {
 test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
   await using opened = await openRevoking({});
   const result = await runRevokeJob(opened.parts, { ...data, reason: 'superseded' }, false, never);
-  assert.deepEqual(result, { outcome: 'revoked', already: false });
+  assert.deepEqual(result, { outcome: 'revoked', already: false, account: 'account' });
   assert.equal(opened.ca.requests.at(-1)?.payload?.reason, 4);
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
   assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
@@ -62,6 +71,7 @@ test('a revoke job that runs again after the CA has done it does the rest', asyn
   assert.deepEqual(await runRevokeJob(opened.parts, data, false, never), {
     outcome: 'revoked',
     already: true,
+    account: 'account',
   });
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
 });

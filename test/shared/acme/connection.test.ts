@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { NoncePool, REQUEST_TIMEOUT, readDirectory, takeNonce } from '../../../shared/acme/connection.ts';
+import { REQUEST_TIMEOUT, readDirectory, takeNonce } from '../../../shared/acme/connection.ts';
 import { listen } from '../../support/listen.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { startFakeCa } from './fake-ca.ts';
@@ -153,8 +153,10 @@ test('readDirectory() asks for the directory once an hour', async () => {
   assert.deepEqual(ca.log(), ['GET /dir', 'GET /dir']);
 });
 
-test('NoncePool hands out each nonce once, the last one first', () => {
-  const pool = new NoncePool();
+const openPool = () => connect('https://ca.example/dir').nonces;
+
+test('a pool of nonces hands out each nonce once, the last one first', () => {
+  const pool = openPool();
   for (const nonce of ['a', 'b', 'c']) pool.put(nonce, 0);
   assert.deepEqual(
     [1, 2, 3, 4].map(() => pool.take(0)),
@@ -162,8 +164,8 @@ test('NoncePool hands out each nonce once, the last one first', () => {
   );
 });
 
-test('NoncePool forgets what is older than a minute', () => {
-  const pool = new NoncePool();
+test('a pool of nonces forgets what is older than a minute', () => {
+  const pool = openPool();
   pool.put('old', 0);
   pool.put('fresh', 30_000);
   assert.equal(pool.take(60_001), 'fresh');
@@ -173,8 +175,8 @@ test('NoncePool forgets what is older than a minute', () => {
   assert.equal(pool.take(130_000), undefined);
 });
 
-test('NoncePool keeps the freshest when it is full', () => {
-  const pool = new NoncePool();
+test('a pool of nonces keeps the freshest when it is full', () => {
+  const pool = openPool();
   for (let n = 0; n < 100; n++) pool.put(`n${n}`, 0);
   const taken: string[] = [];
   for (let nonce = pool.take(0); nonce; nonce = pool.take(0)) taken.push(nonce);

@@ -4,6 +4,7 @@ import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.t
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
+import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import type { Identifier } from '../../../shared/pki/identifier.ts';
@@ -28,6 +29,7 @@ const toConfig = (name: string, domain: string, storage: string): AuthBlockConfi
   verifications: ['http'],
   challenges: ['http-01'],
   storage,
+  accounts: [{ account: 'default' }],
 });
 
 const admission = openAdmission([
@@ -44,8 +46,12 @@ const web = blockNamed('web');
 const withAccounts = (...names: string[]): AuthBlock =>
   Object.assign({ ...web }, { accounts: names.map(account => ({ account })) });
 
-const issuedBy = { account: 'zerossl', directory: 'https://ca.example/directory' };
-type Lookup = Awaited<ReturnType<Storage['get']>> & { issuedBy?: typeof issuedBy };
+const toAccount = (account: string) => ({
+  account,
+  directory: `https://${account}.ca.example.org/directory`,
+});
+const issuedBy = toAccount('zerossl');
+type Lookup = Awaited<ReturnType<Storage['get']>>;
 
 /** What the storages hold, which limit stands at which account, and who records a fetch, as a test says. */
 function open(
@@ -65,16 +71,19 @@ function open(
     };
     return [name, { name, get, put: async () => {} }];
   };
+  const accounts = [...new Set(['default', 'zerossl', 'free', ...Object.keys(standing)])].map(toAccount);
+  const stand = (account: string) => {
+    const limit = standing[account];
+    if (limit && !(limit instanceof IssuanceError)) throw limit;
+    return limit as StandingLimitError | undefined;
+  };
   const issuing = openIssuing({
     admission,
     storages: new Map([toStorage('kept'), toStorage('elsewhere')]),
-    limits: {
-      standingAgainst: async ({ account }) => {
-        const limit = standing[account];
-        if (limit && !(limit instanceof IssuanceError)) throw limit;
-        return limit;
-      },
-    },
+    limits: new Map(
+      accounts.map(({ account }) => [account, { standingAgainst: async () => stand(account) }]),
+    ),
+    accounts,
     signQueue: queue,
     renewals: { fetched },
     clock,
@@ -88,7 +97,16 @@ test('findStored() gives the chain, its names, and the account that ordered it w
   const { identifiers } = stored.leaf;
   assert.deepEqual(await issuing.findStored([web], csr), { chain, account: undefined, identifiers });
   const named = open({ kept: { kept: { ...stored, issuedBy } } });
-  assert.deepEqual(await named.issuing.findStored([web], csr), { chain, account: 'zerossl', identifiers });
+  const found = await named.issuing.findStored([withAccounts('default', 'zerossl')], csr);
+  assert.deepEqual(found, { chain, account: 'zerossl', identifiers });
+});
+
+test('findStored() gives no certificate of an account that the block would not order from', async () => {
+  const { issuing } = open({ kept: { kept: { ...stored, issuedBy } } });
+  assert.equal(await issuing.findStored([web], csr), undefined);
+  assert.equal(await issuing.findStored([withAccounts('free')], csr), undefined);
+  // Nobody knows who issued macen's certificates.
+  assert.equal((await open({ kept: { kept: stored } }).issuing.findStored([web], csr))?.chain, chain);
 });
 
 test('findStored() looks into the storage of each block, and passes over one that fails', async () => {
@@ -159,9 +177,16 @@ test('order() does not refuse a client because a CA asked for a moment', async (
   assert.equal(queue.enqueued.length, 2);
 });
 
-test('order() asks for the limits of the account `default` where the block names none', async () => {
+test('order() asks for the limits of the one account that the block has', async () => {
   const { issuing } = open({ standing: { default: limit('one') } });
   await assert.rejects(issuing.order(web, csr, identifiers, post), { message: 'one' });
+});
+
+test('order() is refused where the validation of the names fails at any account, as it would fail at all', async () => {
+  const { issuing, queue } = open({ standing: { second: limit('NXDOMAIN', 'challengeFailed') } });
+  const refused = issuing.order(withAccounts('default', 'second'), csr, identifiers, post);
+  await assert.rejects(refused, { code: 'challengeFailed', message: 'NXDOMAIN' });
+  assert.deepEqual(queue.enqueued, []);
 });
 
 test('order() is unavailable where the limits cannot be read', async () => {

@@ -6,7 +6,7 @@ import {
   domainKey,
   failuresKey,
   nameKey,
-  registeredDomain,
+  registeredDomains,
   setKey,
 } from '../../../shared/limits/limit-keys.ts';
 import { openLimits } from '../../../shared/limits/limits.ts';
@@ -16,7 +16,7 @@ import { turnedClock } from '../../support/turned-clock.ts';
 const scope = { account: 'default', ca: 'ca.example' };
 const dns = (value: string): Identifier => ({ type: 'dns', value });
 
-test('registeredDomain() goes by the Public Suffix List, its private part included', () => {
+test('registeredDomains() goes by the Public Suffix List, its private part included', () => {
   const cases: [string, string][] = [
     ['a.b.example.org', 'example.org'],
     ['*.example.co.uk', 'example.co.uk'],
@@ -24,8 +24,8 @@ test('registeredDomain() goes by the Public Suffix List, its private part includ
     ['a.me.github.io', 'me.github.io'],
     ['intranet', 'intranet'],
   ];
-  for (const [name, domain] of cases) assert.equal(registeredDomain(dns(name)), domain);
-  assert.equal(registeredDomain({ type: 'ip', value: '192.0.2.1' }), '192.0.2.1');
+  for (const [name, domain] of cases) assert.deepEqual(registeredDomains([dns(name)]), [domain]);
+  assert.deepEqual(registeredDomains([{ type: 'ip', value: '192.0.2.1' }]), ['192.0.2.1']);
 });
 
 test('setKey() is the same for the same names in another order, and for no others', () => {
