@@ -24,16 +24,20 @@ export type ProfileParts = {
   cas: ReadonlyMap<string, Ca>;
   /** The folders of PATH. */
   path: readonly string[];
-  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
+  /**
+   * PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the
+   * system's.
+   */
   ca: string[] | undefined;
   clock: Clock;
   log: Log;
 };
 
-export const profileId = (profile: string, domain: string) => `profile/${profile}/${domain}`;
+const profileId = (profile: string, domain: string) => `profile/${profile}/${domain}`;
 
 /**
- * One run over a shaman profile, and what came of it into the index. What an operator wants renewed is renewed first.
+ * One run over a shaman profile, and what came of it into the index. What an operator wants renewed is
+ * renewed first.
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`

@@ -75,7 +75,10 @@ const unguarded: Guards = {
   },
 };
 
-/** Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its connections. */
+/**
+ * Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its
+ * connections.
+ */
 export async function openCa(
   config: AccountConfig,
   store: Store,

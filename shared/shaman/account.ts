@@ -22,7 +22,9 @@ export type Accounts = {
   find(account: string | undefined): Ca | undefined;
   /** Who has issued a certificate: the account that can fetch it, and the CA that can be asked about it. */
   issuerOf(issuedBy: IssuedBy | undefined): { account: Ca | undefined; ca: Ca | undefined };
-  /** Whether a certificate is as good as one that would be ordered now; the profile's own account takes any. */
+  /**
+   * Whether a certificate is as good as one that would be ordered now; the profile's own account takes any.
+   */
   accepts(certificate: { leaf: Certificate; issuedBy?: IssuedBy | undefined }): boolean;
   /** Acts as an account. One that its CA no longer knows is looked up by its key, or made anew, once. */
   actAs<T>(ca: Ca, act: (acme: AcmeClient) => Promise<T>): Promise<T>;
@@ -65,11 +67,12 @@ export function openAccounts(
 }
 
 /**
- * The account of a profile, key and account made where they are missing. A CA has one account per key (RFC 8555 section
- * 7.3), so it does no harm to be stopped before its URL is noted.
+ * The account of a profile, key and account made where they are missing. A CA has one account per key (RFC
+ * 8555 section 7.3), so it does no harm to be stopped before its URL is noted.
  *
  * @param lost an account URL that the CA no longer knows
- * @throws IssuanceError `misconfigured` when the key is unusable or the CA wants an external binding, else as the CA says
+ * @throws IssuanceError `misconfigured` when the key is unusable or the CA wants an external binding, else as
+ *   the CA says
  */
 export async function openShamanAccount(
   connection: CaConnection,
@@ -104,8 +107,8 @@ async function openAccountKey(file: ShamanFile, key: string | undefined, log: Lo
 }
 
 /**
- * What one CA knows, another does not: where `server` was changed, account, orders and certificates are had anew, while
- * keys and the certificates on disk stay.
+ * What one CA knows, another does not: where `server` was changed, account, orders and certificates are had
+ * anew, while keys and the certificates on disk stay.
  */
 export async function leaveOtherServer(
   file: ShamanFile,

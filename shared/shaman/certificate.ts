@@ -20,7 +20,7 @@ import { certificateFileOf, certificatePath, type DomainEntry } from './file.ts'
 import type { FailureMemory, RenewalMemory } from './memory.ts';
 import type { ShamanDomain } from './profile.ts';
 
-export type HeldCertificate = {
+type HeldCertificate = {
   /** PEM, as the CA sent it. */
   chain: string;
   leaf: Certificate;
@@ -29,8 +29,9 @@ export type HeldCertificate = {
 };
 
 /**
- * The certificate that `certificate_id` names. Where the CA keeps it no longer, or its account is none of this run's, the
- * one on disk stands in, as nothing is wrong with it; and while the CA is away, where there is another one to order from.
+ * The certificate that `certificate_id` names. Where the CA keeps it no longer, or its account is none of
+ * this run's, the one on disk stands in, as nothing is wrong with it; and while the CA is away, where there
+ * is another one to order from.
  */
 export async function fetchCertificate(
   { orderers, issuerOf, actAs }: Pick<Accounts, 'orderers' | 'issuerOf' | 'actAs'>,
@@ -115,7 +116,8 @@ export type RenewalHabits = {
 };
 
 /**
- * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is kept.
+ * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is
+ * kept.
  *
  * @returns a plan that takes attempts in vain into account only where the run is patient
  */
@@ -147,7 +149,8 @@ export async function planDomain(
 
 /** When to try again where there is no certificate yet. */
 export function retryTime(failures: FailureMemory): number {
-  // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no wait.
+  // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no
+  // wait.
   const life = { notBefore: 0, notAfter: failures.last };
   return planRenewal({ life, info: { none: 'there is none' }, days: 0, failures, random: Math.random() }).at;
 }

@@ -24,8 +24,8 @@ export type RunHabits = RenewalHabits & {
 };
 
 /**
- * Brings one domain to where it has to be: a key, an order that is followed to its end, a certificate on disk that is
- * not yet to be renewed. Stopped anywhere, another run goes on from what `shaman.json` holds.
+ * Brings one domain to where it has to be: a key, an order that is followed to its end, a certificate on disk
+ * that is not yet to be renewed. Stopped anywhere, another run goes on from what `shaman.json` holds.
  *
  * @returns whether a certificate was issued
  */

@@ -2,7 +2,8 @@ import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Checkpoint, OrderState } from '../order/order-state.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
-// What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes over.
+// What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes
+// over.
 
 /** Of the whole file. */
 export type ProfileMemory = {
@@ -10,7 +11,9 @@ export type ProfileMemory = {
   account?: { server: string; url: string };
 };
 
-/** Of one domain. Times in milliseconds since the epoch; in the file they are texts of ISO 8601, for people. */
+/**
+ * Of one domain. Times in milliseconds since the epoch; in the file they are texts of ISO 8601, for people.
+ */
 export type DomainMemory = {
   /** The order of `order_id`. */
   order?: OrderMemory;

@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import { withdrawAll } from '../order/challenges.ts';
-import { type DriveParts, driveOrder, type Verdict } from '../order/drive-order.ts';
+import { type DriveParts, driveOrder } from '../order/drive-order.ts';
 import { goesElsewhere, type Refusal, refusedByAll, retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { admit, LeftError, noteUnreachable, toLeft } from '../order/leave-account.ts';
 import { type Checkpoint, newCheckpoint, newOrderState, type OrderTask } from '../order/order-state.ts';
@@ -20,7 +20,9 @@ import type { ShamanDomain } from './profile.ts';
 /** What a domain's orders are made with. */
 export type Ordering = {
   accounts: Accounts;
-  /** What proves a domain's names, in the order of preference; throws where an authenticator cannot be run. */
+  /**
+   * What proves a domain's names, in the order of preference; throws where an authenticator cannot be run.
+   */
   solversOf: (domain: Readonly<ShamanDomain>) => readonly Solver[];
   /** Of the profile's claims on what CAs allow. */
   claimant: string;
@@ -41,8 +43,8 @@ export type Ordered = { chain: string; url: string; ca: Ca; gate: OrderGate; tur
 type Resumed = { ca: Ca; from: Checkpoint };
 
 /**
- * The order that `order_id` names, where it can still end well, is by an account that is ordered from, and for the names
- * that are wanted now; another one is forgotten.
+ * The order that `order_id` names, where it can still end well, is by an account that is ordered from, and
+ * for the names that are wanted now; another one is forgotten.
  */
 export async function findOrder(
   ordering: Pick<Ordering, 'accounts' | 'solversOf' | 'signal'>,
@@ -107,8 +109,8 @@ async function withdraw(
 }
 
 /**
- * Drives an order of a domain to its end, from where the last run's ended, else at the first account that issues.
- * Everything is in `shaman.json` before the next thing is done.
+ * Drives an order of a domain to its end, from where the last run's ended, else at the first account that
+ * issues. Everything is in `shaman.json` before the next thing is done.
  *
  * @param patience until when a limit can be waited for, in milliseconds since the epoch
  * @throws what the order came to nothing by, as the limits know it; or the signal's reason
@@ -151,7 +153,10 @@ async function orderAt(
     const known = await gate.failed(error);
     unreachable = await noteUnreachable(ca, known, log);
     const leaves = hasOthers && goesElsewhere(known, patience, unreachable);
-    return toVerdict(known, checkpoint, leaves, clock.now());
+    // An account that is gone is had anew first; an order that is gone is made anew at once, but once.
+    const isOver = leaves || saysAccountIsGone(known);
+    const again = isOver ? undefined : retryTime(known, checkpoint, clock.now(), SHORT_PATIENCE);
+    return again ? { do: 'retry', ...again } : { do: 'fail', error: known };
   };
   try {
     if (hasOthers) await reach(ca, ordering);
@@ -221,13 +226,6 @@ function findReplaced({ domain }: DomainEntry, { issuerOf }: Accounts, ca: Ca): 
   const { renewal, issuedBy } = domain.memory;
   const isIssuer = issuerOf(issuedBy).ca?.directoryUrl === ca.directoryUrl;
   return renewal?.named && isIssuer ? renewal.id : undefined;
-}
-
-/** An account that is gone is had anew first, and an order that is gone is made anew at once, but once. */
-function toVerdict(error: unknown, checkpoint: Checkpoint, leaves: boolean, now: number): Verdict {
-  const isOver = leaves || saysAccountIsGone(error);
-  const again = isOver ? undefined : retryTime(error, checkpoint, now, SHORT_PATIENCE);
-  return again ? { do: 'retry', ...again } : { do: 'fail', error };
 }
 
 async function saveOrder(

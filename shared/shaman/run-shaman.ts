@@ -23,11 +23,20 @@ export type ShamanParts = Omit<RunHabits, 'days'> & {
   path: readonly string[];
   /** For domains without authenticators, in the order of preference. */
   solvers?: readonly Solver[];
-  /** Quarry's accounts that order in place of the profile's own, in the order of preference; none: its own does. */
+  /**
+   * Quarry's accounts that order in place of the profile's own, in the order of preference; none: its own
+   * does.
+   */
   accounts?: readonly Ca[];
-  /** All of Quarry's accounts: where the profile's own is at one of their CAs, its orders count for the same limits. */
+  /**
+   * All of Quarry's accounts: where the profile's own is at one of their CAs, its orders count for the same
+   * limits.
+   */
   cas?: readonly Ca[];
-  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
+  /**
+   * PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the
+   * system's.
+   */
   ca?: string[] | undefined;
   /** Of this profile's claims on what those CAs allow. */
   claimant?: string;
@@ -52,11 +61,11 @@ export type DomainOutcome = {
 };
 
 /**
- * One run over the `shaman.json` in a directory (concorde's shaman): safe to repeat, and to stop anywhere, as everything
- * is saved before the next thing is done. One domain that fails does not stop the others.
+ * One run over the `shaman.json` in a directory (concorde's shaman): safe to repeat, and to stop anywhere, as
+ * everything is saved before the next thing is done. One domain that fails does not stop the others.
  *
- * @throws ConfigError when `shaman.json` cannot be read or used; IssuanceError when the account cannot be had, or
- *   `unavailable` while another run is at work in the directory; or the signal's reason
+ * @throws ConfigError when `shaman.json` cannot be read or used; IssuanceError when the account cannot be
+ *   had, or `unavailable` while another run is at work in the directory; or the signal's reason
  */
 export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   const { clock, log, path, claimant = '', onLimit = async () => {} } = parts;
@@ -87,7 +96,10 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   return runDomains(domainsOf(file, profile, parts), run, { days: profile.renewal, clock, signal });
 }
 
-/** Without accounts of Quarry's, the profile's own is made ready; with them, nothing that is concorde's is touched. */
+/**
+ * Without accounts of Quarry's, the profile's own is made ready; with them, nothing that is concorde's is
+ * touched.
+ */
 async function openRun(
   stack: DisposableStack,
   file: ShamanFile,
@@ -107,7 +119,10 @@ async function openRun(
   return { profile, accounts: openAccounts([own], { all: [own, ...cas], server }, { log, signal }) };
 }
 
-/** Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet has there. */
+/**
+ * Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet
+ * has there.
+ */
 function openOwnCa(
   stack: DisposableStack,
   { cas = [], ca, clock, log }: Pick<ShamanParts, 'cas' | 'ca' | 'clock' | 'log'>,
@@ -115,7 +130,8 @@ function openOwnCa(
   directoryUrl: string,
   signal: AbortSignal,
 ): Ca {
-  // Nothing is written to the directory once the run has ended, so its signal counts and not that of a request.
+  // Nothing is written to the directory once the run has ended, so its signal counts and not that of a
+  // request.
   const open: OpenAccount = (connection, _, lost) =>
     openShamanAccount(connection, { file, log }, signal, lost);
   const known = cas.find(one => one.directoryUrl === directoryUrl);
