@@ -112,8 +112,9 @@ suite('the next account gets the order', { concurrency: true }, () => {
 });
 
 suite('the first account keeps the order', { concurrency: true }, () => {
-  test('without the certificate profile that the block wants of any CA, where none offers it', async () => {
-    const name = 'www.nowhere.example';
+  test('without the certificate profile that the block wants of any, where the CA that offers it does not issue', async () => {
+    const name = 'left-away.plain.example';
+    refuse(second.ca, name, { type: 'caa' });
     await assertIssuedBy(fleet, 'default', [await post(fleet, [name])]);
     assert.deepEqual(profileOf(name, fleet), [undefined]);
   });
@@ -175,6 +176,14 @@ test('an order that is left has the responses to its challenges withdrawn before
   next.remove();
   await assertIssuedBy(fleet, 'second', [posted]);
   assert.deepEqual(asked(fleet, name), { default: 1, second: 1 });
+});
+
+test('a certificate profile that no CA offers is an operator’s matter', async () => {
+  const name = 'www.nowhere.example';
+  const { status, body } = await (await post(fleet, [name])).answer;
+  assert.equal(status, 500);
+  assert.match(body, /nonesuch/);
+  assert.deepEqual(asked(fleet, name), { default: 0, second: 0 });
 });
 
 test('a name that all CAs refuse is refused, with what one of them said', async () => {
