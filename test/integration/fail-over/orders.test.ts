@@ -3,7 +3,7 @@ import { after, suite, test } from 'node:test';
 import type { Kind, RuleOptions } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { about, post, presented, reached, sent } from '../faults/orders.ts';
-import { asked, assertIssuedBy, limited, type Refusal, refuse } from './answers.ts';
+import { asked, assertIssuedBy, limited, type Refusal, refuse, untilOpen } from './answers.ts';
 
 // What one CA says of one order, and whether the next CA is asked for it. Each order has a name of its own.
 
@@ -35,6 +35,7 @@ const fleet = await startFleet({
 });
 after(() => fleet[Symbol.asyncDispose]());
 const { ca, second } = fleet;
+await untilOpen(fleet);
 
 const profileOf = (name: string, { ca }: { ca: typeof fleet.ca }) =>
   reached(sent(ca, name, 'newOrder')).map(one => one.profile);

@@ -14,6 +14,7 @@ import {
   postUntil,
   readyz,
   refuse,
+  untilOpen,
 } from './answers.ts';
 
 // A whole CA fails, for a while.
@@ -59,6 +60,7 @@ suite('a fleet of three workers whose first CA fails', () => {
 
   test('gets its certificates from there while it is well', async () => {
     fleet = await start();
+    await untilOpen(fleet);
     const posts = await postEach(fleet, ['www.well.example']);
     await assertIssuedBy(fleet, 'default', posts);
     assert.equal(asked(fleet, 'www.well.example').second, 0);
@@ -186,6 +188,7 @@ suite('a fleet of three workers whose first CA fails', () => {
 
 test('a worker that is killed in the middle of a fail-over leaves one order at each CA', async () => {
   await using fleet = await startFleet({ mgmt: 'wait = 120', second: {} });
+  await untilOpen(fleet);
   const [killed] = fleet.all('worker');
   assert.ok(killed);
   const steps: [name: string, kind: Kind][] = [
