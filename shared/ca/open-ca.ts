@@ -31,7 +31,7 @@ export type Ca = {
 };
 
 /** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
-export type AccountHolder = {
+type AccountHolder = {
   /** @throws IssuanceError that says why there is no account yet, or why it is of no use any more */
   current(): AcmeAccount;
   /** Why there is no account that works, in one line; `undefined` where there is. */
@@ -76,7 +76,7 @@ const unguarded: Guards = {
 };
 
 /** Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its connections. */
-export async function openCa(
+async function openCa(
   config: AccountConfig,
   store: Store,
   { clock, log }: { clock: Clock; log: Log },
