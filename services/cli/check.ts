@@ -5,7 +5,7 @@ import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
-import { describeWay, matterKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
+import { describeWay, eventKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
@@ -118,7 +118,7 @@ function describeStorage(config: StorageConfig | undefined): string {
 }
 
 function describeNotify(block: NotifyConfig): string {
-  const what = block.kinds.length === matterKinds.length ? 'every matter' : block.kinds.join(', ');
+  const what = block.kinds.length === eventKinds.length ? 'every matter' : block.kinds.join(', ');
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 

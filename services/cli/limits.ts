@@ -1,7 +1,7 @@
 import { systemClock } from '../../shared/base/clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { clearLimit, type Limit, listLimits } from '../../shared/limits/limits.ts';
-import { forgetMatters } from '../../shared/queue/notices.ts';
+import { forgetEvents } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
@@ -41,7 +41,7 @@ async function clear(
   const cleared = await clearLimit(opened.store, key, systemClock);
   if (cleared.length === 0) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
   for (const one of cleared) {
-    await forgetMatters(opened.store, one, ['account-paused']);
+    await forgetEvents(opened.store, one, ['account-paused']);
     write(`cleared: ${one}\n`);
   }
 }

@@ -14,7 +14,10 @@ import { openShamanFile } from '../../shared/shaman/file.ts';
 import { type Command, needFiles, readOptions, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
-/** The scheduler takes up so many a second; what the CA's limits leave no room for waits in the queue of orders. */
+/**
+ * The scheduler takes up so many a second; what the CA's limits leave no room for waits in the queue of
+ * orders.
+ */
 const PACE = 10;
 const MOST_SHOWN = 20;
 
@@ -25,7 +28,7 @@ export const reissueCommand: Command = {
   usage: [`reissue ${OPTIONS} [NAME…] FILE…`],
   forms: [`reissue ${OPTIONS} FILE…`],
   summary:
-    'renews all certificates now that have one of the names or globs, were issued by the account and before the time; asks first',
+    'renews all certificates that match: by names or globs, by account, by when they were issued; asks first',
   example: "quarry reissue --account default --issued-before 2026-11-20 '*.example.org' main.ini",
   async run(words, { env, write }) {
     const { values, positionals } = readOptions(words, {
@@ -75,7 +78,8 @@ export type Wanted = {
 };
 
 /**
- * What is to be reissued, the soonest end first. What has ended, and what a host has left behind with its old key, is not.
+ * What is to be reissued, the soonest end first. What has ended, and what a host has left behind with its old
+ * key, is not.
  *
  * @throws Error in one line where a name, or all together, match nothing
  */
@@ -138,7 +142,8 @@ function describe(
   const what = found.length === 1 ? '1 certificate is' : `${found.length} certificates are`;
   const minutes = Math.ceil(found.length / PACE / 60);
   const over = minutes === 1 ? 'a minute' : `${minutes} minutes`;
-  return `${what} to be renewed within ${over}, or as soon as the CA's limits allow (${issuers}):\n${shown.join('')}${more}`;
+  const head = `${what} to be renewed within ${over}, or as soon as the CA's limits allow (${issuers}):`;
+  return `${head}\n${shown.join('')}${more}`;
 }
 
 /** @throws Error where nobody can be asked */

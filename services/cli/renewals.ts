@@ -40,13 +40,14 @@ async function readRenewals(files: string[], env: Environment): Promise<Renewal[
 }
 
 function toText({ managed, fetched }: Renewal): string {
-  const { id, certificate, names, notAfter, failures } = managed;
+  const { id, certificate, issuedBy, names, notAfter, failures } = managed;
   const lines = [
     names.join(', '),
     `    ${id}`,
     certificate === 'none'
       ? '    there is no certificate yet'
       : `    valid until ${time(notAfter)}${fetched ? `, last fetched ${time(fetched.at)} by "${fetched.block}"` : ''}`,
+    ...(issuedBy ? [`    issued by account ${issuedBy.account}`] : []),
     `    ${describePlan(managed)}`,
   ];
   if (failures) lines.push(`    last error, ${time(failures.last)}: ${failures.reason}`);
@@ -62,11 +63,17 @@ function describePlan({ job, left, forced, plan }: ManagedCertificate): string {
 
 /** Times as RFC 3339 has them. */
 function toJson({ managed, fetched }: Renewal) {
-  const { id, names, notBefore, notAfter, plan, failures, job, left } = managed;
+  const { id, names, issuedBy, notBefore, notAfter, plan, failures, job, left } = managed;
   return {
-    ...{ id, names, notBefore: time(notBefore), notAfter: time(notAfter) },
+    id,
+    names,
+    account: issuedBy?.account ?? null,
+    notBefore: time(notBefore),
+    notAfter: time(notAfter),
     state: job ? 'renewing' : left ? 'left' : 'planned',
-    ...{ renewal: time(plan.at), why: plan.why, lastFetch: fetched ? time(fetched.at) : null },
+    renewal: time(plan.at),
+    why: plan.why,
+    lastFetch: fetched ? time(fetched.at) : null,
     lastError: failures
       ? { time: time(failures.last), attempts: failures.count, reason: failures.reason }
       : null,

@@ -8,7 +8,8 @@ const DAY = 24 * 3_600_000;
 const BATCH = 200;
 
 /**
- * Removes what ended more than `keepExpired` days ago, a batch at a time. Stopped anywhere, the next run goes on.
+ * Removes what ended more than `keepExpired` days ago, a batch at a time. Stopped anywhere, the next run goes
+ * on.
  *
  * @returns how many entries were removed
  */

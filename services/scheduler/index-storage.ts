@@ -9,9 +9,10 @@ import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 const AT_ONCE = 8;
 
 /**
- * Looks through a storage for entries that no index knows: macen's, those of an earlier version of Quarry, and all of
- * them after Redis has lost its data. Only what is unknown is read, but for the first time after `purpose` has changed, as
- * what is known may have been noted for less. Stopped anywhere, the next run goes on from there.
+ * Looks through a storage for entries that no index knows: macen's, those of an earlier version of Quarry,
+ * and all of them after Redis has lost its data. Only what is unknown is read, but for the first time after
+ * `purpose` has changed, as what is known may have been noted for less. Stopped anywhere, the next run goes
+ * on from there.
  *
  * @param purpose one word for what the entries are indexed for
  * @returns how many entries were new

@@ -10,12 +10,15 @@ import { tellExplained } from './tell-renewals.ts';
 export type PollParts = {
   /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
   caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
-  notices: Pick<Notices, 'tell'>;
+  notices: Pick<Notices, 'notify'>;
   clock: Clock;
   log: Log;
 };
 
-/** What nobody knows the issuer of is taken for the default account's, as it was issued before there were others. */
+/**
+ * What nobody knows the issuer of is taken for the default account's, as it was issued before there were
+ * others.
+ */
 export function findIssuer<Ca extends { name: string; connection: CaConnection }>(
   cas: readonly Ca[],
   issuedBy: IssuedBy | undefined,
@@ -25,8 +28,9 @@ export function findIssuer<Ca extends { name: string; connection: CaConnection }
 }
 
 /**
- * Asks the CA that issued a certificate when to renew it, if it is time to ask, and passes on the page by which it explains
- * its window. A CA that is configured no more is not asked, and what it said before holds no longer.
+ * Asks the CA that issued a certificate when to renew it, if it is time to ask, and passes on the page by
+ * which it explains its window. A CA that is configured no more is not asked, and what it said before holds
+ * no longer.
  *
  * @returns the certificate with what was learnt; rejects only with the signal's reason
  */

@@ -37,7 +37,7 @@ export const profileId = (profile: string, domain: string) => `profile/${profile
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
- * @throws what keeps the whole profile from being run, which is told as one matter; or the signal's reason
+ * @throws what keeps the whole profile from being run, which is told as one event; or the signal's reason
  */
 export async function renewProfile(
   parts: ProfileParts,
@@ -55,7 +55,7 @@ export async function renewProfile(
   } catch (error) {
     signal.throwIfAborted();
     const detail = describeError(error);
-    if (!waitsForOthers(error)) await notices.tell({ kind: 'renewal-failed', subject, names: [], detail });
+    if (!waitsForOthers(error)) await notices.notify({ kind: 'renewal-failed', subject, names: [], detail });
     throw error;
   }
 }
@@ -97,7 +97,7 @@ async function noteLimit(
   const { key, until, detail } = limit;
   log.warn({ renewal, limit: key, until: until && new Date(until), reason: detail }, 'CA rate limit hit');
   const matter = toPausedMatter(limit);
-  if (matter) await notices.tell(matter);
+  if (matter) await notices.notify(matter);
 }
 
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
@@ -124,7 +124,12 @@ async function record(
     if (outcome.did === 'issued') await tellRenewed(parts, managed);
     if (outcome.did !== 'failed' || waitsForOthers(outcome.error)) continue;
     const { id, names } = managed;
-    await notices.tell({ kind: 'renewal-failed', subject: id, names, detail: describeError(outcome.error) });
+    await notices.notify({
+      kind: 'renewal-failed',
+      subject: id,
+      names,
+      detail: describeError(outcome.error),
+    });
   }
 }
 

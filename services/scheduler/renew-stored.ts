@@ -48,7 +48,10 @@ export type RenewalParts = PollParts & {
   /** Of the CA, as sign jobs name it. */
 };
 
-/** One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look again. */
+/**
+ * One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look
+ * again.
+ */
 export async function lookAtStored(
   parts: RenewalParts,
   managed: ManagedCertificate,
@@ -77,7 +80,8 @@ async function lookCloser(
   const place = placeOf(given);
   const from = storages.get(place.storage);
   const entry = await from?.storage.upkeep?.read(place.key);
-  if (!from || !entry) return void (await index.remove(given.id)); // configured no more, or expired and removed
+  // Configured no more, or expired and removed.
+  if (!from || !entry) return void (await index.remove(given.id));
   if (isOfAnother(entry, given)) {
     const successor = { ...toManaged(given.id, entry, from, false), place: given.place };
     return void (await index.add(successor, clock.now() + Math.random() * SUCCESSOR_LOOK));
@@ -92,7 +96,10 @@ async function lookCloser(
     : watchStored(parts, managed, at, signal);
 }
 
-/** The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this one since. */
+/**
+ * The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this
+ * one since.
+ */
 async function isSuperseded(
   { index, newest }: RenewalParts,
   { id, names }: ManagedCertificate,
@@ -105,7 +112,10 @@ async function isSuperseded(
   return (await index.read([last.id]))[0] !== undefined; // it may be revoked by now
 }
 
-/** It stays in the index, else it would be found anew; and a second host with a key of its own may fetch it again. */
+/**
+ * It stays in the index, else it would be found anew; and a second host with a key of its own may fetch it
+ * again.
+ */
 async function leaveSuperseded(
   { index, clock }: RenewalParts,
   managed: ManagedCertificate,
@@ -134,7 +144,10 @@ async function lookToRenew(
   return renew(parts, planned, from);
 }
 
-/** The next time that something is to be done; from the first warning on, each day brings it nearer to the next one. */
+/**
+ * The next time that something is to be done; from the first warning on, each day brings it nearer to the
+ * next one.
+ */
 function nextLook(managed: ManagedCertificate, now: number): number {
   const warning = warningTime(managed);
   const times = [managed.plan.at, managed.poll ?? Number.POSITIVE_INFINITY, warning].filter(at => at > now);
@@ -155,7 +168,8 @@ async function followJob(parts: RenewalParts, managed: ManagedCertificate): Prom
   const { job, ...rest } = managed;
   if (job === undefined) return managed;
   const result = await parts.records.readResult(job.id);
-  if (!result) return (await parts.signQueue.blockOf(job.id)) === undefined ? rest : managed; // Redis may lose jobs
+  // Redis may lose jobs.
+  if (!result) return (await parts.signQueue.blockOf(job.id)) === undefined ? rest : managed;
   // Had it been stored, this entry would have been replaced.
   const unstored: SignFailure = { code: 'unexpected', detail: 'the new certificate could not be stored' };
   return failed(parts, rest, result.outcome === 'failed' ? result.error : unstored);
@@ -176,7 +190,9 @@ async function failed(
 
 type Renewing = StoredAt & { name: string; entry: KeptEntry; fetched: LastFetch | undefined };
 
-/** What an operator wants reissued is to be ordered by the next post, whether or not it can be renewed before. */
+/**
+ * What an operator wants reissued is to be ordered by the next post, whether or not it can be renewed before.
+ */
 async function handOutNoMore(managed: ManagedCertificate, { storage, entry }: Renewing): Promise<void> {
   if (entry.renewFrom !== undefined && entry.renewFrom <= (managed.reissue ?? 0)) return;
   await storage.upkeep?.setRenewFrom(placeOf(managed).key, entry.chain, managed.reissue);

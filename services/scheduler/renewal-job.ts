@@ -7,8 +7,9 @@ import type { KeptEntry } from '../../shared/storage/storage.ts';
 import type { PollParts } from './poll-renewal-info.ts';
 
 /**
- * The job that a client's post would make today. The auth block is the one that let a client have the certificate last;
- * what the configuration denies by now is not renewed, and no other block stands in, as it may be other clients'.
+ * The job that a client's post would make today. The auth block is the one that let a client have the
+ * certificate last; what the configuration denies by now is not renewed, and no other block stands in, as it
+ * may be other clients'.
  *
  * @throws IssuanceError `denied`
  */
@@ -19,9 +20,10 @@ export async function toRenewalJob(
 ): Promise<SignJobData> {
   const { identifiers } = await parseCsr(entry.csr.der);
   const candidates = admission.blocks.filter(block => block.storage === storage);
+  // An operator vouches for what no client was seen to fetch.
   const block = fetched
     ? candidates.find(one => one.name === fetched.block)
-    : forced && admission.find(candidates, identifiers); // an operator vouches for what no client was seen to fetch
+    : forced && admission.find(candidates, identifiers);
   if (!block)
     throw deny(
       `no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${storage}"`,

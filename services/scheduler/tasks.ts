@@ -26,7 +26,10 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** A task that this process can do. It is safe to repeat, and rejects with the signal's reason when that fires. */
+/**
+ * A task that this process can do. It is safe to repeat, and rejects with the signal's reason when that
+ * fires.
+ */
 export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 export type TaskParts = {

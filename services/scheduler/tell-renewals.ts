@@ -10,13 +10,16 @@ const DAY = 24 * 3_600_000;
 const FIRST_WARNING = 14 * DAY;
 /** What the CA or the network will mend by itself is not told at the first attempt in vain. */
 const PATIENCE = 3;
-/** Causes that all certificates have in common are one matter. */
+/** Causes that all certificates have in common are one event. */
 const common = ['unavailable', 'rateLimited', 'misconfigured'];
 const commonSubject = (code: string) => `renewals/${code}`;
 
 type Parts = { notices: Notices; clock: Clock; log: Log };
 
-/** When to warn of a certificate that ends soon: not before it should have been renewed. Milliseconds since the epoch. */
+/**
+ * When to warn of a certificate that ends soon: not before it should have been renewed. Milliseconds since
+ * the epoch.
+ */
 export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'notAfter' | 'plan'>): number {
   const { notAfter, plan } = managed;
   const life = lifeOf(managed);
@@ -30,8 +33,9 @@ export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCerti
   if (left || !renews || now < Math.min(warningTime(managed), notAfter)) return;
   const daysLeft = Math.ceil((notAfter - now) / DAY);
   const end = new Date(notAfter).toISOString();
-  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${failures ? `: ${failures.reason}` : ''}`;
-  await notices.tell({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
+  const why = failures ? `: ${failures.reason}` : '';
+  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${why}`;
+  await notices.notify({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
 }
 
 export async function tellFailure(
@@ -49,7 +53,7 @@ export async function tellFailure(
   if (!renews) return; // its host's posts are told
   const shared = common.includes(code);
   if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
-  await notices.tell({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
+  await notices.notify({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
 }
 
 /** A certificate that Quarry does not renew, as no client has fetched it in its life. */
@@ -64,21 +68,24 @@ export async function tellLeft(
   if (!fetched) return; // there may be thousands that nobody has wanted for years
   const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
   const detail = `${what} since ${new Date(fetched.at).toISOString()}; it is left to expire`;
-  await notices.tell({ kind: 'renewed-not-fetched', subject: id, names, detail });
+  await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
 }
 
-/** A page of the CA's about its window, which may concern all of its certificates: that is one matter. */
+/** A page of the CA's about its window, which may concern all of its certificates: that is one event. */
 export async function tellExplained(
-  notices: Pick<Notices, 'tell'>,
+  notices: Pick<Notices, 'notify'>,
   names: string[],
   { start, end, explanationUrl: subject }: ExplainedWindow,
 ): Promise<void> {
   const [from, to] = [start, end].map(time => new Date(time).toISOString());
   const detail = `${subject} (to be renewed between ${from} and ${to})`;
-  await notices.tell({ kind: 'renewal-explained', subject, names, detail });
+  await notices.notify({ kind: 'renewal-explained', subject, names, detail });
 }
 
-/** What was told of its predecessor is over; that a certificate was issued at all ends what kept all from being. */
+/**
+ * What was told of its predecessor is over; that a certificate was issued at all ends what kept all from
+ * being.
+ */
 export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
   await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);
   if (ahead) for (const code of common) await notices.ended(commonSubject(code), ['renewal-failed']);

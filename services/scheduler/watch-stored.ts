@@ -14,8 +14,9 @@ export type StoredAt = { storage: Storage } & Pick<KeepingConfig, 'renewWithin' 
 export type Looked = { managed: ManagedCertificate; at: number };
 
 /**
- * One look at a stored certificate that Quarry does not renew by itself. Where the CA wants it renewed sooner than posts
- * would renew it, as when it is to be revoked, the storage hands it out no longer: so the next post orders.
+ * One look at a stored certificate that Quarry does not renew by itself. Where the CA wants it renewed sooner
+ * than posts would renew it, as when it is to be revoked, the storage hands it out no longer: so the next
+ * post orders.
  */
 export async function watchStored(
   parts: PollParts & { index: RenewalIndex },

@@ -22,7 +22,7 @@ export type SignJobParts = {
   storages: ReadonlyMap<string, Storage>;
   renewals: StoredRenewals;
   records: SignRecords;
-  notices: Pick<Notices, 'tell' | 'ended'>;
+  notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
   clock: Clock;
   log: Log;

@@ -240,7 +240,7 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
     'CA rate limit hit',
   );
   const matter = toPausedMatter(limit);
-  if (matter) await parts.notices.tell(matter);
+  if (matter) await parts.notices.notify(matter);
 }
 
 /** @returns what the client is told where there is no account any more; else the given error, which a new order ends */

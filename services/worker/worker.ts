@@ -40,7 +40,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   await openAccounts(cas.values(), { clock, log }, stopping, ({ name }, error) => {
     const detail = describeError(error);
     log.error({ account: name, reason: detail }, 'the account cannot be used as it is configured');
-    void notices.tell({ kind: 'account-paused', subject: `account/${name}`, names: [], detail });
+    void notices.notify({ kind: 'account-paused', subject: `account/${name}`, names: [], detail });
   });
 
   const storages = openStorages(config.storages.values(), { store, clock, log });
@@ -58,10 +58,13 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     log,
   };
   const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
-  stack.use(consumeSignJobs(jobParts, config.worker.concurrency, queueParts));
-  stack.use(
-    consumeRevokeJobs({ cas, records, storages, expiry: openExpiryIndex(store), renewals, log }, queueParts),
-  );
+  const revokeParts = { cas, records, storages, expiry: openExpiryIndex(store), renewals, log };
+  const consumers = [
+    consumeSignJobs(jobParts, config.worker.concurrency, queueParts),
+    consumeRevokeJobs(revokeParts, queueParts),
+  ];
+  // Side by side: while Redis is away each takes seconds to stop.
+  stack.defer(async () => void (await Promise.all(consumers.map(one => one[Symbol.asyncDispose]()))));
   report({ notReady: () => undefined, notes: () => faultsOf(cas) });
   log.info({ accounts: [...cas.keys()], concurrency: config.worker.concurrency }, 'worker ready');
   await untilAborted(stopping);

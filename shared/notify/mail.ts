@@ -10,7 +10,7 @@ import type { MailConfig } from './notify-section.ts';
 const LONGEST_SILENCE = 15_000;
 
 /**
- * Sends a message as plain text, one mail to all recipients of a block. Mails about one matter form a thread,
+ * Sends a message as plain text, one mail to all recipients of a block. Mails about one event form a thread,
  * and a mail that is sent twice has the same Message-ID.
  *
  * @throws Error when the server takes it for no recipient; its message never holds the password

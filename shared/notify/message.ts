@@ -1,8 +1,8 @@
-import type { MatterKind } from './notify-section.ts';
+import type { EventKind } from './notify-section.ts';
 
 /** Something that went wrong. It is one event until it is mended, however many processes run into it. */
-export type Matter = {
-  kind: MatterKind;
+export type NotifyEvent = {
+  kind: EventKind;
   /**
    * What it is about, such as `stored/disk/4f…`, `profile/web/www.example.org` or a limit's key; the same
    * each time.
@@ -17,8 +17,8 @@ export type Matter = {
 };
 
 /** What people are notified of; the same for all receivers and for every attempt to reach them. */
-export type Message = Omit<Matter, 'kind'> & {
-  kind: MatterKind | 'test';
+export type Message = Omit<NotifyEvent, 'kind'> & {
+  kind: EventKind | 'test';
   /** The message's own id: a receiver that gets it twice may drop one. */
   id: string;
   /** The event's id, which receivers know by this name: messages that share it belong together. */
@@ -84,7 +84,7 @@ export function toText({ kind, names, detail, subject, at, matter, daysLeft }: M
     ...(names.length > 1 ? ['Names:', ...names.map(name => `  ${name}`), ''] : []),
     `What:   ${subject}`,
     `Found:  ${new Date(at).toISOString()}`,
-    `Matter: ${matter}`,
+    `NotifyEvent: ${matter}`,
   ];
   return `${lines.join('\n')}\n`;
 }

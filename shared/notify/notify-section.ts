@@ -7,17 +7,17 @@ import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { parseSmtp, type SmtpServer } from './smtp.ts';
 
 /** What is told: what can go wrong, and why a CA wants certificates renewed (RFC 9773 section 4.2). */
-export const matterKinds = [
+export const eventKinds = [
   'renewal-failed',
   'expires-soon',
   'renewed-not-fetched',
   'renewal-explained',
   'account-paused',
 ] as const;
-export type MatterKind = (typeof matterKinds)[number];
+export type EventKind = (typeof eventKinds)[number];
 
 /** Who is told of what, and in which way. Files are read whenever they are needed, so that they can be exchanged. */
-export type NotifyConfig = { name: string; kinds: MatterKind[] } & (
+export type NotifyConfig = { name: string; kinds: EventKind[] } & (
   | WebhookConfig
   | CommandConfig
   | MailConfig
@@ -49,7 +49,7 @@ export function parseNotify(section: SectionReader): NotifyConfig {
   if (way === undefined) return section.fail('tells nobody: give url, command or mail');
   if (another !== undefined)
     return section.fail(`has ${way} beside it; each needs a section of its own`, another);
-  const kinds = named.length > 0 ? [...new Set(named)] : [...matterKinds];
+  const kinds = named.length > 0 ? [...new Set(named)] : [...eventKinds];
   const rest =
     url !== undefined ? parseWebhook(section, url) : command !== undefined ? command : parseMail(section, to);
   section.finish();
@@ -97,10 +97,10 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   };
 }
 
-const parseKinds: Parse<MatterKind[]> = (text, fail) =>
+const parseKinds: Parse<EventKind[]> = (text, fail) =>
   text.split(',').map(word => {
-    const kind = matterKinds.find(one => one === word.trim());
-    return kind ?? fail(`unknown matter; known: ${matterKinds.join(', ')}`);
+    const kind = eventKinds.find(one => one === word.trim());
+    return kind ?? fail(`unknown matter; known: ${eventKinds.join(', ')}`);
   });
 
 /** Of an empty one anybody could make the same. */

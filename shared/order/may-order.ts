@@ -2,7 +2,7 @@ import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
 import { type Limit, StandingLimitError } from '../limits/limits.ts';
-import type { Matter } from '../notify/message.ts';
+import type { NotifyEvent } from '../notify/message.ts';
 import type { Identifier } from '../pki/identifier.ts';
 import type { Checkpoint } from './order-state.ts';
 
@@ -73,7 +73,7 @@ function failedNames(problem: Problem): string[] {
 }
 
 /** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
-export function toPausedMatter({ key, until, detail, names }: Limit): Matter | undefined {
+export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEvent | undefined {
   if (until !== undefined) return undefined;
   const name = /^name\/(.*)@/.exec(key)?.[1];
   const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;

@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Store } from '../base/redis.ts';
-import { deliveryId, type Matter, type Message } from '../notify/message.ts';
-import type { MatterKind, NotifyConfig } from '../notify/notify-section.ts';
+import { deliveryId, type Message, type NotifyEvent } from '../notify/message.ts';
+import type { EventKind, NotifyConfig } from '../notify/notify-section.ts';
 import { openQueue } from './bullmq.ts';
 
 export const NOTIFY_QUEUE = 'notify';
@@ -19,9 +19,9 @@ export type Notices = AsyncDisposable & {
    * ended since. An `expires-soon` is sent when 14, 7, 3 and 1 days are left and when the certificate has
    * expired. Never rejects: a failure is logged, and the caller goes on.
    */
-  tell(event: Matter): Promise<void>;
+  notify(event: NotifyEvent): Promise<void>;
   /** Forgets events of a subject that are over: they are new when they come again. Never rejects. */
-  ended(subject: string, kinds: readonly MatterKind[]): Promise<void>;
+  ended(subject: string, kinds: readonly EventKind[]): Promise<void>;
 };
 
 /** An event is forgotten that nobody has run into for so long. */
@@ -68,7 +68,7 @@ export function openNotices(
   const { redis, prefix } = store;
   const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, log });
 
-  async function tell(event: Matter): Promise<void> {
+  async function notify(event: NotifyEvent): Promise<void> {
     const wanting = blocks.filter(({ kinds }) => kinds.includes(event.kind));
     const urgency = urgencyOf(event);
     if (wanting.length === 0 || urgency === undefined) return;
@@ -102,27 +102,27 @@ export function openNotices(
     );
 
   return {
-    tell: event => quietly('notification failed', () => tell(event)),
+    notify: event => quietly('notification failed', () => notify(event)),
     ended: (subject, kinds) =>
-      quietly('ended events cannot be forgotten', () => forgetMatters(store, subject, kinds)),
+      quietly('ended events cannot be forgotten', () => forgetEvents(store, subject, kinds)),
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
 
 /** Does what `ended` does, without a queue. */
-export async function forgetMatters(
+export async function forgetEvents(
   { redis, prefix }: Store,
   subject: string,
-  kinds: readonly MatterKind[],
+  kinds: readonly EventKind[],
 ): Promise<void> {
   if (kinds.length > 0) await redis.del(kinds.map(kind => keyOf(prefix, kind, subject)));
 }
 
-const keyOf = (prefix: string, kind: MatterKind, subject: string) => `${prefix}:told:${kind}:${subject}`;
+const keyOf = (prefix: string, kind: EventKind, subject: string) => `${prefix}:told:${kind}:${subject}`;
 
 const STEPS = [0, 1, 3, 7, 14];
 
 /** Fewer days left are more urgent; `undefined`: it is too early for a message. */
-function urgencyOf({ kind, daysLeft = 0 }: Matter): number | undefined {
+function urgencyOf({ kind, daysLeft = 0 }: NotifyEvent): number | undefined {
   return kind === 'expires-soon' ? STEPS.find(days => daysLeft <= days) : 0;
 }

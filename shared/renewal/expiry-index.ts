@@ -1,6 +1,9 @@
 import type { Store } from '../base/redis.ts';
 
-/** When the certificates in storages end, by storage and key of the entry: what has ended is found without a search. */
+/**
+ * When the certificates in storages end, by storage and key of the entry: what has ended is found without a
+ * search.
+ */
 export type ExpiryIndex = {
   /** @param notAfter milliseconds since the epoch */
   note(storage: string, key: string, notAfter: number): Promise<void>;

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { Store } from '../base/redis.ts';
 
-/** What an auth block gets certificates for: its hosts with these names have their certificates in this storage. */
+/**
+ * What an auth block gets certificates for: its hosts with these names have their certificates in this
+ * storage.
+ */
 export type Holder = { block: string; storage: string; names: readonly string[] };
 
 /**
- * Which certificate a holder got last. A host with a new key posts another CSR from then on, and its old one never again;
- * nobody says so, but nobody fetches the old certificate any more either.
+ * Which certificate a holder got last. A host with a new key posts another CSR from then on, and its old one
+ * never again; nobody says so, but nobody fetches the old certificate any more either.
  */
 export type NewestIndex = {
   /**
@@ -24,7 +27,10 @@ export type Newest = { id: string; at: number };
 /** No certificate of the public CAs lives longer. */
 const LIFE = 400 * 24 * 3_600_000;
 
-/** KEYS: the holder. ARGV: id, when, '1' where it was renewed ahead, how long this is kept. A holder's value is when and id. */
+/**
+ * KEYS: the holder. ARGV: id, when, '1' where it was renewed ahead, how long this is kept. A holder's value
+ * is when and id.
+ */
 const NOTE = `
 local there = redis.call('GET', KEYS[1])
 if ARGV[3] == '1' and there and string.match(there, ' (.*)$') ~= ARGV[1] then return 0 end

@@ -10,8 +10,8 @@ export type ManagedCertificate = {
   /** Of a stored one: the key of its entry, which of macen's entries is not that of the id. */
   place?: string | undefined;
   /**
-   * Whether Quarry renews it by itself. Of others it is only found out whether the CA wants them renewed sooner than clients
-   * would have them renewed by their posts.
+   * Whether Quarry renews it by itself. Of others it is only found out whether the CA wants them renewed
+   * sooner than clients would have them renewed by their posts.
    */
   renews: boolean;
   /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
@@ -52,13 +52,16 @@ export type ManagedCertificate = {
 export type LastFetch = { at: number; block: string };
 
 /**
- * What Quarry renews or watches, ordered by when something is to be done, so that nobody ever has to look at all of it: in
- * Redis, written by whoever issues a certificate, and by the scheduler.
+ * What Quarry renews or watches, ordered by when something is to be done, so that nobody ever has to look at
+ * all of it: in Redis, written by whoever issues a certificate, and by the scheduler.
  */
 export type RenewalIndex = {
   /** Writes a certificate in place of the one that it follows. `at`: when to look at it. */
   add(managed: ManagedCertificate, at: number): Promise<void>;
-  /** Writes what was found out of a certificate; does nothing, and returns false, where a successor is there by now. */
+  /**
+   * Writes what was found out of a certificate; does nothing, and returns false, where a successor is there
+   * by now.
+   */
   save(managed: ManagedCertificate, at: number): Promise<boolean>;
   remove(id: string): Promise<void>;
   /** The ids that are due, the most urgent first, and what is only watched last. */
@@ -84,9 +87,10 @@ export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =
   (renews || reissue !== undefined) && !superseded;
 
 /**
- * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched, which are in none
- * of the others. ARGV: id, `certificate` (empty: whatever is there), when to look, end, failed, value, left, watched.
- * An entry begins with its certificate, so that nothing has to be parsed to compare it.
+ * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched,
+ * which are in none of the others. ARGV: id, `certificate` (empty: whatever is there), when to look, end,
+ * failed, value, left, watched. An entry begins with its certificate, so that nothing has to be parsed to
+ * compare it.
  */
 const WRITE = `
 local head = ARGV[2] .. '\\n'
@@ -107,7 +111,8 @@ redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
 redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
-if ARGV[7] == '1' then redis.call('ZREM', KEYS[5], ARGV[1]) else redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1]) end
+if ARGV[7] == '1' then redis.call('ZREM', KEYS[5], ARGV[1])
+else redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1]) end
 return 1`;
 
 const LIST_PART = 500;

@@ -35,7 +35,10 @@ export type RenewalPlan = {
   why: string;
 };
 
-/** The one rule for everything that Quarry renews, whether by the CA's renewal information (RFC 9773) or by days. */
+/**
+ * The one rule for everything that Quarry renews, whether by the CA's renewal information (RFC 9773) or by
+ * days.
+ */
 export function planRenewal(facts: RenewalFacts): RenewalPlan {
   const usual = 'none' in facts.info ? byDays(facts, facts.info.none) : byInfo(facts, facts.info);
   const planned = facts.wanted !== undefined && facts.wanted < usual.at ? planWanted(facts.wanted) : usual;
@@ -67,8 +70,8 @@ export function isAlarming(life: CertificateLife, now: number): boolean {
 }
 
 /**
- * A number in [0, 1) of the certificate's own: it is the same whoever asks and whenever, without being kept, and evenly
- * spread, as serials are random.
+ * A number in [0, 1) of the certificate's own: it is the same whoever asks and whenever, without being kept,
+ * and evenly spread, as serials are random.
  *
  * @param id the certificate's `renewalInfoId`, or any other name that only it has
  */
@@ -76,7 +79,10 @@ export function ownRandom(id: string): number {
   return createHash('sha256').update(id).digest().readUIntBE(0, 6) / 2 ** 48;
 }
 
-/** A window that lies too late is not waited for to the end: the certificate must not end before its successor is there. */
+/**
+ * A window that lies too late is not waited for to the end: the certificate must not end before its successor
+ * is there.
+ */
 function byInfo(
   { life, random }: RenewalFacts,
   { start, end, explanationUrl }: Exclude<RenewalFacts['info'], { none: string }>,

@@ -22,7 +22,10 @@ export type StoredRenewals = {
     how: { block: string; ahead: boolean },
     now: number,
   ): Promise<void>;
-  /** An entry turned up in this place that may be new to the index of what is renewed, or is to be renewed only now. */
+  /**
+   * An entry turned up in this place that may be new to the index of what is renewed, or is to be renewed
+   * only now.
+   */
   found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
   /** A client of this auth block got the certificate. */
   fetched(storage: string, csr: CsrText, block: string, now: number): Promise<void>;

@@ -26,8 +26,8 @@ export function formatRecord({ certificate, issuedBy, renewFrom }: EntryRecord):
 }
 
 /**
- * Reads the record of a certificate. What is damaged, or about another certificate, counts as absent: then the entry is
- * as good as one of macen's.
+ * Reads the record of a certificate. What is damaged, or about another certificate, counts as absent: then
+ * the entry is as good as one of macen's.
  *
  * @param value as JSON has it
  * @param certificate the `fingerprintOf` it

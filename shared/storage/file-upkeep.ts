@@ -43,7 +43,7 @@ export function openFileUpkeep(
   async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {
     const kept = await read(key);
     if (!kept || !goes(kept)) return kept;
-    // Moved away first: whoever puts a new certificate meanwhile writes a folder of his own, or finds his one here.
+    // Moved away first: a put meanwhile writes a folder of its own, or the certificate that it wrote is found here.
     const aside = join(directory, REMOVED, key);
     await mkdir(dirname(aside), { recursive: true });
     await rm(aside, { recursive: true, force: true });
@@ -77,7 +77,10 @@ export function openFileUpkeep(
   };
 }
 
-/** What is in an entry's `quarry.json`, as JSON has it; `undefined` where there is none, or only a damaged one. */
+/**
+ * What is in an entry's `quarry.json`, as JSON has it; `undefined` where there is none, or only a damaged
+ * one.
+ */
 export async function readRecordFile(folder: string, file = RECORD_FILE): Promise<unknown> {
   const text = await readIfThere(join(folder, file));
   try {
@@ -90,8 +93,9 @@ export async function readRecordFile(folder: string, file = RECORD_FILE): Promis
 export const formatRecordFile = (record: EntryRecord) => `${JSON.stringify(formatRecord(record))}\n`;
 
 /**
- * Writes an entry's record anew if the entry still holds this chain. The old record is taken away first: a certificate
- * that is put meanwhile has its record written over nothing, and what stands there then is left alone.
+ * Writes an entry's record anew if the entry still holds this chain. The old record is taken away first: a
+ * certificate that is put meanwhile has its record written over nothing, and what stands there then is left
+ * alone.
  */
 async function changeRecord(folder: string, chain: string, renewFrom: number | undefined): Promise<boolean> {
   const file = join(folder, RECORD_FILE);

@@ -12,10 +12,11 @@ import type { KeepingConfig } from './storage-section.ts';
 import { openEntryReader, toStored } from './stored-entry.ts';
 
 /**
- * macen's layout: the SHA-384 of the CSR in hex, two characters, the rest, and there `csr.pem` and `cert.pem`. macen
- * hashes the bytes as they were posted; Quarry writes under the hash of the CSR's canonical PEM, which is the same for
- * what openssl writes, and looks under both. Beside them lies `quarry.json`, which macen passes over: what Quarry knows
- * of the certificate that it names. Where macen has written another certificate since, it counts as absent.
+ * macen's layout: the SHA-384 of the CSR in hex, two characters, the rest, and there `csr.pem` and
+ * `cert.pem`. macen hashes the bytes as they were posted; Quarry writes under the hash of the CSR's canonical
+ * PEM, which is the same for what openssl writes, and looks under both. Beside them lies `quarry.json`, which
+ * macen passes over: what Quarry knows of the certificate that it names. Where macen has written another
+ * certificate since, it counts as absent.
  */
 export function openFileStorage(
   config: { name: string; directory: string } & Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,

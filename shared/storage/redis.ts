@@ -111,11 +111,15 @@ function chainIn(text: string | null): string {
   }
 }
 
-/** A certificate that is put meanwhile keeps its own value. KEYS: the entry. ARGV: its old value, its new one. */
+/**
+ * A certificate that is put meanwhile keeps its own value. KEYS: the entry. ARGV: its old value, its new one.
+ */
 const SET_IF_SAME = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1`;
 
 /** Whoever puts a new certificate meanwhile keeps it. */
-const REMOVE_IF_SAME = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+const REMOVE_IF_SAME = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`;

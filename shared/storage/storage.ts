@@ -21,8 +21,8 @@ export type StoredCertificate = {
 };
 
 /**
- * Where issued certificates are kept, found again by their CSR. Safe to use from any number of processes at once.
- * `test/contract/storage.contract.ts` says what every kind has to do.
+ * Where issued certificates are kept, found again by their CSR. Safe to use from any number of processes at
+ * once. `test/contract/storage.contract.ts` says what every kind has to do.
  */
 export type Storage = {
   readonly name: string;
@@ -50,7 +50,8 @@ export type Upkeep = {
    * The keys of all entries, one part a call.
    *
    * @param cursor where the last call stood; '' begins
-   * @returns `cursor` is undefined after the last part. An entry that is put meanwhile may be missed or come twice.
+   * @returns `cursor` is undefined after the last part. An entry that is put meanwhile may be missed or come
+   *   twice.
    */
   keys(cursor: string): Promise<{ keys: string[]; cursor: string | undefined }>;
   /**
@@ -60,7 +61,8 @@ export type Upkeep = {
    */
   expire(key: string, before: number): Promise<number | undefined>;
   /**
-   * Has the entry handed out until `at` alone, if it still holds this chain; a certificate that is put later begins anew.
+   * Has the entry handed out until `at` alone, if it still holds this chain; a certificate that is put later
+   * begins anew.
    *
    * @param at milliseconds since the epoch; `undefined` takes back what was set before
    * @returns false where it holds another chain by now
@@ -76,8 +78,9 @@ export type Upkeep = {
 };
 
 /**
- * Whether a certificate may still be handed out: it is far enough from its end, and nothing else wants it renewed. Where Quarry renews ahead it is given time for that
- * first, else posts and renewals that fall due at the same moment would order the same certificate side by side.
+ * Whether a certificate may still be handed out: it is far enough from its end, and nothing else wants it
+ * renewed. Where Quarry renews ahead it is given time for that first, else posts and renewals that fall due
+ * at the same moment would order the same certificate side by side.
  *
  * @param now milliseconds since the epoch
  */

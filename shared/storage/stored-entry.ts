@@ -11,8 +11,8 @@ const MOST_REMEMBERED = 2_000;
 export type ReadChain = { chain: string; leaf: Certificate; fingerprint: string };
 
 /**
- * Reads the chain of an entry; `undefined` where the entry has no CSR. One that has not changed since is read once:
- * parsing its certificate is most of a hit's cost, and its CSR need not be looked at again.
+ * Reads the chain of an entry; `undefined` where the entry has no CSR. One that has not changed since is read
+ * once: parsing its certificate is most of a hit's cost, and its CSR need not be looked at again.
  *
  * @param place of the entry in its storage, which only this CSR can have
  * @throws Error saying what is damaged
@@ -53,7 +53,10 @@ export function readWholeEntry(csrPem: string, chain: string, record: unknown): 
   return { csr, ...toStored(readStoredChain(csr, csrPem, chain), record) };
 }
 
-/** Whether a stored chain is that of a certificate, a PEM as `splitChain` gives it. Cheap: no certificate is parsed. */
+/**
+ * Whether a stored chain is that of a certificate, a PEM as `splitChain` gives it. Cheap: no certificate is
+ * parsed.
+ */
 export function isChainOf(certificate: string, chain: string): boolean {
   try {
     return splitChain(chain)[0] === certificate;
@@ -63,8 +66,8 @@ export function isChainOf(certificate: string, chain: string): boolean {
 }
 
 /**
- * Reads what a storage kept, trusting none of it: the entry must be of this very CSR, and its leaf must certify the
- * CSR's key.
+ * Reads what a storage kept, trusting none of it: the entry must be of this very CSR, and its leaf must
+ * certify the CSR's key.
  *
  * @param csrPem the CSR as stored, in whatever form it was posted
  * @throws Error saying what is damaged

@@ -92,7 +92,7 @@ export async function benchRenewals(tell: (progress: string) => void): Promise<F
       blockOf: async () => 'all',
     } as never,
     records: { readResult: async () => undefined } as never,
-    notices: { tell: async () => {}, ended: async () => {}, async [Symbol.asyncDispose]() {} },
+    notices: { notify: async () => {}, ended: async () => {}, async [Symbol.asyncDispose]() {} },
   };
 
   const csrs = await makeCsrs(keyPem);

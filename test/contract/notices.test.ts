@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Job, Queue } from 'bullmq';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -21,11 +21,11 @@ const ops: NotifyConfig = {
 };
 const paused: NotifyConfig = { ...hook, name: 'paused: only', kinds: ['account-paused'] };
 
-const failed: Matter = {
+const failed: NotifyEvent = {
   ...{ kind: 'renewal-failed', subject: 'stored/disk/1', names: ['a.example'] },
   detail: 'the CA reached\nno responder',
 };
-const expiring = (daysLeft: number): Matter => ({ ...failed, kind: 'expires-soon', daysLeft });
+const expiring = (daysLeft: number): NotifyEvent => ({ ...failed, kind: 'expires-soon', daysLeft });
 
 /** One process that tells, with a prefix of its own unless it is handed one. */
 async function openTeller(blocks: NotifyConfig[], store = newStore()) {
@@ -51,15 +51,15 @@ async function openTeller(blocks: NotifyConfig[], store = newStore()) {
 
 test('a matter is told once to each block that wants its kind, whatever it is told again', async () => {
   await using teller = await openTeller([ops, paused]);
-  for (let attempt = 0; attempt < 3; attempt++) await teller.notices.tell(failed);
+  for (let attempt = 0; attempt < 3; attempt++) await teller.notices.notify(failed);
   assert.deepEqual(await teller.blocksTold(), ['ops']);
-  await teller.notices.tell({ ...failed, kind: 'account-paused' });
+  await teller.notices.notify({ ...failed, kind: 'account-paused' });
   assert.deepEqual(await teller.blocksTold(), ['ops', 'ops', 'paused: only']);
 });
 
 test('a message says what, of whom and when, in one line, and holds nothing of the block but its name', async () => {
   await using teller = await openTeller([ops]);
-  await teller.notices.tell(failed);
+  await teller.notices.notify(failed);
   const [job] = await teller.deliveries();
   const { id, matter, ...said } = job?.data.message ?? assert.fail('no message');
   assert.deepEqual(said, { ...failed, detail: 'the CA reached no responder', at: 1_780_000_000_000 });
@@ -71,28 +71,28 @@ test('of several processes that run into the same matter at once, all together t
   await using one = await openTeller([ops]);
   await using another = await openTeller([ops], one.store);
   await Promise.all(
-    Array.from({ length: 20 }, (_, index) => (index % 2 ? one : another).notices.tell(failed)),
+    Array.from({ length: 20 }, (_, index) => (index % 2 ? one : another).notices.notify(failed)),
   );
   assert.deepEqual(await one.blocksTold(), ['ops']);
 });
 
 test('a matter that has ended is told anew when it comes again, as another matter', async () => {
   await using teller = await openTeller([ops]);
-  await teller.notices.tell(failed);
+  await teller.notices.notify(failed);
   await teller.notices.ended('stored/disk/2', ['renewal-failed']);
   await teller.notices.ended(failed.subject, ['expires-soon']);
-  await teller.notices.tell(failed);
+  await teller.notices.notify(failed);
   assert.equal((await teller.deliveries()).length, 1);
   await teller.notices.ended(failed.subject, ['expires-soon', 'renewal-failed']);
-  await teller.notices.tell(failed);
+  await teller.notices.notify(failed);
   const matters = (await teller.deliveries()).map(({ data }) => data.message.matter);
   assert.equal(new Set(matters).size, 2);
 });
 
-test('a certificate that ends is told of with 14, 7, 3 and 1 days left and when it has ended, as one matter', async () => {
+test('a certificate that ends is told of with 14, 7, 3 and 1 days left and when it has ended, as one event', async () => {
   await using teller = await openTeller([ops]);
   for (const daysLeft of [20, 14.5, 13, 12, 7, 6.9, 2.5, 2, 1.5, 0.9, 0.5, -0.1, -3]) {
-    await teller.notices.tell(expiring(daysLeft));
+    await teller.notices.notify(expiring(daysLeft));
   }
   const messages = (await teller.deliveries()).map(({ data }) => data.message);
   assert.deepEqual(
@@ -107,8 +107,8 @@ test('a process that dies between finding a matter and telling it leaves it to t
   await using teller = await openTeller([ops]);
   const key = `${teller.store.prefix}:told:renewal-failed:${failed.subject}`;
   await redis.set(key, 'of-the-dead 0 begun');
-  await teller.notices.tell(failed);
-  await teller.notices.tell(failed);
+  await teller.notices.notify(failed);
+  await teller.notices.notify(failed);
   assert.deepEqual(
     (await teller.deliveries()).map(({ data }) => data.message.id),
     ['of-the-dead-0'],
@@ -118,9 +118,9 @@ test('a process that dies between finding a matter and telling it leaves it to t
 
 test('a matter that nobody wants is not remembered, so that a block that is added later hears of it', async () => {
   await using nobody = await openTeller([paused]);
-  await nobody.notices.tell(failed);
+  await nobody.notices.notify(failed);
   await using somebody = await openTeller([ops], nobody.store);
-  await somebody.notices.tell(failed);
+  await somebody.notices.notify(failed);
   assert.deepEqual(await somebody.blocksTold(), ['ops']);
 });
 
@@ -131,7 +131,7 @@ test('a Redis that is away fails nobody who tells', async () => {
     clock: turnedClock(0),
     log: quietLog,
   });
-  await notices.tell(failed);
+  await notices.notify(failed);
   await notices.ended(failed.subject, ['renewal-failed']);
   closeRedis(away);
 });

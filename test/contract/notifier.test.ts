@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { Registry } from 'prom-client';
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
 import { systemClock } from '../../shared/base/clock.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
@@ -20,7 +20,7 @@ import { startOwnRedis } from './own-redis.ts';
 
 const { url: redisUrl, newStore } = await startOwnRedis();
 
-const failed = (subject = 'stored/disk/1'): Matter => ({
+const failed = (subject = 'stored/disk/1'): NotifyEvent => ({
   ...{ kind: 'renewal-failed', subject, names: ['a.example'] },
   detail: 'no responder could be reached',
 });
@@ -53,7 +53,7 @@ test('a receiver that fails at first gets the same message again later, and then
   await using ground = await openGround();
   ground.receiver.answers.push(503);
   await using _notifier = ground.startNotifier(ground.metrics);
-  await ground.notices.tell(failed());
+  await ground.notices.notify(failed());
   await waitUntil('the failure', async () => (await ground.counts()).delayed === 1);
   const [job] = await ground.queue.getDelayed();
   const wait = job?.opts.delay ?? job?.delay ?? 0;
@@ -72,7 +72,7 @@ test('a receiver that fails at first gets the same message again later, and then
 test('a receiver that is away for long is tried over hours, ever more rarely, and then given up', async () => {
   await using ground = await openGround();
   await using _notifier = ground.startNotifier();
-  await ground.notices.tell(failed());
+  await ground.notices.notify(failed());
   let waited = 0;
   for (let attempt = 1; attempt <= 13; attempt++) {
     ground.receiver.answers.push(500);
@@ -98,7 +98,7 @@ test('a receiver that answers 410 is not asked again', async () => {
   await using ground = await openGround();
   ground.receiver.answers.push(410);
   await using _notifier = ground.startNotifier();
-  await ground.notices.tell(failed());
+  await ground.notices.notify(failed());
   await waitUntil('it to be given up', async () => (await ground.counts()).failed === 1);
   assert.equal(ground.receiver.posts.length, 1);
 });
@@ -108,7 +108,7 @@ test('of several notifiers, each message is delivered by one', async () => {
   await using _one = ground.startNotifier();
   await using _another = ground.startNotifier();
   const subjects = Array.from({ length: 30 }, (_, index) => `stored/disk/${index}`);
-  await Promise.all(subjects.map(subject => ground.notices.tell(failed(subject))));
+  await Promise.all(subjects.map(subject => ground.notices.notify(failed(subject))));
   await waitUntil('all', async () => (await ground.counts()).completed === 30);
   const told = ground.receiver.posts.map(({ body }) => JSON.parse(body).subject as string);
   assert.deepEqual(told.sort(), subjects.sort());
@@ -119,7 +119,7 @@ test('a message that a stopping notifier has no time for is delivered by the nex
   ground.receiver.answers.push(0);
   {
     await using _notifier = ground.startNotifier();
-    await ground.notices.tell(failed());
+    await ground.notices.notify(failed());
     await waitUntil('the post', () => ground.receiver.posts.length === 1);
   }
   await using _next = ground.startNotifier();
@@ -134,7 +134,7 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
   const killed = spawn(process.execPath, [program, redisUrl, ground.prefix, ground.url], {
     stdio: 'inherit',
   });
-  await ground.notices.tell(failed());
+  await ground.notices.notify(failed());
   await waitUntil('the post', () => ground.receiver.posts.length === 1);
   killed.kill('SIGKILL');
   await once(killed, 'exit');
@@ -146,7 +146,7 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
 
 test('a message for a block that is configured no more is dropped', async () => {
   await using ground = await openGround();
-  await ground.notices.tell(failed());
+  await ground.notices.notify(failed());
   await using _notifier = ground.startNotifier(new Registry(), []);
   await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 0);

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { lookAtProfile, type ProfileParts, renewProfile } from '../../services/scheduler/renew-profiles.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -19,7 +19,7 @@ const { path: directory } = stack.use(await tempDir());
 const { newStore } = await startOwnRedis();
 
 const clock = turnedClock(start);
-const told: Matter[] = [];
+const told: NotifyEvent[] = [];
 const index = openRenewalIndex(newStore());
 const parts: ProfileParts = {
   index,
@@ -30,7 +30,7 @@ const parts: ProfileParts = {
   clock,
   log: quietLog,
   notices: {
-    tell: async matter => void told.push(matter),
+    notify: async event => void told.push(event),
     ended: async () => {},
     [Symbol.asyncDispose]: async () => {},
   },
@@ -38,7 +38,7 @@ const parts: ProfileParts = {
 const web = { name: 'web', directory, accounts: [], verifications: [] };
 const never = new AbortController().signal;
 
-test('a shaman profile that cannot be run at all is told of as one matter', async () => {
+test('a shaman profile that cannot be run at all is told of as one event', async () => {
   const run = () => renewProfile(parts, web, start + day, never);
   await assert.rejects(run(), /shaman\.json: cannot be read: no such file or directory/);
   assert.deepEqual(

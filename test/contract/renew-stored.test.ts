@@ -104,7 +104,7 @@ suite('renewing ahead', () => {
     assert.deepEqual([ground.jobs.length, ground.jobs[0]?.replaces], [1, undefined]);
   });
 
-  test('tells once where the CA explains its window, as one matter for all that it concerns', async () => {
+  test('tells once where the CA explains its window, as one event for all that it concerns', async () => {
     await using ground = await openGround();
     const { ca } = ground;
     const at = (days: number) => new Date(leaf.notBefore + days * day).toISOString();
@@ -214,7 +214,7 @@ suite('renewing ahead', () => {
     assert.deepEqual(ground.told.at(-1)?.daysLeft ?? 0, 4);
   });
 
-  test('tells of a CA that is away as one matter, and not at the first attempt', async () => {
+  test('tells of a CA that is away as one event, and not at the first attempt', async () => {
     await using ground = await openGround();
     ground.turnTo(65);
     for (let job = 1; job <= 3; job++) {

@@ -7,7 +7,7 @@ import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import type { Matter } from '../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
@@ -71,7 +71,7 @@ export async function openGround(
   assert.ok(storage);
   const index = openRenewalIndex({ redis, prefix });
   const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
-  const [jobs, told, ended]: [SignJobData[], Matter[], string[]] = [[], [], []];
+  const [jobs, told, ended]: [SignJobData[], NotifyEvent[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const lost = new Set<string>();
   const connection = stack.use(connect(ca.directoryUrl, clock));
@@ -87,7 +87,7 @@ export async function openGround(
     } as never,
     records: { readResult: async (job: string) => results.get(job) } as never,
     notices: {
-      tell: async matter => void told.push(matter),
+      notify: async event => void told.push(event),
       ended: async subject => void ended.push(subject),
       async [Symbol.asyncDispose]() {},
     },

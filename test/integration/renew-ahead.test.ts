@@ -159,6 +159,7 @@ suite('quarry renewals and quarry renew', () => {
         `^now\\.files\\.example\n {4}${id}\n {4}valid until ${seconds(before.notAfter)}, last fetched .* by "files"\n`,
       ),
     );
+    assert.match(told, /\n {4}issued by account default\n/);
     assert.match(
       told,
       /\n {4}renewed 20\d\d-\S+Z: (with 14 days left, as the CA was not asked yet|the CA suggests)/,
@@ -183,6 +184,7 @@ suite('quarry renewals and quarry renew', () => {
     const entry = JSON.parse(json.stdout).find((one: { id: string }) => one.id === id);
     assert.deepEqual([entry.names, entry.state, entry.lastError], [['now.files.example'], 'planned', null]);
     assert.equal(entry.notAfter, seconds(after?.notAfter ?? 0));
+    assert.equal(entry.account, 'default');
   });
 
   test('say in one line what is not known, and what failed', async () => {

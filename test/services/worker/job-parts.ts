@@ -5,7 +5,7 @@ import { readDirectory } from '../../../shared/acme/connection.ts';
 import { openSigner } from '../../../shared/acme/signed-request.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
 import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
-import type { Matter as NotifyEvent } from '../../../shared/notify/message.ts';
+import type { NotifyEvent } from '../../../shared/notify/message.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { LockLostError, type SignRecords } from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
@@ -204,7 +204,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
         fetched: async () => {},
         revoked: async () => {},
       },
-      notices: { tell: async event => void events.push(event), ended: async () => {} },
+      notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
     },
     job: {
