@@ -32,6 +32,7 @@ const floors: Record<string, number> = {
   queue: 4,
   ca: 3,
   issue: 5,
+  library: 5,
   renewal: 5,
   shaman: 6,
   setup: 7,
@@ -56,12 +57,14 @@ const fences: Record<string, RegExp> = {
 const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen\(/];
 
 /** Values that are exported for tests alone, each with the reason. */
-const forTestsAlone: Record<string, string> = {};
+const forTestsAlone: Record<string, string> = {
+  'shared/shaman/file.ts formatShamanJson': "compared byte by byte with what Python's json.dump writes",
+  'shared/shaman/programs.ts findProgram': 'told apart by where it looks, which no solver shows',
+};
 
 // What is still to be mended; these lists may only get shorter.
 
 const knownCircles = [
-  'services/scheduler/profile-tasks.ts, services/scheduler/tasks.ts',
   'shared/acme/account-key.ts, shared/acme/connection.ts',
   'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
   'shared/admission/hmac.ts, shared/admission/method.ts',
@@ -81,7 +84,6 @@ const knownUnused = [
   'services/responder/outlast-restarts.ts OutlastRestarts',
   'services/responder/responder.ts Responder',
   'services/responder/tls-alpn-server.ts TlsAlpnParts',
-  'services/scheduler/renew-profiles.ts profileId',
   'services/worker/job-outcome.ts JobOutcome',
   'shared/admission/domain-glob.ts compileGlob',
   'shared/admission/domain-glob.ts matchTokens',
@@ -98,13 +100,8 @@ const knownUnused = [
   'shared/queue/open-worker.ts QueueWorker',
   'shared/queue/open-worker.ts WorkerParts',
   'shared/queue/schedule.ts Schedule',
-  'shared/renewal/drive-order.ts Issued',
   'shared/renewal/renewal-window.ts InfoAnswer',
   'shared/renewal/stored-renewals.ts storedId',
-  'shared/shaman/file.ts formatShamanJson',
-  'shared/shaman/profile.ts Authenticator',
-  'shared/shaman/profile.ts Authenticators',
-  'shared/shaman/renewal-section.ts RenewalReferences',
   'shared/solver/challenge-responses.ts challengeKey',
   'shared/solver/dns-persist-section.ts DRAFT',
   'shared/solver/dns-records.ts valuesKey',
@@ -119,7 +116,7 @@ const knownUnused = [
 
 const notYetWrapped = new RegExp(
   '^(services/|test/|shared/base/redis\\.ts' +
-    '|shared/(acme|admission|ca|config|limits|notify|order|queue|renewal|setup|shaman|solver|storage)/)',
+    '|shared/(acme|admission|ca|config|limits|notify|order|queue|renewal|setup|solver|storage)/)',
 );
 
 const folderOf = (path: string) => path.split('/')[1] ?? '';
@@ -235,7 +232,7 @@ const used = new Set(product.flatMap(readUses));
 const tested = new Set(tests.flatMap(readUses));
 
 test('no export of the product is without an import: tests alone are no reason for a value', () => {
-  const library = 'shared/acme/index.ts';
+  const library = 'shared/library/index.ts';
   const unused = product
     .filter(({ path }) => path !== library && !path.endsWith('.d.ts'))
     .flatMap(readExports)

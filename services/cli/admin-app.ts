@@ -21,8 +21,7 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
         return answer(200, 'ok\n');
       case '/readyz': {
         const reasons = whyNotReady(roles, expected);
-        const notes = roles.flatMap(({ name, notes }) => (notes?.() ?? []).map(note => `${name}: ${note}`));
-        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...notes];
+        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...(await readNotes(roles))];
         return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':
@@ -39,4 +38,9 @@ function whyNotReady(roles: readonly Role[], expected: number): string[] {
     return reason === undefined ? [] : [`${role.name}: ${reason}`];
   });
   return roles.length < expected ? ['starting', ...reasons] : reasons;
+}
+
+async function readNotes(roles: readonly Role[]): Promise<string[]> {
+  const all = roles.map(async ({ name, notes }) => ((await notes?.()) ?? []).map(note => `${name}: ${note}`));
+  return (await Promise.all(all.map(one => one.catch(() => [])))).flat();
 }

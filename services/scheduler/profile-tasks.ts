@@ -3,31 +3,31 @@ import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
-import { hastenTask } from '../../shared/queue/schedule.ts';
-import type { RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { nextTime } from '../../shared/shaman/renewal-section.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { type ProfileParts, renewProfile } from './renew-profiles.ts';
-import type { Task, TaskParts } from './tasks.ts';
 
 const HOUR = 3_600_000;
+
+type ProfileTask = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 /** One for each `[renewal]` block: a run over its shaman profile. */
 export async function openProfileTasks(
   config: Config,
-  parts: TaskParts & { index: RenewalIndex },
-): Promise<Task[]> {
-  const { store, clock, log } = parts;
+  parts: { store: Store } & Pick<ProfileParts, 'index' | 'notices' | 'cas' | 'clock' | 'log'>,
+): Promise<ProfileTask[]> {
+  const { store, index, notices, cas, clock, log } = parts;
   if (config.renewals.length === 0) return [];
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them
   const profileParts: ProfileParts = {
-    index: parts.index,
-    notices: parts.notices,
+    index,
+    notices,
     solvers: openSolvers(verifications, { store, clock, log }),
-    cas: parts.cas,
+    cas,
     path: (process.env.PATH ?? '').split(delimiter),
     ca: await readAuthorities(config.account),
     clock,

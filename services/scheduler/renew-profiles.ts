@@ -24,16 +24,20 @@ export type ProfileParts = {
   cas: ReadonlyMap<string, Ca>;
   /** The folders of PATH. */
   path: readonly string[];
-  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
+  /**
+   * PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the
+   * system's.
+   */
   ca: string[] | undefined;
   clock: Clock;
   log: Log;
 };
 
-export const profileId = (profile: string, domain: string) => `profile/${profile}/${domain}`;
+const profileId = (profile: string, domain: string) => `profile/${profile}/${domain}`;
 
 /**
- * One run over a shaman profile, and what came of it into the index. What an operator wants renewed is renewed first.
+ * One run over a shaman profile, and what came of it into the index. What an operator wants renewed is
+ * renewed first.
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
@@ -71,6 +75,7 @@ async function runProfile(
     directory: profile.directory,
     path,
     solvers: profile.verifications.flatMap(name => solvers.get(name) ?? []),
+    accounts: profile.accounts.flatMap(name => cas.get(name) ?? []),
     cas: [...cas.values()],
     ca,
     claimant: `profile/${profile.name}`,
@@ -150,6 +155,7 @@ function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertific
     info,
     named,
     certificate: certificate?.id ?? 'none',
+    issuedBy: certificate?.issuedBy,
     pollFailures: 0,
     plan: plan ?? { at: now, first: now, why: 'there is no certificate yet' },
     ...(last && {

@@ -32,7 +32,7 @@ const HOUR = 60 * MINUTE;
  */
 export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
-export type TaskParts = {
+type TaskParts = {
   store: Store;
   signQueue: SignQueue;
   notices: Notices;

@@ -20,7 +20,8 @@ import {
   type SignRun,
   toClaim,
 } from './job.ts';
-import { LONGEST_JOB, orderAt } from './order-at.ts';
+import { LONGEST_JOB } from './judge.ts';
+import { orderAt, withdrawAt } from './order-at.ts';
 
 /**
  * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to sit out.
@@ -88,8 +89,10 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   const { progress, log, parts, job } = run;
   const { account, detail, until } = refusal;
   log.warn({ account, reason: detail, until: until && new Date(until) }, 'the account does not issue');
+  const ca = parts.cas.get(account);
+  if (ca) await withdrawAt(run, ca);
   await progress.saveRefusal(refusal);
-  await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+  await ca?.budget.leave(job.data.identifiers, toClaim(job));
   await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
 }
 

@@ -7,6 +7,8 @@ import {
   startRole,
   untilAborted,
 } from '../../shared/base/role.ts';
+import { openAccountStates } from '../../shared/ca/account-holder.ts';
+import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { type Ca, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
@@ -18,6 +20,7 @@ import { openStorages } from '../../shared/storage/open-storage.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { consumeSignJobs } from './consume-sign-jobs.ts';
 import type { SignJobParts } from './job.ts';
+import { accountSubject } from './judge.ts';
 
 /**
  * The worker role: drives ACME orders from the `sign` queue, and revokes.
@@ -40,7 +43,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   await openAccounts(cas.values(), { clock, log }, stopping, ({ name }, error) => {
     const detail = describeError(error);
     log.error({ account: name, reason: detail }, 'the account cannot be used as it is configured');
-    void notices.notify({ kind: 'account-paused', subject: `account/${name}`, names: [], detail });
+    void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
   const storages = openStorages(config.storages.values(), { store, clock, log });
@@ -65,7 +68,9 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   ];
   // Side by side: while Redis is away each takes seconds to stop.
   stack.defer(async () => void (await Promise.all(consumers.map(one => one[Symbol.asyncDispose]()))));
-  report({ notReady: () => undefined, notes: () => faultsOf(cas) });
+  const states = openAccountStates(store);
+  const notes = () => Promise.all([...cas.values()].map(ca => describeCa(ca, states)));
+  report({ notReady: () => undefined, notes });
   log.info({ accounts: [...cas.keys()], concurrency: config.worker.concurrency }, 'worker ready');
   await untilAborted(stopping);
 }

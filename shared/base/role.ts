@@ -13,7 +13,7 @@ type Condition = {
   /**
    * What else an operator should know, ready or not, a line each: a CA that is away while another one works.
    */
-  notes?(): string[];
+  notes?(): string[] | Promise<string[]>;
 };
 
 /** A running role of Quarry. Disposing of it stops it cleanly. */
@@ -74,7 +74,8 @@ export function startRole(
   return {
     name,
     notReady: () => condition.notReady() ?? whyRedisIsAway(redis),
-    notes: () => condition.notes?.() ?? [],
+    // While Redis is away there is nothing to read them from.
+    notes: () => (whyRedisIsAway(redis) === undefined ? (condition.notes?.() ?? []) : []),
     failed,
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error(`the ${name} is stopping`));

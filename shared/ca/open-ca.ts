@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import type { AcmeAccount } from '../acme/client.ts';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/objects.ts';
 import type { Clock } from '../base/clock.ts';
@@ -11,6 +10,13 @@ import { type Budget, openBudget } from '../limits/budget.ts';
 import { caOf } from '../limits/limit-keys.ts';
 import { type Limits, openLimits } from '../limits/limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
+import {
+  type AccountHolder,
+  type AccountState,
+  holdAccount,
+  type OpenAccount,
+  openAccountStates,
+} from './account-holder.ts';
 import type { AccountConfig } from './account-section.ts';
 import { type Breaker, openBreaker } from './breaker.ts';
 import { openPollPaces, type PollPaces } from './poll-pace.ts';
@@ -29,25 +35,6 @@ export type Ca = {
   breaker: Breaker;
   paces: PollPaces;
 };
-
-/** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
-type AccountHolder = {
-  /** @throws IssuanceError that says why there is no account yet, or why it is of no use any more */
-  current(): AcmeAccount;
-  /** Why there is no account that works, in one line; `undefined` where there is. */
-  fault(): string | undefined;
-  /** Opens the account unless it is open; once, however many ask. */
-  open(signal: AbortSignal): Promise<AcmeAccount>;
-  /** Looks an account that the CA has lost up by its key, or makes it anew; once, however many ask. */
-  renew(lost: AcmeAccount, signal: AbortSignal): Promise<void>;
-};
-
-/** What an account is opened from. @param lost an account URL that the CA no longer knows */
-export type OpenAccount = (
-  connection: CaConnection,
-  signal: AbortSignal,
-  lost?: string,
-) => Promise<AcmeAccount>;
 
 /** What the fleet knows of what a CA allows, refuses and answers. */
 type Guards = Pick<Ca, 'limits' | 'budget' | 'breaker'>;
@@ -75,8 +62,11 @@ const unguarded: Guards = {
   },
 };
 
-/** Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its connections. */
-async function openCa(
+/**
+ * Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its
+ * connections.
+ */
+export async function openCa(
   config: AccountConfig,
   store: Store,
   { clock, log }: { clock: Clock; log: Log },
@@ -86,10 +76,16 @@ async function openCa(
   const open: OpenAccount = (connection, signal, lost) =>
     openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost);
   const scope = { account: name, ca: caOf(directoryUrl) };
-  return openCaOf({ name, directoryUrl, ca }, open, clock, {
+  const states = openAccountStates(store);
+  const guards = {
     limits: openLimits(store, scope, clock),
     budget: openBudget(store, scope, config.limits, clock),
     breaker: openBreaker(store, scope.ca),
+  };
+  return openCaOf({ name, directoryUrl, ca }, open, clock, guards, state => {
+    states
+      .write(name, state)
+      .catch(error => log.debug({ reason: describeError(error) }, 'state not written'));
   });
 }
 
@@ -97,12 +93,14 @@ async function openCa(
  * Opens a CA for an account that is opened in a way of its own; asks it nothing yet.
  *
  * @param of `ca`: PEM certificates of the authorities to trust in place of the system's
+ * @param changed gets how the account is, each time that changes
  */
 export function openCaOf(
   of: { name: string; directoryUrl: string; ca: string[] | undefined },
   openAccount: OpenAccount,
   clock: Clock,
   { limits, budget, breaker }: Guards = unguarded,
+  changed?: (state: AccountState) => void,
 ): Ca & Disposable {
   const { name, directoryUrl, ca } = of;
   const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca });
@@ -110,7 +108,7 @@ export function openCaOf(
     name,
     directoryUrl,
     connection,
-    account: holdAccount(connection, openAccount),
+    account: holdAccount(connection, openAccount, changed),
     directory: (signal, timeout) => readDirectory(connection, signal, timeout),
     limits,
     budget,
@@ -182,56 +180,5 @@ async function untilOpen(
       }
       await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
     }
-  }
-}
-
-function holdAccount(connection: CaConnection, openAccount: OpenAccount): AccountHolder {
-  let account: AcmeAccount | undefined;
-  let fault: unknown = new IssuanceError('unavailable', 'the account is not open yet');
-  let opening: Promise<AcmeAccount> | undefined;
-
-  /** The signal of one caller does not end it for the others: the requests' own timeouts do. */
-  function openOnce(lost?: string): Promise<AcmeAccount> {
-    opening ??= openAccount(connection, new AbortController().signal, lost)
-      .then(
-        opened => {
-          fault = undefined;
-          account = opened;
-          return opened;
-        },
-        error => {
-          fault = error;
-          throw error;
-        },
-      )
-      .finally(() => {
-        opening = undefined;
-      });
-    return opening;
-  }
-
-  return {
-    current() {
-      if (account) return account;
-      throw fault;
-    },
-    fault: () => (fault === undefined ? undefined : describeError(fault)),
-    open: async signal => account ?? untilAborted(openOnce(), signal),
-    renew: async (lost, signal) => {
-      if (account && lost.url !== account.url) return; // another job has renewed it
-      await untilAborted(openOnce(lost.url), signal);
-    },
-  };
-}
-
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }

@@ -90,10 +90,14 @@ export function openIssuing(parts: {
   return {
     async findStored(blocks, csr) {
       for (const name of new Set(blocks.map(({ storage }) => storage))) {
-        const stored = await lookUp(storages.get(name), csr, log);
-        const block = stored && admission.find(blocks, stored.leaf.identifiers);
-        if (!stored || block?.storage !== name) continue;
-        if (!isIssuedFor(stored, accountsOf(block, accounts), accounts)) continue;
+        const blockFor = (found: StoredCertificate) => {
+          const block = admission.find(blocks, found.leaf.identifiers);
+          const isGood = block?.storage === name && isIssuedFor(found, accountsOf(block, accounts), accounts);
+          return isGood ? block : undefined;
+        };
+        const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined, log);
+        const block = stored && blockFor(stored);
+        if (!stored || !block) continue;
         recordFetch(block, csr);
         return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
       }
@@ -119,10 +123,11 @@ export function openIssuing(parts: {
 async function lookUp(
   storage: Storage | undefined,
   csr: CsrText,
+  isGood: (found: StoredCertificate) => boolean,
   log: Log,
 ): Promise<StoredCertificate | undefined> {
   try {
-    return await storage?.get(csr);
+    return await storage?.get(csr, isGood);
   } catch (error) {
     log.warn({ storage: storage?.name, reason: describeError(error) }, 'storage lookup failed');
     return undefined;

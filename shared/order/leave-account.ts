@@ -28,7 +28,8 @@ export function toLeft(account: string, error: IssuanceError, again: number | un
 }
 
 /**
- * Passes over a CA that the fleet cannot reach, but for one order that finds out whether it can be reached again.
+ * Passes over a CA that the fleet cannot reach, but for one order that finds out whether it can be reached
+ * again.
  *
  * @throws LeftError
  */
@@ -48,8 +49,8 @@ export function currentAccount({ name, account }: Pick<Ca, 'name' | 'account'>, 
 }
 
 /**
- * Counts a failure for the breaker of a CA that could not be reached. One that asks to come again later, or that was not
- * asked, was reached.
+ * Counts a failure for the breaker of a CA that could not be reached. One that asks to come again later, or
+ * that was not asked, was reached.
  *
  * @returns whether the breaker is open
  */

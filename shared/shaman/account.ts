@@ -5,6 +5,9 @@ import { saysAccountIsGone } from '../acme/problem.ts';
 import { IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Ca } from '../ca/open-ca.ts';
+import type { Certificate } from '../pki/certificate.ts';
+import { isIssuedFor } from '../storage/issued-for.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 import { inDirectory, keyFileOf, makeKeyFile, readKeyFile, type ShamanFile } from './file.ts';
 import type { ShamanProfile } from './profile.ts';
 
@@ -13,13 +16,42 @@ export const OWN_ACCOUNT = 'shaman.json';
 
 /** The accounts of a run. */
 export type Accounts = {
+  /** To be ordered from, in the order of preference; at least one. */
+  readonly orderers: readonly Ca[];
+  /** The account of a name, which absent is the profile's own. */
+  find(account: string | undefined): Ca | undefined;
+  /** Who has issued a certificate: the account that can fetch it, and the CA that can be asked about it. */
+  issuerOf(issuedBy: IssuedBy | undefined): { account: Ca | undefined; ca: Ca | undefined };
+  /**
+   * Whether a certificate is as good as one that would be ordered now; the profile's own account takes any.
+   */
+  accepts(certificate: { leaf: Certificate; issuedBy?: IssuedBy | undefined }): boolean;
   /** Acts as an account. One that its CA no longer knows is looked up by its key, or made anew, once. */
   actAs<T>(ca: Ca, act: (acme: AcmeClient) => Promise<T>): Promise<T>;
 };
 
-/** @param signal ends every request */
-export function openAccounts({ log, signal }: { log: Log; signal: AbortSignal }): Accounts {
+/**
+ * @param all the accounts that are ordered from, and those of the configuration
+ * @param server the CA of the profile's own account
+ * @param signal ends every request
+ */
+export function openAccounts(
+  orderers: readonly Ca[],
+  { all, server }: { all: readonly Ca[]; server: string },
+  { log, signal }: { log: Log; signal: AbortSignal },
+): Accounts {
+  const find = (account = OWN_ACCOUNT) => all.find(({ name }) => name === account);
+  const isOwn = find() !== undefined;
   return {
+    orderers,
+    find,
+    issuerOf(issuedBy) {
+      const { account, directory } = issuedBy ?? { account: OWN_ACCOUNT, directory: server };
+      const there = all.filter(({ directoryUrl }) => directoryUrl === directory);
+      const issuer = there.find(({ name }) => name === account);
+      return { account: issuer, ca: issuer ?? there[0] };
+    },
+    accepts: certificate => isOwn || isIssuedFor(certificate, orderers.map(toIssuedBy), all.map(toIssuedBy)),
     async actAs({ account, connection }, act) {
       const opened = await account.open(signal);
       try {
@@ -35,11 +67,12 @@ export function openAccounts({ log, signal }: { log: Log; signal: AbortSignal })
 }
 
 /**
- * The account of a profile, key and account made where they are missing. A CA has one account per key (RFC 8555 section
- * 7.3), so it does no harm to be stopped before its URL is noted.
+ * The account of a profile, key and account made where they are missing. A CA has one account per key (RFC
+ * 8555 section 7.3), so it does no harm to be stopped before its URL is noted.
  *
  * @param lost an account URL that the CA no longer knows
- * @throws IssuanceError `misconfigured` when the key is unusable or the CA wants an external binding, else as the CA says
+ * @throws IssuanceError `misconfigured` when the key is unusable or the CA wants an external binding, else as
+ *   the CA says
  */
 export async function openShamanAccount(
   connection: CaConnection,
@@ -74,8 +107,8 @@ async function openAccountKey(file: ShamanFile, key: string | undefined, log: Lo
 }
 
 /**
- * What one CA knows, another does not: where `server` was changed, account, orders and certificates are had anew, while
- * keys and the certificates on disk stay.
+ * What one CA knows, another does not: where `server` was changed, account, orders and certificates are had
+ * anew, while keys and the certificates on disk stay.
  */
 export async function leaveOtherServer(
   file: ShamanFile,
@@ -93,3 +126,9 @@ export async function leaveOtherServer(
   await file.patch({ account_id: undefined, quarry: undefined });
   return file.read();
 }
+
+/** An account as certificates name it. */
+export const toIssuedBy = ({ name, directoryUrl }: Ca): IssuedBy => ({
+  account: name,
+  directory: directoryUrl,
+});

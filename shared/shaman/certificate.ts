@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { saysAccountIsGone } from '../acme/problem.ts';
 import { renewalInfoId } from '../acme/renewal-info.ts';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { IssuanceError } from '../base/errors.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import { askWindow, type WindowMemory } from '../renewal/ask-window.ts';
@@ -20,7 +20,7 @@ import { certificateFileOf, certificatePath, type DomainEntry } from './file.ts'
 import type { FailureMemory, RenewalMemory } from './memory.ts';
 import type { ShamanDomain } from './profile.ts';
 
-export type HeldCertificate = {
+type HeldCertificate = {
   /** PEM, as the CA sent it. */
   chain: string;
   leaf: Certificate;
@@ -29,24 +29,32 @@ export type HeldCertificate = {
 };
 
 /**
- * The certificate that `certificate_id` names. Where the CA keeps it no longer, the one on disk stands in, as nothing is
- * wrong with it.
- *
- * @param issuer the account that it was issued to
+ * The certificate that `certificate_id` names. Where the CA keeps it no longer, or its account is none of
+ * this run's, the one on disk stands in, as nothing is wrong with it; and while the CA is away, where there
+ * is another one to order from.
  */
 export async function fetchCertificate(
-  { actAs }: Pick<Accounts, 'actAs'>,
-  issuer: Ca,
+  { orderers, issuerOf, actAs }: Pick<Accounts, 'orderers' | 'issuerOf' | 'actAs'>,
   entry: DomainEntry,
 ): Promise<HeldCertificate | undefined> {
-  const { certificateUrl: url } = entry.domain;
+  const { certificateUrl: url, memory } = entry.domain;
   if (url === undefined) return undefined;
+  const { account, ca } = issuerOf(memory.issuedBy);
+  if (!account) return readHeld(entry, ca);
+  const hasOthers = orderers.length > 1;
+  if (hasOthers && (await account.breaker.opened())) return readHeld(entry, ca);
   try {
-    return toHeld(await actAs(issuer, acme => acme.downloadChain(url)), issuer);
+    return toHeld(await actAs(account, acme => acme.downloadChain(url)), ca);
   } catch (error) {
-    if (!(error instanceof IssuanceError) || error.code !== 'gone' || saysAccountIsGone(error)) throw error;
-    entry.say('warn', `the CA no longer has ${url}`);
-    return readHeld(entry, undefined);
+    if (!(error instanceof IssuanceError)) throw error;
+    if (error.code === 'gone' && !saysAccountIsGone(error)) {
+      entry.say('warn', `the CA no longer has ${url}`);
+      return readHeld(entry, undefined);
+    }
+    if (!hasOthers) throw error;
+    if (error.code === 'unavailable') await account.breaker.failed(describeError(error));
+    entry.say('warn', `the certificate on disk stands in for ${url}: ${describeError(error)}`);
+    return readHeld(entry, ca);
   }
 }
 
@@ -66,12 +74,14 @@ export function toHeld(chain: string, ca: Ca | undefined): HeldCertificate {
   }
 }
 
-/** Why a certificate cannot be used with what `shaman.json` says now, in a few words. */
+/** Why a certificate cannot be used with what `shaman.json` and the configuration say now, in a few words. */
 export function findMismatch(
   { leaf }: HeldCertificate,
-  { identifiers }: Pick<ShamanDomain, 'identifiers'>,
+  { identifiers, memory }: Pick<ShamanDomain, 'identifiers' | 'memory'>,
   key: KeyObject,
+  { accepts }: Pick<Accounts, 'accepts'>,
 ): string | undefined {
+  if (!accepts({ leaf, issuedBy: memory.issuedBy })) return 'it is of an account that is not ordered from';
   if (!leaf.publicKey.equals(createPublicKey(key).export({ type: 'spki', format: 'der' })))
     return 'its key is a new one';
   const missing = identifiers.find(
@@ -106,7 +116,8 @@ export type RenewalHabits = {
 };
 
 /**
- * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is kept.
+ * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is
+ * kept.
  *
  * @returns a plan that takes attempts in vain into account only where the run is patient
  */
@@ -138,7 +149,8 @@ export async function planDomain(
 
 /** When to try again where there is no certificate yet. */
 export function retryTime(failures: FailureMemory): number {
-  // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no wait.
+  // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no
+  // wait.
   const life = { notBefore: 0, notAfter: failures.last };
   return planRenewal({ life, info: { none: 'there is none' }, days: 0, failures, random: Math.random() }).at;
 }

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { readIfThere } from '../base/atomic-file.ts';
 import { type CertificateLife, readCertificate } from '../pki/certificate.ts';
 import { ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from '../renewal/renewal-window.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 import { certificatePath, openShamanFile, type ShamanFile } from './file.ts';
 import type { FailureMemory } from './memory.ts';
 import type { ShamanDomain } from './profile.ts';
@@ -20,6 +21,8 @@ export type DomainFacts = {
     named: boolean;
     life: CertificateLife;
     info: RenewalFacts['info'];
+    /** Which of Quarry's accounts issued it; absent: the profile's own. */
+    issuedBy?: IssuedBy | undefined;
     /** When a run asks the CA for renewal information again, at the earliest. */
     askAgain?: number | undefined;
   };
@@ -79,7 +82,11 @@ export async function describeDomain(
     random: ownRandom(id),
     ...(failures && { failures }),
   });
-  return { ...facts, certificate: { id, named, life: held.life, info, askAgain }, plan };
+  return {
+    ...facts,
+    certificate: { id, named, life: held.life, info, issuedBy: memory.issuedBy, askAgain },
+    plan,
+  };
 }
 
 /** A file that is damaged is as good as none. */

@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import type { Ca } from '../ca/open-ca.ts';
-import { newCheckpoint, type OrderTask } from '../order/order-state.ts';
+import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { isDue } from '../renewal/renewal-window.ts';
+import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
   fetchCertificate,
   findMismatch,
@@ -24,24 +24,18 @@ export type RunHabits = RenewalHabits & {
 };
 
 /**
- * Brings one domain to where it has to be: a key, an order that is followed to its end, a certificate on disk that is
- * not yet to be renewed. Stopped anywhere, another run goes on from what `shaman.json` holds.
+ * Brings one domain to where it has to be: a key, an order that is followed to its end, a certificate on disk
+ * that is not yet to be renewed. Stopped anywhere, another run goes on from what `shaman.json` holds.
  *
  * @returns whether a certificate was issued
  */
-export async function runDomain(
-  ordering: Ordering,
-  ca: Ca,
-  entry: DomainEntry,
-  habits: RunHabits,
-): Promise<boolean> {
+export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: RunHabits): Promise<boolean> {
   const key = await openDomainKey(entry);
-  const from = await findOrder(ordering, ca, entry);
-  const reason = from ? undefined : await whyOrder(ordering, ca, entry, key, habits);
-  if (!from && reason === undefined) return false;
-  if (reason !== undefined) entry.say('info', `to be ordered: ${reason}`);
+  const resumed = await findOrder(ordering, entry);
+  const wanted = resumed ? { patience: ordering.clock.now() } : await whyOrder(ordering, entry, key, habits);
+  if (!wanted) return false;
   const task = await toTask(entry, key);
-  const ordered = await orderCertificate(ordering, ca, entry, task, from ?? newCheckpoint());
+  const ordered = await orderCertificate(ordering, entry, { task, resumed, patience: wanted.patience });
   await keepCertificate(entry, ordered, habits, ordering.signal);
   await ordered.gate.issued(ordered.turn);
   return true;
@@ -58,23 +52,33 @@ async function openDomainKey(entry: DomainEntry): Promise<KeyObject> {
   return ready.key;
 }
 
-/** Why a new certificate is wanted, in a few words; the one that is there is put on disk where it is to be kept. */
+/**
+ * Whether a new certificate is wanted; the one that is there is put on disk where it is to be kept.
+ *
+ * @returns until when it can be waited for, in milliseconds since the epoch: what is only renewed has time
+ */
 async function whyOrder(
   { accounts, clock, signal }: Pick<Ordering, 'accounts' | 'clock' | 'signal'>,
-  ca: Ca,
   entry: DomainEntry,
   key: KeyObject,
   habits: RunHabits,
-): Promise<string | undefined> {
+): Promise<{ patience: number } | undefined> {
   const now = clock.now();
-  const certificate = await fetchCertificate(accounts, ca, entry);
-  if (!certificate) return isTooSoon(entry, habits, now) ? undefined : 'there is no certificate yet';
-  const mismatch = findMismatch(certificate, entry.domain, key);
-  if (mismatch) return isTooSoon(entry, habits, now) ? undefined : mismatch;
+  const order = (reason: string, patience = now) => {
+    entry.say('info', `to be ordered: ${reason}`);
+    return { patience };
+  };
+  const certificate = await fetchCertificate(accounts, entry);
+  const fault = certificate
+    ? findMismatch(certificate, entry.domain, key, accounts)
+    : 'there is no certificate yet';
+  if (!certificate || fault !== undefined) {
+    return isTooSoon(entry, habits, now) ? undefined : order(fault ?? '');
+  }
   await updateCertificateFile(entry, certificate.chain);
   const plan = await planDomain(entry, certificate, habits, signal);
-  if (habits.now) return 'it was asked for';
-  if (isDue(plan, now, habits.nextRun)) return plan.why;
+  if (habits.now) return order('it was asked for');
+  if (isDue(plan, now, habits.nextRun)) return order(plan.why, certificate.leaf.notAfter);
   // Failed attempts are of no interest any more where it would not be tried now anyway.
   if (entry.domain.memory.failures && !isDue({ ...plan, at: plan.first }, now, habits.nextRun)) {
     await entry.change({ memory: { failures: undefined } });
@@ -88,9 +92,8 @@ function isTooSoon({ domain }: DomainEntry, { patient }: RunHabits, now: number)
 }
 
 async function toTask({ domain }: DomainEntry, key: KeyObject): Promise<OrderTask> {
-  const { identifiers, certificateProfile, memory } = domain;
-  const replaces = memory.renewal?.named ? memory.renewal.id : undefined;
-  return { identifiers, csr: await makeCsr(key, identifiers), certificateProfile, replaces };
+  const { identifiers, certificateProfile } = domain;
+  return { identifiers, csr: await makeCsr(key, identifiers), certificateProfile };
 }
 
 /** The file first: a run that is stopped in between gets the same certificate once more from the order. */
@@ -101,7 +104,8 @@ async function keepCertificate(
   signal: AbortSignal,
 ): Promise<void> {
   await updateCertificateFile(entry, chain);
-  const memory = { order: undefined, renewal: undefined, failures: undefined };
+  const issuedBy = ca.name === OWN_ACCOUNT ? undefined : toIssuedBy(ca);
+  const memory = { order: undefined, issuedBy, renewal: undefined, failures: undefined };
   await entry.change({ certificateUrl: url, orderUrl: undefined, memory });
   const held = toHeld(chain, ca);
   entry.say('info', `certificate ${url}, valid until ${new Date(held.leaf.notAfter).toISOString()}`);

@@ -109,8 +109,8 @@ export async function readKeyFile(path: string): Promise<ReadyKey> {
 }
 
 /**
- * Makes a key where there is none. A file that is there already is never written over, as it may be in use: a run that
- * was stopped before it could note the file's name has left it.
+ * Makes a key where there is none. A file that is there already is never written over, as it may be in use: a
+ * run that was stopped before it could note the file's name has left it.
  *
  * @throws IssuanceError `misconfigured` where the file holds no usable key, or one of another type
  */

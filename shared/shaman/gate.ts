@@ -16,7 +16,10 @@ export type OrderGate = {
     renews: boolean;
     turn: Checkpoint['turn'];
   }): Promise<Extract<Permission, { may: true }>['turn']>;
-  /** Remembers what a failed step says of the CA's limits. @returns the error, perhaps with a better `retryAfter` */
+  /**
+   * Remembers what a failed step says of the CA's limits. @returns the error, perhaps with a better
+   * `retryAfter`
+   */
   failed(error: unknown): Promise<unknown>;
   /** Gives back what was kept for a certificate that did not come. */
   gaveUp(): Promise<void>;
@@ -24,8 +27,8 @@ export type OrderGate = {
 };
 
 /**
- * Lets the orders of a shaman profile count for a CA's limits. A profile waits in no queue: what has no room now is a
- * failure, and the next run tries again.
+ * Lets the orders of a shaman profile count for a CA's limits. A profile waits in no queue: what has no room
+ * now is a failure, and the next run tries again.
  *
  * @param claimant of this profile's claims on the budget
  */

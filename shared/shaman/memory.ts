@@ -1,7 +1,9 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import type { Checkpoint, OrderState } from '../order/order-state.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 
-// What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes over.
+// What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes
+// over.
 
 /** Of the whole file. */
 export type ProfileMemory = {
@@ -9,10 +11,14 @@ export type ProfileMemory = {
   account?: { server: string; url: string };
 };
 
-/** Of one domain. Times in milliseconds since the epoch; in the file they are texts of ISO 8601, for people. */
+/**
+ * Of one domain. Times in milliseconds since the epoch; in the file they are texts of ISO 8601, for people.
+ */
 export type DomainMemory = {
   /** The order of `order_id`. */
   order?: OrderMemory;
+  /** Which of Quarry's accounts issued the certificate of `certificate_id`; absent: the profile's own. */
+  issuedBy?: IssuedBy;
   renewal?: RenewalMemory;
   failures?: FailureMemory;
   /** The certificate (SHA-256 of its file) that `deploy` was run for last. */
@@ -24,6 +30,8 @@ export type OrderMemory = OrderState & {
   url: string;
   /** What it is for. */
   names: string[];
+  /** Which of Quarry's accounts it is by; absent: the profile's own. */
+  account?: string;
   /** Whether it counts for the CA's limits; absent until that is known. */
   turn?: Checkpoint['turn'];
 };
@@ -62,9 +70,10 @@ export function formatMemory(memory: ProfileMemory | DomainMemory): unknown {
 
 /** It can all be had again from the CA, so what somebody has damaged is passed over. */
 export function parseDomainMemory(value: unknown): DomainMemory {
-  const { order, renewal, failures, deployed } = revive(value);
+  const { order, issuedBy, renewal, failures, deployed } = revive(value);
   return {
     ...(isOrder(order) && { order }),
+    ...(isIssuedBy(issuedBy) && { issuedBy }),
     ...(isRenewal(renewal) && { renewal }),
     ...(isFailures(failures) && { failures }),
     ...(typeof deployed === 'string' && { deployed }),
@@ -98,6 +107,11 @@ function isChallenge(value: unknown): boolean {
   const { identifier, url, token, solver, told } = toObject(value);
   const { type, value: name } = toObject(identifier);
   return isTexts([type, name, url, token, solver]) && typeof told === 'boolean';
+}
+
+function isIssuedBy(value: unknown): value is IssuedBy {
+  const { account, directory } = toObject(value);
+  return isTexts([account, directory]);
 }
 
 function isRenewal(value: unknown): value is RenewalMemory {

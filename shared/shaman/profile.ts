@@ -7,8 +7,8 @@ import type { KeyType } from '../pki/key.ts';
 import { type DomainMemory, type ProfileMemory, parseDomainMemory, parseProfileMemory } from './memory.ts';
 
 /** The programs that present a challenge response and take it back, as they are written. */
-export type Authenticator = { present: string; cleanup?: string };
-export type Authenticators = Map<Exclude<ChallengeType, 'dns-persist-01'>, Authenticator>;
+type Authenticator = { present: string; cleanup?: string };
+type Authenticators = Map<Exclude<ChallengeType, 'dns-persist-01'>, Authenticator>;
 
 /** concorde's `shaman.json`, read. Names of files are relative to its directory. */
 export type ShamanProfile = {
@@ -92,7 +92,10 @@ function parseDomain(name: string, domains: JsonReader): ShamanDomain {
   };
 }
 
-/** A challenge that no program answers today, as of a file that is ten years old, is passed over: no CA offers it. */
+/**
+ * A challenge that no program answers today, as of a file that is ten years old, is passed over: no CA offers
+ * it.
+ */
 function parseAuthenticators(reader: JsonReader | undefined): Authenticators {
   const authenticators: Authenticators = new Map();
   for (const challenge of ['dns-01', 'http-01', 'tls-alpn-01'] as const) {
@@ -144,8 +147,9 @@ function parseKeyType(text: string, fail: Fail): KeyType {
 }
 
 /**
- * Hands out the members of one object of a JSON file, typed. What is wrong ends as a ConfigError of one line with the
- * file's path and the member's, such as `shaman.json: domains."example.org".renewal: …`. Values are never repeated in it.
+ * Hands out the members of one object of a JSON file, typed. What is wrong ends as a ConfigError of one line
+ * with the file's path and the member's, such as `shaman.json: domains."example.org".renewal: …`. Values are
+ * never repeated in it.
  */
 class JsonReader {
   readonly #object: Record<string, unknown>;

@@ -16,8 +16,8 @@ const TIMEOUT = 10 * 60_000;
 type ProgramPlaces = { file: Pick<ShamanFile, 'path'>; path: readonly string[] };
 
 /**
- * What proves a domain's names, in the order of preference: its own authenticators, then those of the whole file for
- * other challenges, and where there are none at all, what the run was given.
+ * What proves a domain's names, in the order of preference: its own authenticators, then those of the whole
+ * file for other challenges, and where there are none at all, what the run was given.
  *
  * @throws IssuanceError `misconfigured` when a program cannot be run
  */
@@ -65,8 +65,9 @@ export function findProgram({ file, path }: ProgramPlaces, program: string): str
 }
 
 /**
- * Runs a domain's `deploy` where it has not succeeded yet for the certificate that is on disk. Its environment says
- * `QUARRY_DOMAIN`, `QUARRY_NAMES` (with blanks between them), `QUARRY_CERTIFICATE` and `QUARRY_KEY` (absolute paths).
+ * Runs a domain's `deploy` where it has not succeeded yet for the certificate that is on disk. Its
+ * environment says `QUARRY_DOMAIN`, `QUARRY_NAMES` (with blanks between them), `QUARRY_CERTIFICATE` and
+ * `QUARRY_KEY` (absolute paths).
  *
  * @throws Error with one line; another run tries again
  */

@@ -4,10 +4,11 @@ import type { Clock } from '../base/clock.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { type Ca, type OpenAccount, openCaOf, withAccount } from '../ca/open-ca.ts';
+import type { OpenAccount } from '../ca/account-holder.ts';
+import { type Ca, openCaOf, withAccount } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import type { Solver } from '../solver/solver.ts';
-import { leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';
+import { type Accounts, leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';
 import { type DomainFacts, describeDomain } from './describe-shaman.ts';
 import { type RunHabits, runDomain } from './domain.ts';
 import { DomainEntry, openShamanFile, type ShamanFile } from './file.ts';
@@ -23,9 +24,20 @@ export type ShamanParts = Omit<RunHabits, 'days'> & {
   path: readonly string[];
   /** For domains without authenticators, in the order of preference. */
   solvers?: readonly Solver[];
-  /** The CAs that the fleet knows, whose limits the orders count for. */
+  /**
+   * Quarry's accounts that order in place of the profile's own, in the order of preference; none: its own
+   * does.
+   */
+  accounts?: readonly Ca[];
+  /**
+   * All of Quarry's accounts: where the profile's own is at one of their CAs, its orders count for the same
+   * limits.
+   */
   cas?: readonly Ca[];
-  /** PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the system's. */
+  /**
+   * PEM certificates of the authorities that the HTTPS of another CA is checked with, in place of the
+   * system's.
+   */
   ca?: string[] | undefined;
   /** Of this profile's claims on what those CAs allow. */
   claimant?: string;
@@ -50,11 +62,11 @@ export type DomainOutcome = {
 };
 
 /**
- * One run over the `shaman.json` in a directory (concorde's shaman): safe to repeat, and to stop anywhere, as everything
- * is saved before the next thing is done. One domain that fails does not stop the others.
+ * One run over the `shaman.json` in a directory (concorde's shaman): safe to repeat, and to stop anywhere, as
+ * everything is saved before the next thing is done. One domain that fails does not stop the others.
  *
- * @throws ConfigError when `shaman.json` cannot be read or used; IssuanceError when the account cannot be had, or
- *   `unavailable` while another run is at work in the directory; or the signal's reason
+ * @throws ConfigError when `shaman.json` cannot be read or used; IssuanceError when the account cannot be
+ *   had, or `unavailable` while another run is at work in the directory; or the signal's reason
  */
 export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   const { clock, log, path, claimant = '', onLimit = async () => {} } = parts;
@@ -64,29 +76,54 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
   if (!lock) throw new IssuanceError('unavailable', `another run is at work in ${parts.directory}`);
   await removeUnfinished(resolve(parts.directory));
   const signal = AbortSignal.any([parts.signal, lock.lost]);
-  const profile = await leaveOtherServer(file, await file.read(), log);
   using stack = new DisposableStack();
-  const ca = openOwnCa(stack, parts, file, profile.server, signal);
-  await ca.account.open(signal);
+  const { profile, accounts } = await openRun(stack, file, parts, signal);
   const ordering: Ordering = {
-    accounts: openAccounts({ log, signal }),
+    accounts,
     solversOf: domain => openSolversFor(domain, profile, parts.solvers ?? [], { file, path }, log),
     claimant,
     onLimit,
     confirm: async () => lock.lost.throwIfAborted(),
     clock,
+    log,
     signal,
   };
   const { now, nextRun, patient, spread, explained } = parts;
   const habits = { days: profile.renewal, now, nextRun, patient, spread, explained };
   const run = async (entry: DomainEntry) => {
-    const issued = await runDomain(ordering, ca, entry, habits);
+    const issued = await runDomain(ordering, entry, habits);
     return finishDomain(entry, issued, path, signal);
   };
   return runDomains(domainsOf(file, profile, parts), run, { days: profile.renewal, clock, signal });
 }
 
-/** Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet has there. */
+/**
+ * Without accounts of Quarry's, the profile's own is made ready; with them, nothing that is concorde's is
+ * touched.
+ */
+async function openRun(
+  stack: DisposableStack,
+  file: ShamanFile,
+  parts: Pick<ShamanParts, 'accounts' | 'cas' | 'ca' | 'clock' | 'log'>,
+  signal: AbortSignal,
+): Promise<{ profile: ShamanProfile; accounts: Accounts }> {
+  const { accounts = [], cas = [], log } = parts;
+  const found = await file.read();
+  if (accounts.length > 0) {
+    const { server } = found;
+    return { profile: found, accounts: openAccounts(accounts, { all: cas, server }, { log, signal }) };
+  }
+  const profile = await leaveOtherServer(file, found, log);
+  const { server } = profile;
+  const own = openOwnCa(stack, parts, file, server, signal);
+  await own.account.open(signal);
+  return { profile, accounts: openAccounts([own], { all: [own, ...cas], server }, { log, signal }) };
+}
+
+/**
+ * Of the account that the profile names. Where the fleet knows its CA, the limits are those that the fleet
+ * has there.
+ */
 function openOwnCa(
   stack: DisposableStack,
   { cas = [], ca, clock, log }: Pick<ShamanParts, 'cas' | 'ca' | 'clock' | 'log'>,
@@ -94,7 +131,8 @@ function openOwnCa(
   directoryUrl: string,
   signal: AbortSignal,
 ): Ca {
-  // Nothing is written to the directory once the run has ended, so its signal counts and not that of a request.
+  // Nothing is written to the directory once the run has ended, so its signal counts and not that of a
+  // request.
   const open: OpenAccount = (connection, _, lost) =>
     openShamanAccount(connection, { file, log }, signal, lost);
   const known = cas.find(one => one.directoryUrl === directoryUrl);

@@ -16,7 +16,8 @@ import { waitUntil } from '../support/wait-until.ts';
 import { assertIssuedBy, refuse } from './fail-over/answers.ts';
 import { post } from './faults/orders.ts';
 
-// A stored certificate that is fresh by its dates, and yet is not what the next post should get, or what is to be renewed.
+// A stored certificate that is fresh by its dates, and yet is not what the next post should get, or what is to be
+// renewed.
 
 const DAY = 24 * 3_600_000;
 const LONG = 90_000;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -19,12 +19,22 @@ await Promise.all([mkdir(packed), mkdir(folder)]);
 
 /** With the Node that runs the tests first, as a user of Node 24 has it. */
 const env = { ...process.env, PATH: [dirname(process.execPath), process.env.PATH].join(delimiter) };
-async function run(program: string, args: string[], cwd = folder): Promise<string> {
-  const running = promisify(execFile)(program, args, { cwd, env, maxBuffer: 16 * 1024 * 1024 });
+async function run(program: string, args: string[], cwd = folder, more = {}): Promise<string> {
+  const running = promisify(execFile)(program, args, {
+    cwd,
+    env: { ...env, ...more },
+    maxBuffer: 16 * 1024 * 1024,
+  });
   const { stdout } = await running.catch(error =>
     Promise.reject(new Error(`${error.stderr}\n${error.stdout}`)),
   );
   return stdout;
+}
+
+/** Those of the library's page, in their order. */
+async function readPrograms(): Promise<string[]> {
+  const page = await readFile(join(root, 'shared/library/library.md'), 'utf8');
+  return [...page.matchAll(/^```js\n(.*?)^```$/gms)].map(([, program = '']) => program);
 }
 
 suite('the package', async () => {
@@ -43,7 +53,7 @@ suite('the package', async () => {
       ...['LICENSE', 'README.md', 'dist', 'package.json', 'services'],
     ]);
     assert.deepEqual((await readdir(join(installed, 'dist'))).sort(), ['package.json', 'services', 'shared']);
-    assert.ok(files.includes('dist/shared/acme/index.d.ts'));
+    assert.ok(files.includes('dist/shared/library/index.d.ts'));
   });
 
   test('brings the quarry command', async () => {
@@ -82,30 +92,44 @@ suite('the package', async () => {
       pebble.caFile,
       `${port}`,
     ]);
-    const { chain, window, revoked, stranger, fault } = JSON.parse(printed);
+    const { chain, window, revoked, stranger, fault, obtained, status, found } = JSON.parse(printed);
     assert.equal(new X509Certificate(chain).subjectAltName, 'DNS:www.example.org');
     assert.ok(window.start < window.end && window.askAgain > Date.now());
     assert.deepEqual([revoked, stranger, fault], [true, null, 'gone']);
+    assert.equal(new X509Certificate(obtained.chain).subjectAltName, 'DNS:www.example.org');
+    assert.match(obtained.certificate, /^https:/);
+    assert.deepEqual([status, found], ['ready', true]);
   });
 
-  test("runs the program of the library's page as it stands there, with another CA and something that serves", async () => {
-    const page = await readFile(join(root, 'shared/acme/library.md'), 'utf8');
-    const [, program = ''] = /```js\n(import \{[^}]*\} from 'quarry\/acme';.*?)```/s.exec(page) ?? [];
+  test("runs the first program of the library's page as it stands there, which has at most 20 lines", async () => {
+    const [program = ''] = await readPrograms();
+    assert.ok(program.trim().split('\n').length <= 20);
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
-    const connection =
-      "{ directoryUrl: process.argv[2], userAgent: 'me/1.0', ca: [readFileSync(process.argv[3], 'utf8')] }";
-    const changed = program.replace(/(?<=openCaConnection\()\{[^}]*\}/, connection);
+    await writeFile(join(folder, 'first.mjs'), program);
+    const words = ['first.mjs', 'first.example.org', pebble.directoryUrl, `${port}`];
+    await run(process.execPath, words, folder, { NODE_EXTRA_CA_CERTS: pebble.caFile });
+    const file = await readFile(join(folder, 'first.example.org.pem'), 'utf8');
+    const leaf = new X509Certificate(file.slice(file.indexOf('-----BEGIN CERTIFICATE')));
+    assert.equal(leaf.subjectAltName, 'DNS:first.example.org');
+    assert.ok(leaf.checkPrivateKey(createPrivateKey(file)));
+  });
+
+  test("runs the steps of the library's page, with another CA and something that serves", async () => {
+    const [, program = ''] = await readPrograms();
+    const port = await freePort();
+    await using pebble = await startPebble({ httpPort: port });
+    const changed = program.replace(/^const directory = .*$/m, 'const directory = process.argv[2];');
     assert.notEqual(changed, program);
-    const before = `import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+    const before = `import { createServer } from 'node:http';
 const served = new Map();
 createServer(({ url }, response) => response.end(served.get(url))).listen(${port}, '127.0.0.1').unref();
 const serve = async (token, body) => served.set(\`/.well-known/acme-challenge/\${token}\`, body);
 `;
     const after = 'console.log(JSON.stringify({ chain, start, end }));\n';
-    await writeFile(join(folder, 'program.mjs'), before + changed + after);
-    const printed = await run(process.execPath, ['program.mjs', pebble.directoryUrl, pebble.caFile]);
+    await writeFile(join(folder, 'steps.mjs'), before + changed + after);
+    const trust = { NODE_EXTRA_CA_CERTS: pebble.caFile };
+    const printed = await run(process.execPath, ['steps.mjs', pebble.directoryUrl], folder, trust);
     const { chain, start, end } = JSON.parse(printed);
     assert.equal(new X509Certificate(chain).subjectAltName, 'DNS:www.example.org');
     assert.ok(start < end);

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { join } from 'node:path';
-import { after, suite, test } from 'node:test';
+import { after, afterEach, suite, test } from 'node:test';
 import { axios, Client } from 'acme-client';
 import { renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { accountSecrets, type RoleOptions, startFleet } from '../../support/fleet.ts';
@@ -11,7 +11,7 @@ import { startHookReceiver } from '../../support/hook-receiver.ts';
 import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { type Post, post, sent } from '../faults/orders.ts';
-import { asked, assertIssuedBy, readyz, refuse } from './answers.ts';
+import { asked, assertIssuedBy, readyz, refuse, untilOpen } from './answers.ts';
 
 // One of two accounts cannot order: its CA is well, but does not want it.
 
@@ -26,6 +26,7 @@ const fleet = parts.use(
     second: {},
   }),
 );
+afterEach(() => fleet.letGo());
 const storage = `[storage "kept"]
 type = redis
 `;
@@ -53,7 +54,14 @@ async function startApart(name: string, terms: string, more: RoleOptions = {}) {
     fleet.start('scheduler', options),
   ]);
   for (const secret of accountSecrets(join(dir, 'account.pem'))) fleet.secrets.add(secret);
-  return { to, worker, dir, ca: async () => runQuarry(['ca', 'main.ini'], await fleet.ini(options)) };
+  const untilReady = () => untilOpen({ accountDir: dir });
+  return {
+    to,
+    worker,
+    dir,
+    untilReady,
+    ca: async () => runQuarry(['ca', 'main.ini'], await fleet.ini(options)),
+  };
 }
 
 const agreed = 'accept-terms-of-service = yes';
@@ -63,7 +71,8 @@ const messages = (pattern: RegExp) => receiver.posts.filter(({ body }) => patter
 
 suite('the second account gets the orders', () => {
   test('where the first has been deactivated, which an operator is told once', async () => {
-    const { to, dir, ca } = await startApart('deactivated', agreed);
+    const { to, dir, untilReady, ca } = await startApart('deactivated', agreed);
+    await untilReady();
     await assertIssuedBy(fleet, 'default', [await post(fleet, ['before.example'], { to })]);
     await deactivate(dir);
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['first.example'], { to })]);
@@ -84,36 +93,39 @@ suite('the second account gets the orders', () => {
   });
 
   test('where the first CA demands an external account binding', async () => {
-    const problem = { type: 'externalAccountRequired', detail: 'bind it first' };
-    const demand = fleet.ca.rule({
-      kind: 'newAccount',
-      when: ({ payload }) => payload?.onlyReturnExisting !== true,
-      do: { answer: { status: 403, problem } },
+    fleet.ca.rule({
+      kind: 'directory',
+      do: {
+        rewrite({ body }) {
+          const { meta, ...directory } = JSON.parse(body);
+          return { body: JSON.stringify({ ...directory, meta: { ...meta, externalAccountRequired: true } }) };
+        },
+      },
     });
     const { to, worker, ca } = await startApart('unbound', agreed);
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['unbound.example'], { to })]);
     for (const { body } of [await readyz(worker), { body: (await ca()).stdout }])
       assert.match(body, /default[\s\S]*eab-kid/);
-    demand.remove();
   });
 
   test('where the first CA does not take the external account binding', async () => {
     const key = Buffer.from('a mac key of thirty-two bytes ...').toString('base64url');
     const problem = { type: 'unauthorized', detail: 'the kid of the binding is not known' };
-    const demand = fleet.ca.rule({
+    const refusal = fleet.ca.rule({
       kind: 'newAccount',
       when: ({ payload }) => payload?.externalAccountBinding !== undefined,
       do: { answer: { status: 403, problem } },
     });
-    const { to } = await startApart('misbound', `${agreed}\neab-kid = kid-1\neab-hmac-key = ${key}`);
+    const { to, worker } = await startApart('misbound', `${agreed}\neab-kid = kid-1\neab-hmac-key = ${key}`);
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['misbound.example'], { to })]);
-    assert.ok(demand.hits > 0);
-    demand.remove();
+    assert.ok(refusal.hits > 0);
+    assert.match((await readyz(worker)).body, /default[\s\S]*the kid of the binding is not known/);
   });
 
   test('where the budget of the first is used up for longer than the client waits', async () => {
     const limits = `[limits]\norders = 2/1d\n${blocks}`;
-    const { to, ca } = await startApart('spent', agreed, { blocks: limits });
+    const { to, untilReady, ca } = await startApart('spent', agreed, { blocks: limits });
+    await untilReady();
     const posts: Post[] = [];
     for (const host of ['a', 'b', 'c']) {
       posts.push(await post(fleet, [`${host}.spent.example`], { to }));
@@ -127,9 +139,10 @@ suite('the second account gets the orders', () => {
 });
 
 test('`replaces` is sent to the CA that has issued the certificate, and to no other', async () => {
-  const { to } = await startApart('replaced', agreed, {
+  const { to, untilReady } = await startApart('replaced', agreed, {
     blocks: `${storage}${blocks.replace('[notify', 'storage = kept\n[notify')}`,
   });
+  await untilReady();
   const name = 'replaced.example';
   const first = await post(fleet, [name], { to });
   await assertIssuedBy(fleet, 'default', [first]);

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { ask } from '../../support/ask.ts';
 import { assertChain } from '../../support/chain.ts';
 import type { FaultProxy, Kind, RuleOptions } from '../../support/fault-proxy.ts';
 import type { Fleet, RoleProcess } from '../../support/fleet.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { about, type Post, post, reached, sent } from '../faults/orders.ts';
 
 export type AccountName = 'default' | 'second';
@@ -78,6 +81,10 @@ export function breakerLines(workers: RoleProcess[], account: AccountName) {
   const saying = (pattern: RegExp) => lines.filter(({ msg }) => pattern.test(`${msg}`)).length;
   return { opened: saying(/breaker open/i), closed: saying(/breaker closed/i) };
 }
+
+/** Waits for the account: a worker is ready as soon as any of its accounts is. */
+export const untilOpen = ({ accountDir }: { accountDir: string }) =>
+  waitUntil('the account to be open', () => existsSync(join(accountDir, 'registration.json')), 30_000);
 
 export const readyz = async (role: RoleProcess) => ask(`${role.adminUrl}/readyz`);
 

@@ -3,7 +3,7 @@ import { after, suite, test } from 'node:test';
 import type { Kind, RuleOptions } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { about, post, presented, reached, sent } from '../faults/orders.ts';
-import { asked, assertIssuedBy, limited, type Refusal, refuse } from './answers.ts';
+import { asked, assertIssuedBy, limited, type Refusal, refuse, untilOpen } from './answers.ts';
 
 // What one CA says of one order, and whether the next CA is asked for it. Each order has a name of its own.
 
@@ -35,6 +35,7 @@ const fleet = await startFleet({
 });
 after(() => fleet[Symbol.asyncDispose]());
 const { ca, second } = fleet;
+await untilOpen(fleet);
 
 const profileOf = (name: string, { ca }: { ca: typeof fleet.ca }) =>
   reached(sent(ca, name, 'newOrder')).map(one => one.profile);
@@ -112,8 +113,9 @@ suite('the next account gets the order', { concurrency: true }, () => {
 });
 
 suite('the first account keeps the order', { concurrency: true }, () => {
-  test('without the certificate profile that the block wants of any CA, where none offers it', async () => {
-    const name = 'www.nowhere.example';
+  test('without the certificate profile that the block wants of any, where the CA that offers it does not issue', async () => {
+    const name = 'left-away.plain.example';
+    refuse(second.ca, name, { type: 'caa' });
     await assertIssuedBy(fleet, 'default', [await post(fleet, [name])]);
     assert.deepEqual(profileOf(name, fleet), [undefined]);
   });
@@ -175,6 +177,14 @@ test('an order that is left has the responses to its challenges withdrawn before
   next.remove();
   await assertIssuedBy(fleet, 'second', [posted]);
   assert.deepEqual(asked(fleet, name), { default: 1, second: 1 });
+});
+
+test('a certificate profile that no CA offers is an operator’s matter', async () => {
+  const name = 'www.nowhere.example';
+  const { status, body } = await (await post(fleet, [name])).answer;
+  assert.equal(status, 500);
+  assert.match(body, /nonesuch/);
+  assert.deepEqual(asked(fleet, name), { default: 0, second: 0 });
 });
 
 test('a name that all CAs refuse is refused, with what one of them said', async () => {

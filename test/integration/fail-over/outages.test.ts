@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, suite, test } from 'node:test';
+import { after, afterEach, suite, test } from 'node:test';
 import type { Kind } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { runQuarry } from '../../support/run-quarry.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { about, assertIssued, type Post, post, postEach, presented, sent } from '../faults/orders.ts';
 import {
   asked,
@@ -13,6 +14,7 @@ import {
   postUntil,
   readyz,
   refuse,
+  untilOpen,
 } from './answers.ts';
 
 // A whole CA fails, for a while.
@@ -28,6 +30,7 @@ suite('a fleet of three workers whose first CA fails', () => {
       second: {},
     });
   after(() => fleet?.[Symbol.asyncDispose]());
+  afterEach(() => fleet.letGo());
 
   /** What fails, and what mends it. */
   const faults: [what: string, name: string, fail: () => Promise<() => void | Promise<void>>][] = [
@@ -57,6 +60,7 @@ suite('a fleet of three workers whose first CA fails', () => {
 
   test('gets its certificates from there while it is well', async () => {
     fleet = await start();
+    await untilOpen(fleet);
     const posts = await postEach(fleet, ['www.well.example']);
     await assertIssuedBy(fleet, 'default', posts);
     assert.equal(asked(fleet, 'www.well.example').second, 0);
@@ -126,6 +130,7 @@ suite('a fleet of three workers whose first CA fails', () => {
     refuse(second.ca, name, { type: 'caa' });
     const posted = await post(fleet, [name]);
     await next.hit(1, 60_000);
+    assert.ok(sent(ca, name, 'challenge').length > 0, 'it was presented');
     assert.deepEqual(await presented(fleet), [], 'nothing is presented for an order that was left');
     fault.remove();
     next.remove();
@@ -135,10 +140,55 @@ suite('a fleet of three workers whose first CA fails', () => {
     assert.equal(asked(fleet, name, 'finalize').default, 1);
     assert.deepEqual(await presented(fleet), []);
   });
+
+  test('withdraws the challenges of orders, too, that wait for validation as others find the CA away', async () => {
+    const { ca, front, redisClient } = fleet;
+    front.hold();
+    const waiting = await postEach(
+      fleet,
+      three.map(host => `${host}.validating.example`),
+    );
+    const delayed = async () => (await redisClient.zcard('{quarry}:sign:delayed')) === three.length;
+    await waitUntil('the jobs to wait outside of the workers', delayed, 60_000);
+    assert.equal((await presented(fleet)).length, three.length);
+    await ca.goDown();
+    const others = await postEach(
+      fleet,
+      three.map(host => `${host}.finding.example`),
+    );
+    front.release();
+    await assertIssuedBy(fleet, 'second', [...waiting, ...others]);
+    assert.deepEqual(await presented(fleet), []);
+    await ca.comeBack();
+    await postUntil(fleet, 'default', 'after.validating.example');
+  });
+
+  test('takes it for an answer when the CA refuses the order that is to find out whether it is back', async () => {
+    const { ca, second } = fleet;
+    const fault = ca.rule({ do: broken });
+    await assertIssuedBy(
+      fleet,
+      'second',
+      await postEach(
+        fleet,
+        three.map(host => `${host}.refusing.example`),
+      ),
+    );
+    const name = 'refused.example';
+    refuse(ca, name, { type: 'caa' });
+    refuse(second.ca, name, { type: 'caa' });
+    const posted = await post(fleet, [name]);
+    fault.remove();
+    assert.equal((await posted.answer).status, 403);
+    const before = breakerLines(fleet.all('worker'), 'default');
+    assert.equal(before.closed, before.opened, 'it is closed');
+    await assertIssuedBy(fleet, 'default', [await post(fleet, ['www.refusing.example'])]);
+  });
 });
 
 test('a worker that is killed in the middle of a fail-over leaves one order at each CA', async () => {
   await using fleet = await startFleet({ mgmt: 'wait = 120', second: {} });
+  await untilOpen(fleet);
   const [killed] = fleet.all('worker');
   assert.ok(killed);
   const steps: [name: string, kind: Kind][] = [
@@ -192,9 +242,8 @@ suite('a worker that starts while its first CA is away', () => {
     await using fleet = await startFleet({ roles: ['intake', 'responder'], second: {} });
     await Promise.all([fleet.ca.goDown(), fleet.second.ca.goDown()]);
     const worker = await fleet.start('worker', { ready: 'alive' });
-    const { status, body } = await readyz(worker);
-    assert.equal(status, 503);
-    assert.match(body, away);
+    await waitUntil('the reason', async () => away.test((await readyz(worker)).body));
+    assert.equal((await readyz(worker)).status, 503);
     await fleet.second.ca.comeBack();
     const posted = await post(fleet, ['first.example']);
     await assertIssuedBy(fleet, 'second', [posted]);

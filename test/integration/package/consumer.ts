@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  type Account,
   type AcmeOrder,
   createAccount,
   fetchRenewalInfo,
@@ -11,11 +12,15 @@ import {
   type Identifier,
   IssuanceError,
   makeCsr,
+  type Order,
+  obtain,
+  openAccount,
   openAcmeClient,
   openCaConnection,
   readPrivateKey,
   renewalInfoId,
   revokeCertificate,
+  type Solver,
 } from 'quarry/acme';
 
 const [directoryUrl = '', caFile = '', port = ''] = process.argv.slice(2);
@@ -39,13 +44,17 @@ const { url } = await createAccount(connection, keyPem, { termsOfServiceAgreed: 
 const account = { keyPem, url };
 const acme = openAcmeClient(connection, account, signal);
 
-const made = await acme.newOrder(identifiers);
-for (const one of made.authorizations) {
-  const challenge = (await acme.getAuthorization(one)).challenges.find(({ type }) => type === 'http-01');
-  if (!challenge) throw new Error('no http-01');
-  responses.set(`/.well-known/acme-challenge/${challenge.token}`, acme.keyAuthorization(challenge.token));
-  await acme.initiateChallenge(challenge.url);
+async function prove(authorizations: readonly string[]): Promise<void> {
+  for (const one of authorizations) {
+    const challenge = (await acme.getAuthorization(one)).challenges.find(({ type }) => type === 'http-01');
+    if (!challenge) throw new Error('no http-01');
+    responses.set(`/.well-known/acme-challenge/${challenge.token}`, acme.keyAuthorization(challenge.token));
+    await acme.initiateChallenge(challenge.url);
+  }
 }
+
+const made = await acme.newOrder(identifiers);
+await prove(made.authorizations);
 
 async function until(status: AcmeOrder['status']): Promise<AcmeOrder> {
   for (;;) {
@@ -65,5 +74,32 @@ const stranger = await findAccount(connection, await generateKeyPem('P-256'), si
 const fault = await acme
   .getOrder(`${made.url}x`)
   .catch(error => error instanceof IssuanceError && error.code);
+
+const http: Solver = {
+  name: 'http',
+  challengeType: 'http-01',
+  canProve: ({ type }) => type === 'dns',
+  present: async ({ token, keyAuthorization }) =>
+    void responses.set(`/.well-known/acme-challenge/${token}`, keyAuthorization),
+  withdraw: async ({ token }) => void responses.delete(`/.well-known/acme-challenge/${token}`),
+};
+using same: Account = await openAccount({
+  directory: directoryUrl,
+  key: keyPem,
+  userAgent: 'consumer/1.0',
+  ca: [await readFile(caFile, 'utf8')],
+  signal,
+});
+const obtained = await obtain(same, {
+  names: ['www.example.org'],
+  key: await generateKeyPem('P-256'),
+  solvers: [http],
+  signal,
+});
+const order: Order = await same.order(['other.example.org']);
+await prove(order.authorizations);
+const { status } = await order.until('ready', signal);
+const found = same.url === url;
 server.close();
-process.stdout.write(JSON.stringify({ chain, window, revoked, stranger: stranger ?? null, fault }));
+const printed = { chain, window, revoked, stranger: stranger ?? null, fault, obtained, status, found };
+process.stdout.write(JSON.stringify(printed));

@@ -87,6 +87,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
       fault: () => undefined,
       open: async () => account,
       renew: async () => {},
+      note: () => {},
     },
     directory: signal => readDirectory(connection, signal),
     limits: {

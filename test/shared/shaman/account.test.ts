@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
-import { openAccounts } from '../../../shared/shaman/account.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
+import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { accountKeyPem, never } from '../acme/open-connection.ts';
+import { makeCertificate } from '../pki/openssl-csr.ts';
 
 const problem = { type: 'urn:ietf:params:acme:error:accountDoesNotExist' };
 const gone = () => new IssuanceError('gone', 'no such account', { problem });
@@ -19,7 +21,12 @@ function openGround() {
     url: `https://ca.example/account/${lost.push(url)}`,
   });
   const ca = openCaOf(of, open, turnedClock(0));
-  return { ca, lost, accounts: openAccounts({ log: quietLog, signal: never }) };
+  const accounts = openAccounts(
+    [ca],
+    { all: [ca], server: of.directoryUrl },
+    { log: quietLog, signal: never },
+  );
+  return { ca, lost, accounts };
 }
 
 test('actAs() has an account that its CA has lost made anew, and acts once more as that', async () => {
@@ -46,4 +53,50 @@ test('actAs() does so once, and not for other failures', async () => {
     /no order/,
   );
   assert.equal(lost.length, 2);
+});
+
+const of = (name: string, host: string) =>
+  openCaOf(
+    { name, directoryUrl: `https://${host}/directory`, ca: undefined },
+    async () => ({ keyPem: accountKeyPem, url: `https://${host}/account/1` }),
+    turnedClock(0),
+  );
+
+test('issuerOf() knows the account that can fetch a certificate, or at least the CA that can be asked about it', () => {
+  const [first, other] = [of('first', 'a.example'), of('other', 'b.example')];
+  const server = 'https://a.example/directory';
+  const parts = { log: quietLog, signal: never };
+  const accounts = openAccounts([other], { all: [first, other], server }, parts);
+  const directory = 'https://a.example/directory';
+  assert.deepEqual(accounts.issuerOf({ account: 'first', directory }), { account: first, ca: first });
+  assert.deepEqual(accounts.issuerOf({ account: 'gone', directory }), { account: undefined, ca: first });
+  assert.deepEqual(accounts.issuerOf(undefined), { account: undefined, ca: first });
+  const moved = { account: 'first', directory: 'https://old.example/directory' };
+  assert.deepEqual(accounts.issuerOf(moved), { account: undefined, ca: undefined });
+
+  const own = of(OWN_ACCOUNT, 'a.example');
+  const owned = openAccounts([own], { all: [own, first, other], server }, parts);
+  assert.deepEqual(owned.issuerOf(undefined), { account: own, ca: own });
+  assert.equal(owned.find(undefined), own);
+});
+
+test("accepts() takes certificates of the accounts that are ordered from, and any for the profile's own", () => {
+  const [first, other, own] = [
+    of('first', 'a.example'),
+    of('other', 'b.example'),
+    of(OWN_ACCOUNT, 'c.example'),
+  ];
+  const all = [first, other];
+  const parts = { log: quietLog, signal: never };
+  const accounts = openAccounts([other], { all, server: 'https://c.example/directory' }, parts);
+  const leaf = readCertificate(makeCertificate({ names: 'DNS:a.example', days: 90 }));
+  const by = ({ name, directoryUrl }: typeof first) => ({
+    leaf,
+    issuedBy: { account: name, directory: directoryUrl },
+  });
+  assert.equal(accounts.accepts(by(other)), true);
+  assert.equal(accounts.accepts(by(first)), false);
+  assert.equal(accounts.accepts({ leaf }), true, "the profile's own account issued it, at no test CA");
+  const owned = openAccounts([own], { all: [own, ...all], server: 'https://c.example/directory' }, parts);
+  assert.equal(owned.accepts(by(first)), true);
 });

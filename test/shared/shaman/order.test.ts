@@ -2,50 +2,101 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { toDirectory } from '../../../shared/acme/objects.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
+import type { Breaker } from '../../../shared/ca/breaker.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
-import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
+import { newOrderState } from '../../../shared/order/order-state.ts';
+import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
 import { DomainEntry, openShamanFile } from '../../../shared/shaman/file.ts';
 import { findOrder, type Ordering, orderCertificate } from '../../../shared/shaman/order.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { turnedClock } from '../../support/turned-clock.ts';
+import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 import { taskFor } from '../order/drive.ts';
-import { scriptCa } from '../order/scripted-ca.ts';
+import { requestsOf, scriptCa } from '../order/scripted-ca.ts';
 
 const name = 'a.example';
 const away = () => new IssuanceError('unavailable', 'the CA is away');
 
-/** A domain in a `shaman.json`, and a CA of a script. */
-async function start() {
+const kind = (name: string) => ({ type: `urn:ietf:params:acme:error:${name}` });
+const refuse = (code: IssuanceError['code'], name: string) =>
+  new IssuanceError(code, `the CA refused: ${name}`, { problem: kind(name) });
+
+/** A CA of a script, whose breaker opens at the third failure. */
+function openScripted(name: string, host: string, clock: TurnedClock, told: string[]) {
+  const script = scriptCa({ base: `https://${host}` });
+  const newOrder: typeof script.newOrder = async (identifiers, options) => {
+    told.push(`${name} ${options?.replaces ?? 'anew'}`);
+    return newOrderOf(identifiers, options);
+  };
+  const newOrderOf = script.newOrder;
+  script.newOrder = newOrder;
+  let failures = 0;
+  const breaker: Breaker = {
+    admit: async () => (failures >= 3 ? 'open' : 'closed'),
+    failed: async () => ++failures === 3,
+    answered: async () => false,
+    opened: async () => (failures >= 3 ? { since: 0, reason: 'it is away' } : undefined),
+  };
+  const openAccount = async () => ({ keyPem: '', url: script.accountUrl });
+  const of = { name, directoryUrl: `https://${host}/directory`, ca: undefined };
+  const directory = async () => toDirectory({ renewalInfo: `https://${host}/renewal-info` });
+  return { script, ca: { ...openCaOf(of, openAccount, clock), breaker, directory } };
+}
+
+/** A domain in a `shaman.json`, and the CAs of accounts that are ordered from. */
+async function start(names: [string, ...string[]] = [OWN_ACCOUNT]) {
   const dir = await tempDir();
-  const server = 'https://ca.example/directory';
+  const server = 'https://ca0.example/directory';
   await writeFile(join(dir.path, 'shaman.json'), JSON.stringify({ server, domains: { [name]: {} } }));
   const file = openShamanFile(dir.path);
-  const script = scriptCa();
   const clock = turnedClock(0);
-  const account = async () => ({ keyPem: '', url: script.accountUrl });
-  const ca = openCaOf({ name: 'shaman.json', directoryUrl: server, ca: undefined }, account, clock);
+  const told: string[] = [];
+  const all = names.map((one, index) => openScripted(one, `ca${index}.example`, clock, told));
+  const [script = assert.fail(), second = script] = all.map(one => one.script);
+  const cas = all.map(({ ca }) => ca);
+  const signal = new AbortController().signal;
   const ordering: Ordering = {
-    accounts: { actAs: (_, act) => act(script) },
-    solversOf: () => [script.solver],
+    accounts: {
+      ...openAccounts(cas, { all: cas, server }, { log: quietLog, signal }),
+      actAs: async (wanted, act) => act(all.find(({ ca }) => ca === wanted)?.script ?? script),
+    },
+    solversOf: () => all.flatMap(({ script }) => script.solver),
     claimant: '',
     onLimit: async () => {},
     confirm: async () => {},
     clock,
-    signal: new AbortController().signal,
+    log: quietLog,
+    signal,
   };
   const readEntry = async () => {
     const [domain] = (await file.read()).domains;
     assert.ok(domain);
     return new DomainEntry(file, domain, quietLog);
   };
-  const order = async (from = newCheckpoint()) =>
-    orderCertificate(ordering, ca, await readEntry(), taskFor(name), from);
-  const find = async () => findOrder(ordering, ca, await readEntry());
+  const find = async () => findOrder(ordering, await readEntry());
+  /** Orders as a run does, which keeps the certificate and forgets the order. */
+  const order = async (patience = clock.now()) => {
+    const resumed = await find();
+    const entry = await readEntry();
+    const ordered = await orderCertificate(ordering, entry, { task: taskFor(name), resumed, patience });
+    await entry.change({ orderUrl: undefined, memory: { order: undefined } });
+    return ordered;
+  };
   const orders = () => script.calls.filter(call => call === 'newOrder').length;
-  const domain = async () => (await readEntry()).domain;
-  return { script, clock, order, find, orders, domain, [Symbol.asyncDispose]: dir[Symbol.asyncDispose] };
+  return {
+    script,
+    second,
+    told,
+    clock,
+    readEntry,
+    find,
+    order,
+    orders,
+    domain: async () => (await readEntry()).domain,
+    [Symbol.asyncDispose]: dir[Symbol.asyncDispose],
+  };
 }
 
 test('shaman sits a CA out that is away for a moment, with one order', async () => {
@@ -61,7 +112,7 @@ test('shaman asks a CA that is away five times in a row, and leaves the order to
   await using ready = await start();
   const { script, order } = ready;
   let asked = 0;
-  script.getOrder = async () => {
+  script.finalize = async () => {
     asked++;
     throw away();
   };
@@ -80,10 +131,10 @@ test('shaman leaves an order that the CA is too long away for as it stands, but 
   const { orderUrl, memory } = await domain();
   assert.equal(orderUrl, script.order.url);
   assert.deepEqual(memory.order?.challenges, []);
-  const found = await find();
-  assert.deepEqual(found?.order, { ...newOrderState(), url: script.order.url });
-  assert.equal(found?.turn, 'counted');
-  assert.equal((await order(found)).chain, 'the chain');
+  const { from } = (await find()) ?? {};
+  assert.deepEqual(from?.order, { ...newOrderState(), url: script.order.url });
+  assert.equal(from?.turn, 'counted');
+  assert.equal((await order()).chain, 'the chain');
   assert.equal(orders(), 1);
 });
 
@@ -117,4 +168,129 @@ test('shaman does not wait for a rate limit', async () => {
   script.failNext.set('newOrder', new IssuanceError('rateLimited', 'too many', { retryAfter: 30_000 }));
   await assert.rejects(order(), /too many/);
   assert.deepEqual(script.calls, ['newOrder']);
+});
+
+test('shaman goes to the next account for what only the first CA says, and remembers by which the order is', async () => {
+  for (const error of [
+    refuse('denied', 'rejectedIdentifier'),
+    refuse('denied', 'caa'),
+    refuse('misconfigured', 'userActionRequired'),
+    new IssuanceError('rateLimited', 'too many'),
+  ]) {
+    await using ready = await start(['first', 'second']);
+    const { script, second, order, domain, find } = ready;
+    script.failNext.set('newOrder', error);
+    second.failNext.set('finalize', refuse('badCsr', 'badCSR'));
+    await assert.rejects(order(), /badCSR/, `${error.message}, and then what no CA would take`);
+    const { orderUrl, memory } = await domain();
+    assert.equal(orderUrl, second.order.url);
+    assert.equal(memory.order?.account, 'second');
+    assert.equal((await find())?.ca.name, 'second');
+    assert.equal((await order()).ca.name, 'second', 'the order is gone on with where it was made');
+    assert.equal(second.calls.filter(call => call === 'newOrder').length, 1);
+  }
+});
+
+test('shaman goes to no other account with a challenge that failed, nor with a CSR that is refused', async () => {
+  for (const error of [refuse('challengeFailed', 'unauthorized'), refuse('badCsr', 'badCSR')]) {
+    await using ready = await start(['first', 'second']);
+    const { script, second, order } = ready;
+    script.failNext.set('getAuthorization', error);
+    await assert.rejects(order(), error);
+    assert.deepEqual(second.calls, []);
+  }
+});
+
+test('shaman leaves an order whose CA went away, withdraws its challenges, and passes the CA over from then on', async () => {
+  await using ready = await start(['first', 'second']);
+  const { script, order, told } = ready;
+  script.initiateChallenge = async () => {
+    throw away();
+  };
+  assert.equal((await order()).ca.name, 'second');
+  assert.equal(script.presented.size, 0);
+  const { length } = requestsOf(script);
+  assert.equal((await order()).ca.name, 'second');
+  assert.equal(requestsOf(script).length, length, 'it is not asked again');
+  assert.deepEqual(told, ['first anew', 'second anew', 'second anew']);
+});
+
+test('shaman withdraws what a killed run has presented at a CA that is passed over now', async () => {
+  await using ready = await start(['first', 'second']);
+  const { script, order, readEntry } = ready;
+  const made = await script.newOrder(taskFor(name).identifiers);
+  const challenge = {
+    identifier: { type: 'dns' as const, value: name },
+    url: 'x',
+    solver: 'http',
+    told: false,
+  };
+  const token = 'a-token-of-22-characters';
+  script.presented.add(token);
+  const presented = { ...challenge, token };
+  const memory = {
+    ...newOrderState(),
+    challenges: [presented],
+    url: made.url,
+    names: [name],
+    account: 'first',
+  };
+  await (await readEntry()).change({ orderUrl: made.url, memory: { order: memory } });
+  script.getOrder = async () => {
+    throw away();
+  };
+  const found = await ready.find();
+  for (let time = 0; time < 3; time++) await found?.ca.breaker.failed('it is away');
+  assert.equal((await order()).ca.name, 'second');
+  assert.equal(script.presented.size, 0);
+});
+
+test('shaman says of every account why it does not issue, and when one may', async () => {
+  await using ready = await start(['first', 'second']);
+  const { script, second, order } = ready;
+  script.failNext.set('newOrder', refuse('denied', 'caa'));
+  second.failNext.set('newOrder', new IssuanceError('rateLimited', 'too many', { retryAfter: 7_200_000 }));
+  await assert.rejects(order(), ({ code, message, retryAfter }: IssuanceError) => {
+    assert.deepEqual([code, retryAfter], ['denied', 7_200_000]);
+    return /the CA refused: caa; account second: too many/.test(message);
+  });
+});
+
+test('shaman waits for a limit that ends before the certificate does, and else goes to the next account', async () => {
+  await using ready = await start(['first', 'second']);
+  const { script, second, order } = ready;
+  const limited = () => new IssuanceError('rateLimited', 'too many', { retryAfter: 7_200_000 });
+  script.failNext.set('newOrder', limited());
+  await assert.rejects(order(8_000_000), /too many/);
+  assert.deepEqual(second.calls, []);
+  script.failNext.set('newOrder', limited());
+  assert.equal((await order(7_000_000)).ca.name, 'second');
+});
+
+test('shaman says what is replaced to the CA alone that issued it', async () => {
+  const renewal = { id: 'aki.serial', named: true, info: { none: '' }, at: 0, why: '' };
+  const bySecond = { account: 'second', directory: 'https://ca1.example/directory' };
+  for (const [issuedBy, expected] of [
+    [bySecond, ['first anew', 'second aki.serial']],
+    [undefined, ['first aki.serial', 'second anew']], // the profile's own server is that of the first
+  ] as const) {
+    await using ready = await start(['first', 'second']);
+    const { script, order, readEntry, told } = ready;
+    await (await readEntry()).change({ memory: { renewal, ...(issuedBy && { issuedBy }) } });
+    script.failNext.set('newOrder', refuse('denied', 'caa'));
+    await order();
+    assert.deepEqual(told, expected);
+  }
+});
+
+test('shaman forgets an order by an account that is not ordered from any more', async () => {
+  await using ready = await start(['first', 'second']);
+  const { order, script, readEntry, domain, find } = ready;
+  script.failNext.set('finalize', refuse('badCsr', 'badCSR'));
+  await assert.rejects(order());
+  const { order: memory } = (await domain()).memory;
+  assert.ok(memory);
+  await (await readEntry()).change({ memory: { order: { ...memory, account: 'third' } } });
+  assert.equal(await find(), undefined);
+  assert.equal((await domain()).orderUrl, undefined);
 });

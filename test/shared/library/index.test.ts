@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import * as library from '../../../shared/acme/index.ts';
+import * as library from '../../../shared/library/index.ts';
 
-const folders = ['acme', 'pki'].map(folder => join(import.meta.dirname, '../../../shared', folder));
+const folders = ['acme', 'library', 'pki'].map(folder =>
+  join(import.meta.dirname, '../../../shared', folder),
+);
 const sources = folders
   .flatMap(folder => readdirSync(folder).map(file => join(folder, file)))
   .map(file => readFileSync(file, 'utf8'))
@@ -22,24 +24,25 @@ for (const [name] of functions)
     assert.match(documented?.[1] ?? '', /RFC \d{4}|section \d/);
   });
 
-test('quarry/acme has the calls of account, order, challenge and renewal information', () => {
+test('quarry/acme has the calls of account, order, challenge and renewal information, and those that do it all', () => {
   assert.deepEqual(functions.map(([name]) => name).sort(), [
-    ...[
-      'createAccount',
-      'deactivateAccount',
-      'fetchRenewalInfo',
-      'fetchResource',
-      'findAccount',
-      'generateKeyPem',
-    ],
-    ...[
-      'listOrders',
-      'makeCsr',
-      'openAcmeClient',
-      'openCaConnection',
-      'readPrivateKey',
-      'readTermsOfService',
-    ],
-    ...['renewalInfoId', 'revokeCertificate', 'rolloverKey', 'updateContact'],
+    'createAccount',
+    'deactivateAccount',
+    'fetchRenewalInfo',
+    'fetchResource',
+    'findAccount',
+    'generateKeyPem',
+    'listOrders',
+    'makeCsr',
+    'obtain',
+    'openAccount',
+    'openAcmeClient',
+    'openCaConnection',
+    'readPrivateKey',
+    'readTermsOfService',
+    'renewalInfoId',
+    'revokeCertificate',
+    'rolloverKey',
+    'updateContact',
   ]);
 });
