@@ -1,5 +1,4 @@
-import { systemClock } from '../../shared/base/clock.ts';
-import { openLog } from '../../shared/base/log.ts';
+import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { openAccountStates } from '../../shared/ca/account-holder.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';

@@ -1,6 +1,5 @@
-import { canonicalAddress } from '../../shared/base/address.ts';
-import { isDomainName, toName } from '../../shared/base/host-name.ts';
-import type { Identifier } from '../../shared/pki/identifier.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
+import { canonicalAddress, isDomainName, toName } from '../../shared/base/identifier.ts';
 
 const v4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\.in-addr\.arpa$/;
 const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;

@@ -1,6 +1,5 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
 import { toPausedMatter } from '../../shared/order/may-order.ts';

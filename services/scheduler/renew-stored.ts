@@ -1,5 +1,5 @@
 import type { Admission } from '../../shared/admission/admit.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';

@@ -1,5 +1,5 @@
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import { Counter, Gauge, type Registry } from '../../shared/base/metrics.ts';
 import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-job-data.ts';

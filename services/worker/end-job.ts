@@ -1,8 +1,13 @@
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
-import type { Checkpoint } from '../../shared/order/order-state.ts';
-import { type Certificate, certifiesKey, readCertificate } from '../../shared/pki/certificate.ts';
-import { joinChain, splitChain } from '../../shared/pki/pem.ts';
+import type { Checkpoint } from '../../shared/order/next-step.ts';
+import {
+  type Certificate,
+  certifiesKey,
+  joinChain,
+  readCertificate,
+  splitChain,
+} from '../../shared/pki/certificate.ts';
 import type { SignResult } from '../../shared/queue/sign-job-data.ts';
 import { flightOf, namesOf, type SignJobEnd, type SignRun, toClaim } from './job.ts';
 

@@ -1,10 +1,9 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Outages } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
-import { type Checkpoint, newCheckpoint } from '../../shared/order/order-state.ts';
+import { type Checkpoint, newCheckpoint } from '../../shared/order/next-step.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';

@@ -1,7 +1,7 @@
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import type { Directory } from '../../shared/acme/objects.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
 import { type Driven, driveOrder } from '../../shared/order/drive-order.ts';
@@ -13,7 +13,7 @@ import {
   noteUnreachable,
   toLeft,
 } from '../../shared/order/leave-account.ts';
-import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/order-state.ts';
+import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/next-step.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { namesOf, patienceOf, type SignRun } from './job.ts';
 import { askLeave, judge, noteSuccess } from './judge.ts';

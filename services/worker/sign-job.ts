@@ -1,5 +1,5 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { IssuanceError } from '../../shared/base/errors.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Driven } from '../../shared/order/drive-order.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';

@@ -1,4 +1,4 @@
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import { watchOutages } from '../../shared/base/redis.ts';
 import {
   type Role,

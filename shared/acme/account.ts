@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import type { AcmeAccount } from './client.ts';
 import { type CaConnection, type HttpAnswer, readDirectory } from './connection.ts';
 import { saysAccountIsGone } from './problem.ts';

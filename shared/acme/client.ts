@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import type { Identifier } from '../pki/identifier.ts';
-import { splitChain } from '../pki/pem.ts';
+import type { Identifier } from '../base/identifier.ts';
+import { splitChain } from '../pki/certificate.ts';
 import { type CaConnection, type HttpAnswer, readDirectory } from './connection.ts';
 import { readLinks } from './links.ts';
 import { type AcmeAuthorization, type AcmeOrder, text, toAuthorization, toOrder } from './objects.ts';

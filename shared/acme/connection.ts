@@ -1,8 +1,7 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
-import { isLoopback } from '../base/address.ts';
-import { type Clock, systemClock } from '../base/clock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
+import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
+import { isLoopback } from '../base/identifier.ts';
 import { type Directory, toDirectory } from './objects.ts';
 import { parseRetryAfter, toIssuanceError } from './problem.ts';
 

@@ -1,6 +1,6 @@
-import { IssuanceError, type Problem } from '../base/errors.ts';
-import { isDomainName } from '../base/host-name.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { IssuanceError, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
+import { isDomainName } from '../base/identifier.ts';
 import type { HttpAnswer } from './connection.ts';
 import { parseProblem, parseRetryAfter } from './problem.ts';
 

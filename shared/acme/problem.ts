@@ -1,4 +1,4 @@
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
 
 const NAMESPACE = 'urn:ietf:params:acme:error:';
 const LONGEST_DETAIL = 500;

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import { readCertificateIds } from '../pki/certificate.ts';
 import { type CaConnection, type HttpAnswer, readDirectory, sendRequest } from './connection.ts';
 import { parseRetryAfter, toIssuanceError } from './problem.ts';

@@ -1,5 +1,5 @@
-import { IssuanceError } from '../base/errors.ts';
-import { decodePem } from '../pki/pem.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { decodePem } from '../pki/certificate.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import type { AcmeAccount } from './client.ts';
 import type { CaConnection } from './connection.ts';

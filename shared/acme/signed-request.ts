@@ -1,7 +1,7 @@
 import { createHash, createHmac, type KeyObject, sign } from 'node:crypto';
 import { getJwk } from 'acme-client/src/crypto/index.js';
 import { LRUCache } from 'lru-cache';
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import { readPrivateKey } from '../pki/key.ts';
 import {
   type CaConnection,

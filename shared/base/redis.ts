@@ -1,7 +1,6 @@
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
-import type { Clock } from './clock.ts';
-import { describeError, IssuanceError } from './errors.ts';
-import type { Log } from './log.ts';
+import type { Clock, Log } from './basics.ts';
+import { describeError, IssuanceError } from './basics.ts';
 
 export type { Redis } from 'ioredis';
 

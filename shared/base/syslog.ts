@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { describeError } from './errors.ts';
+import { describeError } from './basics.ts';
 
 export type Syslog = AsyncDisposable & {
   /** @param level one of pino's */

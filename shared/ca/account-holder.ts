@@ -1,6 +1,6 @@
 import type { AcmeAccount } from '../acme/client.ts';
 import type { CaConnection } from '../acme/connection.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 
 /** The account that orders are made with, and the way to a new one when the CA no longer knows it. */

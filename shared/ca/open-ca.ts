@@ -1,14 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/objects.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
-import { caOf } from '../limits/limit-keys.ts';
-import { type Limits, openLimits } from '../limits/limits.ts';
+import { caOf, type Limits, openLimits } from '../limits/limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
 import {
   type AccountHolder,
@@ -18,8 +16,7 @@ import {
   openAccountStates,
 } from './account-holder.ts';
 import type { AccountConfig } from './account-section.ts';
-import { type Breaker, openBreaker } from './breaker.ts';
-import { openPollPaces, type PollPaces } from './poll-pace.ts';
+import { type Breaker, openBreaker, openPollPaces, type PollPaces } from './health.ts';
 
 /** One account at one CA, with all that the fleet knows of that CA. */
 export type Ca = {

@@ -1,12 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Admission, AuthBlock } from '../admission/admit.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError, type IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, type IssuanceError } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { needingRedis } from '../base/redis.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { CsrText } from '../pki/csr.ts';
-import type { Identifier } from '../pki/identifier.ts';
 import { fromSignFailure, toSignJob } from '../queue/sign-job-data.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';

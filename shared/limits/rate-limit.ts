@@ -1,6 +1,6 @@
-import type { IssuanceError, Problem } from '../base/errors.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limit-keys.ts';
+import type { IssuanceError, Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
+import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 
 const UNTOLD = 3_600_000;
 

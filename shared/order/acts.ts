@@ -1,8 +1,8 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
 import { problemKind } from '../acme/problem.ts';
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError, type Problem } from '../base/errors.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError, type Problem } from '../base/basics.ts';
 import {
   authorizedIdentifier,
   checkVisible,
@@ -14,8 +14,7 @@ import {
   refuseHopeless,
   withdrawAll,
 } from './challenges.ts';
-import type { Act, Seen } from './next-step.ts';
-import type { OrderChallenge, OrderState, OrderTask } from './order-state.ts';
+import type { Act, OrderChallenge, OrderState, OrderTask, Seen } from './next-step.ts';
 
 /** What an order is driven with. */
 export type OrderParts = PresentParts & {

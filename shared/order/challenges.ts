@@ -1,9 +1,9 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge } from '../acme/objects.ts';
-import { IssuanceError } from '../base/errors.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { IssuanceError } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import type { OrderChallenge } from './order-state.ts';
+import type { OrderChallenge } from './next-step.ts';
 
 /** What challenges are answered with. */
 export type PresentParts = {

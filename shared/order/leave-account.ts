@@ -1,6 +1,6 @@
 import type { AcmeAccount } from '../acme/client.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import type { Refusal } from './fail-over.ts';

@@ -1,10 +1,10 @@
-import { IssuanceError, type Problem } from '../base/errors.ts';
+import { IssuanceError, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
 import { type Limit, StandingLimitError } from '../limits/limits.ts';
 import type { NotifyEvent } from '../notify/message.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import type { Checkpoint } from './order-state.ts';
+import type { Checkpoint } from './next-step.ts';
 
 /** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
 export type Permission =

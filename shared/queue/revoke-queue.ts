@@ -1,8 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Job } from 'bullmq';
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { IssuanceError } from '../base/basics.ts';
 import { needingRedis, type Store } from '../base/redis.ts';
 import type { RevocationReason } from '../pki/revocation.ts';
 import { openQueue } from './bullmq.ts';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { AccountChoice } from '../admission/account-choice.ts';
 import type { AuthBlock } from '../admission/admit.ts';
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { CsrText } from '../pki/csr.ts';
-import type { Identifier } from '../pki/identifier.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
 export const SIGN_QUEUE = 'sign';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { QueueEvents } from 'bullmq';
-import type { Log } from '../base/log.ts';
+import type { Log } from '../base/basics.ts';
 import { closeRedis, needingRedis, openRedis, type Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';

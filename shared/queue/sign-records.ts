@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
-import type { Identifier } from '../pki/identifier.ts';
 import type { JobLock } from './bullmq.ts';
 import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
 

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Ca } from '../ca/open-ca.ts';
-import { newCheckpoint, type OrderTask } from '../order/order-state.ts';
+import { newCheckpoint, type OrderTask } from '../order/next-step.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import {

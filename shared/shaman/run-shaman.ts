@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import { removeUnfinished } from '../base/atomic-file.ts';
-import type { Clock } from '../base/clock.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
 import type { OpenAccount } from '../ca/account-holder.ts';
 import { type Ca, openCaOf, withAccount } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';

@@ -1,5 +1,4 @@
-import type { Clock } from '../base/clock.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 import { openFileStorage } from './file.ts';
 import { openNoStorage } from './none.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Directory } from '../../shared/acme/objects.ts';
-import { IssuanceError } from '../../shared/base/errors.ts';
-import { openBreaker } from '../../shared/ca/breaker.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import { openBreaker } from '../../shared/ca/health.ts';
 import { openCaOf } from '../../shared/ca/open-ca.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { type Limit, listLimits, openLimits } from '../../shared/limits/limits.ts';

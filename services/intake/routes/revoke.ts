@@ -8,7 +8,7 @@ import {
 } from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import { fromSignFailure } from '../../../shared/queue/sign-job-data.ts';
-import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from '../request.ts';
+import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
 
 /** Bytes; a chain may be posted whole. */
 const LARGEST_CHAIN = 64 * 1024;

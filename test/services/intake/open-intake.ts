@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import { toAddressSet } from '../../../shared/base/address.ts';
+import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';

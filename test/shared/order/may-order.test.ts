@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Directory } from '../../../shared/acme/objects.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { type Limit, StandingLimitError } from '../../../shared/limits/limits.ts';
 import { mayOrder, rememberFailure } from '../../../shared/order/may-order.ts';

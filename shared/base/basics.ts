@@ -1,4 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
+import { openSyslog } from './syslog.ts';
 
 /**
  * The one error that crosses floors. Each code is one *reaction*, not one cause. Services turn codes into
@@ -74,4 +78,77 @@ export function describeError(error: unknown): string {
 export function describeFileError(error: unknown): string {
   const { errno, message } = error as NodeJS.ErrnoException;
   return errno === undefined ? message : getSystemErrorMessage(errno);
+}
+
+/** All time comes from a clock, so that tests can turn it. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after `ms` milliseconds, or at once for less than 0; rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: async (ms, signal) => {
+    try {
+      await delay(Math.max(ms, 0), undefined, signal ? { signal } : {});
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    }
+  },
+};
+
+export type Log = Logger;
+
+type LogOptions = {
+  level: string;
+  /** `stdout`, `stderr`, `syslog`, or the path of a file. */
+  destination: string;
+  format: 'json' | 'text';
+};
+
+export type OpenLog = {
+  log: Log;
+  /** Opens a log file again after it was rotated; does nothing for other destinations. */
+  reopen(): void;
+};
+
+/**
+ * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak.
+ *
+ * @throws Error when the file cannot be written or the system has no `logger` command for syslog
+ */
+export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
+  const pretty = prettyFactory({
+    colorize: false,
+    singleLine: true,
+    ignore: 'hostname',
+    translateTime: 'SYS:standard',
+  });
+  const render = format === 'text' ? (line: string) => pretty(line) : (line: string) => line;
+  const sink = await openSink(where);
+  const stream: DestinationStream & Record<symbol, unknown> = {
+    [Symbol.for('pino.metadata')]: true,
+    write(line: string) {
+      sink.write(render(line), (stream as { lastLevel?: number }).lastLevel ?? 30);
+    },
+  };
+  return { log: pino({ level, base: { pid: process.pid } }, stream), reopen: () => sink.reopen?.() };
+}
+
+type Sink = { write(text: string, level: number): void; reopen?(): void };
+
+async function openSink(where: string): Promise<Sink> {
+  if (where === 'syslog') return openSyslog('[logging] destination: syslog');
+  if (where === 'stdout') return toDescriptor(1);
+  if (where === 'stderr') return toDescriptor(2);
+  const file = destination({ dest: where, append: true, mkdir: true, sync: true });
+  return { write: text => file.write(text), reopen: () => file.reopen() };
+}
+
+function toDescriptor(fd: number): Sink {
+  const stream = destination({ fd, sync: true });
+  return { write: text => stream.write(text) };
 }
