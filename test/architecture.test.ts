@@ -56,15 +56,20 @@ const fences: Record<string, RegExp> = {
 const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen\(/];
 
 /** Values that are exported for tests alone, each with the reason. */
-const forTestsAlone: Record<string, string> = {};
+const forTestsAlone: Record<string, string> = {
+  'services/intake/routes/sign.ts parsePrefer': 'a header has more forms than are worth a request each',
+  'services/responder/responder.ts createHttp01App':
+    'the contract of solvers asks it, without a role around it',
+  'services/worker/sign-job.ts runSignJob': 'a job is run against a scripted CA, without a queue around it',
+  'shared/limits/limits.ts failuresKey': 'it stands among the keys that an operator types',
+  'shared/order/challenges.ts chooseChallenge': 'a CA offers more than is worth an order each',
+};
 
 // What is still to be mended; these lists may only get shorter.
 
 const knownCircles = [
   'services/scheduler/profile-tasks.ts, services/scheduler/tasks.ts',
-  'shared/acme/account-key.ts, shared/acme/connection.ts',
   'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
-  'shared/admission/hmac.ts, shared/admission/method.ts',
 ];
 
 const knownUnused = [
@@ -73,16 +78,12 @@ const knownUnused = [
   'services/cli/persist-records.ts PersistParties',
   'services/cli/run-roles.ts RunOptions',
   'services/intake/intake.ts Intake',
-  'services/intake/prefer.ts Prefer',
   'services/responder/dns-server.ts DnsServerParts',
   'services/responder/dns-server/query.ts Edns',
   'services/responder/dns-server/respond.ts Transport',
   'services/responder/dns-server/udp.ts UdpParts',
-  'services/responder/outlast-restarts.ts OutlastRestarts',
-  'services/responder/responder.ts Responder',
   'services/responder/tls-alpn-server.ts TlsAlpnParts',
   'services/scheduler/renew-profiles.ts profileId',
-  'services/worker/job-outcome.ts JobOutcome',
   'shared/admission/domain-glob.ts compileGlob',
   'shared/admission/domain-glob.ts matchTokens',
   'shared/admission/ip.ts toAddressSet',
@@ -92,7 +93,6 @@ const knownUnused = [
   'shared/config/logging.ts LogLevel',
   'shared/limits/rate-limit.ts RateLimit',
   'shared/notify/notify-section.ts CommandConfig',
-  'shared/ca/poll-pace.ts PollPace',
   'shared/order/challenges.ts PresentParts',
   'shared/queue/finished-jobs.ts FinishedJobs',
   'shared/queue/open-worker.ts QueueWorker',

@@ -1,8 +1,6 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { tokenPattern } from '../../shared/acme/objects.ts';
-import type { Clock, Log } from '../../shared/base/basics.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis, type Store, whyRedisIsAway } from '../../shared/base/redis.ts';
@@ -10,8 +8,7 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
-import type { ChallengeResponses } from '../../shared/solver/http01.ts';
-import { openChallengeResponses } from '../../shared/solver/http01.ts';
+import { type ChallengeResponses, openChallengeResponses } from '../../shared/solver/http01.ts';
 import type { VerificationConfig } from '../../shared/solver/kinds.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 
@@ -152,10 +149,10 @@ const LONGEST_OUTAGE = 6_000;
 const ASK_AGAIN = 100;
 
 /** Asks until Redis answers. */
-export type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
+type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
 
 /** A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be counted. */
-export function outlastingRestarts(clock: Clock): OutlastRestarts {
+function outlastingRestarts(clock: Clock): OutlastRestarts {
   return async ask => {
     const deadline = clock.now() + LONGEST_OUTAGE;
     for (;;) {

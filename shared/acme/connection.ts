@@ -2,18 +2,8 @@ import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } fr
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
 import { isLoopback } from '../base/identifier.ts';
-import { type Directory, toDirectory } from './objects.ts';
-import { parseRetryAfter, toIssuanceError } from './problem.ts';
-
-/** Milliseconds that a CA has for one answer. */
-export const REQUEST_TIMEOUT = 30_000;
-const LARGEST_ANSWER = 1024 * 1024;
-const DIRECTORY_AGE = 3_600_000;
-const MOST_NONCES = 32;
-const OLDEST_NONCE = 60_000;
-
-/** An answer of the CA: header names in lower case, JSON read, else the text. */
-export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
+import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
+import { toIssuanceError } from './problem.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
@@ -25,6 +15,13 @@ export type CaConnection = {
   clock: Clock;
   directory?: { answer: Directory; at: number };
 };
+
+/** Milliseconds that a CA has for one answer. */
+export const REQUEST_TIMEOUT = 30_000;
+const LARGEST_ANSWER = 1024 * 1024;
+const DIRECTORY_AGE = 3_600_000;
+const MOST_NONCES = 32;
+const OLDEST_NONCE = 60_000;
 
 /**
  * Opens what all requests to one CA share; asks nothing yet. Dispose of it to close its connections.

@@ -10,7 +10,7 @@ export type AdmissionRequest = {
 };
 
 /** What a client claims: "the HMAC of my body with this hash is that". */
-export type HmacClaim = {
+type HmacClaim = {
   /** Node's name. */
   hash: string;
   digest: Buffer;

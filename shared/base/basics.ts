@@ -1,8 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import { openSyslog } from './syslog.ts';
+
+// What all code stands on: the error that crosses floors, the clock and the log.
 
 /**
  * The one error that crosses floors. Each code is one *reaction*, not one cause. Services turn codes into
@@ -60,6 +64,38 @@ export class IssuanceError extends Error {
     this.retryAfter = options.retryAfter;
     this.problem = options.problem;
   }
+}
+
+/**
+ * Runs commands that a request depends on.
+ *
+ * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
+ *   a bug
+ */
+export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
+  }
+}
+
+/** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
+export type SignFailure = {
+  code: IssuanceErrorCode | 'internal';
+  detail: string;
+  /** Milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+  problem?: Problem | undefined;
+};
+
+export function toSignFailure(error: unknown): SignFailure {
+  if (!(error instanceof IssuanceError)) return { code: 'internal', detail: 'internal error' };
+  return { code: error.code, detail: error.message, retryAfter: error.retryAfter, problem: error.problem };
+}
+
+export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailure): Error {
+  return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
 }
 
 /** Tells an error and its causes in one line, fit for a log or a start-up failure. */
@@ -151,4 +187,51 @@ async function openSink(where: string): Promise<Sink> {
 function toDescriptor(fd: number): Sink {
   const stream = destination({ fd, sync: true });
   return { write: text => stream.write(text) };
+}
+
+export type Syslog = AsyncDisposable & {
+  /** @param level one of pino's */
+  write(text: string, level: number): void;
+};
+
+/**
+ * Opens the system's log. Node has no Unix datagram sockets, which `/dev/log` is, so the `logger` command
+ * writes to it. Disposing waits until it has written everything.
+ *
+ * @param who names the option that asks for it, for the error
+ * @throws Error when the system has no `logger` command
+ */
+export async function openSyslog(who: string): Promise<Syslog> {
+  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  exited.catch(() => {}); // the spawn rejects too
+  try {
+    await once(child, 'spawn');
+  } catch (error) {
+    throw new Error(`${who} needs the logger command (Debian package bsdutils)`, { cause: error });
+  }
+  child.unref();
+  const input: Writable = child.stdin;
+  (input as Writable & { unref?(): void }).unref?.();
+  input.on('error', error => process.stderr.write(`quarry: syslog is gone: ${describeError(error)}\n`));
+  return {
+    write: (text, level) => input.write(`<${DAEMON * 8 + toSeverity(level)}>${text}`),
+    async [Symbol.asyncDispose]() {
+      child.ref();
+      input.end();
+      await exited;
+    },
+  };
+}
+
+const DAEMON = 3;
+
+/** Turns pino's levels into severities (RFC 5424 section 6.2.1). */
+function toSeverity(level: number): number {
+  if (level >= 60) return 2;
+  if (level >= 50) return 3;
+  if (level >= 40) return 4;
+  return level >= 30 ? 6 : 7;
 }

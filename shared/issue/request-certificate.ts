@@ -1,13 +1,18 @@
 import { LRUCache } from 'lru-cache';
 import type { Admission, AuthBlock } from '../admission/admit.ts';
-import type { Clock, Log } from '../base/basics.ts';
-import { describeError, type IssuanceError } from '../base/basics.ts';
+import {
+  type Clock,
+  describeError,
+  fromSignFailure,
+  type IssuanceError,
+  type Log,
+  needingRedis,
+} from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { needingRedis } from '../base/redis.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { fromSignFailure, toSignJob } from '../queue/sign-job-data.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
+import { toSignJob } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';

@@ -1,5 +1,5 @@
 import { describeError, IssuanceError } from '../base/basics.ts';
-import type { PollPaces } from '../ca/health.ts';
+import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
 import {

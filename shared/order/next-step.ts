@@ -1,6 +1,6 @@
 import type { AcmeOrder } from '../acme/objects.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { type PollPaces, pollTime } from '../ca/health.ts';
+import type { PollPaces } from '../ca/standing.ts';
 
 /** What is to be issued. */
 export type OrderTask = {
@@ -215,4 +215,20 @@ export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderS
   if (status === 'ready') paces.validation.early(now);
   if (status === 'processing') paces.issuance.late(now);
   if (status === 'valid') paces.issuance.early(now);
+}
+
+const FIRST_POLL = 250;
+const LONGEST_POLL = 10_000;
+
+/**
+ * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s. Where the CA says,
+ * never sooner than after 250 ms, as its clock may be behind.
+ *
+ * @param polls how often it was asked in vain
+ * @param first milliseconds, as a PollPace knows them
+ * @returns milliseconds since the epoch
+ */
+function pollTime(polls: number, retryAfter: number | undefined, now: number, first = FIRST_POLL): number {
+  if (retryAfter !== undefined) return Math.max(retryAfter, now + FIRST_POLL);
+  return now + (polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL));
 }

@@ -57,7 +57,7 @@ function openPrivateKey(pem: string | Buffer): KeyObject {
 }
 
 /** Why a key is not fit for certificates by the CAs' rules, in a few words; undefined when it is. */
-export function findKeyFault(key: KeyObject): string | undefined {
+function findKeyFault(key: KeyObject): string | undefined {
   const details = key.asymmetricKeyDetails;
   if (key.asymmetricKeyType === 'rsa')
     return findRsaFault(details?.modulusLength ?? 0, details?.publicExponent);

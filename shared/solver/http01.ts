@@ -1,5 +1,6 @@
+import { needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
-import { needingRedis, type Store } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../base/basics.ts';
+import { type Clock, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
-import { needingRedis, type Store } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';

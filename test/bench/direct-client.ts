@@ -5,7 +5,7 @@ import { systemClock as clock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
-import { openPollPaces } from '../../shared/ca/health.ts';
+import { openPollPaces } from '../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../shared/order/drive-order.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import { readCsr } from '../../shared/pki/csr.ts';

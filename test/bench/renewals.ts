@@ -9,7 +9,7 @@ import { decodePem, encodePem, readCertificate } from '../../shared/pki/certific
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { readPrivateKey } from '../../shared/pki/key.ts';
 import { makeCsr } from '../../shared/pki/make-csr.ts';
-import type { SignJobData } from '../../shared/queue/sign-job-data.ts';
+import type { SignJobData } from '../../shared/queue/sign-records.ts';
 import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';

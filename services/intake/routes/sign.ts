@@ -2,8 +2,7 @@ import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
 import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
-import type { Clock } from '../../../shared/base/basics.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
@@ -43,7 +42,7 @@ export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Pro
 }
 
 /** RFC 7240: how long a client is ready to wait, and that it can come back for the result. */
-export type Prefer = {
+type Prefer = {
   /** The client understands 202. */
   async: boolean;
   /** Seconds; `undefined` when the client named none. */
@@ -88,7 +87,7 @@ export function patienceOf(ctx: Context, { wait, stopping }: Waiting, seconds = 
  *
  * @returns `unanswered` when the caller has to send that 503
  */
-export async function answerResult(
+async function answerResult(
   ctx: Context,
   jobId: string,
   issuing: Pick<Issuing, 'result'>,
@@ -107,7 +106,7 @@ export async function answerResult(
   return 'accepted';
 }
 
-export function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
+function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
   ctx.status = 200;
   if (account !== undefined) ctx.set('X-Quarry-Account', account);
   ctx.type = 'application/pem-certificate-chain';
@@ -126,7 +125,7 @@ function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
 }
 
 /** The 503 for a plain client whose job goes on without it. */
-export function stillWorking(waiting: Waiting): IssuanceError {
+function stillWorking(waiting: Waiting): IssuanceError {
   return comeBack(waiting, 'the certificate is still being worked on', 'post the same CSR again');
 }
 

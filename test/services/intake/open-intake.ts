@@ -7,7 +7,7 @@ import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
-import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
+import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
 import { type FakeQueue, jobId, openFakeQueue } from '../../shared/queue/fake-sign-queue.ts';
 import { keptLog } from '../../support/kept-log.ts';

@@ -54,7 +54,7 @@ test('openLog() fails where the file cannot be written', async () => {
   await assert.rejects(openLog({ level: 'info', destination, format: 'json' }), /file/);
 });
 
-const logger = join(import.meta.dirname, '../../../shared/base/log.ts');
+const logger = join(import.meta.dirname, '../../../shared/base/basics.ts');
 
 /** Logs one line in a process of its own. */
 function logElsewhere(destination: string, env: Record<string, string> = {}) {

@@ -1,4 +1,4 @@
-import { openPollPaces } from '../../../shared/ca/health.ts';
+import { openPollPaces } from '../../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
 import { type Checkpoint, newCheckpoint, type OrderTask } from '../../../shared/order/next-step.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';

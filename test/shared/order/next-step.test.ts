@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
-import { openPollPaces } from '../../../shared/ca/health.ts';
+import { openPollPaces } from '../../../shared/ca/standing.ts';
 import {
   beforeHandOver,
   learnPace,
