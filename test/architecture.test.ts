@@ -67,7 +67,6 @@ const forTestsAlone: Record<string, string> = {
 const knownCircles = [
   'shared/acme/account-key.ts, shared/acme/connection.ts',
   'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
-  'shared/admission/hmac.ts, shared/admission/method.ts',
 ];
 
 const knownUnused = [
@@ -76,13 +75,10 @@ const knownUnused = [
   'services/cli/persist-records.ts PersistParties',
   'services/cli/run-roles.ts RunOptions',
   'services/intake/intake.ts Intake',
-  'services/intake/prefer.ts Prefer',
   'services/responder/dns-server.ts DnsServerParts',
   'services/responder/dns-server/query.ts Edns',
   'services/responder/dns-server/respond.ts Transport',
   'services/responder/dns-server/udp.ts UdpParts',
-  'services/responder/outlast-restarts.ts OutlastRestarts',
-  'services/responder/responder.ts Responder',
   'services/responder/tls-alpn-server.ts TlsAlpnParts',
   'services/worker/job-outcome.ts JobOutcome',
   'shared/admission/domain-glob.ts compileGlob',
@@ -94,7 +90,6 @@ const knownUnused = [
   'shared/config/logging.ts LogLevel',
   'shared/limits/rate-limit.ts RateLimit',
   'shared/notify/notify-section.ts CommandConfig',
-  'shared/ca/poll-pace.ts PollPace',
   'shared/order/challenges.ts PresentParts',
   'shared/queue/finished-jobs.ts FinishedJobs',
   'shared/queue/open-worker.ts QueueWorker',

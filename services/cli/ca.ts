@@ -1,8 +1,6 @@
-import { systemClock } from '../../shared/base/clock.ts';
-import { openLog } from '../../shared/base/log.ts';
-import { openAccountStates } from '../../shared/ca/account-holder.ts';
+import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
-import { openCas } from '../../shared/ca/open-ca.ts';
+import { openAccountStates, openCas } from '../../shared/ca/open-ca.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';

@@ -1,6 +1,6 @@
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { findUnreachable } from '../../shared/admission/unreachable-blocks.ts';
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 
 /** What a command may know and touch besides its words. */

@@ -1,5 +1,4 @@
-import { systemClock } from '../../shared/base/clock.ts';
-import { openLog } from '../../shared/base/log.ts';
+import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, type RedisConfig } from '../../shared/config/redis.ts';

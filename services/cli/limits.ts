@@ -1,4 +1,4 @@
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { clearLimit, type Limit, listLimits } from '../../shared/limits/limits.ts';
 import { forgetEvents } from '../../shared/queue/notices.ts';

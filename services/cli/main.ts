@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
 import { type Command, UsageError } from './command.ts';

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import { openLog } from '../../shared/base/log.ts';
+import { describeError, openLog, systemClock } from '../../shared/base/basics.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { Message } from '../../shared/notify/message.ts';
 import { describeWay } from '../../shared/notify/notify-section.ts';

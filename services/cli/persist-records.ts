@@ -1,8 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { openCaConnection, readDirectory } from '../../shared/acme/connection.ts';
-import { systemClock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import { openLog } from '../../shared/base/log.ts';
+import { describeError, openLog, systemClock } from '../../shared/base/basics.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { readAccountUrl } from '../../shared/ca/account-directory.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';

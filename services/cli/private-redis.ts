@@ -4,9 +4,7 @@ import { accessSync, constants } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { Redis } from 'ioredis';
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 
 const START_TIMEOUT = 20_000;
 const RESTART_DELAY = 500;

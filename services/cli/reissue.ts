@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { toDomainGlob } from '../../shared/admission/admit.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {

@@ -1,4 +1,4 @@
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {
   isRenewed,

@@ -1,4 +1,4 @@
-import type { OpenLog } from '../../shared/base/log.ts';
+import type { OpenLog } from '../../shared/base/basics.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 

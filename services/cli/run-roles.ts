@@ -1,7 +1,6 @@
 import { createServer } from 'node:http';
-import { systemClock } from '../../shared/base/clock.ts';
+import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
-import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';

@@ -1,7 +1,5 @@
 import { type Level, pino } from 'pino';
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
-import { openSyslog, type Syslog } from '../../shared/base/syslog.ts';
+import { describeError, type Log, openSyslog, type Syslog } from '../../shared/base/basics.ts';
 
 /** Python's levels by their numbers, and pino's names for the same. */
 const levels: [threshold: number, word: string, level: Level][] = [

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
-import { systemClock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError, systemClock } from '../../shared/base/basics.ts';
 import { type Environment, readVariable } from '../../shared/config/environment.ts';
 import { parseLevel } from '../../shared/config/logging.ts';
 import { parseReadableFile } from '../../shared/config/option-values.ts';

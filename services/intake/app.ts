@@ -2,21 +2,19 @@ import { randomUUID } from 'node:crypto';
 import Router from '@koa/router';
 import Koa, { type Context, HttpError, type Middleware } from 'koa';
 import type { Admission } from '../../shared/admission/admit.ts';
-import type { Clock } from '../../shared/base/clock.ts';
 import {
+  type Clock,
   describeError,
   IssuanceError,
   type IssuanceErrorCode,
+  type Log,
   type Problem,
-} from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+} from '../../shared/base/basics.ts';
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
-import type { Waiting } from './request.ts';
-import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
-import { signRoute } from './routes/sign.ts';
+import { resultRoute, signRoute, type Waiting } from './routes/sign.ts';
 
 /**
  * The intake's HTTP interface: few routes, each with one method; a log line for each request, an answer to

@@ -1,6 +1,5 @@
-import type { Clock } from '../../shared/base/clock.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { ListeningServer } from '../../shared/base/listeners.ts';
-import type { Log } from '../../shared/base/log.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
 import type { Dns01ServerConfig } from '../../shared/solver/dns01-server.ts';

@@ -1,15 +1,16 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { tokenPattern } from '../../shared/acme/objects.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
+import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis, type Store, whyRedisIsAway } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
-import { openChallengeResponses } from '../../shared/solver/http01.ts';
+import { type ChallengeResponses, openChallengeResponses } from '../../shared/solver/http01.ts';
 import type { VerificationConfig } from '../../shared/solver/kinds.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
-import { createHttp01App } from './http01-app.ts';
-import { outlastingRestarts } from './outlast-restarts.ts';
 
 const RECEIVE_TIMEOUT = 10_000;
 
@@ -91,4 +92,76 @@ const servers = {
 function listenersOf(blocks: Answered[]): Listener[] {
   const all = blocks.flatMap(({ listeners }) => listeners);
   return [...new Map(all.map(listener => [`${listener.host} ${listener.port}`, listener])).values()];
+}
+
+const PATH = '/.well-known/acme-challenge/';
+
+/**
+ * Answers http-01 challenges (RFC 8555 section 8.3). Bare `node:http`, as it has one path and is asked by the CA's
+ * several vantage points at once. A token that is not known is a 404, and a Redis that is away a 503, so that nginx can
+ * ask the next responder.
+ */
+export function createHttp01App(
+  responses: Pick<ChallengeResponses, 'get'>,
+  log: Log,
+  metrics: Registry,
+): RequestListener {
+  const answers = new Counter({
+    name: 'quarry_responder_answers_total',
+    help: 'Answers to http-01 requests, by status',
+    labelNames: ['status'],
+    registers: [metrics],
+  });
+
+  const answer = (response: ServerResponse, status: number, type: string, body: string) => {
+    answers.inc({ status });
+    response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
+    response.end(body); // Node leaves the body away where the request was HEAD
+  };
+
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const token = toToken(request);
+    if (token === undefined) return answer(response, 404, 'text/plain', 'not found\n');
+    responses.get(token).then(
+      keyAuthorization => {
+        log.debug({ token, found: keyAuthorization !== null }, 'challenge asked for');
+        if (keyAuthorization === null) answer(response, 404, 'text/plain', 'not found\n');
+        else answer(response, 200, 'application/octet-stream', keyAuthorization);
+      },
+      error => {
+        log.warn({ reason: describeError(error) }, 'challenge cannot be looked up');
+        answer(response, 503, 'text/plain', 'try again\n');
+      },
+    );
+  };
+}
+
+/** The token of a request that can be for a challenge at all; Redis is asked for nothing else. */
+function toToken({ method, url = '' }: IncomingMessage): string | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  if (!url.startsWith(PATH)) return undefined;
+  const token = url.slice(PATH.length).split('?', 1)[0] ?? '';
+  return tokenPattern.test(token) ? token : undefined;
+}
+
+/** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
+const LONGEST_OUTAGE = 6_000;
+const ASK_AGAIN = 100;
+
+/** Asks until Redis answers. */
+type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
+
+/** A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be counted. */
+function outlastingRestarts(clock: Clock): OutlastRestarts {
+  return async ask => {
+    const deadline = clock.now() + LONGEST_OUTAGE;
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (clock.now() >= deadline) throw error;
+        await clock.sleep(ASK_AGAIN);
+      }
+    }
+  };
 }

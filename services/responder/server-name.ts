@@ -1,6 +1,4 @@
-import { canonicalAddress } from '../../shared/base/address.ts';
-import { isDomainName, toName } from '../../shared/base/host-name.ts';
-import type { Identifier } from '../../shared/pki/identifier.ts';
+import { canonicalAddress, type Identifier, isDomainName, toName } from '../../shared/base/identifier.ts';
 
 const v4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\.in-addr\.arpa$/;
 const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;

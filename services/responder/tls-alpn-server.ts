@@ -1,13 +1,11 @@
 import { constants, generateKeyPairSync } from 'node:crypto';
 import { createSecureContext, createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls';
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
-import type { Identifier } from '../../shared/pki/identifier.ts';
-import { encodePem } from '../../shared/pki/pem.ts';
+import { encodePem } from '../../shared/pki/certificate.ts';
 import type { TlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { fromServerName } from './server-name.ts';
 

@@ -1,6 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';

@@ -1,5 +1,4 @@
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { describeError, type Log } from '../../shared/base/basics.ts';
 import {
   type FailedJob,
   type HeldJob,

@@ -1,6 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
 

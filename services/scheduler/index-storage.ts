@@ -1,5 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';

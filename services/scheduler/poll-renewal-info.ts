@@ -1,6 +1,5 @@
 import type { CaConnection } from '../../shared/acme/connection.ts';
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow } from '../../shared/renewal/ask-window.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';

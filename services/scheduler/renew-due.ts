@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
+import type { Clock } from '../../shared/base/basics.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 
 const BATCH = 200;

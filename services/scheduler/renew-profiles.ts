@@ -1,9 +1,7 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { toPausedMatter } from '../../shared/order/may-order.ts';
+import { toPausedMatter } from '../../shared/order/acts.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { retryTime } from '../../shared/shaman/certificate.ts';

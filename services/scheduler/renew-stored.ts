@@ -1,7 +1,6 @@
 import type { Admission } from '../../shared/admission/admit.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError, type SignFailure } from '../../shared/base/basics.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import type { NewestIndex } from '../../shared/renewal/newest-index.ts';

@@ -1,5 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import { describeError } from '../../shared/base/errors.ts';
+import { type Clock, describeError } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';

@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Notices } from '../../shared/queue/notices.ts';

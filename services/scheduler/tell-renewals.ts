@@ -1,8 +1,6 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import type { Clock, Log, SignFailure } from '../../shared/base/basics.ts';
 import { LAST_PART, lifeOf } from '../../shared/pki/certificate.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import type { SignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-window.ts';
 

@@ -1,4 +1,4 @@
-import type { Log } from '../../shared/base/log.ts';
+import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { openWorker } from '../../shared/queue/bullmq.ts';
 import { REVOKE_QUEUE, type RevokeJobData, type RevokeResult } from '../../shared/queue/revoke-queue.ts';

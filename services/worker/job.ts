@@ -1,15 +1,20 @@
-import type { Clock } from '../../shared/base/clock.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Outages } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
-import { type Checkpoint, newCheckpoint } from '../../shared/order/order-state.ts';
+import { type Checkpoint, newCheckpoint } from '../../shared/order/next-step.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import { deduplicationId, type SignJobData, type SignResult } from '../../shared/queue/sign-job-data.ts';
-import type { Flight, SignRecords } from '../../shared/queue/sign-records.ts';
+import {
+  deduplicationId,
+  type Flight,
+  type SignJobData,
+  type SignRecords,
+  type SignResult,
+} from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
@@ -150,4 +155,76 @@ export function toClaim(job: SignJob): Claim {
     rank: data.due ?? createdAt,
     patience: patienceOf(job),
   };
+}
+
+/** How a job ended that got its certificate. */
+export type Issued = Extract<SignResult, { outcome: 'issued' }>;
+
+/** Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no more. */
+export async function keepCertificate(
+  run: SignRun,
+  ca: Ca,
+  { turn }: Checkpoint,
+  issued: Issued,
+): Promise<void> {
+  const { parts, job, csr, log } = run;
+  const { identifiers, storage } = job.data;
+  const { chain, issuedBy } = issued;
+  await parts.records.confirmLock(job.lock); // else the certificate is its successor's to store and to count
+  const acts = {
+    'the certificate cannot be stored': () =>
+      issuedBy && parts.storages.get(storage)?.put(csr, chain, issuedBy),
+    'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, issued),
+    'the certificate cannot be counted': () =>
+      turn === 'counted' && ca.budget.spendCertificate(identifiers, toClaim(job)),
+    'earlier failures cannot be forgotten': () => ca.limits.recordSuccess(identifiers),
+  };
+  for (const [failure, act] of Object.entries(acts)) {
+    try {
+      await act();
+    } catch (error) {
+      log.error({ storage, reason: describeError(error) }, failure);
+    }
+  }
+}
+
+async function planRenewal(
+  { parts, job, csr }: SignRun,
+  { chain, issuedBy, refused }: Issued,
+): Promise<void> {
+  const { storage, block, due } = job.data;
+  if (!parts.storages.get(storage)?.upkeep) return;
+  const entry = { csr, chain, leaf: readCertificate(chain), ...(issuedBy && { issuedBy }) };
+  const how = { block, ahead: due !== undefined, ...(refused && { refused }) };
+  await parts.renewals.issued(storage, entry, how, parts.clock.now());
+}
+
+/**
+ * Writes the result for those who wait, and lets the next job order the same names.
+ *
+ * @param account where the job may still hold them
+ */
+export async function writeResult(run: SignRun, account: string, result: SignResult): Promise<SignJobEnd> {
+  const { parts, job, log } = run;
+  const seconds = (parts.clock.now() - job.createdAt) / 1000;
+  if (result.outcome === 'issued') {
+    log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
+  } else {
+    const { code, detail } = result.error;
+    log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
+  }
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account));
+  return finish(run, { key, result });
+}
+
+/** Gives up the job's places before the CAs' limits. */
+export async function finish(
+  { parts, job, progress }: SignRun,
+  resultWritten: { key: string; result: SignResult },
+): Promise<SignJobEnd> {
+  for (const { account } of job.data.accounts) {
+    if (progress.orderAt(account).turn === 'exempt') continue;
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+  }
+  return { end: 'finished', ...resultWritten };
 }

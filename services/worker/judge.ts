@@ -1,14 +1,14 @@
 import type { AcmeAccount } from '../../shared/acme/client.ts';
 import { problemKind, saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
+import { mayOrder, rememberFailure, toPausedMatter } from '../../shared/order/acts.ts';
 import type { Leave, Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { LeftError, noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
-import { mayOrder, rememberFailure, toPausedMatter } from '../../shared/order/may-order.ts';
-import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
+import type { Checkpoint, OrderTask } from '../../shared/order/next-step.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';

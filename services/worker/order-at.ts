@@ -1,19 +1,18 @@
-import { openAcmeClient } from '../../shared/acme/client.ts';
+import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import type { Directory } from '../../shared/acme/objects.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
 import { type Driven, driveOrder } from '../../shared/order/drive-order.ts';
 import {
   admit,
   BREAKER_RETRY,
-  currentAccount,
   LeftError,
   noteUnreachable,
   toLeft,
 } from '../../shared/order/leave-account.ts';
-import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/order-state.ts';
+import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/next-step.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { namesOf, patienceOf, type SignRun } from './job.ts';
 import { askLeave, judge, noteSuccess } from './judge.ts';
@@ -24,6 +23,9 @@ const LONGEST_WAIT_IN_SLOT = 2_000;
 const PART_OF_PATIENCE = 1 / 6;
 const SHORTEST_TIMEOUT = 3_000;
 const LONGEST_TIMEOUT = 30_000;
+
+/** When an account that is not open yet is looked at again. Milliseconds. */
+const ACCOUNT_RETRY = 5_000;
 
 /**
  * Orders from one account, from where the job's last run at it ended.
@@ -138,4 +140,13 @@ export async function withdrawAt({ parts, job, log, progress, signals }: SignRun
     ...checkpoint,
     order: { ...newOrderState(), ...(url !== undefined && { url }) },
   });
+}
+
+/** @throws LeftError where the account is not open yet, or not of use as it is configured */
+function currentAccount({ name, account }: Pick<Ca, 'name' | 'account'>, now: number): AcmeAccount {
+  try {
+    return account.current();
+  } catch (error) {
+    throw error instanceof IssuanceError ? toLeft(name, error, now + ACCOUNT_RETRY) : error;
+  }
 }

@@ -1,10 +1,8 @@
 import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
-import { describeError, IssuanceError } from '../../shared/base/errors.ts';
-import type { Log } from '../../shared/base/log.ts';
+import { describeError, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
-import { toSignFailure } from '../../shared/queue/sign-job-data.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
 

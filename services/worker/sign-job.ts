@@ -1,16 +1,31 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { IssuanceError } from '../../shared/base/errors.ts';
+import { describeError, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import { Counter, Gauge, type Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Driven } from '../../shared/order/drive-order.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
-import { type SignResult, toSignFailure } from '../../shared/queue/sign-job-data.ts';
-import { LockLostError } from '../../shared/queue/sign-records.ts';
-import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { finish, keepCertificate, toIssued, writeResult } from './end-job.ts';
 import {
+  type Certificate,
+  certifiesKey,
+  joinChain,
+  readCertificate,
+  splitChain,
+} from '../../shared/pki/certificate.ts';
+import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
+import {
+  LockLostError,
+  SIGN_QUEUE,
+  type SignJobData,
+  type SignResult,
+} from '../../shared/queue/sign-records.ts';
+import type { StoredCertificate } from '../../shared/storage/storage.ts';
+import {
+  finish,
   flightOf,
+  type Issued,
   JobProgress,
+  keepCertificate,
   patienceOf,
   readJobCsr,
   type Signals,
@@ -19,9 +34,66 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
+  writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
 import { orderAt, withdrawAt } from './order-at.ts';
+
+/** How long a step may go on after SIGTERM before it is cut off. */
+const LAST_STEP = 3_000;
+
+/** Takes sign jobs, and gives them back when they have to wait or when the worker stops. */
+export function consumeSignJobs(
+  jobParts: SignJobParts,
+  concurrency: number,
+  { redisUrl, prefix, metrics, log }: { redisUrl: string; prefix: string; metrics: Registry; log: Log },
+): AsyncDisposable {
+  const figures = openFigures(metrics);
+
+  async function run(job: SignJob, signals: JobSignals): Promise<string | Later> {
+    figures.running.inc();
+    try {
+      const end = await runSignJob(jobParts, job, signals);
+      if (end.end === 'later') return { later: end.until };
+      figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
+      return end.key;
+    } finally {
+      figures.running.dec();
+    }
+  }
+
+  function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
+    log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+    // A job that is over without a result must not keep others from ordering the same names.
+    if (over) leaveFlights(jobParts, id, data).catch(() => {});
+  }
+
+  return openWorker<SignJobData, string>(
+    SIGN_QUEUE,
+    { concurrency, patience: LAST_STEP, run, failed },
+    { redisUrl, prefix, log },
+  );
+}
+
+async function leaveFlights({ records }: SignJobParts, jobId: string, data: SignJobData): Promise<void> {
+  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
+}
+
+function openFigures(metrics: Registry) {
+  return {
+    running: new Gauge({
+      name: 'quarry_worker_jobs_running',
+      help: 'Sign jobs in a slot now',
+      registers: [metrics],
+    }),
+    finished: new Counter({
+      name: 'quarry_worker_jobs_total',
+      help: 'Sign jobs finished, by outcome',
+      labelNames: ['outcome'],
+      registers: [metrics],
+    }),
+  };
+}
 
 /**
  * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to sit out.
@@ -82,6 +154,31 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   await keepCertificate(run, ca, driven.checkpoint, result);
   return writeResult(run, ca.name, result);
+}
+
+/** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
+function toIssued({ job, csr, progress }: SignRun, ca: Ca, downloaded: string): Issued {
+  const { pems, leaf } = readDownload(downloaded);
+  if (!certifiesKey(leaf, csr.der)) {
+    throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
+  }
+  const refused = progress.refusals.map(({ account, detail }) => ({ account, reason: detail }));
+  return {
+    outcome: 'issued',
+    block: job.data.block,
+    chain: joinChain(pems),
+    issuedBy: { account: ca.name, directory: ca.directoryUrl },
+    ...(refused.length > 0 && { refused }),
+  };
+}
+
+function readDownload(downloaded: string): { pems: string[]; leaf: Certificate } {
+  try {
+    const pems = splitChain(downloaded);
+    return { pems, leaf: readCertificate(pems[0] ?? '') };
+  } catch (error) {
+    throw new IssuanceError('unexpected', 'the CA sent a damaged certificate chain', { cause: error });
+  }
 }
 
 /** Gives up what the job holds at an account, so that others can have it. */

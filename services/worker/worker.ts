@@ -1,4 +1,4 @@
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import { watchOutages } from '../../shared/base/redis.ts';
 import {
   type Role,
@@ -7,9 +7,8 @@ import {
   startRole,
   untilAborted,
 } from '../../shared/base/role.ts';
-import { openAccountStates } from '../../shared/ca/account-holder.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
-import { type Ca, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
+import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
@@ -18,9 +17,9 @@ import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
-import { consumeSignJobs } from './consume-sign-jobs.ts';
 import type { SignJobParts } from './job.ts';
 import { accountSubject } from './judge.ts';
+import { consumeSignJobs } from './sign-job.ts';
 
 /**
  * The worker role: drives ACME orders from the `sign` queue, and revokes.

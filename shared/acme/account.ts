@@ -1,10 +1,13 @@
-import { IssuanceError } from '../base/errors.ts';
-import type { AcmeAccount } from './client.ts';
+import { createHmac } from 'node:crypto';
+import { IssuanceError } from '../base/basics.ts';
+import { type AccountKey, type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
 import { type CaConnection, readDirectory } from './connection.ts';
 import type { HttpAnswer } from './objects.ts';
 import { saysAccountIsGone } from './problem.ts';
 import { type AcmeResource, toResource } from './resource.ts';
-import { type ExternalAccountBinding, openSigner, publicJwk, signJws } from './signed-request.ts';
+
+/** External account binding (RFC 8555 section 7.3.4): `hmacKey` in base64url, as the CA hands it out. */
+export type ExternalAccountBinding = { kid: string; hmacKey: string };
 
 /** What a new account says of itself. */
 export type NewAccount = {
@@ -29,7 +32,16 @@ export async function createAccount(
 ): Promise<AcmeResource> {
   const agreed = termsOfServiceAgreed && { termsOfServiceAgreed };
   const account = { ...agreed, ...(contact.length > 0 && { contact }) };
-  return toAccount(await openSigner(connection, { keyPem }, signal).postTo('newAccount', () => account, eab));
+  const signer = openSigner(connection, { keyPem }, signal);
+  const bound = (url: string) => eab && { externalAccountBinding: bindAccount(signer.key, eab, url) };
+  return toAccount(await signer.postTo('newAccount', url => ({ ...account, ...bound(url) })));
+}
+
+/** RFC 8555 section 7.3.4: the account's public key, signed with the MAC key that the CA handed out. */
+function bindAccount({ jwk }: AccountKey, { kid, hmacKey }: ExternalAccountBinding, url: string): Jws {
+  const parts = encodeJws({ alg: 'HS256', kid, url }, JSON.stringify(jwk));
+  const mac = createHmac('sha256', Buffer.from(hmacKey, 'base64')); // reads base64url too
+  return { ...parts, signature: mac.update(`${parts.protected}.${parts.payload}`).digest('base64url') };
 }
 
 /**
@@ -94,10 +106,11 @@ export async function rolloverKey(
   signal: AbortSignal,
 ): Promise<AcmeAccount> {
   const successor = openSigner(connection, { keyPem: newKeyPem }, signal).key;
-  const change = JSON.stringify({ account: account.url, oldKey: publicJwk(account.keyPem) });
+  const signer = openSigner(connection, account, signal);
+  const change = JSON.stringify({ account: account.url, oldKey: signer.key.jwk });
   // The inner request proves that the new key is held; it has no nonce, as the outer one has it.
   const inner = (url: string) => signJws(successor, { url, jwk: successor.jwk }, change);
-  await openSigner(connection, account, signal).postTo('keyChange', inner);
+  await signer.postTo('keyChange', inner);
   return { keyPem: newKeyPem, url: account.url };
 }
 

@@ -1,17 +1,9 @@
 import { type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
-import { isLoopback } from '../base/address.ts';
-import { type Clock, systemClock } from '../base/clock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import { type Directory, type HttpAnswer, toDirectory } from './objects.ts';
-import { parseRetryAfter, toIssuanceError } from './problem.ts';
-
-/** Milliseconds that a CA has for one answer. */
-export const REQUEST_TIMEOUT = 30_000;
-const LARGEST_ANSWER = 1024 * 1024;
-const DIRECTORY_AGE = 3_600_000;
-const MOST_NONCES = 32;
-const OLDEST_NONCE = 60_000;
+import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
+import { isLoopback } from '../base/identifier.ts';
+import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
+import { toIssuanceError } from './problem.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
@@ -23,6 +15,13 @@ export type CaConnection = {
   clock: Clock;
   directory?: { answer: Directory; at: number };
 };
+
+/** Milliseconds that a CA has for one answer. */
+export const REQUEST_TIMEOUT = 30_000;
+const LARGEST_ANSWER = 1024 * 1024;
+const DIRECTORY_AGE = 3_600_000;
+const MOST_NONCES = 32;
+const OLDEST_NONCE = 60_000;
 
 /**
  * Opens what all requests to one CA share; asks nothing yet. Dispose of it to close its connections.

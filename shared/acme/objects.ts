@@ -1,7 +1,5 @@
-import { IssuanceError, type Problem } from '../base/errors.ts';
-import { isDomainName } from '../base/host-name.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import { parseProblem, parseRetryAfter } from './problem.ts';
+import { IssuanceError, type Problem } from '../base/basics.ts';
+import { type Identifier, isDomainName } from '../base/identifier.ts';
 
 // A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
 
@@ -155,3 +153,72 @@ const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's a
  * sane length, as it becomes a key and a path.
  */
 export const tokenPattern = /^[\w-]{16,512}$/;
+
+const LONGEST_DETAIL = 500;
+const MOST_SUBPROBLEMS = 100;
+
+/**
+ * Reads a problem document of a CA, which is hostile input: wrong types are dropped, long texts cut, control characters
+ * made blanks, and subproblems have none of their own (RFC 8555 section 6.7.1).
+ *
+ * @returns `undefined` when it is no problem document at all
+ */
+export function parseProblem(data: unknown): Problem | undefined {
+  const problem = parseOne(data);
+  const { subproblems } = (problem ? data : {}) as { subproblems?: unknown };
+  if (!problem || !Array.isArray(subproblems)) return problem;
+  const below = subproblems.slice(0, MOST_SUBPROBLEMS).map(parseOne);
+  return { ...problem, subproblems: below.filter(one => one !== undefined) };
+}
+
+function parseOne(data: unknown): Problem | undefined {
+  if (typeof data !== 'object' || data === null) return undefined;
+  const { type, detail, status, identifier } = data as Record<string, unknown>;
+  if (typeof type !== 'string' && typeof detail !== 'string') return undefined;
+  const problem: Problem = { type: typeof type === 'string' ? toLine(type) : 'about:blank' };
+  if (typeof detail === 'string') problem.detail = toLine(detail);
+  if (typeof status === 'number') problem.status = status;
+  const name = parseIdentifier(identifier);
+  if (name) problem.identifier = name;
+  return problem;
+}
+
+function parseIdentifier(value: unknown): Problem['identifier'] {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { type, value: name } = value as Record<string, unknown>;
+  return typeof type === 'string' && typeof name === 'string'
+    ? { type: toLine(type), value: toLine(name) }
+    : undefined;
+}
+
+function toLine(text: string): string {
+  return text
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+    .slice(0, LONGEST_DETAIL);
+}
+
+const LONGEST_WAIT = 14 * 24 * 3_600_000;
+
+/** The three forms of RFC 9110 section 5.6.7. Date.parse alone would read `-5` and `1.5` as dates too. */
+const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w -]+ \d\d:\d\d:\d\d( GMT| \d{4})$/;
+
+/**
+ * Reads a Retry-After header in either of its forms (RFC 9110 section 10.2.3): seconds or an HTTP date.
+ *
+ * @param now milliseconds since the epoch
+ * @returns milliseconds since the epoch, never before `now` and never more than two weeks away; `undefined` when absent
+ *   or unreadable
+ */
+export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
+  const text = value?.trim();
+  if (!text) return undefined;
+  const at = /^\d+$/.test(text) ? now + Number(text) * 1_000 : parseDate(text);
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(at, now), now + LONGEST_WAIT);
+}
+
+/** The oldest form names no zone, but is in GMT as the others are. */
+function parseDate(text: string): number {
+  if (!httpDate.test(text)) return Number.NaN;
+  return Date.parse(text.endsWith(' GMT') ? text : `${text} GMT`);
+}

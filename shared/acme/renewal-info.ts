@@ -1,8 +1,8 @@
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import { readCertificateIds } from '../pki/certificate.ts';
 import { type CaConnection, readDirectory, sendRequest } from './connection.ts';
-import type { HttpAnswer } from './objects.ts';
-import { parseRetryAfter, toIssuanceError } from './problem.ts';
+import { type HttpAnswer, parseRetryAfter } from './objects.ts';
+import { toIssuanceError } from './problem.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

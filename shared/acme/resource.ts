@@ -1,8 +1,7 @@
-import { IssuanceError } from '../base/errors.ts';
-import type { AcmeAccount } from './client.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { type AcmeAccount, openSigner } from './client.ts';
 import type { CaConnection } from './connection.ts';
 import { readLinks } from './links.ts';
-import { openSigner } from './signed-request.ts';
 
 const MOST_PAGES = 1_000;
 

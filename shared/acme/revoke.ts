@@ -1,10 +1,9 @@
-import { IssuanceError } from '../base/errors.ts';
-import { decodePem } from '../pki/pem.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { decodePem } from '../pki/certificate.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
-import type { AcmeAccount } from './client.ts';
+import { type AcmeAccount, openSigner } from './client.ts';
 import type { CaConnection } from './connection.ts';
 import { problemKind } from './problem.ts';
-import { openSigner } from './signed-request.ts';
 
 /**
  * Revokes a certificate by the account that ordered it, or that has proven all of its names (RFC 8555 section 7.6). One

@@ -1,7 +1,6 @@
 import { domainToASCII } from 'node:url';
-import { toAddressSet } from '../base/address.ts';
-import { IssuanceError } from '../base/errors.ts';
-import { canProve, type Identifier } from '../pki/identifier.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import {
   type AdmissionMethod,

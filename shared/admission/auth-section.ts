@@ -1,8 +1,7 @@
-import { isEveryone } from '../base/address.ts';
+import { type ChallengeType, canProve, isEveryone } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { parseFlag, parseList } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { type ChallengeType, canProve } from '../pki/identifier.ts';
 import {
   type AccountChoice,
   type AccountReferences,
@@ -11,7 +10,7 @@ import {
   parseWordPerAccount,
   toAccountChoices,
 } from './account-choice.ts';
-import { hashNames, isBrokenHash, toHashName } from './hash-name.ts';
+import { hashNames, isBrokenHash, toHashName } from './methods.ts';
 import type { OrderShare } from './order-shares.ts';
 
 /** Which clients may have which names, and how their certificates are made and kept. */

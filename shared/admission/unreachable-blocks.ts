@@ -1,4 +1,4 @@
-import { cidrCovers } from '../base/address.ts';
+import { cidrCovers } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 
 /**

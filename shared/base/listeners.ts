@@ -1,9 +1,8 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { bracketed } from './address.ts';
-import { describeError } from './errors.ts';
-import type { Log } from './log.ts';
+import { describeError, type Log } from './basics.ts';
+import { bracketed } from './identifier.ts';
 
 const CLOSE_TIMEOUT = 2_000;
 

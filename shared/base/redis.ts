@@ -1,7 +1,5 @@
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
-import type { Clock } from './clock.ts';
-import { describeError, IssuanceError } from './errors.ts';
-import type { Log } from './log.ts';
+import { type Clock, describeError, type Log } from './basics.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -73,20 +71,6 @@ export const whyRedisIsAway = (redis: Redis) =>
 /** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
 export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
   while (redis.status !== 'ready') await clock.sleep(100, signal);
-}
-
-/**
- * Runs commands that a request depends on.
- *
- * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
- *   a bug
- */
-export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
-  }
 }
 
 /** Escapes a prefix for a MATCH pattern. */

@@ -1,5 +1,4 @@
-import type { Clock } from './clock.ts';
-import type { Log } from './log.ts';
+import type { Clock, Log } from './basics.ts';
 import type { Registry } from './metrics.ts';
 import { closeRedis, openRedis, type Store, untilRedisAnswers, whyRedisIsAway } from './redis.ts';
 

@@ -5,8 +5,7 @@ import type { AcmeAccount } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { describeError, IssuanceError, type Log } from '../base/basics.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 
 export type AccountDirectory = {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { isLoopback } from '../base/address.ts';
+import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
 import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';

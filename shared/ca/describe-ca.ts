@@ -1,5 +1,4 @@
-import type { AccountStates } from './account-holder.ts';
-import type { Ca } from './open-ca.ts';
+import type { AccountStates, Ca } from './open-ca.ts';
 
 /**
  * How an account is, in one line for people: where it is, open or why not, whether its CA can be reached, and what is left

@@ -1,25 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/objects.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
-import { caOf } from '../limits/limit-keys.ts';
-import { type Limits, openLimits } from '../limits/limits.ts';
+import { caOf, type Limits, openLimits } from '../limits/limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
+import type { AccountConfig } from './account-section.ts';
 import {
   type AccountHolder,
   type AccountState,
+  type Breaker,
   holdAccount,
   type OpenAccount,
-  openAccountStates,
-} from './account-holder.ts';
-import type { AccountConfig } from './account-section.ts';
-import { type Breaker, openBreaker } from './breaker.ts';
-import { openPollPaces, type PollPaces } from './poll-pace.ts';
+  openBreaker,
+  openPollPaces,
+  type PollPaces,
+} from './standing.ts';
 
 /** One account at one CA, with all that the fleet knows of that CA. */
 export type Ca = {
@@ -181,4 +179,35 @@ async function untilOpen(
       await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
     }
   }
+}
+
+/** How the fleet's accounts are, as a worker found last; for people. */
+export type AccountStates = {
+  write(account: string, state: AccountState): Promise<void>;
+  /** @returns `since`: milliseconds since the epoch; `undefined` where no worker has looked yet */
+  read(account: string): Promise<(AccountState & { since: number }) | undefined>;
+};
+
+/** Keeps the time of a state that has not changed. KEYS: accounts. ARGV: account, state. */
+const WRITE_STATE = `
+local there = redis.call('HGET', KEYS[1], ARGV[1])
+if there and string.match(there, '^%d+ (.*)$') == ARGV[2] then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`;
+
+export function openAccountStates({ redis, prefix }: Store): AccountStates {
+  const key = `${prefix}:accounts`;
+  return {
+    write: async (account, state) => {
+      await redis.eval(WRITE_STATE, 1, key, account, JSON.stringify(state));
+    },
+    async read(account) {
+      const text = await redis.hget(key, account);
+      if (text === null) return undefined;
+      const space = text.indexOf(' ');
+      const state = JSON.parse(text.slice(space + 1)) as AccountState;
+      return { ...state, since: Number(text.slice(0, space)) };
+    },
+  };
 }

@@ -1,4 +1,4 @@
-import { findCidrFault } from '../base/address.ts';
+import { findCidrFault } from '../base/identifier.ts';
 import type { Parse } from './section-reader.ts';
 
 /** `192.0.2.0/24`, `2001:db8::/32` or a single address; kept as it is written. */

@@ -1,4 +1,4 @@
-import { isDomainName, toName } from '../base/host-name.ts';
+import { isDomainName, toName } from '../base/identifier.ts';
 import type { Parse } from './section-reader.ts';
 
 /** A domain name, kept in lower case and without the dot at its end. */

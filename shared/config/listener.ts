@@ -1,6 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { bracketed } from '../base/address.ts';
-import { isHostName } from '../base/host-name.ts';
+import { bracketed, isHostName } from '../base/identifier.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Where a service listens. */

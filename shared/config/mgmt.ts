@@ -1,4 +1,4 @@
-import { isEveryone } from '../base/address.ts';
+import { isEveryone } from '../base/identifier.ts';
 import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
 import { byteSize, parseList, parseReadableFile, wholeNumber } from './option-values.ts';

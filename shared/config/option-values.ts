@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describeFileError } from '../base/errors.ts';
+import { describeFileError } from '../base/basics.ts';
 import type { Parse } from './section-reader.ts';
 
 // How single values are written, whatever option they belong to.

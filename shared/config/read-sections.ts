@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describeFileError } from '../base/errors.ts';
+import { describeFileError } from '../base/basics.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { type IniSection, parseIni } from './ini.ts';
 

@@ -3,8 +3,8 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { bracketed } from '../base/address.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
+import { bracketed } from '../base/identifier.ts';
 import { uint16 } from './wire.ts';
 
 /** A DNS server by address or host name; IPv6 without brackets. */

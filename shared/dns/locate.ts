@@ -1,5 +1,5 @@
-import { IssuanceError } from '../base/errors.ts';
-import { isInside, lowestZone, withParents } from '../base/host-name.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { isInside, lowestZone, withParents } from '../base/identifier.ts';
 import type { DnsMessage } from './message.ts';
 import type { Ask } from './query.ts';
 import { cnameOf, findZone, zoneOf } from './zone.ts';

@@ -1,5 +1,5 @@
 import { type Answer, decode, encode, RECURSION_DESIRED } from 'dns-packet';
-import { toName } from '../base/host-name.ts';
+import { toName } from '../base/identifier.ts';
 
 // DNS messages (RFC 1035 section 4), as far as Quarry asks and reads them. Messages are hostile input: each
 // is decoded to these plain values or refused.

@@ -1,5 +1,4 @@
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../base/errors.ts';
+import { type Clock, IssuanceError, type IssuanceErrorCode } from '../base/basics.ts';
 import { type DnsServer, exchangeTcp, formatServer } from './exchange.ts';
 import { signMessage, type TsigKey, type Verdict, verifyReply } from './tsig.ts';
 

@@ -1,5 +1,5 @@
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
-import { toName } from '../base/host-name.ts';
+import { toName } from '../base/identifier.ts';
 import { encodeName, uint16, uint48 } from './wire.ts';
 
 /** A key that Quarry shares with a server (RFC 8945). */

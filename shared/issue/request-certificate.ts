@@ -1,14 +1,18 @@
 import { LRUCache } from 'lru-cache';
 import type { Admission, AuthBlock } from '../admission/admit.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError, type IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
-import { needingRedis } from '../base/redis.ts';
+import {
+  type Clock,
+  describeError,
+  fromSignFailure,
+  type IssuanceError,
+  type Log,
+  needingRedis,
+} from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { CsrText } from '../pki/csr.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import { fromSignFailure, toSignJob } from '../queue/sign-job-data.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
+import { toSignJob } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';

@@ -1,8 +1,8 @@
+import type { ExternalAccountBinding } from '../acme/account.ts';
 import { createAccount, findAccount } from '../acme/account.ts';
 import { type AcmeClient, openAcmeClient } from '../acme/client.ts';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
-import type { ExternalAccountBinding } from '../acme/signed-request.ts';
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { Order, type OrderOptions } from './order.ts';
 

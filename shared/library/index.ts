@@ -28,8 +28,8 @@ export {
   type IssuanceErrorCode,
   type IssuanceErrorOptions,
   type Problem,
-} from '../base/errors.ts';
-export type { ChallengeType, Identifier } from '../pki/identifier.ts';
+} from '../base/basics.ts';
+export type { ChallengeType, Identifier } from '../base/identifier.ts';
 export { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 export { makeCsr } from '../pki/make-csr.ts';
 export type { RevocationReason } from '../pki/revocation.ts';

@@ -1,8 +1,8 @@
+import { parseIdentifier } from '../base/identifier.ts';
 import { withdrawAll } from '../order/challenges.ts';
 import { driveOrder } from '../order/drive-order.ts';
 import { retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
-import { newCheckpoint } from '../order/order-state.ts';
-import { parseIdentifier } from '../pki/identifier.ts';
+import { newCheckpoint } from '../order/next-step.ts';
 import { readPrivateKey } from '../pki/key.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import type { Solver } from '../solver/solver.ts';

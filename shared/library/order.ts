@@ -1,10 +1,10 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
-import type { Clock } from '../base/clock.ts';
-import { pollTime } from '../ca/poll-pace.ts';
+import type { Clock } from '../base/basics.ts';
+import { type Identifier, parseIdentifier } from '../base/identifier.ts';
 import { orderFailure } from '../order/acts.ts';
 import { retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
-import { type Identifier, parseIdentifier } from '../pki/identifier.ts';
+import { pollTime } from '../order/next-step.ts';
 
 /** What an order asks for beside its names. */
 export type OrderOptions = {

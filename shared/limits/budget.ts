@@ -1,7 +1,7 @@
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
-import type { Identifier } from '../pki/identifier.ts';
-import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limit-keys.ts';
+import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
 /** A job whose turn has come uses its place within this time, as does a client that was told when to come again. */

@@ -1,18 +1,9 @@
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
+import { createHash } from 'node:crypto';
+import { getDomain } from 'tldts';
+import { type Clock, IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { escapeGlob, type Store } from '../base/redis.ts';
-import type { Identifier } from '../pki/identifier.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
-import {
-  accountKey,
-  domainKey,
-  failuresKey,
-  type LimitScope,
-  nameKey,
-  registeredDomains,
-  setKey,
-} from './limit-keys.ts';
-import { readRateLimit } from './rate-limit.ts';
 
 const HISTORY_LIFE = 2 * 24 * 3_600_000;
 
@@ -147,4 +138,109 @@ export async function clearLimit(store: Store, key: string, clock: Clock): Promi
   const meant = found.filter(limit => limit.key === key || limit.key.startsWith(`${key}@`));
   for (const limit of meant) await store.redis.del(parkedKey(store, limit.key));
   return meant.map(limit => limit.key);
+}
+
+/**
+ * Whose limits an order comes under. A CA counts orders by account, and certificates and failures over all accounts: so
+ * two accounts at one CA share the latter.
+ */
+export type LimitScope = {
+  /** The name of the account in the configuration. */
+  account: string;
+  /** `caOf` of its CA's directory. */
+  ca: string;
+};
+
+/** A short name of a CA for keys, from the URL of its directory: `acme-v02.api.letsencrypt.org`. */
+export function caOf(directoryUrl: string): string {
+  const { host, pathname } = new URL(directoryUrl);
+  return host + pathname.replace(/\/(directory|dir)?$/, '');
+}
+
+// Readable keys of what limits cover; an operator sees them and types them.
+
+export const accountKey = ({ account }: LimitScope) => `account/${account}`;
+export const domainKey = (domain: string, { ca }: LimitScope) => `domain/${domain}@${ca}`;
+export const nameKey = (name: string, { ca }: LimitScope) => `name/${name}@${ca}`;
+export const setKey = (identifiers: Identifier[], { ca }: LimitScope) =>
+  `set/${setDigest(identifiers)}@${ca}`;
+/** Quarry's own backoff, which is about the names and not about a CA. */
+export const failuresKey = (identifiers: Identifier[]) => `failures/${setDigest(identifiers)}`;
+
+/** The exact set of identifiers, in whatever order they were asked for. */
+function setDigest(identifiers: Identifier[]): string {
+  const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
+  return createHash('sha256').update(names.join('\n')).digest('hex').slice(0, 16);
+}
+
+/**
+ * The registered domain by the Public Suffix List, its private part included, as Let's Encrypt counts; an address counts
+ * for itself.
+ */
+function registeredDomain({ type, value }: Identifier): string {
+  if (type === 'ip') return value;
+  const name = value.replace(/^\*\./, '');
+  return getDomain(name, { allowPrivateDomains: true }) ?? name;
+}
+
+export const registeredDomains = (identifiers: Identifier[]) => [
+  ...new Set(identifiers.map(registeredDomain)),
+];
+
+const UNTOLD = 3_600_000;
+
+/** What a rate limit covers, and until when, in milliseconds since the epoch; `undefined`: until an operator has acted. */
+type RateLimit = { keys: string[]; until: number | undefined };
+
+/**
+ * Reads a rate limit out of what the CA said. RFC 8555 has no field for what a limit covers, so that the texts of Boulder
+ * (Let's Encrypt) are read; of a text that is not known, the whole account is taken to be meant.
+ */
+export function readRateLimit(
+  identifiers: Identifier[],
+  scope: LimitScope,
+  error: IssuanceError,
+  now: number,
+): RateLimit {
+  // A load balancer knows of no accounts: it asks this fleet to wait, which has one account there as a rule.
+  if (error.code === 'unavailable') return { keys: [accountKey(scope)], until: error.retryAfter ?? now };
+  const limited = (error.problem?.subproblems ?? []).filter(({ type }) => type.endsWith(':rateLimited'));
+  const keys =
+    limited.length > 0
+      ? limited.flatMap(one => keysOfProblem(identifiers, scope, one))
+      : keysOfProblem(identifiers, scope, error.problem);
+  return { keys: [...new Set(keys)], until: readEnd(error, now) };
+}
+
+function keysOfProblem(identifiers: Identifier[], scope: LimitScope, problem: Problem | undefined): string[] {
+  const said = problem?.detail ?? '';
+  if (problem?.identifier) return [nameKey(problem.identifier.value, scope)];
+  if (/exact set of (identifiers|domains)/.test(said)) return [setKey(identifiers, scope)];
+  const named = identifiers.filter(({ value }) => mentions(said, value.replace(/^\*\./, '')));
+  if (/failed authorizations|paused|temporarily prevented/.test(said) && named.length > 0) {
+    return named.map(({ value }) => nameKey(value, scope));
+  }
+  const domains = registeredDomains(identifiers).filter(domain => mentions(said, domain));
+  if (/certificates/.test(said) && domains.length > 0) {
+    return domains.map(domain => domainKey(domain, scope));
+  }
+  return [accountKey(scope)];
+}
+
+/** A name as a whole: `example.org` is not mentioned by `www.example.org`. */
+function mentions(text: string, name: string): boolean {
+  return text
+    .toLowerCase()
+    .split(/[^a-z0-9.:*-]+/)
+    .some(word => word.replace(/[.,:]+$/, '') === name);
+}
+
+function readEnd(error: IssuanceError, now: number): number | undefined {
+  if (error.retryAfter !== undefined) return error.retryAfter;
+  const said = error.problem?.detail ?? '';
+  const time = /retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?(?:UTC|Z)/i.exec(said);
+  if (time) return Math.max(Date.parse(`${time[1]}T${time[2]}Z`), now);
+  // Let's Encrypt pauses names of accounts that fail on and on; only a person at its portal can end that.
+  if (/https:\/\/\S+/.test(said) && /paused|prevented|portal|unpause/i.test(said)) return undefined;
+  return now + UNTOLD;
 }

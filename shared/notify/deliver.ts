@@ -1,5 +1,4 @@
-import type { Clock } from '../base/clock.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
 import { runProgram } from '../base/run-program.ts';
 import { sendMail } from './mail.ts';
 import { type Message, toJson } from './message.ts';

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
-import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { describeError, type Log } from '../base/basics.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
 import type { MailConfig } from './notify-section.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { isLoopback } from '../base/address.ts';
+import { isLoopback } from '../base/identifier.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
 import { parseReadableFile, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';

@@ -1,4 +1,4 @@
-import { isLoopback } from '../base/address.ts';
+import { isLoopback } from '../base/identifier.ts';
 import type { Parse } from '../config/section-reader.ts';
 
 /** A mail server. `tls`: from the first byte on, as soon as it offers it (STARTTLS), or never, as it is this host. */

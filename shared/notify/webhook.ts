@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../base/basics.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Message, toJson } from './message.ts';
 import type { Secret, WebhookConfig } from './notify-section.ts';

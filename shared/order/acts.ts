@@ -1,21 +1,97 @@
 import type { AcmeClient } from '../acme/client.ts';
-import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
+import type { AcmeOrder } from '../acme/objects.ts';
 import { problemKind } from '../acme/problem.ts';
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError, type Problem } from '../base/errors.ts';
+import { type Clock, IssuanceError, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
+import type { Ca } from '../ca/open-ca.ts';
+import type { Claim } from '../limits/budget.ts';
+import { type Limit, StandingLimitError } from '../limits/limits.ts';
+import type { NotifyEvent } from '../notify/message.ts';
 import {
   authorizedIdentifier,
-  checkVisible,
-  chooseChallenge,
-  findMissing,
+  chooseChallenges,
   lookAgain,
   type PresentParts,
-  presentChallenges,
   refuseHopeless,
+  startChallenges,
   withdrawAll,
 } from './challenges.ts';
-import type { Act, Seen } from './next-step.ts';
-import type { OrderChallenge, OrderState, OrderTask } from './order-state.ts';
+import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './next-step.ts';
+
+/** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
+export type Permission =
+  | { may: true; turn: NonNullable<Checkpoint['turn']> }
+  | { may: false; limit: StandingLimitError; waits: boolean };
+
+/**
+ * Whether a new order may be sent to a CA: no limit stands against it, and what the CA allows is not used up. A renewal
+ * that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all tries to make the order.
+ *
+ * @param order `renews`: whether it says which certificate it replaces; `turn`: what an earlier try was told
+ */
+export async function mayOrder(
+  { limits, budget, directory }: Pick<Ca, 'limits' | 'budget' | 'directory'>,
+  identifiers: Identifier[],
+  order: { renews: boolean; turn: Checkpoint['turn'] },
+  claim: Claim,
+  signal: AbortSignal,
+): Promise<Permission> {
+  const limit = await limits.standingAgainst(identifiers);
+  if (limit) return { may: false, limit, waits: false };
+  if (order.turn) return { may: true, turn: order.turn };
+  if (order.renews && (await directory(signal)).urls.renewalInfo !== undefined) {
+    return { may: true, turn: 'exempt' };
+  }
+  const shortage = await budget.takeOrder(identifiers, claim);
+  if (!shortage) return { may: true, turn: 'counted' };
+  const { key, until, waits } = shortage;
+  const detail = `the CA's limit for ${key} is used up; it was not asked`;
+  return { may: false, limit: new StandingLimitError('rateLimited', detail, { retryAfter: until }), waits };
+}
+
+/**
+ * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same one.
+ *
+ * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have answered it;
+ *   then a failed validation says nothing of the names, and the order is as good as lost
+ * @param onLimit gets each limit that the CA told
+ * @returns the error for the client, with the time to try again where that is known now
+ */
+export async function rememberFailure(
+  { limits, budget }: Pick<Ca, 'limits' | 'budget'>,
+  identifiers: Identifier[],
+  error: unknown,
+  unanswered: boolean,
+  onLimit: (limit: Limit) => Promise<void>,
+): Promise<unknown> {
+  if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
+  const { code, message, problem, cause } = error;
+  if (code === 'rateLimited' || (code === 'unavailable' && error.retryAfter !== undefined)) {
+    for (const limit of await limits.park(identifiers, error)) await onLimit(limit);
+  }
+  // Without the CA's problem it was Quarry's own look that failed, which costs no limit.
+  if (code !== 'challengeFailed' || !problem) return error;
+  await budget.spendFailures(failedNames(problem));
+  if (unanswered) {
+    const detail = `the CA looked at the challenges while Redis was away: ${message}`;
+    return new IssuanceError('gone', detail, { cause: error, problem });
+  }
+  const retryAfter = await limits.recordFailure(identifiers, error);
+  return new IssuanceError(code, message, { cause, problem, retryAfter });
+}
+
+function failedNames(problem: Problem): string[] {
+  return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
+}
+
+/** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
+export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEvent | undefined {
+  if (until !== undefined) return undefined;
+  const name = /^name\/(.*)@/.exec(key)?.[1];
+  const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
+  const affected = name === undefined ? names : [name];
+  return { kind: 'account-paused', subject: key, names: affected, detail: said };
+}
 
 /** What an order is driven with. */
 export type OrderParts = PresentParts & {
@@ -74,52 +150,6 @@ async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state
     const refused = error instanceof IssuanceError && replacementRefusals.has(problemKind(error.problem));
     if (!refused || replaces === undefined) throw toCsrFault(error, ['malformed']);
     return { saw: 'replacementRefused' };
-  }
-}
-
-async function chooseChallenges(
-  { acme, solvers }: OrderParts,
-  { authorizations }: AcmeOrder,
-): Promise<OrderChallenge[]> {
-  const challenges: OrderChallenge[] = [];
-  for (const url of authorizations) {
-    const authorization = await acme.getAuthorization(url);
-    if (authorization.status === 'pending') {
-      challenges.push(toChallenge(authorization, chooseChallenge(authorization, solvers)));
-    }
-  }
-  return challenges;
-}
-
-function toChallenge(
-  authorization: AcmeAuthorization,
-  { challenge, solver }: ReturnType<typeof chooseChallenge>,
-): OrderChallenge {
-  const { url, token, status, issuerDomainNames, accountUrl } = challenge;
-  const identifier = authorizedIdentifier(authorization);
-  const chosen = { identifier, url, token, solver: solver.name, told: status === 'processing' };
-  if (!issuerDomainNames) return chosen;
-  return { ...chosen, persist: { issuerDomainNames, ...(accountUrl !== undefined && { accountUrl }) } };
-}
-
-/** The CA is told once everybody whom it may ask can answer; the waiting for that costs it no request. */
-async function startChallenges(parts: OrderParts, { challenges, presentedAt }: OrderState): Promise<Seen> {
-  const { acme, clock } = parts;
-  if (presentedAt === undefined) await presentChallenges(parts, challenges);
-  const at = presentedAt ?? clock.now();
-  if ((await findMissing(parts, challenges, at, clock.now())) !== undefined) return { saw: 'missing', at };
-  await checkVisible(parts, challenges);
-  const initiatedAt = clock.now();
-  for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge.url);
-  return { saw: 'initiated', at: initiatedAt };
-}
-
-/** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */
-async function initiate(acme: AcmeClient, url: string): Promise<void> {
-  try {
-    await acme.initiateChallenge(url);
-  } catch (error) {
-    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'malformed') throw error;
   }
 }
 

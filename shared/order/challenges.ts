@@ -1,9 +1,10 @@
 import type { AcmeClient } from '../acme/client.ts';
-import type { AcmeAuthorization, AcmeChallenge } from '../acme/objects.ts';
-import { IssuanceError } from '../base/errors.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../acme/objects.ts';
+import { problemKind } from '../acme/problem.ts';
+import { type Clock, IssuanceError } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import type { OrderChallenge } from './order-state.ts';
+import type { OrderChallenge, OrderState, Seen } from './next-step.ts';
 
 /** What challenges are answered with. */
 export type PresentParts = {
@@ -67,7 +68,7 @@ export function refuseHopeless(identifiers: readonly Identifier[], solvers: read
   throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${have} cannot prove it`);
 }
 
-export async function presentChallenges(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
+async function presentChallenges(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, (solver, response) => solver.present(response, parts.signal));
 }
 
@@ -82,7 +83,7 @@ export async function withdrawAll(parts: PresentParts, challenges: OrderChalleng
  * @param since when the responses were presented, in milliseconds since the epoch
  * @throws IssuanceError `challengeFailed` once it takes longer than the solver allows
  */
-export async function findMissing(
+async function findMissing(
   parts: PresentParts,
   challenges: OrderChallenge[],
   since: number,
@@ -99,7 +100,7 @@ export async function findMissing(
 }
 
 /** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
-export async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
+async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, async ({ selfCheck }, response) => {
     const looking = selfCheck?.look(response, parts.signal);
     if (selfCheck?.mode === 'require') {
@@ -149,4 +150,53 @@ async function eachSolver<T>(
   const failure = ends.find(end => end.status === 'rejected');
   if (failure) throw failure.reason;
   return ends.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
+}
+
+export async function chooseChallenges(
+  { acme, solvers }: { acme: Pick<AcmeClient, 'getAuthorization'>; solvers: readonly Solver[] },
+  { authorizations }: AcmeOrder,
+): Promise<OrderChallenge[]> {
+  const challenges: OrderChallenge[] = [];
+  for (const url of authorizations) {
+    const authorization = await acme.getAuthorization(url);
+    if (authorization.status === 'pending') {
+      challenges.push(toChallenge(authorization, chooseChallenge(authorization, solvers)));
+    }
+  }
+  return challenges;
+}
+
+function toChallenge(
+  authorization: AcmeAuthorization,
+  { challenge, solver }: ReturnType<typeof chooseChallenge>,
+): OrderChallenge {
+  const { url, token, status, issuerDomainNames, accountUrl } = challenge;
+  const identifier = authorizedIdentifier(authorization);
+  const chosen = { identifier, url, token, solver: solver.name, told: status === 'processing' };
+  if (!issuerDomainNames) return chosen;
+  return { ...chosen, persist: { issuerDomainNames, ...(accountUrl !== undefined && { accountUrl }) } };
+}
+
+/** The CA is told once everybody whom it may ask can answer; the waiting for that costs it no request. */
+export async function startChallenges(
+  parts: PresentParts & { acme: AcmeClient; clock: Clock },
+  { challenges, presentedAt }: OrderState,
+): Promise<Seen> {
+  const { acme, clock } = parts;
+  if (presentedAt === undefined) await presentChallenges(parts, challenges);
+  const at = presentedAt ?? clock.now();
+  if ((await findMissing(parts, challenges, at, clock.now())) !== undefined) return { saw: 'missing', at };
+  await checkVisible(parts, challenges);
+  const initiatedAt = clock.now();
+  for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge.url);
+  return { saw: 'initiated', at: initiatedAt };
+}
+
+/** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */
+async function initiate(acme: AcmeClient, url: string): Promise<void> {
+  try {
+    await acme.initiateChallenge(url);
+  } catch (error) {
+    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'malformed') throw error;
+  }
 }

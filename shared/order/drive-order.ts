@@ -1,9 +1,18 @@
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { PollPaces } from '../ca/poll-pace.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
+import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
-import { type Act, beforeHandOver, learnPace, nextStep, type Seen } from './next-step.ts';
-import { type Checkpoint, newOrderState, type OrderState, type OrderTask } from './order-state.ts';
+import {
+  type Act,
+  beforeHandOver,
+  type Checkpoint,
+  learnPace,
+  newOrderState,
+  nextStep,
+  type OrderState,
+  type OrderTask,
+  type Seen,
+} from './next-step.ts';
 
 /** Milliseconds from the first newOrder on, after which an order is given up. */
 const LONGEST_ORDER = 3_600_000;

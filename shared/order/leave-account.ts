@@ -1,15 +1,10 @@
-import type { AcmeAccount } from '../acme/client.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { describeError, IssuanceError, type Log } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import type { Refusal } from './fail-over.ts';
 
 /** When an account whose breaker is open is looked at again. Milliseconds. */
 export const BREAKER_RETRY = 5_000;
-/** When an account that is not open yet is looked at again. Milliseconds. */
-const ACCOUNT_RETRY = 5_000;
-
 /** An account does not issue, and the next one is to be tried. */
 export class LeftError extends Error {
   readonly refusal: Refusal;
@@ -37,15 +32,6 @@ export async function admit({ name, breaker }: Pick<Ca, 'name' | 'breaker'>, now
   if ((await breaker.admit()) !== 'open') return;
   const detail = `the CA of account ${name} cannot be reached; it was not asked`;
   throw new LeftError({ account: name, code: 'unavailable', detail, until: now + BREAKER_RETRY });
-}
-
-/** @throws LeftError where the account is not open yet, or not of use as it is configured */
-export function currentAccount({ name, account }: Pick<Ca, 'name' | 'account'>, now: number): AcmeAccount {
-  try {
-    return account.current();
-  } catch (error) {
-    throw error instanceof IssuanceError ? toLeft(name, error, now + ACCOUNT_RETRY) : error;
-  }
 }
 
 /**

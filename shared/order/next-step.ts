@@ -1,6 +1,70 @@
 import type { AcmeOrder } from '../acme/objects.ts';
-import { type PollPaces, pollTime } from '../ca/poll-pace.ts';
-import { newOrderState, type OrderChallenge, type OrderState } from './order-state.ts';
+import type { Identifier } from '../base/identifier.ts';
+import type { PollPaces } from '../ca/standing.ts';
+
+/** What is to be issued. */
+export type OrderTask = {
+  identifiers: Identifier[];
+  /** DER; its names are never read again. */
+  csr: Buffer;
+  certificateProfile?: string | undefined;
+  /** Common name of the issuer wanted at the top of the chain. */
+  preferredChain?: string | undefined;
+  /** The certificate that this one is to replace, as renewal information names it (RFC 9773 section 4.1). */
+  replaces?: string | undefined;
+};
+
+/** A challenge that is, or may be, presented. Its key authorization follows from the account key and is not kept. */
+export type OrderChallenge = {
+  identifier: Identifier;
+  url: string;
+  token: string;
+  /** The name of the solver that answers it. */
+  solver: string;
+  /** Whether the CA knows already that it can be validated (its status was `processing` when it was chosen). */
+  told: boolean;
+  /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
+  persist?: { accountUrl?: string; issuerDomainNames: string[] };
+};
+
+/**
+ * All that resuming an order needs; plain data, saved after each step. What the CA says of the order is not in it: after
+ * a restart the CA is asked, so that nothing is ever done twice on the word of an old answer.
+ */
+export type OrderState = {
+  /** Set from newOrder's answer on, and saved before any challenge is touched. */
+  url?: string;
+  /** Whether the CA refused `replaces`, as when another order has replaced the certificate: this one is sent without. */
+  replaced?: true;
+  /** Presented, or about to be; empty again once withdrawn. */
+  challenges: OrderChallenge[];
+  /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */
+  presentedAt?: number;
+  /** Whether they were taken back before the CA was told of any, to be presented again by whoever goes on. */
+  takenBack?: true;
+  /** Whether the CA was told of all challenges. */
+  initiated: boolean;
+  /** Before the first of them was told; milliseconds since the epoch. */
+  initiatedAt?: number;
+  /** How often the CA was asked, or what was presented was looked for, since the order last moved; drives the backoff. */
+  polls: number;
+};
+
+/** What is saved of an order at one CA, after every step. */
+export type Checkpoint = {
+  order: OrderState;
+  /** Steps that failed in a row. */
+  failures: number;
+  lostOrders: number;
+  /** When it first was its turn to order; milliseconds since the epoch. */
+  begun?: number | undefined;
+  /** Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is known. */
+  turn?: 'counted' | 'exempt' | undefined;
+};
+
+export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
+
+export const newCheckpoint = (order = newOrderState()): Checkpoint => ({ order, failures: 0, lostOrders: 0 });
 
 /** What one act on an order has found. */
 export type Seen =
@@ -151,4 +215,25 @@ export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderS
   if (status === 'ready') paces.validation.early(now);
   if (status === 'processing') paces.issuance.late(now);
   if (status === 'valid') paces.issuance.early(now);
+}
+
+const FIRST_POLL = 250;
+const LONGEST_POLL = 10_000;
+
+/**
+ * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s. Where the CA says,
+ * never sooner than after 250 ms, as its clock may be behind.
+ *
+ * @param polls how often it was asked in vain
+ * @param first milliseconds, as a PollPace knows them
+ * @returns milliseconds since the epoch
+ */
+export function pollTime(
+  polls: number,
+  retryAfter: number | undefined,
+  now: number,
+  first = FIRST_POLL,
+): number {
+  if (retryAfter !== undefined) return Math.max(retryAfter, now + FIRST_POLL);
+  return now + (polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL));
 }

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 import * as asn1js from 'asn1js';
 import { Certificate, Extension, GeneralNames } from 'pkijs';
-import type { Identifier } from './identifier.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { subjectAltName, toCommonName, toCryptoKey, toGeneralName } from './make-csr.ts';
 
 /** RFC 8737 section 3, id-pe-acmeIdentifier. */

@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto';
 import * as asn1js from 'asn1js';
 import { BasicConstraints, CertificationRequest, Extension, type RelativeDistinguishedNames } from 'pkijs';
-import { addressFromBytes, canonicalAddress } from '../base/address.ts';
-import { IssuanceError } from '../base/errors.ts';
-import { readPublicKey, verifySelfSignature } from './csr-signature.ts';
-import { type Identifier, parseDnsName, quoteName } from './identifier.ts';
-import { decodePemBlocks, encodePem } from './pem.ts';
+import { IssuanceError } from '../base/basics.ts';
+import {
+  addressFromBytes,
+  canonicalAddress,
+  type Identifier,
+  parseDnsName,
+  quoteName,
+} from '../base/identifier.ts';
+import { decodePemBlocks, encodePem } from './certificate.ts';
+import { readPublicKey, verifySelfSignature } from './key.ts';
 
 export type CsrText = {
   der: Buffer;

@@ -1,5 +1,16 @@
-import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  type VerifyKeyObjectInput,
+  verify,
+} from 'node:crypto';
 import { promisify } from 'node:util';
+import * as asn1js from 'asn1js';
+import { AlgorithmIdentifier, type CertificationRequest, RSASSAPSSParams } from 'pkijs';
+import { IssuanceError } from '../base/basics.ts';
 
 const curves = new Map([
   ['prime256v1', 'P-256'],
@@ -46,7 +57,7 @@ function openPrivateKey(pem: string | Buffer): KeyObject {
 }
 
 /** Why a key is not fit for certificates by the CAs' rules, in a few words; undefined when it is. */
-export function findKeyFault(key: KeyObject): string | undefined {
+function findKeyFault(key: KeyObject): string | undefined {
   const details = key.asymmetricKeyDetails;
   if (key.asymmetricKeyType === 'rsa')
     return findRsaFault(details?.modulusLength ?? 0, details?.publicExponent);
@@ -61,4 +72,101 @@ function findRsaFault(bits: number, exponent: bigint | undefined): string | unde
   if (bits > 8192) return `the RSA key has ${bits} bits; at most 8192 are taken`;
   if (exponent !== 65537n) return "the RSA key's public exponent is not 65537";
   return undefined;
+}
+
+const rsaKey = '1.2.840.113549.1.1.1';
+const ecKey = '1.2.840.10045.2.1';
+const rsaPss = '1.2.840.113549.1.1.10';
+const mgf1 = '1.2.840.113549.1.1.8';
+
+/** Signature algorithms by OID (RFC 4055, RFC 5758): the kind of key, and node's name of the hash. */
+const algorithms = new Map([
+  ['1.2.840.113549.1.1.11', { keyType: 'rsa', hash: 'sha256' }],
+  ['1.2.840.113549.1.1.12', { keyType: 'rsa', hash: 'sha384' }],
+  ['1.2.840.113549.1.1.13', { keyType: 'rsa', hash: 'sha512' }],
+  ['1.2.840.10045.4.3.2', { keyType: 'ec', hash: 'sha256' }],
+  ['1.2.840.10045.4.3.3', { keyType: 'ec', hash: 'sha384' }],
+  ['1.2.840.10045.4.3.4', { keyType: 'ec', hash: 'sha512' }],
+]);
+
+const hashes = new Map([
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
+
+/**
+ * Old tools still use these broken hashes. The refusal names the hash, so that people know what to change.
+ */
+const brokenHashes = new Map([
+  ['1.2.840.113549.1.1.2', 'MD2'],
+  ['1.2.840.113549.1.1.4', 'MD5'],
+  ['1.2.840.113549.2.5', 'MD5'],
+  ['1.2.840.113549.1.1.5', 'SHA-1'],
+  ['1.3.14.3.2.29', 'SHA-1'],
+  ['1.2.840.10045.4.1', 'SHA-1'],
+  ['1.3.14.3.2.26', 'SHA-1'],
+]);
+
+/** Reads the CSR's key and refuses with `badCsr` one that CAs do not certify. */
+export function readPublicKey(request: CertificationRequest, der: Buffer): KeyObject {
+  const { algorithmId, algorithmParams } = request.subjectPublicKeyInfo.algorithm;
+  if (algorithmId !== rsaKey && algorithmId !== ecKey) refuse('the key is neither RSA nor EC');
+  // OpenSSL also takes a curve spelled out in full and gives it the name it resembles; CAs do not (RFC 5480).
+  const namesCurve = algorithmParams instanceof asn1js.ObjectIdentifier;
+  if (algorithmId === ecKey && !namesCurve) refuse('the EC key does not name its curve');
+  const key = openPublicKey(der);
+  const fault = findKeyFault(key);
+  if (fault) refuse(fault);
+  return key;
+}
+
+/** Refuses with `badCsr` a CSR whose sender does not hold the private key (RFC 2986 section 3). */
+export async function verifySelfSignature(request: CertificationRequest, key: KeyObject): Promise<void> {
+  const { hash, ...how } = readAlgorithm(request.signatureAlgorithm, key);
+  const signature = request.signatureValue.valueBlock.valueHexView;
+  const holds = await promisify(verify)(hash, request.tbsView, { key, ...how }, signature);
+  if (!holds) refuse("the CSR's signature does not verify");
+}
+
+type Algorithm = { hash: string } & Omit<VerifyKeyObjectInput, 'key'>;
+
+function readAlgorithm(algorithm: AlgorithmIdentifier, key: KeyObject): Algorithm {
+  const id = algorithm.algorithmId;
+  refuseBrokenHash(id);
+  if (id === rsaPss && key.asymmetricKeyType === 'rsa') return readPss(algorithm);
+  const known = algorithms.get(id);
+  if (known?.keyType !== key.asymmetricKeyType)
+    refuse(`signature algorithm ${id} is not supported for this key`);
+  return { hash: known?.hash ?? '' };
+}
+
+function readPss(algorithm: AlgorithmIdentifier): Algorithm {
+  const parameters = new RSASSAPSSParams({ schema: algorithm.algorithmParams });
+  const id = parameters.hashAlgorithm.algorithmId;
+  refuseBrokenHash(id);
+  const hash = hashes.get(id);
+  // Node checks only the usual form, MGF1 with the same hash, which RFC 4055 section 3.1 advises too.
+  const { algorithmId, algorithmParams } = parameters.maskGenAlgorithm;
+  const maskHash = new AlgorithmIdentifier({ schema: algorithmParams }).algorithmId;
+  if (hash === undefined || algorithmId !== mgf1 || maskHash !== id)
+    refuse("the signature's PSS parameters are not supported");
+  return { hash, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: parameters.saltLength };
+}
+
+function openPublicKey(der: Buffer): KeyObject {
+  try {
+    return createPublicKey({ key: der, format: 'der', type: 'spki' });
+  } catch (error) {
+    throw new IssuanceError('badCsr', 'the public key is malformed or on an unknown curve', { cause: error });
+  }
+}
+
+function refuseBrokenHash(id: string): void {
+  const broken = brokenHashes.get(id);
+  if (broken) refuse(`the CSR is signed with ${broken}; use SHA-256`);
+}
+
+function refuse(detail: string): never {
+  throw new IssuanceError('badCsr', detail);
 }

@@ -9,8 +9,7 @@ import {
   GeneralName,
   GeneralNames,
 } from 'pkijs';
-import { addressToBytes } from '../base/address.ts';
-import type { Identifier } from './identifier.ts';
+import { addressToBytes, type Identifier } from '../base/identifier.ts';
 
 const commonName = '2.5.4.3';
 export const subjectAltName = '2.5.29.17';

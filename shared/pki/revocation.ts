@@ -1,8 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import { IssuanceError } from '../base/errors.ts';
-import { readCertificate } from './certificate.ts';
-import type { Identifier } from './identifier.ts';
-import { splitChain } from './pem.ts';
+import { IssuanceError } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
+import { readCertificate, splitChain } from './certificate.ts';
 
 /**
  * The reasons of RFC 5280 section 5.3.1 that publicly trusted CAs take from a subscriber, with their codes.

@@ -1,6 +1,5 @@
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { describeError, type Log } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { type Clock, describeError, type Log } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 import { deliveryId, type Message, type NotifyEvent } from '../notify/message.ts';
 import type { EventKind, NotifyConfig } from '../notify/notify-section.ts';

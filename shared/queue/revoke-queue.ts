@@ -1,12 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Job } from 'bullmq';
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
-import { needingRedis, type Store } from '../base/redis.ts';
+import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
+import type { Store } from '../base/redis.ts';
 import type { RevocationReason } from '../pki/revocation.ts';
 import { openQueue } from './bullmq.ts';
-import type { SignFailure } from './sign-job-data.ts';
 
 export const REVOKE_QUEUE = 'revoke';
 

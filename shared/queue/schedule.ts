@@ -1,4 +1,4 @@
-import type { Log } from '../base/log.ts';
+import type { Log } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 

@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { QueueEvents } from 'bullmq';
-import type { Log } from '../base/log.ts';
-import { closeRedis, needingRedis, openRedis, type Store } from '../base/redis.ts';
+import { type Log, needingRedis } from '../base/basics.ts';
+import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
-import { deduplicationId, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job-data.ts';
-import { openSignRecords, type SignRecords } from './sign-records.ts';
+import {
+  deduplicationId,
+  openSignRecords,
+  SIGN_QUEUE,
+  type SignJobData,
+  type SignRecords,
+  type SignResult,
+} from './sign-records.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 /** BullMQ's attempts cover failures of Redis only: what fails an order becomes the job's result. */

@@ -1,8 +1,86 @@
 import { createHash } from 'node:crypto';
+import type { AccountChoice } from '../admission/account-choice.ts';
+import type { AuthBlock } from '../admission/admit.ts';
+import type { SignFailure } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import type { CsrText } from '../pki/csr.ts';
+import type { IssuedBy } from '../storage/storage.ts';
 import type { JobLock } from './bullmq.ts';
-import { SIGN_QUEUE, type SignResult } from './sign-job-data.ts';
+
+export const SIGN_QUEUE = 'sign';
+
+/** What a sign job carries: no secret, and names only as they were admitted. */
+export type SignJobData = {
+  /** Canonical PEM. */
+  csr: string;
+  identifiers: Identifier[];
+  /** In the order of preference; at least one. */
+  accounts: AccountChoice[];
+  /** Names of verifications in the order of preference. */
+  solvers: string[];
+  storage: string;
+  /**
+   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that issued it, where
+   * that is recorded.
+   */
+  replaces?: { id: string; directory?: string };
+  /**
+   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch. It
+   * can wait until then.
+   */
+  due?: number;
+  /** Of a post: how long its client waits for the result, in milliseconds. */
+  patience?: number;
+  /** What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
+  share?: { name: string; part: number };
+  /** The auth block that admitted it. */
+  block: string;
+  /** Of the post that made the job. */
+  requestId: string;
+};
+
+/** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
+export function toSignJob(
+  { name, accounts, verifications, storage, share }: AuthBlock,
+  csr: CsrText,
+  more: Pick<SignJobData, 'identifiers' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+): SignJobData {
+  return {
+    csr: csr.pem,
+    accounts,
+    solvers: verifications,
+    storage,
+    block: name,
+    ...(share && { share }),
+    ...more,
+  };
+}
+
+/** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
+export type SignResult =
+  | {
+      outcome: 'issued';
+      block: string;
+      chain: string;
+      /** Absent where it comes from a storage that does not say. */
+      issuedBy?: IssuedBy;
+      /** The accounts that were to be preferred, and why they did not issue. */
+      refused?: { account: string; reason: string }[];
+    }
+  | { outcome: 'failed'; block: string; error: SignFailure };
+
+/**
+ * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. A post shares
+ * none with a renewal, which may have to wait for days.
+ */
+export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
+  return createHash('sha256')
+    .update(
+      JSON.stringify([csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]),
+    )
+    .digest('hex');
+}
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
 /** No result that holds the certificate lasts longer than this. */
@@ -138,15 +216,8 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     writeResult: async ({ jobId, token }, result, flight) => {
       const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight)];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const written = await redis.eval(
-        WRITE_RESULT,
-        4,
-        ...keys,
-        token,
-        JSON.stringify(result),
-        ...lives,
-        jobId,
-      );
+      const values = [token, JSON.stringify(result), ...lives, jobId];
+      const written = await redis.eval(WRITE_RESULT, 4, ...keys, ...values);
       if (written !== 1) throw lost(jobId);
       return resultKey(jobId);
     },

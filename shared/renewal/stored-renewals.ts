@@ -1,7 +1,7 @@
 import { renewalInfoId } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
+import { splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { splitChain } from '../pki/pem.ts';
 import type { KeptEntry } from '../storage/storage.ts';
 import type { KeepingConfig, StorageConfig } from '../storage/storage-section.ts';
 import { openExpiryIndex } from './expiry-index.ts';

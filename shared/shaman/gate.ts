@@ -1,9 +1,9 @@
+import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
 import type { Limit } from '../limits/limits.ts';
-import { mayOrder, type Permission, rememberFailure } from '../order/may-order.ts';
-import type { Checkpoint } from '../order/order-state.ts';
-import type { Identifier } from '../pki/identifier.ts';
+import { mayOrder, type Permission, rememberFailure } from '../order/acts.ts';
+import type { Checkpoint } from '../order/next-step.ts';
 
 /** What stands between a domain and a CA's newOrder, the same as between a worker's jobs and it. */
 export type OrderGate = {

@@ -1,15 +1,13 @@
 import type { AcmeClient } from '../acme/client.ts';
 import { saysAccountIsGone } from '../acme/problem.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import { withdrawAll } from '../order/challenges.ts';
 import { type DriveParts, driveOrder } from '../order/drive-order.ts';
 import { goesElsewhere, type Refusal, refusedByAll, retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { admit, LeftError, noteUnreachable, toLeft } from '../order/leave-account.ts';
-import { type Checkpoint, newCheckpoint, newOrderState, type OrderTask } from '../order/order-state.ts';
+import { type Checkpoint, newCheckpoint, newOrderState, type OrderTask } from '../order/next-step.ts';
 import type { Solver } from '../solver/solver.ts';
 import { type Accounts, OWN_ACCOUNT } from './account.ts';
 import type { DomainEntry } from './file.ts';

@@ -1,8 +1,8 @@
+import { type ChallengeType, type Identifier, parseIdentifier } from '../base/identifier.ts';
 import { parseAcmeServer, parseContact, parseEabKey } from '../ca/account-section.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { parseText } from '../config/option-values.ts';
 import type { Fail, Parse } from '../config/section-reader.ts';
-import { type ChallengeType, type Identifier, parseIdentifier } from '../pki/identifier.ts';
 import type { KeyType } from '../pki/key.ts';
 import { type DomainMemory, type ProfileMemory, parseDomainMemory, parseProfileMemory } from './memory.ts';
 

@@ -1,11 +1,9 @@
 import { resolve } from 'node:path';
 import { removeUnfinished } from '../base/atomic-file.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
-import type { OpenAccount } from '../ca/account-holder.ts';
 import { type Ca, openCaOf, withAccount } from '../ca/open-ca.ts';
+import type { OpenAccount } from '../ca/standing.ts';
 import type { Limit } from '../limits/limits.ts';
 import type { Solver } from '../solver/solver.ts';
 import { type Accounts, leaveOtherServer, OWN_ACCOUNT, openAccounts, openShamanAccount } from './account.ts';

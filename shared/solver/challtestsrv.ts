@@ -1,7 +1,6 @@
-import { describeError, IssuanceError } from '../base/errors.ts';
-import { needingRedis } from '../base/redis.ts';
+import { describeError, IssuanceError, needingRedis } from '../base/basics.ts';
+import { canProve } from '../base/identifier.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/identifier.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 

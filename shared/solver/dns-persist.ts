@@ -1,9 +1,8 @@
-import { describeError, IssuanceError } from '../base/errors.ts';
-import { isDomainName } from '../base/host-name.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
+import { canProve, isDomainName } from '../base/identifier.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
-import { canProve } from '../pki/identifier.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import { findPersistFault, persistName, toPersistRecord } from './persist-record.ts';
 import { openResolver } from './resolver.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../base/clock.ts';
-import { withParents } from '../base/host-name.ts';
+import type { Clock } from '../base/basics.ts';
+import { withParents } from '../base/identifier.ts';
 import { runAll, type Store } from '../base/redis.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 

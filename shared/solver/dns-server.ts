@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { isHostName } from '../base/host-name.ts';
+import { isHostName } from '../base/identifier.ts';
 import type { Parse } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 

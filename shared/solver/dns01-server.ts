@@ -1,8 +1,5 @@
-import { canonicalAddress } from '../base/address.ts';
-import type { Clock } from '../base/clock.ts';
-import { IssuanceError } from '../base/errors.ts';
-import { isInside, lowestZone } from '../base/host-name.ts';
-import { needingRedis } from '../base/redis.ts';
+import { type Clock, IssuanceError, needingRedis } from '../base/basics.ts';
+import { canonicalAddress, canProve, isInside, lowestZone } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -10,7 +7,6 @@ import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
-import { canProve } from '../pki/identifier.ts';
 import { type DnsRecords, openDnsRecords, type Place } from './dns-records.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';

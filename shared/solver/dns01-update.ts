@@ -1,9 +1,9 @@
 import { atMost } from '../base/at-most.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError } from '../base/basics.ts';
+import { canProve } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { toFlag, wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/identifier.ts';
 import { parseDnsAddress, parseDnsServer } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';

@@ -1,7 +1,8 @@
-import { needingRedis, type Store } from '../base/redis.ts';
+import { needingRedis } from '../base/basics.ts';
+import { canProve } from '../base/identifier.ts';
+import type { Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/identifier.ts';
 import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 

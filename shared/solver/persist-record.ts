@@ -1,4 +1,4 @@
-import type { Identifier } from '../pki/identifier.ts';
+import type { Identifier } from '../base/identifier.ts';
 
 // The TXT record of draft-ietf-acme-dns-persist-01 sections 4 and 5: an issue-value of RFC 8659 section 4.2.
 

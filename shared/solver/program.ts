@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import { atMost } from '../base/at-most.ts';
-import { describeError, IssuanceError } from '../base/errors.ts';
+import { describeError, IssuanceError } from '../base/basics.ts';
+import { canProve } from '../base/identifier.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
 import { ConfigError, type Place } from '../config/config-error.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/identifier.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
 

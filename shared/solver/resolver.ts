@@ -1,5 +1,5 @@
 import { getServers } from 'node:dns';
-import { IssuanceError } from '../base/errors.ts';
+import { IssuanceError } from '../base/basics.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { type Ask, asking, askingFirst } from '../dns/query.ts';
 import { parseDnsAddress } from './dns-server.ts';

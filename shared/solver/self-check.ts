@@ -2,13 +2,12 @@ import { Resolver } from 'node:dns/promises';
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { bracketed, toAddressSet } from '../base/address.ts';
-import { describeError } from '../base/errors.ts';
+import { describeError } from '../base/basics.ts';
+import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
-import type { Identifier } from '../pki/identifier.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import type { ChallengeResponse } from './solver.ts';
 

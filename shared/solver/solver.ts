@@ -1,8 +1,7 @@
-import type { Clock } from '../base/clock.ts';
-import type { Log } from '../base/log.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
 import type { SectionReader } from '../config/section-reader.ts';
-import type { ChallengeType, Identifier } from '../pki/identifier.ts';
 
 /** What a CA will look for (RFC 8555 section 8). The key authorization is not to be logged or put into a job. */
 export type ChallengeResponse = {

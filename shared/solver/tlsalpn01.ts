@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
-import { needingRedis, type Store } from '../base/redis.ts';
+import { type Clock, needingRedis } from '../base/basics.ts';
+import { canProve } from '../base/identifier.ts';
+import type { Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
-import { canProve } from '../pki/identifier.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 /** tls-alpn-01 (RFC 8737, RFC 8738): the responders make certificates from what is put here. */

@@ -1,8 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeFileError } from '../base/errors.ts';
-import { toName } from '../base/host-name.ts';
+import { describeFileError } from '../base/basics.ts';
+import { toName } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import type { Fail, Parse, SectionReader } from '../config/section-reader.ts';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';

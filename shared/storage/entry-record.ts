@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { decodePem } from '../pki/pem.ts';
+import { decodePem } from '../pki/certificate.ts';
 import type { IssuedBy } from './storage.ts';
 
 /** What Quarry keeps of a stored certificate beside it. */

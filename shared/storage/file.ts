@@ -1,9 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { type Clock, describeError, type Log } from '../base/basics.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf } from './entry-record.ts';
 import { formatRecordFile, openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';

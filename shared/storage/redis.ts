@@ -1,10 +1,7 @@
-import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { type Clock, describeError, type Log } from '../base/basics.ts';
 import { escapeGlob, type Store } from '../base/redis.ts';
-import { readCertificate } from '../pki/certificate.ts';
+import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { splitChain } from '../pki/pem.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
 import { isFresh, type KeptEntry, type Storage } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';

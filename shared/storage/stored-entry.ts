@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { type Certificate, certifiesKey, readCertificate } from '../pki/certificate.ts';
+import { type Certificate, certifiesKey, readCertificate, splitChain } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
-import { splitChain } from '../pki/pem.ts';
 import { fingerprintOf, parseRecord } from './entry-record.ts';
 import type { KeptEntry, StoredCertificate } from './storage.ts';
 

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
-import { encodePem } from '../../shared/pki/pem.ts';
+import { encodePem } from '../../shared/pki/certificate.ts';
 
 // A program of its own, `bare-tls-server.ts <name>`: the least that a Node server does which answers TLS-ALPN handshakes.
 

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
-import { systemClock as clock } from '../../shared/base/clock.ts';
+import { systemClock as clock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
-import { openPollPaces } from '../../shared/ca/poll-pace.ts';
+import { openPollPaces } from '../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../shared/order/drive-order.ts';
-import { newCheckpoint } from '../../shared/order/order-state.ts';
+import { newCheckpoint } from '../../shared/order/next-step.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';

@@ -1,4 +1,4 @@
-import { describeError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import type { Benchmark, Result } from './benchmark.ts';
 import { benchDnsResponder } from './dns-responder.ts';
 import { benchDue } from './due.ts';

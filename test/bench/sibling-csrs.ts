@@ -1,4 +1,4 @@
-import { decodePemBlocks, encodePem } from '../../shared/pki/pem.ts';
+import { decodePemBlocks, encodePem } from '../../shared/pki/certificate.ts';
 
 const placeholder = 'host-00000';
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { freePort } from '../support/free-port.ts';
 import { startProcess } from '../support/processes.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { openAccountStates } from '../../shared/ca/account-holder.ts';
+import { openAccountStates } from '../../shared/ca/open-ca.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 

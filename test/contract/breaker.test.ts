@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { type Breaker, openBreaker } from '../../shared/ca/breaker.ts';
+import { type Breaker, openBreaker } from '../../shared/ca/standing.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { type Claim, openBudget } from '../../shared/limits/budget.ts';
-import type { LimitScope } from '../../shared/limits/limit-keys.ts';
+import type { LimitScope } from '../../shared/limits/limits.ts';
 import type { LimitsConfig } from '../../shared/limits/limits-section.ts';
-import type { Identifier } from '../../shared/pki/identifier.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openDnsPersistSolver } from '../../shared/solver/dns-persist.ts';
 import { startBind } from '../support/bind.ts';
 import { freePort } from '../support/free-port.ts';

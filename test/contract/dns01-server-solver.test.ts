@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { dnsServers } from '../../services/responder/dns-server.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { asking } from '../../shared/dns/query.ts';

@@ -1,5 +1,5 @@
 import { after } from 'node:test';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
 import { openDnsUpdateSolver } from '../../shared/solver/dns01-update.ts';
 import { newBindKey, startBind } from '../support/bind.ts';

@@ -1,5 +1,5 @@
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { quietLog } from '../support/quiet-log.ts';
 

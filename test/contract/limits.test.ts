@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { IssuanceError } from '../../shared/base/errors.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { LimitScope } from '../../shared/limits/limit-keys.ts';
-import { clearLimit, listLimits, openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
-import type { Identifier } from '../../shared/pki/identifier.ts';
+import {
+  clearLimit,
+  type LimitScope,
+  listLimits,
+  openLimits,
+  StandingLimitError,
+} from '../../shared/limits/limits.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';

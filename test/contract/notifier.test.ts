@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Queue } from 'bullmq';
 import { Registry } from 'prom-client';
 import { consumeNotices } from '../../services/scheduler/consume-notices.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import type { NotifyEvent } from '../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Delivery, NOTIFY_QUEUE, openNotices } from '../../shared/queue/notices.ts';

@@ -6,7 +6,7 @@ import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { startPrivateRedis } from '../../services/cli/private-redis.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { findCommand } from '../support/find-command.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { provision } from '../support/provision.ts';

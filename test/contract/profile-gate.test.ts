@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Directory } from '../../shared/acme/objects.ts';
-import { IssuanceError } from '../../shared/base/errors.ts';
-import { openBreaker } from '../../shared/ca/breaker.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
 import { openCaOf } from '../../shared/ca/open-ca.ts';
+import { openBreaker } from '../../shared/ca/standing.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { type Limit, listLimits, openLimits } from '../../shared/limits/limits.ts';
-import { toPausedMatter } from '../../shared/order/may-order.ts';
+import { toPausedMatter } from '../../shared/order/acts.ts';
 import { openGate } from '../../shared/shaman/gate.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';

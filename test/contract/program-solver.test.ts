@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, suite, test } from 'node:test';
-import type { Log } from '../../shared/base/log.ts';
+import type { Log } from '../../shared/base/basics.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
 import { openProgramSolver, type ProgramConfig } from '../../shared/solver/program.ts';
 import { listen } from '../support/listen.ts';

@@ -10,7 +10,7 @@ import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
-import type { SignJobData, SignResult } from '../../shared/queue/sign-job-data.ts';
+import type { SignJobData, SignResult } from '../../shared/queue/sign-records.ts';
 import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';

@@ -1,9 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import { SIGN_QUEUE, type SignJobData, type SignResult } from '../../shared/queue/sign-job-data.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
-import { openSignRecords, type SignRecords } from '../../shared/queue/sign-records.ts';
+import {
+  openSignRecords,
+  SIGN_QUEUE,
+  type SignJobData,
+  type SignRecords,
+  type SignResult,
+} from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { waitUntil } from '../support/wait-until.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { SignResult } from '../../shared/queue/sign-job-data.ts';
+import type { SignResult } from '../../shared/queue/sign-records.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';

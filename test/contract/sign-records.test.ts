@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { SignResult } from '../../shared/queue/sign-job-data.ts';
-import { type Flight, openSignRecords } from '../../shared/queue/sign-records.ts';
+import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 

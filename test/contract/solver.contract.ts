@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { Identifier } from '../../shared/pki/identifier.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 
 /** One solver, opened by two processes, and what a CA sees of it. */

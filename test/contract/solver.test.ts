@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { createHttp01App } from '../../services/responder/http01-app.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { createHttp01App } from '../../services/responder/responder.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { challengeKey, implicitVerification, openChallengeResponses } from '../../shared/solver/http01.ts';

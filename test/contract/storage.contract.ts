@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { readCertificate } from '../../shared/pki/certificate.ts';
+import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
-import { splitChain } from '../../shared/pki/pem.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
 import type { keptLog } from '../support/kept-log.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { tlsAlpnServers } from '../../services/responder/tls-alpn-server.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';

@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import { deactivateAccount, rolloverKey, updateContact } from '../../shared/acme/account.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
 import { freePort } from '../support/free-port.ts';

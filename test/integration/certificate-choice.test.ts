@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, test } from 'node:test';
-import { splitChain } from '../../shared/pki/pem.ts';
+import { splitChain } from '../../shared/pki/certificate.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 

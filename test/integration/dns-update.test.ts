@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { AUTHORITATIVE_ANSWER } from 'dns-packet';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
 import { openDnsUpdateSolver } from '../../shared/solver/dns01-update.ts';
 import { newResponse } from '../contract/solver.contract.ts';

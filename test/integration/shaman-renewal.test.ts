@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, afterEach, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
-import type { Clock } from '../../shared/base/clock.ts';
+import type { Clock } from '../../shared/base/basics.ts';
 import type { ExplainedWindow } from '../../shared/renewal/renewal-window.ts';
 import { describeShaman } from '../../shared/shaman/describe-shaman.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';

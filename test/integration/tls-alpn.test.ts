@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, suite, test } from 'node:test';
-import { systemClock } from '../../shared/base/clock.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { lookAtAcmeTls } from '../support/acme-tls.ts';
 import { assertChain } from '../support/chain.ts';

@@ -28,6 +28,8 @@ export type RoleOptions = {
   /** More lines of `[redis]`. */
   redis?: string;
   ready?: 'ready' | 'alive';
+  /** For Node, before the program. */
+  nodeArgs?: string[];
   /** The URL of the directory that `[account]` names; that of the fleet's `ca` by default. */
   acmeServer?: string;
   /** Lines of `[account "second"]`, in place of its terms and its `dir`. */
@@ -126,7 +128,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const merged = { ...options, ...own };
       const at = await listeners();
       const ini = configuration(merged, at);
-      const quarry = roleStack.use(await startQuarry(role, ini, merged.ready ? { ready: merged.ready } : {}));
+      const { ready = 'ready', nodeArgs = [] } = merged;
+      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs }));
       const running = Object.assign(quarry, {
         url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
       });

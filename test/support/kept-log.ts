@@ -1,5 +1,5 @@
 import { type Level, pino } from 'pino';
-import type { Log } from '../../shared/base/log.ts';
+import type { Log } from '../../shared/base/basics.ts';
 
 /** A logger that keeps its lines for a test to look at. */
 export function keptLog(level: Level = 'trace'): {

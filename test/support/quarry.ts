@@ -20,7 +20,7 @@ export type Quarry = Process & {
 export async function startQuarry(
   command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',
   ini: string,
-  { ready = 'ready' }: { ready?: 'ready' | 'alive' } = {},
+  { ready = 'ready', nodeArgs = [] }: { ready?: 'ready' | 'alive'; nodeArgs?: string[] } = {},
 ): Promise<Quarry> {
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
@@ -28,7 +28,7 @@ export async function startQuarry(
   const file = join(path, 'main.ini');
   await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
   const probe = ready === 'ready' ? '/readyz' : '/healthz';
-  const running = await startProcess(process.execPath, [main, command, file], {
+  const running = await startProcess(process.execPath, [...nodeArgs, main, command, file], {
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../shared/base/clock.ts';
+import { type Clock, systemClock } from '../../shared/base/basics.ts';
 
 /** The system's clock, but so many milliseconds ahead. */
 export const shiftedClock = (ahead: number): Clock => ({

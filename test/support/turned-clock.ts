@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/base/clock.ts';
+import type { Clock } from '../../shared/base/basics.ts';
 
 /** A clock that stands still until it is turned. Who sleeps turns it himself and does not wait. */
 export type TurnedClock = Clock & {

@@ -1,5 +1,5 @@
 import { createSecretKey } from 'node:crypto';
-import { toName } from '../../shared/base/host-name.ts';
+import { toName } from '../../shared/base/identifier.ts';
 import type { DnsServer } from '../../shared/dns/exchange.ts';
 import type { TsigAlgorithm, TsigKey } from '../../shared/dns/tsig.ts';
 import type { DnsUpdateConfig } from '../../shared/solver/dns01-update.ts';

@@ -1,8 +1,7 @@
 import { fetchRenewalInfo, renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { revokeCertificate } from '../../../shared/acme/revoke.ts';
-import { describeError } from '../../../shared/base/errors.ts';
-import { readCertificate } from '../../../shared/pki/certificate.ts';
-import { splitChain } from '../../../shared/pki/pem.ts';
+import { describeError } from '../../../shared/base/basics.ts';
+import { readCertificate, splitChain } from '../../../shared/pki/certificate.ts';
 import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation.ts';
 import { UsageError } from '../command.ts';
 import type { AcmeAction } from './action.ts';

@@ -1,6 +1,5 @@
-import { canonicalAddress } from '../../../shared/base/address.ts';
-import { describeError } from '../../../shared/base/errors.ts';
-import { type Identifier, parseDnsName } from '../../../shared/pki/identifier.ts';
+import { describeError } from '../../../shared/base/basics.ts';
+import { canonicalAddress, type Identifier, parseDnsName } from '../../../shared/base/identifier.ts';
 import { UsageError } from '../command.ts';
 
 /** `dns|example.org` or `ip|192.0.2.1`. */

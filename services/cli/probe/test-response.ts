@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { canProve, type Identifier } from '../../../shared/pki/identifier.ts';
+import { canProve, type Identifier } from '../../../shared/base/identifier.ts';
 import type { Config } from '../../../shared/setup/load-config.ts';
 import type { VerificationConfig } from '../../../shared/solver/kinds.ts';
 import type { ChallengeResponse } from '../../../shared/solver/solver.ts';

@@ -4,7 +4,7 @@ import { get } from 'node:http';
 import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
-import { describeError } from '../../../shared/base/errors.ts';
+import { describeError } from '../../../shared/base/basics.ts';
 import { formatListener, type Listener } from '../../../shared/config/listener.ts';
 import { asking } from '../../../shared/dns/query.ts';
 import { toDns01Record } from '../../../shared/solver/dns01-record.ts';

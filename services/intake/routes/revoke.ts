@@ -1,5 +1,6 @@
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
+import { fromSignFailure } from '../../../shared/base/basics.ts';
 import {
   parseRevocationReason,
   REASONS_TEXT,
@@ -7,8 +8,7 @@ import {
   readRevocable,
 } from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
-import { fromSignFailure } from '../../../shared/queue/sign-job-data.ts';
-import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from '../request.ts';
+import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
 
 /** Bytes; a chain may be posted whole. */
 const LARGEST_CHAIN = 64 * 1024;

@@ -1,15 +1,139 @@
+import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import type { Issuing } from '../../../shared/issue/request-certificate.ts';
+import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
-import {
-  answerCertificate,
-  answerResult,
-  readBody,
-  stillWorking,
-  toAdmissionRequest,
-  type Waiting,
-} from '../request.ts';
+
+// What the routes read of a request, how long they hold its client, and how they answer.
+
+/** What admission asks of a request; the log gets the client's address too. */
+export function toAdmissionRequest(
+  ctx: Context,
+  isTrustedProxy: (address: string) => boolean,
+): AdmissionRequest {
+  const forwardedFor = ctx.get('X-Forwarded-For') || undefined;
+  const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
+  ctx.state.client = clientIp;
+  const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
+  return { clientIp, claim: parseHmacHeader({ authentication, authorization }) };
+}
+
+/**
+ * Reads the body of a request that says how long it is.
+ *
+ * @throws an HTTP error: 411 without Content-Length, 413 when it is over `maxSize` bytes, 400 when the client
+ *   leaves before it has sent them all
+ */
+export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Promise<Buffer> {
+  const length = ctx.get('Content-Length');
+  if (!/^\d+$/.test(length)) ctx.throw(411, 'a Content-Length header is needed');
+  if (Number(length) > maxSize) {
+    ctx.throw(413, `the ${what} is over ${maxSize} bytes`, { headers: { Connection: 'close' } });
+  }
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of ctx.req) chunks.push(chunk as Buffer);
+  } catch {
+    ctx.throw(400, 'the body ended early');
+  }
+  return Buffer.concat(chunks);
+}
+
+/** RFC 7240: how long a client is ready to wait, and that it can come back for the result. */
+type Prefer = {
+  /** The client understands 202. */
+  async: boolean;
+  /** Seconds; `undefined` when the client named none. */
+  wait: number | undefined;
+};
+
+/** @param header the Prefer header, several joined by commas; the first of a preference given twice counts */
+export function parsePrefer(header: string): Prefer {
+  const given = header.split(',').map((one): [string, string] => {
+    const [name = '', value = ''] = (one.split(';')[0] ?? '').split('=');
+    return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, '$1')];
+  });
+  const preferences = new Map(given.reverse());
+  const wait = preferences.get('wait');
+  const seconds = wait !== undefined && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined;
+  return { async: preferences.has('respond-async') || seconds !== undefined, wait: seconds };
+}
+
+/** How long clients are held. */
+export type Waiting = {
+  clock: Clock;
+  /** Seconds, at most. */
+  wait: number;
+  /** Fires when the intake stops: no client is held any longer then. */
+  stopping: AbortSignal;
+};
+
+/**
+ * Fires when a client has waited long enough, when the intake stops, or when the client goes away: its waiter
+ * goes, the job stays.
+ */
+export function patienceOf(ctx: Context, { wait, stopping }: Waiting, seconds = wait): AbortSignal {
+  const gone = new AbortController();
+  ctx.res.once('close', () => gone.abort());
+  return AbortSignal.any([AbortSignal.timeout(seconds * 1000), stopping, gone.signal]);
+}
+
+/**
+ * Waits for a job's result as long as the client wants and `wait` allows, and answers with it: 200, or the
+ * error with which the job failed; 202 to a client that asked for it. Every other client must get a 503, as a
+ * plain `wget` must never save anything but a certificate as a success.
+ *
+ * @returns `unanswered` when the caller has to send that 503
+ */
+async function answerResult(
+  ctx: Context,
+  jobId: string,
+  issuing: Pick<Issuing, 'result'>,
+  waiting: Waiting,
+): Promise<'finished' | 'accepted' | 'unanswered'> {
+  const prefer = parsePrefer(ctx.get('Prefer'));
+  const seconds = Math.min(prefer.wait ?? (prefer.async ? 0 : waiting.wait), waiting.wait);
+  ctx.state.job = jobId;
+  const certificate = await issuing.result(jobId, patienceOf(ctx, waiting, seconds));
+  if (certificate) {
+    answerCertificate(ctx, certificate);
+    return 'finished';
+  }
+  if (!prefer.async || waiting.stopping.aborted) return 'unanswered';
+  answerAccepted(ctx, jobId, prefer.wait !== undefined);
+  return 'accepted';
+}
+
+function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
+  ctx.status = 200;
+  if (account !== undefined) ctx.set('X-Quarry-Account', account);
+  ctx.type = 'application/pem-certificate-chain';
+  ctx.body = chain;
+}
+
+const COME_BACK = 5_000;
+
+function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
+  ctx.status = 202;
+  ctx.set('Location', `/sign/${jobId}`);
+  ctx.set('Retry-After', String(COME_BACK / 1000));
+  ctx.set('Preference-Applied', waited ? 'wait' : 'respond-async');
+  ctx.type = 'text/plain; charset=utf-8';
+  ctx.body = `the certificate is being worked on: fetch /sign/${jobId}\n`;
+}
+
+/** The 503 for a plain client whose job goes on without it. */
+function stillWorking(waiting: Waiting): IssuanceError {
+  return comeBack(waiting, 'the certificate is still being worked on', 'post the same CSR again');
+}
+
+/** @param advice what brings the client to the result */
+export function comeBack({ clock, stopping }: Waiting, state: string, advice: string): IssuanceError {
+  const why = stopping.aborted ? 'the server restarts' : state;
+  return new IssuanceError('unavailable', `${why}: ${advice}`, { retryAfter: clock.now() + COME_BACK });
+}
 
 /**
  * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status
@@ -48,5 +172,32 @@ export function signRoute(parts: {
     const answered = await answerResult(ctx, job.id, issuing, waiting);
     if (answered !== 'finished') await job.promise();
     if (answered === 'unanswered') throw stillWorking(waiting);
+  };
+}
+
+const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * `GET /sign/<id>`: the result of a post that was answered with 202. Only clients that the job's own auth
+ * block accepts may have it; where that block has an HMAC, the fetch carries one over its path.
+ */
+export function resultRoute(parts: {
+  admission: Pick<Admission, 'possible' | 'verified'>;
+  isTrustedProxy: (address: string) => boolean;
+  issuing: Pick<Issuing, 'blockOf' | 'result'>;
+  waiting: Waiting;
+}) {
+  const { admission, isTrustedProxy, issuing, waiting } = parts;
+
+  return async (ctx: RouterContext): Promise<void> => {
+    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const possible = admission.possible(request);
+    const jobId = ctx.params.id ?? '';
+    const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;
+    if (block === undefined) ctx.throw(404, 'no such result');
+    const own = possible.filter(({ name }) => name === block);
+    if (own.length === 0) ctx.throw(403, 'this result is not for this client');
+    admission.verified(own, request, Buffer.from(ctx.path));
+    if ((await answerResult(ctx, jobId, issuing, waiting)) === 'unanswered') throw stillWorking(waiting);
   };
 }

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { LRUCache } from 'lru-cache';
-import { addressToBytes } from '../../../shared/base/address.ts';
-import type { Clock } from '../../../shared/base/clock.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { addressToBytes } from '../../../shared/base/identifier.ts';
 
 /** What to do with a question: answer it, tell it to come again over TCP, or pass it over. */
 export type Verdict = 'answer' | 'truncate' | 'drop';

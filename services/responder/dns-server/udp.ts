@@ -1,7 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { describeError } from '../../../shared/base/errors.ts';
-import type { Log } from '../../../shared/base/log.ts';
+import { describeError, type Log } from '../../../shared/base/basics.ts';
 import { parseQuery } from './query.ts';
 import type { Verdict } from './rate-limit.ts';
 import { encodeTruncated, udpLimit } from './reply.ts';

@@ -1,6 +1,5 @@
 import { isIPv6 } from 'node:net';
-import { addressToBytes } from '../../../shared/base/address.ts';
-import { isInside, withParents } from '../../../shared/base/host-name.ts';
+import { addressToBytes, isInside, withParents } from '../../../shared/base/identifier.ts';
 import { encodeName } from '../../../shared/dns/wire.ts';
 import type { Dns01ServerConfig } from '../../../shared/solver/dns01-server.ts';
 import { Type } from './codes.ts';

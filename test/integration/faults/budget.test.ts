@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { Queue } from 'bullmq';
-import { SIGN_QUEUE } from '../../../shared/queue/sign-job-data.ts';
+import { SIGN_QUEUE } from '../../../shared/queue/sign-records.ts';
 import type { ProxiedRequest } from '../../support/fault-proxy.ts';
 import { type Fleet, type RoleProcess, startFleet } from '../../support/fleet.ts';
 import { waitUntil } from '../../support/wait-until.ts';

@@ -1,7 +1,7 @@
 import { renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { closeRedis, openRedis } from '../../../shared/base/redis.ts';
-import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import { openSignQueue, type SignQueue } from '../../../shared/queue/sign-queue.ts';
+import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCsr } from '../../support/csr.ts';
 import type { Fleet } from '../../support/fleet.ts';
 import { quietLog } from '../../support/quiet-log.ts';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
-import type { SignResult } from '../../../shared/queue/sign-job-data.ts';
+import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import {

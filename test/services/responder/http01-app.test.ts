@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { createHttp01App } from '../../../services/responder/http01-app.ts';
+import { createHttp01App } from '../../../services/responder/responder.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';

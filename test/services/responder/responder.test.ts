@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { startResponder } from '../../../services/responder/responder.ts';
-import { systemClock } from '../../../shared/base/clock.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
 import { account, auth, loadText } from '../../shared/setup/load-text.ts';
 import { keptLog } from '../../support/kept-log.ts';

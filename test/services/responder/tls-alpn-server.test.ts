@@ -5,7 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
 import { tlsAlpnServers } from '../../../services/responder/tls-alpn-server.ts';
-import { systemClock } from '../../../shared/base/clock.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
 import { openListeners } from '../../../shared/base/listeners.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
 import { lookAtAcmeTls, readAcmeIdentifier } from '../../support/acme-tls.ts';

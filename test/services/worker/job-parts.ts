@@ -1,13 +1,15 @@
 import type { SignJob, SignJobParts } from '../../../services/worker/job.ts';
-import type { AcmeAccount } from '../../../shared/acme/client.ts';
-import type { CaConnection } from '../../../shared/acme/connection.ts';
-import { readDirectory } from '../../../shared/acme/connection.ts';
-import { openSigner } from '../../../shared/acme/signed-request.ts';
+import { type AcmeAccount, openSigner } from '../../../shared/acme/client.ts';
+import { type CaConnection, readDirectory } from '../../../shared/acme/connection.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
-import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
+import { openPollPaces } from '../../../shared/ca/standing.ts';
 import type { NotifyEvent } from '../../../shared/notify/message.ts';
-import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
-import { LockLostError, type SignRecords } from '../../../shared/queue/sign-records.ts';
+import {
+  LockLostError,
+  type SignJobData,
+  type SignRecords,
+  type SignResult,
+} from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
 import { type FakeCa, startFakeCa } from '../../shared/acme/fake-ca.ts';

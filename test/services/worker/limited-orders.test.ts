@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
-import type { SignJobData } from '../../../shared/queue/sign-job-data.ts';
+import type { SignJobData } from '../../../shared/queue/sign-records.ts';
 import { acmeError } from '../../shared/acme/fake-ca.ts';
 import { type JobBench, jobData, openJobBench } from './job-parts.ts';
 

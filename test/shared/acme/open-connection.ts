@@ -1,6 +1,6 @@
+import { openSigner, type Signer } from '../../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
-import { openSigner, type Signer } from '../../../shared/acme/signed-request.ts';
-import { type Clock, systemClock } from '../../../shared/base/clock.ts';
+import { type Clock, systemClock } from '../../../shared/base/basics.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 
 /** One account key for all tests of a process. */

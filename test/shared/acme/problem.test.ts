@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseProblem, parseRetryAfter, problemKind, toIssuanceError } from '../../../shared/acme/problem.ts';
+import { parseProblem, parseRetryAfter } from '../../../shared/acme/objects.ts';
+import { problemKind, toIssuanceError } from '../../../shared/acme/problem.ts';
 
 const acme = (kind: string) => `urn:ietf:params:acme:error:${kind}`;
 

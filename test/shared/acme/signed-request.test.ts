@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import { test } from 'node:test';
-import { openSigner } from '../../../shared/acme/signed-request.ts';
+import { openSigner } from '../../../shared/acme/client.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { acmeError, problem, startFakeCa } from './fake-ca.ts';
 import { accountKeyPem, connect, never, openKeySigner } from './open-connection.ts';

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
-import { IssuanceError } from '../../../shared/base/errors.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
+import type { Identifier } from '../../../shared/base/identifier.ts';
 
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
   ...{ name, ips: [], all: false, domains: [], addresses: [] },

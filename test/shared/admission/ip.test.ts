@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { clientAddress, clientIpMethod } from '../../../shared/admission/methods.ts';
-import { toAddressSet } from '../../../shared/base/address.ts';
+import { toAddressSet } from '../../../shared/base/identifier.ts';
 
 const table: [cidrs: string[], inside: string[], outside: string[]][] = [
   [

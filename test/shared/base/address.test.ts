@@ -8,7 +8,7 @@ import {
   isEveryone,
   isLoopback,
   plainAddress,
-} from '../../../shared/base/address.ts';
+} from '../../../shared/base/identifier.ts';
 
 const spellings: [text: string, canonical: string, hex: string][] = [
   ['192.0.2.7', '192.0.2.7', 'c0000207'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../../shared/base/clock.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
 
 test('systemClock.sleep() ends by itself, without a signal and with one', async () => {
   const before = systemClock.now();

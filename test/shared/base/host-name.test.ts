@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isDomainName, isHostName, isInside, toName } from '../../../shared/base/host-name.ts';
+import { isDomainName, isHostName, isInside, toName } from '../../../shared/base/identifier.ts';
 
 const label = 'a'.repeat(63);
 const longest = [label, label, label, 'a'.repeat(61)].join('.');

@@ -4,7 +4,7 @@ import { chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { openLog } from '../../../shared/base/log.ts';
+import { openLog } from '../../../shared/base/basics.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
@@ -54,7 +54,7 @@ test('openLog() fails where the file cannot be written', async () => {
   await assert.rejects(openLog({ level: 'info', destination, format: 'json' }), /file/);
 });
 
-const logger = join(import.meta.dirname, '../../../shared/base/log.ts');
+const logger = join(import.meta.dirname, '../../../shared/base/basics.ts');
 
 /** Logs one line in a process of its own. */
 function logElsewhere(destination: string, env: Record<string, string> = {}) {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
-import { type AccountState, holdAccount } from '../../../shared/ca/account-holder.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { openAccounts, openCas } from '../../../shared/ca/open-ca.ts';
+import { type AccountState, holdAccount } from '../../../shared/ca/standing.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { type Answer, decode, TRUNCATED_RESPONSE } from 'dns-packet';
-import { systemClock } from '../../../shared/base/clock.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
 import { type Ask, asking, askingFirst, askingPeer } from '../../../shared/dns/query.ts';
 import { freePort } from '../../support/free-port.ts';
 import { reply, type Script, startScriptedDns } from '../../support/scripted-dns.ts';

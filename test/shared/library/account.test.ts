@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openAccount } from '../../../shared/library/account.ts';
 import { type FakeCa, startFakeCa } from '../acme/fake-ca.ts';
 import { accountKeyPem as key } from '../acme/open-connection.ts';

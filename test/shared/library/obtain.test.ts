@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { obtain } from '../../../shared/library/obtain.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 import { turnedClock } from '../../support/turned-clock.ts';

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Identifier } from '../../../shared/base/identifier.ts';
 import {
   accountKey,
   caOf,
   domainKey,
   failuresKey,
   nameKey,
+  openLimits,
   registeredDomains,
   setKey,
-} from '../../../shared/limits/limit-keys.ts';
-import { openLimits } from '../../../shared/limits/limits.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
+} from '../../../shared/limits/limits.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 
 const scope = { account: 'default', ca: 'ca.example' };

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
-import { setKey } from '../../../shared/limits/limit-keys.ts';
-import { readRateLimit } from '../../../shared/limits/rate-limit.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
+import { IssuanceError, type Problem } from '../../../shared/base/basics.ts';
+import type { Identifier } from '../../../shared/base/identifier.ts';
+import { readRateLimit, setKey } from '../../../shared/limits/limits.ts';
 
 const now = Date.parse('2026-11-22T12:00:00Z');
 const scope = { account: 'default', ca: 'ca.example' };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
-import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { driveThrough, partsFor, taskFor } from './drive.ts';

@@ -1,6 +1,6 @@
-import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
+import { openPollPaces } from '../../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
-import { type Checkpoint, newCheckpoint, type OrderTask } from '../../../shared/order/order-state.ts';
+import { type Checkpoint, newCheckpoint, type OrderTask } from '../../../shared/order/next-step.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 import type { ScriptedCa } from './scripted-ca.ts';
 

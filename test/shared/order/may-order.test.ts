@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Directory } from '../../../shared/acme/objects.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { type Limit, StandingLimitError } from '../../../shared/limits/limits.ts';
-import { mayOrder, rememberFailure } from '../../../shared/order/may-order.ts';
+import { mayOrder, rememberFailure } from '../../../shared/order/acts.ts';
 
 const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
 const claim: Claim = { id: 'job', what: 'what', rank: 0, patience: 10 };

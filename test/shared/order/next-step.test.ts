@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
-import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
-import { beforeHandOver, learnPace, nextStep } from '../../../shared/order/next-step.ts';
-import { newOrderState, type OrderChallenge, type OrderState } from '../../../shared/order/order-state.ts';
+import { openPollPaces } from '../../../shared/ca/standing.ts';
+import {
+  beforeHandOver,
+  learnPace,
+  newOrderState,
+  nextStep,
+  type OrderChallenge,
+  type OrderState,
+} from '../../../shared/order/next-step.ts';
 
 const url = 'https://ca.example/order/1';
 const order = (status: AcmeOrder['status'], more: Partial<AcmeOrder> = {}): AcmeOrder => ({

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import { driveThrough, type Fate, partsFor, taskFor } from './drive.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
 

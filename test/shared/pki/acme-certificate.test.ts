@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { makeAcmeCertificate } from '../../../shared/pki/acme-certificate.ts';
-import { encodePem } from '../../../shared/pki/pem.ts';
+import { encodePem } from '../../../shared/pki/certificate.ts';
 import { readAcmeIdentifier } from '../../support/acme-tls.ts';
 import { provision } from '../../support/provision.ts';
 import { tempDir } from '../../support/temp-dir.ts';

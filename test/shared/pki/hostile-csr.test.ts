@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
+import type { Identifier } from '../../../shared/base/identifier.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
-import type { Identifier } from '../../../shared/pki/identifier.ts';
 import { alternativeNames, extensionAttribute, handmadeCsr, oid } from './handmade-csr.ts';
 import { makeCsr, rsaKey } from './openssl-csr.ts';
 

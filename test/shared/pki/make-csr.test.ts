@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
+import { parseIdentifier } from '../../../shared/base/identifier.ts';
+import { encodePem } from '../../../shared/pki/certificate.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
-import { parseIdentifier } from '../../../shared/pki/identifier.ts';
 import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
-import { encodePem } from '../../../shared/pki/pem.ts';
 import { ecKey, opensslOver, rsaKey } from './openssl-csr.ts';
 
 const keyOf = (file: string) => readPrivateKey(readFileSync(file));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodePem, encodePem, joinChain, splitChain } from '../../../shared/pki/pem.ts';
+import { decodePem, encodePem, joinChain, splitChain } from '../../../shared/pki/certificate.ts';
 import { makeCertificate, makeCsr } from './openssl-csr.ts';
 
 const label = 'CERTIFICATE REQUEST';

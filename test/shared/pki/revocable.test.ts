@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readCertificate } from '../../../shared/pki/certificate.ts';
-import { splitChain } from '../../../shared/pki/pem.ts';
+import { readCertificate, splitChain } from '../../../shared/pki/certificate.ts';
 import { readRevocable } from '../../../shared/pki/revocation.ts';
 import { ecKey, makeCertificate, openssl } from './openssl-csr.ts';
 

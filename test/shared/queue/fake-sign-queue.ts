@@ -1,5 +1,5 @@
-import type { SignJobData, SignResult } from '../../../shared/queue/sign-job-data.ts';
 import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
+import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
 
 /** The id of every job of a fake queue. */
 export const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
-import {
-  deduplicationId,
-  fromSignFailure,
-  type SignJobData,
-  toSignFailure,
-} from '../../../shared/queue/sign-job-data.ts';
+import { fromSignFailure, IssuanceError, toSignFailure } from '../../../shared/base/basics.ts';
+import { deduplicationId, type SignJobData } from '../../../shared/queue/sign-records.ts';
 
 const data: SignJobData = {
   csr: 'a CSR',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isBrokenHash, toHashName } from '../../../shared/admission/hash-name.ts';
-import { cidrCovers } from '../../../shared/base/address.ts';
+import { isBrokenHash, toHashName } from '../../../shared/admission/methods.ts';
+import { cidrCovers } from '../../../shared/base/identifier.ts';
 import { parseCidr } from '../../../shared/config/cidr.ts';
 import { formatListener, parseListener } from '../../../shared/config/listener.ts';
 import { byteSize, parseFlag, wholeNumber } from '../../../shared/config/option-values.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';

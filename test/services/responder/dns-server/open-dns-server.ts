@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, isIPv6, type Socket } from 'node:net';
 import { type DecodedPacket, decode, encode, type Packet, RECURSION_DESIRED } from 'dns-packet';
 import { dnsServers } from '../../../../services/responder/dns-server.ts';
-import { systemClock } from '../../../../shared/base/clock.ts';
+import { systemClock } from '../../../../shared/base/basics.ts';
 import { openListeners } from '../../../../shared/base/listeners.ts';
 import { openMetrics } from '../../../../shared/base/metrics.ts';
 import type { Dns01ServerConfig } from '../../../../shared/solver/dns01-server.ts';

@@ -1,4 +1,113 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import { domainToUnicode } from 'node:url';
+import { IssuanceError } from './basics.ts';
+
+/**
+ * A name that a certificate is for (RFC 8555 section 7.1.3, RFC 8738): a lower-cased A-label DNS name,
+ * perhaps with the leftmost label `*`, or an IP address in its canonical text form (RFC 5952 for IPv6,
+ * without brackets).
+ */
+export type Identifier = { type: 'dns' | 'ip'; value: string };
+
+/** How an identifier is proven: RFC 8555 section 8, RFC 8737, and draft-ietf-acme-dns-persist. */
+export type ChallengeType = 'http-01' | 'dns-01' | 'tls-alpn-01' | 'dns-persist-01';
+
+/**
+ * Whether a CA can validate this identifier by this kind of challenge at all. A wildcard is proven in the DNS
+ * alone (RFC 8555 section 7.4.1), an address never there (RFC 8738).
+ */
+export function canProve(challenge: ChallengeType, { type, value }: Identifier): boolean {
+  const inDns = challenge === 'dns-01' || challenge === 'dns-persist-01';
+  return type === 'ip' ? !inDns : inDns || !value.startsWith('*.');
+}
+
+/** Reads an IP address (RFC 8738) or else a DNS name. Throws `badCsr` with the reason. */
+export function parseIdentifier(text: string): Identifier {
+  const address = canonicalAddress(text);
+  return address === undefined ? { type: 'dns', value: parseDnsName(text) } : { type: 'ip', value: address };
+}
+
+const label = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
+
+/**
+ * Reads a DNS name into the form that certificates carry: lower-cased, made of A-labels (RFC 5890), perhaps
+ * with a whole leftmost label `*`. Names of a single label pass, as private CAs issue for them. Throws
+ * `badCsr` with the reason.
+ */
+export function parseDnsName(text: string): string {
+  const fault = findFault(text.toLowerCase());
+  if (fault) throw new IssuanceError('badCsr', `malformed name ${quoteName(text)}: ${fault}`);
+  return text.toLowerCase();
+}
+
+/** Makes a name out of a hostile CSR fit to stand in one line of text. */
+export function quoteName(text: string): string {
+  const shown = text.length > 100 ? `${text.slice(0, 100)}…` : text;
+  return JSON.stringify(shown).replace(/[\p{C}\u2028\u2029]/gu, '?');
+}
+
+function findFault(name: string): string | undefined {
+  if (name === '') return 'it is empty';
+  if (/[^\0-\x7f]/.test(name)) return 'international names are to be written as A-labels (xn--…)';
+  if (name.length > 253) return 'it is longer than 253 characters';
+  if (name.endsWith('.')) return 'it ends in a dot';
+  const labels = name.split('.');
+  const wildcard = labels[0] === '*';
+  if (wildcard && labels.length < 3) return 'a wildcard needs at least two labels after it';
+  const rest = wildcard ? labels.slice(1) : labels;
+  return rest.map(findLabelFault).find(fault => fault !== undefined) ?? findWholeFault(rest);
+}
+
+function findLabelFault(text: string): string | undefined {
+  if (label.test(text)) return undefined;
+  if (text === '') return 'it has an empty label';
+  if (text.length > 63) return 'it has a label longer than 63 characters';
+  if (text.includes('*')) return 'a * stands only alone and leftmost';
+  return 'its labels may hold only letters, digits and inner hyphens';
+}
+
+function findWholeFault(labels: string[]): string | undefined {
+  // No top-level domain is numeric: such a name is an IP address, or will be taken for one (RFC 3696 section
+  // 2).
+  if (/^\d+$/.test(labels.at(-1) ?? '')) return 'its last label is a number; addresses go into IP SANs';
+  // domainToUnicode leaves a label as it is when its punycode is broken.
+  const isBroken = (text: string) => text.startsWith('xn--') && domainToUnicode(text) === text;
+  return labels.some(isBroken) ? 'it has an invalid A-label' : undefined;
+}
+
+// Names in the DNS are kept as `toName` writes them: in lower case, without the dot at their end. The root is
+// ''.
+
+export function toName(text: string): string {
+  return text.toLowerCase().replace(/\.$/, '');
+}
+
+/** Whether it is a name as `toName` writes it, of letters, digits, `-` and `_`; the root is not. */
+export function isDomainName(name: string): boolean {
+  return name.length <= 253 && name.split('.').every(label => /^[a-z0-9_-]{1,63}$/.test(label));
+}
+
+/** Whether a machine can have the name. A last label of digits is taken for the end of an IPv4 address. */
+export function isHostName(text: string): boolean {
+  const name = toName(text);
+  return isDomainName(name) && !/(^|\.)(-|\d+$)/.test(name);
+}
+
+/** Whether the name is the zone's own or below it; every name is inside the root. */
+export function isInside(name: string, zone: string): boolean {
+  return zone === '' || name === zone || name.endsWith(`.${zone}`);
+}
+
+/** Finds the longest of the zones that the name is inside. */
+export function lowestZone(name: string, zones: readonly string[]): string | undefined {
+  return zones.filter(zone => isInside(name, zone)).sort((one, other) => other.length - one.length)[0];
+}
+
+/** Lists the name itself and all above it, without the root: `a.b.c`, `b.c`, `c`. */
+export function withParents(name: string): string[] {
+  const labels = name.split('.');
+  return labels.map((_, index) => labels.slice(index).join('.'));
+}
 
 // IP addresses and networks, as text and as bytes.
 

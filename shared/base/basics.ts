@@ -1,0 +1,237 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { getSystemErrorMessage } from 'node:util';
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
+
+// What all code stands on: the error that crosses floors, the clock and the log.
+
+/**
+ * The one error that crosses floors. Each code is one *reaction*, not one cause. Services turn codes into
+ * HTTP or into a retry; nothing below them knows a status.
+ *
+ * - `badCsr`: the CSR itself is at fault; sending it again is useless.
+ * - `denied`: this client may not have these names, or the CA refuses to issue for them.
+ * - `challengeFailed`: the CA looked for the proof and did not find it.
+ * - `rateLimited`: the CA's rate limit is hit.
+ * - `unavailable`: something that Quarry needs (the CA, Redis) cannot be reached or fails; it may work later.
+ * - `gone`: the CA no longer knows the order or the account; start over.
+ * - `unknown`: the CA does not know the certificate that is to be revoked.
+ * - `misconfigured`: an operator has to act (accept terms, add an external account binding or a solver).
+ * - `unexpected`: the CA's answer breaks the protocol; an operator has to read the log.
+ */
+export type IssuanceErrorCode =
+  | 'badCsr'
+  | 'denied'
+  | 'challengeFailed'
+  | 'rateLimited'
+  | 'unavailable'
+  | 'gone'
+  | 'unknown'
+  | 'misconfigured'
+  | 'unexpected';
+
+/** A problem document as a CA sends it (RFC 8555 section 6.7, RFC 9457). */
+export type Problem = {
+  type: string;
+  detail?: string;
+  status?: number;
+  identifier?: { type: string; value: string };
+  subproblems?: Problem[];
+};
+
+export type IssuanceErrorOptions = {
+  cause?: unknown;
+  /** Trying again makes sense from here on, in milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+  /** The CA's own words, where the error came from the CA. */
+  problem?: Problem | undefined;
+};
+
+export class IssuanceError extends Error {
+  override readonly name = 'IssuanceError';
+  readonly code: IssuanceErrorCode;
+  /** Milliseconds since the epoch. */
+  readonly retryAfter: number | undefined;
+  readonly problem: Problem | undefined;
+
+  /** @param detail one line, fit to be shown to the client: no secrets, no internals */
+  constructor(code: IssuanceErrorCode, detail: string, options: IssuanceErrorOptions = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryAfter = options.retryAfter;
+    this.problem = options.problem;
+  }
+}
+
+/**
+ * Runs commands that a request depends on.
+ *
+ * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
+ *   a bug
+ */
+export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
+  }
+}
+
+/** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
+export type SignFailure = {
+  code: IssuanceErrorCode | 'internal';
+  detail: string;
+  /** Milliseconds since the epoch. */
+  retryAfter?: number | undefined;
+  problem?: Problem | undefined;
+};
+
+export function toSignFailure(error: unknown): SignFailure {
+  if (!(error instanceof IssuanceError)) return { code: 'internal', detail: 'internal error' };
+  return { code: error.code, detail: error.message, retryAfter: error.retryAfter, problem: error.problem };
+}
+
+export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailure): Error {
+  return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
+}
+
+/** Tells an error and its causes in one line, fit for a log or a start-up failure. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const inner = error instanceof AggregateError ? error.errors[0] : error.cause;
+  const own = (error.message || (error as NodeJS.ErrnoException).code || error.name)
+    .replace(/\s+/g, ' ')
+    .trim();
+  if (inner === undefined) return own;
+  const below = describeError(inner);
+  return own.includes(below) ? own : `${own}: ${below}`;
+}
+
+/** Tells why a file cannot be used in the system's words, without the path and the call. */
+export function describeFileError(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === undefined ? message : getSystemErrorMessage(errno);
+}
+
+/** All time comes from a clock, so that tests can turn it. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after `ms` milliseconds, or at once for less than 0; rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: async (ms, signal) => {
+    try {
+      await delay(Math.max(ms, 0), undefined, signal ? { signal } : {});
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    }
+  },
+};
+
+export type Log = Logger;
+
+type LogOptions = {
+  level: string;
+  /** `stdout`, `stderr`, `syslog`, or the path of a file. */
+  destination: string;
+  format: 'json' | 'text';
+};
+
+export type OpenLog = {
+  log: Log;
+  /** Opens a log file again after it was rotated; does nothing for other destinations. */
+  reopen(): void;
+};
+
+/**
+ * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak.
+ *
+ * @throws Error when the file cannot be written or the system has no `logger` command for syslog
+ */
+export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
+  const pretty = prettyFactory({
+    colorize: false,
+    singleLine: true,
+    ignore: 'hostname',
+    translateTime: 'SYS:standard',
+  });
+  const render = format === 'text' ? (line: string) => pretty(line) : (line: string) => line;
+  const sink = await openSink(where);
+  const stream: DestinationStream & Record<symbol, unknown> = {
+    [Symbol.for('pino.metadata')]: true,
+    write(line: string) {
+      sink.write(render(line), (stream as { lastLevel?: number }).lastLevel ?? 30);
+    },
+  };
+  return { log: pino({ level, base: { pid: process.pid } }, stream), reopen: () => sink.reopen?.() };
+}
+
+type Sink = { write(text: string, level: number): void; reopen?(): void };
+
+async function openSink(where: string): Promise<Sink> {
+  if (where === 'syslog') return openSyslog('[logging] destination: syslog');
+  if (where === 'stdout') return toDescriptor(1);
+  if (where === 'stderr') return toDescriptor(2);
+  const file = destination({ dest: where, append: true, mkdir: true, sync: true });
+  return { write: text => file.write(text), reopen: () => file.reopen() };
+}
+
+function toDescriptor(fd: number): Sink {
+  const stream = destination({ fd, sync: true });
+  return { write: text => stream.write(text) };
+}
+
+export type Syslog = AsyncDisposable & {
+  /** @param level one of pino's */
+  write(text: string, level: number): void;
+};
+
+/**
+ * Opens the system's log. Node has no Unix datagram sockets, which `/dev/log` is, so the `logger` command
+ * writes to it. Disposing waits until it has written everything.
+ *
+ * @param who names the option that asks for it, for the error
+ * @throws Error when the system has no `logger` command
+ */
+export async function openSyslog(who: string): Promise<Syslog> {
+  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  exited.catch(() => {}); // the spawn rejects too
+  try {
+    await once(child, 'spawn');
+  } catch (error) {
+    throw new Error(`${who} needs the logger command (Debian package bsdutils)`, { cause: error });
+  }
+  child.unref();
+  const input: Writable = child.stdin;
+  (input as Writable & { unref?(): void }).unref?.();
+  input.on('error', error => process.stderr.write(`quarry: syslog is gone: ${describeError(error)}\n`));
+  return {
+    write: (text, level) => input.write(`<${DAEMON * 8 + toSeverity(level)}>${text}`),
+    async [Symbol.asyncDispose]() {
+      child.ref();
+      input.end();
+      await exited;
+    },
+  };
+}
+
+const DAEMON = 3;
+
+/** Turns pino's levels into severities (RFC 5424 section 6.2.1). */
+function toSeverity(level: number): number {
+  if (level >= 60) return 2;
+  if (level >= 50) return 3;
+  if (level >= 40) return 4;
+  return level >= 30 ? 6 : 7;
+}
