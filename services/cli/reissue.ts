@@ -47,7 +47,7 @@ export const reissueCommand: Command = {
     write(describe(found, accountOf));
     if (!values.yes && !(await isAgreedTo())) return write('nothing is reissued\n');
     await reissue(opened.store, index, found);
-    write('asked for; quarry renewals tells how it goes\n');
+    write('the schedulers begin; quarry renewals shows how it goes\n');
   },
 };
 
@@ -78,8 +78,8 @@ export type Wanted = {
 };
 
 /**
- * What is to be reissued, the soonest end first. What has ended, and what a host has left behind with its old
- * key, is not.
+ * What is to be reissued, the soonest end first. What has expired, and
+ * what a host no longer fetches as it has a new key, is not.
  *
  * @throws Error in one line where a name, or all together, match nothing
  */

@@ -64,10 +64,10 @@ export async function tellLeft(
 ): Promise<void> {
   const { id, names, notAfter, ahead, left, renews } = managed;
   if (left || !renews) return;
-  log.info({ names, end: new Date(notAfter) }, 'nobody has fetched the certificate, it is left to expire');
+  log.info({ names, end: new Date(notAfter) }, 'no client has fetched the certificate, it is not renewed');
   if (!fetched) return; // there may be thousands that nobody has wanted for years
   const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
-  const detail = `${what} since ${new Date(fetched.at).toISOString()}; it is left to expire`;
+  const detail = `${what} since ${new Date(fetched.at).toISOString()}; Quarry does not renew it`;
   await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
 }
 

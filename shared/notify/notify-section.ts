@@ -46,7 +46,7 @@ export function parseNotify(section: SectionReader): NotifyConfig {
   const to = section.many('mail', parseAddress);
   const ways = [url !== undefined && 'url', command !== undefined && 'command', to.length > 0 && 'mail'];
   const [way, another] = ways.filter(one => one !== false);
-  if (way === undefined) return section.fail('tells nobody: give url, command or mail');
+  if (way === undefined) return section.fail('notifies nobody: give url, command or mail');
   if (another !== undefined)
     return section.fail(`has ${way} beside it; each needs a section of its own`, another);
   const kinds = named.length > 0 ? [...new Set(named)] : [...eventKinds];
@@ -91,7 +91,10 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   if (user !== undefined && passwordFile === undefined)
     section.fail('needs smtp-password-file beside it', 'smtp-user');
   return {
-    ...{ type: 'mail', to, from, smtp },
+    type: 'mail',
+    to,
+    from,
+    smtp,
     ...(user !== undefined && passwordFile !== undefined && { login: { user, passwordFile } }),
     ...(caFile !== undefined && { caFile }),
   };
@@ -100,7 +103,7 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
 const parseKinds: Parse<EventKind[]> = (text, fail) =>
   text.split(',').map(word => {
     const kind = eventKinds.find(one => one === word.trim());
-    return kind ?? fail(`unknown matter; known: ${eventKinds.join(', ')}`);
+    return kind ?? fail(`unknown event; known: ${eventKinds.join(', ')}`);
   });
 
 /** Of an empty one anybody could make the same. */
