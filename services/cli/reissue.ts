@@ -102,7 +102,7 @@ export function choose(
   return matching.sort((a, b) => a.notAfter - b.notAfter);
 }
 
-/** As of `quarry renew`, and globs besides. */
+/** The names of `quarry renew`, and globs. */
 function toMatcher(name: string): (managed: ManagedCertificate) => boolean {
   const matches = toDomainGlob(name);
   return ({ id, names }) => id === name || id.startsWith(`profile/${name}/`) || names.some(matches);
@@ -114,7 +114,7 @@ async function readAll(index: RenewalIndex): Promise<ManagedCertificate[]> {
   return [...all.values()];
 }
 
-/** Who issued a certificate: what nobody knows the issuer of was issued while there was but one account. */
+/** The account that issued a certificate. Without a record it was issued while there was but one account. */
 async function openAccountOf(
   { account, renewals }: Config,
   needed: boolean,
@@ -146,7 +146,7 @@ function describe(
   return `${head}\n${shown.join('')}${more}`;
 }
 
-/** @throws Error where nobody can be asked */
+/** @throws Error where there is no terminal to ask at */
 async function isAgreedTo(): Promise<boolean> {
   if (!process.stdin.isTTY)
     throw new Error('nothing is reissued, as there is no terminal to ask at; say --yes');

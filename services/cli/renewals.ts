@@ -24,7 +24,7 @@ export const renewalsCommand: Command = {
 
 type Renewal = { managed: ManagedCertificate; fetched: LastFetch | undefined };
 
-/** What ends first stands first. */
+/** The soonest to expire comes first. */
 async function readRenewals(files: string[], env: Environment): Promise<Renewal[]> {
   using opened = await openFleetRedis(files, env);
   const index = openRenewalIndex(opened.store);

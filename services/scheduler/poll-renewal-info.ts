@@ -8,7 +8,7 @@ import type { IssuedBy } from '../../shared/storage/storage.ts';
 import { tellExplained } from './tell-renewals.ts';
 
 export type PollParts = {
-  /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
+  /** The CA that issued a certificate, if it is configured; macen did not record it. */
   caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
   notices: Pick<Notices, 'notify'>;
   clock: Clock;
@@ -16,8 +16,8 @@ export type PollParts = {
 };
 
 /**
- * What nobody knows the issuer of is taken for the default account's, as it was issued before there were
- * others.
+ * A certificate without a record of its issuer is taken for the default account's, as it was issued before
+ * there were others.
  */
 export function findIssuer<Ca extends { name: string; connection: CaConnection }>(
   cas: readonly Ca[],

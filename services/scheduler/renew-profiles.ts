@@ -41,7 +41,7 @@ const profileId = (profile: string, domain: string) => `profile/${profile}/${dom
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
- * @throws what keeps the whole profile from being run, which is told as one event; or the signal's reason
+ * @throws what keeps the whole profile from being run, of which there is one notification; or the signal's reason
  */
 export async function renewProfile(
   parts: ProfileParts,
@@ -138,7 +138,7 @@ async function record(
   }
 }
 
-/** What mends itself is told by the warning of the end, should it not. */
+/** These mend themselves; if they do not, the warning before the certificate expires says so. */
 const waitsForOthers = (error: unknown) =>
   error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
 

@@ -32,7 +32,7 @@ const DAY = 24 * HOUR;
 const FIRST_JOB_LOOK = 10 * SECOND;
 const LAST_JOB_LOOK = 600 * SECOND;
 const SUCCESSOR_LOOK = HOUR / 6;
-/** What nobody fetches may be fetched again. */
+/** A certificate that no client fetches may be fetched again. */
 const LEFT_LOOK = 6 * HOUR;
 const AFTER_FAULT = HOUR / 6;
 
@@ -45,12 +45,11 @@ export type RenewalParts = PollParts & {
   signQueue: SignQueue;
   records: SignRecords;
   notices: Notices;
-  /** Of the CA, as sign jobs name it. */
 };
 
 /**
- * One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look
- * again.
+ * One look at one stored certificate that is due for it: asks the CA, renews, notifies; and says when to
+ * look again.
  */
 export async function lookAtStored(
   parts: RenewalParts,
@@ -97,8 +96,8 @@ async function lookCloser(
 }
 
 /**
- * The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this
- * one since.
+ * The same auth block has got a newer certificate for the same names by another CSR, and no client has fetched
+ * this one since.
  */
 async function isSuperseded(
   { index, newest }: RenewalParts,
@@ -154,7 +153,7 @@ function nextLook(managed: ManagedCertificate, now: number): number {
   return Math.min(...times, Math.max(warning, now) + DAY);
 }
 
-/** A new certificate ends what was told of its predecessor. */
+/** A new certificate ends the events of its predecessor. */
 async function welcome(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
   await tellRenewed(parts, managed);
   return { ...managed, looked: true };
@@ -191,7 +190,7 @@ async function failed(
 type Renewing = StoredAt & { name: string; entry: KeptEntry; fetched: LastFetch | undefined };
 
 /**
- * What an operator wants reissued is to be ordered by the next post, whether or not it can be renewed before.
+ * The next post orders what an operator wants reissued, whether or not it can be renewed before.
  */
 async function handOutNoMore(managed: ManagedCertificate, { storage, entry }: Renewing): Promise<void> {
   if (entry.renewFrom !== undefined && entry.renewFrom <= (managed.reissue ?? 0)) return;

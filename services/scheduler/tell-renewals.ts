@@ -8,7 +8,7 @@ import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-w
 
 const DAY = 24 * 3_600_000;
 const FIRST_WARNING = 14 * DAY;
-/** What the CA or the network will mend by itself is not told at the first attempt in vain. */
+/** Failures that the CA or the network may mend make no notification before so many attempts. */
 const PATIENCE = 3;
 /** Causes that all certificates have in common are one event. */
 const common = ['unavailable', 'rateLimited', 'misconfigured'];
@@ -50,7 +50,7 @@ export async function tellFailure(
     said,
     alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed',
   );
-  if (!renews) return; // its host's posts are told
+  if (!renews) return; // the answers to its host's posts say it
   const shared = common.includes(code);
   if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
   await notices.notify({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
@@ -65,7 +65,7 @@ export async function tellLeft(
   const { id, names, notAfter, ahead, left, renews } = managed;
   if (left || !renews) return;
   log.info({ names, end: new Date(notAfter) }, 'no client has fetched the certificate, it is not renewed');
-  if (!fetched) return; // there may be thousands that nobody has wanted for years
+  if (!fetched) return; // there may be thousands that no client has wanted for years
   const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
   const detail = `${what} since ${new Date(fetched.at).toISOString()}; Quarry does not renew it`;
   await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
@@ -83,8 +83,7 @@ export async function tellExplained(
 }
 
 /**
- * What was told of its predecessor is over; that a certificate was issued at all ends what kept all from
- * being.
+ * Ends the events of its predecessor; and as a certificate was issued at all, those that all renewals share.
  */
 export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
   await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);

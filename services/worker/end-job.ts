@@ -33,7 +33,7 @@ function readDownload(downloaded: string): { pems: string[]; leaf: Certificate }
   }
 }
 
-/** Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no more. */
+/** Into storage first: a job is not finished before its certificate is safe. Failures here are only logged. */
 export async function keepCertificate(
   run: SignRun,
   ca: Ca,
@@ -72,7 +72,7 @@ async function planRenewal(
 }
 
 /**
- * Writes the result for those who wait, and lets the next job order the same names.
+ * Writes the result for the clients that wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
  */
@@ -89,7 +89,7 @@ export async function writeResult(run: SignRun, account: string, result: SignRes
   return finish(run, { key, result });
 }
 
-/** Gives up the job's places before the CAs' limits. */
+/** Leaves the waiting lists of the CAs' limits. */
 export async function finish(
   { parts, job, progress }: SignRun,
   resultWritten: { key: string; result: SignResult },

@@ -1,15 +1,15 @@
 const START = 250;
 const SHORTEST = 5;
 const LONGEST = 5_000;
-/** What a first poll that was early or late makes of the next one. */
+/** Factors for the next pace, after a first poll that was too early or late. */
 const LATER = 1.5;
 const SOONER = 0.95;
-/** Until the first poll that came in vain, as nobody knows yet how far there is to go. */
+/** Until the first poll that was too early, as it is not known yet how far there is to go. */
 const MUCH_SOONER = 0.8;
 
 /**
- * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither in vain nor
- * late: one CA validates in milliseconds, another in seconds. A poll in vain costs a request and a quarter of a second, one
+ * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither too early nor
+ * late: one CA validates in milliseconds, another in seconds. A poll too early costs a request and a quarter of a second, one
  * that is late a few milliseconds: so the pace goes up in strides and down in small steps.
  */
 export class PollPace {
@@ -27,7 +27,7 @@ export class PollPace {
     this.#change(Math.max(SHORTEST, this.#first * (this.#hasBeenLate ? SOONER : MUCH_SOONER)), now);
   }
 
-  /** The first poll came in vain. @param now milliseconds since the epoch */
+  /** The first poll was too early. @param now milliseconds since the epoch */
   late(now: number): void {
     this.#hasBeenLate = true;
     this.#change(Math.min(LONGEST, this.#first * LATER), now);
@@ -53,7 +53,7 @@ const LONGEST_POLL = 10_000;
  * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s. Where the CA says,
  * never sooner than after 250 ms, as its clock may be behind.
  *
- * @param polls how often it was asked in vain
+ * @param polls how often it was asked too early
  * @param first milliseconds, as a PollPace knows them
  * @returns milliseconds since the epoch
  */

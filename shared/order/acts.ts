@@ -17,7 +17,7 @@ import {
 import type { Act, Seen } from './next-step.ts';
 import type { OrderChallenge, OrderState, OrderTask } from './order-state.ts';
 
-/** What an order is driven with. */
+/** Needed to drive an order. */
 export type OrderParts = PresentParts & {
   acme: AcmeClient;
   clock: Clock;
@@ -102,7 +102,7 @@ function toChallenge(
   return { ...chosen, persist: { issuerDomainNames, ...(accountUrl !== undefined && { accountUrl }) } };
 }
 
-/** The CA is told once everybody whom it may ask can answer; the waiting for that costs it no request. */
+/** Announces challenges once every server that the CA may ask can answer; that wait costs the CA no request. */
 async function startChallenges(parts: OrderParts, { challenges, presentedAt }: OrderState): Promise<Seen> {
   const { acme, clock } = parts;
   if (presentedAt === undefined) await presentChallenges(parts, challenges);
@@ -114,7 +114,7 @@ async function startChallenges(parts: OrderParts, { challenges, presentedAt }: O
   return { saw: 'initiated', at: initiatedAt };
 }
 
-/** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */
+/** A predecessor may have announced it; some CAs then call the repetition malformed, and the order will show. */
 async function initiate(acme: AcmeClient, url: string): Promise<void> {
   try {
     await acme.initiateChallenge(url);

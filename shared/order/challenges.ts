@@ -5,7 +5,7 @@ import type { Identifier } from '../pki/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
 import type { OrderChallenge } from './order-state.ts';
 
-/** What challenges are answered with. */
+/** Needed to answer challenges. */
 export type PresentParts = {
   acme: Pick<AcmeClient, 'keyAuthorization' | 'accountUrl'>;
   /**
@@ -53,7 +53,7 @@ function isWhole({ type, token, issuerDomainNames }: AcmeChallenge): boolean {
 }
 
 /**
- * Ends an order that nobody could prove before the CA is asked for it.
+ * Ends an order that no solver can prove, before the CA is asked for it.
  *
  * @throws IssuanceError `denied` naming the identifier
  */
@@ -77,7 +77,7 @@ export async function withdrawAll(parts: PresentParts, challenges: OrderChalleng
 }
 
 /**
- * What has not reached everybody yet who may be asked for it, in one line.
+ * Says in one line what some server that the CA may ask does not show yet.
  *
  * @param since when the responses were presented, in milliseconds since the epoch
  * @throws IssuanceError `challengeFailed` once it takes longer than the solver allows
@@ -98,7 +98,7 @@ export async function findMissing(
   return looks.find(missing => missing !== undefined);
 }
 
-/** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
+/** Where it is required, challenges are not announced before the responses are visible; else nothing waits for the look. */
 export async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, async ({ selfCheck }, response) => {
     const looking = selfCheck?.look(response, parts.signal);

@@ -15,7 +15,7 @@ export type Permission =
  * Whether a new order may be sent to a CA: no limit stands against it, and what the CA allows is not used up. A renewal
  * that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all tries to make the order.
  *
- * @param order `renews`: whether it says which certificate it replaces; `turn`: what an earlier try was told
+ * @param order `renews`: whether it says which certificate it replaces; `turn`: the answer to an earlier try
  */
 export async function mayOrder(
   { limits, budget, directory }: Pick<Ca, 'limits' | 'budget' | 'directory'>,
@@ -42,7 +42,7 @@ export async function mayOrder(
  *
  * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have answered it;
  *   then a failed validation says nothing of the names, and the order is as good as lost
- * @param onLimit gets each limit that the CA told
+ * @param onLimit gets each limit that the CA answered with
  * @returns the error for the client, with the time to try again where that is known now
  */
 export async function rememberFailure(
@@ -72,7 +72,7 @@ function failedNames(problem: Problem): string[] {
   return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
 }
 
-/** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
+/** The event of a limit that only a person can end; `undefined` for one that ends by itself. */
 export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEvent | undefined {
   if (until !== undefined) return undefined;
   const name = /^name\/(.*)@/.exec(key)?.[1];

@@ -38,11 +38,11 @@ export type OrderState = {
   challenges: OrderChallenge[];
   /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */
   presentedAt?: number;
-  /** Whether they were taken back before the CA was told of any, to be presented again by whoever goes on. */
+  /** Whether they were taken back before any was announced, to be presented again by the next drive. */
   takenBack?: true;
-  /** Whether the CA was told of all challenges. */
+  /** Whether all challenges were announced to the CA. */
   initiated: boolean;
-  /** Before the first of them was told; milliseconds since the epoch. */
+  /** Before the first of them was announced; milliseconds since the epoch. */
   initiatedAt?: number;
   /** How often the CA was asked, or what was presented was looked for, since the order last moved; drives the backoff. */
   polls: number;

@@ -12,7 +12,7 @@ export type WindowMemory = {
   info: RenewalFacts['info'];
   /** When to ask the CA; absent: not at all. */
   askAgain?: number | undefined;
-  /** Questions in vain in a row. */
+  /** Failed questions in a row. */
   failures: number;
 };
 

@@ -42,7 +42,7 @@ export type Dns01ServerConfig = {
 
 type NameServerConfig = {
   name: string;
-  /** Where it is inside one of the zones, and nobody else can tell them. */
+  /** Needed where it is inside one of the zones, as no other server knows them. */
   addresses: string[];
 };
 
