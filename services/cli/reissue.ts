@@ -116,12 +116,12 @@ async function readAll(index: RenewalIndex): Promise<ManagedCertificate[]> {
 
 /** The account that issued a certificate. Without a record it was issued while there was but one account. */
 async function openAccountOf(
-  { account, renewals }: Config,
+  config: Config,
   needed: boolean,
 ): Promise<(managed: ManagedCertificate) => string> {
-  const accounts = [account];
+  const accounts = [...config.accounts.values()];
   const ofProfile = new Map<string, string>();
-  for (const { name, directory } of needed ? renewals : []) {
+  for (const { name, directory } of needed ? config.renewals : []) {
     const { server } = await openShamanFile(directory).read();
     const own = accounts.find(({ acmeServer }) => acmeServer === server);
     ofProfile.set(`profile/${name}`, own?.name ?? server);

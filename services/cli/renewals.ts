@@ -40,7 +40,7 @@ async function readRenewals(files: string[], env: Environment): Promise<Renewal[
 }
 
 function toText({ managed, fetched }: Renewal): string {
-  const { id, certificate, issuedBy, names, notAfter, failures } = managed;
+  const { id, certificate, issuedBy, refused = [], names, notAfter, failures } = managed;
   const lines = [
     names.join(', '),
     `    ${id}`,
@@ -48,6 +48,7 @@ function toText({ managed, fetched }: Renewal): string {
       ? '    there is no certificate yet'
       : `    valid until ${time(notAfter)}${fetched ? `, last fetched ${time(fetched.at)} by "${fetched.block}"` : ''}`,
     ...(issuedBy ? [`    issued by account ${issuedBy.account}`] : []),
+    ...refused.map(({ account, reason }) => `    not by account ${account}: ${reason}`),
     `    ${describePlan(managed)}`,
   ];
   if (failures) lines.push(`    last error, ${time(failures.last)}: ${failures.reason}`);
@@ -63,11 +64,12 @@ function describePlan({ job, left, forced, plan }: ManagedCertificate): string {
 
 /** Times as RFC 3339 has them. */
 function toJson({ managed, fetched }: Renewal) {
-  const { id, names, issuedBy, notBefore, notAfter, plan, failures, job, left } = managed;
+  const { id, names, issuedBy, refused, notBefore, notAfter, plan, failures, job, left } = managed;
   return {
     id,
     names,
     account: issuedBy?.account ?? null,
+    refused: refused ?? [],
     notBefore: time(notBefore),
     notAfter: time(notAfter),
     state: job ? 'renewing' : left ? 'left' : 'planned',

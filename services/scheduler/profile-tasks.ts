@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
-import type { AccountConfig } from '../../shared/ca/account-section.ts';
+import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
 import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { nextTime } from '../../shared/shaman/renewal-section.ts';
@@ -29,7 +29,7 @@ export async function openProfileTasks(
     solvers: openSolvers(verifications, { store, clock, log }),
     cas,
     path: (process.env.PATH ?? '').split(delimiter),
-    ca: await readAuthorities(config.account),
+    ca: await readAuthorities(config.accounts.get(DEFAULT_ACCOUNT)),
     clock,
     log,
   };
@@ -53,7 +53,9 @@ export async function openProfileTasks(
   });
 }
 
-async function readAuthorities({ caFile }: AccountConfig): Promise<string[] | undefined> {
+/** The CA of a profile's own account is trusted as that of the account named `default`. */
+async function readAuthorities(account: AccountConfig | undefined): Promise<string[] | undefined> {
+  const caFile = account?.caFile;
   return caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
 }
 

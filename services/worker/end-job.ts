@@ -38,15 +38,16 @@ export async function keepCertificate(
   run: SignRun,
   ca: Ca,
   { turn }: Checkpoint,
-  { chain, issuedBy }: Issued,
+  issued: Issued,
 ): Promise<void> {
   const { parts, job, csr, log } = run;
   const { identifiers, storage } = job.data;
+  const { chain, issuedBy } = issued;
   await parts.records.confirmLock(job.lock); // else the certificate is its successor's to store and to count
   const acts = {
     'the certificate cannot be stored': () =>
       issuedBy && parts.storages.get(storage)?.put(csr, chain, issuedBy),
-    'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, chain, issuedBy),
+    'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, issued),
     'the certificate cannot be counted': () =>
       turn === 'counted' && ca.budget.spendCertificate(identifiers, toClaim(job)),
     'earlier failures cannot be forgotten': () => ca.limits.recordSuccess(identifiers),
@@ -62,13 +63,13 @@ export async function keepCertificate(
 
 async function planRenewal(
   { parts, job, csr }: SignRun,
-  chain: string,
-  issuedBy: Issued['issuedBy'],
+  { chain, issuedBy, refused }: Issued,
 ): Promise<void> {
   const { storage, block, due } = job.data;
   if (!parts.storages.get(storage)?.upkeep) return;
   const entry = { csr, chain, leaf: readCertificate(chain), ...(issuedBy && { issuedBy }) };
-  await parts.renewals.issued(storage, entry, { block, ahead: due !== undefined }, parts.clock.now());
+  const how = { block, ahead: due !== undefined, ...(refused && { refused }) };
+  await parts.renewals.issued(storage, entry, how, parts.clock.now());
 }
 
 /**

@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
 import type { AcmeAccount } from './client.ts';
-import { type CaConnection, type HttpAnswer, readDirectory } from './connection.ts';
+import { type CaConnection, readDirectory } from './connection.ts';
+import type { HttpAnswer } from './objects.ts';
 import { saysAccountIsGone } from './problem.ts';
 import { type AcmeResource, toResource } from './resource.ts';
 import { type ExternalAccountBinding, openSigner, publicJwk, signJws } from './signed-request.ts';

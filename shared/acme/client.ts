@@ -1,9 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import type { Identifier } from '../pki/identifier.ts';
 import { splitChain } from '../pki/pem.ts';
-import { type CaConnection, type HttpAnswer, readDirectory } from './connection.ts';
+import { type CaConnection, readDirectory } from './connection.ts';
 import { readLinks } from './links.ts';
-import { type AcmeAuthorization, type AcmeOrder, text, toAuthorization, toOrder } from './objects.ts';
+import {
+  type AcmeAuthorization,
+  type AcmeOrder,
+  type HttpAnswer,
+  text,
+  toAuthorization,
+  toOrder,
+} from './objects.ts';
 import { openSigner } from './signed-request.ts';
 
 const MOST_ALTERNATES = 10;

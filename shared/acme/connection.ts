@@ -3,7 +3,7 @@ import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isLoopback } from '../base/address.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { type Directory, toDirectory } from './objects.ts';
+import { type Directory, type HttpAnswer, toDirectory } from './objects.ts';
 import { parseRetryAfter, toIssuanceError } from './problem.ts';
 
 /** Milliseconds that a CA has for one answer. */
@@ -12,9 +12,6 @@ const LARGEST_ANSWER = 1024 * 1024;
 const DIRECTORY_AGE = 3_600_000;
 const MOST_NONCES = 32;
 const OLDEST_NONCE = 60_000;
-
-/** An answer of the CA: header names in lower case, JSON read, else the text. */
-export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {

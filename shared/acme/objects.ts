@@ -1,10 +1,12 @@
 import { IssuanceError, type Problem } from '../base/errors.ts';
 import { isDomainName } from '../base/host-name.ts';
 import type { Identifier } from '../pki/identifier.ts';
-import type { HttpAnswer } from './connection.ts';
 import { parseProblem, parseRetryAfter } from './problem.ts';
 
 // A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
+
+/** An answer of the CA: header names in lower case, JSON read, else the text. */
+export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
 
 /** RFC 8555 section 7.1.1, with what other standards add. */
 export type Directory = {

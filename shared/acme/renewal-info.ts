@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/errors.ts';
 import { readCertificateIds } from '../pki/certificate.ts';
-import { type CaConnection, type HttpAnswer, readDirectory, sendRequest } from './connection.ts';
+import { type CaConnection, readDirectory, sendRequest } from './connection.ts';
+import type { HttpAnswer } from './objects.ts';
 import { parseRetryAfter, toIssuanceError } from './problem.ts';
 
 const MINUTE = 60_000;

@@ -5,7 +5,6 @@ import { IssuanceError } from '../base/errors.ts';
 import { readPrivateKey } from '../pki/key.ts';
 import {
   type CaConnection,
-  type HttpAnswer,
   nonceOf,
   REQUEST_TIMEOUT,
   readDirectory,
@@ -13,7 +12,7 @@ import {
   sendRequest,
   takeNonce,
 } from './connection.ts';
-import type { Directory } from './objects.ts';
+import type { Directory, HttpAnswer } from './objects.ts';
 import { parseProblem, parseRetryAfter, problemKind, toIssuanceError } from './problem.ts';
 
 const BAD_NONCE_RETRIES = 10;

@@ -37,10 +37,6 @@ export type AuthBlockConfig = {
   storage: string;
   /** In the order of preference; at least one. */
   accounts: AccountChoice[];
-  /** The certificate profile to order of the first account, one that the CA's directory offers. */
-  certificateProfile?: string;
-  /** The common name of the issuer that the topmost certificate of the first account's chain should have. */
-  preferredChain?: string;
   /** What it may use of the orders of each of its accounts; absent where they are not divided. */
   share?: OrderShare;
 };
@@ -78,7 +74,6 @@ export function parseAuth(
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
   const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
   const accounts = toAccountChoices(section, chooseAccounts(section, namedAccounts, references), wanted);
-  const [{ certificateProfile, preferredChain } = {}] = accounts;
   const block = {
     name: section.label,
     ips,
@@ -90,8 +85,6 @@ export function parseAuth(
     challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage(),
     accounts,
-    ...(certificateProfile && { certificateProfile }),
-    ...(preferredChain && { preferredChain }),
   };
   warnOfSurprises(section, block);
   return { block, percent, section };

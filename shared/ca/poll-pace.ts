@@ -12,7 +12,7 @@ const MUCH_SOONER = 0.8;
  * late: one CA validates in milliseconds, another in seconds. A poll too early costs a request and a quarter of a second, one
  * that is late a few milliseconds: so the pace goes up in strides and down in small steps.
  */
-export class PollPace {
+class PollPace {
   #first = START;
   #changed = 0;
   #hasBeenLate = false;

@@ -72,7 +72,7 @@ async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state
     return { saw: 'order', order: await acme.newOrder(identifiers, { profile, replaces }) };
   } catch (error) {
     const refused = error instanceof IssuanceError && replacementRefusals.has(problemKind(error.problem));
-    if (!refused || replaces === undefined) throw error;
+    if (!refused || replaces === undefined) throw toCsrFault(error, ['malformed']);
     return { saw: 'replacementRefused' };
   }
 }
@@ -136,14 +136,18 @@ async function finalize(
     return { saw: 'finalized', order: await parts.acme.finalize(order, task.csr) };
   } catch (error) {
     if (!(error instanceof IssuanceError)) throw error;
-    const { message, problem, retryAfter } = error;
-    const kind = problemKind(problem);
-    if (kind === 'orderNotReady')
+    const { problem, retryAfter } = error;
+    if (problemKind(problem) === 'orderNotReady')
       return { saw: 'finalized', order: { ...order, retryAfter }, notReady: true };
-    // A CA says so that reads other names out of the CSR than were ordered: Pebble passes over a CN.
-    if (kind === 'unauthorized') throw new IssuanceError('badCsr', message, { cause: error, problem });
-    throw error;
+    // A CA says `unauthorized` that reads other names out of the CSR than were ordered: Pebble passes over a CN.
+    throw toCsrFault(error, ['malformed', 'unauthorized']);
   }
+}
+
+/** What these kinds of problems blame is what came with the CSR. */
+function toCsrFault(error: unknown, kinds: string[]): unknown {
+  if (!(error instanceof IssuanceError) || !kinds.includes(problemKind(error.problem))) return error;
+  return new IssuanceError('badCsr', error.message, { cause: error, problem: error.problem });
 }
 
 async function download(

@@ -18,6 +18,8 @@ export type ManagedCertificate = {
   certificate: string;
   /** Absent where it is not recorded, as of macen's entries. */
   issuedBy?: IssuedBy | undefined;
+  /** The accounts that were asked before, and why they did not issue. */
+  refused?: readonly { account: string; reason: string }[] | undefined;
   names: string[];
   notBefore: number;
   notAfter: number;

@@ -15,11 +15,14 @@ const FIRST_POLL_OF_FOUND = 6 * 3_600_000;
 
 /** Keeps the indexes of the certificates in storages; all times in milliseconds since the epoch. */
 export type StoredRenewals = {
-  /** A certificate was issued and is stored by now. `ahead`: no client had asked for it. */
+  /**
+   * A certificate was issued and is stored by now. `ahead`: no client had asked for it; `refused`: the accounts that did
+   * not issue it, and why.
+   */
   issued(
     storage: string,
     entry: KeptEntry,
-    how: { block: string; ahead: boolean },
+    how: { block: string; ahead: boolean; refused?: ManagedCertificate['refused'] },
     now: number,
   ): Promise<void>;
   /**
@@ -57,11 +60,11 @@ export function openStoredRenewals(
   };
 
   return {
-    async issued(storage, entry, { block, ahead }, now) {
+    async issued(storage, entry, { block, ahead, refused }, now) {
       const keeping = keepingOf(storage);
       if (keeping) {
         const id = storedId(storage, entry.csr);
-        const managed = toManaged(id, entry, keeping, ahead);
+        const managed = { ...toManaged(id, entry, keeping, ahead), refused };
         if (!ahead) await index.fetched(id, { at: now, block });
         await index.add(managed, now + Math.random() * FIRST_POLL);
         await newest.note({ block, storage, names: managed.names }, { id, at: now }, ahead);

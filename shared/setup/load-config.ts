@@ -1,6 +1,6 @@
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { divideOrders } from '../admission/order-shares.ts';
-import { type AccountConfig, DEFAULT_ACCOUNT, parseAccounts } from '../ca/account-section.ts';
+import { type AccountConfig, parseAccounts } from '../ca/account-section.ts';
 import { type AdminConfig, parseAdmin } from '../config/admin.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Environment } from '../config/environment.ts';
@@ -11,7 +11,6 @@ import { readSections } from '../config/read-sections.ts';
 import { parseRedis, type RedisConfig } from '../config/redis.ts';
 import { SectionReader } from '../config/section-reader.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
-import type { LimitsConfig } from '../limits/limits-section.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
 import { parseRenewal, type RenewalConfig } from '../shaman/renewal-section.ts';
 import { implicitVerification } from '../solver/http01.ts';
@@ -29,8 +28,6 @@ import {
 export type Config = {
   /** By name, in the order of the files; at least one. */
   accounts: Map<string, AccountConfig>;
-  /** The one named `default`, else the first. */
-  account: AccountConfig;
   mgmt: MgmtConfig;
   /** By name; holds an implicit block only when an auth block uses it. */
   verifications: Map<string, VerificationConfig>;
@@ -41,8 +38,6 @@ export type Config = {
   logging: LoggingConfig;
   redis: RedisConfig;
   worker: WorkerConfig;
-  /** Of `account`. */
-  limits: LimitsConfig;
   admin: AdminConfig;
   notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
@@ -64,8 +59,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
 
   const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
-  const account = accounts.get(DEFAULT_ACCOUNT) ?? [...accounts.values()][0];
-  if (!account) return missing(file, 'account', 'is missing; its dir is needed');
+  if (accounts.size === 0) return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
   const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
@@ -80,7 +74,6 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
 
   return {
     accounts,
-    account,
     mgmt,
     verifications,
     storages,
@@ -89,7 +82,6 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     logging: parseLogging(optional('logging'), env),
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
-    limits: account.limits,
     admin: parseAdmin(optional('admin')),
     notify: all('notify').map(parseNotify),
     warnings,

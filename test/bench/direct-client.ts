@@ -22,7 +22,9 @@ export async function openDirectClient({
   redisUrl,
   caFile,
 }: ClientSpec): Promise<(csr: NamedCsr) => Promise<void>> {
-  const { account: config, verifications } = await loadConfig([iniFile], {});
+  const { accounts, verifications } = await loadConfig([iniFile], {});
+  const [config] = accounts.values();
+  if (!config) throw new Error('no account is configured');
   const { signal } = new AbortController();
   const ca = [await readFile(caFile, 'utf8')];
   const connection = openCaConnection({ directoryUrl: config.acmeServer, userAgent: USER_AGENT, clock, ca });

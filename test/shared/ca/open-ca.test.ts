@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { type AccountState, holdAccount } from '../../../shared/ca/account-holder.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { openAccounts, openCas } from '../../../shared/ca/open-ca.ts';
 import { keptLog } from '../../support/kept-log.ts';
@@ -11,8 +13,8 @@ import { waitUntil } from '../../support/wait-until.ts';
 import { acmeError, type CaAnswer, type FakeCa, problem, startFakeCa } from '../acme/fake-ca.ts';
 import { never } from '../acme/open-connection.ts';
 
-/** No limit and no breaker is asked here. */
-const store = { redis: {} as never, prefix: '{quarry}' };
+/** No limit and no breaker is asked here, and how the accounts are is written to nowhere. */
+const store = { redis: { eval: async () => 0 } as never, prefix: '{quarry}' };
 const start = 1_000_000;
 
 /** Two accounts, each at a CA of its own; `clock` does not wait. */
@@ -241,4 +243,28 @@ test('renew() ends for a caller whose signal fires, and not for the others', asy
   release();
   await waiting;
   assert.equal(first.account.current().url, `${fakes.first.url}/account/3`);
+});
+
+test('an account tells how it is each time that changes: opened, refused by its CA, and working again', async () => {
+  const states: AccountState[] = [];
+  const opened = { keyPem: 'key', url: 'https://ca.example/account/1' };
+  let away = true;
+  const open = async () => {
+    if (away) throw new IssuanceError('unavailable', 'away');
+    return opened;
+  };
+  const account = holdAccount({} as never, open, state => void states.push(state));
+  assert.deepEqual(states, []);
+  await assert.rejects(account.open(never), { code: 'unavailable' });
+  away = false;
+  await account.open(never);
+  assert.deepEqual(states.splice(0), [{ fault: 'away' }, { url: opened.url }]);
+
+  const refused = new IssuanceError('misconfigured', 'the account is deactivated');
+  for (let times = 0; times < 3; times++) account.note(refused);
+  assert.equal(account.fault(), 'the account is deactivated');
+  assert.deepEqual(account.current(), opened);
+  for (let times = 0; times < 3; times++) account.note(undefined);
+  assert.equal(account.fault(), undefined);
+  assert.deepEqual(states, [{ fault: 'the account is deactivated' }, { url: opened.url }]);
 });

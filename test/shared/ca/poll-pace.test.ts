@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PollPace } from '../../../shared/ca/poll-pace.ts';
+import { openPollPaces } from '../../../shared/ca/poll-pace.ts';
 
 /** Lets a CA that takes so long be polled by so many orders, one after the other; tells how many first polls came in vain. */
 function pollCa(takes: number, orders: number): { vain: number; first: number } {
-  const pace = new PollPace();
+  const { validation: pace } = openPollPaces();
   let vain = 0;
   let now = 1_000_000;
   for (let order = 0; order < orders; order++) {
@@ -38,7 +38,7 @@ test('PollPace never waits over five seconds', () => {
 });
 
 test('PollPace counts once what orders under way together have seen', () => {
-  const pace = new PollPace();
+  const { validation: pace } = openPollPaces();
   for (let order = 0; order < 64; order++) pace.late(1_000_000 + order);
   assert.equal(pace.first, 375);
   for (let order = 0; order < 64; order++) pace.early(1_001_000 + order);

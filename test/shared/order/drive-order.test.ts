@@ -157,6 +157,22 @@ for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverIn
     assert.equal(checkpoint.turn, 'counted');
   });
 
+for (const [method, kind] of [
+  ['newOrder', 'malformed'],
+  ['finalize', 'malformed'],
+  ['finalize', 'unauthorized'],
+] as const)
+  test(`driveOrder() takes ${kind} at ${method} for a fault of the CSR, in the CA's words`, async () => {
+    const ca = scriptCa();
+    const problem = { type: `urn:ietf:params:acme:error:${kind}`, detail: 'no' };
+    ca.failNext.set(method, new IssuanceError('unexpected', 'the CA says no', { problem }));
+    await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example')), {
+      code: 'badCsr',
+      message: 'the CA says no',
+      problem,
+    });
+  });
+
 test("driveOrder() saves the order's URL before it touches a challenge, and each state before what follows", async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);

@@ -122,7 +122,7 @@ test('loadConfig() takes REDIS_URL, ACME_CAFILE and QUARRY_LOG from the environm
   const env = { REDIS_URL: 'redis://redis:6379', ACME_CAFILE: import.meta.filename, QUARRY_LOG: 'debug' };
   const config = await loadText(`${account + auth}[logging]\nlevel = error\n`, env);
   assert.equal(config.redis.url, env.REDIS_URL);
-  assert.equal(config.account.caFile, env.ACME_CAFILE);
+  assert.equal(config.accounts.get('default')?.caFile, env.ACME_CAFILE);
   assert.equal(config.logging.level, 'debug');
 });
 
@@ -131,7 +131,7 @@ test('loadConfig() prefers a written Redis URL and ca-file to the environment', 
   const text = `${account}ca-file = ${import.meta.filename}\n${auth}[redis]\nurl = unix:/run/redis.sock\n`;
   const config = await loadText(text, env);
   assert.equal(config.redis.url, 'unix:/run/redis.sock');
-  assert.equal(config.account.caFile, import.meta.filename);
+  assert.equal(config.accounts.get('default')?.caFile, import.meta.filename);
 });
 
 for (const [env, message] of [
@@ -186,7 +186,7 @@ for (const [what, text, message] of [
 }
 
 test('loadConfig() warns of a # that becomes part of a value', async () => {
-  const { account: read, warnings } = await loadText(`[account]\ndir = /a # here\n${auth}`);
-  assert.equal(read.dir, '/a # here');
+  const { accounts, warnings } = await loadText(`[account]\ndir = /a # here\n${auth}`);
+  assert.equal(accounts.get('default')?.dir, '/a # here');
   assert.match(warnings[0] ?? '', /^main\.ini:2: \[account\] dir: the # or ; is read as part of the value/);
 });

@@ -4,10 +4,11 @@ import { account, auth, loadText } from './load-text.ts';
 import { macenReadme } from './macen-readme.ts';
 
 test("loadConfig() takes the configuration of macen's README", async () => {
-  const { account, mgmt, verifications, storages, auth, warnings } = await loadText(macenReadme);
-  assert.equal(account.acmeServer, 'https://acme-staging-v02.api.letsencrypt.org/directory');
-  assert.equal(account.termsOfService, true);
-  assert.equal(account.dir, '/etc/macen/account/');
+  const { accounts, mgmt, verifications, storages, auth, warnings } = await loadText(macenReadme);
+  const read = accounts.get('default');
+  assert.equal(read?.acmeServer, 'https://acme-staging-v02.api.letsencrypt.org/directory');
+  assert.equal(read?.termsOfService, true);
+  assert.equal(read?.dir, '/etc/macen/account/');
   assert.deepEqual(mgmt.listeners, [{ host: '192.0.2.13', port: 1313, explicit: true }]);
   assert.equal(mgmt.maxSize, 4096);
   const http = verifications.get('http');

@@ -167,7 +167,7 @@ test('a program is found from its configuration file on, and need not be on this
 });
 
 test('[account] takes contacts, external account binding and the URLs of terms', async () => {
-  const { account: read } = await loadText(`[account]
+  const { accounts } = await loadText(`[account]
 acme-server = http://127.0.0.1:14000/dir
 accept-terms-of-service = https://ca.example/1
 accept-terms-of-service = https://ca.example/2
@@ -177,7 +177,7 @@ contact = mailto:root@example.org
 eab-kid = kid-1
 eab-hmac-key = zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W
 ${auth}`);
-  assert.deepEqual(read, {
+  assert.deepEqual(accounts.get('default'), {
     name: 'default',
     acmeServer: 'http://127.0.0.1:14000/dir',
     termsOfService: ['https://ca.example/1', 'https://ca.example/2'],
@@ -194,8 +194,8 @@ for (const [written, meant] of [
 ] as const) {
   test(`[account] reads accept-terms-of-service = ${written} without its comment, with a warning`, async () => {
     const text = `[account]\ndir=/a\naccept-terms-of-service = ${written}\n${auth}`;
-    const { account: read, warnings } = await loadText(text);
-    assert.deepEqual(read.termsOfService, meant);
+    const { accounts, warnings } = await loadText(text);
+    assert.deepEqual(accounts.get('default')?.termsOfService, meant);
     assert.deepEqual(warnings, [
       'main.ini:3: [account] accept-terms-of-service: what follows the # or ; is ignored; a comment needs a line of its own',
     ]);
