@@ -5,7 +5,7 @@ import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow } from '../../shared/renewal/ask-window.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import type { IssuedBy } from '../../shared/storage/storage.ts';
-import { tellExplained } from './tell-renewals.ts';
+import { notifyOfExplanation } from './notify-renewals.ts';
 
 export type PollParts = {
   /** The CA that issued a certificate, if it is configured; macen did not record it. */
@@ -47,7 +47,7 @@ export async function pollRenewalInfo(
   if (look.fault) log.debug({ names, reason: look.fault }, 'no renewal information');
   if (look.explained) {
     log.warn({ names, explanation: look.explained.explanationUrl }, 'the CA explains when to renew');
-    await tellExplained(notices, names, look.explained);
+    await notifyOfExplanation(notices, names, look.explained);
   }
   return { ...managed, info: look.info, poll: look.askAgain, pollFailures: look.failures };
 }

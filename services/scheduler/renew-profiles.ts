@@ -3,7 +3,7 @@ import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Log } from '../../shared/base/log.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { toPausedMatter } from '../../shared/order/may-order.ts';
+import { toPausedEvent } from '../../shared/order/may-order.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { retryTime } from '../../shared/shaman/certificate.ts';
@@ -11,7 +11,7 @@ import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-s
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
-import { tellExplained, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+import { endEvents, notifyOfExpiry, notifyOfExplanation, warningTime } from './notify-renewals.ts';
 
 const DAY = 24 * 3_600_000;
 const SHORTEST_PAUSE = 60_000;
@@ -80,7 +80,7 @@ async function runProfile(
     ca,
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
-    explained: (names, window) => tellExplained(notices, names, window),
+    explained: (names, window) => notifyOfExplanation(notices, names, window),
     nextRun,
     spread: true,
     clock,
@@ -101,8 +101,8 @@ async function noteLimit(
 ): Promise<void> {
   const { key, until, detail } = limit;
   log.warn({ renewal, limit: key, until: until && new Date(until), reason: detail }, 'CA rate limit hit');
-  const matter = toPausedMatter(limit);
-  if (matter) await notices.notify(matter);
+  const event = toPausedEvent(limit);
+  if (event) await notices.notify(event);
 }
 
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
@@ -126,7 +126,7 @@ async function record(
   for (const outcome of outcomes) {
     const managed = toManaged(profileId(name, outcome.name), outcome.facts, clock.now());
     await index.add(managed, nextLook(managed, clock.now()));
-    if (outcome.did === 'issued') await tellRenewed(parts, managed);
+    if (outcome.did === 'issued') await endEvents(parts, managed);
     if (outcome.did !== 'failed' || waitsForOthers(outcome.error)) continue;
     const { id, names } = managed;
     await notices.notify({
@@ -189,6 +189,6 @@ export async function lookAtProfile(
   } catch (error) {
     log.warn({ id: managed.id, reason: describeError(error) }, 'a shaman profile cannot be looked at');
   }
-  await tellOfEnd(parts, managed);
+  await notifyOfExpiry(parts, managed);
   await index.save(managed, nextLook(managed, clock.now()));
 }

@@ -20,9 +20,15 @@ import {
   toManaged,
 } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry } from '../../shared/storage/storage.ts';
+import {
+  endEvents,
+  notifyOfExpiry,
+  notifyOfFailure,
+  notifyOfUnfetched,
+  warningTime,
+} from './notify-renewals.ts';
 import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
 import { toRenewalJob } from './renewal-job.ts';
-import { tellFailure, tellLeft, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 import { type Looked, type StoredAt, watchStored } from './watch-stored.ts';
 
 const SECOND = 1_000;
@@ -131,13 +137,13 @@ async function lookToRenew(
   signal: AbortSignal,
 ): Promise<Looked> {
   const { clock } = parts;
-  const seen = given.looked ? given : await welcome(parts, given);
+  const seen = given.looked ? given : await lookFirst(parts, given);
   const followed = await followJob(parts, seen);
-  if (followed.job) await tellOfEnd(parts, followed);
+  if (followed.job) await notifyOfExpiry(parts, followed);
   if (followed.job) return { managed: followed, at: clock.now() + jobLook(followed.job, clock.now()) };
   const polled = await pollRenewalInfo(parts, followed, signal);
   const planned = { ...polled, plan: planStored(polled, from.renewWithin) };
-  await tellOfEnd(parts, planned);
+  await notifyOfExpiry(parts, planned);
   if (!planned.forced && !isDue(planned.plan, clock.now()))
     return { managed: planned, at: nextLook(planned, clock.now()) };
   return renew(parts, planned, from);
@@ -154,8 +160,8 @@ function nextLook(managed: ManagedCertificate, now: number): number {
 }
 
 /** A new certificate ends the events of its predecessor. */
-async function welcome(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
-  await tellRenewed(parts, managed);
+async function lookFirst(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
+  await endEvents(parts, managed);
   return { ...managed, looked: true };
 }
 
@@ -183,7 +189,7 @@ async function failed(
   const { forced: _, ...rest } = managed;
   const failures = { count, last: parts.clock.now(), retryAfter: error.retryAfter, reason: error.detail };
   const after = { ...rest, failures };
-  await tellFailure(parts, after, error);
+  await notifyOfFailure(parts, after, error);
   return after;
 }
 
@@ -204,7 +210,7 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
   const wanted = isFetched(managed, fetched) || managed.forced;
   if (managed.reissue !== undefined && !(wanted && managed.renews)) await handOutNoMore(managed, from);
   if (!wanted) {
-    await tellLeft(parts, managed, fetched);
+    await notifyOfUnfetched(parts, managed, fetched);
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
   }
   try {

@@ -7,7 +7,7 @@ import type { Limit } from '../../shared/limits/limits.ts';
 import type { Leave, Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { LeftError, noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
-import { mayOrder, rememberFailure, toPausedMatter } from '../../shared/order/may-order.ts';
+import { mayOrder, rememberFailure, toPausedEvent } from '../../shared/order/may-order.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
@@ -156,8 +156,8 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
     { account: ca.name, limit: key, until: until && new Date(until), reason: detail },
     'CA rate limit hit',
   );
-  const matter = toPausedMatter(limit);
-  if (matter) await parts.notices.notify(matter);
+  const event = toPausedEvent(limit);
+  if (event) await parts.notices.notify(event);
 }
 
 /** @returns the error for the client if the account cannot be had again; else the given one, which a new order ends */

@@ -73,7 +73,7 @@ function failedNames(problem: Problem): string[] {
 }
 
 /** The event of a limit that only a person can end; `undefined` for one that ends by itself. */
-export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEvent | undefined {
+export function toPausedEvent({ key, until, detail, names }: Limit): NotifyEvent | undefined {
   if (until !== undefined) return undefined;
   const name = /^name\/(.*)@/.exec(key)?.[1];
   const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;

@@ -27,7 +27,7 @@ export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'not
 }
 
 /** A certificate that is near its end though Quarry should have renewed it. */
-export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
+export async function notifyOfExpiry({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
   const { id, names, notAfter, failures, left, renews } = managed;
   const now = clock.now();
   if (left || !renews || now < Math.min(warningTime(managed), notAfter)) return;
@@ -38,7 +38,7 @@ export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCerti
   await notices.notify({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
 }
 
-export async function tellFailure(
+export async function notifyOfFailure(
   { notices, clock, log }: Parts,
   { id, failures, ...managed }: ManagedCertificate,
   { code, detail }: SignFailure,
@@ -57,7 +57,7 @@ export async function tellFailure(
 }
 
 /** A certificate that Quarry does not renew, as no client has fetched it in its life. */
-export async function tellLeft(
+export async function notifyOfUnfetched(
   { notices, log }: Parts,
   managed: ManagedCertificate,
   fetched: LastFetch | undefined,
@@ -72,7 +72,7 @@ export async function tellLeft(
 }
 
 /** A page of the CA's about its window, which may concern all of its certificates: that is one event. */
-export async function tellExplained(
+export async function notifyOfExplanation(
   notices: Pick<Notices, 'notify'>,
   names: string[],
   { start, end, explanationUrl: subject }: ExplainedWindow,
@@ -85,7 +85,7 @@ export async function tellExplained(
 /**
  * Ends the events of its predecessor; and as a certificate was issued at all, those that all renewals share.
  */
-export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
+export async function endEvents({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
   await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);
   if (ahead) for (const code of common) await notices.ended(commonSubject(code), ['renewal-failed']);
 }
