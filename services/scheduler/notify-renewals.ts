@@ -34,7 +34,7 @@ export async function notifyOfExpiry({ notices, clock }: Parts, managed: Managed
   const daysLeft = Math.ceil((notAfter - now) / DAY);
   const end = new Date(notAfter).toISOString();
   const why = failures ? `: ${failures.reason}` : '';
-  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${why}`;
+  const detail = `${daysLeft > 0 ? 'expires' : 'has expired'} at ${end} and is not renewed${why}`;
   await notices.notify({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
 }
 
@@ -66,7 +66,7 @@ export async function notifyOfUnfetched(
   if (left || !renews) return;
   log.info({ names, end: new Date(notAfter) }, 'no client has fetched the certificate, it is not renewed');
   if (!fetched) return; // there may be thousands that no client has wanted for years
-  const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
+  const what = ahead ? 'was renewed, but no client has fetched it' : 'was not fetched';
   const detail = `${what} since ${new Date(fetched.at).toISOString()}; Quarry does not renew it`;
   await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
 }

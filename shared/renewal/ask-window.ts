@@ -91,7 +91,7 @@ export function learnWindow(
 /**
  * When to ask the CA again, so that the questions of many certificates stay spread.
  *
- * @returns `undefined` where the certificate has ended
+ * @returns `undefined` where the certificate has expired
  */
 function nextQuestion(
   answer: WindowAnswer,

@@ -78,7 +78,7 @@ function checkZones(section: SectionReader, { zones, nameServers }: Dns01ServerC
     if (zone !== undefined && addresses.length === 0)
       section.fail(`${name} is inside the zone ${zone}, so its addresses have to follow its name`, 'ns');
     if (zone === undefined && addresses.length > 0)
-      section.fail(`${name} is in none of the zones, so its addresses are told by others`, 'ns');
+      section.fail(`${name} is in none of the zones, so its addresses belong in its own zone`, 'ns');
   }
 }
 
