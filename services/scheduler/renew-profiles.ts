@@ -41,7 +41,8 @@ const profileId = (profile: string, domain: string) => `profile/${profile}/${dom
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
- * @throws what keeps the whole profile from being run, of which there is one notification; or the signal's reason
+ * @throws what keeps the whole profile from being run, of which there is one notification; or the signal's
+ *   reason
  */
 export async function renewProfile(
   parts: ProfileParts,
@@ -142,7 +143,7 @@ async function record(
 const waitsForOthers = (error: unknown) =>
   error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
 
-/** A domain that has no certificate yet stands in the index as one that has ended. */
+/** A domain that has no certificate yet stands in the index as one that has expired. */
 function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertificate {
   const { names, certificate, plan, failures } = facts;
   const life = certificate?.life ?? { notBefore: failures?.last ?? now, notAfter: failures?.last ?? now };

@@ -102,8 +102,8 @@ async function lookCloser(
 }
 
 /**
- * The same auth block has got a newer certificate for the same names by another CSR, and no client has fetched
- * this one since.
+ * The same auth block has got a newer certificate for the same names by another CSR, and no client has
+ * fetched this one since.
  */
 async function isSuperseded(
   { index, newest }: RenewalParts,

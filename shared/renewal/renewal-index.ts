@@ -44,7 +44,10 @@ export type ManagedCertificate = {
   left?: boolean;
   /** Whether its host has got a newer one by another key: then nothing is done for it. */
   superseded?: boolean;
-  /** Whether an operator wants it renewed now; it is tried once, and the operator's command waits for the result. */
+  /**
+   * Whether an operator wants it renewed now; it is tried once, and the operator's command waits for the
+   * result.
+   */
   forced?: boolean;
   /** When an operator wants it renewed, among others; tried until it is. */
   reissue?: number | undefined;

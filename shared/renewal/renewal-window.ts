@@ -70,8 +70,8 @@ export function isAlarming(life: CertificateLife, now: number): boolean {
 }
 
 /**
- * A number in [0, 1) of the certificate's own: it is the same in every process and at any time, without being kept,
- * and evenly spread, as serials are random.
+ * A number in [0, 1) of the certificate's own: it is the same in every process and at any time, without being
+ * kept, and evenly spread, as serials are random.
  *
  * @param id the certificate's `renewalInfoId`, or any other name that only it has
  */

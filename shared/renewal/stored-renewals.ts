@@ -16,8 +16,8 @@ const FIRST_POLL_OF_FOUND = 6 * 3_600_000;
 /** Keeps the indexes of the certificates in storages; all times in milliseconds since the epoch. */
 export type StoredRenewals = {
   /**
-   * A certificate was issued and is stored by now. `ahead`: no client had asked for it; `refused`: the accounts that did
-   * not issue it, and why.
+   * A certificate was issued and is stored by now. `ahead`: no client had asked for it; `refused`: the
+   * accounts that did not issue it, and why.
    */
   issued(
     storage: string,
