@@ -28,13 +28,15 @@ suite('renewing ahead', () => {
     await ground.look();
     assert.deepEqual(ground.jobs, [
       {
-        ...{ csr: csr.pem, identifiers: [{ type: 'dns', value: 'a.example.org' }], account: 'account' },
-        ...{ solvers: ['http'], storage: 'kept', block: 'web', certificateProfile: 'short' },
-        ...{
-          replaces: renewalInfoId(chain),
-          due: leaf.notAfter,
-          requestId: `renewal-${csr.digest.slice(0, 12)}`,
-        },
+        csr: csr.pem,
+        identifiers: [{ type: 'dns', value: 'a.example.org' }],
+        accounts: [{ account: 'account', certificateProfile: 'short' }],
+        solvers: ['http'],
+        storage: 'kept',
+        block: 'web',
+        replaces: { id: renewalInfoId(chain), directory: `${ground.ca.url}/dir` },
+        due: leaf.notAfter,
+        requestId: `renewal-${csr.digest.slice(0, 12)}`,
       },
     ]);
   });
