@@ -5,7 +5,7 @@ import { loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
-/** `quarry ca FILE…`: how each account is, as the fleet knows it; asks no CA. */
+/** `quarry ca FILE…`: prints how each account is, as the fleet knows it; asks no CA. */
 export const caCommand: Command = {
   usage: ['ca FILE…'],
   summary:

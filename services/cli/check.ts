@@ -118,7 +118,7 @@ function describeStorage(config: StorageConfig | undefined): string {
 }
 
 function describeNotify(block: NotifyConfig): string {
-  const what = block.kinds.length === eventKinds.length ? 'every matter' : block.kinds.join(', ');
+  const what = block.kinds.length === eventKinds.length ? 'every event' : block.kinds.join(', ');
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 

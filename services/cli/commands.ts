@@ -2,7 +2,7 @@ import type { Command } from './command.ts';
 import type { RoleName } from './run-roles.ts';
 
 /**
- * All that `quarry` can do, in the order in which its help tells it. Each is loaded when it is wanted: a responder is not
+ * All that `quarry` can do, in the order of its help. Each is loaded when it is wanted: a responder is not
  * to carry the libraries of the others, nor is a step of `quarry acme` to wait for them.
  */
 export const commands: Record<string, () => Promise<Command>> = {

@@ -21,7 +21,7 @@ export const notifyCommand: Command = {
 /** @throws Error when there is no block, or when one was not reached */
 async function testNotify(files: string[], { env, write }: Io): Promise<void> {
   const { notify, logging } = await loadConfig(files, env);
-  if (notify.length === 0) throw new Error('no [notify] block is defined, so nobody would be told');
+  if (notify.length === 0) throw new Error('no [notify] block is defined, so nobody would be notified');
   const { log } = await openLog({ ...logging, destination: 'stderr', format: 'text', level: 'warn' });
   const id = randomUUID();
   const detail = 'quarry notify test was run; nothing is wrong';

@@ -11,7 +11,7 @@ import { toPersistRecord } from '../../shared/solver/persist-record.ts';
 
 const PATIENCE = 5_000;
 
-/** Whom records of dns-persist-01 have to name; what could not be found out is left away, and `gaps` says why. */
+/** The parties that records of dns-persist-01 name; what could not be found out is absent, and `gaps` says why. */
 type PersistParties = { accountUrl?: string | undefined; issuer?: string | undefined; gaps: string[] };
 
 /** From the account's directory on this machine, and from the CA where the configuration does not name the issuer. */

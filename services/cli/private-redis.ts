@@ -12,7 +12,7 @@ const RESTART_DELAY = 500;
 const SUCCESSION_DELAY = 5_000;
 
 /**
- * A Redis for this machine alone: append-only, on a socket in the data directory, which nobody else may open. When it
+ * A Redis for this machine alone: append-only, on a socket in the data directory, which no other user may open. When it
  * dies it is started again; when an earlier run left one behind, that one is used.
  *
  * @param dir made where missing

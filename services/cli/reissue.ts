@@ -47,7 +47,7 @@ export const reissueCommand: Command = {
     write(describe(found, accountOf));
     if (!values.yes && !(await isAgreedTo())) return write('nothing is reissued\n');
     await reissue(opened.store, index, found);
-    write('asked for; quarry renewals tells how it goes\n');
+    write('the schedulers begin; quarry renewals shows how it goes\n');
   },
 };
 
@@ -78,8 +78,8 @@ export type Wanted = {
 };
 
 /**
- * What is to be reissued, the soonest end first. What has ended, and what a host has left behind with its old
- * key, is not.
+ * What is to be reissued, the soonest end first. What has expired, and
+ * what a host no longer fetches as it has a new key, is not.
  *
  * @throws Error in one line where a name, or all together, match nothing
  */
@@ -102,7 +102,7 @@ export function choose(
   return matching.sort((a, b) => a.notAfter - b.notAfter);
 }
 
-/** As of `quarry renew`, and globs besides. */
+/** The names of `quarry renew`, and globs. */
 function toMatcher(name: string): (managed: ManagedCertificate) => boolean {
   const matches = toDomainGlob(name);
   return ({ id, names }) => id === name || id.startsWith(`profile/${name}/`) || names.some(matches);
@@ -114,7 +114,7 @@ async function readAll(index: RenewalIndex): Promise<ManagedCertificate[]> {
   return [...all.values()];
 }
 
-/** Who issued a certificate: what nobody knows the issuer of was issued while there was but one account. */
+/** The account that issued a certificate. Without a record it was issued while there was but one account. */
 async function openAccountOf(
   config: Config,
   needed: boolean,
@@ -146,7 +146,7 @@ function describe(
   return `${head}\n${shown.join('')}${more}`;
 }
 
-/** @throws Error where nobody can be asked */
+/** @throws Error where there is no terminal to ask at */
 async function isAgreedTo(): Promise<boolean> {
   if (!process.stdin.isTTY)
     throw new Error('nothing is reissued, as there is no terminal to ask at; say --yes');

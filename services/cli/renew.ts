@@ -17,7 +17,7 @@ const UNTIL_RENEWED = 10 * 60_000;
 export const renewCommand: Command = {
   usage: ['renew NAME [FILE…]'],
   summary:
-    'renews now what Quarry renews by itself: NAME is one of its names, of a [renewal] block, or the id that quarry renewals tells',
+    'renews now what Quarry renews by itself: NAME is one of its names, of a [renewal] block, or an id as quarry renewals shows it',
   example: 'quarry renew www.example.org main.ini',
   async run(words, { env, write }) {
     const [name, ...files] = readWords(words);
@@ -78,7 +78,7 @@ async function renew(
     if (taskOf(id) === 'renew' && !now.job && waited > UNTIL_TAKEN_UP)
       throw new Error('no scheduler has taken it up within a minute; does one run?');
     if (waited > UNTIL_RENEWED)
-      throw new Error('it is still being worked on, if a scheduler runs; quarry renewals tells how it ends');
+      throw new Error('it is still being renewed, if a scheduler runs; quarry renewals shows how it ends');
     await systemClock.sleep(LOOK);
   }
 }

@@ -24,7 +24,7 @@ export const renewalsCommand: Command = {
 
 type Renewal = { managed: ManagedCertificate; fetched: LastFetch | undefined };
 
-/** What ends first stands first. */
+/** The soonest to expire comes first. */
 async function readRenewals(files: string[], env: Environment): Promise<Renewal[]> {
   using opened = await openFleetRedis(files, env);
   const index = openRenewalIndex(opened.store);
@@ -57,7 +57,7 @@ function toText({ managed, fetched }: Renewal): string {
 
 function describePlan({ job, left, forced, plan }: ManagedCertificate): string {
   if (job) return `being renewed since ${time(job.since)}`;
-  if (left) return 'left to expire, as nobody has fetched it';
+  if (left) return 'not renewed, as no client has fetched it';
   if (forced) return 'renewed now, as an operator wants it';
   return `renewed ${time(plan.at)}: ${plan.why}`;
 }

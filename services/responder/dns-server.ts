@@ -35,7 +35,7 @@ export function dnsServers(
   });
   const limited = new Counter({
     name: 'quarry_responder_dns_limited_total',
-    help: 'Questions over UDP beyond what one network may ask: told to come over TCP (truncated), or passed over (dropped)',
+    help: 'Questions over UDP beyond what one network may ask: sent to TCP (truncated), or not answered (dropped)',
     labelNames: ['how'],
     registers: [metrics],
   });

@@ -43,7 +43,7 @@ export function tlsAlpnServers({ responses, clock, log, metrics }: TlsAlpnParts)
     minVersion: 'TLSv1.2',
     ALPNProtocols: [PROTOCOL],
     handshakeTimeout: HANDSHAKE_TIMEOUT,
-    // Nobody comes back to resume a session.
+    // No client comes back to resume a session.
     secureOptions: constants.SSL_OP_NO_TICKET,
     /** A name without a challenge gets no certificate, and so a handshake_failure alert. */
     SNICallback(serverName: string, done: (error: Error | null, context?: SecureContext) => void) {

@@ -4,10 +4,10 @@ import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow } from '../../shared/renewal/ask-window.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import type { IssuedBy } from '../../shared/storage/storage.ts';
-import { tellExplained } from './tell-renewals.ts';
+import { notifyOfExplanation } from './notify-renewals.ts';
 
 export type PollParts = {
-  /** The CA that issued a certificate, if it is configured; nobody knows that of macen's. */
+  /** The CA that issued a certificate, if it is configured; macen did not record it. */
   caOf(issuedBy: IssuedBy | undefined): { connection: CaConnection } | undefined;
   notices: Pick<Notices, 'notify'>;
   clock: Clock;
@@ -15,8 +15,8 @@ export type PollParts = {
 };
 
 /**
- * What nobody knows the issuer of is taken for the default account's, as it was issued before there were
- * others.
+ * A certificate without a record of its issuer is taken for the default account's, as it was issued before
+ * there were others.
  */
 export function findIssuer<Ca extends { name: string; connection: CaConnection }>(
   cas: readonly Ca[],
@@ -46,7 +46,7 @@ export async function pollRenewalInfo(
   if (look.fault) log.debug({ names, reason: look.fault }, 'no renewal information');
   if (look.explained) {
     log.warn({ names, explanation: look.explained.explanationUrl }, 'the CA explains when to renew');
-    await tellExplained(notices, names, look.explained);
+    await notifyOfExplanation(notices, names, look.explained);
   }
   return { ...managed, info: look.info, poll: look.askAgain, pollFailures: look.failures };
 }

@@ -1,7 +1,7 @@
 import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { toPausedMatter } from '../../shared/order/acts.ts';
+import { toPausedEvent } from '../../shared/order/acts.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { retryTime } from '../../shared/shaman/certificate.ts';
@@ -9,7 +9,7 @@ import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-s
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
-import { tellExplained, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
+import { endEvents, notifyOfExpiry, notifyOfExplanation, warningTime } from './notify-renewals.ts';
 
 const DAY = 24 * 3_600_000;
 const SHORTEST_PAUSE = 60_000;
@@ -39,7 +39,8 @@ const profileId = (profile: string, domain: string) => `profile/${profile}/${dom
  *
  * @param nextRun when the next one is planned, in milliseconds since the epoch
  * @returns when a failed attempt should be made again, where that is before `nextRun`
- * @throws what keeps the whole profile from being run, which is told as one event; or the signal's reason
+ * @throws what keeps the whole profile from being run, of which there is one notification; or the signal's
+ *   reason
  */
 export async function renewProfile(
   parts: ProfileParts,
@@ -78,7 +79,7 @@ async function runProfile(
     ca,
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
-    explained: (names, window) => tellExplained(notices, names, window),
+    explained: (names, window) => notifyOfExplanation(notices, names, window),
     nextRun,
     spread: true,
     clock,
@@ -99,8 +100,8 @@ async function noteLimit(
 ): Promise<void> {
   const { key, until, detail } = limit;
   log.warn({ renewal, limit: key, until: until && new Date(until), reason: detail }, 'CA rate limit hit');
-  const matter = toPausedMatter(limit);
-  if (matter) await notices.notify(matter);
+  const event = toPausedEvent(limit);
+  if (event) await notices.notify(event);
 }
 
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
@@ -124,7 +125,7 @@ async function record(
   for (const outcome of outcomes) {
     const managed = toManaged(profileId(name, outcome.name), outcome.facts, clock.now());
     await index.add(managed, nextLook(managed, clock.now()));
-    if (outcome.did === 'issued') await tellRenewed(parts, managed);
+    if (outcome.did === 'issued') await endEvents(parts, managed);
     if (outcome.did !== 'failed' || waitsForOthers(outcome.error)) continue;
     const { id, names } = managed;
     await notices.notify({
@@ -136,11 +137,11 @@ async function record(
   }
 }
 
-/** What mends itself is told by the warning of the end, should it not. */
+/** These mend themselves; if they do not, the warning before the certificate expires says so. */
 const waitsForOthers = (error: unknown) =>
   error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
 
-/** A domain that has no certificate yet stands in the index as one that has ended. */
+/** A domain that has no certificate yet stands in the index as one that has expired. */
 function toManaged(id: string, facts: DomainFacts, now: number): ManagedCertificate {
   const { names, certificate, plan, failures } = facts;
   const life = certificate?.life ?? { notBefore: failures?.last ?? now, notAfter: failures?.last ?? now };
@@ -187,6 +188,6 @@ export async function lookAtProfile(
   } catch (error) {
     log.warn({ id: managed.id, reason: describeError(error) }, 'a shaman profile cannot be looked at');
   }
-  await tellOfEnd(parts, managed);
+  await notifyOfExpiry(parts, managed);
   await index.save(managed, nextLook(managed, clock.now()));
 }

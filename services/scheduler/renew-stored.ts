@@ -19,9 +19,15 @@ import {
   toManaged,
 } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry } from '../../shared/storage/storage.ts';
+import {
+  endEvents,
+  notifyOfExpiry,
+  notifyOfFailure,
+  notifyOfUnfetched,
+  warningTime,
+} from './notify-renewals.ts';
 import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
 import { toRenewalJob } from './renewal-job.ts';
-import { tellFailure, tellLeft, tellOfEnd, tellRenewed, warningTime } from './tell-renewals.ts';
 import { type Looked, type StoredAt, watchStored } from './watch-stored.ts';
 
 const SECOND = 1_000;
@@ -31,7 +37,7 @@ const DAY = 24 * HOUR;
 const FIRST_JOB_LOOK = 10 * SECOND;
 const LAST_JOB_LOOK = 600 * SECOND;
 const SUCCESSOR_LOOK = HOUR / 6;
-/** What nobody fetches may be fetched again. */
+/** A certificate that no client fetches may be fetched again. */
 const LEFT_LOOK = 6 * HOUR;
 const AFTER_FAULT = HOUR / 6;
 
@@ -44,12 +50,11 @@ export type RenewalParts = PollParts & {
   signQueue: SignQueue;
   records: SignRecords;
   notices: Notices;
-  /** Of the CA, as sign jobs name it. */
 };
 
 /**
- * One look at one stored certificate that is due for it: asks the CA, renews, tells; and says when to look
- * again.
+ * One look at one stored certificate that is due for it: asks the CA, renews, notifies; and says when to
+ * look again.
  */
 export async function lookAtStored(
   parts: RenewalParts,
@@ -96,8 +101,8 @@ async function lookCloser(
 }
 
 /**
- * The same auth block has got a newer certificate for the same names by another CSR, and nobody fetched this
- * one since.
+ * The same auth block has got a newer certificate for the same names by another CSR, and no client has
+ * fetched this one since.
  */
 async function isSuperseded(
   { index, newest }: RenewalParts,
@@ -131,13 +136,13 @@ async function lookToRenew(
   signal: AbortSignal,
 ): Promise<Looked> {
   const { clock } = parts;
-  const seen = given.looked ? given : await welcome(parts, given);
+  const seen = given.looked ? given : await lookFirst(parts, given);
   const followed = await followJob(parts, seen);
-  if (followed.job) await tellOfEnd(parts, followed);
+  if (followed.job) await notifyOfExpiry(parts, followed);
   if (followed.job) return { managed: followed, at: clock.now() + jobLook(followed.job, clock.now()) };
   const polled = await pollRenewalInfo(parts, followed, signal);
   const planned = { ...polled, plan: planStored(polled, from.renewWithin) };
-  await tellOfEnd(parts, planned);
+  await notifyOfExpiry(parts, planned);
   if (!planned.forced && !isDue(planned.plan, clock.now()))
     return { managed: planned, at: nextLook(planned, clock.now()) };
   return renew(parts, planned, from);
@@ -153,9 +158,9 @@ function nextLook(managed: ManagedCertificate, now: number): number {
   return Math.min(...times, Math.max(warning, now) + DAY);
 }
 
-/** A new certificate ends what was told of its predecessor. */
-async function welcome(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
-  await tellRenewed(parts, managed);
+/** A new certificate ends the events of its predecessor. */
+async function lookFirst(parts: RenewalParts, managed: ManagedCertificate): Promise<ManagedCertificate> {
+  await endEvents(parts, managed);
   return { ...managed, looked: true };
 }
 
@@ -183,14 +188,14 @@ async function failed(
   const { forced: _, ...rest } = managed;
   const failures = { count, last: parts.clock.now(), retryAfter: error.retryAfter, reason: error.detail };
   const after = { ...rest, failures };
-  await tellFailure(parts, after, error);
+  await notifyOfFailure(parts, after, error);
   return after;
 }
 
 type Renewing = StoredAt & { name: string; entry: KeptEntry; fetched: LastFetch | undefined };
 
 /**
- * What an operator wants reissued is to be ordered by the next post, whether or not it can be renewed before.
+ * The next post orders what an operator wants reissued, whether or not it can be renewed before.
  */
 async function handOutNoMore(managed: ManagedCertificate, { storage, entry }: Renewing): Promise<void> {
   if (entry.renewFrom !== undefined && entry.renewFrom <= (managed.reissue ?? 0)) return;
@@ -204,7 +209,7 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
   const wanted = isFetched(managed, fetched) || managed.forced;
   if (managed.reissue !== undefined && !(wanted && managed.renews)) await handOutNoMore(managed, from);
   if (!wanted) {
-    await tellLeft(parts, managed, fetched);
+    await notifyOfUnfetched(parts, managed, fetched);
     return { managed: { ...managed, left: true }, at: now + LEFT_LOOK };
   }
   try {

@@ -19,7 +19,7 @@ import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
 
-/** What sign jobs are run with, the same for all of a process. */
+/** Shared by all sign jobs of a process. */
 export type SignJobParts = {
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
@@ -57,13 +57,13 @@ export type SignRun = {
   signals: Signals;
 };
 
-/** What is saved after every step of a job. */
+/** Saved after every step of a job. */
 type SavedProgress = {
   /** How far the order at each account is. */
   orders: Record<string, Checkpoint>;
   /** The accounts that have refused in this round over all of them. */
   refusals: Refusal[];
-  /** Whether the certificate profile is left away where a CA does not offer it. */
+  /** Whether CAs that do not offer the certificate profile are asked without it. */
   withoutProfile?: true;
 };
 
@@ -124,7 +124,7 @@ export class JobProgress {
 
 export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
 
-/** What one order at a time is made for. */
+/** Names the orders of which one is made at a time. */
 export function flightOf(data: SignJobData, account: string): Flight {
   const choice = data.accounts.find(one => one.account === account);
   return { account, identifiers: data.identifiers, certificateProfile: choice?.certificateProfile };
@@ -135,7 +135,7 @@ export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) =
 /** A renewal may come so long after it was asked for, even when its certificate has expired. Milliseconds. */
 const LATE_RENEWAL_PATIENCE = 3_600_000;
 
-/** Until when an order can wait: a renewal has time until its certificate expires. Milliseconds since the epoch. */
+/** The end of an order's wait, in milliseconds since the epoch: a renewal can wait until its certificate expires. */
 export function patienceOf({ data, createdAt }: SignJob): number {
   return data.due === undefined
     ? createdAt + (data.patience ?? 0)

@@ -4,7 +4,7 @@ import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { mayOrder, rememberFailure, toPausedMatter } from '../../shared/order/acts.ts';
+import { mayOrder, rememberFailure, toPausedEvent } from '../../shared/order/acts.ts';
 import type { Leave, Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { LeftError, noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
@@ -14,7 +14,7 @@ import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
 
-// What the driver of orders asks a worker: whether an order may be made, and what becomes of a step that failed.
+// The driver of orders asks a worker whether an order may be made, and what to do after a step that failed.
 
 export const LONGEST_JOB = 3_600_000;
 const RETRIES = {
@@ -24,13 +24,13 @@ const RETRIES = {
   mostNewOrders: 5,
 };
 const FLIGHT_RETRY = 1_000;
-/** What a renewal waits for may be over sooner than was told, as when an operator clears a limit. */
+/** A renewal's wait may be over sooner than expected, as when an operator clears a limit. */
 const LONGEST_NAP = 600_000;
 const BREAKER_CLOSED = 'the CA answers again, breaker closed';
 
 /**
- * What can save the CA a request: another job's order for the same names, after which the certificate may be there
- * already, and limits that are known to stand against it, or to be used up by those who go first.
+ * Looks for what can save the CA a request: another job's order for the same names, after which the certificate may
+ * be there already, and limits that are known to stand, or that jobs before this one use up.
  */
 export async function askLeave(
   run: SignRun,
@@ -86,7 +86,7 @@ async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<strin
   return isIssuer ? renewalInfoId(kept.chain) : undefined;
 }
 
-/** What becomes of an order whose step failed: it is tried again here, goes to the next account, or fails the job. */
+/** Decides on an order whose step failed: try again here, go to the next account, or fail the job. */
 export async function judge(
   run: SignRun,
   ca: Ca,
@@ -123,7 +123,7 @@ export async function judge(
   return { do: 'retry', ...verdict };
 }
 
-/** A refusal is an answer all the same; one of the account itself is announced, once. */
+/** A refusal is an answer too. Operators are notified, once, of a refusal of the account itself. */
 async function noteAnswer({ parts, job, log }: SignRun, ca: Ca, refusal: IssuanceError): Promise<void> {
   if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
   if (refusal.code !== 'misconfigured' || problemKind(refusal.problem) === 'invalidProfile') return;
@@ -137,7 +137,7 @@ async function noteAnswer({ parts, job, log }: SignRun, ca: Ca, refusal: Issuanc
   });
 }
 
-/** What a step that succeeded says of the CA and of the account. */
+/** After a step that succeeded, CA and account are well. */
 export async function noteSuccess({ parts, log }: SignRun, ca: Ca): Promise<void> {
   if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
   if (ca.account.fault() === undefined) return;
@@ -156,11 +156,11 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
     { account: ca.name, limit: key, until: until && new Date(until), reason: detail },
     'CA rate limit hit',
   );
-  const matter = toPausedMatter(limit);
-  if (matter) await parts.notices.notify(matter);
+  const event = toPausedEvent(limit);
+  if (event) await parts.notices.notify(event);
 }
 
-/** @returns what the client is told where there is no account any more; else the given error, which a new order ends */
+/** @returns the error for the client if the account cannot be had again; else the given one, which a new order ends */
 async function renewAccount(
   { log, signals }: SignRun,
   ca: Ca,

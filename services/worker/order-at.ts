@@ -19,7 +19,7 @@ import { askLeave, judge, noteSuccess } from './judge.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
-/** While there is another account to go to, a CA has this part of what is left of the client's patience for one answer. */
+/** While there is another account to try, a CA has this part of the client's remaining patience for one answer. */
 const PART_OF_PATIENCE = 1 / 6;
 const SHORTEST_TIMEOUT = 3_000;
 const LONGEST_TIMEOUT = 30_000;
@@ -63,7 +63,7 @@ export async function orderAt(
   );
 }
 
-/** A CA that answers slowly is left while the client still waits. */
+/** The next account is tried while the client still waits, even if this CA answers slowly. */
 function timeoutOf({ parts, job, progress }: SignRun): number {
   const others = job.data.accounts.length - progress.refusals.length > 1;
   if (!others || job.data.due !== undefined) return LONGEST_TIMEOUT;
@@ -82,7 +82,7 @@ async function toTask(run: SignRun, ca: Ca, choice: AccountChoice): Promise<Orde
   };
 }
 
-/** A profile that a block wants wherever it is offered is left away once no other CA of the block issues with it. */
+/** A plain profile is not sent to CAs that do not offer it, once no CA that offers it has issued. */
 async function profileAt(run: SignRun, ca: Ca, choice: AccountChoice): Promise<string | undefined> {
   const { certificateProfile: profile, profileIfOffered } = choice;
   if (profile === undefined || run.job.data.accounts.length === 1) return profile;
@@ -124,7 +124,7 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
   await noteSuccess(run, ca);
 }
 
-/** Withdraws what an earlier run of the job presented for an order that was left before this run came to it. */
+/** Withdraws what an earlier run of the job presented for an order that this run gives up before it drives it. */
 export async function withdrawAt({ parts, job, log, progress, signals }: SignRun, ca: Ca): Promise<void> {
   const checkpoint = progress.orderAt(ca.name);
   const { challenges, url } = checkpoint.order;

@@ -14,7 +14,7 @@ export type RevokeJobParts = StoragesParts & {
 };
 
 /**
- * Revokes a certificate at the CA, and has nobody get it from Quarry any more. Safe to repeat: a worker that dies in the
+ * Revokes a certificate at the CA and removes it from the storages. Safe to repeat: a worker that dies in the
  * middle is followed by another.
  *
  * @param last whether a failure is the job's end, and not a reason to come again

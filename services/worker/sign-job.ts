@@ -101,7 +101,7 @@ function openFigures(metrics: Registry) {
  * @param signals both reject with their reason, and the job resumes elsewhere from its last checkpoint
  */
 export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Signals): Promise<SignJobEnd> {
-  const ended = new AbortController(); // a look that nobody waits for ends with this run
+  const ended = new AbortController(); // a look without a waiter ends with this run
   const abort = AbortSignal.any([signals.abort, ended.signal]);
   try {
     signals.stopping.throwIfAborted();
@@ -139,7 +139,7 @@ async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEn
   }
 }
 
-/** Of a worker whose configuration is not the one that the job was made by. */
+/** The job was made by an intake with another configuration. */
 const unknownAccount = (account: string) =>
   new LeftError({ account, code: 'misconfigured', detail: `account "${account}" is not configured here` });
 
@@ -193,7 +193,7 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
 }
 
-/** Every account has refused, and was left. */
+/** Every account has refused. */
 async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   const { progress, parts, job } = run;
   const lastTry = (progress.begun ?? job.createdAt) + LONGEST_JOB;

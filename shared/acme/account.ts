@@ -13,7 +13,7 @@ export type ExternalAccountBinding = { kid: string; hmacKey: string };
 export type NewAccount = {
   /** URLs such as `mailto:admin@example.org`. */
   contact?: string[] | undefined;
-  /** Whether the CA's terms, which `readTermsOfService` tells the URL of, are agreed to. */
+  /** Whether the CA's terms are agreed to; `readTermsOfService` gets their URL. */
   termsOfServiceAgreed: boolean;
   eab?: ExternalAccountBinding | undefined;
 };

@@ -89,7 +89,7 @@ export function parseAuth(
   return { block, percent, section };
 }
 
-/** Characters; nobody is refused for less, as macen takes any. */
+/** Characters; shorter ones only make a warning, as macen takes any. */
 const SHORTEST_KEY = 16;
 
 function completeHmac(

@@ -59,16 +59,13 @@ async function makeAccount(
 ): Promise<AcmeResource> {
   const { termsOfService: terms, externalAccountRequired } = await readDirectory(connection, signal);
   if (terms && !accepts(termsOfService, terms)) {
-    const option = 'set [account] accept-terms-of-service to yes or to this URL';
+    const option = 'set accept-terms-of-service to yes or to this URL';
     const detail = `the CA's terms of service are not accepted: read ${terms} and ${option}`;
     throw new IssuanceError('misconfigured', detail);
   }
   if (externalAccountRequired && !eab) {
     const what = 'eab-kid and eab-hmac-key, which the CA hands out on its own site';
-    throw new IssuanceError(
-      'misconfigured',
-      `the CA wants an external account binding: set [account] ${what}`,
-    );
+    throw new IssuanceError('misconfigured', `the CA wants an external account binding: set ${what}`);
   }
   log.info({ terms }, 'making an account');
   return createAccount(

@@ -1,4 +1,4 @@
-/** Where in the configuration something is; what does not apply is left away. */
+/** A position in the configuration; what does not apply is absent. */
 export type Place = {
   file?: string | undefined;
   line?: number | undefined;

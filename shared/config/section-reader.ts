@@ -15,7 +15,7 @@ const trailingComment = /\s+[#;].*$/;
 
 /**
  * Hands out the options of one section, typed. It remembers which were asked for, so that `finish()` can refuse the
- * rest: an option that nobody reads is a typo, and a typo must not open or close anything silently.
+ * rest: an option that no parser reads is a typo, and a typo must not open or close anything silently.
  */
 export class SectionReader {
   readonly #section: IniSection;

@@ -1,5 +1,4 @@
-import type { ExternalAccountBinding } from '../acme/account.ts';
-import { createAccount, findAccount } from '../acme/account.ts';
+import { createAccount, type ExternalAccountBinding, findAccount } from '../acme/account.ts';
 import { type AcmeClient, openAcmeClient } from '../acme/client.ts';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import { IssuanceError } from '../base/basics.ts';

@@ -72,7 +72,7 @@ export async function obtain(
     return { chain: driven.chain, certificate: driven.certificate };
   } catch (error) {
     if (signal.aborted) {
-      // Nobody goes on with this order later.
+      // Nothing goes on with this order later.
       const ending = AbortSignal.timeout(LAST_STEP);
       await withdrawAll({ acme, solvers, signal: ending }, last.order.challenges).catch(() => {});
     }

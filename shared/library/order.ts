@@ -20,7 +20,7 @@ const stages = ['pending', 'ready', 'processing', 'valid'];
 
 type By = { client: (signal?: AbortSignal) => AcmeClient; clock: Clock };
 
-/** An order (RFC 8555 section 7.1.3), as the CA told of it last. */
+/** An order (RFC 8555 section 7.1.3), as the CA described it last. */
 export class Order {
   readonly #by: By;
   readonly identifiers: readonly Identifier[];

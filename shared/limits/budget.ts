@@ -4,14 +4,14 @@ import type { Store } from '../base/redis.ts';
 import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
-/** A job whose turn has come uses its place within this time, as does a client that was told when to come again. */
+/** A job whose turn has come uses its place within this time, as does a client that comes again at the time it was given. */
 const PLACE_OUTLIVES_TURN = 60_000;
 /** Longer than any order takes. */
 const ORDER_LIFE = 65 * 60_000;
 
 /**
  * What is left of the CA's published limits, for the whole fleet: token buckets in Redis, with a waiting list each for when
- * they are short. Who comes first is the rank's to say; one that is out of patience is told when its turn would be.
+ * they are short. The rank says which job goes first; one that is out of patience gets the time of its turn.
  */
 export type Budget = {
   /**
@@ -31,7 +31,7 @@ export type Budget = {
   ordersLeft(): Promise<{ left: number; rate: Rate } | undefined>;
 };
 
-/** Who asks for an order; times are in milliseconds since the epoch. */
+/** The job that asks for an order; times are in milliseconds since the epoch. */
 export type Claim = {
   /** Of the job. */
   id: string;
@@ -53,7 +53,7 @@ type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'lo
 
 // A bucket is three keys: the time at which it will be full again (the theoretical arrival time of the generic cell rate
 // algorithm); a sorted set of places before it, job by rank; and the same jobs by the time at which their places lapse, so
-// that one that was killed or given up keeps nobody waiting.
+// that a job that was killed or given up keeps no other waiting.
 
 const LISTS = `
 local function lists(i) return KEYS[3 * i - 1], KEYS[3 * i] end

@@ -20,7 +20,7 @@ export type Limit = {
 /** A limit that is known from before: the CA was not asked. */
 export class StandingLimitError extends IssuanceError {}
 
-/** What a CA has refused to the whole fleet, and what failed too often; in Redis, so that no worker asks twice. */
+/** Limits that a CA has answered with, and names that failed too often; in Redis, so that no worker asks twice. */
 export type Limits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or `unavailable` where
@@ -130,7 +130,7 @@ export async function listLimits({ redis, prefix }: Store, clock: Clock): Promis
 /**
  * Lets what a key names be tried again.
  *
- * @param key as `listLimits` tells it; without its `@ca` it is meant for every CA
+ * @param key as `listLimits` has it; without its `@ca` it is that of every CA
  * @returns the keys that were cleared
  */
 export async function clearLimit(store: Store, key: string, clock: Clock): Promise<string[]> {

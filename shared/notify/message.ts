@@ -84,7 +84,7 @@ export function toText({ kind, names, detail, subject, at, matter, daysLeft }: M
     ...(names.length > 1 ? ['Names:', ...names.map(name => `  ${name}`), ''] : []),
     `What:   ${subject}`,
     `Found:  ${new Date(at).toISOString()}`,
-    `NotifyEvent: ${matter}`,
+    `Event:  ${matter}`,
   ];
   return `${lines.join('\n')}\n`;
 }

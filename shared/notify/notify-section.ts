@@ -6,7 +6,7 @@ import { parseReadableFile, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { parseSmtp, type SmtpServer } from './smtp.ts';
 
-/** What is told: what can go wrong, and why a CA wants certificates renewed (RFC 9773 section 4.2). */
+/** The kinds of events; `renewal-explained` is a CA's page about its window (RFC 9773 section 4.2). */
 export const eventKinds = [
   'renewal-failed',
   'expires-soon',
@@ -16,14 +16,14 @@ export const eventKinds = [
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
-/** Who is told of what, and in which way. Files are read whenever they are needed, so that they can be exchanged. */
+/** A receiver, its events, and the way to it. Files are read each time, so that they can be exchanged. */
 export type NotifyConfig = { name: string; kinds: EventKind[] } & (
   | WebhookConfig
   | CommandConfig
   | MailConfig
 );
 
-/** The URL is a secret: of some services, whoever knows it may post there. */
+/** The URL is a secret: at some services, knowing it is enough to post there. */
 export type WebhookConfig = { type: 'webhook'; url: string; hmacKey?: Secret; caFile?: string };
 /** `command` is absolute, `folder` where it runs. */
 type CommandConfig = { type: 'command'; command: string; folder: string };
@@ -46,7 +46,7 @@ export function parseNotify(section: SectionReader): NotifyConfig {
   const to = section.many('mail', parseAddress);
   const ways = [url !== undefined && 'url', command !== undefined && 'command', to.length > 0 && 'mail'];
   const [way, another] = ways.filter(one => one !== false);
-  if (way === undefined) return section.fail('tells nobody: give url, command or mail');
+  if (way === undefined) return section.fail('notifies nobody: give url, command or mail');
   if (another !== undefined)
     return section.fail(`has ${way} beside it; each needs a section of its own`, another);
   const kinds = named.length > 0 ? [...new Set(named)] : [...eventKinds];
@@ -56,7 +56,7 @@ export function parseNotify(section: SectionReader): NotifyConfig {
   return { name: section.label, kinds, ...rest };
 }
 
-/** For people; a URL may hold a token, and is told by its host. */
+/** For people; only the host of a URL, as the rest may hold a token. */
 export function describeWay(block: NotifyConfig): string {
   switch (block.type) {
     case 'webhook':
@@ -91,7 +91,10 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   if (user !== undefined && passwordFile === undefined)
     section.fail('needs smtp-password-file beside it', 'smtp-user');
   return {
-    ...{ type: 'mail', to, from, smtp },
+    type: 'mail',
+    to,
+    from,
+    smtp,
     ...(user !== undefined && passwordFile !== undefined && { login: { user, passwordFile } }),
     ...(caFile !== undefined && { caFile }),
   };
@@ -100,10 +103,10 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
 const parseKinds: Parse<EventKind[]> = (text, fail) =>
   text.split(',').map(word => {
     const kind = eventKinds.find(one => one === word.trim());
-    return kind ?? fail(`unknown matter; known: ${eventKinds.join(', ')}`);
+    return kind ?? fail(`unknown event; known: ${eventKinds.join(', ')}`);
   });
 
-/** Of an empty one anybody could make the same. */
+/** An empty secret would let anyone sign. */
 const parseSecretFile: Parse<string> = (text, fail) => {
   const file = parseReadableFile(text, fail);
   return readFileSync(file, 'utf8').trim() === '' ? fail(`${file} is empty`) : file;

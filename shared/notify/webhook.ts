@@ -11,7 +11,7 @@ import type { Secret, WebhookConfig } from './notify-section.ts';
 /** How long a post may take, from the look-up of the name to the head of the answer; in milliseconds. */
 const LONGEST_POST = 15_000;
 
-/** The receiver wants no more of it. */
+/** The receiver refuses this message for good. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
 }
@@ -44,7 +44,7 @@ export async function postWebhook(
       throw new Error(`${host} cannot be reached`, { cause });
     },
   );
-  if (status === 410) throw new RefusedError(`${host} answered 410: it wants no more`);
+  if (status === 410) throw new RefusedError(`${host} answered 410 and gets this message no more`);
   if (status < 200 || status > 299) throw new Error(`${host} answered ${status}`);
 }
 

@@ -85,7 +85,7 @@ function failedNames(problem: Problem): string[] {
 }
 
 /** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
-export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEvent | undefined {
+export function toPausedEvent({ key, until, detail, names }: Limit): NotifyEvent | undefined {
   if (until !== undefined) return undefined;
   const name = /^name\/(.*)@/.exec(key)?.[1];
   const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
@@ -93,7 +93,7 @@ export function toPausedMatter({ key, until, detail, names }: Limit): NotifyEven
   return { kind: 'account-paused', subject: key, names: affected, detail: said };
 }
 
-/** What an order is driven with. */
+/** Needed to drive an order. */
 export type OrderParts = PresentParts & {
   acme: AcmeClient;
   clock: Clock;

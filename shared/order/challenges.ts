@@ -6,7 +6,7 @@ import type { Identifier } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
 import type { OrderChallenge, OrderState, Seen } from './next-step.ts';
 
-/** What challenges are answered with. */
+/** Needed to answer challenges. */
 export type PresentParts = {
   acme: Pick<AcmeClient, 'keyAuthorization' | 'accountUrl'>;
   /**
@@ -54,7 +54,7 @@ function isWhole({ type, token, issuerDomainNames }: AcmeChallenge): boolean {
 }
 
 /**
- * Ends an order that nobody could prove before the CA is asked for it.
+ * Ends an order that no solver can prove, before the CA is asked for it.
  *
  * @throws IssuanceError `denied` naming the identifier
  */
@@ -78,7 +78,7 @@ export async function withdrawAll(parts: PresentParts, challenges: OrderChalleng
 }
 
 /**
- * What has not reached everybody yet who may be asked for it, in one line.
+ * Says in one line what some server that the CA may ask does not show yet.
  *
  * @param since when the responses were presented, in milliseconds since the epoch
  * @throws IssuanceError `challengeFailed` once it takes longer than the solver allows

@@ -56,7 +56,7 @@ export type Driven<Instead = never> =
  *
  * @param from where the drive before this one ended
  * @throws the error that the order came to nothing by: its challenges are withdrawn then, and a later drive from what was
- *   saved last may still have the order; or the signal's reason: then nothing is presented that the CA was not told of
+ *   saved last may still have the order; or the signal's reason: then nothing stays presented that was not announced to the CA
  */
 export async function driveOrder<Instead = never>(
   parts: DriveParts<Instead>,
@@ -78,7 +78,7 @@ class Drive<Instead> {
   readonly #task: OrderTask;
   readonly #stopped: AbortSignal;
   #checkpoint: Checkpoint;
-  /** Before the first save a predecessor may have told the CA of challenges. */
+  /** Before the first save, a predecessor may have announced challenges. */
   #saved = false;
   #toldCa = false;
 
@@ -185,7 +185,7 @@ class Drive<Instead> {
     }
   }
 
-  /** The next drive may be hours away: responses that the CA has not been told about do not wait for it. */
+  /** The next drive may be hours away: responses that were not announced to the CA do not wait for it. */
   async takeBack(): Promise<void> {
     if (!this.#saved || this.#toldCa) return;
     const order = beforeHandOver(this.#checkpoint.order);

@@ -9,11 +9,11 @@ export type Refusal = {
   /** When the account may issue after all, in milliseconds since the epoch. */
   until?: number | undefined;
   problem?: Problem | undefined;
-  /** The CA does not offer the certificate profile, which may be left away. */
+  /** The CA does not offer the certificate profile, and may be asked without it. */
   withoutProfile?: true;
 };
 
-/** What another CA may see otherwise (RFC 8555 section 6.7, draft-ietf-acme-profiles section 5). */
+/** Problems that another CA may not have (RFC 8555 section 6.7, draft-ietf-acme-profiles section 5). */
 const ownJudgements = new Set([
   'caa',
   'rejectedIdentifier',
@@ -67,7 +67,7 @@ export type Conclusion =
 
 /**
  * What becomes of an order that every account has refused. An account that was away or held back by a limit is asked
- * again when that may be over; a certificate profile that only some CAs offer is left away at the others.
+ * again when that may be over; a certificate profile that only some CAs offer is not sent to the others.
  *
  * @param refusals at least one, in the order of the accounts' preference
  * @param until in milliseconds since the epoch: `patience`, until when the order can wait for a limit; `lastTry`, until
@@ -119,7 +119,7 @@ export type RetryPolicy = {
   mostNewOrders: number;
 };
 
-/** Of an order that somebody sits beside: a CA that is away for longer is left to the next run. */
+/** For a person or a cron job that waits: a CA that is away for longer is asked again in the next run. */
 export const SHORT_PATIENCE: RetryPolicy = {
   mostFailures: 4,
   longestWait: 60_000,
@@ -128,12 +128,12 @@ export const SHORT_PATIENCE: RetryPolicy = {
 };
 
 /**
- * When a step that failed is tried again: a CA that is away or that has lost the order is waited for; all else is the
- * client's to know. The backoff counts lost orders too, as a new order ends the failures in a row but proves nothing.
+ * When a step that failed is tried again: a CA that is away or that has lost the order is waited for; the client gets
+ * every other error. The backoff counts lost orders too, as a new order ends the failures in a row but proves nothing.
  *
  * @param order `begun`: when its turn came, in milliseconds since the epoch; how often in a row it failed, and how many
  *   orders were lost
- * @returns `undefined` where it is of no use
+ * @returns `undefined` where it is not
  */
 export function retryTime(
   error: unknown,

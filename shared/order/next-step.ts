@@ -77,7 +77,7 @@ export type Seen =
   | { saw: 'challenges'; challenges: OrderChallenge[] }
   /** The responses are presented, but not all can be seen yet. @param at when they were presented */
   | { saw: 'missing'; at: number }
-  /** The CA was told of all challenges. */
+  /** All challenges were announced to the CA. */
   | { saw: 'initiated'; at: number }
   /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
   | { saw: 'finalized'; order: AcmeOrder; notReady?: true }

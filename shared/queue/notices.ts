@@ -22,7 +22,7 @@ export type Notices = AsyncDisposable & {
   ended(subject: string, kinds: readonly EventKind[]): Promise<void>;
 };
 
-/** An event is forgotten that nobody has run into for so long. */
+/** An event is forgotten that no process has run into for so long. */
 const EVENT_LIFE = 30 * 24 * 3_600_000;
 /** About seventeen hours of attempts: after 15 seconds, 30 seconds, …, 8.5 hours. */
 const ATTEMPTS = { attempts: 13, backoff: { type: 'exponential', delay: 15_000, jitter: 0.2 } };

@@ -12,7 +12,7 @@ export type WindowMemory = {
   info: RenewalFacts['info'];
   /** When to ask the CA; absent: not at all. */
   askAgain?: number | undefined;
-  /** Questions in vain in a row. */
+  /** Failed questions in a row. */
   failures: number;
 };
 
@@ -91,7 +91,7 @@ export function learnWindow(
 /**
  * When to ask the CA again, so that the questions of many certificates stay spread.
  *
- * @returns `undefined` where the certificate has ended
+ * @returns `undefined` where the certificate has expired
  */
 function nextQuestion(
   answer: WindowAnswer,

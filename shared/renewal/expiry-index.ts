@@ -1,7 +1,7 @@
 import type { Store } from '../base/redis.ts';
 
 /**
- * When the certificates in storages end, by storage and key of the entry: what has ended is found without a
+ * When the certificates in storages end, by storage and key of the entry: what has expired is found without a
  * search.
  */
 export type ExpiryIndex = {

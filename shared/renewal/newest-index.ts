@@ -9,14 +9,14 @@ export type Holder = { block: string; storage: string; names: readonly string[] 
 
 /**
  * Which certificate a holder got last. A host with a new key posts another CSR from then on, and its old one
- * never again; nobody says so, but nobody fetches the old certificate any more either.
+ * never again; no message says so, but no client fetches the old certificate any more either.
  */
 export type NewestIndex = {
   /**
    * A holder got a certificate.
    *
    * @param newest its id, and when that was, in milliseconds since the epoch
-   * @param ahead nobody had asked for it: then it is newer than itself alone
+   * @param ahead no client had asked for it: then it is newer than itself alone
    */
   note(holder: Holder, newest: Newest, ahead: boolean): Promise<void>;
   find(holder: Holder): Promise<Newest | undefined>;

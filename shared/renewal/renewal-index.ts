@@ -14,9 +14,9 @@ export type ManagedCertificate = {
    * sooner than clients would have them renewed by their posts.
    */
   renews: boolean;
-  /** What tells this certificate from its successor: its `renewalInfoId`, or else its end. */
+  /** Differs between this certificate and its successor: its `renewalInfoId`, or else its end. */
   certificate: string;
-  /** Absent where nobody knows, as of macen's entries. */
+  /** Absent where it is not recorded, as of macen's entries. */
   issuedBy?: IssuedBy | undefined;
   /** The accounts that were asked before, and why they did not issue. */
   refused?: readonly { account: string; reason: string }[] | undefined;
@@ -25,18 +25,18 @@ export type ManagedCertificate = {
   notAfter: number;
   /** What the CA suggests, or in a few words why nothing is known of it. */
   info: Pick<RenewalInfo, 'start' | 'end' | 'explanationUrl'> | { none: string };
-  /** Whether `certificate` is a `renewalInfoId`, by which the CA can be asked and told what is replaced. */
+  /** Whether `certificate` is a `renewalInfoId`, by which the CA knows it. */
   named: boolean;
   /** When to ask the CA for renewal information; absent where it is not asked. */
   poll?: number | undefined;
-  /** How often it was asked in vain in a row. */
+  /** Failed questions in a row. */
   pollFailures: number;
   plan: RenewalPlan;
-  /** Attempts to renew it in vain. */
+  /** Failed attempts to renew it. */
   failures?: { count: number; last: number; retryAfter?: number | undefined; reason: string } | undefined;
   /** The sign job that renews it now. */
   job?: { id: string; since: number } | undefined;
-  /** Whether it was made by renewing ahead, with nobody asking for it. */
+  /** Whether it was made by renewing ahead, without a client that asked for it. */
   ahead: boolean;
   /** Whether the scheduler has seen it yet. */
   looked: boolean;
@@ -44,7 +44,10 @@ export type ManagedCertificate = {
   left?: boolean;
   /** Whether its host has got a newer one by another key: then nothing is done for it. */
   superseded?: boolean;
-  /** Whether an operator wants it renewed now; he is told at once what comes of it, and it is tried once. */
+  /**
+   * Whether an operator wants it renewed now; it is tried once, and the operator's command waits for the
+   * result.
+   */
   forced?: boolean;
   /** When an operator wants it renewed, among others; tried until it is. */
   reissue?: number | undefined;
@@ -54,8 +57,8 @@ export type ManagedCertificate = {
 export type LastFetch = { at: number; block: string };
 
 /**
- * What Quarry renews or watches, ordered by when something is to be done, so that nobody ever has to look at
- * all of it: in Redis, written by whoever issues a certificate, and by the scheduler.
+ * What Quarry renews or watches, ordered by when something is to be done, so that no look ever goes
+ * over all of it: in Redis, written by workers that issue a certificate, and by the scheduler.
  */
 export type RenewalIndex = {
   /** Writes a certificate in place of the one that it follows. `at`: when to look at it. */

@@ -15,7 +15,7 @@ export type RenewalFacts = {
   days: number | undefined;
   /** Whether certificates that are due by days at one moment are spread over a while from then on. */
   spread?: boolean;
-  /** Attempts in vain since the certificate was issued. */
+  /** Failed attempts since the certificate was issued. */
   failures?: { count: number; last: number; retryAfter?: number | undefined };
   /** When an operator wants it renewed, should that be sooner. */
   wanted?: number | undefined;
@@ -64,14 +64,14 @@ export function isDue({ at }: RenewalPlan, now: number, nextLook = now): boolean
   return at <= Math.max(now, nextLook);
 }
 
-/** Whether so little is left that every failed attempt has to be told loudly. */
+/** Whether so little is left that every failed attempt is logged as an error. */
 export function isAlarming(life: CertificateLife, now: number): boolean {
   return life.notAfter - now < lifeOf(life) * LAST_PART;
 }
 
 /**
- * A number in [0, 1) of the certificate's own: it is the same whoever asks and whenever, without being kept,
- * and evenly spread, as serials are random.
+ * A number in [0, 1) of the certificate's own: it is the same in every process and at any time, without being
+ * kept, and evenly spread, as serials are random.
  *
  * @param id the certificate's `renewalInfoId`, or any other name that only it has
  */

@@ -13,11 +13,11 @@ import { ownRandom, planRenewal, type RenewalPlan } from './renewal-window.ts';
 const FIRST_POLL = 5 * 60_000;
 const FIRST_POLL_OF_FOUND = 6 * 3_600_000;
 
-/** What the indexes are told of the certificates in storages; all times in milliseconds since the epoch. */
+/** Keeps the indexes of the certificates in storages; all times in milliseconds since the epoch. */
 export type StoredRenewals = {
   /**
-   * A certificate was issued and is stored by now. `ahead`: nobody had asked for it; `refused`: the accounts that did
-   * not issue it, and why.
+   * A certificate was issued and is stored by now. `ahead`: no client had asked for it; `refused`: the
+   * accounts that did not issue it, and why.
    */
   issued(
     storage: string,
@@ -124,12 +124,12 @@ export function isOfAnother({ leaf }: KeptEntry, managed: ManagedCertificate): b
   return leaf.notAfter !== managed.notAfter || leaf.notBefore !== managed.notBefore;
 }
 
-/** What tells a certificate from its successor. */
+/** Differs between a certificate and its successor. */
 function toName({ chain, leaf }: KeptEntry): string {
   return renewalInfoId(splitChain(chain)[0] ?? '') ?? `ends ${leaf.notAfter}`;
 }
 
-/** A certificate of which nothing is known but what its entry says. `ahead`: nobody had asked for it. */
+/** A certificate of which nothing is known but what its entry says. `ahead`: no client had asked for it. */
 export function toManaged(
   id: string,
   entry: KeptEntry,

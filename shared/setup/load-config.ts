@@ -69,7 +69,8 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   });
   const references = createReferences({ accounts, verifications, storages }, defaults);
   const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
-  if (auth.length === 0) missing(file, 'auth', 'no auth block is defined, so nobody could get a certificate');
+  if (auth.length === 0)
+    missing(file, 'auth', 'no auth block is defined, so no client could get a certificate');
 
   return {
     accounts,

@@ -119,7 +119,7 @@ export type RenewalHabits = {
  * When to renew a certificate: the CA is asked, unless it is too early to ask again, and what comes of it is
  * kept.
  *
- * @returns a plan that takes attempts in vain into account only where the run is patient
+ * @returns a plan that takes failed attempts into account only where the run is patient
  */
 export async function planDomain(
   entry: DomainEntry,

@@ -16,7 +16,7 @@ export type DomainFacts = {
   names: string[];
   /** Of the certificate on disk; absent where there is none. */
   certificate?: {
-    /** What tells it from its successor: its `renewalInfoId` where `named`. */
+    /** Differs between it and its successor: its `renewalInfoId` where `named`. */
     id: string;
     named: boolean;
     life: CertificateLife;

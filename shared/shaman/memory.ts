@@ -46,7 +46,7 @@ export type RenewalMemory = {
   info: Pick<RenewalInfo, 'start' | 'end' | 'explanationUrl'> | { none: string };
   /** Not to ask the CA again before. */
   askAgain?: number;
-  /** How often in a row it was asked in vain. */
+  /** Failed questions in a row. */
   askedInVain?: number;
   /** When to renew it and why then; without what failed attempts make of it. */
   at: number;
@@ -55,7 +55,7 @@ export type RenewalMemory = {
   spread?: true;
 };
 
-/** Attempts in vain since the last certificate. */
+/** Failed attempts since the last certificate. */
 export type FailureMemory = { count: number; last: number; detail: string; retryAfter?: number };
 
 const times = new Set(['start', 'end', 'at', 'askAgain', 'last', 'retryAfter', 'presentedAt', 'initiatedAt']);

@@ -151,7 +151,8 @@ async function orderAt(
     const known = await gate.failed(error);
     unreachable = await noteUnreachable(ca, known, log);
     const leaves = hasOthers && goesElsewhere(known, patience, unreachable);
-    // An account that is gone is had anew first; an order that is gone is made anew at once, but once.
+    // An account that is gone is opened anew first; an order that is gone is made anew at once, but only
+    // once.
     const isOver = leaves || saysAccountIsGone(known);
     const again = isOver ? undefined : retryTime(known, checkpoint, clock.now(), SHORT_PATIENCE);
     return again ? { do: 'retry', ...again } : { do: 'fail', error: known };

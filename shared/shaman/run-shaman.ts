@@ -39,7 +39,7 @@ export type ShamanParts = Omit<RunHabits, 'days'> & {
   ca?: string[] | undefined;
   /** Of this profile's claims on what those CAs allow. */
   claimant?: string;
-  /** Gets each limit that a CA told. */
+  /** Gets each limit that a CA answered with. */
   onLimit?: (limit: Limit) => Promise<void>;
   /** Runs these domains alone. */
   only?: readonly string[];

@@ -20,7 +20,7 @@ export type Place = { name: string; zone: string };
 
 /**
  * The TXT records of the zones that the responders serve, in Redis, where any worker puts them and any responder finds
- * them. Each value is added and removed alone, whoever else is at work at the same name.
+ * them. Each value is added and removed alone, whatever else is at work at the same name.
  */
 export type DnsRecords = {
   /** Puts the value for the challenge `of`, and remembers where. */

@@ -38,7 +38,7 @@ export type Dns01ServerConfig = {
 
 type NameServerConfig = {
   name: string;
-  /** Where it is inside one of the zones, and nobody else can tell them. */
+  /** Needed where it is inside one of the zones, as no other server knows them. */
   addresses: string[];
 };
 
@@ -74,7 +74,7 @@ function checkZones(section: SectionReader, { zones, nameServers }: Dns01ServerC
     if (zone !== undefined && addresses.length === 0)
       section.fail(`${name} is inside the zone ${zone}, so its addresses have to follow its name`, 'ns');
     if (zone === undefined && addresses.length > 0)
-      section.fail(`${name} is in none of the zones, so its addresses are told by others`, 'ns');
+      section.fail(`${name} is in none of the zones, so its addresses belong in its own zone`, 'ns');
   }
 }
 

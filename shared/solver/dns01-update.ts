@@ -24,7 +24,7 @@ export type DnsUpdateConfig = UpdatableZonesConfig & {
   name: string;
   type: 'dns01-dnsUpdate';
   challenge: 'dns-01';
-  /** Milliseconds that all name servers of the zone have for showing a record; false: nobody looks. */
+  /** Milliseconds that all name servers of the zone have for showing a record; false: it is not looked for. */
   propagation: number | false;
 };
 

@@ -104,7 +104,7 @@ export function openProgramSolver(
   };
 }
 
-/** What a program is told of a challenge response: concorde's two lines, and the same in words. */
+/** A program's input about a challenge response: concorde's two lines, and the same in words. */
 function toProgramInput(
   challenge: Solver['challengeType'],
   response: ChallengeResponse,

@@ -13,7 +13,7 @@ export type ChallengeResponse = {
 };
 
 /**
- * Seconds for which a response stays that nobody withdraws: longer than any validation takes, and short enough that what a
+ * Seconds for which a response stays that is not withdrawn: longer than any validation takes, and short enough that what a
  * killed worker left behind goes away by itself.
  */
 export const RESPONSE_LIFE = 3_600;
@@ -22,8 +22,8 @@ export const RESPONSE_LIFE = 3_600;
  * One way to prove control of a name: a `[verification]` block of the configuration, opened. Any number of processes use
  * it at once, and any of them may withdraw what another presented.
  *
- * `present` hands the response over to whoever answers the CA, and may be called again for the same response; where it
- * takes time until it can be seen, `propagation` tells. `withdraw` undoes it, may be called for a response that was never
+ * `present` hands the response over to the servers that answer the CA, and may be called again for the same response; where it
+ * takes time until it can be seen, `propagation` says so. `withdraw` undoes it, may be called for a response that was never
  * presented, and must leave other responses for the same name alone. Both reject with an `IssuanceError`, or with the
  * signal's reason. A kind whose proof stands for good has nothing to do in either.
  *
@@ -45,8 +45,8 @@ export type Solver = {
     missing(response: ChallengeResponse, signal: AbortSignal): Promise<string | undefined>;
   };
   /**
-   * Looks where the CA will look, and tells in one line what is wrong with what it saw. `require`: an order does not go on
-   * over a fault; `warn`: it does, and only the log and a later failure tell. Absent where nobody wants to look.
+   * Looks where the CA will look, and says in one line what is wrong with what it saw. `require`: an order does not go on
+   * over a fault; `warn`: it does, and only the log and a later failure say so. Absent where there is no look.
    */
   readonly selfCheck?: {
     mode: 'warn' | 'require';

@@ -64,12 +64,12 @@ function together<T>(act: (all: readonly T[]) => Promise<void>): (one: T) => Pro
   };
 }
 
-/** After so many microseconds a response that nobody has withdrawn no longer keeps those behind it waiting. */
+/** After so many microseconds a response that was not withdrawn no longer keeps those behind it waiting. */
 const TURN = 300e6;
 
 /**
  * KEYS are the sets, ARGV is the life of a response in seconds and then what goes into each. One that is there already
- * keeps its place. The time is Redis's own, in microseconds, so that nobody whose clock is behind gets in before others.
+ * keeps its place. The time is Redis's own, in microseconds, so that no process whose clock is behind gets in before others.
  */
 const PUT = `local now = redis.call('TIME')
 for index, key in ipairs(KEYS) do

@@ -6,7 +6,7 @@ import type { IssuedBy } from './storage.ts';
 export type EntryRecord = {
   /** The `fingerprintOf` the certificate that this is about. */
   certificate: string;
-  /** Absent where nobody knows, as of macen's entries. */
+  /** Absent where it is not recorded, as of macen's entries. */
   issuedBy?: IssuedBy | undefined;
   /** From when on the certificate is not handed out any more, in milliseconds since the epoch. */
   renewFrom?: number | undefined;

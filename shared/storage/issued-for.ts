@@ -3,8 +3,8 @@ import type { IssuedBy, StoredCertificate } from './storage.ts';
 
 /**
  * Whether a stored certificate is as good as one that would be ordered now: it is of an account that would be
- * ordered from. An account whose name alone was changed is the same. Nobody knows who issued macen's
- * certificates, so they are as good as any, but for those of test CAs, which stay from a time before the
+ * ordered from. An account whose name alone was changed is the same. macen did not record who issued
+ * its certificates, so they are as good as any, but for those of test CAs, which stay from a time before the
  * production CA was configured.
  *
  * @param accounts those that would be ordered from

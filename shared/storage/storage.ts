@@ -14,7 +14,7 @@ export type StoredCertificate = {
   chain: string;
   /** What the leaf says; its identifiers are the names stored with the entry. */
   leaf: Certificate;
-  /** Absent where nobody knows, as of macen's entries. */
+  /** Absent where it is not recorded, as of macen's entries. */
   issuedBy?: IssuedBy;
   /** From when on it is not handed out any more, whatever its life says; in milliseconds since the epoch. */
   renewFrom?: number;

@@ -6,7 +6,7 @@ import { openCaOf } from '../../shared/ca/open-ca.ts';
 import { openBreaker } from '../../shared/ca/standing.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { type Limit, listLimits, openLimits } from '../../shared/limits/limits.ts';
-import { toPausedMatter } from '../../shared/order/acts.ts';
+import { toPausedEvent } from '../../shared/order/acts.ts';
 import { openGate } from '../../shared/shaman/gate.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';
@@ -112,7 +112,7 @@ suite('the gate of a shaman profile', () => {
     assert.equal((await listLimits(store, clock)).length, 1);
     const [limit] = told;
     assert.ok(limit);
-    const { kind, names, detail } = toPausedMatter(limit) ?? {};
+    const { kind, names, detail } = toPausedEvent(limit) ?? {};
     assert.deepEqual([told.length, kind, names], [1, 'account-paused', ['a.example']]);
     assert.match(
       detail ?? '',

@@ -35,7 +35,7 @@ export function revokeRoute(parts: {
     ctx.state.names = names;
     const block = admission.holder(blocks, identifiers);
     if (notAfter <= waiting.clock.now())
-      ctx.throw(409, 'the certificate has ended; there is nothing to revoke');
+      ctx.throw(409, 'the certificate has expired; there is nothing to revoke');
 
     const { requestId } = ctx.state;
     const accounts = block.accounts.map(({ account }) => account);

@@ -7,7 +7,7 @@ import type { Zone, Zones } from './zones.ts';
 /** Of what never changes: SOA, NS and the addresses of name servers, in seconds. */
 const FIXED_TTL = 3_600;
 
-/** RFC 8482 section 4.2: whoever asks for everything learns that it is not to be had. */
+/** RFC 8482 section 4.2: the answer to ANY says that it is not to be had. */
 const refusesAny = Buffer.from('\x07RFC8482\x00', 'latin1');
 
 export type AnswerParts = { zones: Zones; records: Pick<DnsRecords, 'values' | 'isAbove'> };

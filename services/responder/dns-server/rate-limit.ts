@@ -6,13 +6,13 @@ import { addressToBytes } from '../../../shared/base/identifier.ts';
 /** What to do with a question: answer it, tell it to come again over TCP, or pass it over. */
 export type Verdict = 'answer' | 'truncate' | 'drop';
 
-/** So many networks are remembered; somebody who forges more of them sends little to each. */
+/** So many networks are remembered; an attacker who forges more of them sends little to each. */
 const MOST_NETWORKS = 20_000;
 
 /**
- * Response rate limiting: the sender of a UDP datagram may be forged, and an answer that nobody asked for is an attack on
+ * Response rate limiting: the sender of a UDP datagram may be forged, and an answer to a forged one is an attack on
  * the one that gets it. Beyond so many answers a second to one network (an IPv4 /24, an IPv6 /56), every second question
- * is passed over and the others are told to come over TCP, which whoever is really there will do.
+ * is passed over and the others are told to come over TCP, which real clients do.
  *
  * @param limit answers in a second, and at once; Infinity for no limit
  */

@@ -20,7 +20,7 @@ export type Answer = {
   authority?: ReplyRecord[];
 };
 
-/** What passes through most networks in one piece (DNS flag day 2020); also what is told as our own. */
+/** What passes through most networks in one piece (DNS flag day 2020); also sent as our own limit. */
 const UDP_PAYLOAD = 1_232;
 const PLAIN_PAYLOAD = 512;
 
@@ -33,7 +33,7 @@ const HEAD_LENGTH = 12;
 const OPT_LENGTH = 11;
 const RECORD_LENGTH = 12;
 
-/** @param limit bytes; a longer answer is left away, and TC says that TCP has it (RFC 2181 section 9) */
+/** @param limit bytes; a longer answer is not sent, and TC says that TCP has it (RFC 2181 section 9) */
 export function encodeReply(query: Query, answer: Answer, limit: number): Buffer {
   const { records = [], authority = [] } = answer;
   const all = [...records, ...authority];

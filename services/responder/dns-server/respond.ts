@@ -17,7 +17,7 @@ export type Respond = (
   limit: number,
 ) => Promise<Buffer>;
 
-/** @param count told of each answer */
+/** @param count called for each answer */
 export function responding(
   parts: AnswerParts & { log: Log },
   count: (rcode: string, transport: Transport) => void,

@@ -46,7 +46,7 @@ export function createTcpServer(
 
 type Conversation = { isBusy(): boolean };
 
-/** @param onQuestion told of each whole question */
+/** @param onQuestion gets each whole question */
 function converse(socket: Socket, respond: Respond, limits: TcpLimits, onQuestion: () => void): Conversation {
   let received = Buffer.alloc(0);
   let answering = 0;
@@ -58,7 +58,7 @@ function converse(socket: Socket, respond: Respond, limits: TcpLimits, onQuestio
     while (mayRead() && received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
       const length = 2 + received.readUInt16BE(0);
       const parsed = parseQuery(received.subarray(2, length));
-      if (!parsed) return void socket.destroy(); // whoever that is speaks no DNS
+      if (!parsed) return void socket.destroy(); // the client does not speak DNS
       received = received.subarray(length);
       timer.refresh();
       onQuestion();

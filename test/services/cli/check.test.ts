@@ -132,7 +132,7 @@ test('check() prints who is told of what, without the token in a URL', async () 
   assert.match(output, /^notify "chat": signed posts to chat\.example, of account-paused$/m);
   assert.match(
     output,
-    /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every matter$/m,
+    /^notify "post": mail to ops@example\.org over mx\.example\.org:465, of every event$/m,
   );
   assert.doesNotMatch(output, /t0ken|k3y/);
 });

@@ -43,7 +43,7 @@ test('quarry notify test ends with one line where there is nothing to test', asy
   ]);
   assert.deepEqual(
     [nobody.code, nobody.stderr],
-    [1, 'quarry: no [notify] block is defined, so nobody would be told\n'],
+    [1, 'quarry: no [notify] block is defined, so nobody would be notified\n'],
   );
   assert.deepEqual(
     [wrong.code, wrong.stderr],

@@ -79,7 +79,7 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
 test('POST /revoke is 409 for a certificate that has ended', async () => {
   await using intake = await openIntake();
   intake.clock.turn(readCertificate(pem).notAfter - intake.clock.now());
-  const body = 'the certificate has ended; there is nothing to revoke\n';
+  const body = 'the certificate has expired; there is nothing to revoke\n';
   assert.deepEqual(await toAnswer(await revoke(intake)), [409, body]);
 });
 

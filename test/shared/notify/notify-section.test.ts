@@ -25,9 +25,9 @@ async function notifyOf(text: string) {
 /** [what, lines of the section, refusal] */
 const refused: [string, string, RegExp][] = [
   [
-    'a block that tells nobody',
+    'a block that notifies nobody',
     '',
-    /^main\.ini:6: \[notify "ops"\]: tells nobody: give url, command or mail$/,
+    /^main\.ini:6: \[notify "ops"\]: notifies nobody: give url, command or mail$/,
   ],
   [
     'two ways at once',
@@ -35,9 +35,9 @@ const refused: [string, string, RegExp][] = [
     /mail: has url beside it; each needs a section of its own/,
   ],
   [
-    'a matter that is a typo',
+    'an event that is a typo',
     'on = renewalFailed\nurl = https://a.example/',
-    /on: unknown matter; known: renewal-f/,
+    /on: unknown event; known: renewal-f/,
   ],
   [
     'a webhook without TLS',
@@ -116,7 +116,7 @@ for (const [what, text, message] of refused) {
   });
 }
 
-test('[notify] takes a webhook, for all matters or for those that it names', async () => {
+test('[notify] takes a webhook, for all events or for those that it names', async () => {
   assert.deepEqual(await notifyOf('url = https://a.example/hook?token=1'), {
     ...{ name: 'ops', kinds: every, type: 'webhook', url: 'https://a.example/hook?token=1' },
   });

@@ -26,7 +26,7 @@ const withoutFiles = (block: string) =>
     )
     .replace(/^smtp-password-file = .*$/m, `smtp-password-file = ${import.meta.filename}`);
 
-for (const page of [...pages, '../../README.md'])
+for (const page of [...pages, '../ca/accounts.md', '../../README.md'])
   test(`the configuration that ${basename(page)} shows can be loaded as it is`, async () => {
     const text = readFileSync(join(folder, page), 'utf8');
     const shown = [...text.matchAll(/^```ini\n([^`]*)^```$/gm)].map(([, block = '']) => block);

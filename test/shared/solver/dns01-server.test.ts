@@ -111,7 +111,7 @@ for (const [what, text, reason] of [
       'addresses of a name server elsewhere',
       dns('zone = a.example', 'ns = ns.b.example 192.0.2.1'),
     ] as const),
-    /ns: ns\.b\.example is in none of the zones, so its addresses are told by others$/,
+    /ns: ns\.b\.example is in none of the zones, so its addresses belong in its own zone$/,
   ],
   [
     'a hostmaster with dots',

@@ -6,7 +6,7 @@ import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-w
 
 const DAY = 24 * 3_600_000;
 const FIRST_WARNING = 14 * DAY;
-/** What the CA or the network will mend by itself is not told at the first attempt in vain. */
+/** Failures that the CA or the network may mend make no notification before so many attempts. */
 const PATIENCE = 3;
 /** Causes that all certificates have in common are one event. */
 const common = ['unavailable', 'rateLimited', 'misconfigured'];
@@ -25,18 +25,18 @@ export function warningTime(managed: Pick<ManagedCertificate, 'notBefore' | 'not
 }
 
 /** A certificate that is near its end though Quarry should have renewed it. */
-export async function tellOfEnd({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
+export async function notifyOfExpiry({ notices, clock }: Parts, managed: ManagedCertificate): Promise<void> {
   const { id, names, notAfter, failures, left, renews } = managed;
   const now = clock.now();
   if (left || !renews || now < Math.min(warningTime(managed), notAfter)) return;
   const daysLeft = Math.ceil((notAfter - now) / DAY);
   const end = new Date(notAfter).toISOString();
   const why = failures ? `: ${failures.reason}` : '';
-  const detail = `${daysLeft > 0 ? 'ends' : 'has ended'} at ${end} and is not renewed${why}`;
+  const detail = `${daysLeft > 0 ? 'expires' : 'has expired'} at ${end} and is not renewed${why}`;
   await notices.notify({ kind: 'expires-soon', subject: id, names, detail, daysLeft });
 }
 
-export async function tellFailure(
+export async function notifyOfFailure(
   { notices, clock, log }: Parts,
   { id, failures, ...managed }: ManagedCertificate,
   { code, detail }: SignFailure,
@@ -48,29 +48,29 @@ export async function tellFailure(
     said,
     alarm ? 'renewal failed, and the certificate is about to end' : 'renewal failed',
   );
-  if (!renews) return; // its host's posts are told
+  if (!renews) return; // the answers to its host's posts say it
   const shared = common.includes(code);
   if (shared && !alarm && (failures?.count ?? 0) < PATIENCE) return;
   await notices.notify({ kind: 'renewal-failed', subject: shared ? commonSubject(code) : id, names, detail });
 }
 
 /** A certificate that Quarry does not renew, as no client has fetched it in its life. */
-export async function tellLeft(
+export async function notifyOfUnfetched(
   { notices, log }: Parts,
   managed: ManagedCertificate,
   fetched: LastFetch | undefined,
 ): Promise<void> {
   const { id, names, notAfter, ahead, left, renews } = managed;
   if (left || !renews) return;
-  log.info({ names, end: new Date(notAfter) }, 'nobody has fetched the certificate, it is left to expire');
-  if (!fetched) return; // there may be thousands that nobody has wanted for years
-  const what = ahead ? 'was renewed, but nobody has fetched it' : 'was not fetched';
-  const detail = `${what} since ${new Date(fetched.at).toISOString()}; it is left to expire`;
+  log.info({ names, end: new Date(notAfter) }, 'no client has fetched the certificate, it is not renewed');
+  if (!fetched) return; // there may be thousands that no client has wanted for years
+  const what = ahead ? 'was renewed, but no client has fetched it' : 'was not fetched';
+  const detail = `${what} since ${new Date(fetched.at).toISOString()}; Quarry does not renew it`;
   await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
 }
 
 /** A page of the CA's about its window, which may concern all of its certificates: that is one event. */
-export async function tellExplained(
+export async function notifyOfExplanation(
   notices: Pick<Notices, 'notify'>,
   names: string[],
   { start, end, explanationUrl: subject }: ExplainedWindow,
@@ -81,10 +81,9 @@ export async function tellExplained(
 }
 
 /**
- * What was told of its predecessor is over; that a certificate was issued at all ends what kept all from
- * being.
+ * Ends the events of its predecessor; and as a certificate was issued at all, those that all renewals share.
  */
-export async function tellRenewed({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
+export async function endEvents({ notices }: Parts, { id, ahead }: ManagedCertificate): Promise<void> {
   await notices.ended(id, ['renewal-failed', 'expires-soon', 'renewed-not-fetched']);
   if (ahead) for (const code of common) await notices.ended(commonSubject(code), ['renewal-failed']);
 }
