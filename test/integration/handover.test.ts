@@ -5,6 +5,7 @@ import { makeCsr } from '../support/csr.ts';
 import type { ProxiedRequest } from '../support/fault-proxy.ts';
 import { type RoleProcess, startFleet } from '../support/fleet.ts';
 import { waitUntil } from '../support/wait-until.ts';
+import { about } from './faults/orders.ts';
 
 const fleet = await startFleet({ roles: ['intake', 'responder'] });
 after(() => fleet[Symbol.asyncDispose]());
@@ -79,22 +80,21 @@ suite('a worker', () => {
 
   test('that is killed leaves its orders, which another takes within 15 s and finishes without a second newOrder or finalize', async () => {
     const first = await fleet.start('worker');
-    const [validating, finalizing] = await newCsrs('kill1.example', 'kill2.example');
+    const csrs = await newCsrs('validating.example', 'finalizing.example');
     const [orders, finalized, taken] = [count('newOrder'), count('finalize'), await takenFromTheGone()];
-    // Pebble has finalized the one, but the worker does not hear of it; the other is being validated.
-    const rule = fleet.ca.rule({ kind: 'finalize', times: 1, do: { hold: 'after' } });
-    const posts = [fleet.post(finalizing?.csrPem ?? '')];
-    await rule.hit();
-    const pending = fleet.ca.playPending();
-    posts.push(fleet.post(validating?.csrPem ?? ''));
-    await pending.hit();
-    const second = await fleet.start('worker');
+    // The one is being validated; Pebble has finalized the other, but the worker does not hear of it.
+    const holds = [
+      fleet.ca.rule({ kind: 'order', when: about('validating.example'), do: { hold: 'before' } }),
+      fleet.ca.rule({ kind: 'finalize', when: about('finalizing.example'), do: { hold: 'after' } }),
+    ];
+    const posts = csrs.map(({ csrPem }) => fleet.post(csrPem));
+    await Promise.all(holds.map(hold => hold.hit()));
 
     const longest = await longestUntilFound();
     assert.ok(longest > 0 && longest <= 15_000, `${longest} ms`);
     await first.kill();
-    pending.remove();
-    rule.remove();
+    for (const hold of holds) hold.remove();
+    const second = await fleet.start('worker');
     const answers = await Promise.all(posts);
     assert.deepEqual(
       answers.map(({ status }) => status),

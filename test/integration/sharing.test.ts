@@ -25,6 +25,14 @@ storage = none
 after(() => fleet[Symbol.asyncDispose]());
 afterEach(() => fleet.letGo());
 
+type Post = Parameters<typeof fleet.post>;
+
+/** Posts as patient hosts do: that many at once may keep a busy intake from its Redis for longer than it waits. */
+async function post(...args: Post): ReturnType<typeof fleet.post> {
+  const answer = await fleet.post(...args);
+  return answer.body === 'Redis cannot be reached\n' ? post(...args) : answer;
+}
+
 const toEach = (count: number) => Array.from({ length: count }, (_, index) => fleet.all('intake')[index % 2]);
 
 /** How many posts have joined the job of another one, as BullMQ's events tell. */
@@ -40,7 +48,7 @@ suite('identical posts', () => {
       const orders = fleet.orders();
       const before = await joined();
       const pending = fleet.ca.playPending();
-      const posts = toEach(200).map(to => fleet.post(csrPem, { to }));
+      const posts = toEach(200).map(to => post(csrPem, { to }));
       await waitUntil(
         'all posts to be in before the order can end',
         async () => (await joined()) >= before + 199,
@@ -64,7 +72,7 @@ suite('identical posts', () => {
     const client = async (to: ReturnType<typeof toEach>[number]) => {
       // Two more posts of each after the first certificate is out.
       for (let late = 0; late < 2; ended > 0 ? late++ : late) {
-        const { status } = await fleet.post(csrPem, { headers: { Prefer: 'wait=1' }, to });
+        const { status } = await post(csrPem, { headers: { Prefer: 'wait=1' }, to });
         statuses.push(status);
         if (status === 200) ended++;
       }

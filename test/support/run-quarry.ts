@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
 import { tempDir } from './temp-dir.ts';
 import { lastStopMs } from './wait-until.ts';
 
@@ -8,10 +9,16 @@ const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts')
 
 export type Ended = { code: number | string; stdout: string; stderr: string };
 
-/** Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`. */
+const roles = ['up', 'intake', 'scheduler', 'worker', 'responder'];
+
+/**
+ * Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; where it is a role, with an
+ * admin listener on a port that nobody else wants.
+ */
 export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
   await using dir = await tempDir();
-  await writeFile(join(dir.path, 'main.ini'), ini);
+  const admin = roles.includes(args[0] ?? '') ? `\n[admin]\nlistener = 127.0.0.1:${await freePort()}\n` : '';
+  await writeFile(join(dir.path, 'main.ini'), ini + admin);
   return await new Promise(done => {
     const options = { cwd: dir.path, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
     execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) => {

@@ -166,8 +166,8 @@ suite('an order that replaces a certificate', { concurrency: true }, () => {
     ];
     await Promise.all(holds.map(hold => hold.hit()));
     const [worker] = own.all('worker') as [RoleProcess];
+    await worker.kill(); // before it gives its requests up
     await own.start('worker');
-    await worker.kill();
     for (const hold of holds) hold.remove();
     await assertIssued(own, posts);
     assert.deepEqual(statuses(own, kept), ['replacing 201']);

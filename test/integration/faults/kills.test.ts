@@ -75,9 +75,8 @@ suite('a worker', { concurrency: true }, () => {
     const first = onlyWorker(fleet);
     const steps = [...stepsOf('before'), ...stepsOf('after')];
     const { posts, requests, letGo } = await holdAll(fleet, steps);
-    const second = await fleet.start('worker');
-
     await first.kill();
+    const second = await fleet.start('worker');
     await waitUntil('the proxy to see the connections gone', () =>
       requests.every(one => one.outcome === 'hung up'),
     );
@@ -136,9 +135,8 @@ suite('a worker', { concurrency: true }, () => {
     const frozen = onlyWorker(fleet);
     const steps = stepsOf('after');
     const { posts, requests, letGo } = await holdAll(fleet, steps);
+    process.kill(frozen.pid, 'SIGSTOP'); // before it gives its requests up
     const successor = await fleet.start('worker');
-
-    process.kill(frozen.pid, 'SIGSTOP');
     await assertIssued(fleet, posts);
     assert.equal(told(successor, 'certificate issued').length, steps.length);
     const kept = await keptRecords(fleet);

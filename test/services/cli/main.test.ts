@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { VERSION } from '../../../shared/base/version.ts';
+import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const main = join(import.meta.dirname, '../../../services/cli/main.ts');
@@ -62,7 +63,8 @@ const good = '[account]\ndir = account\n[auth a]\nip = 127.0.0.1\ndomain = *.exa
 test('quarry ends with 2 and one line where a program that it is to run is missing', async () => {
   await using dir = await tempDir();
   const verification = '[verification p]\ntype = program\nchallenge = dns-01\ncommand = hooks/add\n';
-  await writeFile(join(dir.path, 'main.ini'), good + verification);
+  const admin = `[admin]\nlistener = 127.0.0.1:${await freePort()}\n`; // of the worker, until it ends
+  await writeFile(join(dir.path, 'main.ini'), good + verification + admin);
   const env = { REDIS_URL: 'redis://127.0.0.1:1' };
   for (const command of ['check', 'worker']) {
     const { code, stderr } = await quarry([command, 'main.ini'], { cwd: dir.path, env });
