@@ -5,7 +5,7 @@ import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
-import { driveThrough, partsFor, taskFor } from './drive.ts';
+import { driveThrough, partsFor, taskFor, withPaces } from './drive.ts';
 import { requestsOf, type ScriptedCa, scriptCa } from './scripted-ca.ts';
 
 const names = ['a.example', 'b.example', 'c.example'];
@@ -205,6 +205,16 @@ test('driveOrder() keeps asking, ever more slowly, while the CA validates and wh
   };
   await driveThrough(parts, taskFor('a.example'));
   assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 1000, 250, 250, 500, 1000]);
+});
+
+test('driveOrder() learns how long the CA takes to validate and to issue', async () => {
+  const parts = withPaces(partsFor(scriptCa(), turnedClock(1_000_000)));
+  await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual(parts.clock.sleeps, [250, 250]);
+  const { validation, issuance } = parts.paces ?? {};
+  assert.deepEqual([validation?.first, issuance?.first], [200, 200]);
+  await driveThrough({ ...parts, acme: scriptCa() }, taskFor('a.example'));
+  assert.deepEqual(parts.clock.sleeps.slice(2), [200, 200]);
 });
 
 test('driveOrder() hands a wait back that is too long to sit out', async () => {

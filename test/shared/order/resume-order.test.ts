@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
 import { driveThrough, type Fate, partsFor, taskFor } from './drive.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
@@ -148,6 +149,21 @@ function stopOncePresented(ca: ReturnType<typeof scriptCa>, why = 'stopped') {
 test('driveOrder() takes back what it presented when it is stopped before the CA was told, and later presents it again', async () => {
   const ca = scriptCa();
   const parts = stopOncePresented(ca);
+  const [{ withdraw } = ca.solver] = parts.solvers;
+  for (const solver of parts.solvers) {
+    solver.withdraw = async (response, signal) => {
+      await setImmediate(); // as a solver far away takes its time
+      await withdraw(response, signal);
+    };
+  }
+  // It is waited for: a solver far away takes its time.
+  parts.solvers = parts.solvers.map(({ withdraw, ...solver }) => ({
+    ...solver,
+    async withdraw(response, signal) {
+      await setImmediate();
+      await withdraw(response, signal);
+    },
+  }));
   await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
   assert.equal(ca.presented.size, 0);
   const [last] = parts.saved.slice(-1);
@@ -175,6 +191,26 @@ test('driveOrder() takes nothing back where the CA may have been told', async ()
   assert.equal(ca.presented.size, 1);
 });
 
+test('driveOrder() takes nothing back that a predecessor presented, who may have told the CA and died before it saved that', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const stop = new AbortController();
+  parts.signal = stop.signal;
+  const fate: Fate = save => {
+    if (save !== 2) return 'lives';
+    stop.abort(new Error('stopped'));
+    return 'dies before it';
+  };
+  await assert.rejects(driveThrough(parts, task, { fate }), /stopped/);
+  assert.equal(countOf(ca.calls, 'initiate a.example'), 1);
+  const [last] = parts.saved.slice(-1);
+  assert.ok(last && !last.order.initiated && last.order.challenges.length === 2);
+  const saves = parts.saved.length;
+
+  await assert.rejects(driveThrough(parts, task, { from: last }), /stopped/);
+  assert.deepEqual([ca.presented.size, parts.saved.length], [2, saves]);
+});
+
 test('driveOrder() takes nothing back where the order is in other hands', async () => {
   const ca = scriptCa();
   const parts = stopOncePresented(ca, 'the lock was lost');
@@ -195,4 +231,5 @@ test('driveOrder() saves a step that has begun before it stops between two steps
   const parts = { ...partsFor(ca), stopping: stopping.signal };
   await assert.rejects(driveThrough(parts, task), /the worker is stopping/);
   assert.equal(parts.saved.at(-1)?.order.url, ca.order.url);
+  assert.deepEqual(ca.calls, ['newOrder']);
 });
