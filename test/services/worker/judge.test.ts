@@ -172,6 +172,7 @@ test('a certificate is not stored, counted or planned for once another worker ha
   bench.guard.limits.recordSuccess = async () => assert.fail('forgotten');
   await assert.rejects(run(bench), { name: 'LockLostError' });
   assert.deepEqual([bench.storage.chains, bench.records.results], [[], []]);
+  assert.doesNotMatch(bench.log.text(), /bug in a sign job|no certificate/);
 });
 
 const gone = () => failure('gone', 'accountDoesNotExist', 400);

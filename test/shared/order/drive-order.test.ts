@@ -338,12 +338,46 @@ test('driveOrder() gives an order up that the CA does not finish within an hour 
   const parts = partsFor(ca);
   parts.judge = retrying(parts.clock);
   ca.moving = false;
+  parts.clock.turn(9_000_000);
   await assert.rejects(driveThrough(parts, taskFor('a.example')), {
     code: 'unavailable',
     message: 'the CA does not finish the order within an hour',
   });
   assert.equal(ca.presented.size, 0);
-  assert.ok(parts.clock.now() <= 3_600_000);
+  assert.ok(parts.clock.now() <= 9_000_000 + 3_600_000);
+  assert.ok(parts.clock.now() > 9_000_000 + 3_600_000 - 20_000, 'and not sooner');
+});
+
+test('driveOrder() waits to the very end of the hour, and no longer', async () => {
+  for (const [hour, issued] of [
+    [3_600_000, true],
+    [3_600_001, false],
+  ] as const) {
+    const ca = scriptCa();
+    const parts = partsFor(ca, turnedClock(5_000));
+    const { finalize } = ca;
+    ca.finalize = async (order, csr) => ({ ...(await finalize(order, csr)), retryAfter: 5_000 + hour });
+    const driven = driveThrough(parts, taskFor('a.example'));
+    if (issued) assert.equal((await driven).chain, 'the chain');
+    else await assert.rejects(driven, { code: 'unavailable' });
+  }
+});
+
+test('driveOrder() knows since when it has been the turn of an order that cannot be made yet', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(7_000));
+  const begun: unknown[] = [];
+  parts.judge = async (error, checkpoint) => {
+    begun.push(checkpoint.begun);
+    return retrying(parts.clock)(error);
+  };
+  const { newOrder } = ca;
+  ca.newOrder = async identifiers => {
+    if (begun.length < 3) throw new IssuanceError('unavailable', 'the CA is away');
+    return newOrder(identifiers);
+  };
+  const { checkpoint } = await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual([begun, checkpoint.begun], [[7_000, 7_000, 7_000], 7_000]);
 });
 
 test('driveOrder() ends with the failure also where the challenges cannot be withdrawn, and warns', async () => {
