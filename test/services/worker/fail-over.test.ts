@@ -114,7 +114,7 @@ test('a limit beyond the patience of the post sends it on; one that ends in time
   assert.equal((await issuedBy(late)).issuedBy?.account, 'second');
 
   await using soon = await openTwo();
-  const until = soon.clock.now() + 30_000;
+  const until = soon.clock.now() + 60_000;
   soon.guard.limits.standingAgainst = async () =>
     soon.clock.now() < until ? new StandingLimitError('rateLimited', 'x', { retryAfter: until }) : undefined;
   assert.equal((await issuedBy(soon)).issuedBy?.account, 'account');
@@ -137,7 +137,7 @@ test('a renewal that would be late goes to the next account', async () => {
     bench.guard.limits.standingAgainst = async () =>
       new StandingLimitError('rateLimited', 'x', { retryAfter });
   };
-  standingUntil(due - 1);
+  standingUntil(due);
   assert.equal((await run(bench)).end, 'later');
   standingUntil(due + 1);
   assert.equal((await issuedBy(bench)).issuedBy?.account, 'second');

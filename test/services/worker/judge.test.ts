@@ -4,9 +4,10 @@ import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { holdAccount } from '../../../shared/ca/account-holder.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { acmeError } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
-import { type JobBench, openJobBench } from './job-parts.ts';
+import { type JobBench, leaf, openJobBench } from './job-parts.ts';
 
 // What a worker makes of a step that failed: of the CA, of the account and of the order.
 
@@ -203,4 +204,25 @@ test('a lost account that cannot be made anew is an error where a person has to 
   assert.equal((await runToEnd(away)).outcome, 'issued');
   for (const { log } of [refused, away])
     assert.match(log.text(), /the account is gone and cannot be made anew/);
+});
+
+test('a stored certificate is handed out only where an account of the job has issued it', async () => {
+  for (const [account, issuer, calls] of [
+    ['account', 'account', []],
+    ['second', 'second', []],
+    ['third', 'account', ['newOrder']],
+  ] as const) {
+    await using bench = await openTwo();
+    bench.parts.cas.set('third', { ...bench.guard, name: 'third' });
+    const directories = { account: bench.http, second: bench.second.http, third: bench.http };
+    const stored = {
+      chain: leaf,
+      leaf: readCertificate(leaf),
+      issuedBy: { account, directory: directories[account].directoryUrl },
+    };
+    bench.storage.get = async (_, isGood) => (isGood?.(stored) ? stored : undefined);
+    const result = await runToEnd(bench);
+    assert.ok(result.outcome === 'issued' && result.issuedBy?.account === issuer);
+    assert.deepEqual(bench.ca.calls.slice(0, 1), calls);
+  }
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
@@ -205,6 +206,19 @@ test('driveOrder() keeps asking, ever more slowly, while the CA validates and wh
   };
   await driveThrough(parts, taskFor('a.example'));
   assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 1000, 250, 250, 500, 1000]);
+});
+
+test('driveOrder() asks the CA nothing while it waits, and ends with what a wait ends with', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  parts.clock.sleep = async () => {
+    const before = ca.calls.length;
+    await setImmediate();
+    assert.equal(ca.calls.length, before);
+    if (ca.calls.includes('finalize')) throw new Error('stopped');
+  };
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
+  assert.ok(!ca.calls.includes('download'));
 });
 
 test('driveOrder() learns how long the CA takes to validate and to issue', async () => {
