@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { newCheckpoint, newOrderState } from '../../../shared/order/order-state.ts';
 import { driveThrough, type Fate, partsFor, taskFor } from './drive.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
@@ -149,18 +148,11 @@ function stopOncePresented(ca: ReturnType<typeof scriptCa>, why = 'stopped') {
 test('driveOrder() takes back what it presented when it is stopped before the CA was told, and later presents it again', async () => {
   const ca = scriptCa();
   const parts = stopOncePresented(ca);
-  const [{ withdraw } = ca.solver] = parts.solvers;
-  for (const solver of parts.solvers) {
-    solver.withdraw = async (response, signal) => {
-      await setImmediate(); // as a solver far away takes its time
-      await withdraw(response, signal);
-    };
-  }
-  // It is waited for: a solver far away takes its time.
+  const savedAtWithdraw: unknown[] = [];
   parts.solvers = parts.solvers.map(({ withdraw, ...solver }) => ({
     ...solver,
     async withdraw(response, signal) {
-      await setImmediate();
+      savedAtWithdraw.push(parts.saved.at(-1)?.order.takenBack);
       await withdraw(response, signal);
     },
   }));
@@ -168,6 +160,7 @@ test('driveOrder() takes back what it presented when it is stopped before the CA
   assert.equal(ca.presented.size, 0);
   const [last] = parts.saved.slice(-1);
   assert.equal(last?.order.takenBack, true);
+  assert.deepEqual(savedAtWithdraw, [true], 'else a death would leave the next one to initiate what is gone');
 
   ca.calls.length = 0;
   await driveThrough(partsFor(ca), taskFor('a.example'), { from: last ?? newCheckpoint() });
@@ -215,9 +208,12 @@ test('driveOrder() takes nothing back where the order is in other hands', async 
   const ca = scriptCa();
   const parts = stopOncePresented(ca, 'the lock was lost');
   parts.confirm = async () => parts.signal.throwIfAborted();
+  const warnings: string[] = [];
+  parts.warn = text => void warnings.push(text);
   await assert.rejects(driveThrough(parts, taskFor('a.example')), /the lock was lost/);
   assert.equal(ca.presented.size, 1);
   assert.equal(parts.saved.at(-1)?.order.takenBack, undefined);
+  assert.deepEqual(warnings, ['challenge responses are not taken back: the lock was lost']);
 });
 
 test('driveOrder() saves a step that has begun before it stops between two steps', async () => {
