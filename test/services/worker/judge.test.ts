@@ -5,9 +5,12 @@ import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/erro
 import { holdAccount } from '../../../shared/ca/account-holder.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
+import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { acmeError } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
-import { type JobBench, leaf, openJobBench } from './job-parts.ts';
+import { rfc9773Certificate } from '../../shared/pki/rfc9773-certificate.ts';
+import { csr, type JobBench, leaf, openJobBench } from './job-parts.ts';
 
 // What a worker makes of a step that failed: of the CA, of the account and of the order.
 
@@ -224,5 +227,31 @@ test('a stored certificate is handed out only where an account of the job has is
     const result = await runToEnd(bench);
     assert.ok(result.outcome === 'issued' && result.issuedBy?.account === issuer);
     assert.deepEqual(bench.ca.calls.slice(0, 1), calls);
+  }
+});
+
+test('the CA that issued what a post replaces is told so, and no other', async () => {
+  const storedBy = (issuer: 'account' | 'second', mine: JobBench): KeptEntry => ({
+    csr: readCsr(Buffer.from(csr)),
+    chain: rfc9773Certificate,
+    leaf: { ...readCertificate(leaf), notAfter: mine.clock.now() + HOUR },
+    issuedBy: { account: issuer, directory: (issuer === 'account' ? mine : mine.second).http.directoryUrl },
+  });
+  for (const [issuer, replaces] of [
+    ['account', ['aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE']],
+    ['second', [undefined]],
+  ] as const) {
+    await using bench = await openTwo();
+    const { storage, http, guard } = bench;
+    http.resources.renewalInfo = `${http.url}/renewal-info`;
+    delete guard.connection.directory;
+    const upkeep = { keyOf: () => 'its key', read: async () => storedBy(issuer, bench) };
+    bench.parts.storages.set('kept', { ...storage, upkeep: upkeep as Partial<Upkeep> as Upkeep });
+    await runToEnd(bench);
+    const orders = http.requests.filter(({ path }) => path === '/new-order');
+    assert.deepEqual(
+      orders.map(({ payload }) => payload?.replaces),
+      replaces,
+    );
   }
 });

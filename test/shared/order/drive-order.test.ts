@@ -158,6 +158,24 @@ for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverIn
     assert.equal(checkpoint.turn, 'counted');
   });
 
+test('driveOrder() takes other refusals of an order for what they are', async () => {
+  for (const [replaces, refusal] of [
+    ['aki.serial', 'rateLimited'],
+    [undefined, 'malformed'],
+  ] as const) {
+    const ca = scriptCa();
+    const problem = { type: `urn:ietf:params:acme:error:${refusal}` };
+    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'refused', { problem }));
+    const task = { ...taskFor('a.example'), replaces };
+    await assert.rejects(driveThrough(partsFor(ca), task), { message: 'refused' });
+    assert.deepEqual(ca.calls, ['newOrder']);
+  }
+  const ca = scriptCa();
+  ca.failNext.set('newOrder', new TypeError('x'));
+  const task = { ...taskFor('a.example'), replaces: 'aki.serial' };
+  await assert.rejects(driveThrough(partsFor(ca), task), TypeError);
+});
+
 test("driveOrder() saves the order's URL before it touches a challenge, and each state before what follows", async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
@@ -360,6 +378,18 @@ test('driveOrder() gives an order up that the CA does not finish within an hour 
   assert.equal(ca.presented.size, 0);
   assert.ok(parts.clock.now() <= 9_000_000 + 3_600_000);
   assert.ok(parts.clock.now() > 9_000_000 + 3_600_000 - 20_000, 'and not sooner');
+});
+
+test('driveOrder() counts the hour of an order whose beginning is not known from where it was taken up', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(5_000));
+  ca.moving = false;
+  await ca.newOrder(taskFor('a.example').identifiers);
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, initiated: true });
+  await assert.rejects(driveThrough(parts, taskFor('a.example'), { from }), {
+    message: 'the CA does not finish the order within an hour',
+  });
+  assert.ok(parts.clock.now() <= 3_605_000);
 });
 
 test('driveOrder() waits to the very end of the hour, and no longer', async () => {
