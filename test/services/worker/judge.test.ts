@@ -201,7 +201,7 @@ test('a lost account that cannot be made anew is an error where a person has to 
 
   await using away = await openJobBench();
   away.guard.account.renew = async () => {
-    throw new IssuanceError('unavailable', 'the CA is away');
+    throw new IssuanceError('denied', 'not now');
   };
   away.ca.failNext.set('newOrder', gone());
   assert.equal((await runToEnd(away)).outcome, 'issued');

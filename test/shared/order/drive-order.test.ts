@@ -41,9 +41,13 @@ test('driveOrder() needs four requests where all names are valid already, and no
   assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
 });
 
-test('driveOrder() presents all before it initiates any, and withdraws all before it finalizes', async () => {
+test('driveOrder() presents all before it initiates any, and withdraws all, and asks whose the order is, before it finalizes', async () => {
   const ca = scriptCa();
-  await driveThrough(partsFor(ca), taskFor('a.example', 'b.example'));
+  const confirm = async () => {
+    await setImmediate();
+    ca.calls.push('confirm');
+  };
+  await driveThrough({ ...partsFor(ca), confirm }, taskFor('a.example', 'b.example'));
   assert.deepEqual(ca.calls, [
     'newOrder',
     'getAuthorization a.example',
@@ -55,6 +59,7 @@ test('driveOrder() presents all before it initiates any, and withdraws all befor
     'getOrder',
     'withdraw a.example',
     'withdraw b.example',
+    'confirm',
     'finalize',
     'getOrder',
     'download',
@@ -280,6 +285,22 @@ test('driveOrder() waits where a ready order turns out not to be, ever longer, a
   const { chain } = await driveThrough(parts, taskFor('a.example'));
   assert.equal(chain, 'the chain');
   assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 250]);
+});
+
+test('driveOrder() takes what a CA refuses to finalize as unauthorized for a wrong CSR, and all else as it is', async () => {
+  for (const [kind, code] of [
+    ['unauthorized', 'badCsr'],
+    ['rejectedIdentifier', 'denied'],
+  ] as const) {
+    const ca = scriptCa({ valid: ['a.example'] });
+    const problem = { type: `urn:ietf:params:acme:error:${kind}`, detail: 'other names' };
+    ca.failNext.set('finalize', new IssuanceError('denied', 'other names', { problem }));
+    await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example')), {
+      code,
+      message: 'other names',
+      problem,
+    });
+  }
 });
 
 test('driveOrder() names each failed challenge of an invalid order, and withdraws all', async () => {
