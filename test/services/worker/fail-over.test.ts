@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
@@ -284,7 +285,10 @@ test('a job that resumes elsewhere in the middle of a fail-over makes one order 
 test('leaving an account gives up its place before the limits, and its flight', async () => {
   await using bench = await openTwo();
   const left: unknown[] = [];
-  bench.guard.budget.leave = async () => void left.push('budget');
+  bench.guard.budget.leave = async () => {
+    await setImmediate();
+    left.push('budget');
+  };
   bench.records.leaveFlight = async (_, { account }) => void left.push(account);
   bench.ca.failNext.set('newOrder', refusal('denied', 'caa', 403));
   const { newOrder } = bench.second.ca;

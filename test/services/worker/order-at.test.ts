@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import { newOrderState, type OrderState } from '../../../shared/order/order-state.ts';
@@ -58,6 +59,9 @@ test('an order that is left before a run comes to it is withdrawn, and its URL i
   assert.equal(await issuedBy(bench), 'second');
   assert.deepEqual(bench.atSecond, [{ presented: 0, order: bench.onlyUrl }]);
   assert.equal(requestsOf(bench.ca).length, bench.asked, 'the first CA is asked nothing for that');
+  const saved = bench.records.checkpoints.map(text => JSON.parse(text));
+  const left = saved.find(({ refusals }) => refusals.length > 0);
+  assert.deepEqual(left?.orders.account.order, bench.onlyUrl, 'withdrawn before the account is left');
   assert.doesNotMatch(bench.log.text(), /remain until they expire/);
 });
 
@@ -132,14 +136,22 @@ test('a CA has a sixth of what is left of the patience for an answer while anoth
 
 test('a CA whose directory cannot be had is left, and counted for its breaker', async () => {
   await using bench = await openJobBench({}, {});
-  const failures: string[] = [];
-  bench.guard.breaker.failed = async reason => failures.push(reason) > 1;
+  const acts: string[] = [];
+  bench.guard.breaker.failed = async reason => {
+    await setImmediate();
+    return acts.push(reason) > 1;
+  };
+  const { writeCheckpoint } = bench.records;
+  bench.records.writeCheckpoint = async (lock, state) => {
+    if (acts.length < 2) acts.push('left');
+    return writeCheckpoint(lock, state);
+  };
   bench.guard.directory = async () => {
     throw new IssuanceError('unavailable', 'the CA is away');
   };
   bench.job.data.accounts = [{ account: 'account', certificateProfile: 'short' }, { account: 'second' }];
   assert.equal(await issuedBy(bench), 'second');
-  assert.deepEqual(failures, ['the CA is away']);
+  assert.deepEqual(acts, ['the CA is away', 'left']);
   const [refusal] = JSON.parse(bench.records.checkpoints.at(-1) ?? '{}').refusals;
   assert.equal(refusal.until, bench.job.createdAt + 5_000);
 });
