@@ -92,3 +92,19 @@ test('readRateLimit() takes a load balancer that asks for patience to mean every
     until: now + 5_000,
   });
 });
+
+test('readRateLimit() takes a CA that asks all to wait for what holds the account back, whatever it says', () => {
+  const said =
+    'too many certificates (50) already issued for "example.org", see https://portal.example/unpause';
+  const problem: Problem = { type: 'urn:ietf:params:acme:error:serverInternal', detail: said };
+  for (const [retryAfter, end] of [
+    [now + 5, now + 5],
+    [undefined, now],
+  ] as const) {
+    const error = new IssuanceError('unavailable', said, { problem, retryAfter });
+    assert.deepEqual(readRateLimit(identifiers, scope, error, now), {
+      keys: ['account/default'],
+      until: end,
+    });
+  }
+});
