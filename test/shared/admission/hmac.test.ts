@@ -38,6 +38,8 @@ const unreadable = [
   'hmac ',
   'hmac name=sha256',
   `hmac hash=${hex}`,
+  `Digest name=sha256, hash=${hex}`,
+  `hmacs name=sha256, hash=${hex}`,
   `hmac name=, hash=${hex}`,
   'hmac name=sha256, hash=',
   'hmac name=sha256, hash=xyz',

@@ -108,3 +108,13 @@ test('readRateLimit() takes a CA that asks all to wait for what holds the accoun
     });
   }
 });
+
+test('readRateLimit() takes a text that names what it limits without a word of how for one about the account', () => {
+  for (const said of [
+    'slow down with www.example.org',
+    'slow down with example.org',
+    'too many certificates',
+    'too many failed authorizations',
+  ])
+    assert.deepEqual(limitOf(said).keys, ['account/default'], said);
+});
