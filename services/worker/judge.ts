@@ -7,9 +7,8 @@ import type { Limit } from '../../shared/limits/limits.ts';
 import { mayOrder, rememberFailure, toPausedEvent } from '../../shared/order/acts.ts';
 import type { Leave, Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
-import { LeftError, noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
+import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/next-step.ts';
-import { LockLostError } from '../../shared/queue/sign-records.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
@@ -95,7 +94,6 @@ export async function judge(
   checkpoint: Checkpoint,
 ): Promise<Verdict> {
   const { parts, job, log } = run;
-  if (error instanceof LockLostError || error instanceof LeftError) throw error;
   await parts.records.confirmLock(job.lock); // else it would withdraw what its successor presents
   const { initiatedAt } = checkpoint.order;
   const unanswered = initiatedAt !== undefined && parts.outages.anySince(initiatedAt);

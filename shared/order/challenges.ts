@@ -68,7 +68,7 @@ export function refuseHopeless(identifiers: readonly Identifier[], solvers: read
   throw new IssuanceError('denied', `not possible for ${hopeless.value}: ${have} cannot prove it`);
 }
 
-async function presentChallenges(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
+export async function presentChallenges(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, (solver, response) => solver.present(response, parts.signal));
 }
 
@@ -83,7 +83,7 @@ export async function withdrawAll(parts: PresentParts, challenges: OrderChalleng
  * @param since when the responses were presented, in milliseconds since the epoch
  * @throws IssuanceError `challengeFailed` once it takes longer than the solver allows
  */
-async function findMissing(
+export async function findMissing(
   parts: PresentParts,
   challenges: OrderChallenge[],
   since: number,

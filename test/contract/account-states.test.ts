@@ -1,39 +1,99 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { test } from 'node:test';
 import { openAccountStates } from '../../shared/ca/open-ca.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { startRedis } from '../support/redis.ts';
+import { openBreaker } from '../../shared/ca/standing.ts';
+import { caOf } from '../../shared/limits/limits.ts';
+import { auth } from '../shared/setup/load-text.ts';
+import { runQuarry } from '../support/run-quarry.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { startOwnRedis } from './own-redis.ts';
 
-const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
+// How accounts are, as the fleet knows it, in a real Redis.
+
+const { url, redis, newStore } = await startOwnRedis();
+
+/** In milliseconds, as Redis keeps it. */
+async function redisNow(): Promise<number> {
+  const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
+  return seconds * 1_000 + Math.floor(micros / 1_000);
+}
+
+const later = (than: number) => waitUntil('Redis to count on', async () => (await redisNow()) > than);
+
+test("openAccountStates() keeps an account's state with the time of its last change", async () => {
+  const states = openAccountStates(newStore());
+  assert.equal(await states.read('default'), undefined);
+  const [fault, open] = [{ fault: 'the CA is "away" - 100 %' }, { url: 'https://ca.example/account/1' }];
+  const before = await redisNow();
+  await states.write('default', fault);
+  const first = await states.read('default');
+  const { since = 0 } = first ?? {};
+  assert.deepEqual(first, { ...fault, since });
+  assert.ok(since >= before && since <= (await redisNow()), `${since}`);
+
+  await later(since);
+  await states.write('default', fault);
+  assert.deepEqual(await states.read('default'), first, 'it is as it was');
+  await states.write('default', open);
+  const opened = await states.read('default');
+  assert.deepEqual(opened, { ...open, since: opened?.since });
+  assert.ok(Number(opened?.since) > since);
+
+  await later(opened?.since ?? 0);
+  await states.write('default', fault);
+  assert.ok(Number((await states.read('default'))?.since) > Number(opened?.since), 'it is so again');
 });
 
-const states = openAccountStates({ redis, prefix: '{quarry}' });
-
-test('how an account is can be read by any process, with the time at which that began', async () => {
-  assert.equal(await states.read('never'), undefined);
-  const before = Date.now();
-  await states.write('default', { url: 'https://ca.example/account/1' });
-  const after = Date.now();
-  const { since = 0, ...state } = (await states.read('default')) ?? {};
-  assert.deepEqual(state, { url: 'https://ca.example/account/1' });
-  assert.ok(since >= before && since <= after, `${since}`); // Redis runs on this machine
-  assert.equal(await states.read('other'), undefined);
+test('openAccountStates() keeps accounts apart, and fleets', async () => {
+  const store = newStore();
+  await openAccountStates(store).write('default', { fault: 'x' });
+  assert.equal(await openAccountStates(store).read('zerossl'), undefined);
+  assert.equal(await openAccountStates(newStore()).read('default'), undefined);
 });
 
-test('a state that is found again keeps its time, and another one begins anew', async () => {
-  const fault = { fault: 'the CA wants: 100% "agreed"\nterms' };
-  await states.write('busy', fault);
-  const longAgo = ((await redis.hget('{quarry}:accounts', 'busy')) ?? '').replace(/^\d+/, '1000');
-  await redis.hset('{quarry}:accounts', 'busy', longAgo);
-  await states.write('busy', fault);
-  assert.deepEqual(await states.read('busy'), { ...fault, since: 1000 });
-  await states.write('busy', { url: 'https://ca.example/account/2' });
-  const { since = 0, ...state } = (await states.read('busy')) ?? {};
-  assert.deepEqual(state, { url: 'https://ca.example/account/2' });
-  assert.ok(since > 1000);
+test('quarry ca prints a line for each account of the files, in their order, and asks no CA', async () => {
+  const { prefix } = newStore();
+  const store = { redis, prefix };
+  // Nothing listens there.
+  const second = 'https://127.0.0.1:1/second/dir';
+  await openAccountStates(store).write('default', { url: 'https://ca.example/account/7' });
+  await openAccountStates(store).write('second', { fault: 'the terms are not accepted' });
+  const breaker = openBreaker(store, caOf(second));
+  for (let times = 0; times < 3; times++) await breaker.failed('ECONNREFUSED');
+  const accounts = `[account]
+dir = a
+acme-server = https://127.0.0.1:1/dir
+[limits]
+orders = 10/1h
+[account "second"]
+dir = b
+acme-server = ${second}
+[account "third"]
+dir = c
+acme-server = ${second}
+`;
+  const ini = `[redis]\nurl = ${url}\nprefix = ${prefix}\n${accounts}${auth}`;
+  const { code, stdout, stderr } = await runQuarry(['ca', 'main.ini'], ini);
+  assert.deepEqual([code, stderr], [0, '']);
+  const lines = stdout.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, 'T').split('\n');
+  const away = 'breaker open since T: ECONNREFUSED; orders are not counted';
+  assert.deepEqual(lines, [
+    'account default, https://127.0.0.1:1/dir: ' +
+      'open since T as https://ca.example/account/7; breaker closed; 10 of 10 orders left',
+    `account second, ${second}: not open since T: the terms are not accepted; ${away}`,
+    `account third, ${second}: no worker has opened it yet; ${away}`,
+    '',
+  ]);
+});
+
+test('quarry ca wants a configuration file, and a Redis that it can reach', async () => {
+  const without = await runQuarry(['ca']);
+  assert.deepEqual(
+    [without.code, without.stderr],
+    [2, 'quarry: ca needs a configuration file: quarry ca main.ini\n'],
+  );
+  const ini = `[redis]\nurl = redis://127.0.0.1:1\n[account]\ndir = a\n${auth}`;
+  const unreachable = await runQuarry(['ca', 'main.ini'], ini);
+  assert.deepEqual([unreachable.code, unreachable.stdout], [1, '']);
+  assert.match(unreachable.stderr, /^quarry: Redis at 127\.0\.0\.1:1 cannot be reached/);
 });

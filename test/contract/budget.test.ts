@@ -334,3 +334,13 @@ test('ordersLeft() tells how many orders the account may make now, and nothing w
   assert.deepEqual(await budget.ordersLeft(), { left: 3, rate });
   assert.equal(await budgetOf({}).budget.ordersLeft(), undefined);
 });
+
+test('a budget of which nothing is counted asks Redis nothing', async () => {
+  const budget = openBudget({ redis: {} as never, prefix: '{none}' }, scope, {}, turnedClock(0));
+  const [order, claim] = [orderOf('a.example.org'), { id: 'job', what: 'x', rank: 0, patience: 0 }];
+  assert.equal(await budget.takeOrder(order, claim), undefined);
+  await budget.spendCertificate(order, claim);
+  await budget.spendFailures(['a.example.org']);
+  await budget.leave(order, claim);
+  assert.equal(await budget.ordersLeft(), undefined);
+});

@@ -54,7 +54,9 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
   assert.deepEqual([standing.code, standing.retryAfter], ['rateLimited', end]);
   assert.match(standing.message, /too many certificates/);
   assert.equal(await limits.standingAgainst(orderOf('a.example.com')), undefined);
-  clock.turn(HOUR + 1);
+  clock.turn(HOUR - 1);
+  assert.ok(await limits.standingAgainst(orderOf('other.example.org')));
+  clock.turn(1);
   assert.equal(await limits.standingAgainst(orderOf('other.example.org')), undefined);
 });
 
@@ -106,6 +108,40 @@ test('recordFailure() holds the same names back from the fourth failure in an ho
   assert.match(listed?.key ?? '', /^failures\//);
   await limits.recordSuccess(order);
   assert.equal(await limits.standingAgainst(order), undefined);
+});
+
+test('recordFailure() holds names back until its end and no longer, and knows of failures for two days more', async () => {
+  const clock = startClock();
+  const store = freshStore();
+  const limits = openLimits(store, scope, clock);
+  const order = orderOf('a.example.org');
+  const failure = new IssuanceError('challengeFailed', 'a.example.org: connection refused');
+  const life = async () => {
+    const [key = ''] = await redis.keys(`${store.prefix}:limit:failures/*`);
+    return redis.pexpiretime(key);
+  };
+  await limits.recordFailure(order, failure);
+  assert.equal(await life(), clock.now() + 48 * HOUR);
+  for (let count = 0; count < 2; count++) await limits.recordFailure(order, failure);
+  const until = (await limits.recordFailure(order, failure)) ?? 0;
+  assert.equal(await life(), Math.ceil(until + 48 * HOUR));
+  clock.turn(until - clock.now() - 1);
+  assert.ok(await limits.standingAgainst(order));
+  clock.turn(1);
+  assert.equal(await limits.standingAgainst(order), undefined);
+});
+
+test('park() and recordFailure() end once Redis has it, and with its error where it has not', async () => {
+  const full = { get: async () => null, set: () => Promise.reject(new Error('OOM command not allowed')) };
+  const store = { redis: full as Partial<typeof redis> as typeof redis, prefix: '{full}' };
+  const clock = startClock();
+  const limits = openLimits(store, scope, clock);
+  const order = orderOf('a.example.org');
+  for (const end of [clock.now() + HOUR, undefined]) {
+    const paused = 'temporarily prevented for a.example.org, see https://portal.example/unpause';
+    await assert.rejects(limits.park(order, rateLimited(paused, end)), /OOM/);
+  }
+  await assert.rejects(limits.recordFailure(order, new IssuanceError('challengeFailed', 'x')), /OOM/);
 });
 
 const said = {

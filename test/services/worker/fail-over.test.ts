@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
@@ -114,7 +115,7 @@ test('a limit beyond the patience of the post sends it on; one that ends in time
   assert.equal((await issuedBy(late)).issuedBy?.account, 'second');
 
   await using soon = await openTwo();
-  const until = soon.clock.now() + 30_000;
+  const until = soon.clock.now() + 60_000;
   soon.guard.limits.standingAgainst = async () =>
     soon.clock.now() < until ? new StandingLimitError('rateLimited', 'x', { retryAfter: until }) : undefined;
   assert.equal((await issuedBy(soon)).issuedBy?.account, 'account');
@@ -137,7 +138,7 @@ test('a renewal that would be late goes to the next account', async () => {
     bench.guard.limits.standingAgainst = async () =>
       new StandingLimitError('rateLimited', 'x', { retryAfter });
   };
-  standingUntil(due - 1);
+  standingUntil(due);
   assert.equal((await run(bench)).end, 'later');
   standingUntil(due + 1);
   assert.equal((await issuedBy(bench)).issuedBy?.account, 'second');
@@ -284,7 +285,10 @@ test('a job that resumes elsewhere in the middle of a fail-over makes one order 
 test('leaving an account gives up its place before the limits, and its flight', async () => {
   await using bench = await openTwo();
   const left: unknown[] = [];
-  bench.guard.budget.leave = async () => void left.push('budget');
+  bench.guard.budget.leave = async () => {
+    await setImmediate();
+    left.push('budget');
+  };
   bench.records.leaveFlight = async (_, { account }) => void left.push(account);
   bench.ca.failNext.set('newOrder', refusal('denied', 'caa', 403));
   const { newOrder } = bench.second.ca;

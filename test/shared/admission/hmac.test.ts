@@ -57,6 +57,7 @@ const unreadable = [
 for (const header of unreadable) {
   test(`parseHmacHeader() reads nothing from ${header.replaceAll(hex, '<hex>') || 'an empty header'}`, () => {
     assert.equal(parseHmacHeader({ authentication: header }), undefined);
+    assert.equal(parseHmacHeader({ authorization: header }), undefined);
   });
 }
 

@@ -36,3 +36,10 @@ test('afterFailure() goes on with the next wait when a name fails again long aft
   const history = { recent: [], level: 2, until: 0 };
   assert.equal(afterFailure(history, 1_000_000, 0).until, 1_000_000 + 100 * MINUTE);
 });
+
+test('afterFailure() counts a failure for exactly an hour', () => {
+  const [now, hour] = [100 * MINUTE, 60 * MINUTE];
+  const wait = (age: number) =>
+    afterFailure({ recent: [now - age, now - 2, now - 1], level: 0, until: 0 }, now, 0).until - now;
+  assert.deepEqual([wait(hour), wait(hour - 1)], [0, MINUTE]);
+});

@@ -91,3 +91,29 @@ test('readRateLimit() takes a load balancer that asks for patience to mean every
     until: now + 5_000,
   });
 });
+
+test('readRateLimit() takes a CA that asks all to wait for what holds the account back, whatever it says', () => {
+  const said =
+    'too many certificates (50) already issued for "example.org", see https://portal.example/unpause';
+  const problem: Problem = { type: 'urn:ietf:params:acme:error:serverInternal', detail: said };
+  for (const [retryAfter, end] of [
+    [now + 5, now + 5],
+    [undefined, now],
+  ] as const) {
+    const error = new IssuanceError('unavailable', said, { problem, retryAfter });
+    assert.deepEqual(readRateLimit(identifiers, scope, error, now), {
+      keys: ['account/default'],
+      until: end,
+    });
+  }
+});
+
+test('readRateLimit() takes a text that names what it limits without a word of how for one about the account', () => {
+  for (const said of [
+    'slow down with www.example.org',
+    'slow down with example.org',
+    'too many certificates',
+    'too many failed authorizations',
+  ])
+    assert.deepEqual(limitOf(said).keys, ['account/default'], said);
+});

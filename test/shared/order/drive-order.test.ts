@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
-import { driveThrough, partsFor, taskFor } from './drive.ts';
+import { driveThrough, partsFor, taskFor, withPaces } from './drive.ts';
 import { requestsOf, type ScriptedCa, scriptCa } from './scripted-ca.ts';
 
 const names = ['a.example', 'b.example', 'c.example'];
@@ -40,9 +41,13 @@ test('driveOrder() needs four requests where all names are valid already, and no
   assert.deepEqual(ca.calls, ['newOrder', 'finalize', 'getOrder', 'download']);
 });
 
-test('driveOrder() presents all before it initiates any, and withdraws all before it finalizes', async () => {
+test('driveOrder() presents all before it initiates any, and withdraws all, and asks whose the order is, before it finalizes', async () => {
   const ca = scriptCa();
-  await driveThrough(partsFor(ca), taskFor('a.example', 'b.example'));
+  const confirm = async () => {
+    await setImmediate();
+    ca.calls.push('confirm');
+  };
+  await driveThrough({ ...partsFor(ca), confirm }, taskFor('a.example', 'b.example'));
   assert.deepEqual(ca.calls, [
     'newOrder',
     'getAuthorization a.example',
@@ -54,6 +59,7 @@ test('driveOrder() presents all before it initiates any, and withdraws all befor
     'getOrder',
     'withdraw a.example',
     'withdraw b.example',
+    'confirm',
     'finalize',
     'getOrder',
     'download',
@@ -172,6 +178,23 @@ for (const [method, kind] of [
       problem,
     });
   });
+test('driveOrder() takes other refusals of an order for what they are', async () => {
+  for (const [replaces, refusal] of [
+    ['aki.serial', 'rateLimited'],
+    [undefined, 'malformed'],
+  ] as const) {
+    const ca = scriptCa();
+    const problem = { type: `urn:ietf:params:acme:error:${refusal}` };
+    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'refused', { problem }));
+    const task = { ...taskFor('a.example'), replaces };
+    await assert.rejects(driveThrough(partsFor(ca), task), { message: 'refused' });
+    assert.deepEqual(ca.calls, ['newOrder']);
+  }
+  const ca = scriptCa();
+  ca.failNext.set('newOrder', new TypeError('x'));
+  const task = { ...taskFor('a.example'), replaces: 'aki.serial' };
+  await assert.rejects(driveThrough(partsFor(ca), task), TypeError);
+});
 
 test("driveOrder() saves the order's URL before it touches a challenge, and each state before what follows", async () => {
   const ca = scriptCa();
@@ -223,6 +246,29 @@ test('driveOrder() keeps asking, ever more slowly, while the CA validates and wh
   assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 1000, 250, 250, 500, 1000]);
 });
 
+test('driveOrder() asks the CA nothing while it waits, and ends with what a wait ends with', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  parts.clock.sleep = async () => {
+    const before = ca.calls.length;
+    await setImmediate();
+    assert.equal(ca.calls.length, before);
+    if (ca.calls.includes('finalize')) throw new Error('stopped');
+  };
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
+  assert.ok(!ca.calls.includes('download'));
+});
+
+test('driveOrder() learns how long the CA takes to validate and to issue', async () => {
+  const parts = withPaces(partsFor(scriptCa(), turnedClock(1_000_000)));
+  await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual(parts.clock.sleeps, [250, 250]);
+  const { validation, issuance } = parts.paces ?? {};
+  assert.deepEqual([validation?.first, issuance?.first], [200, 200]);
+  await driveThrough({ ...parts, acme: scriptCa() }, taskFor('a.example'));
+  assert.deepEqual(parts.clock.sleeps.slice(2), [200, 200]);
+});
+
 test('driveOrder() hands a wait back that is too long to sit out', async () => {
   const ca = scriptCa();
   const parts = { ...partsFor(ca, turnedClock(1_000)), longestWait: 2_000 };
@@ -254,6 +300,22 @@ test('driveOrder() waits where a ready order turns out not to be, ever longer, a
   const { chain } = await driveThrough(parts, taskFor('a.example'));
   assert.equal(chain, 'the chain');
   assert.deepEqual(parts.clock.sleeps, [250, 250, 500, 250]);
+});
+
+test('driveOrder() takes what a CA refuses to finalize as unauthorized for a wrong CSR, and all else as it is', async () => {
+  for (const [kind, code] of [
+    ['unauthorized', 'badCsr'],
+    ['rejectedIdentifier', 'denied'],
+  ] as const) {
+    const ca = scriptCa({ valid: ['a.example'] });
+    const problem = { type: `urn:ietf:params:acme:error:${kind}`, detail: 'other names' };
+    ca.failNext.set('finalize', new IssuanceError('denied', 'other names', { problem }));
+    await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example')), {
+      code,
+      message: 'other names',
+      problem,
+    });
+  }
 });
 
 test('driveOrder() names each failed challenge of an invalid order, and withdraws all', async () => {
@@ -344,12 +406,58 @@ test('driveOrder() gives an order up that the CA does not finish within an hour 
   const parts = partsFor(ca);
   parts.judge = retrying(parts.clock);
   ca.moving = false;
+  parts.clock.turn(9_000_000);
   await assert.rejects(driveThrough(parts, taskFor('a.example')), {
     code: 'unavailable',
     message: 'the CA does not finish the order within an hour',
   });
   assert.equal(ca.presented.size, 0);
-  assert.ok(parts.clock.now() <= 3_600_000);
+  assert.ok(parts.clock.now() <= 9_000_000 + 3_600_000);
+  assert.ok(parts.clock.now() > 9_000_000 + 3_600_000 - 20_000, 'and not sooner');
+});
+
+test('driveOrder() counts the hour of an order whose beginning is not known from where it was taken up', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(5_000));
+  ca.moving = false;
+  await ca.newOrder(taskFor('a.example').identifiers);
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, initiated: true });
+  await assert.rejects(driveThrough(parts, taskFor('a.example'), { from }), {
+    message: 'the CA does not finish the order within an hour',
+  });
+  assert.ok(parts.clock.now() <= 3_605_000);
+});
+
+test('driveOrder() waits to the very end of the hour, and no longer', async () => {
+  for (const [hour, issued] of [
+    [3_600_000, true],
+    [3_600_001, false],
+  ] as const) {
+    const ca = scriptCa();
+    const parts = partsFor(ca, turnedClock(5_000));
+    const { finalize } = ca;
+    ca.finalize = async (order, csr) => ({ ...(await finalize(order, csr)), retryAfter: 5_000 + hour });
+    const driven = driveThrough(parts, taskFor('a.example'));
+    if (issued) assert.equal((await driven).chain, 'the chain');
+    else await assert.rejects(driven, { code: 'unavailable' });
+  }
+});
+
+test('driveOrder() knows since when it has been the turn of an order that cannot be made yet', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(7_000));
+  const begun: unknown[] = [];
+  parts.judge = async (error, checkpoint) => {
+    begun.push(checkpoint.begun);
+    return retrying(parts.clock)(error);
+  };
+  const { newOrder } = ca;
+  ca.newOrder = async identifiers => {
+    if (begun.length < 3) throw new IssuanceError('unavailable', 'the CA is away');
+    return newOrder(identifiers);
+  };
+  const { checkpoint } = await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual([begun, checkpoint.begun], [[7_000, 7_000, 7_000], 7_000]);
 });
 
 test('driveOrder() ends with the failure also where the challenges cannot be withdrawn, and warns', async () => {

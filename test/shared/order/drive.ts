@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
 import { type Checkpoint, newCheckpoint, type OrderTask } from '../../../shared/order/next-step.ts';
@@ -21,7 +22,11 @@ export function partsFor(ca: ScriptedCa, clock = turnedClock(0)): TestParts {
     signal: new AbortController().signal,
     longestWait: Number.POSITIVE_INFINITY,
     saved,
-    save: async checkpoint => void saved.push(JSON.parse(JSON.stringify(checkpoint))),
+    async save(checkpoint) {
+      const text = JSON.stringify(checkpoint);
+      await setImmediate(); // as Redis takes its time
+      saved.push(JSON.parse(text));
+    },
     judge: async error => ({ do: 'fail', error }),
   };
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
-import { concludeRound, goesElsewhere, type Refusal, retryTime } from '../../../shared/order/fail-over.ts';
+import {
+  concludeRound,
+  goesElsewhere,
+  type Refusal,
+  refusedByAll,
+  retryTime,
+  SHORT_PATIENCE,
+} from '../../../shared/order/fail-over.ts';
 
 const HOUR = 3_600_000;
 const kind = (name: string) => ({ type: `urn:ietf:params:acme:error:${name}` });
@@ -46,6 +53,7 @@ test('goesElsewhere() wants each of several failed challenges to be a judgement 
   const compound = (...names: string[]) => ({ ...kind('compound'), subproblems: names.map(kind) });
   assert.equal(goesElsewhere(failed('challengeFailed', undefined, compound('caa', 'caa')), 0, false), true);
   assert.equal(goesElsewhere(failed('challengeFailed', undefined, compound('caa', 'dns')), 0, false), false);
+  assert.equal(goesElsewhere(failed('challengeFailed', undefined, compound('caa')), 0, false), true);
   assert.equal(goesElsewhere(failed('challengeFailed', undefined, compound()), 0, false), false);
 });
 
@@ -74,6 +82,20 @@ test('concludeRound() waits for no limit beyond the patience, and for no CA beyo
   assert.ok(conclusion.do === 'fail');
   const { code, message, retryAfter } = conclusion.error;
   assert.deepEqual([code, message, retryAfter], ['unavailable', 'a says no; account b: b says no', 101]);
+});
+
+test('concludeRound() waits for a limit to the end of the patience, and for a CA until the last try', () => {
+  for (const [code, at] of [
+    ['rateLimited', until.patience],
+    ['unavailable', until.lastTry],
+  ] as const)
+    assert.deepEqual(concludeRound([refusal('a', code, at)], until), { do: 'again', at, kept: [] });
+  assert.equal(concludeRound([refusal('a', 'unavailable')], until).do, 'fail');
+  assert.equal(concludeRound([refusal('a', 'denied', 50)], until).do, 'fail');
+});
+
+test('refusedByAll() needs a refusal', () => {
+  assert.throws(() => refusedByAll([]), /no account has refused/);
 });
 
 test('concludeRound() fails with the words of a single account as they are', () => {
@@ -162,5 +184,32 @@ test('retryTime() keeps to the most failures in a row and to the longest wait of
   const patient = { ...policy, mostFailures: 4, longestWait: 60_000 };
   assert.ok(retryTime(failed('unavailable'), { ...order, failures: 3 }, 0, patient));
   assert.equal(retryTime(failed('unavailable'), { ...order, failures: 4 }, 0, patient), undefined);
-  assert.equal(retryTime(failed('unavailable', 60_001), order, 0, patient), undefined);
+  const now = 10 * HOUR;
+  const begun = { ...order, begun: now };
+  assert.equal(retryTime(failed('unavailable', now + 60_000), begun, now, patient)?.at, now + 60_000);
+  assert.equal(retryTime(failed('unavailable', now + 60_001), begun, now, patient), undefined);
+});
+
+test('retryTime() counts the hour from the turn of the order, and from now where that has not come', () => {
+  const now = 10 * HOUR;
+  const at = (begun: number | undefined, after: number) =>
+    retryTime(failed('unavailable', now + after), { ...order, begun }, now, policy)?.at;
+  assert.deepEqual([at(undefined, HOUR), at(undefined, HOUR + 1)], [now + HOUR, undefined]);
+  assert.deepEqual([at(now - HOUR + 5_000, 5_000), at(now - HOUR + 5_000, 5_001)], [now + 5_000, undefined]);
+});
+
+test('an order that somebody sits beside is tried for a minute at a time, with four failures and one new order', () => {
+  const retry = (code: IssuanceErrorCode, more: Partial<typeof order>, after = 0) =>
+    retryTime(failed(code, HOUR + after), { ...order, begun: HOUR, ...more }, HOUR, SHORT_PATIENCE) !==
+    undefined;
+  assert.deepEqual(
+    [retry('unavailable', { failures: 3 }), retry('unavailable', { failures: 4 })],
+    [true, false],
+  );
+  assert.deepEqual([retry('unavailable', {}, 60_000), retry('unavailable', {}, 60_001)], [true, false]);
+  assert.deepEqual([retry('gone', {}), retry('gone', { lostOrders: 1 })], [true, false]);
+  assert.deepEqual(
+    [retry('unavailable', { begun: 10_000 }), retry('unavailable', { begun: 0 })],
+    [true, false],
+  );
 });

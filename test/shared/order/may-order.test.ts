@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { Directory } from '../../../shared/acme/objects.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { type Limit, StandingLimitError } from '../../../shared/limits/limits.ts';
-import { mayOrder, rememberFailure } from '../../../shared/order/acts.ts';
+import { mayOrder, rememberFailure, toPausedEvent } from '../../../shared/order/acts.ts';
 
 const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
 const claim: Claim = { id: 'job', what: 'what', rank: 0, patience: 10 };
@@ -37,7 +38,10 @@ function caOf({ standing, shortage, renewalInfo, again }: Ground) {
         return shortage;
       },
       spendCertificate: async () => {},
-      spendFailures: async (names: string[]) => void calls.push(`spend ${names.join()}`),
+      async spendFailures(names: string[]) {
+        await setImmediate();
+        calls.push(`spend ${names.join()}`);
+      },
       leave: async () => {},
       ordersLeft: async () => undefined,
     },
@@ -95,13 +99,10 @@ const problem = {
 
 async function remember(ca: ReturnType<typeof caOf>, error: unknown, unanswered = false) {
   const limits: string[] = [];
-  const known = await rememberFailure(
-    ca,
-    identifiers,
-    error,
-    unanswered,
-    async ({ key }) => void limits.push(key),
-  );
+  const known = await rememberFailure(ca, identifiers, error, unanswered, async ({ key }) => {
+    await setImmediate();
+    limits.push(key);
+  });
   return { known, limits };
 }
 
@@ -144,4 +145,25 @@ test('rememberFailure() takes an order for lost where Redis was away while the C
   assert.equal(known.code, 'gone');
   assert.match(known.message, /while Redis was away: x/);
   assert.deepEqual(ca.calls, ['spend a.example,b.example']);
+});
+
+test('rememberFailure() counts the one name of a failed challenge', async () => {
+  const ca = caOf({});
+  const only = { type: 'urn:ietf:params:acme:error:dns', identifier: { type: 'dns', value: 'a.example' } };
+  await remember(ca, failed('challengeFailed', { problem: only }));
+  assert.deepEqual(ca.calls, ['spend a.example', 'record failure']);
+});
+
+test('toPausedEvent() is for what only a person can end, and is about the name that is paused, or all names', () => {
+  const limit = { detail: 'paused', names: ['a.example', 'b.example'] };
+  const said = (key: string) => `paused (once that is mended: quarry limits clear ${key} FILE)`;
+  for (const [key, names] of [
+    ['name/b.example@ca.example', ['b.example']],
+    ['account/default', limit.names],
+    ['domain/name/b.example@ca.example', limit.names],
+  ] as const) {
+    const matter = { kind: 'account-paused', subject: key, names, detail: said(key) };
+    assert.deepEqual(toPausedEvent({ ...limit, key }), matter);
+    assert.equal(toPausedEvent({ ...limit, key, until: 0 }), undefined);
+  }
 });

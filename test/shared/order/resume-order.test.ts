@@ -101,10 +101,14 @@ for (const status of ['processing', 'valid'] as const)
     const ca = scriptCa();
     await ca.newOrder(task.identifiers);
     Object.assign(ca.order, { status, certificate: 'https://ca.example/cert/1' });
-    const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, initiated: true });
+    const challenges = ca.authorizations.flatMap(({ identifier, challenges: [one] }) =>
+      one ? [{ identifier, url: one.url, token: one.token, solver: 'http', told: true }] : [],
+    );
+    for (const { token } of challenges) ca.presented.add(token);
+    const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, initiated: true, challenges });
     const { chain } = await driveThrough(partsFor(ca), task, { from });
     assert.equal(chain, 'the chain');
-    assert.equal(countOf(ca.calls, 'finalize'), 0);
+    assert.deepEqual([countOf(ca.calls, 'finalize'), ca.presented.size], [0, 0]);
   });
 
 test('what is saved of an order holds no key authorization', async () => {
@@ -148,10 +152,19 @@ function stopOncePresented(ca: ReturnType<typeof scriptCa>, why = 'stopped') {
 test('driveOrder() takes back what it presented when it is stopped before the CA was told, and later presents it again', async () => {
   const ca = scriptCa();
   const parts = stopOncePresented(ca);
+  const savedAtWithdraw: unknown[] = [];
+  parts.solvers = parts.solvers.map(({ withdraw, ...solver }) => ({
+    ...solver,
+    async withdraw(response, signal) {
+      savedAtWithdraw.push(parts.saved.at(-1)?.order.takenBack);
+      await withdraw(response, signal);
+    },
+  }));
   await assert.rejects(driveThrough(parts, taskFor('a.example')), /stopped/);
   assert.equal(ca.presented.size, 0);
   const [last] = parts.saved.slice(-1);
   assert.equal(last?.order.takenBack, true);
+  assert.deepEqual(savedAtWithdraw, [true], 'else a death would leave the next one to initiate what is gone');
 
   ca.calls.length = 0;
   await driveThrough(partsFor(ca), taskFor('a.example'), { from: last ?? newCheckpoint() });
@@ -175,13 +188,36 @@ test('driveOrder() takes nothing back where the CA may have been told', async ()
   assert.equal(ca.presented.size, 1);
 });
 
+test('driveOrder() takes nothing back that a predecessor presented, who may have told the CA and died before it saved that', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const stop = new AbortController();
+  parts.signal = stop.signal;
+  const fate: Fate = save => {
+    if (save !== 2) return 'lives';
+    stop.abort(new Error('stopped'));
+    return 'dies before it';
+  };
+  await assert.rejects(driveThrough(parts, task, { fate }), /stopped/);
+  assert.equal(countOf(ca.calls, 'initiate a.example'), 1);
+  const [last] = parts.saved.slice(-1);
+  assert.ok(last && !last.order.initiated && last.order.challenges.length === 2);
+  const saves = parts.saved.length;
+
+  await assert.rejects(driveThrough(parts, task, { from: last }), /stopped/);
+  assert.deepEqual([ca.presented.size, parts.saved.length], [2, saves]);
+});
+
 test('driveOrder() takes nothing back where the order is in other hands', async () => {
   const ca = scriptCa();
   const parts = stopOncePresented(ca, 'the lock was lost');
   parts.confirm = async () => parts.signal.throwIfAborted();
+  const warnings: string[] = [];
+  parts.warn = text => void warnings.push(text);
   await assert.rejects(driveThrough(parts, taskFor('a.example')), /the lock was lost/);
   assert.equal(ca.presented.size, 1);
   assert.equal(parts.saved.at(-1)?.order.takenBack, undefined);
+  assert.deepEqual(warnings, ['challenge responses are not taken back: the lock was lost']);
 });
 
 test('driveOrder() saves a step that has begun before it stops between two steps', async () => {
@@ -195,4 +231,5 @@ test('driveOrder() saves a step that has begun before it stops between two steps
   const parts = { ...partsFor(ca), stopping: stopping.signal };
   await assert.rejects(driveThrough(parts, task), /the worker is stopping/);
   assert.equal(parts.saved.at(-1)?.order.url, ca.order.url);
+  assert.deepEqual(ca.calls, ['newOrder']);
 });

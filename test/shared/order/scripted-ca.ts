@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { AcmeClient } from '../../../shared/acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../../../shared/acme/objects.ts';
 import { IssuanceError, type Problem } from '../../../shared/base/basics.ts';
@@ -150,10 +151,12 @@ export function scriptCa(script: CaScript = {}): ScriptedCa {
       async present({ identifier, token, keyAuthorization }: ChallengeResponse) {
         call('present', identifier.value);
         if (!keyAuthorization.startsWith(`${token}.`)) throw new Error('the key authorization is wrong');
+        await setImmediate(); // as what is far away takes its time
         ca.presented.add(token);
       },
       async withdraw({ identifier, token }: ChallengeResponse) {
         call('withdraw', identifier.value);
+        await setImmediate();
         ca.presented.delete(token);
       },
     };
