@@ -109,3 +109,13 @@ test('a revoke job whose certificate cannot be removed from storage comes again,
   assert.deepEqual(result, { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } });
   assert.match(opened.log.text(), /"level":50.*EACCES/);
 });
+
+test('a revoke job that is cut off ends with that, also at its last attempt, and writes nothing of a failure', async () => {
+  await using opened = await openRevoking({});
+  const [cut, reason] = [new AbortController(), new Error('the worker is stopping')];
+  opened.parts.records.markRevoked = async () => {
+    cut.abort(reason);
+  };
+  await assert.rejects(runRevokeJob(opened.parts, data, true, cut.signal), error => error === reason);
+  assert.deepEqual([opened.removed, opened.log.lines], [[], []]);
+});
