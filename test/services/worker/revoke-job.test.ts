@@ -109,3 +109,26 @@ test('a revoke job whose certificate cannot be removed from storage comes again,
   assert.deepEqual(result, { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } });
   assert.match(opened.log.text(), /"level":50.*EACCES/);
 });
+
+test('a revoke job that is cut off ends with that, also at its last attempt, and writes nothing of a failure', async () => {
+  await using opened = await openRevoking({});
+  const [cut, reason] = [new AbortController(), new Error('the worker is stopping')];
+  opened.parts.records.markRevoked = async () => {
+    cut.abort(reason);
+  };
+  await assert.rejects(runRevokeJob(opened.parts, data, true, cut.signal), error => error === reason);
+  assert.deepEqual([opened.removed, opened.log.lines], [[], []]);
+});
+
+test('a revoke job asks every account, and of their refusals a CA that is away counts more than one that did not issue', async () => {
+  await using foreign = await openRevoking(problem(403, 'unauthorized', 'not yours'));
+  await using away = await openRevoking(problem(500, 'serverInternal', 'later'));
+  const second = away.parts.cas.get('account');
+  assert.ok(second);
+  foreign.parts.cas = new Map([...foreign.parts.cas, ['second', second]]);
+  await assert.rejects(runRevokeJob(foreign.parts, data, false, never), { code: 'unavailable' });
+  assert.match(foreign.log.text(), /revoking again later/);
+  const result = await runRevokeJob(foreign.parts, data, true, never);
+  assert.equal(result.outcome === 'failed' && result.error.code, 'unavailable');
+  assert.match(foreign.log.text(), /not revoked/);
+});
