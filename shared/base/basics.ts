@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
+import type { DestinationStream, destination, Logger } from 'pino';
 
 // What all code stands on: the error that crosses floors, the clock and the log.
 
@@ -80,7 +79,9 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
+/**
+ * An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log.
+ */
 export type SignFailure = {
   code: IssuanceErrorCode | 'internal';
   detail: string;
@@ -157,6 +158,8 @@ export type OpenLog = {
  * @throws Error when the file cannot be written or the system has no `logger` command for syslog
  */
 export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
+  const { destination, pino } = await import('pino'); // programs without a log start without it
+  const { prettyFactory } = await import('pino-pretty');
   const pretty = prettyFactory({
     colorize: false,
     singleLine: true,
@@ -164,7 +167,7 @@ export async function openLog({ level, destination: where, format }: LogOptions)
     translateTime: 'SYS:standard',
   });
   const render = format === 'text' ? (line: string) => pretty(line) : (line: string) => line;
-  const sink = await openSink(where);
+  const sink = await openSink(where, destination);
   const stream: DestinationStream & Record<symbol, unknown> = {
     [Symbol.for('pino.metadata')]: true,
     write(line: string) {
@@ -176,16 +179,16 @@ export async function openLog({ level, destination: where, format }: LogOptions)
 
 type Sink = { write(text: string, level: number): void; reopen?(): void };
 
-async function openSink(where: string): Promise<Sink> {
+async function openSink(where: string, open: typeof destination): Promise<Sink> {
   if (where === 'syslog') return openSyslog('[logging] destination: syslog');
-  if (where === 'stdout') return toDescriptor(1);
-  if (where === 'stderr') return toDescriptor(2);
-  const file = destination({ dest: where, append: true, mkdir: true, sync: true });
+  if (where === 'stdout') return toDescriptor(1, open);
+  if (where === 'stderr') return toDescriptor(2, open);
+  const file = open({ dest: where, append: true, mkdir: true, sync: true });
   return { write: text => file.write(text), reopen: () => file.reopen() };
 }
 
-function toDescriptor(fd: number): Sink {
-  const stream = destination({ fd, sync: true });
+function toDescriptor(fd: number, open: typeof destination): Sink {
+  const stream = open({ fd, sync: true });
   return { write: text => stream.write(text) };
 }
 
