@@ -3,6 +3,7 @@ import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts'
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openSyslog } from '../../shared/base/syslog.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
@@ -31,7 +32,12 @@ export type RunOptions = {
  */
 export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
   const config = await loadConfig(files, env);
-  const opened = await openLog(config.logging);
+  const { destination } = config.logging;
+  const syslog = () => openSyslog('[logging] destination: syslog');
+  const opened = await openLog({
+    ...config.logging,
+    destination: destination === 'syslog' ? syslog : destination,
+  });
   const { log } = opened;
   onLog(opened);
   for (const warning of config.warnings) log.warn(warning);

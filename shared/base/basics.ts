@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
+import type { DestinationStream, destination, Logger } from 'pino';
 
 // What all code stands on: the error that crosses floors, the clock and the log.
 
@@ -80,7 +76,7 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** An `IssuanceError` on its way across the queue; `internal` is a bug, whose details stay in the worker's log. */
+/** An `IssuanceError` on its way across the queue; a bug is `internal`: its details stay in a log. */
 export type SignFailure = {
   code: IssuanceErrorCode | 'internal';
   detail: string;
@@ -140,8 +136,8 @@ export type Log = Logger;
 
 type LogOptions = {
   level: string;
-  /** `stdout`, `stderr`, `syslog`, or the path of a file. */
-  destination: string;
+  /** `stdout`, `stderr`, the path of a file, or what opens another sink. */
+  destination: string | (() => Promise<Sink>);
   format: 'json' | 'text';
 };
 
@@ -154,9 +150,11 @@ export type OpenLog = {
 /**
  * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak.
  *
- * @throws Error when the file cannot be written or the system has no `logger` command for syslog
+ * @throws Error when the file cannot be written, or what opening the sink throws
  */
 export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
+  const { destination, pino } = await import('pino'); // programs without a log start without it
+  const { prettyFactory } = await import('pino-pretty');
   const pretty = prettyFactory({
     colorize: false,
     singleLine: true,
@@ -164,7 +162,7 @@ export async function openLog({ level, destination: where, format }: LogOptions)
     translateTime: 'SYS:standard',
   });
   const render = format === 'text' ? (line: string) => pretty(line) : (line: string) => line;
-  const sink = await openSink(where);
+  const sink = await openSink(where, destination);
   const stream: DestinationStream & Record<symbol, unknown> = {
     [Symbol.for('pino.metadata')]: true,
     write(line: string) {
@@ -176,62 +174,15 @@ export async function openLog({ level, destination: where, format }: LogOptions)
 
 type Sink = { write(text: string, level: number): void; reopen?(): void };
 
-async function openSink(where: string): Promise<Sink> {
-  if (where === 'syslog') return openSyslog('[logging] destination: syslog');
-  if (where === 'stdout') return toDescriptor(1);
-  if (where === 'stderr') return toDescriptor(2);
-  const file = destination({ dest: where, append: true, mkdir: true, sync: true });
+async function openSink(where: LogOptions['destination'], open: typeof destination): Promise<Sink> {
+  if (typeof where !== 'string') return where();
+  if (where === 'stdout') return toDescriptor(1, open);
+  if (where === 'stderr') return toDescriptor(2, open);
+  const file = open({ dest: where, append: true, mkdir: true, sync: true });
   return { write: text => file.write(text), reopen: () => file.reopen() };
 }
 
-function toDescriptor(fd: number): Sink {
-  const stream = destination({ fd, sync: true });
+function toDescriptor(fd: number, open: typeof destination): Sink {
+  const stream = open({ fd, sync: true });
   return { write: text => stream.write(text) };
-}
-
-export type Syslog = AsyncDisposable & {
-  /** @param level one of pino's */
-  write(text: string, level: number): void;
-};
-
-/**
- * Opens the system's log. Node has no Unix datagram sockets, which `/dev/log` is, so the `logger` command
- * writes to it. Disposing waits until it has written everything.
- *
- * @param who names the option that asks for it, for the error
- * @throws Error when the system has no `logger` command
- */
-export async function openSyslog(who: string): Promise<Syslog> {
-  const child = spawn('logger', ['--tag', 'quarry', '--prio-prefix'], {
-    stdio: ['pipe', 'ignore', 'inherit'],
-  });
-  const exited = once(child, 'exit');
-  exited.catch(() => {}); // the spawn rejects too
-  try {
-    await once(child, 'spawn');
-  } catch (error) {
-    throw new Error(`${who} needs the logger command (Debian package bsdutils)`, { cause: error });
-  }
-  child.unref();
-  const input: Writable = child.stdin;
-  (input as Writable & { unref?(): void }).unref?.();
-  input.on('error', error => process.stderr.write(`quarry: syslog is gone: ${describeError(error)}\n`));
-  return {
-    write: (text, level) => input.write(`<${DAEMON * 8 + toSeverity(level)}>${text}`),
-    async [Symbol.asyncDispose]() {
-      child.ref();
-      input.end();
-      await exited;
-    },
-  };
-}
-
-const DAEMON = 3;
-
-/** Turns pino's levels into severities (RFC 5424 section 6.2.1). */
-function toSeverity(level: number): number {
-  if (level >= 60) return 2;
-  if (level >= 50) return 3;
-  if (level >= 40) return 4;
-  return level >= 30 ? 6 : 7;
 }

@@ -55,11 +55,15 @@ test('openLog() fails where the file cannot be written', async () => {
 });
 
 const logger = join(import.meta.dirname, '../../../shared/base/basics.ts');
+const syslog = join(import.meta.dirname, '../../../shared/base/syslog.ts');
 
 /** Logs one line in a process of its own. */
 function logElsewhere(destination: string, env: Record<string, string> = {}) {
   const script = `const { openLog } = await import(${JSON.stringify(logger)});
-    const { log } = await openLog({ level: 'info', destination: '${destination}', format: 'json' });
+    const { openSyslog } = await import(${JSON.stringify(syslog)});
+    const where = '${destination}';
+    const destination = where === 'syslog' ? () => openSyslog('[logging] destination: syslog') : where;
+    const { log } = await openLog({ level: 'info', destination, format: 'json' });
     log.error('a word');`;
   return run(process.execPath, ['--input-type=module', '-e', script], { env: { ...process.env, ...env } });
 }
