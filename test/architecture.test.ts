@@ -58,61 +58,30 @@ const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen
 
 /** Values that are exported for tests alone, each with the reason. */
 const forTestsAlone: Record<string, string> = {
+  'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and in the README',
+  'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
+  'services/cli/reissue.ts parseTime': 'the ways to write a time are more than a test can run a fleet for',
+  'services/cli/reissue.ts splitWords': 'told apart by which files there are, before any fleet is asked',
+  'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
+  'services/responder/responder.ts createHttp01App': 'answers without a socket',
+  'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
+  'shared/base/redis.ts reportOutages': 'an outage is played to it, event by event',
+  'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
+  'shared/limits/limits.ts failuresKey': 'how long failures are kept is looked up in Redis',
+  'shared/limits/limits.ts readRateLimit': 'what CAs write is a table',
+  'shared/order/challenges.ts chooseChallenge': 'what CAs offer is a table',
+  'shared/order/challenges.ts findMissing': 'the bounds of a propagation, without an order around it',
+  'shared/order/challenges.ts presentChallenges': 'the order of solvers, without an order around it',
+  'shared/renewal/ask-window.ts learnWindow': 'what a CA may answer is a table',
+  'shared/renewal/stored-renewals.ts storedId': 'looks an entry up as the scheduler has it',
   'shared/shaman/file.ts formatShamanJson': "compared byte by byte with what Python's json.dump writes",
   'shared/shaman/programs.ts findProgram': 'told apart by where it looks, which no solver shows',
+  'shared/solver/challtestsrv.ts openChalltestsrvSolver': 'each kind of solver meets a server of its own',
+  'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',
+  'shared/solver/dns-records.ts valuesKey': 'how long a record lives is looked up in Redis',
+  'shared/solver/dns01-update.ts openDnsUpdateSolver': 'each kind of solver meets a server of its own',
+  'shared/solver/http01.ts challengeKey': 'how long a response lives is looked up in Redis',
 };
-
-// What is still to be mended; these lists may only get shorter.
-
-const knownCircles = [
-  'shared/acme/account-key.ts, shared/acme/connection.ts',
-  'shared/admission/auth-section.ts, shared/admission/order-shares.ts',
-];
-
-const knownUnused = [
-  'services/cli/acme/acme.ts acmeActions',
-  'services/cli/acme/session.ts Session',
-  'services/cli/persist-records.ts PersistParties',
-  'services/cli/run-roles.ts RunOptions',
-  'services/intake/intake.ts Intake',
-  'services/responder/dns-server.ts DnsServerParts',
-  'services/responder/dns-server/query.ts Edns',
-  'services/responder/dns-server/respond.ts Transport',
-  'services/responder/dns-server/udp.ts UdpParts',
-  'services/responder/tls-alpn-server.ts TlsAlpnParts',
-  'services/worker/job-outcome.ts JobOutcome',
-  'shared/admission/domain-glob.ts compileGlob',
-  'shared/admission/domain-glob.ts matchTokens',
-  'shared/admission/ip.ts toAddressSet',
-  'shared/base/redis.ts Patience',
-  'shared/base/redis.ts reportOutages',
-  'shared/config/listener.ts parseListener',
-  'shared/config/logging.ts LogLevel',
-  'shared/limits/rate-limit.ts RateLimit',
-  'shared/notify/notify-section.ts CommandConfig',
-  'shared/order/challenges.ts PresentParts',
-  'shared/queue/finished-jobs.ts FinishedJobs',
-  'shared/queue/open-worker.ts QueueWorker',
-  'shared/queue/open-worker.ts WorkerParts',
-  'shared/queue/schedule.ts Schedule',
-  'shared/renewal/renewal-window.ts InfoAnswer',
-  'shared/renewal/stored-renewals.ts storedId',
-  'shared/solver/challenge-responses.ts challengeKey',
-  'shared/solver/dns-persist-section.ts DRAFT',
-  'shared/solver/dns-records.ts valuesKey',
-  'shared/solver/dns01-server-section.ts NameServerConfig',
-  'shared/solver/dns01-update.ts DnsUpdateParts',
-  'shared/solver/kinds.ts SolverParts',
-  'shared/solver/persist-record.ts PersistRecord',
-  'shared/solver/program.ts toProgramInput',
-  'shared/solver/self-check.ts SelfCheck',
-  'shared/solver/updatable-zones.ts UpdatableZones',
-];
-
-const notYetWrapped = new RegExp(
-  '^(services/|test/|shared/base/redis\\.ts' +
-    '|shared/(acme|admission|ca|config|limits|notify|order|queue|renewal|setup|solver|storage)/)',
-);
 
 const folderOf = (path: string) => path.split('/')[1] ?? '';
 
@@ -220,7 +189,7 @@ test('no folder is named utils or helpers', () => {
 });
 
 test('no import circle leads through files of the product, types included', () => {
-  assert.deepEqual(findCircles(product), knownCircles);
+  assertNone(findCircles(product));
 });
 
 const used = new Set(product.flatMap(readUses));
@@ -234,7 +203,7 @@ test('no export of the product is without an import: tests alone are no reason f
     .map(({ path, name, isType }) => ({ use: `${path} ${name}`, isType }))
     .filter(({ use, isType }) => !used.has(use) && !(tested.has(use) && (isType || use in forTestsAlone)))
     .map(({ use }) => use);
-  assert.deepEqual(unused.sort(), knownUnused);
+  assertNone(unused);
 });
 
 test('every exception for the sake of tests is still needed', () => {
@@ -259,7 +228,7 @@ test(`no line is longer than ${mostColumns} columns, but for a literal that cann
       return isTooLong(line, kinds) ? [`${path}:${index + 1}`] : [];
     });
   });
-  assertNone(lines.filter(line => !notYetWrapped.test(line)));
+  assertNone(lines);
 });
 
 test('no file of the product has more than 250 lines', () => {

@@ -13,7 +13,9 @@ import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describePersistRecords } from './persist-records.ts';
 
-/** How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut. */
+/**
+ * How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut.
+ */
 const cellWidth = 40;
 
 /**

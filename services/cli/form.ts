@@ -1,9 +1,9 @@
 import { readOptions, UsageError } from './command.ts';
 
 /**
- * The grammar of a command, written as its help shows it: `order create TYPE|VALUE…`. Words in lower case stand for
- * themselves (`key|keys`: either), words in upper case for a value, `…` for one or more, brackets for what may be
- * missing; options stand in brackets (`[--json]`, `[--contact X]…`).
+ * The grammar of a command, written as its help shows it: `order create TYPE|VALUE…`. Words in lower case
+ * stand for themselves (`key|keys`: either), words in upper case for a value, `…` for one or more, brackets
+ * for what may be missing; options stand in brackets (`[--json]`, `[--contact X]…`).
  */
 export type Form = { words: FormWord[]; options: FormOption[] };
 

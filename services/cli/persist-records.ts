@@ -11,10 +11,16 @@ import { toPersistRecord } from '../../shared/solver/persist-record.ts';
 
 const PATIENCE = 5_000;
 
-/** The parties that records of dns-persist-01 name; what could not be found out is absent, and `gaps` says why. */
+/**
+ * The parties that records of dns-persist-01 name; what could not be found out is absent, and `gaps` says
+ * why.
+ */
 type PersistParties = { accountUrl?: string | undefined; issuer?: string | undefined; gaps: string[] };
 
-/** From the account's directory on this machine, and from the CA where the configuration does not name the issuer. */
+/**
+ * From the account's directory on this machine, and from the CA where the configuration does not name the
+ * issuer.
+ */
 export async function findPersistParties(
   { issuer }: DnsPersistConfig,
   account: AccountConfig,
@@ -48,7 +54,10 @@ async function askForIssuer({ acmeServer: directoryUrl, caFile }: AccountConfig)
 export const isPersistent = (verification: VerificationConfig): verification is DnsPersistConfig =>
   verification.challenge === 'dns-persist-01';
 
-/** The TXT records that have to be published for the verifications of type dns-persist-01, and what of them is not known yet. */
+/**
+ * The TXT records that have to be published for the verifications of type dns-persist-01, and what of them is
+ * not known yet.
+ */
 export async function describePersistRecords(config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const verification of config.verifications.values()) {
@@ -80,7 +89,9 @@ async function describeRecordsOf(
   ];
 }
 
-/** The accounts that order names which are proven by a verification; all of them where no auth block has it. */
+/**
+ * The accounts that order names which are proven by a verification; all of them where no auth block has it.
+ */
 export function accountsOf(verification: string, { auth, accounts }: Config): AccountConfig[] {
   const blocks = auth.filter(block => block.verifications.includes(verification));
   const used = new Set(blocks.flatMap(block => block.accounts.map(({ account }) => account)));
@@ -88,8 +99,9 @@ export function accountsOf(verification: string, { auth, accounts }: Config): Ac
 }
 
 /**
- * The names of a verification whose records for an account can be told: those that are written out, and wildcards, which
- * prove their base name too. A record is looked for at the very name, so that of the globs' other names each needs its own.
+ * The names of a verification whose records for an account can be told: those that are written out, and
+ * wildcards, which prove their base name too. A record is looked for at the very name, so that of the globs'
+ * other names each needs its own.
  */
 export function namesToPublish(
   verification: string,

@@ -12,8 +12,8 @@ const RESTART_DELAY = 500;
 const SUCCESSION_DELAY = 5_000;
 
 /**
- * A Redis for this machine alone: append-only, on a socket in the data directory, which no other user may open. When it
- * dies it is started again; when an earlier run left one behind, that one is used.
+ * A Redis for this machine alone: append-only, on a socket in the data directory, which no other user may
+ * open. When it dies it is started again; when an earlier run left one behind, that one is used.
  *
  * @param dir made where missing
  * @throws Error in one line when there is no `redis-server` or `valkey-server`, or it does not start
@@ -74,7 +74,8 @@ export async function startPrivateRedis(
     async [Symbol.asyncDispose]() {
       stopping = true;
       const exited = child && once(child, 'exit');
-      await ask(socket, redis => redis.shutdown()).catch(() => {}); // the answer to SHUTDOWN is a closed connection
+      // The answer to SHUTDOWN is a closed connection.
+      await ask(socket, redis => redis.shutdown()).catch(() => {});
       await exited;
     },
   };
@@ -96,7 +97,9 @@ function serverOptions(dir: string, socket: string): string[] {
   return Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
 }
 
-/** With `setpriv` (Linux), Redis ends by itself when this process is killed; elsewhere the next run finds it. */
+/**
+ * With `setpriv` (Linux), Redis ends by itself when this process is killed; elsewhere the next run finds it.
+ */
 function commandLine(path: string): [string, ...string[]] {
   const redis = findProgram('redis-server', path) ?? findProgram('valkey-server', path);
   if (!redis) {

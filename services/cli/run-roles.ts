@@ -11,7 +11,7 @@ import { startPrivateRedis } from './private-redis.ts';
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
 
-export type RunOptions = {
+type RunOptions = {
   files: string[];
   roles: readonly RoleName[];
   /** Whether to start a private Redis where none is configured. */

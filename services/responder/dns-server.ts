@@ -12,7 +12,7 @@ import { openZones } from './dns-server/zones.ts';
 
 const MOST_WAITING = 4_096;
 
-export type DnsServerParts = {
+type DnsServerParts = {
   records: Pick<DnsRecords, 'values' | 'isAbove'>;
   clock: Clock;
   log: Log;
@@ -20,8 +20,8 @@ export type DnsServerParts = {
 };
 
 /**
- * Makes authoritative name servers for the zones of all blocks, over UDP and TCP. They know challenges, and the little that
- * zones are made of.
+ * Makes authoritative name servers for the zones of all blocks, over UDP and TCP. They know challenges, and
+ * the little that zones are made of.
  */
 export function dnsServers(
   blocks: readonly Dns01ServerConfig[],

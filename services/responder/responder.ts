@@ -17,8 +17,8 @@ const RECEIVE_TIMEOUT = 10_000;
 type Responder = Role & { readonly addresses: { host: string; port: number }[] };
 
 /**
- * The responder role: answers challenges from Redis, on the listeners of every verification that is answered here. Blocks
- * of one challenge may share an address: any responder answers for all of them.
+ * The responder role: answers challenges from Redis, on the listeners of every verification that is answered
+ * here. Blocks of one challenge may share an address: any responder answers for all of them.
  */
 export async function startResponder(config: Config, parts: RoleParts): Promise<Responder> {
   const { log } = parts;
@@ -57,7 +57,9 @@ type Block<Challenge> = Extract<Answered, { challenge: Challenge }>;
 
 const isAnsweredHere = (block: VerificationConfig): block is Answered => 'listeners' in block;
 
-/** What answers each challenge; imported when needed, so that a challenge that no block is of costs nothing. */
+/**
+ * What answers each challenge; imported when needed, so that a challenge that no block is of costs nothing.
+ */
 const servers = {
   async 'http-01'(_: Block<'http-01'>[], { store, clock, log, metrics }: AnswerParts): Promise<Servers> {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
@@ -97,9 +99,9 @@ function listenersOf(blocks: Answered[]): Listener[] {
 const PATH = '/.well-known/acme-challenge/';
 
 /**
- * Answers http-01 challenges (RFC 8555 section 8.3). Bare `node:http`, as it has one path and is asked by the CA's
- * several vantage points at once. A token that is not known is a 404, and a Redis that is away a 503, so that nginx can
- * ask the next responder.
+ * Answers http-01 challenges (RFC 8555 section 8.3). Bare `node:http`, as it has one path and is asked by the
+ * CA's several vantage points at once. A token that is not known is a 404, and a Redis that is away a 503, so
+ * that nginx can ask the next responder.
  */
 export function createHttp01App(
   responses: Pick<ChallengeResponses, 'get'>,
@@ -151,7 +153,10 @@ const ASK_AGAIN = 100;
 /** Asks until Redis answers. */
 type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
 
-/** A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be counted. */
+/**
+ * A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be
+ * counted.
+ */
 function outlastingRestarts(clock: Clock): OutlastRestarts {
   return async ask => {
     const deadline = clock.now() + LONGEST_OUTAGE;

@@ -4,8 +4,8 @@ const v4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\.in-addr\.arpa$/;
 const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/;
 
 /**
- * The identifier that a CA means with a server name (SNI): a DNS name, or for an address its name in the reverse tree
- * (RFC 8738 section 6). `undefined` for what is neither.
+ * The identifier that a CA means with a server name (SNI): a DNS name, or for an address its name in the
+ * reverse tree (RFC 8738 section 6). `undefined` for what is neither.
  */
 export function fromServerName(serverName: string): Identifier | undefined {
   const name = toName(serverName);

@@ -15,14 +15,17 @@ const HANDSHAKE_TIMEOUT = 10_000;
 const GOODBYE_TIMEOUT = 2_000;
 const MOST_CONNECTIONS = 1_024;
 
-export type TlsAlpnParts = {
+type TlsAlpnParts = {
   responses: Pick<TlsAlpnResponses, 'get'>;
   clock: Clock;
   log: Log;
   metrics: Registry;
 };
 
-/** Makes servers that answer tls-alpn-01 challenges (RFC 8737) with handshakes of `acme-tls/1`, and nothing else. */
+/**
+ * Makes servers that answer tls-alpn-01 challenges (RFC 8737) with handshakes of `acme-tls/1`, and nothing
+ * else.
+ */
 export function tlsAlpnServers({ responses, clock, log, metrics }: TlsAlpnParts): () => Server {
   const contextOf = openCertificates(clock);
   const handshakes = new Counter({

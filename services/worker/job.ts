@@ -35,7 +35,10 @@ export type SignJobParts = {
 
 export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
 
-/** `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds since the epoch. */
+/**
+ * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
+ * since the epoch.
+ */
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
   | { end: 'later'; until: number };
@@ -67,7 +70,10 @@ type SavedProgress = {
   withoutProfile?: true;
 };
 
-/** How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker has the job. */
+/**
+ * How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker
+ * has the job.
+ */
 export class JobProgress {
   readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
   readonly #lock: JobLock;
@@ -135,7 +141,10 @@ export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) =
 /** A renewal may come so long after it was asked for, even when its certificate has expired. Milliseconds. */
 const LATE_RENEWAL_PATIENCE = 3_600_000;
 
-/** The end of an order's wait, in milliseconds since the epoch: a renewal can wait until its certificate expires. */
+/**
+ * The end of an order's wait, in milliseconds since the epoch: a renewal can wait until its certificate
+ * expires.
+ */
 export function patienceOf({ data, createdAt }: SignJob): number {
   return data.due === undefined
     ? createdAt + (data.patience ?? 0)
@@ -143,8 +152,8 @@ export function patienceOf({ data, createdAt }: SignJob): number {
 }
 
 /**
- * Interactive posts go in the order in which they came, before renewals that have time, and those by the end of what they
- * renew, which puts one whose certificate has expired before all posts.
+ * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
+ * of what they renew, which puts one whose certificate has expired before all posts.
  */
 export function toClaim(job: SignJob): Claim {
   const { data, lock, createdAt } = job;
@@ -160,7 +169,10 @@ export function toClaim(job: SignJob): Claim {
 /** How a job ended that got its certificate. */
 export type Issued = Extract<SignResult, { outcome: 'issued' }>;
 
-/** Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no more. */
+/**
+ * Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no
+ * more.
+ */
 export async function keepCertificate(
   run: SignRun,
   ca: Ca,

@@ -28,8 +28,8 @@ const LONGEST_NAP = 600_000;
 const BREAKER_CLOSED = 'the CA answers again, breaker closed';
 
 /**
- * Looks for what can save the CA a request: another job's order for the same names, after which the certificate may
- * be there already, and limits that are known to stand, or that jobs before this one use up.
+ * Looks for what can save the CA a request: another job's order for the same names, after which the
+ * certificate may be there already, and limits that are known to stand, or that jobs before this one use up.
  */
 export async function askLeave(
   run: SignRun,
@@ -75,7 +75,10 @@ async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertifica
   return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
 }
 
-/** A post of a CSR whose stored certificate is about to expire renews it, and CAs like to know (RFC 9773 section 5). */
+/**
+ * A post of a CSR whose stored certificate is about to expire renews it, and CAs like to know (RFC 9773
+ * section 5).
+ */
 async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<string | undefined> {
   if (job.data.replaces) return undefined;
   const upkeep = parts.storages.get(job.data.storage)?.upkeep;
@@ -158,7 +161,10 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
   if (event) await parts.notices.notify(event);
 }
 
-/** @returns the error for the client if the account cannot be had again; else the given one, which a new order ends */
+/**
+ * @returns the error for the client if the account cannot be had again; else the given one, which a new order
+ *   ends
+ */
 async function renewAccount(
   { log, signals }: SignRun,
   ca: Ca,

@@ -19,7 +19,10 @@ import { askLeave, judge, noteSuccess } from './judge.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
-/** While there is another account to try, a CA has this part of the client's remaining patience for one answer. */
+/**
+ * While there is another account to try, a CA has this part of the client's remaining patience for one
+ * answer.
+ */
 const PART_OF_PATIENCE = 1 / 6;
 const SHORTEST_TIMEOUT = 3_000;
 const LONGEST_TIMEOUT = 30_000;
@@ -104,7 +107,10 @@ async function readDirectoryAt(run: SignRun, ca: Ca): Promise<Directory> {
   }
 }
 
-/** Only the CA that issued a certificate knows it. Of one whose issuer is not recorded, the first choice is asked. */
+/**
+ * Only the CA that issued a certificate knows it. Of one whose issuer is not recorded, the first choice is
+ * asked.
+ */
 function replacedAt({ job }: SignRun, ca: Ca): string | undefined {
   const { replaces, accounts } = job.data;
   if (!replaces) return undefined;
@@ -124,7 +130,9 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
   await noteSuccess(run, ca);
 }
 
-/** Withdraws what an earlier run of the job presented for an order that this run gives up before it drives it. */
+/**
+ * Withdraws what an earlier run of the job presented for an order that this run gives up before it drives it.
+ */
 export async function withdrawAt({ parts, job, log, progress, signals }: SignRun, ca: Ca): Promise<void> {
   const checkpoint = progress.orderAt(ca.name);
   const { challenges, url } = checkpoint.order;

@@ -13,8 +13,9 @@ export type StoragesParts = {
 };
 
 /**
- * Removes the entry of a certificate from the storage that has it. Entries are found by their CSRs, so the index by their
- * ends says where to look first; where it knows nothing, as of macen's entries, all of them are looked through.
+ * Removes the entry of a certificate from the storage that has it. Entries are found by their CSRs, so the
+ * index by their ends says where to look first; where it knows nothing, as of macen's entries, all of them
+ * are looked through.
  *
  * @param certificate PEM, as `splitChain` gives it
  * @returns the names of the storages that had it

@@ -48,8 +48,8 @@ export async function runRevokeJob(
 }
 
 /**
- * Asks one account after the other, those of the auth block first, as only the one that ordered the certificate can revoke
- * it for sure.
+ * Asks one account after the other, those of the auth block first, as only the one that ordered the
+ * certificate can revoke it for sure.
  *
  * @returns by which account it is revoked, and whether it was this call that did it
  * @throws IssuanceError where no account can revoke it; a CA that is away may be the one that could

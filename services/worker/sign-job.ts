@@ -96,7 +96,8 @@ function openFigures(metrics: Registry) {
 }
 
 /**
- * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to sit out.
+ * Drives the orders of one job to its end, at one account after the other, or to a wait that is too long to
+ * sit out.
  *
  * @param signals both reject with their reason, and the job resumes elsewhere from its last checkpoint
  */

@@ -19,7 +19,8 @@ export type NewAccount = {
 };
 
 /**
- * Makes an account for a key (RFC 8555 section 7.3). A CA that knows the key already answers with its account.
+ * Makes an account for a key (RFC 8555 section 7.3). A CA that knows the key already answers with its
+ * account.
  *
  * @param keyPem PKCS#8, RSA or EC
  * @throws IssuanceError `misconfigured` when the CA wants the terms agreed to or an external binding
@@ -72,7 +73,9 @@ export async function readTermsOfService(
   return (await readDirectory(connection, signal)).termsOfService;
 }
 
-/** Replaces the contacts of an account (RFC 8555 section 7.3.2), `mailto:` URLs. @returns the account object */
+/**
+ * Replaces the contacts of an account (RFC 8555 section 7.3.2), `mailto:` URLs. @returns the account object
+ */
 export async function updateContact(
   connection: CaConnection,
   account: AcmeAccount,
@@ -82,7 +85,9 @@ export async function updateContact(
   return (await openSigner(connection, account, signal).post(account.url, { contact })).data;
 }
 
-/** Ends an account for good (section 7.3.6): the CA refuses its key from then on. @returns the account object */
+/**
+ * Ends an account for good (section 7.3.6): the CA refuses its key from then on. @returns the account object
+ */
 export async function deactivateAccount(
   connection: CaConnection,
   account: AcmeAccount,
@@ -93,8 +98,8 @@ export async function deactivateAccount(
 }
 
 /**
- * Gives an account a new key (section 7.3.5). Keep the new key safe before the call: once it has succeeded, the old one
- * is worth nothing.
+ * Gives an account a new key (section 7.3.5). Keep the new key safe before the call: once it has succeeded,
+ * the old one is worth nothing.
  *
  * @param newKeyPem PKCS#8
  * @returns the account with its new key

@@ -30,13 +30,17 @@ import { problemKind, toIssuanceError } from './problem.ts';
 
 const MOST_ALTERNATES = 10;
 
-/** The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's reason. */
+/**
+ * The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's
+ * reason.
+ */
 export type AcmeClient = {
   /**
    * Section 7.4.
    *
-   * @param options `profile`: a certificate profile that the CA's directory offers; `replaces`: the certificate that this
-   *   order renews (RFC 9773 section 5), passed over where the CA has no renewal information
+   * @param options `profile`: a certificate profile that the CA's directory offers; `replaces`: the
+   *   certificate that this order renews (RFC 9773 section 5), passed over where the CA has no renewal
+   *   information
    */
   newOrder(
     identifiers: Identifier[],
@@ -57,8 +61,8 @@ export type AcmeClient = {
   /**
    * Fetches the certificate of an order that is valid (section 7.4.2).
    *
-   * @param preferredIssuer of several chains that the CA offers (section 7.4.2), the one whose topmost certificate this
-   *   issuer signed is taken, where there is one
+   * @param preferredIssuer of several chains that the CA offers (section 7.4.2), the one whose topmost
+   *   certificate this issuer signed is taken, where there is one
    * @returns the chain as the CA sends it, PEM
    */
   downloadChain(url: string, preferredIssuer?: string): Promise<string>;
@@ -72,8 +76,8 @@ export type AcmeClient = {
 export type AcmeAccount = { keyPem: string; url: string };
 
 /**
- * Opens the calls of an account (RFC 8555 section 7) over a shared connection; cheap, one for each job, so that its
- * signal reaches every request.
+ * Opens the calls of an account (RFC 8555 section 7) over a shared connection; cheap, one for each job, so
+ * that its signal reaches every request.
  *
  * @param timeout milliseconds for one answer, asked before each request; 30 seconds where absent
  */
@@ -143,7 +147,10 @@ export type AccountKey = {
 /** A JWS as ACME has it (RFC 8555 section 6.2). */
 export type Jws = { protected: string; payload: string; signature: string };
 
-/** Requests that a key signs. A failed answer is thrown as an `IssuanceError`; nothing is retried but `badNonce`. */
+/**
+ * Requests that a key signs. A failed answer is thrown as an `IssuanceError`; nothing is retried but
+ * `badNonce`.
+ */
 export type Signer = {
   /** @param payload absent for a POST-as-GET (RFC 8555 section 6.3) */
   post(url: string, payload?: object): Promise<HttpAnswer>;
@@ -153,8 +160,8 @@ export type Signer = {
 };
 
 /**
- * Opens the signed requests of a key (RFC 8555 section 6.2); cheap, one for each job, so that its signal reaches every
- * request.
+ * Opens the signed requests of a key (RFC 8555 section 6.2); cheap, one for each job, so that its signal
+ * reaches every request.
  *
  * @param by `keyPem`: PKCS#8; `url`: of the account, absent for requests that carry the key itself
  * @param timeout milliseconds for one answer, asked before each request

@@ -26,8 +26,8 @@ const OLDEST_NONCE = 60_000;
 /**
  * Opens what all requests to one CA share; asks nothing yet. Dispose of it to close its connections.
  *
- * @param options `directoryUrl`: RFC 8555 section 7.1.1; `userAgent`: section 6.1; `ca`: PEM certificates of the
- *   authorities to trust in place of the system's; `clock`: where a test turns the time
+ * @param options `directoryUrl`: RFC 8555 section 7.1.1; `userAgent`: section 6.1; `ca`: PEM certificates of
+ *   the authorities to trust in place of the system's; `clock`: where a test turns the time
  */
 export function openCaConnection(options: {
   directoryUrl: string;
@@ -89,7 +89,8 @@ export async function takeNonce(
   const pooled = nonces.take(clock.now());
   if (pooled) return pooled;
   const url = resourceUrl(await readDirectory(connection, signal, timeout), 'newNonce');
-  // GET and not HEAD: Node closes a kept-alive connection after a HEAD without Content-Length (section 7.2 allows both).
+  // GET and not HEAD: Node closes a kept-alive connection after a HEAD without Content-Length (section 7.2
+  // allows both).
   const answer = await sendRequest(connection, { url, signal, timeout });
   const fresh = nonceOf(answer); // not through the pool, where another request may be quicker
   if (fresh) return fresh;
@@ -113,8 +114,8 @@ export function resourceUrl(directory: Directory, resource: keyof Directory['url
 }
 
 /**
- * Nonces that a CA handed out with its answers, one pool per CA and process. Last in, first out: the freshest is the
- * least likely to have been forgotten by the CA.
+ * Nonces that a CA handed out with its answers, one pool per CA and process. Last in, first out: the freshest
+ * is the least likely to have been forgotten by the CA.
  */
 class NoncePool {
   #nonces: { value: string; at: number }[] = [];
@@ -140,7 +141,8 @@ type CaRequest = { url: string; body?: object; signal: AbortSignal; timeout?: nu
 /**
  * One request, one answer: no retry, no redirect, whatever the status.
  *
- * @throws IssuanceError `unavailable` when there is no answer, `unexpected` when it is too large; or the signal's reason
+ * @throws IssuanceError `unavailable` when there is no answer, `unexpected` when it is too large; or the
+ *   signal's reason
  */
 export async function sendRequest(connection: CaConnection, request: CaRequest): Promise<HttpAnswer> {
   const { signal, timeout = REQUEST_TIMEOUT } = request;

@@ -72,7 +72,10 @@ export type AcmeChallenge = {
   /** Empty where the kind of challenge has none. */
   token: string;
   error?: Problem | undefined;
-  /** Of dns-persist-01: what the CA calls itself, one to ten names (draft-ietf-acme-dns-persist-01 section 3.1). */
+  /**
+   * Of dns-persist-01: what the CA calls itself, one to ten names (draft-ietf-acme-dns-persist-01 section
+   * 3.1).
+   */
   issuerDomainNames?: string[];
   /** Of dns-persist-01: the account's URL, as the CA wants to read it, where it says so. */
   accountUrl?: string;
@@ -149,8 +152,8 @@ export function text(value: unknown, what: string): string {
 const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's answer lacks ${what}`);
 
 /**
- * What a challenge's token may look like: base64url with at least 128 bits of entropy (RFC 8555 section 8.3), and of a
- * sane length, as it becomes a key and a path.
+ * What a challenge's token may look like: base64url with at least 128 bits of entropy (RFC 8555 section 8.3),
+ * and of a sane length, as it becomes a key and a path.
  */
 export const tokenPattern = /^[\w-]{16,512}$/;
 
@@ -158,8 +161,8 @@ const LONGEST_DETAIL = 500;
 const MOST_SUBPROBLEMS = 100;
 
 /**
- * Reads a problem document of a CA, which is hostile input: wrong types are dropped, long texts cut, control characters
- * made blanks, and subproblems have none of their own (RFC 8555 section 6.7.1).
+ * Reads a problem document of a CA, which is hostile input: wrong types are dropped, long texts cut, control
+ * characters made blanks, and subproblems have none of their own (RFC 8555 section 6.7.1).
  *
  * @returns `undefined` when it is no problem document at all
  */
@@ -207,8 +210,8 @@ const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? [\w -]+ \d\d:\d\d:\d\d(
  * Reads a Retry-After header in either of its forms (RFC 9110 section 10.2.3): seconds or an HTTP date.
  *
  * @param now milliseconds since the epoch
- * @returns milliseconds since the epoch, never before `now` and never more than two weeks away; `undefined` when absent
- *   or unreadable
+ * @returns milliseconds since the epoch, never before `now` and never more than two weeks away; `undefined`
+ *   when absent or unreadable
  */
 export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
   const text = value?.trim();

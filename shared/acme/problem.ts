@@ -48,6 +48,9 @@ function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode
   return status >= 500 ? 'unavailable' : 'unexpected';
 }
 
-/** Whether the CA knows no such account any more; of other things it says that they are gone with another problem. */
+/**
+ * Whether the CA knows no such account any more; of other things it says that they are gone with another
+ * problem.
+ */
 export const saysAccountIsGone = (error: unknown): boolean =>
   error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist';

@@ -6,13 +6,17 @@ import { toIssuanceError } from './problem.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-/** RFC 9773 section 4.3.2: reasonable limits are one minute and one day; where the CA says nothing, six hours. */
+/**
+ * RFC 9773 section 4.3.2: reasonable limits are one minute and one day; where the CA says nothing, six hours.
+ */
 const SHORTEST_PAUSE = MINUTE;
 const LONGEST_PAUSE = 24 * HOUR;
 const USUAL_PAUSE = 6 * HOUR;
 const LONGEST_URL = 500;
 
-/** When the CA suggests to renew a certificate (RFC 9773 section 4.2). Times in milliseconds since the epoch. */
+/**
+ * When the CA suggests to renew a certificate (RFC 9773 section 4.2). Times in milliseconds since the epoch.
+ */
 export type RenewalInfo = {
   start: number;
   /** Later than `start`. */
@@ -24,8 +28,8 @@ export type RenewalInfo = {
 };
 
 /**
- * The certificate's name in renewal information and in `replaces` (RFC 9773 section 4.1): key identifier and serial, each
- * in base64url, with a dot between them.
+ * The certificate's name in renewal information and in `replaces` (RFC 9773 section 4.1): key identifier and
+ * serial, each in base64url, with a dot between them.
  *
  * @param pem the first certificate in it is meant
  * @returns `undefined` where the certificate has no Authority Key Identifier
@@ -41,8 +45,8 @@ export function renewalInfoId(pem: string): string | undefined {
  *
  * @param id as `renewalInfoId` makes it
  * @returns `undefined` where the CA has no renewal information at all
- * @throws IssuanceError `unavailable` when the CA cannot be reached or fails, which is worth a retry soon; every other
- *   code says that asking is useless before its `retryAfter`, which is then set
+ * @throws IssuanceError `unavailable` when the CA cannot be reached or fails, which is worth a retry soon;
+ *   every other code says that asking is useless before its `retryAfter`, which is then set
  */
 export async function fetchRenewalInfo(
   connection: CaConnection,

@@ -9,7 +9,8 @@ const MOST_PAGES = 1_000;
 export type AcmeResource = { url: string; object: Record<string, unknown> };
 
 /**
- * What stands at a URL of the CA: an account, order, authorization or challenge (POST-as-GET, RFC 8555 section 6.3).
+ * What stands at a URL of the CA: an account, order, authorization or challenge (POST-as-GET, RFC 8555
+ * section 6.3).
  *
  * @throws IssuanceError `gone` where there is no such thing, else as the CA says
  */
@@ -24,7 +25,8 @@ export async function fetchResource(
 }
 
 /**
- * The URLs of an account's orders, those that the CA still lists (RFC 8555 section 7.1.2.1). Not every CA has a list.
+ * The URLs of an account's orders, those that the CA still lists (RFC 8555 section 7.1.2.1). Not every CA has
+ * a list.
  *
  * @returns `url`: of the list's first page
  * @throws IssuanceError `unexpected` where the CA names no list

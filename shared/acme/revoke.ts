@@ -6,12 +6,13 @@ import type { CaConnection } from './connection.ts';
 import { problemKind } from './problem.ts';
 
 /**
- * Revokes a certificate by the account that ordered it, or that has proven all of its names (RFC 8555 section 7.6). One
- * that is revoked already is a success.
+ * Revokes a certificate by the account that ordered it, or that has proven all of its names (RFC 8555 section
+ * 7.6). One that is revoked already is a success.
  *
  * @param pem the first certificate in it is meant
  * @returns whether it was this call that revoked it
- * @throws IssuanceError `denied` when the CA does not let this account revoke it, `unknown` when it does not know it
+ * @throws IssuanceError `denied` when the CA does not let this account revoke it, `unknown` when it does not
+ *   know it
  */
 export async function revokeCertificate(
   connection: CaConnection,

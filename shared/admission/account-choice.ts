@@ -6,8 +6,8 @@ export type AccountChoice = {
   certificateProfile?: string;
   preferredChain?: string;
   /**
-   * A plain `certificate-profile` applies where that CA offers it; one that is given for this account by name must be
-   * offered.
+   * A plain `certificate-profile` applies where that CA offers it; one that is given for this account by name
+   * must be offered.
    */
   profileIfOffered?: true;
 };
@@ -21,7 +21,10 @@ export type AccountReferences = {
   defaultAccounts: readonly string[];
 };
 
-/** The accounts that a section names, or those that stand in for them, each once and in the order of preference. */
+/**
+ * The accounts that a section names, or those that stand in for them, each once and in the order of
+ * preference.
+ */
 export function chooseAccounts(
   section: SectionReader,
   named: readonly string[],
@@ -40,8 +43,8 @@ export function chooseAccounts(
 type PerAccount = { plain: string } | { byAccount: ReadonlyMap<string, string> };
 
 /**
- * `default:shortlived, zerossl:tls`, or one plain value for all accounts. A value may hold commas, and a plain one
- * colons too, but where an account's name stands before the colon.
+ * `default:shortlived, zerossl:tls`, or one plain value for all accounts. A value may hold commas, and a
+ * plain one colons too, but where an account's name stands before the colon.
  */
 export function parsePerAccount(accountNames: readonly string[]): Parse<PerAccount> {
   const names = accountNames.join('|');

@@ -11,7 +11,12 @@ import {
   toAccountChoices,
 } from './account-choice.ts';
 import { hashNames, isBrokenHash, toHashName } from './methods.ts';
-import type { OrderShare } from './order-shares.ts';
+
+/**
+ * What of the orders of each of its accounts a block may use: `part` in (0, 1], together with all blocks
+ * whose share has this name.
+ */
+type OrderShare = { name: string; part: number };
 
 /** Which clients may have which names, and how their certificates are made and kept. */
 export type AuthBlockConfig = {
@@ -27,8 +32,8 @@ export type AuthBlockConfig = {
   /** CIDRs that IP addresses in a CSR must lie in. */
   addresses: string[];
   /**
-   * In the order of preference. Empty where none is named and the default is disabled: then only stored certificates can
-   * be given out.
+   * In the order of preference. Empty where none is named and the default is disabled: then only stored
+   * certificates can be given out.
    */
   verifications: string[];
   /** What the verifications answer, in the same order. */

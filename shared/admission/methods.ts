@@ -135,8 +135,8 @@ export const hashNames: readonly string[] = accepted.filter(name => getHashes().
 
 /**
  * Node's name of a hash, whichever way it is spelt: `SHA256`, `sha-256`, OpenSSL 3's `sha2-256`, hashlib's
- * `sha3_256`. Undefined for one that is unknown or not accepted. A client's header and the configuration are both read
- * with this, so that they agree.
+ * `sha3_256`. Undefined for one that is unknown or not accepted. A client's header and the configuration are
+ * both read with this, so that they agree.
  */
 export function toHashName(spelling: string): string | undefined {
   const plain = normalise(spelling);

@@ -1,21 +1,15 @@
 import type { SectionReader } from '../config/section-reader.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 
-/**
- * What of the orders of each of its accounts a block may use: `part` in (0, 1], together with all blocks whose share has
- * this name.
- */
-export type OrderShare = { name: string; part: number };
-
 /** Of the blocks that name no share; no block can have this name. */
 const REST = '*';
 
 type Read = { block: Omit<AuthBlockConfig, 'share'>; percent: number | undefined; section: SectionReader };
 
 /**
- * Divides the accounts' orders, so that no block can use up the share of another one. Blocks without a share have together
- * what the others leave, and of several accounts what they leave of the scarcest. Where no block that orders from the same
- * accounts has a share, nothing is divided.
+ * Divides the accounts' orders, so that no block can use up the share of another one. Blocks without a share
+ * have together what the others leave, and of several accounts what they leave of the scarcest. Where no
+ * block that orders from the same accounts has a share, nothing is divided.
  *
  * @param blocks with the sections that they were read from
  * @throws ConfigError when the shares are more than there is, or leave nothing to a block without one

@@ -2,8 +2,9 @@ import { cidrCovers } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 
 /**
- * The auth blocks that can never be the first to accept, each with the earlier block that accepts all that it would.
- * Only what is certain is found: two globs count as overlapping when they are equal or the earlier one is `*`.
+ * The auth blocks that can never be the first to accept, each with the earlier block that accepts all that it
+ * would. Only what is certain is found: two globs count as overlapping when they are equal or the earlier one
+ * is `*`.
  */
 export function findUnreachable(
   blocks: AuthBlockConfig[],

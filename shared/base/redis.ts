@@ -10,7 +10,7 @@ export type Store = { redis: Redis; prefix: string };
  * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for
  * it), `patient` keeps it until Redis is back (a worker has nothing better to do).
  */
-export type Patience = 'impatient' | 'patient';
+type Patience = 'impatient' | 'patient';
 
 /** @param url `redis://`, `rediss://`, or `unix:/path` of a socket */
 export function openRedis(url: string, patience: Patience, log: Log): Redis {

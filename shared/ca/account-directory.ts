@@ -18,11 +18,13 @@ export type AccountDirectory = {
 };
 
 /**
- * Opens the account that a directory holds, making key and account where they are missing. Any number of processes may
- * do so at once over the same directory: one key file wins, and a CA has one account per key (RFC 8555 section 7.3).
+ * Opens the account that a directory holds, making key and account where they are missing. Any number of
+ * processes may do so at once over the same directory: one key file wins, and a CA has one account per key
+ * (RFC 8555 section 7.3).
  *
  * @param lost an account URL that the CA no longer knows, whatever the registration says
- * @throws IssuanceError `misconfigured` when the key is unusable or the terms are not accepted, else as the CA says
+ * @throws IssuanceError `misconfigured` when the key is unusable or the terms are not accepted, else as the
+ *   CA says
  */
 export async function openAccountDirectory(
   connection: CaConnection,
@@ -100,8 +102,8 @@ function checkKey(keyPem: string, dir: string): void {
 }
 
 /**
- * The URL of the account that a directory holds, as its registration remembers it; `undefined` where none is made yet,
- * or where the registration is damaged, which is logged.
+ * The URL of the account that a directory holds, as its registration remembers it; `undefined` where none is
+ * made yet, or where the registration is damaged, which is logged.
  */
 export async function readAccountUrl(dir: string, log: Log): Promise<string | undefined> {
   const file = join(dir, 'registration.json');

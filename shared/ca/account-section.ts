@@ -104,7 +104,10 @@ function parseAccount(
   };
 }
 
-/** Account key and nonces would travel in the clear over http, which only a test server on this host may ask for. */
+/**
+ * Account key and nonces would travel in the clear over http, which only a test server on this host may ask
+ * for.
+ */
 export const parseAcmeServer: Parse<string> = (text, fail) => {
   const url = URL.parse(text);
   if (url?.protocol === 'https:') return text;

@@ -1,8 +1,8 @@
 import type { AccountStates, Ca } from './open-ca.ts';
 
 /**
- * How an account is, in one line for people: where it is, open or why not, whether its CA can be reached, and what is left
- * of its limits.
+ * How an account is, in one line for people: where it is, open or why not, whether its CA can be reached, and
+ * what is left of its limits.
  */
 export async function describeCa(
   { name, directoryUrl, breaker, budget, limits }: Omit<Ca, 'account' | 'connection'>,

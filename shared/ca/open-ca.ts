@@ -64,7 +64,7 @@ const unguarded: Guards = {
  * Opens the CA of an account of the configuration; asks it nothing yet. Dispose of it to close its
  * connections.
  */
-export async function openCa(
+async function openCa(
   config: AccountConfig,
   store: Store,
   { clock, log }: { clock: Clock; log: Log },

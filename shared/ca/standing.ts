@@ -102,11 +102,12 @@ const SOONER = 0.95;
 const MUCH_SOONER = 0.8;
 
 /**
- * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither in vain nor
- * late: one CA validates in milliseconds, another in seconds. A poll in vain costs a request and a quarter of a second, one
- * that is late a few milliseconds: so the pace goes up in strides and down in small steps.
+ * How long a CA takes as a rule, learnt from the orders of this process, so that the first poll comes neither
+ * in vain nor late: one CA validates in milliseconds, another in seconds. A poll in vain costs a request and
+ * a quarter of a second, one that is late a few milliseconds: so the pace goes up in strides and down in
+ * small steps.
  */
-export class PollPace {
+class PollPace {
   #first = START;
   #changed = 0;
   #hasBeenLate = false;
@@ -116,7 +117,10 @@ export class PollPace {
     return this.#first;
   }
 
-  /** The first poll found what it was for, perhaps long after it was there. @param now milliseconds since the epoch */
+  /**
+   * The first poll found what it was for, perhaps long after it was there. @param now milliseconds since the
+   * epoch
+   */
   early(now: number): void {
     this.#change(Math.max(SHORTEST, this.#first * (this.#hasBeenLate ? SOONER : MUCH_SOONER)), now);
   }
@@ -152,8 +156,8 @@ const PROBE_LIFE = 60_000;
 const LIFE = 24 * 3_600_000;
 
 /**
- * Whether a CA can be reached, as the whole fleet has found: open after three failures in a row, and closed by the first
- * answer. While it is open one order at a time probes the CA; the others go elsewhere.
+ * Whether a CA can be reached, as the whole fleet has found: open after three failures in a row, and closed
+ * by the first answer. While it is open one order at a time probes the CA; the others go elsewhere.
  */
 export type Breaker = {
   /** `probe`: the caller alone is to try, and to report; `open`: it is not to try. */
@@ -162,12 +166,14 @@ export type Breaker = {
   failed(reason: string): Promise<boolean>;
   /** @returns whether this answer has closed it */
   answered(): Promise<boolean>;
-  /** @returns when it was opened, in milliseconds since the epoch, and by what; `undefined` while it is closed */
+  /**
+   * @returns when it was opened, in milliseconds since the epoch, and by what; `undefined` while it is closed
+   */
   opened(): Promise<{ since: number; reason: string } | undefined>;
 };
 
-// The breaker is one hash: `failures` in a row and the time of the `first`, or `since`, `reason`, the time of the next
-// `probe` and the `pause` after it. Redis's own clock counts, as machines' clocks differ.
+// The breaker is one hash: `failures` in a row and the time of the `first`, or `since`, `reason`, the time of
+// the next `probe` and the `pause` after it. Redis's own clock counts, as machines' clocks differ.
 const NOW = `local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
@@ -180,7 +186,10 @@ if now < tonumber(probe) then return {'open', 1} end
 redis.call('HSET', KEYS[1], 'probe', now + ARGV[1], 'probing', '1')
 return {'probe', 1}`;
 
-/** KEYS: the breaker. ARGV: most failures, window, first pause, longest pause, life, reason. Answers 1 where it opens now. */
+/**
+ * KEYS: the breaker. ARGV: most failures, window, first pause, longest pause, life, reason. Answers 1 where
+ * it opens now.
+ */
 const FAILED = `${NOW}
 local key = KEYS[1]
 if redis.call('HEXISTS', key, 'since') == 1 then

@@ -1,8 +1,8 @@
 import type { SectionReader } from './section-reader.ts';
 
 /**
- * The `type` of a verification or storage block. It has to be the first option, as in macen, for it decides which
- * others there are.
+ * The `type` of a verification or storage block. It has to be the first option, as in macen, for it decides
+ * which others there are.
  *
  * @param reserved a name that Quarry itself gives to a block of one type, where none is written
  */

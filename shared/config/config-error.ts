@@ -18,7 +18,9 @@ export function describeSection({ name, label }: { name: string; label?: string 
   return label === undefined ? `[${name}]` : `[${name} "${label}"]`;
 }
 
-/** The configuration cannot be used. The message is one line that is fit to be shown: it never holds a secret. */
+/**
+ * The configuration cannot be used. The message is one line that is fit to be shown: it never holds a secret.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 

@@ -3,7 +3,9 @@ import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 export type RedisConfig = {
-  /** `redis://`, `rediss://` or `unix:/path`; may hold a password. Absent: `quarry up` starts a private Redis. */
+  /**
+   * `redis://`, `rediss://` or `unix:/path`; may hold a password. Absent: `quarry up` starts a private Redis.
+   */
   url?: string;
   /** What every key begins with; the braces keep all of them on one node of a cluster. */
   prefix: string;

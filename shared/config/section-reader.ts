@@ -14,8 +14,9 @@ type TrailingComment = 'kept' | 'dropped';
 const trailingComment = /\s+[#;].*$/;
 
 /**
- * Hands out the options of one section, typed. It remembers which were asked for, so that `finish()` can refuse the
- * rest: an option that no parser reads is a typo, and a typo must not open or close anything silently.
+ * Hands out the options of one section, typed. It remembers which were asked for, so that `finish()` can
+ * refuse the rest: an option that no parser reads is a typo, and a typo must not open or close anything
+ * silently.
  */
 export class SectionReader {
   readonly #section: IniSection;
@@ -33,7 +34,10 @@ export class SectionReader {
     return this.#section.label ?? '';
   }
 
-  /** The folder of the file that holds the section: what is written as a relative path may start there. Absolute. */
+  /**
+   * The folder of the file that holds the section: what is written as a relative path may start there.
+   * Absolute.
+   */
   get folder(): string {
     return dirname(resolve(this.#section.file));
   }
@@ -67,7 +71,10 @@ export class SectionReader {
     );
   }
 
-  /** Refuses the section, or one of its options. An option that is absent is reported at the section's heading. */
+  /**
+   * Refuses the section, or one of its options. An option that is absent is reported at the section's
+   * heading.
+   */
   fail(reason: string, key?: string): never {
     throw new ConfigError(this.place(key), reason);
   }

@@ -26,7 +26,7 @@ export type IssuedCertificate = {
 };
 
 /** A job that orders a certificate; identical requests share one. */
-export type OrderJob = {
+type OrderJob = {
   /** Unguessable. */
   id: string;
   /**

@@ -4,21 +4,27 @@ import type { Store } from '../base/redis.ts';
 import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
-/** A job whose turn has come uses its place within this time, as does a client that comes again at the time it was given. */
+/**
+ * A job whose turn has come uses its place within this time, as does a client that comes again at the time it
+ * was given.
+ */
 const PLACE_OUTLIVES_TURN = 60_000;
 /** Longer than any order takes. */
 const ORDER_LIFE = 65 * 60_000;
 
 /**
- * What is left of the CA's published limits, for the whole fleet: token buckets in Redis, with a waiting list each for when
- * they are short. The rank says which job goes first; one that is out of patience gets the time of its turn.
+ * What is left of the CA's published limits, for the whole fleet: token buckets in Redis, with a waiting list
+ * each for when they are short. The rank says which job goes first; one that is out of patience gets the time
+ * of its turn.
  */
 export type Budget = {
   /**
-   * Takes one new order, if every limit that the order and its certificate come under has room for it and for those before
-   * it. Else the job has a place from now on, until a minute after its turn, if that comes within its patience.
+   * Takes one new order, if every limit that the order and its certificate come under has room for it and for
+   * those before it. Else the job has a place from now on, until a minute after its turn, if that comes
+   * within its patience.
    *
-   * @returns the limit that is used up, when the job's turn is, and whether it `waits`; `undefined`: it may order
+   * @returns the limit that is used up, when the job's turn is, and whether it `waits`; `undefined`: it may
+   *   order
    */
   takeOrder(identifiers: Identifier[], claim: Claim): Promise<Shortage | undefined>;
   /** Counts an issued certificate. */
@@ -48,12 +54,14 @@ export type Claim = {
 /** `until` is in milliseconds since the epoch. */
 export type Shortage = { key: string; until: number; waits: boolean };
 
-/** `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one. */
+/**
+ * `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one.
+ */
 type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'look' };
 
-// A bucket is three keys: the time at which it will be full again (the theoretical arrival time of the generic cell rate
-// algorithm); a sorted set of places before it, job by rank; and the same jobs by the time at which their places lapse, so
-// that a job that was killed or given up keeps no other waiting.
+// A bucket is three keys: the time at which it will be full again (the theoretical arrival time of the
+// generic cell rate algorithm); a sorted set of places before it, job by rank; and the same jobs by the time
+// at which their places lapse, so that a job that was killed or given up keeps no other waiting.
 
 const LISTS = `
 local function lists(i) return KEYS[3 * i - 1], KEYS[3 * i] end
@@ -76,15 +84,15 @@ end
 `;
 
 /**
- * Takes an order from all buckets or from none. A bucket has room when it holds more tokens than better ranked jobs stand
- * before it. A job that is short waits in one place alone, before the bucket that keeps it longest: so it reserves nothing
- * of the others that it cannot use.
+ * Takes an order from all buckets or from none. A bucket has room when it holds more tokens than better
+ * ranked jobs stand before it. A job that is short waits in one place alone, before the bucket that keeps it
+ * longest: so it reserves nothing of the others that it cannot use.
  *
- * KEYS: three of each bucket; last, since when the same is asked for, which keeps the rank of one that was sent away.
- * ARGV: now, id, rank, deadline, how long a place outlives its turn, how long the use of a kept token may take, then for
- * each bucket its interval, its burst and what is done with the token: `spend`, `keep` (until it is known whether it is
- * spent) or `look`.
- * Answers { bucket that is short or 0, when it has room, 1 where the job has a place now }.
+ * KEYS: three of each bucket; last, since when the same is asked for, which keeps the rank of one that was
+ * sent away. ARGV: now, id, rank, deadline, how long a place outlives its turn, how long the use of a kept
+ * token may take, then for each bucket its interval, its burst and what is done with the token: `spend`,
+ * `keep` (until it is known whether it is spent) or `look`. Answers { bucket that is short or 0, when it has
+ * room, 1 where the job has a place now }.
  */
 const TAKE = `${LISTS}
 local now, id, rank, deadline = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

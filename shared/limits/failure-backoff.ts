@@ -4,7 +4,10 @@ const HOUR = 60 * MINUTE;
 export const BACKOFF_STEPS = [MINUTE, 10 * MINUTE, 100 * MINUTE, 24 * HOUR];
 const FREE_PER_HOUR = 3;
 
-/** How often an exact set of names failed validation, since it last succeeded; times in milliseconds since the epoch. */
+/**
+ * How often an exact set of names failed validation, since it last succeeded; times in milliseconds since the
+ * epoch.
+ */
 export type FailureHistory = {
   /** Those of the last hour. */
   recent: number[];
@@ -15,8 +18,9 @@ export type FailureHistory = {
 };
 
 /**
- * After a failed validation: the first three in an hour cost nothing, as people mend and try again; then Let's Encrypt's
- * advice of 1 minute, 10 minutes, 100 minutes, and a day at a time, each up to a tenth longer.
+ * After a failed validation: the first three in an hour cost nothing, as people mend and try again; then
+ * Let's Encrypt's advice of 1 minute, 10 minutes, 100 minutes, and a day at a time, each up to a tenth
+ * longer.
  *
  * @param random in [0, 1)
  */

@@ -25,8 +25,8 @@ const letsEncrypt: LimitsConfig = {
 };
 
 /**
- * `[limits]` of one account, where there is one. The defaults are Let's Encrypt's published ones for Let's Encrypt, and
- * none for another CA.
+ * `[limits]` of one account, where there is one. The defaults are Let's Encrypt's published ones for Let's
+ * Encrypt, and none for another CA.
  */
 export function parseLimits(section: SectionReader | undefined, acmeServer: string): LimitsConfig {
   const defaults = new URL(acmeServer).hostname === 'acme-v02.api.letsencrypt.org' ? letsEncrypt : {};

@@ -20,11 +20,14 @@ export type Limit = {
 /** A limit that is known from before: the CA was not asked. */
 export class StandingLimitError extends IssuanceError {}
 
-/** Limits that a CA has answered with, and names that failed too often; in Redis, so that no worker asks twice. */
+/**
+ * Limits that a CA has answered with, and names that failed too often; in Redis, so that no worker asks
+ * twice.
+ */
 export type Limits = {
   /**
-   * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or `unavailable` where
-   * the CA asked all clients to wait for a moment.
+   * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
+   * `unavailable` where the CA asked all clients to wait for a moment.
    */
   standingAgainst(identifiers: Identifier[]): Promise<StandingLimitError | undefined>;
   /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
@@ -141,8 +144,8 @@ export async function clearLimit(store: Store, key: string, clock: Clock): Promi
 }
 
 /**
- * Whose limits an order comes under. A CA counts orders by account, and certificates and failures over all accounts: so
- * two accounts at one CA share the latter.
+ * Whose limits an order comes under. A CA counts orders by account, and certificates and failures over all
+ * accounts: so two accounts at one CA share the latter.
  */
 export type LimitScope = {
   /** The name of the account in the configuration. */
@@ -174,8 +177,8 @@ function setDigest(identifiers: Identifier[]): string {
 }
 
 /**
- * The registered domain by the Public Suffix List, its private part included, as Let's Encrypt counts; an address counts
- * for itself.
+ * The registered domain by the Public Suffix List, its private part included, as Let's Encrypt counts; an
+ * address counts for itself.
  */
 function registeredDomain({ type, value }: Identifier): string {
   if (type === 'ip') return value;
@@ -189,12 +192,16 @@ export const registeredDomains = (identifiers: Identifier[]) => [
 
 const UNTOLD = 3_600_000;
 
-/** What a rate limit covers, and until when, in milliseconds since the epoch; `undefined`: until an operator has acted. */
+/**
+ * What a rate limit covers, and until when, in milliseconds since the epoch; `undefined`: until an operator
+ * has acted.
+ */
 type RateLimit = { keys: string[]; until: number | undefined };
 
 /**
- * Reads a rate limit out of what the CA said. RFC 8555 has no field for what a limit covers, so that the texts of Boulder
- * (Let's Encrypt) are read; of a text that is not known, the whole account is taken to be meant.
+ * Reads a rate limit out of what the CA said. RFC 8555 has no field for what a limit covers, so that the
+ * texts of Boulder (Let's Encrypt) are read; of a text that is not known, the whole account is taken to be
+ * meant.
  */
 export function readRateLimit(
   identifiers: Identifier[],

@@ -1,14 +1,18 @@
 import { isLoopback } from '../base/identifier.ts';
 import type { Parse } from '../config/section-reader.ts';
 
-/** A mail server. `tls`: from the first byte on, as soon as it offers it (STARTTLS), or never, as it is this host. */
+/**
+ * A mail server. `tls`: from the first byte on, as soon as it offers it (STARTTLS), or never, as it is this
+ * host.
+ */
 export type SmtpServer = { host: string; port: number; tls: 'always' | 'offered' | 'never' };
 
 /** `smtp://host`, `smtp://host:587`, `smtps://host`. */
 export const parseSmtp: Parse<SmtpServer> = (text, fail) => {
   const [, scheme = '', rest = ''] = /^(smtps?):\/\/(.*)$/i.exec(text) ?? [];
   if (scheme === '') return fail('is neither smtp://host nor smtps://host');
-  const url = URL.parse(`http://${rest}`); // a scheme that Node knows, as it tells only of these whether a host is one
+  // A scheme that Node knows, as it tells only of these whether a host is one.
+  const url = URL.parse(`http://${rest}`);
   if (!url) return fail('is not a valid URL');
   if (url.username || url.password)
     return fail('must not hold a user or a password; give smtp-user and smtp-password-file');

@@ -24,8 +24,9 @@ export type Permission =
   | { may: false; limit: StandingLimitError; waits: boolean };
 
 /**
- * Whether a new order may be sent to a CA: no limit stands against it, and what the CA allows is not used up. A renewal
- * that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all tries to make the order.
+ * Whether a new order may be sent to a CA: no limit stands against it, and what the CA allows is not used up.
+ * A renewal that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all
+ * tries to make the order.
  *
  * @param order `renews`: whether it says which certificate it replaces; `turn`: what an earlier try was told
  */
@@ -50,10 +51,11 @@ export async function mayOrder(
 }
 
 /**
- * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same one.
+ * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same
+ * one.
  *
- * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have answered it;
- *   then a failed validation says nothing of the names, and the order is as good as lost
+ * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have
+ *   answered it; then a failed validation says nothing of the names, and the order is as good as lost
  * @param onLimit gets each limit that the CA told
  * @returns the error for the client, with the time to try again where that is known now
  */
@@ -84,7 +86,9 @@ function failedNames(problem: Problem): string[] {
   return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
 }
 
-/** What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself. */
+/**
+ * What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself.
+ */
 export function toPausedEvent({ key, until, detail, names }: Limit): NotifyEvent | undefined {
   if (until !== undefined) return undefined;
   const name = /^name\/(.*)@/.exec(key)?.[1];
@@ -133,9 +137,9 @@ export async function perform(
 }
 
 /**
- * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced already, is none of
- * this account, or is none that they know, which Pebble calls an internal error. It may be renewed all the same, by an
- * order like any other.
+ * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced
+ * already, is none of this account, or is none that they know, which Pebble calls an internal error. It may
+ * be renewed all the same, by an order like any other.
  */
 const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal']);
 
@@ -169,7 +173,8 @@ async function finalize(
     const { problem, retryAfter } = error;
     if (problemKind(problem) === 'orderNotReady')
       return { saw: 'finalized', order: { ...order, retryAfter }, notReady: true };
-    // A CA says `unauthorized` that reads other names out of the CSR than were ordered: Pebble passes over a CN.
+    // A CA says `unauthorized` that reads other names out of the CSR than were ordered: Pebble passes over a
+    // CN.
     throw toCsrFault(error, ['malformed', 'unauthorized']);
   }
 }

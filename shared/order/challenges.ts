@@ -10,8 +10,8 @@ import type { OrderChallenge, OrderState, Seen } from './next-step.ts';
 export type PresentParts = {
   acme: Pick<AcmeClient, 'keyAuthorization' | 'accountUrl'>;
   /**
-   * In the order of preference. Empty where no verification is configured: then only names that the CA holds valid
-   * already can be had.
+   * In the order of preference. Empty where no verification is configured: then only names that the CA holds
+   * valid already can be had.
    */
   solvers: readonly Solver[];
   signal: AbortSignal;
@@ -19,7 +19,10 @@ export type PresentParts = {
   warn?: (fault: string) => void;
 };
 
-/** The name that an authorization is for, as the order has it: a wildcard's authorization drops the `*.` (section 7.1.4). */
+/**
+ * The name that an authorization is for, as the order has it: a wildcard's authorization drops the `*.`
+ * (section 7.1.4).
+ */
 export function authorizedIdentifier({ identifier, wildcard }: AcmeAuthorization): Identifier {
   return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
 }
@@ -99,7 +102,9 @@ export async function findMissing(
   return looks.find(missing => missing !== undefined);
 }
 
-/** Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look. */
+/**
+ * Where it is required, the CA is not told before the responses can be seen; else nobody waits for the look.
+ */
 async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, async ({ selfCheck }, response) => {
     const looking = selfCheck?.look(response, parts.signal);
@@ -107,7 +112,8 @@ async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): 
       const fault = await looking;
       if (fault) throw new IssuanceError('challengeFailed', `${response.identifier.value}: ${fault}`);
     } else {
-      looking?.then(fault => fault && parts.warn?.(fault)).catch(() => {}); // it rejects only when the job has ended
+      // It rejects only when the job has ended.
+      looking?.then(fault => fault && parts.warn?.(fault)).catch(() => {});
     }
   });
 }
@@ -133,7 +139,8 @@ function toResponse(
 }
 
 /**
- * Lets every solver act at once, as some wait for servers far away, and waits for all of them also when one fails.
+ * Lets every solver act at once, as some wait for servers far away, and waits for all of them also when one
+ * fails.
  *
  * @throws what the first that failed threw
  */
@@ -192,7 +199,10 @@ export async function startChallenges(
   return { saw: 'initiated', at: initiatedAt };
 }
 
-/** A predecessor may have told the CA already, which then calls it malformed to be told again: the order will show. */
+/**
+ * A predecessor may have told the CA already, which then calls it malformed to be told again: the order will
+ * show.
+ */
 async function initiate(acme: AcmeClient, url: string): Promise<void> {
   try {
     await acme.initiateChallenge(url);

@@ -23,8 +23,8 @@ const LAST_STEP = 3_000;
 export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do: 'fail'; error: unknown };
 
 /**
- * Whether newOrder may be sent: `turn` says whether it counts for the CA's limits; `wait` until then, in milliseconds since
- * the epoch; or something is there `instead` of an order.
+ * Whether newOrder may be sent: `turn` says whether it counts for the CA's limits; `wait` until then, in
+ * milliseconds since the epoch; or something is there `instead` of an order.
  */
 export type Leave<Instead> =
   | { do: 'order'; turn: Checkpoint['turn'] }
@@ -35,7 +35,9 @@ export type DriveParts<Instead = never> = OrderParts & {
   paces?: PollPaces;
   /** Ends the drive between two steps. */
   stopping?: AbortSignal;
-  /** Gets what is to be kept before each act; the drive of another process goes on from what was saved last. */
+  /**
+   * Gets what is to be kept before each act; the drive of another process goes on from what was saved last.
+   */
   save(checkpoint: Checkpoint): Promise<void>;
   /** Asked before each newOrder. */
   mayOrder?(checkpoint: Checkpoint): Promise<Leave<Instead>>;
@@ -55,8 +57,9 @@ export type Driven<Instead = never> =
  * Drives an order at one CA to its end, or to a wait that is too long to sit out.
  *
  * @param from where the drive before this one ended
- * @throws the error that the order came to nothing by: its challenges are withdrawn then, and a later drive from what was
- *   saved last may still have the order; or the signal's reason: then nothing stays presented that was not announced to the CA
+ * @throws the error that the order came to nothing by: its challenges are withdrawn then, and a later drive
+ *   from what was saved last may still have the order; or the signal's reason: then nothing stays presented
+ *   that was not announced to the CA
  */
 export async function driveOrder<Instead = never>(
   parts: DriveParts<Instead>,
@@ -102,7 +105,10 @@ class Drive<Instead> {
     }
   }
 
-  /** @returns what is to be done next; a step that has begun is taken to its end, and saved, before the drive stops */
+  /**
+   * @returns what is to be done next; a step that has begun is taken to its end, and saved, before the drive
+   *   stops
+   */
   async #step(act: Act): Promise<Act | Driven<Instead>> {
     switch (act.do) {
       case 'end': {
@@ -206,7 +212,10 @@ class TooSlowError extends IssuanceError {
   }
 }
 
-/** A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for the limits. */
+/**
+ * A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for
+ * the limits.
+ */
 function afterStep(checkpoint: Checkpoint, order: OrderState, now: number): Checkpoint {
   const begun = checkpoint.begun ?? now;
   const turn = order.url === undefined ? undefined : checkpoint.turn;

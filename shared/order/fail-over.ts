@@ -24,8 +24,9 @@ const ownJudgements = new Set([
 ]);
 
 /**
- * Whether an order that an account refuses is to be tried with the next account: where the reason is this CA's or this
- * account's own. What is wrong with the CSR or with the names' proof would fail there too, and cost that CA's limits.
+ * Whether an order that an account refuses is to be tried with the next account: where the reason is this
+ * CA's or this account's own. What is wrong with the CSR or with the names' proof would fail there too, and
+ * cost that CA's limits.
  *
  * @param patience until when the order can wait here, in milliseconds since the epoch
  * @param unreachable whether the fleet has found that the CA cannot be reached
@@ -59,19 +60,22 @@ function isOwnJudgement(problem: Problem | undefined): boolean {
   return ownJudgements.has(problemKind(problem));
 }
 
-/** How a round over all accounts of a block ended: it begins again at a time, at once, or comes to nothing. */
-export type Conclusion =
+/**
+ * How a round over all accounts of a block ended: it begins again at a time, at once, or comes to nothing.
+ */
+type Conclusion =
   | { do: 'again'; at: number; kept: Refusal[] }
   | { do: 'withoutProfile'; kept: Refusal[] }
   | { do: 'fail'; error: IssuanceError };
 
 /**
- * What becomes of an order that every account has refused. An account that was away or held back by a limit is asked
- * again when that may be over; a certificate profile that only some CAs offer is not sent to the others.
+ * What becomes of an order that every account has refused. An account that was away or held back by a limit
+ * is asked again when that may be over; a certificate profile that only some CAs offer is not sent to the
+ * others.
  *
  * @param refusals at least one, in the order of the accounts' preference
- * @param until in milliseconds since the epoch: `patience`, until when the order can wait for a limit; `lastTry`, until
- *   when a CA that is away is asked again, as the next post then finds the certificate
+ * @param until in milliseconds since the epoch: `patience`, until when the order can wait for a limit;
+ *   `lastTry`, until when a CA that is away is asked again, as the next post then finds the certificate
  */
 export function concludeRound(
   refusals: readonly Refusal[],
@@ -111,8 +115,10 @@ export function refusedByAll(refusals: readonly Refusal[]): IssuanceError {
 const FIRST_RETRY = 1_000;
 const LONGEST_RETRY = 60_000;
 
-/** How long failures of a CA are sat out; `longestWait` in milliseconds, before which the CA is asked again. */
-export type RetryPolicy = {
+/**
+ * How long failures of a CA are sat out; `longestWait` in milliseconds, before which the CA is asked again.
+ */
+type RetryPolicy = {
   mostFailures: number;
   longestWait: number;
   longestOrder: number;
@@ -128,11 +134,12 @@ export const SHORT_PATIENCE: RetryPolicy = {
 };
 
 /**
- * When a step that failed is tried again: a CA that is away or that has lost the order is waited for; the client gets
- * every other error. The backoff counts lost orders too, as a new order ends the failures in a row but proves nothing.
+ * When a step that failed is tried again: a CA that is away or that has lost the order is waited for; the
+ * client gets every other error. The backoff counts lost orders too, as a new order ends the failures in a
+ * row but proves nothing.
  *
- * @param order `begun`: when its turn came, in milliseconds since the epoch; how often in a row it failed, and how many
- *   orders were lost
+ * @param order `begun`: when its turn came, in milliseconds since the epoch; how often in a row it failed,
+ *   and how many orders were lost
  * @returns `undefined` where it is not
  */
 export function retryTime(

@@ -35,8 +35,8 @@ export async function admit({ name, breaker }: Pick<Ca, 'name' | 'breaker'>, now
 }
 
 /**
- * Counts a failure for the breaker of a CA that could not be reached or answered 5xx. A limit that stands says
- * nothing of that, as the CA was not asked.
+ * Counts a failure for the breaker of a CA that could not be reached or answered 5xx. A limit that stands
+ * says nothing of that, as the CA was not asked.
  *
  * @returns whether the breaker is open
  */

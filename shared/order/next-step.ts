@@ -14,27 +14,35 @@ export type OrderTask = {
   replaces?: string | undefined;
 };
 
-/** A challenge that is, or may be, presented. Its key authorization follows from the account key and is not kept. */
+/**
+ * A challenge that is, or may be, presented. Its key authorization follows from the account key and is not
+ * kept.
+ */
 export type OrderChallenge = {
   identifier: Identifier;
   url: string;
   token: string;
   /** The name of the solver that answers it. */
   solver: string;
-  /** Whether the CA knows already that it can be validated (its status was `processing` when it was chosen). */
+  /**
+   * Whether the CA knows already that it can be validated (its status was `processing` when it was chosen).
+   */
   told: boolean;
   /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
   persist?: { accountUrl?: string; issuerDomainNames: string[] };
 };
 
 /**
- * All that resuming an order needs; plain data, saved after each step. What the CA says of the order is not in it: after
- * a restart the CA is asked, so that nothing is ever done twice on the word of an old answer.
+ * All that resuming an order needs; plain data, saved after each step. What the CA says of the order is not
+ * in it: after a restart the CA is asked, so that nothing is ever done twice on the word of an old answer.
  */
 export type OrderState = {
   /** Set from newOrder's answer on, and saved before any challenge is touched. */
   url?: string;
-  /** Whether the CA refused `replaces`, as when another order has replaced the certificate: this one is sent without. */
+  /**
+   * Whether the CA refused `replaces`, as when another order has replaced the certificate: this one is sent
+   * without.
+   */
   replaced?: true;
   /** Presented, or about to be; empty again once withdrawn. */
   challenges: OrderChallenge[];
@@ -46,7 +54,10 @@ export type OrderState = {
   initiated: boolean;
   /** Before the first of them was told; milliseconds since the epoch. */
   initiatedAt?: number;
-  /** How often the CA was asked, or what was presented was looked for, since the order last moved; drives the backoff. */
+  /**
+   * How often the CA was asked, or what was presented was looked for, since the order last moved; drives the
+   * backoff.
+   */
   polls: number;
 };
 
@@ -58,7 +69,10 @@ export type Checkpoint = {
   lostOrders: number;
   /** When it first was its turn to order; milliseconds since the epoch. */
   begun?: number | undefined;
-  /** Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is known. */
+  /**
+   * Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is
+   * known.
+   */
   turn?: 'counted' | 'exempt' | undefined;
 };
 
@@ -97,14 +111,15 @@ export type Act =
   | { do: 'fail'; order: AcmeOrder }
   | { do: 'end'; chain: string; certificate: string };
 
-export type Step = { state: OrderState; act: Act };
+type Step = { state: OrderState; act: Act };
 
 /**
- * From how far an order is and what was seen to how far it is now and what is to be done (RFC 8555 section 7.1.6):
- * newOrder → choose challenges → present and initiate all → poll the order → finalize → poll → download. `state` is to be
- * saved before the act.
+ * From how far an order is and what was seen to how far it is now and what is to be done (RFC 8555 section
+ * 7.1.6): newOrder → choose challenges → present and initiate all → poll the order → finalize → poll →
+ * download. `state` is to be saved before the act.
  *
- * An order of one name costs seven requests, each further name two more, and four when all names are valid already.
+ * An order of one name costs seven requests, each further name two more, and four when all names are valid
+ * already.
  *
  * @param paces how long this CA takes; without them a quarter of a second is assumed
  */
@@ -197,8 +212,9 @@ function afterFinalize(
 }
 
 /**
- * What somebody who takes an order over has to know where the CA was told of none of its challenges yet: they are to be
- * withdrawn once this is saved, and are presented again later. The CA may be asking for others now; they stay.
+ * What somebody who takes an order over has to know where the CA was told of none of its challenges yet: they
+ * are to be withdrawn once this is saved, and are presented again later. The CA may be asking for others now;
+ * they stay.
  *
  * @returns `undefined` where there is nothing to take back
  */
@@ -221,8 +237,8 @@ const FIRST_POLL = 250;
 const LONGEST_POLL = 10_000;
 
 /**
- * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s. Where the CA says,
- * never sooner than after 250 ms, as its clock may be behind.
+ * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s.
+ * Where the CA says, never sooner than after 250 ms, as its clock may be behind.
  *
  * @param polls how often it was asked in vain
  * @param first milliseconds, as a PollPace knows them

@@ -124,7 +124,8 @@ export function openWorker<Data, Result>(
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      // While Redis is away no job can be given back, and BullMQ would wait for ever: the jobs' locks run out.
+      // While Redis is away no job can be given back, and BullMQ would wait for ever: the jobs' locks run
+      // out.
       const reachable = redis.status === 'ready';
       const longest = reachable ? patience : 0;
       const closed = worker.close(!reachable);

@@ -13,8 +13,8 @@ export type Delivery = { block: string; message: Message };
 /** Notifies people of events: one message per event, however many processes run into it and however often. */
 export type Notices = AsyncDisposable & {
   /**
-   * Sends an event to all notify blocks that want its kind, unless that was done already and the event has not
-   * ended since. An `expires-soon` is sent when 14, 7, 3 and 1 days are left and when the certificate has
+   * Sends an event to all notify blocks that want its kind, unless that was done already and the event has
+   * not ended since. An `expires-soon` is sent when 14, 7, 3 and 1 days are left and when the certificate has
    * expired. Never rejects: a failure is logged, and the caller goes on.
    */
   notify(event: NotifyEvent): Promise<void>;

@@ -22,7 +22,7 @@ export type RepeatedTask = {
  * Quarry's clock. BullMQ's repeating jobs would not do: what fell due while no scheduler ran is to be done at
  * once, and once.
  */
-export type Schedule = AsyncDisposable & {
+type Schedule = AsyncDisposable & {
   /** Plans new tasks, which are due at once, and drops those that are no longer configured. */
   plan(now: number): Promise<void>;
   /** Enqueues each task that is due, once, however many schedulers do so at the same time. */

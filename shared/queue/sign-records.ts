@@ -21,18 +21,21 @@ export type SignJobData = {
   solvers: string[];
   storage: string;
   /**
-   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that issued it, where
-   * that is recorded.
+   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that
+   * issued it, where that is recorded.
    */
   replaces?: { id: string; directory?: string };
   /**
-   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since the epoch. It
-   * can wait until then.
+   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since
+   * the epoch. It can wait until then.
    */
   due?: number;
   /** Of a post: how long its client waits for the result, in milliseconds. */
   patience?: number;
-  /** What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
+  /**
+   * What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has
+   * this name.
+   */
   share?: { name: string; part: number };
   /** The auth block that admitted it. */
   block: string;
@@ -71,8 +74,8 @@ export type SignResult =
   | { outcome: 'failed'; block: string; error: SignFailure };
 
 /**
- * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest. A post shares
- * none with a renewal, which may have to wait for days.
+ * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
+ * A post shares none with a renewal, which may have to wait for days.
  */
 export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
   return createHash('sha256')
@@ -130,8 +133,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0`;
 
 /**
- * What one job at a time may order: Let's Encrypt hands the same pending order to all that ask for the same names, whatever
- * their CSRs.
+ * What one job at a time may order: Let's Encrypt hands the same pending order to all that ask for the same
+ * names, whatever their CSRs.
  */
 export type Flight = {
   account: string;

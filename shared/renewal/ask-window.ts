@@ -16,7 +16,7 @@ export type WindowMemory = {
   failures: number;
 };
 
-export type WindowLook = WindowMemory & {
+type WindowLook = WindowMemory & {
   /** Where the CA has given a page that was not known before. */
   explained?: ExplainedWindow;
   /** Why the CA could not be asked, in one line. */

@@ -5,7 +5,7 @@ import type { Store } from '../base/redis.ts';
  * What an auth block gets certificates for: its hosts with these names have their certificates in this
  * storage.
  */
-export type Holder = { block: string; storage: string; names: readonly string[] };
+type Holder = { block: string; storage: string; names: readonly string[] };
 
 /**
  * Which certificate a holder got last. A host with a new key posts another CSR from then on, and its old one
@@ -22,7 +22,7 @@ export type NewestIndex = {
   find(holder: Holder): Promise<Newest | undefined>;
 };
 
-export type Newest = { id: string; at: number };
+type Newest = { id: string; at: number };
 
 /** No certificate of the public CAs lives longer. */
 const LIFE = 400 * 24 * 3_600_000;

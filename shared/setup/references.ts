@@ -14,7 +14,10 @@ export function referenceTo(blocks: ReadonlyMap<string, unknown>, kind: string):
   };
 }
 
-/** As `referenceTo`, or false where an empty value or `no` disables the default. A block of that name goes first. */
+/**
+ * As `referenceTo`, or false where an empty value or `no` disables the default. A block of that name goes
+ * first.
+ */
 export function defaultReferenceTo(
   blocks: ReadonlyMap<string, unknown>,
   kind: string,
@@ -24,8 +27,8 @@ export function defaultReferenceTo(
 }
 
 /**
- * The name of the block that serves where an auth block names none: the one that [mgmt] names, else the only one
- * defined, else the implicit one, which is added to the blocks.
+ * The name of the block that serves where an auth block names none: the one that [mgmt] names, else the only
+ * one defined, else the implicit one, which is added to the blocks.
  */
 export function chooseDefault<T extends Block>(
   named: string | undefined,

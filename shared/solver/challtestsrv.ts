@@ -38,9 +38,9 @@ const parseSetTxtUrl: Parse<string> = (text, fail) => {
 const TIMEOUT = 5_000;
 
 /**
- * dns-01 by Pebble's challtestsrv. It adds a value to those of a name, but can only clear all of them at once and cannot
- * tell which there are: so the values are remembered in Redis, and what others still need is set again after a clearing.
- * In between, for the time of a request, a CA does not find it.
+ * dns-01 by Pebble's challtestsrv. It adds a value to those of a name, but can only clear all of them at once
+ * and cannot tell which there are: so the values are remembered in Redis, and what others still need is set
+ * again after a clearing. In between, for the time of a request, a CA does not find it.
  */
 export function openChalltestsrvSolver(
   { name, setTxtUrl }: ChalltestsrvConfig,

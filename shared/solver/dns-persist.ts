@@ -51,8 +51,8 @@ const DEADLINE = 10_000;
 const RESOLVER_TIMEOUT = 5_000;
 
 /**
- * dns-persist-01: nothing is presented, as the record stands for good. But the CA is not asked before it can be seen, as
- * it counts failed validations.
+ * dns-persist-01: nothing is presented, as the record stands for good. But the CA is not asked before it can
+ * be seen, as it counts failed validations.
  */
 export function openDnsPersistSolver(
   { name, resolvers }: DnsPersistConfig,

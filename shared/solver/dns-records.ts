@@ -19,8 +19,8 @@ const placeKey = (prefix: string, name: string, value: string) => `${prefix}:dns
 export type Place = { name: string; zone: string };
 
 /**
- * The TXT records of the zones that the responders serve, in Redis, where any worker puts them and any responder finds
- * them. Each value is added and removed alone, whatever else is at work at the same name.
+ * The TXT records of the zones that the responders serve, in Redis, where any worker puts them and any
+ * responder finds them. Each value is added and removed alone, whatever else is at work at the same name.
  */
 export type DnsRecords = {
   /** Puts the value for the challenge `of`, and remembers where. */

@@ -8,7 +8,9 @@ export type Dns01Record = {
   value: string;
 };
 
-/** A wildcard and the name that it stands below are proven at the same place, each with a value of its own. */
+/**
+ * A wildcard and the name that it stands below are proven at the same place, each with a value of its own.
+ */
 export function toDns01Record({
   identifier,
   keyAuthorization,

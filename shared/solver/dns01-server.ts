@@ -13,7 +13,10 @@ import { toDns01Record } from './dns01-record.ts';
 import { openResolver } from './resolver.ts';
 import type { Kind, Solver, SolverParts } from './solver.ts';
 
-/** dns-01 (RFC 8555 section 8.4), answered by the responders, which are the name servers of zones that lead to them. */
+/**
+ * dns-01 (RFC 8555 section 8.4), answered by the responders, which are the name servers of zones that lead to
+ * them.
+ */
 export const dns01Server: Kind<Dns01ServerConfig> = { parse: parseDns01Server, open: openDns01ServerSolver };
 
 /** Names have no dot at their end. */
@@ -26,7 +29,9 @@ export type Dns01ServerConfig = {
   zones: string[];
   /** What the zones say of themselves. */
   nameServers: NameServerConfig[];
-  /** As in a SOA record, the first label being the local part; each zone has its own where it is undefined. */
+  /**
+   * As in a SOA record, the first label being the local part; each zone has its own where it is undefined.
+   */
   hostmaster: string | undefined;
   /** Seconds that a record may be cached, and that there is none. */
   ttl: number;
@@ -128,7 +133,9 @@ function openDns01ServerSolver(
 /** Longer than it takes to notice that the time is over. */
 const MARGIN = 30_000;
 
-/** Whoever has asked for the name before may remember for so long that there was nothing, or another value. */
+/**
+ * Whoever has asked for the name before may remember for so long that there was nothing, or another value.
+ */
 function forgetting(ttl: number, records: DnsRecords, clock: Clock): NonNullable<Solver['propagation']> {
   return {
     deadline: ttl + MARGIN,
@@ -143,7 +150,8 @@ function forgetting(ttl: number, records: DnsRecords, clock: Clock): NonNullable
 }
 
 /**
- * Where the CA will look: at the name itself where it lies in one of the zones, else where its CNAMEs lead into one.
+ * Where the CA will look: at the name itself where it lies in one of the zones, else where its CNAMEs lead
+ * into one.
  *
  * @throws IssuanceError `challengeFailed` when they do not, or `unavailable` when no resolver can tell
  */

@@ -24,7 +24,9 @@ export type DnsUpdateConfig = UpdatableZonesConfig & {
   name: string;
   type: 'dns01-dnsUpdate';
   challenge: 'dns-01';
-  /** Milliseconds that all name servers of the zone have for showing a record; false: it is not looked for. */
+  /**
+   * Milliseconds that all name servers of the zone have for showing a record; false: it is not looked for.
+   */
   propagation: number | false;
 };
 
@@ -96,7 +98,8 @@ export function openDnsUpdateSolver(
         await inTurn(() => zones.change('delete', record, signal));
       } catch (error) {
         signal.throwIfAborted();
-        // The name is proven, or given up: what remains is the operator's to remove, and keeps no certificate back.
+        // The name is proven, or given up: what remains is the operator's to remove, and keeps no certificate
+        // back.
         const reason = describeError(error);
         log.warn({ verification: name, name: record.name, reason }, 'TXT record cannot be removed');
       }

@@ -46,7 +46,9 @@ function openHttp01Solver({ name, selfCheck }: Http01Config, { store }: Pick<Sol
   };
 }
 
-/** The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else. */
+/**
+ * The key that holds the key authorization of an http-01 token; a responder reads this key and nothing else.
+ */
 export const challengeKey = (prefix: string, token: string) => `${prefix}:http-01:${token}`;
 
 export type ChallengeResponses = {

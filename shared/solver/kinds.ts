@@ -10,8 +10,8 @@ import type { Kind, Solver, SolverParts } from './solver.ts';
 import { tlsAlpn01 } from './tlsalpn01.ts';
 
 /**
- * The one list of all kinds of solvers, by `type` as it is written. A new one needs a file of its own, a line here, its page
- * beside its file, and a row of the README's table.
+ * The one list of all kinds of solvers, by `type` as it is written. A new one needs a file of its own, a line
+ * here, its page beside its file, and a row of the README's table.
  */
 const kinds = {
   http01,

@@ -8,7 +8,10 @@ type PersistRecord = {
   value: string;
 };
 
-/** The record that lets this account have certificates for the identifier; for a wildcard, for its base name too. */
+/**
+ * The record that lets this account have certificates for the identifier; for a wildcard, for its base name
+ * too.
+ */
 export function toPersistRecord(identifier: Identifier, issuer: string, accountUrl: string): PersistRecord {
   const policy = isWildcard(identifier) ? '; policy=wildcard' : '';
   return { name: persistName(identifier), value: `${issuer}; accounturi=${accountUrl}${policy}` };

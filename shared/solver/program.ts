@@ -11,7 +11,9 @@ import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
 
 const challenges = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
 
-/** Challenges that the operator's own program answers, as concorde's authenticators do; the workers run it. */
+/**
+ * Challenges that the operator's own program answers, as concorde's authenticators do; the workers run it.
+ */
 export const program: Kind<ProgramConfig> = {
   parse: parseProgram,
   open: openProgramSolver,

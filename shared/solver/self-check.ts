@@ -40,7 +40,9 @@ const DEADLINE = 5_000;
 const MOST_REDIRECTS = 5;
 const LONGEST_BODY = 2_048;
 
-/** Networks where no public CA looks, and where a name that somebody else controls could lead us (RFC 6890). */
+/**
+ * Networks where no public CA looks, and where a name that somebody else controls could lead us (RFC 6890).
+ */
 const isReserved = toAddressSet([
   ...[
     '0.0.0.0/8',
@@ -146,7 +148,8 @@ function get(url: URL, address: string, port: number, signal: AbortSignal): Prom
   };
   const servername = isIP(url.hostname) ? '' : url.hostname;
   return new Promise((resolve, reject) => {
-    // A CA that follows a redirect to https looks at no certificate either: getting one is what this is about.
+    // A CA that follows a redirect to https looks at no certificate either: getting one is what this is
+    // about.
     const request = secure
       ? tlsRequest({ ...options, servername, rejectUnauthorized: false })
       : plainRequest(options);

@@ -68,8 +68,9 @@ function together<T>(act: (all: readonly T[]) => Promise<void>): (one: T) => Pro
 const TURN = 300e6;
 
 /**
- * KEYS are the sets, ARGV is the life of a response in seconds and then what goes into each. One that is there already
- * keeps its place. The time is Redis's own, in microseconds, so that no process whose clock is behind gets in before others.
+ * KEYS are the sets, ARGV is the life of a response in seconds and then what goes into each. One that is
+ * there already keeps its place. The time is Redis's own, in microseconds, so that no process whose clock is
+ * behind gets in before others.
  */
 const PUT = `local now = redis.call('TIME')
 for index, key in ipairs(KEYS) do
@@ -85,9 +86,10 @@ const tlsAlpnKey = (prefix: string, identifier: string) => `${prefix}:tls-alpn-0
 type TlsAlpnResponse = { identifier: string; digest: string };
 
 /**
- * The responses to tls-alpn-01 challenges in Redis. As a certificate holds just one (RFC 8737 section 3), several for one
- * identifier take turns, in the order in which they came. Those of one order are put in one step: were two orders for the
- * same names to come in between each other, each would have to wait for the other.
+ * The responses to tls-alpn-01 challenges in Redis. As a certificate holds just one (RFC 8737 section 3),
+ * several for one identifier take turns, in the order in which they came. Those of one order are put in one
+ * step: were two orders for the same names to come in between each other, each would have to wait for the
+ * other.
  */
 export type TlsAlpnResponses = {
   put(responses: readonly TlsAlpnResponse[]): Promise<void>;

@@ -12,7 +12,10 @@ const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const satisf
 /** What a key is made of; a file may hold all of it. */
 type KeyParts = { name?: string | undefined; algorithm?: TsigAlgorithm | undefined; secret: KeyObject };
 
-/** `tsig-name`, `tsig-algorithm`, and `tsig-secret` or `tsig-secret-file`; `undefined` where none of them is given. */
+/**
+ * `tsig-name`, `tsig-algorithm`, and `tsig-secret` or `tsig-secret-file`; `undefined` where none of them is
+ * given.
+ */
 export function readTsigKey(section: SectionReader): TsigKey | undefined {
   const name = section.one('tsig-name', parseDomain);
   const algorithm = section.one('tsig-algorithm', parseAlgorithm);

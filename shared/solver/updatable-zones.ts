@@ -28,7 +28,10 @@ export type UpdatableZonesConfig = {
   resolvers: DnsServer[];
 };
 
-/** The zones of the servers that a configuration names. What is thrown is an IssuanceError, or the signal's reason. */
+/**
+ * The zones of the servers that a configuration names. What is thrown is an IssuanceError, or the signal's
+ * reason.
+ */
 type UpdatableZones = {
   /** Adds or deletes a record where it will be looked for: behind CNAMEs, in the zone that holds it. */
   change(act: TxtChange['do'], record: Dns01Record, signal: AbortSignal): Promise<void>;

@@ -42,7 +42,8 @@ export function openFileUpkeep(
   async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {
     const kept = await read(key);
     if (!kept || !goes(kept)) return kept;
-    // Moved away first: a put meanwhile writes a folder of its own, or the certificate that it wrote is found here.
+    // Moved away first: a put meanwhile writes a folder of its own, or the certificate that it wrote is found
+    // here.
     const aside = join(directory, REMOVED, key);
     await mkdir(dirname(aside), { recursive: true });
     await rm(aside, { recursive: true, force: true });

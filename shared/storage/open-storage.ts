@@ -5,7 +5,10 @@ import { openRedisStorage } from './redis.ts';
 import type { Storage } from './storage.ts';
 import type { StorageConfig } from './storage-section.ts';
 
-/** Opens every configured storage, by name, but those that keep nothing: their posts all get a new certificate. */
+/**
+ * Opens every configured storage, by name, but those that keep nothing: their posts all get a new
+ * certificate.
+ */
 export function openStorages(
   configs: Iterable<StorageConfig>,
   parts: { store: Store; clock: Clock; log: Log },

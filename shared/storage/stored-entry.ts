@@ -7,7 +7,7 @@ import type { KeptEntry, StoredCertificate } from './storage.ts';
 const MOST_REMEMBERED = 2_000;
 
 /** A chain that is known to belong to its CSR. */
-export type ReadChain = { chain: string; leaf: Certificate; fingerprint: string };
+type ReadChain = { chain: string; leaf: Certificate; fingerprint: string };
 
 /**
  * Reads the chain of an entry; `undefined` where the entry has no CSR. One that has not changed since is read
@@ -16,7 +16,7 @@ export type ReadChain = { chain: string; leaf: Certificate; fingerprint: string 
  * @param place of the entry in its storage, which only this CSR can have
  * @throws Error saying what is damaged
  */
-export type EntryReader = (
+type EntryReader = (
   place: string,
   csr: CsrText,
   chain: string,

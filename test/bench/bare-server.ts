@@ -2,8 +2,8 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 
-// A program of its own, `bare-server.ts <Redis URL> <key>`: the least that a Node server does which answers from Redis.
-// It reads the body, fetches the key and sends what it finds, to whoever asks for whatever.
+// A program of its own, `bare-server.ts <Redis URL> <key>`: the least that a Node server does which answers
+// from Redis. It reads the body, fetches the key and sends what it finds, to whoever asks for whatever.
 
 const [redisUrl = '', key = ''] = process.argv.slice(2);
 const redis = new Redis(redisUrl);

@@ -4,7 +4,8 @@ import { createServer } from 'node:tls';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';
 
-// A program of its own, `bare-tls-server.ts <name>`: the least that a Node server does which answers TLS-ALPN handshakes.
+// A program of its own, `bare-tls-server.ts <name>`: the least that a Node server does which answers TLS-ALPN
+// handshakes.
 
 const [name = ''] = process.argv.slice(2);
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -1,4 +1,7 @@
-/** What a benchmark found: Quarry's figure and that of the thing it is compared with, measured in the same run. */
+/**
+ * What a benchmark found: Quarry's figure and that of the thing it is compared with, measured in the same
+ * run.
+ */
 export type Figures = {
   value: number;
   unit: string;
@@ -16,7 +19,9 @@ export type Figures = {
   [more: string]: string | number | number[] | undefined;
 };
 
-/** Runs to its end within a minute or so and leaves no process behind. `tell` takes lines about its progress. */
+/**
+ * Runs to its end within a minute or so and leaves no process behind. `tell` takes lines about its progress.
+ */
 export type Benchmark = (tell: (progress: string) => void) => Promise<Figures>;
 
 /** As it is printed: `ratio` is `value` over `besideValue`. */

@@ -3,8 +3,8 @@ import { openDirectClient } from './direct-client.ts';
 import type { NamedCsr } from './named-csrs.ts';
 import { openSigningStockClient } from './stock-client.ts';
 
-// A program of its own, `client-program.ts <name> <ClientSpec as JSON>`, which gets certificates for what comes over its
-// channel.
+// A program of its own, `client-program.ts <name> <ClientSpec as JSON>`, which gets certificates for what
+// comes over its channel.
 
 /** The ways without Quarry's roles. */
 const clients = { direct: openDirectClient, stock: openSigningStockClient };

@@ -1,7 +1,12 @@
-/** `seconds` is from the first task's start to the last one's end, `latencies` of each task in milliseconds. */
+/**
+ * `seconds` is from the first task's start to the last one's end, `latencies` of each task in milliseconds.
+ */
 export type ClientsReport = { seconds: number; latencies: number[] };
 
-/** Works through the tasks with so many clients at once, each of which takes the next as soon as it is done with one. */
+/**
+ * Works through the tasks with so many clients at once, each of which takes the next as soon as it is done
+ * with one.
+ */
 export async function runClients(
   clients: number,
   tasks: readonly (() => Promise<unknown>)[],
@@ -33,7 +38,10 @@ export class TooSlowError extends Error {
   override readonly name = 'TooSlowError';
 }
 
-/** What is waited for in vain cannot be stopped everywhere (acme-client knows no signals); it is only left alone. */
+/**
+ * What is waited for in vain cannot be stopped everywhere (acme-client knows no signals); it is only left
+ * alone.
+ */
 export async function inTime<T>(waitedFor: Promise<T>, limitMs: number): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -1,8 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { fail, generateLoad, type LoadSpec } from './generator.ts';
 
-// A program of its own, `dns-load-generator.ts <LoadSpec as JSON>`: the request is a DNS question, in base64, that is sent
-// over UDP and has to be answered with at least one record.
+// A program of its own, `dns-load-generator.ts <LoadSpec as JSON>`: the request is a DNS question, in base64,
+// that is sent over UDP and has to be answered with at least one record.
 
 /** What was lost on the way is sent again, and counts as slow. */
 const SEND_AGAIN = 500;

@@ -13,7 +13,10 @@ const zone = 'acme.bench.example';
 const name = `www.${zone}`;
 const value = 'v'.repeat(43);
 
-/** How many questions for a TXT record a responder answers in a second over UDP, beside a BIND that has it in its zone. */
+/**
+ * How many questions for a TXT record a responder answers in a second over UDP, beside a BIND that has it in
+ * its zone.
+ */
 export async function benchDnsResponder(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());

@@ -18,8 +18,8 @@ const day = 24 * 3_600_000;
 const now = Date.parse('2026-11-25T00:00:00Z');
 
 /**
- * 100,000 certificates in the index, 500 of which are due: how fast a scheduler finds and reads these, beside reading all
- * to find the same ones. And how fast it finds 500 that have expired among 100,000.
+ * 100,000 certificates in the index, 500 of which are due: how fast a scheduler finds and reads these, beside
+ * reading all to find the same ones. And how fast it finds 500 that have expired among 100,000.
  */
 export async function benchDue(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();

@@ -16,8 +16,8 @@ export type FakeCa = AsyncDisposable & {
 type Answer = { status?: number; location?: string; body: object | string };
 
 /**
- * A CA that costs nearly nothing and answers at once: it looks at no signature, nonce or challenge, finds each order ready
- * when it is first asked for, and has one chain for all, issued by the time of finalize.
+ * A CA that costs nearly nothing and answers at once: it looks at no signature, nonce or challenge, finds
+ * each order ready when it is first asked for, and has one chain for all, issued by the time of finalize.
  */
 export async function startFakeCa(chain: string): Promise<FakeCa> {
   const { caFile, certFile, keyFile } = await tlsAuthority();

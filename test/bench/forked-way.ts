@@ -7,8 +7,9 @@ import type { Ground } from './ground.ts';
 import type { OpenWay, Way } from './signer.ts';
 
 /**
- * A client of one process, beside a responder of Quarry's, so that the CA's validations cost the same on all ways. A
- * process of its own and a new one each time, as Quarry's are: one that has run before is faster by far.
+ * A client of one process, beside a responder of Quarry's, so that the CA's validations cost the same on all
+ * ways. A process of its own and a new one each time, as Quarry's are: one that has run before is faster by
+ * far.
  */
 export function forkedWay(name: ClientName): OpenWay {
   return async (stack, ground) => {

@@ -27,8 +27,8 @@ export type LoadReport = {
 /**
  * The frame of a program that gets a LoadSpec as JSON and prints a LoadReport as JSON.
  *
- * @param open opens one connection, on which requests follow each other; it calls `answered` with the time of each
- *   request that was answered
+ * @param open opens one connection, on which requests follow each other; it calls `answered` with the time of
+ *   each request that was answered
  */
 export function generateLoad(open: (spec: LoadSpec, answered: (sentAt: number) => void) => void): void {
   const spec = JSON.parse(process.argv[2] ?? '') as LoadSpec;

@@ -73,7 +73,10 @@ export type Setting = {
   caFile: string;
 };
 
-/** Without the look at one's own challenges: it would measure this machine's DNS, which knows none of the names. */
+/**
+ * Without the look at one's own challenges: it would measure this machine's DNS, which knows none of the
+ * names.
+ */
 export function configuration(setting: Setting): string {
   return `[account]
 acme-server = ${setting.directoryUrl}

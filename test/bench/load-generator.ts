@@ -1,9 +1,9 @@
 import { createConnection } from 'node:net';
 import { fail, generateLoad, type LoadSpec } from './generator.ts';
 
-// A program of its own, `load-generator.ts <LoadSpec as JSON>`. The request is all of an HTTP request, head and body; the
-// server must keep the connection alive. It writes to raw sockets: node:http's client costs more per request than the
-// servers measured here, and tools that do better count in whole milliseconds.
+// A program of its own, `load-generator.ts <LoadSpec as JSON>`. The request is all of an HTTP request, head
+// and body; the server must keep the connection alive. It writes to raw sockets: node:http's client costs
+// more per request than the servers measured here, and tools that do better count in whole milliseconds.
 
 const headEnd = Buffer.from('\r\n\r\n');
 

@@ -35,7 +35,10 @@ export const httpLoad = (request: string): Load => ({
   unit: 'answers/s',
 });
 
-/** Sends the same request over and over to Quarry and to the server beside it, in turn, as fast as they answer. */
+/**
+ * Sends the same request over and over to Quarry and to the server beside it, in turn, as fast as they
+ * answer.
+ */
 export async function compareLoad(
   targets: Pair<Target>,
   load: Load,
@@ -93,7 +96,9 @@ async function measureLoad(
   return { ...report, rate, cpuPerAnswer };
 }
 
-/** Starts the server beside: bare `node:http` that reads the body and answers with what this Redis key holds. */
+/**
+ * Starts the server beside: bare `node:http` that reads the body and answers with what this Redis key holds.
+ */
 export async function startBareServer(redisUrl: string, key: string): Promise<Process & Target> {
   const program = join(import.meta.dirname, 'bare-server.ts');
   const running = await startProcess(process.execPath, [program, redisUrl, key], {

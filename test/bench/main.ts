@@ -14,8 +14,8 @@ import { storageHit } from './storage-hit.ts';
 import { toTable } from './table.ts';
 import { benchTlsAlpn } from './tls-alpn.ts';
 
-// `npm run bench [-- --json] [NAME…]`: names, or what they begin with; all of them by default. Progress goes to stderr,
-// results to stdout: a table, or one JSON object a line.
+// `npm run bench [-- --json] [NAME…]`: names, or what they begin with; all of them by default. Progress goes
+// to stderr, results to stdout: a table, or one JSON object a line.
 
 const benchmarks: Record<string, Benchmark> = {
   'sign-1': signBenchmark({ clients: 1, orders: 32, rounds: 3 }),

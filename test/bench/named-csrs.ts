@@ -3,7 +3,10 @@ import { crypto } from 'acme-client';
 /** A CSR (PEM) and the names that it is for. */
 export type NamedCsr = { names: string[]; csr: string };
 
-/** CSRs with different names, so many of them each, and one key: the CA does not mind, and it is the fastest to make. */
+/**
+ * CSRs with different names, so many of them each, and one key: the CA does not mind, and it is the fastest
+ * to make.
+ */
 export async function makeCsrs(count: number, namesEach = 1): Promise<NamedCsr[]> {
   const key = await crypto.createPrivateEcdsaKey();
   const csrs: NamedCsr[] = [];

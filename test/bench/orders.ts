@@ -6,9 +6,9 @@ import { median, percentile } from './statistics.ts';
 import { prepareTrials, toCaCpuPerOrder, toCpuPerOrder, toRate } from './trials.ts';
 
 /**
- * Orders a second and CPU time per order with so many in flight, from POST to certificate: through Quarry, each role a
- * process; through its transport and order engine alone, in one process; and by stock acme-client calls. The design
- * wants 70 % of the second and five times the third.
+ * Orders a second and CPU time per order with so many in flight, from POST to certificate: through Quarry,
+ * each role a process; through its transport and order engine alone, in one process; and by stock acme-client
+ * calls. The design wants 70 % of the second and five times the third.
  */
 export function ordersBenchmark(options: Record<'clients' | 'orders' | 'rounds', number>): Benchmark {
   return async tell => {

@@ -13,8 +13,9 @@ const limitMs = 10_000;
 const aimMs = 10;
 
 /**
- * What intake and queue add to an order, one at a time: orders in turn through Quarry and through its transport and order
- * engine alone, which poll at the same paces once they have learnt them, at the same CA and with the same responder.
+ * What intake and queue add to an order, one at a time: orders in turn through Quarry and through its
+ * transport and order engine alone, which poll at the same paces once they have learnt them, at the same CA
+ * and with the same responder.
  */
 export async function benchQueueOverhead(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();

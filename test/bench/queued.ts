@@ -35,9 +35,9 @@ type Durability = (typeof durabilities)[number];
 type Rates = Record<Durability, number[]>;
 
 /**
- * 10,000 sign jobs wait while no worker runs: what one takes in Redis and how long it takes to add; then how fast two
- * workers are done with them, at a CA that answers at once. Redis keeps its append-only file with `appendfsync everysec`
- * and with `always` in turn, every thousand jobs.
+ * 10,000 sign jobs wait while no worker runs: what one takes in Redis and how long it takes to add; then how
+ * fast two workers are done with them, at a CA that answers at once. Redis keeps its append-only file with
+ * `appendfsync everysec` and with `always` in turn, every thousand jobs.
  */
 export async function benchQueued(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
@@ -94,7 +94,10 @@ async function addJobs(redisUrl: string, control: Redis, data: SignJobData[]): P
 
 type Drained = { rates: Rates; seconds: number };
 
-/** Timed from the first certificate to the last; the slice in which the workers warm up counts for nothing else. */
+/**
+ * Timed from the first certificate to the last; the slice in which the workers warm up counts for nothing
+ * else.
+ */
 async function drain(redis: Redis, issued: () => number, tell: (progress: string) => void): Promise<Drained> {
   const rates: Rates = { everysec: [], always: [] };
   const deadline = performance.now() + drainLimitMs;
@@ -128,7 +131,10 @@ async function usedMemory(redis: Redis): Promise<number> {
   return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
 }
 
-/** What `always` costs depends on this: the median milliseconds in which the disk has a write safe, by its own account. */
+/**
+ * What `always` costs depends on this: the median milliseconds in which the disk has a write safe, by its own
+ * account.
+ */
 async function measureSync(dir: string): Promise<number> {
   await using file = await open(join(dir, 'synced'), 'a');
   const times: number[] = [];

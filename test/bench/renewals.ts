@@ -37,9 +37,10 @@ const config: StorageConfig = { name: 'kept', type: 'redis', ...keeping };
 const orders = { count: 300, period: 3 * hour };
 
 /**
- * 5,000 certificates of 90 days that were issued in the same second, at a CA without renewal information that allows 300
- * orders in three hours: the clock is turned until all are renewed. Counted is what falls due in the busiest three hours,
- * beside all of them, which would be due at one moment by their days alone; timed is a look at one of them.
+ * 5,000 certificates of 90 days that were issued in the same second, at a CA without renewal information that
+ * allows 300 orders in three hours: the clock is turned until all are renewed. Counted is what falls due in
+ * the busiest three hours, beside all of them, which would be due at one moment by their days alone; timed is
+ * a look at one of them.
  */
 export async function benchRenewals(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();

@@ -14,8 +14,8 @@ const rounds = 12;
 const limitMs = 30_000;
 
 /**
- * Requests of any kind that the CA gets for an order with so many names, one order at a time, when the account is known
- * and Quarry knows how long this CA takes.
+ * Requests of any kind that the CA gets for an order with so many names, one order at a time, when the
+ * account is known and Quarry knows how long this CA takes.
  */
 export function requestsBenchmark(names: 1 | 3): Benchmark {
   return async tell => {

@@ -9,7 +9,9 @@ import { compareLoad, httpLoad, startBareServer } from './load.ts';
 
 const prefix = '{quarry}';
 
-/** How many challenges a responder answers in a second. The design wants 80 % of what bare `node:http` does. */
+/**
+ * How many challenges a responder answers in a second. The design wants 80 % of what bare `node:http` does.
+ */
 export async function benchResponder(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());

@@ -6,8 +6,8 @@ const placeholder = 'host-00000';
 export const firstSibling = `${placeholder}.bench.example`;
 
 /**
- * So many CSRs that differ in their name alone, written over in the one for `firstSibling`: its signature is wrong then,
- * but only an intake looks at that, and making each anew would take longer than all the rest.
+ * So many CSRs that differ in their name alone, written over in the one for `firstSibling`: its signature is
+ * wrong then, but only an intake looks at that, and making each anew would take longer than all the rest.
  */
 export function makeSiblings(firstPem: string, count: number): { name: string; csr: string }[] {
   const [block] = decodePemBlocks(firstPem, ['CERTIFICATE REQUEST']);

@@ -2,8 +2,8 @@
 export type Pair<Sample> = Record<'quarry' | 'beside', Sample>;
 
 /**
- * Measures all sides in turn, and in the opposite order in every second round (A B, B A, …), so that neither a machine
- * that slows down nor one that warms up favours a side.
+ * Measures all sides in turn, and in the opposite order in every second round (A B, B A, …), so that neither
+ * a machine that slows down nor one that warms up favours a side.
  */
 export async function measureSideBySide<Side extends string, Sample>(
   rounds: number,

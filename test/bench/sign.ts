@@ -6,8 +6,8 @@ import { median, percentile } from './statistics.ts';
 import { prepareTrials, toRate } from './trials.ts';
 
 /**
- * How many certificates a second so many clients get at once, from Quarry (worker concurrency as many) and with stock
- * acme-client calls.
+ * How many certificates a second so many clients get at once, from Quarry (worker concurrency as many) and
+ * with stock acme-client calls.
  */
 export function signBenchmark(options: Record<'clients' | 'orders' | 'rounds', number>): Benchmark {
   return async tell => {

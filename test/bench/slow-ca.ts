@@ -15,8 +15,9 @@ const requestsPerOrder = 7;
 const limitMs = 60_000;
 
 /**
- * Orders a second with so many workers, when each answer of the CA takes 300 ms; beside so many times what one worker
- * does. One worker stands beside one that loses no time at all between the seven answers of an order.
+ * Orders a second with so many workers, when each answer of the CA takes 300 ms; beside so many times what
+ * one worker does. One worker stands beside one that loses no time at all between the seven answers of an
+ * order.
  */
 export function slowCaBenchmark(workers: 1 | 2 | 4): Benchmark {
   return async tell => {
@@ -50,7 +51,9 @@ export function slowCaBenchmark(workers: 1 | 2 | 4): Benchmark {
 
 const toRate = ({ latencies, seconds }: ClientsReport) => latencies.length / seconds;
 
-/** As many clients as slots: each slot is taken all the time, and the latencies are those of the orders alone. */
+/**
+ * As many clients as slots: each slot is taken all the time, and the latencies are those of the orders alone.
+ */
 async function measureWorkers(workers: number): Promise<ClientsReport> {
   await using stack = new AsyncDisposableStack();
   const ground = await startProxiedGround(stack, concurrency);
@@ -59,7 +62,8 @@ async function measureWorkers(workers: number): Promise<ClientsReport> {
   const warmUps = workers * warmUpOrders;
   const csrs = await makeCsrs(warmUps + slots * ordersPerSlot);
   const tasks = csrs.map(csr => () => quarry.sign(csr));
-  // Each worker learns for itself how long validation takes; the delay of the answers would only make that take longer.
+  // Each worker learns for itself how long validation takes; the delay of the answers would only make that
+  // take longer.
   await runClients(workers, tasks.slice(0, warmUps), limitMs);
   ground.proxy.slow(answerDelayMs);
   return await runClients(slots, tasks.slice(warmUps), limitMs);

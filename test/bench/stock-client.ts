@@ -8,8 +8,8 @@ import { prefix } from './ground.ts';
 import type { NamedCsr } from './named-csrs.ts';
 
 /**
- * acme-client polls at once, then after so many milliseconds, doubling; it would start at 5 s by itself. Of 20, 50 and
- * 100 ms this brought it the most.
+ * acme-client polls at once, then after so many milliseconds, doubling; it would start at 5 s by itself. Of
+ * 20, 50 and 100 ms this brought it the most.
  */
 const fastPolls = { backoffMin: 20, backoffMax: 1_000, backoffAttempts: 30 };
 
@@ -26,7 +26,10 @@ export async function openStockClient(
   return client;
 }
 
-/** Stock calls, put together as well as can be; its challenge responses go where Quarry's responder finds them. */
+/**
+ * Stock calls, put together as well as can be; its challenge responses go where Quarry's responder finds
+ * them.
+ */
 export async function openSigningStockClient(spec: ClientSpec): Promise<(csr: NamedCsr) => Promise<void>> {
   const client = await openStockClient(spec);
   const redis = new Redis(spec.redisUrl);

@@ -18,8 +18,8 @@ const storageName = 'bench';
 const hmacKey = 'a key that client and server share';
 
 /**
- * How many posts with an HMAC an intake answers from storage in a second, with its log at the default level in a file.
- * The server beside it reads a Redis key, also where Quarry reads files.
+ * How many posts with an HMAC an intake answers from storage in a second, with its log at the default level
+ * in a file. The server beside it reads a Redis key, also where Quarry reads files.
  */
 export function storageHit(type: 'redis' | 'file'): Benchmark {
   return async tell => {

@@ -11,7 +11,10 @@ import { responderConfiguration } from './responder.ts';
 
 const name = 'www.bench.example';
 
-/** How many TLS-ALPN handshakes a responder answers in a second, beside a bare Node TLS server with one certificate. */
+/**
+ * How many TLS-ALPN handshakes a responder answers in a second, beside a bare Node TLS server with one
+ * certificate.
+ */
 export async function benchTlsAlpn(tell: (progress: string) => void): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());

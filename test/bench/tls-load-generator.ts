@@ -1,8 +1,8 @@
 import { connect, createSecureContext } from 'node:tls';
 import { fail, generateLoad, type LoadSpec } from './generator.ts';
 
-// A program of its own, `tls-load-generator.ts <LoadSpec as JSON>`: the request is a server name, with which whole
-// handshakes for `acme-tls/1` are made, each on a new connection.
+// A program of its own, `tls-load-generator.ts <LoadSpec as JSON>`: the request is a server name, with which
+// whole handshakes for `acme-tls/1` are made, each on a new connection.
 
 const secureContext = createSecureContext();
 

@@ -5,8 +5,8 @@ import { type OpenWay, type Signer, startSigner } from './signer.ts';
 import { openStockClient } from './stock-client.ts';
 
 /**
- * One after the other, so that Quarry learns how long this CA takes: its first poll comes after 250 ms at first, and a
- * fifth sooner with each order that was done by then, down to about 25 ms.
+ * One after the other, so that Quarry learns how long this CA takes: its first poll comes after 250 ms at
+ * first, and a fifth sooner with each order that was done by then, down to about 25 ms.
  */
 export const warmUpOrders = 14;
 
@@ -31,8 +31,8 @@ export type Trials = {
 };
 
 /**
- * Measures how fast ways lead to certificates for so many clients at once. Each run has a Pebble of its own, as Pebble
- * deadlocks under load; such a run is repeated.
+ * Measures how fast ways lead to certificates for so many clients at once. Each run has a Pebble of its own,
+ * as Pebble deadlocks under load; such a run is repeated.
  *
  * @param orders of a run; with those to warm up no more than 200, which Pebble mostly survives
  */
@@ -85,7 +85,10 @@ async function measureWay(
   }
 }
 
-/** So that a hanging Quarry is not taken for a hanging Pebble: that one does not even take an order from a stranger. */
+/**
+ * So that a hanging Quarry is not taken for a hanging Pebble: that one does not even take an order from a
+ * stranger.
+ */
 async function hasHung({ pebble }: Signer): Promise<boolean> {
   const order = async () => {
     const stranger = await openStockClient(pebble);

@@ -6,7 +6,8 @@ import { startBind } from '../support/bind.ts';
 import { freePort } from '../support/free-port.ts';
 import { newResponse } from './solver.contract.ts';
 
-// Nothing is presented, so that the contract of the other kinds does not apply: what has to stand in the DNS is looked for.
+// Nothing is presented, so that the contract of the other kinds does not apply: what has to stand in the DNS
+// is looked for.
 
 const accountUrl = 'https://ca.example/acct/123456789';
 const { signal } = new AbortController();

@@ -18,7 +18,10 @@ const first = { renews: false, turn: undefined };
 const renewal = { renews: true, turn: undefined };
 const rateLimited = ({ code }: IssuanceError) => code === 'rateLimited';
 
-/** Gates of a profile at a CA that allows two orders an hour, and one certificate an hour for a registered domain. */
+/**
+ * Gates of a profile at a CA that allows two orders an hour, and one certificate an hour for a registered
+ * domain.
+ */
 function openGround({ renewalInfo = true } = {}) {
   const store = newStore();
   const clock = turnedClock(Date.now());

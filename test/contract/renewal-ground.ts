@@ -50,7 +50,9 @@ export const leaf = readCertificate(chain);
 export const newer = makeCertificate({ names: 'DNS:a.example.org', days: 180 });
 export const id = storedId('kept', csr);
 
-/** One stored certificate that a client got when it was new, and a scheduler whose jobs end as the test says. */
+/**
+ * One stored certificate that a client got when it was new, and a scheduler whose jobs end as the test says.
+ */
 export async function openGround(
   blocks: AuthBlockConfig[] = [web],
   { renewAhead = true }: { renewAhead?: boolean } = {},

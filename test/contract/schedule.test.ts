@@ -41,7 +41,10 @@ function openScheduler(prefix: string, tasks: Task[]) {
   };
 }
 
-/** Waits for so many runs, and until BullMQ has heard of their end: a task that still runs is not enqueued again. */
+/**
+ * Waits for so many runs, and until BullMQ has heard of their end: a task that still runs is not enqueued
+ * again.
+ */
 async function untilRun(prefix: string, what: string, runs: () => boolean): Promise<void> {
   const underWay = (state: 'wait' | 'active') => own.llen(`${prefix}:${SCHEDULE_QUEUE}:${state}`);
   await waitUntil(what, async () => runs() && (await underWay('wait')) + (await underWay('active')) === 0);

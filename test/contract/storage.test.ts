@@ -98,7 +98,9 @@ suite('no storage', () => {
 
 const sha384 = (text: string) => createHash('sha384').update(text).digest('hex');
 
-/** An entry as macen writes it: under the hash of the CSR as posted, the chain without a newline at its end. */
+/**
+ * An entry as macen writes it: under the hash of the CSR as posted, the chain without a newline at its end.
+ */
 async function writeAsMacen(directory: string, posted: string, macenChain: string) {
   const hash = sha384(posted);
   const folder = join(directory, hash.slice(0, 2), hash.slice(2));

@@ -35,7 +35,10 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-/** A storage of a kind with its indexes, and as many CSRs as are wanted, each with a certificate for so many days. */
+/**
+ * A storage of a kind with its indexes, and as many CSRs as are wanted, each with a certificate for so many
+ * days.
+ */
 async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = true) {
   const dir = await tempDir();
   const prefix = `{renewals-${++prefixes}}`;

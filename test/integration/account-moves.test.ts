@@ -16,8 +16,8 @@ import { waitUntil } from '../support/wait-until.ts';
 import { assertIssuedBy, refuse } from './fail-over/answers.ts';
 import { post } from './faults/orders.ts';
 
-// A stored certificate that is fresh by its dates, and yet is not what the next post should get, or what is to be
-// renewed.
+// A stored certificate that is fresh by its dates, and yet is not what the next post should get, or what is
+// to be renewed.
 
 const DAY = 24 * 3_600_000;
 const LONG = 90_000;
@@ -61,7 +61,10 @@ function managedFor({ redisClient: redis }: Fleet, storage: string, { csrPem }: 
   const read = async () => (await index.read([id]))[0];
   return {
     read,
-    /** Has the scheduler ask for renewal information now, and not in some minutes; resolves when it has looked. */
+    /**
+     * Has the scheduler ask for renewal information now, and not in some minutes; resolves when it has
+     * looked.
+     */
     async look() {
       const one = await read();
       assert.ok(one, 'the scheduler knows of it');

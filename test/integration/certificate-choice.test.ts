@@ -61,7 +61,10 @@ test('a certificate profile that the CA does not offer is an operator’s matter
   assert.match(body, /nonesuch/);
 });
 
-/** Pebble's alternate roots are known only once it runs, so the block that prefers one is of a second fleet's worker. */
+/**
+ * Pebble's alternate roots are known only once it runs, so the block that prefers one is of a second fleet's
+ * worker.
+ */
 test('preferred-chain takes the chain whose topmost certificate this issuer signed', async () => {
   const roots = splitChain(await fleet.pebble.rootPem()).map(pem => new X509Certificate(pem));
   const issuers = roots.map(({ subject }) => /CN=(.*)/.exec(subject)?.[1] ?? '');

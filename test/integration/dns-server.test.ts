@@ -13,7 +13,8 @@ import { provision } from '../support/provision.ts';
 import { runQuarry } from '../support/run-quarry.ts';
 import { lastStopMs, waitUntil } from '../support/wait-until.ts';
 
-// Whole orders: Pebble asks a BIND that has the zones above, and that finds the responders behind their delegations.
+// Whole orders: Pebble asks a BIND that has the zones above, and that finds the responders behind their
+// delegations.
 
 const ports = (await freePorts(2)) as [number, number];
 const delegated = ['acme.quarry.example', '_acme-challenge.ns.example', '_acme-challenge.both.example'];

@@ -412,7 +412,8 @@ suite('fault proxy', () => {
           `${problem.detail}`,
         );
         assert.equal(until?.[1], '2026-11-22 20:01:00 UTC');
-        assert.equal((await account.order(['limit.example.org'], { replaces: 'x' })).status, 400); // exempt: Pebble's own
+        // Exempt: Pebble's own.
+        assert.equal((await account.order(['limit.example.org'], { replaces: 'x' })).status, 400);
         now += 40_000;
         assert.equal((await account.order(['limit.example.org'])).status, 201);
         assert.equal(rule.hits, 1);

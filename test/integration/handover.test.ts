@@ -25,7 +25,10 @@ async function takenFromTheGone(): Promise<number> {
   return events.filter(([, fields]) => fields.includes('stalled')).length;
 }
 
-/** Milliseconds until the jobs of a worker that is killed now are found: its longest lock, and the next look for such. */
+/**
+ * Milliseconds until the jobs of a worker that is killed now are found: its longest lock, and the next look
+ * for such.
+ */
 async function longestUntilFound(): Promise<number> {
   const locks = await fleet.redisClient.keys('{quarry}:sign:*:lock');
   const lives = await Promise.all(locks.map(lock => fleet.redisClient.pttl(lock)));
@@ -108,7 +111,8 @@ suite('a worker', () => {
 
   test('delays an order that the CA wants to be left alone: two orders overlap in one slot', async () => {
     const worker = await fleet.start('worker', { worker: 'concurrency = 1' });
-    // It wants to be asked again in three seconds, and makes no certificate before it has both orders to make one of.
+    // It wants to be asked again in three seconds, and makes no certificate before it has both orders to make
+    // one of.
     const finalized = fleet.ca.rule({ kind: 'finalize' });
     const afterFinalize = ({ path }: ProxiedRequest) =>
       fleet.ca

@@ -21,7 +21,9 @@ const makeRequest = {
 const postSigned = String.raw`wget --post-file=domain-201512.csr --header="${'`'}openssl dgst -sha256 -hmac '$KEY' domain-201512.csr | sed -e 's/HMAC-\(.*\)(.*)= *\(.*\)/Authentication: hmac name=\L\1\E, hash=\2/'${'`'}" http://acmese:1313/sign > domain-201512.pem`;
 const postPlain = `wget --post-file=domain-201512.csr http://acmese:1313/sign > domain-201512.pem`;
 
-/** The single quotes stand inside of backquotes, so that no shell expands them: the key is these four letters. */
+/**
+ * The single quotes stand inside of backquotes, so that no shell expands them: the key is these four letters.
+ */
 const literalKey = '$KEY';
 
 await provision(['openssl', 'wget']);
@@ -46,7 +48,10 @@ before(async () => {
   await shell(makeKey);
 });
 
-/** Runs a command in the client's folder; the answer of a failed one is its error, which has the exit code too. */
+/**
+ * Runs a command in the client's folder; the answer of a failed one is its error, which has the exit code
+ * too.
+ */
 async function shell(command: string, { program = 'bash', to = fleet.all('intake')[0] } = {}) {
   const { host } = new URL(to?.url ?? '');
   const env = { ...process.env, KEY: 'the shell must not expand this' };
@@ -55,7 +60,9 @@ async function shell(command: string, { program = 'bash', to = fleet.all('intake
 
 const read = (file: string) => readFile(join(dir.path, file), 'utf8');
 
-/** What wget was given: without -O it writes a file named after the URL, and nothing to its standard output. */
+/**
+ * What wget was given: without -O it writes a file named after the URL, and nothing to its standard output.
+ */
 async function assertIssued(): Promise<void> {
   const expected = { names: ['example.org', 'www.example.org'], keyPem: await read('domain.key') };
   assertChain(await read('sign'), { ...expected, rootPem: await fleet.pebble.rootPem() });

@@ -149,7 +149,8 @@ test('a renewal that fails again and again is told once, and anew after one that
   const renewUntil = async (what: string, reached: (one: ManagedCertificate) => boolean) =>
     await waitUntil(what, async () => {
       const one = await managed();
-      if (one && !one.forced && !one.job && !reached(one)) await index.force(id, 0); // a look at it may overwrite that
+      // A look at it may overwrite that.
+      if (one && !one.forced && !one.job && !reached(one)) await index.force(id, 0);
       return one !== undefined && reached(one);
     });
   const failures = (least: number) => (one: ManagedCertificate) => (one.failures?.count ?? 0) >= least;

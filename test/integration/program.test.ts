@@ -23,7 +23,10 @@ async function script(name: string, text: string): Promise<string> {
   return path;
 }
 
-/** The script and the server block of concorde's README, but for where they put the files and where nginx listens. */
+/**
+ * The script and the server block of concorde's README, but for where they put the files and where nginx
+ * listens.
+ */
 const prove = await script(
   'prove-challenge',
   `#!/bin/bash
@@ -48,7 +51,9 @@ echo $key >${shown}/$token
 `,
 );
 
-/** What a DNS provider's API is to others, and what answers on port 443, is here a program of Pebble's own. */
+/**
+ * What a DNS provider's API is to others, and what answers on port 443, is here a program of Pebble's own.
+ */
 const tlsPort = await freePort();
 const challtestsrv = await startChalltestsrv({ tlsPort });
 const { curl } = await provision(['curl']);

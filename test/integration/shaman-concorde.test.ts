@@ -42,7 +42,10 @@ function asConcorde(json: Json): string {
   return formatShamanJson({ ...more, domains: Object.fromEntries(domains) });
 }
 
-/** What concorde leaves when it stops after newOrder, made by its own rules: key, account and order, and nothing more. */
+/**
+ * What concorde leaves when it stops after newOrder, made by its own rules: key, account and order, and
+ * nothing more.
+ */
 async function leftByConcorde(name: string): Promise<ShamanDirectory> {
   const keyPem = await generateKeyPem('P-384');
   using connection = connect();

@@ -30,7 +30,10 @@ const orders = (name: string) =>
   ca.requests().filter(one => one.kind === 'newOrder' && one.identifiers?.some(({ value }) => value === name))
     .length;
 
-/** Authenticators of dns-01: what they are told in their environment goes to Pebble's DNS server, and away again. */
+/**
+ * Authenticators of dns-01: what they are told in their environment goes to Pebble's DNS server, and away
+ * again.
+ */
 async function addDnsPrograms(directory: ShamanDirectory): Promise<void> {
   const post = (path: string, body: string) => `#!/bin/sh
 echo "${path} $QUARRY_DNS_NAME" >> ${directory.path}/said

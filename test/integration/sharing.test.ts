@@ -27,7 +27,10 @@ afterEach(() => fleet.letGo());
 
 type Post = Parameters<typeof fleet.post>;
 
-/** Posts as patient hosts do: that many at once may keep a busy intake from its Redis for longer than it waits. */
+/**
+ * Posts as patient hosts do: that many at once may keep a busy intake from its Redis for longer than it
+ * waits.
+ */
 async function post(...args: Post): ReturnType<typeof fleet.post> {
   const answer = await fleet.post(...args);
   return answer.body === 'Redis cannot be reached\n' ? post(...args) : answer;

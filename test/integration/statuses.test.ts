@@ -45,8 +45,8 @@ async function postAtNewOrder(answer: AnswerSpec, csr: string) {
 }
 
 /**
- * Posts a CSR for names that all fail. The order is invalid once the first has failed, so the worker's next look at it
- * has to wait until Pebble is through with all of them.
+ * Posts a CSR for names that all fail. The order is invalid once the first has failed, so the worker's next
+ * look at it has to wait until Pebble is through with all of them.
  */
 async function postFailing(names: string[], options: AskOptions) {
   const failed = () => fleet.pebble.output().split('set INVALID by completed challenge').length;

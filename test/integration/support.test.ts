@@ -38,7 +38,10 @@ async function askRedis(port: number, command: string): Promise<string> {
   return (await text(socket)).replace(/\+OK\r\n$/, '').trim();
 }
 
-/** A test process in the middle of its work: it has started Redis, prints its pid, and goes on with `then`. Its temporary folders are in `dir`. */
+/**
+ * A test process in the middle of its work: it has started Redis, prints its pid, and goes on with `then`.
+ * Its temporary folders are in `dir`.
+ */
 async function startTestProcess(then: string, dir: string) {
   const redis = JSON.stringify(join(import.meta.dirname, '../support/redis.ts'));
   const script = `const { startRedis } = await import(${redis});

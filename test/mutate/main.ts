@@ -7,9 +7,9 @@ import { type Change, findChanges } from './changes.ts';
 import { copyCheckout, runIn } from './copies.ts';
 import { findImporters, type TestFile, tryOut } from './tests.ts';
 
-// `npm run mutate [-- --most N] [--seed S] [FILE…]`: makes one small change at a time to the files (or to all files of
-// the folders) in a copy of the checkout, runs the unit and contract tests that run the changed place, and prints the
-// changes that no test notices. With --most it tries so many, drawn by the seed.
+// `npm run mutate [-- --most N] [--seed S] [FILE…]`: makes one small change at a time to the files (or to all
+// files of the folders) in a copy of the checkout, runs the unit and contract tests that run the changed
+// place, and prints the changes that no test notices. With --most it tries so many, drawn by the seed.
 
 const usual = ['shared/order', 'services/worker', 'shared/admission', 'shared/limits'];
 const lanes = 2;

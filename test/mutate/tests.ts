@@ -16,7 +16,10 @@ export type TestFile = {
 const testFolders = ['test/shared', 'test/services', 'test/contract'];
 const firstRunMs = 120_000;
 
-/** The test files that import one of the files, however many files lie between. Paths are relative to the root. */
+/**
+ * The test files that import one of the files, however many files lie between. Paths are relative to the
+ * root.
+ */
 export async function findImporters(root: string, files: readonly string[]): Promise<string[]> {
   const folders = await Promise.all(
     ['shared', 'services', 'test'].map(async folder => {

@@ -21,7 +21,9 @@ const slowMs = 10_000;
 /** No order takes longer, with all that befalls it. */
 const orderLifeMs = 70_000;
 
-/** A CA, with all that came through its proxy and when its Pebble was killed, in milliseconds since the epoch. */
+/**
+ * A CA, with all that came through its proxy and when its Pebble was killed, in milliseconds since the epoch.
+ */
 export type SeenCa = { requests: readonly ProxiedRequest[]; kills: readonly number[] };
 
 export function accountForCas(cas: readonly SeenCa[]): CaAccount {
@@ -62,8 +64,8 @@ const finalizesOf = (requests: readonly ProxiedRequest[]) =>
 const isIssued = (finalizes: ProxiedRequest[]) => finalizes.some(({ pebbleStatus }) => pebbleStatus === 200);
 
 /**
- * Orders that came to nothing because another CA was asked for the same names, or because this one was killed and
- * remembers nothing.
+ * Orders that came to nothing because another CA was asked for the same names, or because this one was killed
+ * and remembers nothing.
  */
 function countLeft(ca: SeenCa, cas: readonly SeenCa[]): number {
   const ours = Map.groupBy(newOrdersIn(ca.requests), namesOf);

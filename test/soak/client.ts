@@ -32,14 +32,16 @@ export type ClientParts = {
   patience: AbortSignal;
 };
 
-/** An intake holds a client for ten seconds (`wait` in system.ts); a try that takes longer than this hangs. */
+/**
+ * An intake holds a client for ten seconds (`wait` in system.ts); a try that takes longer than this hangs.
+ */
 const tryMs = 45_000;
 const longestPauseMs = 8_000;
 const pauseWithoutAnswerMs = 1_000;
 
 /**
- * A client as the README describes it: on a connection that fails, and on a 503, it posts the same CSR again, after what
- * Retry-After says, to the other intake; after a 202 it fetches the result.
+ * A client as the README describes it: on a connection that fails, and on a 503, it posts the same CSR again,
+ * after what Retry-After says, to the other intake; after a 202 it fetches the result.
  */
 export async function runClient(post: PlannedPost, parts: ClientParts): Promise<PostRecord> {
   const startedAt = performance.now();

@@ -88,8 +88,9 @@ const deck: HitKind[] = [
 ];
 
 /**
- * Hits with a distance between their beginnings, in which the system can work. Kinds come as from a deck of cards: each
- * before any comes again. Besides, the first CA is killed for so long that orders go to the other one.
+ * Hits with a distance between their beginnings, in which the system can work. Kinds come as from a deck of
+ * cards: each before any comes again. Besides, the first CA is killed for so long that orders go to the other
+ * one.
  *
  * @param durationMs the last ends before
  */

@@ -15,10 +15,10 @@ import { readLogs } from './read-logs.ts';
 import { type Account, check, toFigures, toLines } from './report.ts';
 import { type SoakCa, type System, startSystem } from './system.ts';
 
-// `npm run soak [-- --minutes N] [--seed S] [--logs DIR]`: posts come and processes go for N minutes (2 by default), then
-// everything gets time to come to rest, and every post is accounted for. The seed makes the plan of posts and hits, not
-// what comes of it. It ends with one line, `N passed, N failed`, and with 1 when something failed. The logs stay then, or
-// when they have got a folder.
+// `npm run soak [-- --minutes N] [--seed S] [--logs DIR]`: posts come and processes go for N minutes (2 by
+// default), then everything gets time to come to rest, and every post is accounted for. The seed makes the
+// plan of posts and hits, not what comes of it. It ends with one line, `N passed, N failed`, and with 1 when
+// something failed. The logs stay then, or when they have got a folder.
 
 /** When nothing is hit any more, no more than this is needed; on a machine that is very busy. */
 const drainMs = 70_000;

@@ -9,7 +9,10 @@ export type MemberRole = 'worker' | 'intake' | 'responder';
 export type Member = AsyncDisposable & {
   name: string;
   role: MemberRole;
-  /** Ends it by the signal, and starts it again after the pause (milliseconds). Does not wait until it is ready. */
+  /**
+   * Ends it by the signal, and starts it again after the pause (milliseconds). Does not wait until it is
+   * ready.
+   */
   hit(signal: 'SIGKILL' | 'SIGTERM', pauseMs: number): Promise<void>;
   untilReady(timeoutMs: number): Promise<void>;
   /** What it did by itself: lines for people. */

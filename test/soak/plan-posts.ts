@@ -22,12 +22,15 @@ export type PostPlan = { csrs: PlannedCsr[]; posts: PlannedPost[] };
 
 /** On the list that Pebble refuses (test/support/pebble.ts). */
 const blockedDomain = 'blocked-domain.example';
-/** One of the last so many CSRs is posted again: some are still being worked on, others are in the storage. */
+/**
+ * One of the last so many CSRs is posted again: some are still being worked on, others are in the storage.
+ */
 const memory = 40;
 
 /**
- * What clients do for so many milliseconds, about four posts a second: mostly new names, one to three each; besides CSRs
- * that were posted before, the same CSR twice at once, several CSRs for the same names, and names that the CA refuses.
+ * What clients do for so many milliseconds, about four posts a second: mostly new names, one to three each;
+ * besides CSRs that were posted before, the same CSR twice at once, several CSRs for the same names, and
+ * names that the CA refuses.
  */
 export function planPosts(random: Random, durationMs: number): PostPlan {
   const csrs: PlannedCsr[] = [];

@@ -103,7 +103,9 @@ function leafOf({ end }: PostRecord): string {
 
 const accountOf = ({ end }: PostRecord) => (end.end === 'certificate' ? end.account : '');
 
-/** Names that the CA refuses must be; others only may, while the CA cannot see the answers to its challenges. */
+/**
+ * Names that the CA refuses must be; others only may, while the CA cannot see the answers to its challenges.
+ */
 function isExplained(
   { post, end, endedAt }: PostRecord,
   records: readonly PostRecord[],

@@ -9,7 +9,9 @@ export type Posts = {
   /** Of the posts that are over. */
   records: PostRecord[];
   csrs: ReadonlyMap<number, Csr>;
-  /** Resolves when all clients have what they want; at the latest after so long, when those that wait give up. */
+  /**
+   * Resolves when all clients have what they want; at the latest after so long, when those that wait give up.
+   */
   drain(timeoutMs: number): Promise<void>;
 };
 

@@ -31,7 +31,10 @@ export async function readLogs(dir: string): Promise<Logs> {
   return logs;
 }
 
-/** Undefined for what is no line of a log; such as half a line, where a process was killed in the middle of it. */
+/**
+ * Undefined for what is no line of a log; such as half a line, where a process was killed in the middle of
+ * it.
+ */
 function parseLine(line: string): ParsedLine | undefined {
   try {
     return JSON.parse(line);

@@ -65,7 +65,9 @@ export function check(account: Account): Check[] {
   ];
 }
 
-/** A kill can fall between newOrder's answer and its recording, of each order that is being made just then. */
+/**
+ * A kill can fall between newOrder's answer and its recording, of each order that is being made just then.
+ */
 function findWaste({ hits, ...account }: Account): string[] {
   const kills = hits.filter(({ hit }) => /(worker|Redis) is killed/.test(hit.kind)).length;
   const excess = excessOrders(account);

@@ -26,7 +26,9 @@ export type SoakCa = {
   pebble: Pebble;
   proxy: FaultProxy;
   accountDir: string;
-  /** Kills Pebble, and starts it again after so many milliseconds: with another root, and without a memory. */
+  /**
+   * Kills Pebble, and starts it again after so many milliseconds: with another root, and without a memory.
+   */
   kill(forMs: number): Promise<void>;
   /** All the roots that it has had by now. */
   roots(): Promise<string>;
@@ -38,9 +40,9 @@ const crew: Record<MemberRole, number> = { worker: 3, intake: 2, responder: 2 };
 const pebbleEnv = { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '3', PEBBLE_WFE_NONCEREJECT: '5' };
 
 /**
- * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and two CAs: Pebble
- * behind the fault proxy, which hands out a pending order again as Let's Encrypt does. In front of the responders is
- * what nginx would be.
+ * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and two CAs:
+ * Pebble behind the fault proxy, which hands out a pending order again as Let's Encrypt does. In front of the
+ * responders is what nginx would be.
  *
  * @param logDir gets a log file for each member
  */

@@ -3,7 +3,9 @@ import { type ConnectionOptions, connect } from 'node:tls';
 
 type LookOptions = Omit<ConnectionOptions, 'host'> & { protocols?: readonly string[]; host?: string };
 
-/** What a tls-alpn-01 server shows for a server name: its certificate in DER, or the reason why there is none. */
+/**
+ * What a tls-alpn-01 server shows for a server name: its certificate in DER, or the reason why there is none.
+ */
 export async function lookAtAcmeTls(
   port: number,
   servername: string,

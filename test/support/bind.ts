@@ -32,7 +32,9 @@ export type BindOptions = {
   keys?: BindKey[];
   port?: number;
   address?: string;
-  /** Follows CNAMEs from one of its zones into another, as resolvers do, and knows that there is nothing else. */
+  /**
+   * Follows CNAMEs from one of its zones into another, as resolvers do, and knows that there is nothing else.
+   */
   resolves?: boolean;
 };
 

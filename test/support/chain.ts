@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 
 /**
- * Asserts that a client got what it was promised: a chain, leaf first, one blank line between its certificates, that
- * leads to one of the roots and certifies this key for exactly these names.
+ * Asserts that a client got what it was promised: a chain, leaf first, one blank line between its
+ * certificates, that leads to one of the roots and certifies this key for exactly these names.
  *
  * @returns the leaf
  */

@@ -20,8 +20,8 @@ export type ChallengeFront = AsyncDisposable & {
 };
 
 /**
- * What nginx is in front of the responders: it hands the CA's requests on. It asks every responder, as then a test sees
- * that each of them would do, and gives the CA the first answer that is not a 404.
+ * What nginx is in front of the responders: it hands the CA's requests on. It asks every responder, as then a
+ * test sees that each of them would do, and gives the CA the first answer that is not a 404.
  */
 export async function startChallengeFront(): Promise<ChallengeFront> {
   const port = await freePort();

@@ -7,8 +7,8 @@ import { runCommand } from './demo/run-command.ts';
 import { provision } from './provision.ts';
 import { tempDir } from './temp-dir.ts';
 
-// `npm run test:compose`: the demo of compose.yaml, scaled, issues certificates while parts of it are taken away. With
-// `-- --if-available`, a machine without a container engine is no failure.
+// `npm run test:compose`: the demo of compose.yaml, scaled, issues certificates while parts of it are taken
+// away. With `-- --if-available`, a machine without a container engine is no failure.
 
 const scale = { worker: 3, responder: 2, intake: 2 };
 const certificates = 20;
@@ -118,7 +118,10 @@ async function openSigner(
   };
 }
 
-/** A worker without warning, whose orders the others have to find and finish; a responder as an operator stops one. */
+/**
+ * A worker without warning, whose orders the others have to find and finish; a responder as an operator stops
+ * one.
+ */
 async function takeSomeAway(stack: ComposeStack): Promise<void> {
   const [[worker], [responder]] = await Promise.all([
     stack.containers('worker'),

@@ -25,13 +25,15 @@ export type FaultProxy = AsyncDisposable &
     /** Forgets the requests so far. Rules stay. */
     reset(): void;
     /**
-     * From now on, does something to certain requests. Several rules may act on one request, each in its turn, first
-     * added first: all that happens before Pebble, then an answer (the first rule that has one), then all after it.
+     * From now on, does something to certain requests. Several rules may act on one request, each in its
+     * turn, first added first: all that happens before Pebble, then an answer (the first rule that has one),
+     * then all after it.
      */
     rule(options: RuleOptions): Rule;
     /**
-     * Says that orders are pending still, as a CA does that takes its time to validate: they are held in their middle until
-     * the rule is removed. Holding back the answers to the CA would not do, as Pebble waits for them no longer than 15 s.
+     * Says that orders are pending still, as a CA does that takes its time to validate: they are held in
+     * their middle until the rule is removed. Holding back the answers to the CA would not do, as Pebble
+     * waits for them no longer than 15 s.
      */
     playPending(options?: Pick<RuleOptions, 'when' | 'to'>): Rule;
     /** Removes all rules, those of the `play` functions too. */
@@ -41,9 +43,9 @@ export type FaultProxy = AsyncDisposable &
   };
 
 /**
- * A CA in front of Pebble that can be made to fail, to limit and to dawdle. Clients use its `directoryUrl` alone: Pebble
- * makes all its URLs from the Host header, which is passed on, so they lead back to the proxy, and so does the `url`
- * that clients sign.
+ * A CA in front of Pebble that can be made to fail, to limit and to dawdle. Clients use its `directoryUrl`
+ * alone: Pebble makes all its URLs from the Host header, which is passed on, so they lead back to the proxy,
+ * and so does the `url` that clients sign.
  *
  * @param now what its limits go by, in milliseconds since the epoch
  */
@@ -154,7 +156,10 @@ export async function startFaultProxy(
   };
 }
 
-/** Writes the answer, or as much of it as its `cutAfter` lets through. What became of it is noted before it can be seen. */
+/**
+ * Writes the answer, or as much of it as its `cutAfter` lets through. What became of it is noted before it
+ * can be seen.
+ */
 async function send(response: ServerResponse, answer: Answer, request: ProxiedRequest): Promise<void> {
   const { status, headers, cutAfter } = answer;
   const body = Buffer.from(answer.body);

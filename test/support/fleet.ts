@@ -43,7 +43,9 @@ export type FleetOptions = RoleOptions & {
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
   pebble?: Omit<PebbleOptions, 'httpPort'>;
-  /** Another CA, for `[account "second"]`. Where no `blocks` are given, it is ordered from after the first. */
+  /**
+   * Another CA, for `[account "second"]`. Where no `blocks` are given, it is ordered from after the first.
+   */
   second?: { pebble?: Omit<PebbleOptions, 'httpPort' | 'dnsServer'> };
 };
 
@@ -79,7 +81,10 @@ export type Fleet = AsyncDisposable & {
   ): Promise<Answer>;
   /** How many orders the first Pebble was asked to make. */
   orders(): number;
-  /** Lets go on whatever a test holds, or makes the CA do; for `afterEach`, so that one failed test does not hold up the next. */
+  /**
+   * Lets go on whatever a test holds, or makes the CA do; for `afterEach`, so that one failed test does not
+   * hold up the next.
+   */
   letGo(): Promise<void>;
   /** Breaks the validation of a name: it resolves to where nobody listens. */
   misdirect(name: string): Promise<void>;
@@ -88,8 +93,8 @@ export type Fleet = AsyncDisposable & {
 };
 
 /**
- * Redis, Pebble and Quarry's roles, each a process of its own, with one configuration. At the end it stops all, and
- * fails when a role's log holds a CSR, an HMAC, a key or a key authorization.
+ * Redis, Pebble and Quarry's roles, each a process of its own, with one configuration. At the end it stops
+ * all, and fails when a role's log holds a CSR, an HMAC, a key or a key authorization.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   await using started = new AsyncDisposableStack();
@@ -242,7 +247,10 @@ function iniSecrets(ini: string): string[] {
   return [...ini.matchAll(/^(?:hmac_key|eab-hmac-key|tsig-secret) *= *(.+)$/gm)].map(([, key = '']) => key);
 }
 
-/** The second line of a CSR's base64, as the first holds what many CSRs begin with, and the digest of an HMAC header. */
+/**
+ * The second line of a CSR's base64, as the first holds what many CSRs begin with, and the digest of an HMAC
+ * header.
+ */
 function requestSecrets(body: string | Buffer, headers: Record<string, string>): string[] {
   const line = /^[\w+/]{64}$/gm.exec(`${body}`.replace(/^-.*\r?\n[\w+/]{64}\r?\n/m, ''))?.[0];
   const digest = /hash=([0-9a-f]{32,})/i.exec(Object.values(headers).join())?.[1];

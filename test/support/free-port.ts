@@ -2,8 +2,9 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 
-// Ports are taken from blocks below the kernel's ephemeral range. A process holds the first port of a block open for as
-// long as it lives, and with it owns the block: no two test processes ever hand out the same port.
+// Ports are taken from blocks below the kernel's ephemeral range. A process holds the first port of a block
+// open for as long as it lives, and with it owns the block: no two test processes ever hand out the same
+// port.
 
 const firstPort = 10_000;
 const blockSize = 64;
@@ -64,7 +65,10 @@ async function takePort(): Promise<number> {
   }
 }
 
-/** A port that is free on loopback, TCP (IPv4 and IPv6) and UDP; never handed out twice, also not to other test processes. */
+/**
+ * A port that is free on loopback, TCP (IPv4 and IPv6) and UDP; never handed out twice, also not to other
+ * test processes.
+ */
 export function freePort(): Promise<number> {
   const port = taking.then(takePort);
   taking = port.catch(() => {});

@@ -5,7 +5,8 @@ import { provision } from './provision.ts';
 import { tempDir } from './temp-dir.ts';
 
 /**
- * An nginx with these `server` blocks in its `http`, on the ports that they name. It may read what this process may.
+ * An nginx with these `server` blocks in its `http`, on the ports that they name. It may read what this
+ * process may.
  *
  * @param port one of the ports: it is ready when it listens there
  * @param stream a whole `stream` block beside it

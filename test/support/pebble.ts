@@ -17,8 +17,8 @@ export type PebbleOptions = {
   /** Where it looks for TLS-ALPN-01 answers; by default a port where nobody listens. */
   tlsPort?: number;
   /**
-   * Certificate profiles, by default `default` (90 days) and `shortlived` (6 days); lives in seconds. Pebble takes a
-   * random one for an order that names none: give a single one where the life matters.
+   * Certificate profiles, by default `default` (90 days) and `shortlived` (6 days); lives in seconds. Pebble
+   * takes a random one for an order that names none: give a single one where the life matters.
    */
   profiles?: Record<string, { description: string; validityPeriod: number }>;
   /** `address:port` of the DNS server that it asks; by default challtestsrv. */
@@ -53,7 +53,9 @@ export type Pebble = AsyncDisposable & {
   stop(): Promise<void>;
   /** SIGKILL, and waits. */
   kill(): Promise<void>;
-  /** Starts it again, stopping it where it still runs: same ports, but Pebble forgets all accounts and orders. */
+  /**
+   * Starts it again, stopping it where it still runs: same ports, but Pebble forgets all accounts and orders.
+   */
   restart(): Promise<void>;
 };
 
@@ -70,7 +72,10 @@ const defaultProfiles = {
 /** No random sleeps, bad nonces or reused authorizations unless a test asks for them. */
 const defaultEnv = { PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0', PEBBLE_AUTHZREUSE: '0' };
 
-/** A real ACME server on loopback, with a DNS server of its own (challtestsrv) that resolves all names to 127.0.0.1. */
+/**
+ * A real ACME server on loopback, with a DNS server of its own (challtestsrv) that resolves all names to
+ * 127.0.0.1.
+ */
 export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   const { pebble: command } = await provision(['pebble']);
   const { caFile, certFile, keyFile } = await tlsAuthority();

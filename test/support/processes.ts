@@ -24,7 +24,10 @@ export type Process = AsyncDisposable & {
   output(): string;
   /** Its exit code; null when a signal ended it. */
   readonly exited: Promise<number | null>;
-  /** Sends the signal (SIGTERM by default) and waits; what does not end is killed in the end. Answers as `exited`. */
+  /**
+   * Sends the signal (SIGTERM by default) and waits; what does not end is killed in the end. Answers as
+   * `exited`.
+   */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** SIGKILL to it and all that it started, and waits. */
   kill(): Promise<void>;
@@ -54,9 +57,10 @@ function boundToParent(command: string, args: string[]): [string, string[]] {
 }
 
 /**
- * Starts a program and waits until it is ready; throws with its last lines of output when it ends before. It runs in a
- * process group of its own, which is killed when the program ends and when this process exits. When this process is
- * killed, the program dies too, though not what the program has started. It does not keep this process alive.
+ * Starts a program and waits until it is ready; throws with its last lines of output when it ends before. It
+ * runs in a process group of its own, which is killed when the program ends and when this process exits. When
+ * this process is killed, the program dies too, though not what the program has started. It does not keep
+ * this process alive.
  */
 export async function startProcess(
   command: string,

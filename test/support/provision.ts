@@ -54,8 +54,8 @@ const toStderr: Say = line => process.stderr.write(`${line}\n`);
 
 /**
  * The absolute paths of the programs that are asked for (all by default). Installs what is missing: Pebble by
- * `go install` where Go is there, all else, as root, from Debian. A valkey-server answers for redis-server. Throws an
- * error of one line that says what to install by hand.
+ * `go install` where Go is there, all else, as root, from Debian. A valkey-server answers for redis-server.
+ * Throws an error of one line that says what to install by hand.
  *
  * @param say gets a line for each thing that is being installed; nothing when all is there
  */
@@ -98,7 +98,8 @@ async function warnOfOldPebble(say: Say): Promise<void> {
   const pebble = find('pebble');
   if (warned || !pebble) return;
   warned = true;
-  const version = await run(pebble, ['-version']).catch(() => undefined); // Before 2.5 it does not know the option.
+  // Before 2.5 it does not know the option.
+  const version = await run(pebble, ['-version']).catch(() => undefined);
   const [, major, minor] = /v?(\d+)\.(\d+)/.exec(version?.stdout ?? 'v2.4') ?? [];
   if (major === '2' && Number(minor) < 10)
     say(`${pebble} is older than ${pebbleVersion}, which Go would build`);
@@ -148,7 +149,10 @@ async function installFromDebian(missing: readonly Tool[], say: Say): Promise<vo
   say(`installed from Debian: ${packages.join(' ')}`);
 }
 
-/** One at a time, also when several test processes find the same program missing; and it waits for an apt of others. */
+/**
+ * One at a time, also when several test processes find the same program missing; and it waits for an apt of
+ * others.
+ */
 async function aptGet(...args: string[]): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const lock = join(cache, 'apt.lock');

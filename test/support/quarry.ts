@@ -14,8 +14,8 @@ export type Quarry = Process & {
 };
 
 /**
- * Starts `quarry <command>` as a process of its own with this configuration, to which an admin listener is added, and
- * waits until it is ready (or, with `ready: 'alive'`, until it runs).
+ * Starts `quarry <command>` as a process of its own with this configuration, to which an admin listener is
+ * added, and waits until it is ready (or, with `ready: 'alive'`, until it runs).
  */
 export async function startQuarry(
   command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',

@@ -11,7 +11,8 @@ import { startProcess } from './processes.ts';
 import { provision } from './provision.ts';
 import { tempDir } from './temp-dir.ts';
 
-// Quarry's main job on real parts, told step by step: `npm run quickstart`, or with `-- --keep` to leave it running.
+// Quarry's main job on real parts, told step by step: `npm run quickstart`, or with `-- --keep` to leave it
+// running.
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');

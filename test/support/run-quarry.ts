@@ -12,8 +12,8 @@ export type Ended = { code: number | string; stdout: string; stderr: string };
 const roles = ['up', 'intake', 'scheduler', 'worker', 'responder'];
 
 /**
- * Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; where it is a role, with an
- * admin listener on a port that nobody else wants.
+ * Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; where it is a
+ * role, with an admin listener on a port that nobody else wants.
  */
 export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
   await using dir = await tempDir();

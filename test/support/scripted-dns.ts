@@ -7,7 +7,10 @@ import { freePort } from './free-port.ts';
 
 export type Asked = DecodedPacket & { over: 'udp' | 'tcp'; bytes: Buffer };
 
-/** What to send back: messages in this order; none is silence. Over TCP a buffer is sent with its length before it. */
+/**
+ * What to send back: messages in this order; none is silence. Over TCP a buffer is sent with its length
+ * before it.
+ */
 export type Script = (asked: Asked) => Buffer[];
 
 /** A DNS server on a loopback port, UDP and TCP, that answers as it is told, also wrongly. */

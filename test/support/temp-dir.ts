@@ -11,7 +11,10 @@ process.on('exit', () => {
   for (const path of left) rmSync(path, { recursive: true, force: true, maxRetries: 3 });
 });
 
-/** A private folder (mode 0700) that is removed when it is disposed of, or at the latest when the process exits. */
+/**
+ * A private folder (mode 0700) that is removed when it is disposed of, or at the latest when the process
+ * exits.
+ */
 export async function tempDir(): Promise<TempDir> {
   const path = await mkdtemp(join(tmpdir(), 'quarry-test-'));
   left.add(path);

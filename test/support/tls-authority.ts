@@ -10,7 +10,9 @@ export type TlsAuthority = { caFile: string; certFile: string; keyFile: string }
 
 let authority: Promise<TlsAuthority> | undefined;
 
-/** A small CA of this process's own and a certificate of it for localhost, 127.0.0.1 and ::1, as PEM files. */
+/**
+ * A small CA of this process's own and a certificate of it for localhost, 127.0.0.1 and ::1, as PEM files.
+ */
 export function tlsAuthority(): Promise<TlsAuthority> {
   authority ??= makeAuthority();
   return authority;

@@ -6,8 +6,8 @@ const pauseMs = 20;
 export const lastStopMs = 240_000;
 
 /**
- * Polls until `check` answers true. A check that throws counts as "not yet"; what it threw last is the cause of the
- * error `timed out: <what>`.
+ * Polls until `check` answers true. A check that throws counts as "not yet"; what it threw last is the cause
+ * of the error `timed out: <what>`.
  */
 export async function waitUntil(
   what: string,

@@ -5,7 +5,10 @@ import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 import { readText } from './session.ts';
 
-/** The external account binding (RFC 8555 section 7.3.4) that the options and the environment name, if they do. */
+/**
+ * The external account binding (RFC 8555 section 7.3.4) that the options and the environment name, if they
+ * do.
+ */
 export async function readEab(given: Given, env: Environment): Promise<NewAccount['eab']> {
   const kid = given.option('eab-kid');
   const file = given.option('eab-hmac-key-file');

@@ -8,8 +8,11 @@ import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 
-/** What each action of `quarry acme` speaks with the CA by; Ctrl-C ends the process, so the signal never fires. */
-export type Session = { connection: CaConnection; signal: AbortSignal };
+/**
+ * What each action of `quarry acme` speaks with the CA by; Ctrl-C ends the process, so the signal never
+ * fires.
+ */
+type Session = { connection: CaConnection; signal: AbortSignal };
 
 /** Speaks with the CA that SERVER names; `ACME_CAFILE` is what its HTTPS certificate is checked with. */
 export async function withSession<T>(

@@ -4,7 +4,10 @@ import { toScript } from './script.ts';
 
 const usage = 'completion bash|zsh';
 
-/** `quarry completion`: prints what a shell needs to complete quarry's words, made from the forms of all commands. */
+/**
+ * `quarry completion`: prints what a shell needs to complete quarry's words, made from the forms of all
+ * commands.
+ */
 export function completionCommand(loadCommands: () => Promise<Record<string, Command>>): Command {
   return {
     usage: [usage],

@@ -1,6 +1,9 @@
 import { type FormOption, type FormWord, parseForm } from '../form.ts';
 
-/** The completion of `quarry` for one shell, to be sourced. @param texts all forms of its commands, as help shows them */
+/**
+ * The completion of `quarry` for one shell, to be sourced. @param texts all forms of its commands, as help
+ * shows them
+ */
 export function toScript(shell: 'bash' | 'zsh', texts: string[]): string {
   const forms = texts.map(parseForm);
   const valued = forms.flatMap(form => form.options).filter(option => option.value !== undefined);
@@ -26,9 +29,9 @@ function toKind(name: string): 'file' | 'directory' | 'value' {
 }
 
 /**
- * The same text in both shells: finds what may stand at the cursor, given the word there and the words before it. A form
- * that the words before fit says with its next token what comes; options, and words behind a value of many, may come
- * at any time.
+ * The same text in both shells: finds what may stand at the cursor, given the word there and the words before
+ * it. A form that the words before fit says with its next token what comes; options, and words behind a value
+ * of many, may come at any time.
  */
 const FIND = `_quarry_find() {
   [ -z "\${ZSH_VERSION-}" ] || emulate -L ksh

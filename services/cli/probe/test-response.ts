@@ -7,8 +7,9 @@ import type { ChallengeResponse } from '../../../shared/solver/solver.ts';
 const OWN_LABEL = 'quarry-probe';
 
 /**
- * A name that some auth block has proven by this verification: one that is written out, else the wildcard of a glob such
- * as `*.example.org`, or where it cannot be proven a name below it; `undefined` where there is neither.
+ * A name that some auth block has proven by this verification: one that is written out, else the wildcard of
+ * a glob such as `*.example.org`, or where it cannot be proven a name below it; `undefined` where there is
+ * neither.
  */
 export function findTestName(verification: VerificationConfig, { auth }: Config): Identifier | undefined {
   const globs = auth

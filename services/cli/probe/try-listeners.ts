@@ -17,8 +17,8 @@ export type Look = (
 ) => Promise<void>;
 
 /**
- * Looks for a response that was presented at every listener of a verification. Of those that no file has written one is
- * enough, as not every machine has IPv6.
+ * Looks for a response that was presented at every listener of a verification. Of those that no file has
+ * written one is enough, as not every machine has IPv6.
  *
  * @returns what was seen, in one line
  * @throws Error with what is wrong, in one line

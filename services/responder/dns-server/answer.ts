@@ -31,7 +31,8 @@ export async function answerQuery({ zones, records }: AnswerParts, query: Query)
       values.map(value => ({ skip: 0, type: Type.TXT, ttl: zone.ttl, data: encodeText(value) })),
     );
   }
-  // A resolver that walks down to a name label by label must not be told that there is nothing below (RFC 8020).
+  // A resolver that walks down to a name label by label must not be told that there is nothing below (RFC
+  // 8020).
   const exists =
     own || values.length > 0 || zones.isAbove(query.name) || (await holdsBelow(records, query.name));
   if (!exists) return negative(Rcode.nameError, query, zone);

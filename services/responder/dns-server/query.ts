@@ -1,15 +1,19 @@
 import { Rcode, Type } from './codes.ts';
 
-// Read byte by byte, with nothing thrown: most of what arrives here comes from strangers, and an answer has to repeat the
-// question's very bytes (resolvers vary the case of letters and look for it, draft-vixie-dnsext-dns0x20). dns-packet does
-// not tell where those are, and writes a name that it has read anew, where a dot in a label has become the end of one.
+// Read byte by byte, with nothing thrown: most of what arrives here comes from strangers, and an answer has
+// to repeat the question's very bytes (resolvers vary the case of letters and look for it,
+// draft-vixie-dnsext-dns0x20). dns-packet does not tell where those are, and writes a name that it has read
+// anew, where a dot in a label has become the end of one.
 
 /** A question that can be answered, of one message (RFC 1035 section 4.1). */
 export type Query = {
   head: QueryHead;
   /** The question section, as it was sent. */
   question: Buffer;
-  /** In lower case, without the dot at its end, '' for the root; bytes that no name of ours has are escaped as `\ddd`. */
+  /**
+   * In lower case, without the dot at its end, '' for the root; bytes that no name of ours has are escaped as
+   * `\ddd`.
+   */
   name: string;
   /** How many bytes the name is long in the question. */
   nameLength: number;
@@ -21,15 +25,21 @@ export type Query = {
 export type QueryHead = { id: number; opcode: number; recursionDesired: boolean; checkingDisabled: boolean };
 
 /** RFC 6891. */
-export type Edns = { payload: number; version: number; dnssecOk: boolean };
+type Edns = { payload: number; version: number; dnssecOk: boolean };
 
-/** What a message is: to be answered, to be answered with a response code alone, or (`undefined`) to be passed over. */
+/**
+ * What a message is: to be answered, to be answered with a response code alone, or (`undefined`) to be passed
+ * over.
+ */
 export type ParsedQuery = { query: Query } | { fault: Rcode; head: QueryHead } | undefined;
 
 const HEAD_LENGTH = 12;
 const LONGEST_NAME = 255;
 
-/** @returns `undefined` for what may not be answered: a fragment, or an answer, which two servers could toss back and forth */
+/**
+ * @returns `undefined` for what may not be answered: a fragment, or an answer, which two servers could toss
+ *   back and forth
+ */
 export function parseQuery(message: Buffer): ParsedQuery {
   if (message.length < HEAD_LENGTH) return undefined;
   const flags = message.readUInt16BE(2);

@@ -10,9 +10,9 @@ export type Verdict = 'answer' | 'truncate' | 'drop';
 const MOST_NETWORKS = 20_000;
 
 /**
- * Response rate limiting: the sender of a UDP datagram may be forged, and an answer to a forged one is an attack on
- * the one that gets it. Beyond so many answers a second to one network (an IPv4 /24, an IPv6 /56), every second question
- * is passed over and the others are told to come over TCP, which real clients do.
+ * Response rate limiting: the sender of a UDP datagram may be forged, and an answer to a forged one is an
+ * attack on the one that gets it. Beyond so many answers a second to one network (an IPv4 /24, an IPv6 /56),
+ * every second question is passed over and the others are told to come over TCP, which real clients do.
  *
  * @param limit answers in a second, and at once; Infinity for no limit
  */

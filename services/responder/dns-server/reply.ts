@@ -74,7 +74,9 @@ function writeCounts(reply: Buffer, ...counts: [number, number, number, number])
   for (const [index, count] of counts.entries()) reply.writeUInt16BE(count, 4 + 2 * index);
 }
 
-/** The owner is a pointer into the question (RFC 1035 section 4.1.4), which keeps its case and saves the most. */
+/**
+ * The owner is a pointer into the question (RFC 1035 section 4.1.4), which keeps its case and saves the most.
+ */
 function writeRecord(reply: Buffer, start: number, { skip, type, ttl, data }: ReplyRecord): number {
   reply.writeUInt16BE(0xc000 | (HEAD_LENGTH + skip), start);
   reply.writeUInt16BE(type, start + 2);

@@ -4,7 +4,7 @@ import { formatRcode, Rcode } from './codes.ts';
 import type { ParsedQuery } from './query.ts';
 import { type Answer, encodeFault, encodeReply } from './reply.ts';
 
-export type Transport = 'udp' | 'tcp';
+type Transport = 'udp' | 'tcp';
 
 /**
  * A reply to what may be answered; never rejects.

@@ -1,6 +1,6 @@
 /**
- * Has questions that arrive together share one look-up for a name, as a CA asks from several places at once. A look-up
- * begins when all that have arrived by now are read, so no answer is older than its question.
+ * Has questions that arrive together share one look-up for a name, as a CA asks from several places at once.
+ * A look-up begins when all that have arrived by now are read, so no answer is older than its question.
  */
 export function sharingLookups<T>(look: (name: string) => Promise<T>): (name: string) => Promise<T> {
   const waiting = new Map<string, PromiseWithResolvers<T>>();

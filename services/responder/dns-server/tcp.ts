@@ -16,7 +16,9 @@ export type TcpLimits = {
 
 export const usualLimits: TcpLimits = { connections: 512, perAddress: 32, pipelined: 32, idle: 10_000 };
 
-/** Messages behind their length, any number of them on a connection, answered as they get ready (RFC 7766). */
+/**
+ * Messages behind their length, any number of them on a connection, answered as they get ready (RFC 7766).
+ */
 export function createTcpServer(
   respond: Respond,
   limits: TcpLimits,

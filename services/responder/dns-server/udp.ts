@@ -8,7 +8,7 @@ import type { Respond } from './respond.ts';
 
 const RECEIVE_BUFFER = 1024 * 1024;
 
-export type UdpParts = {
+type UdpParts = {
   respond: Respond;
   verdictOn: (address: string) => Verdict;
   /** Told how a question was not answered in full. */
@@ -29,7 +29,8 @@ export function createUdpServer(
   let closed = false;
 
   const send = (reply: Buffer, { port, address }: RemoteInfo) => {
-    if (!closed) socket.send(reply, port, address, () => {}); // a peer that cannot be reached asks again, or does not
+    // A peer that cannot be reached asks again, or does not.
+    if (!closed) socket.send(reply, port, address, () => {});
   };
 
   async function answer(message: Buffer, peer: RemoteInfo): Promise<void> {

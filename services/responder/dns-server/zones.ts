@@ -61,8 +61,8 @@ function toZone(name: string, { nameServers, hostmaster, ttl }: ZoneConfig): Zon
 }
 
 /**
- * RFC 1035 section 3.3.13. No server fetches the zone, so its serial number stands still; the last number is how long it
- * may be remembered that there is no challenge (RFC 2308 section 4).
+ * RFC 1035 section 3.3.13. No server fetches the zone, so its serial number stands still; the last number is
+ * how long it may be remembered that there is no challenge (RFC 2308 section 4).
  */
 function encodeSoa(primary: string, hostmaster: string, ttl: number): Buffer {
   const numbers = Buffer.alloc(20);

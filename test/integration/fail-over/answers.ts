@@ -15,7 +15,9 @@ const cas = (fleet: Fleet) => ({
   second: fleet.second,
 });
 
-/** Waits for the answers: each is a certificate of this account's CA, by its root and by what the answer says. */
+/**
+ * Waits for the answers: each is a certificate of this account's CA, by its root and by what the answer says.
+ */
 export async function assertIssuedBy(fleet: Fleet, account: AccountName, posts: Post[]): Promise<void> {
   const rootPem = await cas(fleet)[account].pebble.rootPem();
   for (const { names, keyPem, answer } of posts) {
@@ -60,7 +62,10 @@ export type Refusal = Omit<RuleOptions, 'do' | 'when' | 'kind'> & {
   headers?: Record<string, string>;
 };
 
-/** What is told of one registered domain alone, as otherwise the account would be limited for all that it orders. */
+/**
+ * What is told of one registered domain alone, as otherwise the account would be limited for all that it
+ * orders.
+ */
 export function limited(domain: string, seconds: number): Refusal {
   return {
     type: 'rateLimited',

@@ -37,8 +37,8 @@ async function holdAll(fleet: Fleet, steps: Step[]) {
 }
 
 /**
- * What a kill or a freeze may cost: another newOrder where the first one's answer was not recorded, and nothing that
- * the CA has got a second time.
+ * What a kill or a freeze may cost: another newOrder where the first one's answer was not recorded, and
+ * nothing that the CA has got a second time.
  */
 function assertNothingTwice(fleet: Fleet, { name, kind, side }: Step): void {
   const got = (kind: Kind) => reached(sent(fleet.ca, name, kind)).length;
@@ -50,7 +50,10 @@ function assertNothingTwice(fleet: Fleet, { name, kind, side }: Step): void {
   );
 }
 
-/** The time after which a dead worker's jobs are another's passes at once, and the next worker sees to it as it starts. */
+/**
+ * The time after which a dead worker's jobs are another's passes at once, and the next worker sees to it as
+ * it starts.
+ */
 async function passLockTime({ redisClient }: Fleet): Promise<string> {
   const [jobId = ''] = await redisClient.lrange('{quarry}:sign:active', 0, -1);
   await redisClient.sadd('{quarry}:sign:stalled', jobId);

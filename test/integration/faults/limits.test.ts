@@ -48,7 +48,9 @@ const main = {
     '[auth "all"]\nall = yes\ndomain = *',
   ].join(''),
 };
-/** Another Quarry over the same Redis, with the same account, that knows nothing of the first one's limits. */
+/**
+ * Another Quarry over the same Redis, with the same account, that knows nothing of the first one's limits.
+ */
 const startApart = async (name: string, more = '[auth "all"]\nall = yes\ndomain = *') =>
   fleet.start('up', {
     mgmt: 'default-verification = plain',
@@ -60,7 +62,9 @@ await Promise.all((['intake', 'worker', 'responder'] as const).map(role => fleet
 
 type To = { to?: RoleProcess };
 
-/** Posts a new CSR for the names and answers with what came, and how many newOrders the CA was sent for it. */
+/**
+ * Posts a new CSR for the names and answers with what came, and how many newOrders the CA was sent for it.
+ */
 async function tryFor(
   wanted: string[],
   options?: To,

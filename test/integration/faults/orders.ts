@@ -6,7 +6,9 @@ import type { FaultProxy, Kind, ProxiedRequest } from '../../support/fault-proxy
 import type { Fleet, RoleProcess } from '../../support/fleet.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-/** Whether a request is of an order that has this name in it: with a name each, many orders share one fleet. */
+/**
+ * Whether a request is of an order that has this name in it: with a name each, many orders share one fleet.
+ */
 export const about =
   (name: string) =>
   ({ identifiers = [] }: ProxiedRequest): boolean =>

@@ -8,7 +8,9 @@ import { quietLog } from '../../support/quiet-log.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import type { Post } from './orders.ts';
 
-/** The `sign` queue of a fleet, or of another one over the same Redis, as whoever enqueues renewals has it. */
+/**
+ * The `sign` queue of a fleet, or of another one over the same Redis, as whoever enqueues renewals has it.
+ */
 export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'): Promise<SignQueue> {
   const redis = openRedis(url, 'impatient', quietLog);
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');

@@ -81,7 +81,9 @@ suite('the requests to the CA', { concurrency: true }, () => {
 
   test('of a poll come when Retry-After says, in seconds or as a date, else ever more rarely', async () => {
     await using fleet = await startFleet();
-    /** Keeps an order pending for three seconds or a little more. Its rule hits where it is polled in vain. */
+    /**
+     * Keeps an order pending for three seconds or a little more. Its rule hits where it is polled in vain.
+     */
     const keepPending = (name: string, toRetryAfter: (until: number) => string | undefined) => {
       let until: number | undefined;
       return fleet.ca.rule({

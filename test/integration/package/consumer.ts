@@ -1,4 +1,5 @@
-// A program of somebody who has installed the package: it gets a certificate over http-01 and asks when to renew it.
+// A program of somebody who has installed the package: it gets a certificate over http-01 and asks when to
+// renew it.
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -5,7 +5,10 @@ import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basi
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { type JobBench, leaf, openJobBench } from './job-parts.ts';
 
-/** Two accounts; `held` are those at which the job keeps the same names from others, `entered` where it ever did. */
+/**
+ * Two accounts; `held` are those at which the job keeps the same names from others, `entered` where it ever
+ * did.
+ */
 async function openTwo(): Promise<JobBench & { held: Set<string>; entered: string[] }> {
   const bench = await openJobBench({}, {});
   bench.job.data.patience = 60_000;

@@ -39,7 +39,10 @@ export const jobData: SignJobData = {
   },
 };
 
-/** Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this worker's. */
+/**
+ * Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this
+ * worker's.
+ */
 export type KeptRecords = SignRecords & { checkpoints: string[]; results: SignResult[]; held: boolean };
 
 function keepRecords(): KeptRecords {

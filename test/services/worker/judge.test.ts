@@ -35,7 +35,10 @@ async function failureOf(bench: JobBench) {
   return result.error;
 }
 
-/** Two accounts, of which the first is held as workers hold it; what is over, and each answer that the breaker is told of. */
+/**
+ * Two accounts, of which the first is held as workers hold it; what is over, and each answer that the breaker
+ * is told of.
+ */
 async function openTwo() {
   const bench = await openJobBench({}, {});
   bench.job.data.patience = 60_000;

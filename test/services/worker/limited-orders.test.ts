@@ -14,7 +14,9 @@ const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signal
 const newOrders = ({ http }: JobBench) =>
   http.requests.filter(({ path }) => path === '/new-order').map(({ payload }) => payload?.replaces);
 
-/** A budget that answers each claim with the next of the shortages, then has room, and what was spent of it. */
+/**
+ * A budget that answers each claim with the next of the shortages, then has room, and what was spent of it.
+ */
 async function openCountedBench(data: Partial<SignJobData>, ...shortages: Shortage[]) {
   const bench = await openJobBench();
   bench.job.data = { ...jobData, ...data };

@@ -28,8 +28,9 @@ function savedOrders({ records }: JobBench): Record<string, { order: OrderState 
 }
 
 /**
- * Two accounts; the job's first run has ended while the first CA was looking at what was presented. `atSecond` is what was
- * presented for the first CA, and what was saved of its order, when the second one was asked.
+ * Two accounts; the job's first run has ended while the first CA was looking at what was presented.
+ * `atSecond` is what was presented for the first CA, and what was saved of its order, when the second one was
+ * asked.
  */
 async function openInterrupted() {
   const bench = await openJobBench({}, {});

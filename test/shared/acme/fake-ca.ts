@@ -48,8 +48,9 @@ export type FakeCa = AsyncDisposable & {
 export const acmeError = (kind: string) => `urn:ietf:params:acme:error:${kind}`;
 
 /**
- * An ACME server that answers what a test tells it to, over HTTP on loopback. It checks what every CA checks: each nonce
- * once, the signature by the account's key, the URL, the content type. Accounts are real, all else is the test's.
+ * An ACME server that answers what a test tells it to, over HTTP on loopback. It checks what every CA checks:
+ * each nonce once, the signature by the account's key, the URL, the content type. Accounts are real, all else
+ * is the test's.
  */
 export async function startFakeCa(): Promise<FakeCa> {
   const handlers = new Map<string, Handler>();

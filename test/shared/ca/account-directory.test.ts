@@ -13,7 +13,10 @@ import { connect, never } from '../acme/open-connection.ts';
 
 const terms = 'https://ca.example/terms/2';
 
-/** An account directory and a CA with terms of service; `open` opens the account as a process of its own would. */
+/**
+ * An account directory and a CA with terms of service; `open` opens the account as a process of its own
+ * would.
+ */
 async function start() {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 
-/** Lets a CA that takes so long be polled by so many orders, one after the other; tells how many first polls came in vain. */
+/**
+ * Lets a CA that takes so long be polled by so many orders, one after the other; tells how many first polls
+ * came in vain.
+ */
 function pollCa(takes: number, orders: number): { vain: number; first: number } {
   const { validation: pace } = openPollPaces();
   let vain = 0;

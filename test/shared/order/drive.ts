@@ -31,12 +31,17 @@ export function partsFor(ca: ScriptedCa, clock = turnedClock(0)): TestParts {
   };
 }
 
-/** What happens to a process at its n-th save, counted from 0: nothing, a death after it, or a death before it. */
+/**
+ * What happens to a process at its n-th save, counted from 0: nothing, a death after it, or a death before
+ * it.
+ */
 export type Fate = (save: number) => 'lives' | 'dies after it' | 'dies before it';
 
 class DeathError extends Error {}
 
-/** Drives an order to its end, by as many processes as fate wants. @returns the chain, and how often was saved */
+/**
+ * Drives an order to its end, by as many processes as fate wants. @returns the chain, and how often was saved
+ */
 export async function driveThrough(
   parts: TestParts,
   task: OrderTask,

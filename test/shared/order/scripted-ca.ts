@@ -20,7 +20,10 @@ export type CaScript = {
 };
 
 export type ScriptedCa = AcmeClient & {
-  /** `newOrder`, `initiate a.example`, `present a.example` and so on, in order: each of the CA's is one request. */
+  /**
+   * `newOrder`, `initiate a.example`, `present a.example` and so on, in order: each of the CA's is one
+   * request.
+   */
   calls: string[];
   solver: Solver;
   /** The tokens that are presented now. */
@@ -34,8 +37,9 @@ export type ScriptedCa = AcmeClient & {
 };
 
 /**
- * A CA of one order that works asynchronously, as the large ones do: it validates and issues between two questions. Like
- * Pebble it refuses a second word on a challenge, and an order that is finalized too early or twice.
+ * A CA of one order that works asynchronously, as the large ones do: it validates and issues between two
+ * questions. Like Pebble it refuses a second word on a challenge, and an order that is finalized too early or
+ * twice.
  */
 export function scriptCa(script: CaScript = {}): ScriptedCa {
   const { base = 'https://ca.example', valid = [], faults = {}, offers = ['dns-01', 'http-01'] } = script;

@@ -14,7 +14,6 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
   };
   assert.deepEqual(await loadText(account + auth), {
     accounts: new Map([['default', only]]),
-    account: only,
     mgmt: {
       listeners: [
         { host: '127.0.0.1', port: 1313, explicit: false },
@@ -57,7 +56,6 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     logging: { level: 'info', destination: 'stderr', format: 'json' },
     redis: { prefix: '{quarry}', dir: './quarry-data' },
     worker: { concurrency: 64 },
-    limits: {},
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
     notify: [],
     warnings: [],

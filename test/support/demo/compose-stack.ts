@@ -44,8 +44,8 @@ export async function findCompose(): Promise<[string, ...string[]] | undefined> 
 }
 
 /**
- * Builds the image and starts the demo under a project name and on ports of its own, beside whatever else runs here.
- * Returns when all of it is healthy; when that fails, or `signal` fires, nothing is left behind.
+ * Builds the image and starts the demo under a project name and on ports of its own, beside whatever else
+ * runs here. Returns when all of it is healthy; when that fails, or `signal` fires, nothing is left behind.
  *
  * @param scale replicas by service
  */

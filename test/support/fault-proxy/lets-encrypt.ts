@@ -1,7 +1,8 @@
 import type { OrderIdentifier, ProxiedRequest } from './request.ts';
 import type { AnswerSpec, Rule, RuleOptions } from './rules.ts';
 
-// What Let's Encrypt says when it refuses. The texts are Boulder's (ratelimits/limiter.go, errors.go, wfe2/wfe.go).
+// What Let's Encrypt says when it refuses. The texts are Boulder's (ratelimits/limiter.go, errors.go,
+// wfe2/wfe.go).
 
 const docs = 'https://letsencrypt.org/docs/rate-limits/';
 const hour = 3600;
@@ -74,8 +75,8 @@ export type RateLimitOptions = Narrowed & {
 };
 
 /**
- * 429 `rateLimited` with Retry-After and Let's Encrypt's text. It counts the requests that it lets through, whatever
- * comes of them. Orders that say what they replace are exempt.
+ * 429 `rateLimited` with Retry-After and Let's Encrypt's text. It counts the requests that it lets through,
+ * whatever comes of them. Orders that say what they replace are exempt.
  */
 export function rateLimitRule({
   limit,
@@ -103,7 +104,10 @@ export function rateLimitRule({
   return { ...narrowed, kind, do: { answer } };
 }
 
-/** 429 without Retry-After and with a link to the portal, where a human has to lift it. @param name by default all */
+/**
+ * 429 without Retry-After and with a link to the portal, where a human has to lift it. @param name by default
+ * all
+ */
 export function pausedRule({ name, ...narrowed }: Narrowed & { name?: string } = {}): RuleOptions {
   const answer = (request: ProxiedRequest) => {
     const paused = namesOf(request).filter(one => name === undefined || one === name);

@@ -11,13 +11,13 @@ type Order = {
 };
 
 /**
- * Let's Encrypt's order reuse: newOrder for the account, identifiers and certificate profile of an order that is still
- * pending or ready answers with that order. One that `replaces` what an order in progress already does gets 409
- * `alreadyReplaced`.
+ * Let's Encrypt's order reuse: newOrder for the account, identifiers and certificate profile of an order that
+ * is still pending or ready answers with that order. One that `replaces` what an order in progress already
+ * does gets 409 `alreadyReplaced`.
  *
- * Pebble makes its new order all the same, which verifies the request and takes its nonce; nobody hears of that order.
- * The proxy knows the state of an order from the answers that pass through it: a failure that no client has been told
- * yet, it does not know.
+ * Pebble makes its new order all the same, which verifies the request and takes its nonce; nobody hears of
+ * that order. The proxy knows the state of an order from the answers that pass through it: a failure that no
+ * client has been told yet, it does not know.
  */
 export function orderReuseRule(): RuleOptions {
   const orders = new Map<string, Order>();

@@ -17,7 +17,9 @@ export const kinds = [
   'other',
 ] as const;
 
-/** What a request is about, told by its path. POST and POST-as-GET are one kind; `postAsGet` tells them apart. */
+/**
+ * What a request is about, told by its path. POST and POST-as-GET are one kind; `postAsGet` tells them apart.
+ */
 export type Kind = (typeof kinds)[number];
 
 /** As RFC 8555 section 7.1.3 writes it. */

@@ -29,7 +29,10 @@ export type AnswerSpec = {
 type Maybe<Value> = Value | undefined | Promise<Value | undefined>;
 
 export type Action =
-  /** Waits for `release()` or the signal; when the client hangs up before Pebble saw the request, Pebble never will. */
+  /**
+   * Waits for `release()` or the signal; when the client hangs up before Pebble saw the request, Pebble never
+   * will.
+   */
   | { hold: Side; until?: AbortSignal }
   /** Milliseconds; before, unless `side` says otherwise. */
   | { delay: number; side?: Side }
@@ -37,7 +40,10 @@ export type Action =
   | { drop: Side }
   /** Answers in Pebble's place. A function that gives nothing lets Pebble answer, and has not hit. */
   | { answer: AnswerSpec | ((request: ProxiedRequest) => Maybe<AnswerSpec>) }
-  /** Changes what Pebble (or a rule) has answered. A function that gives nothing leaves it as it is, and has not hit. */
+  /**
+   * Changes what Pebble (or a rule) has answered. A function that gives nothing leaves it as it is, and has
+   * not hit.
+   */
   | { rewrite: (answer: Readonly<Answer>, request: ProxiedRequest) => Maybe<Partial<Answer>> }
   /** Sends so many bytes of the body, at least one too few, then breaks the connection. */
   | { cutAfter: number };
@@ -62,8 +68,8 @@ export type Rule = {
   /** How often it has acted. */
   readonly hits: number;
   /**
-   * The request that the rule acted on as the n-th, at that moment: as it is held, dropped, … Rejects when the
-   * rule is removed before, or after `timeoutMs`, which is a last stop against hanging.
+   * The request that the rule acted on as the n-th, at that moment: as it is held, dropped, … Rejects when
+   * the rule is removed before, or after `timeoutMs`, which is a last stop against hanging.
    */
   hit(n?: number, timeoutMs?: number): Promise<ProxiedRequest>;
   /** Lets go on what is held now; what comes later is held again. */

@@ -27,7 +27,10 @@ export const zone: Dns01ServerConfig = {
 
 export type OpenDnsServer = Awaited<ReturnType<typeof openDnsServer>>;
 
-/** The name server of these blocks, which finds its records in `values`; `fault` is what looking one up ends with. */
+/**
+ * The name server of these blocks, which finds its records in `values`; `fault` is what looking one up ends
+ * with.
+ */
 export async function openDnsServer(
   blocks: Dns01ServerConfig[] = [zone],
   {
