@@ -30,17 +30,13 @@ import { problemKind, toIssuanceError } from './problem.ts';
 
 const MOST_ALTERNATES = 10;
 
-/**
- * The signed calls of one account (RFC 8555 section 7). Each rejects with an `IssuanceError` or the signal's
- * reason.
- */
+/** An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
   /**
    * Section 7.4.
    *
    * @param options `profile`: a certificate profile that the CA's directory offers; `replaces`: the
-   *   certificate that this order renews (RFC 9773 section 5), passed over where the CA has no renewal
-   *   information
+   *   certificate that this order renews (RFC 9773 section 5), if the CA has renewal information
    */
   newOrder(
     identifiers: Identifier[],
@@ -147,10 +143,7 @@ export type AccountKey = {
 /** A JWS as ACME has it (RFC 8555 section 6.2). */
 export type Jws = { protected: string; payload: string; signature: string };
 
-/**
- * Requests that a key signs. A failed answer is thrown as an `IssuanceError`; nothing is retried but
- * `badNonce`.
- */
+/** Requests that a key signs. A failed answer is an `IssuanceError`; only `badNonce` is retried. */
 export type Signer = {
   /** @param payload absent for a POST-as-GET (RFC 8555 section 6.3) */
   post(url: string, payload?: object): Promise<HttpAnswer>;

@@ -117,10 +117,7 @@ class PollPace {
     return this.#first;
   }
 
-  /**
-   * The first poll found what it was for, perhaps long after it was there. @param now milliseconds since the
-   * epoch
-   */
+  /** The first poll found what it was for, perhaps late. @param now milliseconds since the epoch */
   early(now: number): void {
     this.#change(Math.max(SHORTEST, this.#first * (this.#hasBeenLate ? SOONER : MUCH_SOONER)), now);
   }
@@ -166,9 +163,7 @@ export type Breaker = {
   failed(reason: string): Promise<boolean>;
   /** @returns whether this answer has closed it */
   answered(): Promise<boolean>;
-  /**
-   * @returns when it was opened, in milliseconds since the epoch, and by what; `undefined` while it is closed
-   */
+  /** @returns when it was opened (milliseconds since the epoch) and by what; `undefined` while closed */
   opened(): Promise<{ since: number; reason: string } | undefined>;
 };
 
@@ -186,10 +181,7 @@ if now < tonumber(probe) then return {'open', 1} end
 redis.call('HSET', KEYS[1], 'probe', now + ARGV[1], 'probing', '1')
 return {'probe', 1}`;
 
-/**
- * KEYS: the breaker. ARGV: most failures, window, first pause, longest pause, life, reason. Answers 1 where
- * it opens now.
- */
+/** KEYS: the breaker. ARGV: most failures, window, first pause, longest pause, life, reason. 1: it opens. */
 const FAILED = `${NOW}
 local key = KEYS[1]
 if redis.call('HEXISTS', key, 'since') == 1 then

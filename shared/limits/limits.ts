@@ -20,10 +20,7 @@ export type Limit = {
 /** A limit that is known from before: the CA was not asked. */
 export class StandingLimitError extends IssuanceError {}
 
-/**
- * Limits that a CA has answered with, and names that failed too often; in Redis, so that no worker asks
- * twice.
- */
+/** Limits that a CA has answered with, and names that failed too often; the whole fleet knows them. */
 export type Limits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
@@ -192,10 +189,7 @@ export const registeredDomains = (identifiers: Identifier[]) => [
 
 const UNTOLD = 3_600_000;
 
-/**
- * What a rate limit covers, and until when, in milliseconds since the epoch; `undefined`: until an operator
- * has acted.
- */
+/** What a rate limit covers, and until when (milliseconds since the epoch; `undefined`: a person acts). */
 type RateLimit = { keys: string[]; until: number | undefined };
 
 /**

@@ -14,19 +14,14 @@ export type OrderTask = {
   replaces?: string | undefined;
 };
 
-/**
- * A challenge that is, or may be, presented. Its key authorization follows from the account key and is not
- * kept.
- */
+/** A challenge that is, or may be, presented. Its key authorization follows from the account key. */
 export type OrderChallenge = {
   identifier: Identifier;
   url: string;
   token: string;
   /** The name of the solver that answers it. */
   solver: string;
-  /**
-   * Whether the CA knows already that it can be validated (its status was `processing` when it was chosen).
-   */
+  /** Whether the CA knows already that it can be validated: its status was `processing` when chosen. */
   told: boolean;
   /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
   persist?: { accountUrl?: string; issuerDomainNames: string[] };
@@ -39,10 +34,7 @@ export type OrderChallenge = {
 export type OrderState = {
   /** Set from newOrder's answer on, and saved before any challenge is touched. */
   url?: string;
-  /**
-   * Whether the CA refused `replaces`, as when another order has replaced the certificate: this one is sent
-   * without.
-   */
+  /** Whether the CA refused `replaces`, as one already replaced: then the order is sent without it. */
   replaced?: true;
   /** Presented, or about to be; empty again once withdrawn. */
   challenges: OrderChallenge[];
@@ -69,10 +61,7 @@ export type Checkpoint = {
   lostOrders: number;
   /** When it first was its turn to order; milliseconds since the epoch. */
   begun?: number | undefined;
-  /**
-   * Whether the next new order, or the one that is made, counts for the CA's limits; absent until that is
-   * known.
-   */
+  /** Whether the next new order, or the one made, counts for the CA's limits; absent until known. */
   turn?: 'counted' | 'exempt' | undefined;
 };
 
