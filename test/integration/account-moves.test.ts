@@ -11,6 +11,7 @@ import { startFaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { startPebble } from '../support/pebble.ts';
+import { runQuarry } from '../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { assertIssuedBy, refuse } from './fail-over/answers.ts';
@@ -175,7 +176,8 @@ suite('a host with a new key', () => {
 suite('a certificate of the second choice', () => {
   test('is served while it is fresh, and renewed at the first choice when that is well again', async () => {
     await using fleet = await startFleet({ roles: [], pebble: only, second: { pebble: only } });
-    await startAll(fleet, kept(fleet, 'renew-ahead = yes', 'account = default, second'));
+    const blocks = kept(fleet, 'renew-ahead = yes', 'account = default, second');
+    await startAll(fleet, blocks);
     const name = 'second.redis.example';
     const rule = refuse(fleet.ca, name, { type: 'caa' });
     const posted = await post(fleet, [name]);
@@ -184,6 +186,8 @@ suite('a certificate of the second choice', () => {
     rule.remove();
     const again = await fleet.post(posted.csrPem);
     assert.deepEqual([again.body, again.headers['x-quarry-account']], [chain, 'second']);
+    const renewals = await runQuarry(['renewals', 'main.ini'], await fleet.ini({ blocks }));
+    assert.match(renewals.stdout, /\n {4}issued by account second\n {4}not by account default: .*caa/);
 
     await takeBack(fleet, chain, fleet.second.pebble);
     const managed = managedFor(fleet, 'redis', posted);
