@@ -1,6 +1,10 @@
 import type { RequestListener } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import type { Registry } from '../../shared/base/metrics.ts';
 import type { Role } from '../../shared/base/role.ts';
+
+/** Milliseconds that a probe waits for what is only for people. */
+const LONGEST_LOOK = 1_000;
 
 /**
  * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its
@@ -40,7 +44,9 @@ function whyNotReady(roles: readonly Role[], expected: number): string[] {
   return roles.length < expected ? ['starting', ...reasons] : reasons;
 }
 
+/** Notes come from Redis; while that is away, health is told without them. */
 async function readNotes(roles: readonly Role[]): Promise<string[]> {
   const all = roles.map(async ({ name, notes }) => ((await notes?.()) ?? []).map(note => `${name}: ${note}`));
-  return (await Promise.all(all.map(one => one.catch(() => [])))).flat();
+  const late = setTimeout(LONGEST_LOOK, [], { ref: false });
+  return (await Promise.all(all.map(one => Promise.race([one, late]).catch(() => [])))).flat();
 }

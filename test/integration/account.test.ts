@@ -211,7 +211,7 @@ suite('external account binding, at a strict CA that requires it', () => {
     const ended = await runQuarry(['worker', 'main.ini'], without);
     assert.equal(ended.code, 1);
     assert.equal(toldLines(ended).length, 1, ended.stderr);
-    assert.match(toldLines(ended).join(), /set \[account\] eab-kid and eab-hmac-key/);
+    assert.match(toldLines(ended).join(), /set eab-kid and eab-hmac-key/);
 
     await bound.start('worker', { account: `dir = ${bound.accountDir}\n${eab('kid-1')}` });
     const [made] = newAccounts(bound).filter(({ status }) => status === 201);

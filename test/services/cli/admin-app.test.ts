@@ -48,6 +48,11 @@ test('/readyz says what else the roles note, which makes none of them unready', 
   ]);
 });
 
+test('/readyz answers without notes that do not come, as while Redis is away', async () => {
+  const late: Role = { ...role('worker', 'Redis cannot be reached'), notes: () => new Promise(() => {}) };
+  assert.deepEqual(await ask([late], 1, '/readyz'), [503, 'worker: Redis cannot be reached\n']);
+});
+
 test('/metrics is the text that Prometheus reads', async () => {
   const metrics = openMetrics();
   new Counter({ name: 'quarry_test_total', help: 'x', registers: [metrics] }).inc();
