@@ -179,9 +179,10 @@ async function finalize(
   }
 }
 
-/** What these kinds of problems blame is what came with the CSR. */
+/** What these kinds of problems blame is what came with the CSR, unless a subproblem names another reason. */
 function toCsrFault(error: unknown, kinds: string[]): unknown {
   if (!(error instanceof IssuanceError) || !kinds.includes(problemKind(error.problem))) return error;
+  if (error.code === 'rateLimited' || error.code === 'unavailable') return error;
   return new IssuanceError('badCsr', error.message, { cause: error, problem: error.problem });
 }
 

@@ -80,7 +80,7 @@ async function delivered(expected: { posts?: number; mails?: number; renewals?: 
 
 test('a paused name leads to one message each way, however many posts run into it, until it is cleared and paused anew', async () => {
   const name = 'www.paused.example';
-  const limit = `name/${name}`;
+  const limit = `name/${name}@${new URL(fleet.ca.directoryUrl).host}`;
   const rule = fleet.ca.playPaused({ name });
   const statuses = await Promise.all([
     tryFor(name),
@@ -102,7 +102,7 @@ test('a paused name leads to one message each way, however many posts run into i
   assert.deepEqual([message.kind, message.subject, message.names], ['account-paused', limit, [name]]);
   assert.match(
     message.detail,
-    /https:\/\/portal\.letsencrypt\.org\/.*quarry limits clear name\/www\.paused\.example FILE/,
+    /https:\/\/portal\.letsencrypt\.org\/.*quarry limits clear name\/www\.paused\.example@\S+ FILE/,
   );
   assert.equal(mails[0] && headerOf(mails[0], 'Subject'), `Quarry: account paused: ${name}`);
 

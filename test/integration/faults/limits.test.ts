@@ -233,7 +233,7 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
   });
 
   test('the paused name, until an operator clears it', async () => {
-    const key = 'name/p.paused.example';
+    const key = `name/p.paused.example@${new URL(fleet.ca.directoryUrl).host}`;
     const rule = fleet.ca.playPaused({ name: 'p.paused.example' });
     const said = /temporarily prevented .*https:\/\/portal\.letsencrypt\.org/;
     await assertTry(['p.paused.example'], { status: 429, newOrders: 1, body: said });
@@ -243,7 +243,7 @@ suite('a limit that the CA answers with is parked, and holds back without anothe
 
     const listed = await quarryLimits();
     assert.equal(listed.code, 0, listed.stderr);
-    assert.match(listed.stdout, /^name\/p\.paused\.example {2}until you clear it\n {4}.*portal/m);
+    assert.match(listed.stdout, /^name\/p\.paused\.example@\S+ {2}until you clear it\n {4}.*portal/m);
     rule.remove();
     await assertTry(['p.paused.example'], { status: 429, newOrders: 0 });
     const cleared = await quarryLimits('clear', key);
@@ -274,7 +274,7 @@ domain = *
     /** So many are made, and then the next one is refused for this limit. */
     const useUp = async (key: string, wanted: string[][], until: Wanted, refused: string[]) => {
       for (const one of wanted) await assertTry(one, until, { to });
-      const body = new RegExp(`limit for ${key} is used up; it was not asked`);
+      const body = new RegExp(`limit for ${key}(@\\S+)? is used up; it was not asked`);
       await assertTry(refused, { status: 429, newOrders: 0, body, least: 60 }, { to });
     };
     await fleet.misdirect('f.budget.example');
