@@ -1,6 +1,6 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
-import { problemKind } from '../acme/problem.ts';
+import { problemKind, toCsrFault } from '../acme/problem.ts';
 import { type Clock, IssuanceError, type Problem } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
@@ -171,19 +171,12 @@ async function finalize(
   } catch (error) {
     if (!(error instanceof IssuanceError)) throw error;
     const { problem, retryAfter } = error;
-    if (problemKind(problem) === 'orderNotReady')
-      return { saw: 'finalized', order: { ...order, retryAfter }, notReady: true };
+    const notReady = { saw: 'finalized', order: { ...order, retryAfter }, notReady: true } as const;
+    if (problemKind(problem) === 'orderNotReady') return notReady;
     // A CA says `unauthorized` that reads other names out of the CSR than were ordered: Pebble passes over a
     // CN.
     throw toCsrFault(error, ['malformed', 'unauthorized']);
   }
-}
-
-/** What these kinds of problems blame is what came with the CSR, unless a subproblem names another reason. */
-function toCsrFault(error: unknown, kinds: string[]): unknown {
-  if (!(error instanceof IssuanceError) || !kinds.includes(problemKind(error.problem))) return error;
-  if (error.code === 'rateLimited' || error.code === 'unavailable') return error;
-  return new IssuanceError('badCsr', error.message, { cause: error, problem: error.problem });
 }
 
 async function download(

@@ -86,7 +86,8 @@ test('quarry check --probe asks the responders as name servers and for TLS-ALPN 
     `type = dns01-server\nlistener = 127.0.0.1:${port}\nzone = example.org\nns = ns.example.net`;
   const blocks = `[verification "tls"]\n${tls(tlsPort)}\n[verification "dns"]\n${dns(dnsPort)}\n`;
   await using _responder = await fleet.start('responder', {
-    blocks: `${blocks}[auth "all"]\nall = yes\ndomain = *\nverification = tls\n`, // else it listens on 1380 too
+    // Without a verification it would listen on 1380, too.
+    blocks: `${blocks}[auth "all"]\nall = yes\ndomain = *\nverification = tls\n`,
   });
   const good = await probe({ tls: tls(tlsPort), dns: dns(dnsPort) });
   assert.deepEqual(good.lines, [
