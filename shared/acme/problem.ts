@@ -55,7 +55,7 @@ function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode
 export const saysAccountIsGone = (error: unknown): boolean =>
   error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist';
 
-/** A failure of these kinds blames what came with the CSR; a limit stays one, whatever problem it comes in. */
+/** A failure of these kinds blames what came with the CSR; a rate limit stays one in any problem. */
 export function toCsrFault(error: unknown, kinds: string[]): unknown {
   if (!(error instanceof IssuanceError) || ['rateLimited', 'unavailable'].includes(error.code)) return error;
   const { message, problem } = error;
