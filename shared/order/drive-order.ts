@@ -170,7 +170,8 @@ class Drive<Instead> {
     }
     if (verdict.withNewOrder) await this.#withdraw();
     await this.#save(afterFailedStep(this.#checkpoint, verdict.withNewOrder));
-    return this.#wait(verdict.at);
+    const until = verdict.at; // a slot is not held while a CA fails
+    return this.#parts.longestWait < Number.POSITIVE_INFINITY ? { end: 'later', until } : this.#wait(until);
   }
 
   /** The order itself may still be good: a later drive presents all anew. */
