@@ -4,7 +4,7 @@ import type { Limit } from '../../shared/limits/limits.ts';
 import { toPausedEvent } from '../../shared/order/acts.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
-import { retryTime } from '../../shared/shaman/certificate.ts';
+import { backoffEnd } from '../../shared/shaman/certificate.ts';
 import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-shaman.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
@@ -107,7 +107,7 @@ async function noteLimit(
 /** When the backoff of a domain that failed is over for sure, as it is up to a tenth longer than its step. */
 function retryAt({ failures, plan }: DomainFacts): number {
   if (!failures) return Number.POSITIVE_INFINITY;
-  return plan?.at ?? failures.last + (retryTime(failures) - failures.last) * 1.1;
+  return plan?.at ?? failures.last + (backoffEnd(failures) - failures.last) * 1.1;
 }
 
 async function findForced(index: RenewalIndex, { name, directory }: RenewalConfig): Promise<string[]> {

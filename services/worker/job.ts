@@ -100,11 +100,6 @@ export class JobProgress {
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 
-  /** The accounts that have, or had, an order. */
-  get accounts(): string[] {
-    return Object.keys(this.#saved.orders);
-  }
-
   orderAt(account: string): Checkpoint {
     return this.#saved.orders[account] ?? newCheckpoint();
   }

@@ -148,7 +148,7 @@ export async function planDomain(
 }
 
 /** When to try again where there is no certificate yet. */
-export function retryTime(failures: FailureMemory): number {
+export function backoffEnd(failures: FailureMemory): number {
   // The rule is for certificates: as if one had ended with the last attempt, after a life that shortens no
   // wait.
   const life = { notBefore: 0, notAfter: failures.last };

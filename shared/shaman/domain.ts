@@ -4,11 +4,11 @@ import { makeCsr } from '../pki/make-csr.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
+  backoffEnd,
   fetchCertificate,
   findMismatch,
   planDomain,
   type RenewalHabits,
-  retryTime,
   toHeld,
   updateCertificateFile,
 } from './certificate.ts';
@@ -88,7 +88,7 @@ async function whyOrder(
 
 function isTooSoon({ domain }: DomainEntry, { patient }: RunHabits, now: number): boolean {
   const { failures } = domain.memory;
-  return patient === true && failures !== undefined && now < retryTime(failures);
+  return patient === true && failures !== undefined && now < backoffEnd(failures);
 }
 
 async function toTask({ domain }: DomainEntry, key: KeyObject): Promise<OrderTask> {
