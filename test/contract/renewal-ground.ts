@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { findIssuer } from '../../services/scheduler/poll-renewal-info.ts';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
@@ -20,24 +18,13 @@ import { startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect } from '../shared/acme/open-connection.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 export const day = 24 * 3_600_000;
 const never = new AbortController().signal;
 
-let server: RedisServer;
-let redis: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-  redis = openRedis(server.url, 'patient', quietLog);
-});
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { newStore } = await startOwnRedis();
 
 export const web: AuthBlockConfig = {
   ...{ name: 'web', ips: [], all: true, domains: ['*.example.org'], addresses: [] },
@@ -59,7 +46,8 @@ export async function openGround(
 ) {
   const stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
-  const prefix = `{renew-${++prefixes}}`;
+  const store = newStore();
+  const { redis, prefix } = store;
   const clock = turnedClock(leaf.notBefore);
   const log = keptLog();
   const config: StorageConfig = {
@@ -69,10 +57,10 @@ export async function openGround(
     renewAhead,
     keepExpired: 30,
   };
-  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
+  const storage = openStorages([config], { store, clock, log: log.log }).get('kept');
   assert.ok(storage);
-  const index = openRenewalIndex({ redis, prefix });
-  const renewals = openStoredRenewals(new Map([['kept', config]]), { redis, prefix });
+  const index = openRenewalIndex(store);
+  const renewals = openStoredRenewals(new Map([['kept', config]]), store);
   const [jobs, told, ended]: [SignJobData[], NotifyEvent[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const lost = new Set<string>();
@@ -80,7 +68,7 @@ export async function openGround(
   const issuedBy = { account: 'account', directory: ca.directoryUrl };
   const parts: RenewalParts = {
     ...{ index, clock, log: log.log, account: 'account', admission: openAdmission(blocks) },
-    newest: openNewestIndex({ redis, prefix }),
+    newest: openNewestIndex(store),
     caOf: issuedBy => findIssuer([{ name: 'account', connection }], issuedBy),
     storages: new Map([['kept', { storage, renewWithin: 30, renewAhead }]]),
     signQueue: {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { expireStorage } from '../../services/scheduler/expire-storage.ts';
 import { indexStorage } from '../../services/scheduler/index-storage.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
@@ -14,26 +13,15 @@ import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
-import { quietLog } from '../support/quiet-log.ts';
-import { type Redis as RedisServer, startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
 
 const day = 24 * 3_600_000;
 const issuedBy = { account: 'default', directory: 'https://ca.example/directory' };
 const never = new AbortController().signal;
 
-let server: RedisServer;
-let redis: Redis;
-let prefixes = 0;
-before(async () => {
-  server = await startRedis();
-  redis = openRedis(server.url, 'patient', quietLog);
-});
-after(async () => {
-  closeRedis(redis);
-  await server[Symbol.asyncDispose]();
-});
+const { newStore, redis } = await startOwnRedis();
 
 /**
  * A storage of a kind with its indexes, and as many CSRs as are wanted, each with a certificate for so many
@@ -41,7 +29,8 @@ after(async () => {
  */
 async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = true) {
   const dir = await tempDir();
-  const prefix = `{renewals-${++prefixes}}`;
+  const store = newStore();
+  const { prefix } = store;
   const keeping = { renewWithin: 14, renewAhead, keepExpired: 7 };
   const config: StorageConfig = {
     name: 'kept',
@@ -58,16 +47,16 @@ async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = 
   });
   const clock = turnedClock(Date.now());
   const log = keptLog();
-  const storage = openStorages([config], { store: { redis, prefix }, clock, log: log.log }).get('kept');
+  const storage = openStorages([config], { store, clock, log: log.log }).get('kept');
   assert.ok(storage?.upkeep);
   const configs = new Map([['kept', config]]);
-  const renewals = openStoredRenewals(configs, { redis, prefix });
-  const expiry = openExpiryIndex({ redis, prefix });
-  const index = openRenewalIndex({ redis, prefix });
-  const upkeepParts = { store: { redis, prefix }, expiry, renewals, clock, log: log.log };
+  const renewals = openStoredRenewals(configs, store);
+  const expiry = openExpiryIndex(store);
+  const index = openRenewalIndex(store);
+  const upkeepParts = { store, expiry, renewals, clock, log: log.log };
   const renewingAhead = () => {
     const ahead = new Map([['kept', { ...config, ...keeping, renewAhead: true } as StorageConfig]]);
-    const parts = { ...upkeepParts, renewals: openStoredRenewals(ahead, { redis, prefix }) };
+    const parts = { ...upkeepParts, renewals: openStoredRenewals(ahead, store) };
     return { search: () => indexStorage(storage, 'renewal', parts, never) };
   };
   return {
