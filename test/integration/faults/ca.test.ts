@@ -177,8 +177,9 @@ suite('a CA', { concurrency: true }, () => {
     assert.equal(made.length, 1);
     assert.equal(accounts.length, 2, 'one looked for the account by its key');
     for (const [name] of steps) {
-      const orders = sent(ca, name, 'newOrder').map(({ status }) => status);
-      assert.deepEqual(orders, [201], name);
+      // A nonce of the CA as it was before may be refused first.
+      const orders = sent(ca, name, 'newOrder').filter(({ status }) => status === 201);
+      assert.equal(orders.length, 1, name);
     }
     assert.deepEqual(await presented(fleet), []);
   });
