@@ -18,7 +18,7 @@ export async function toRenewalJob(
   { forced, certificate, named, issuedBy, notAfter }: ManagedCertificate,
   { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
 ): Promise<SignJobData> {
-  const { identifiers } = await parseCsr(entry.csr.der);
+  const { identifiers } = parseCsr(entry.csr.der);
   const candidates = admission.blocks.filter(block => block.storage === storage);
   // An operator vouches for what no client was seen to fetch.
   const block = fetched

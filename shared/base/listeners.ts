@@ -1,5 +1,6 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { Server as HttpServer } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { describeError, type Log } from './basics.ts';
 import { bracketed } from './identifier.ts';
@@ -88,11 +89,8 @@ async function listenOn(
   host: string,
   port: number,
 ): Promise<Listening> {
-  const connections = new Set<Socket>();
-  server.on('connection', socket => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
-  });
+  const endConnections =
+    server instanceof HttpServer ? () => server.closeAllConnections() : trackConnections(server);
   server.listen({ host, port, ipv6Only: host.includes(':') });
   await once(server, 'listening');
   return {
@@ -101,11 +99,25 @@ async function listenOn(
       const closed = once(server, 'close');
       server.close();
       server.closeIdleConnections?.();
-      const timer = setTimeout(() => {
-        for (const socket of connections) socket.destroy();
-      }, CLOSE_TIMEOUT);
+      const timer = setTimeout(endConnections, CLOSE_TIMEOUT);
       await closed;
       clearTimeout(timer);
     },
+  };
+}
+
+/**
+ * Plain HTTP servers know their connections; those over TLS forget them until the handshake is over.
+ *
+ * @returns ends all that are open
+ */
+function trackConnections(server: Server): () => void {
+  const connections = new Set<Socket>();
+  server.on('connection', socket => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  return () => {
+    for (const socket of connections) socket.destroy();
   };
 }

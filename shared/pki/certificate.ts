@@ -1,7 +1,16 @@
 import { X509Certificate } from 'node:crypto';
-import * as asn1js from 'asn1js';
-import { AuthorityKeyIdentifier, Certificate as DecodedCertificate } from 'pkijs';
 import { canonicalAddress, type Identifier } from '../base/identifier.ts';
+import {
+  CONSTRUCTED,
+  CONTEXT_SPECIFIC,
+  contentOf,
+  type Der,
+  expectTag,
+  readDer,
+  readOid,
+  Tag,
+  wholeOf,
+} from './der.ts';
 
 /** Milliseconds since the epoch. */
 export type CertificateLife = { notBefore: number; notAfter: number };
@@ -19,11 +28,14 @@ export type Certificate = CertificateLife & {
 /** Reads the first certificate in `pem`. Throws an Error when it is damaged. */
 export function readCertificate(pem: string | Buffer): Certificate {
   const certificate = new X509Certificate(pem);
+  const notBefore = certificate.validFromDate.getTime();
+  const notAfter = certificate.validToDate.getTime();
+  if (Number.isNaN(notBefore + notAfter)) throw new Error('the certificate has no time that can be read');
   return {
-    notBefore: certificate.validFromDate.getTime(),
-    notAfter: certificate.validToDate.getTime(),
+    notBefore,
+    notAfter,
     identifiers: parseAlternativeNames(certificate.subjectAltName ?? ''),
-    publicKey: certificate.publicKey.export({ type: 'spki', format: 'der' }),
+    publicKey: Buffer.from(wholeOf(decodeCertificate(certificate.raw).publicKeyInfo)),
     issuer: certificate.issuer,
     serial: certificate.serialNumber,
   };
@@ -67,22 +79,35 @@ const authorityKeyIdentifier = '2.5.29.35';
 
 /** Reads the first certificate in `pem`. Throws an Error when it is damaged. */
 export function readCertificateIds(pem: string): CertificateIds {
-  const der = decodePem(pem, ['CERTIFICATE']);
-  const { offset, result } = asn1js.fromBER(der, { parseEmbedded: false, maxDepth: 20 });
-  if (offset !== der.length) throw new Error('the certificate is damaged');
-  const { serialNumber, extensions = [] } = new DecodedCertificate({ schema: result });
-  const extension = extensions.find(({ extnID }) => extnID === authorityKeyIdentifier);
+  const { serial, extensions } = decodeCertificate(decodePem(pem, ['CERTIFICATE']));
+  const extension = extensions.find(({ parts }) => readOid(parts[0]) === authorityKeyIdentifier);
   return {
-    keyIdentifier: extension && readKeyIdentifier(extension.extnValue.valueBlock.valueHexView),
-    serial: Buffer.from(serialNumber.valueBlock.valueHexView),
+    keyIdentifier: extension && readKeyIdentifier(expectTag(extension.parts.at(-1), Tag.octetString)),
+    serial: Buffer.from(contentOf(serial)),
   };
 }
 
-function readKeyIdentifier(value: Uint8Array): Buffer | undefined {
-  const { offset, result } = asn1js.fromBER(value, { parseEmbedded: false, maxDepth: 20 });
-  if (offset !== value.length) throw new Error("the certificate's Authority Key Identifier is damaged");
-  const { keyIdentifier } = new AuthorityKeyIdentifier({ schema: result });
-  return keyIdentifier && Buffer.from(keyIdentifier.valueBlock.valueHexView);
+function readKeyIdentifier(value: Der): Buffer | undefined {
+  const content = contentOf(value);
+  const identifier = expectTag(readDer(content), Tag.sequence);
+  if (identifier.end !== content.length)
+    throw new Error("the certificate's Authority Key Identifier is damaged");
+  const keyIdentifier = identifier.parts.find(({ tag }) => tag === CONTEXT_SPECIFIC);
+  return keyIdentifier && Buffer.from(contentOf(keyIdentifier));
+}
+
+/** The fields of a Certificate (RFC 5280 section 4.1) that Node does not give, or only after long. */
+function decodeCertificate(der: Buffer): { serial: Der; publicKeyInfo: Der; extensions: Der[] } {
+  const certificate = expectTag(readDer(der), Tag.sequence);
+  if (certificate.end !== der.length) throw new Error('the certificate is damaged');
+  const fields = [...expectTag(certificate.parts[0], Tag.sequence).parts];
+  if (fields[0]?.tag === (CONTEXT_SPECIFIC | CONSTRUCTED)) fields.shift(); // the version
+  const extensions = fields.find(({ tag }) => tag === (CONTEXT_SPECIFIC | CONSTRUCTED | 3));
+  return {
+    serial: expectTag(fields[0], Tag.integer),
+    publicKeyInfo: expectTag(fields[5], Tag.sequence),
+    extensions: extensions ? expectTag(extensions.parts[0], Tag.sequence).parts : [],
+  };
 }
 
 const DAY = 24 * 3_600_000;

@@ -8,9 +8,18 @@ import {
   verify,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import * as asn1js from 'asn1js';
-import { AlgorithmIdentifier, type CertificationRequest, RSASSAPSSParams } from 'pkijs';
 import { IssuanceError } from '../base/basics.ts';
+import { encodePem } from './certificate.ts';
+import {
+  CONSTRUCTED,
+  CONTEXT_SPECIFIC,
+  contentOf,
+  type Der,
+  expectTag,
+  readOid,
+  Tag,
+  wholeOf,
+} from './der.ts';
 
 const curves = new Map([
   ['prime256v1', 'P-256'],
@@ -108,55 +117,83 @@ const brokenHashes = new Map([
   ['1.3.14.3.2.26', 'SHA-1'],
 ]);
 
-/** Reads the CSR's key and refuses with `badCsr` one that CAs do not certify. */
-export function readPublicKey(request: CertificationRequest, der: Buffer): KeyObject {
-  const { algorithmId, algorithmParams } = request.subjectPublicKeyInfo.algorithm;
-  if (algorithmId !== rsaKey && algorithmId !== ecKey) refuse('the key is neither RSA nor EC');
+/**
+ * Reads a CSR's key and refuses with `badCsr` one that CAs do not certify.
+ *
+ * @param info its SubjectPublicKeyInfo (RFC 5280 section 4.1)
+ */
+export function readPublicKey(info: Der): KeyObject {
+  const [algorithm, key, ...more] = info.parts;
+  const [id, parameters] = expectTag(algorithm, Tag.sequence).parts;
+  expectTag(key, Tag.bitString);
+  if (more.length > 0) throw new Error('unexpected elements');
+  const type = readOid(id);
+  if (type !== rsaKey && type !== ecKey) refuse('the key is neither RSA nor EC');
   // OpenSSL also takes a curve spelled out in full and gives it the name it resembles; CAs do not (RFC 5480).
-  const namesCurve = algorithmParams instanceof asn1js.ObjectIdentifier;
-  if (algorithmId === ecKey && !namesCurve) refuse('the EC key does not name its curve');
-  const key = openPublicKey(der);
-  const fault = findKeyFault(key);
+  if (type === ecKey && parameters?.tag !== Tag.oid) refuse('the EC key does not name its curve');
+  const opened = openPublicKey(wholeOf(info));
+  const fault = findKeyFault(opened);
   if (fault) refuse(fault);
-  return key;
+  return opened;
 }
 
-/** Refuses with `badCsr` a CSR whose sender does not hold the private key (RFC 2986 section 3). */
-export async function verifySelfSignature(request: CertificationRequest, key: KeyObject): Promise<void> {
-  const { hash, ...how } = readAlgorithm(request.signatureAlgorithm, key);
-  const signature = request.signatureValue.valueBlock.valueHexView;
-  const holds = await promisify(verify)(hash, request.tbsView, { key, ...how }, signature);
-  if (!holds) refuse("the CSR's signature does not verify");
+/**
+ * Refuses with `badCsr` a CSR whose sender does not hold the private key (RFC 2986 section 3).
+ *
+ * @param info what is signed
+ */
+export function verifySelfSignature(
+  info: Buffer,
+  { algorithm, signature }: { algorithm: Der; signature: Der },
+  key: KeyObject,
+): void {
+  const { hash, ...how } = readAlgorithm(algorithm, key);
+  // Node makes and catches an exception for each key that comes with options.
+  const by = how.padding === undefined ? key : { key, ...how };
+  if (!verify(hash, info, by, contentOf(signature).subarray(1)))
+    refuse("the CSR's signature does not verify");
 }
 
 type Algorithm = { hash: string } & Omit<VerifyKeyObjectInput, 'key'>;
 
-function readAlgorithm(algorithm: AlgorithmIdentifier, key: KeyObject): Algorithm {
-  const id = algorithm.algorithmId;
+function readAlgorithm(algorithm: Der, key: KeyObject): Algorithm {
+  const [type, parameters, ...more] = algorithm.parts;
+  const id = readOid(type);
+  if (more.length > 0) throw new Error('unexpected elements');
   refuseBrokenHash(id);
-  if (id === rsaPss && key.asymmetricKeyType === 'rsa') return readPss(algorithm);
+  if (id === rsaPss && key.asymmetricKeyType === 'rsa') return readPss(expectTag(parameters, Tag.sequence));
   const known = algorithms.get(id);
   if (known?.keyType !== key.asymmetricKeyType)
     refuse(`signature algorithm ${id} is not supported for this key`);
   return { hash: known?.hash ?? '' };
 }
 
-function readPss(algorithm: AlgorithmIdentifier): Algorithm {
-  const parameters = new RSASSAPSSParams({ schema: algorithm.algorithmParams });
-  const id = parameters.hashAlgorithm.algorithmId;
+const sha1 = '1.3.14.3.2.26';
+
+/** RSASSA-PSS-params (RFC 4055 section 3.1), whose fields stand behind a tag each or are left away. */
+function readPss({ parts }: Der): Algorithm {
+  const field = (number: number) =>
+    parts.find(({ tag }) => tag === (CONTEXT_SPECIFIC | CONSTRUCTED | number))?.parts[0];
+  const id = idOf(field(0)) ?? sha1;
   refuseBrokenHash(id);
   const hash = hashes.get(id);
   // Node checks only the usual form, MGF1 with the same hash, which RFC 4055 section 3.1 advises too.
-  const { algorithmId, algorithmParams } = parameters.maskGenAlgorithm;
-  const maskHash = new AlgorithmIdentifier({ schema: algorithmParams }).algorithmId;
-  if (hash === undefined || algorithmId !== mgf1 || maskHash !== id)
+  const mask = field(1);
+  const saltLength = field(2);
+  if (hash === undefined || idOf(mask) !== mgf1 || idOf(mask?.parts[1]) !== id)
     refuse("the signature's PSS parameters are not supported");
-  return { hash, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: parameters.saltLength };
+  const salt = saltLength ? contentOf(expectTag(saltLength, Tag.integer)) : Buffer.from([20]);
+  if (salt.length > 2) refuse("the signature's PSS parameters are not supported");
+  return { hash, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: salt.readUIntBE(0, salt.length) };
 }
+
+/** Of an AlgorithmIdentifier. */
+const idOf = (algorithm: Der | undefined) =>
+  algorithm && readOid(expectTag(algorithm, Tag.sequence).parts[0]);
 
 function openPublicKey(der: Buffer): KeyObject {
   try {
-    return createPublicKey({ key: der, format: 'der', type: 'spki' });
+    return createPublicKey(encodePem('PUBLIC KEY', der)); // of DER, Node makes and catches an exception each
   } catch (error) {
     throw new IssuanceError('badCsr', 'the public key is malformed or on an unknown curve', { cause: error });
   }

@@ -163,7 +163,7 @@ export function signRoute(parts: {
       return answerCertificate(ctx, stored);
     }
 
-    const { identifiers } = await parseCsr(csr.der);
+    const { identifiers } = parseCsr(csr.der);
     ctx.state.names = identifiers.map(({ value }) => value);
     const block = admission.admit(blocks, identifiers);
 

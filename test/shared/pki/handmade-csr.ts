@@ -31,6 +31,12 @@ export function extensionAttribute(type: Buffer, ...extensions: Buffer[]): Buffe
   return der(0x30, type, der(0x31, der(0x30, ...extensions)));
 }
 
+/** A CSR that is rightly signed, whatever its `info` holds. */
+export function signedCsr(info: Buffer): Buffer {
+  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', info, privateKey)]);
+  return der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, signature));
+}
+
 /** A signed CSR; `common` is the CN's value with its tag, `more` comes after the attributes. */
 export function handmadeCsr({
   common,
@@ -40,9 +46,7 @@ export function handmadeCsr({
   const subject = common ? der(0x30, der(0x31, der(0x30, oid.commonName, common))) : der(0x30);
   const key = publicKey.export({ type: 'spki', format: 'der' });
   const version = der(0x02, Buffer.from([0]));
-  const info = der(0x30, version, subject, key, der(0xa0, ...attributes), ...more);
-  const signature = Buffer.concat([Buffer.from([0]), sign('sha256', info, privateKey)]);
-  return der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, signature));
+  return signedCsr(der(0x30, version, subject, key, der(0xa0, ...attributes), ...more));
 }
 
 type HandmadeOptions = { common?: Buffer; attributes?: Buffer[]; more?: Buffer[] };

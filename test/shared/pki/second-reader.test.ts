@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError } from '../../../shared/base/basics.ts';
+import type { Identifier } from '../../../shared/base/identifier.ts';
+import { encodePem, readCertificate, readCertificateIds } from '../../../shared/pki/certificate.ts';
+import { parseCsr } from '../../../shared/pki/csr.ts';
+import { contentOf, readDer, wholeOf } from '../../../shared/pki/der.ts';
+import { alternativeNames, der, extensionAttribute, handmadeCsr, oid, signedCsr } from './handmade-csr.ts';
+import { readCertificateByPkijs, readCsrByPkijs } from './read-by-pkijs.ts';
+import { rfc9773Certificate } from './rfc9773-certificate.ts';
+import { seededRandom } from './seeded-random.ts';
+
+// What the product's own reader accepts, a library is to read alike: a name that only one of them sees would
+// pass the auth blocks unseen, or be certified unasked.
+
+const ROUNDS = 2_000;
+
+const asking = (...names: string[]) => extensionAttribute(oid.extensionRequest, alternativeNames(...names));
+const password = der(
+  0x30,
+  der(0x06, Buffer.from('2a864886f70d010907', 'hex')),
+  der(0x31, der(0x13, Buffer.from('x'))),
+);
+const addresses = der(
+  0x30,
+  oid.subjectAltName,
+  der(0x04, der(0x30, der(0x87, Buffer.from([192, 0, 2, 1])), der(0x87, Buffer.alloc(16, 0x20)))),
+);
+const infoOf = (csr: Buffer) => wholeOf(readDer(csr).parts[0] ?? assert.fail());
+
+const seeds: [what: string, csr: Buffer][] = [
+  [
+    'of one name',
+    handmadeCsr({ common: der(0x0c, Buffer.from('a.example')), attributes: [asking('a.example')] }),
+  ],
+  ['of more names', handmadeCsr({ attributes: [password, asking('a.example', 'b.example', '*.c.example')] })],
+  ['with a CN in UTF-16', handmadeCsr({ common: der(0x1e, Buffer.from('a.example', 'utf16le').swap16()) })],
+  ['of addresses', handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, addresses)] })],
+];
+
+/** Changes a few bytes at random: other bits, other values, and those of the neighbour. */
+function mutate(bytes: Buffer, random: (below: number) => number): Buffer {
+  const changed = Buffer.from(bytes);
+  for (let changes = 1 + random(3); changes > 0; changes--) {
+    const at = random(changed.length);
+    const old = changed[at] ?? 0;
+    const others = [old ^ (1 << random(8)), random(256), changed[(at + 1) % changed.length] ?? 0];
+    changed[at] = others[random(others.length)] ?? 0;
+  }
+  return changed;
+}
+
+function namesOf(csr: Buffer): string[] | undefined {
+  try {
+    return parseCsr(csr).identifiers.map(({ type, value }: Identifier) => `${type}:${value}`);
+  } catch (error) {
+    assert.ok(error instanceof IssuanceError && error.code === 'badCsr', `${error}: ${csr.toString('hex')}`);
+    return undefined;
+  }
+}
+
+for (const [what, csr] of seeds) {
+  test(`parseCsr() reads a CSR ${what} as pkijs does, in ${ROUNDS} mutations that are rightly signed`, () => {
+    const random = seededRandom(9773);
+    let accepted = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const mutated = signedCsr(mutate(infoOf(csr), random));
+      const names = namesOf(mutated);
+      if (!names) continue;
+      accepted++;
+      const { commonNames, sans } = readCsrByPkijs(mutated);
+      const common = names.filter(name => !sans.includes(name));
+      const where = mutated.toString('hex');
+      assert.deepEqual(names.filter(name => sans.includes(name)).sort(), [...new Set(sans)].sort(), where);
+      for (const name of common) {
+        assert.ok(
+          commonNames.some(text => text.toLowerCase() === name.replace(/^dns:/, '')),
+          where,
+        );
+      }
+      // A CN with a dot and no space is meant as a name.
+      const meant = commonNames.filter(text => /^[\w.-]+\.[\w.-]+$/.test(text));
+      for (const text of meant) assert.ok(names.includes(`dns:${text.toLowerCase()}`), where);
+    }
+    assert.ok(accepted > 10, `${accepted} were accepted`);
+  });
+}
+
+test(`certificates are read as pkijs reads them, in ${ROUNDS} mutations`, () => {
+  const random = seededRandom(5280);
+  const original = wholeOf(readDer(Buffer.from(rfc9773Certificate.replace(/-----.*/g, ''), 'base64')));
+  let accepted = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const mutated = mutate(original, random);
+    const pem = encodePem('CERTIFICATE', mutated);
+    let byPkijs: ReturnType<typeof readCertificateByPkijs>;
+    let read: ReturnType<typeof readCertificateIds> & { publicKey: Buffer };
+    try {
+      read = { ...readCertificateIds(pem), publicKey: readCertificate(pem).publicKey };
+    } catch {
+      continue;
+    }
+    try {
+      byPkijs = readCertificateByPkijs(mutated);
+    } catch (error) {
+      // OpenSSL reads the times, and some that pkijs does not.
+      assert.match(`${error}`, /Wrong input string for conversion/);
+      continue;
+    }
+    accepted++;
+    assert.deepEqual(read, byPkijs, mutated.toString('hex'));
+  }
+  assert.ok(accepted > 10, `${accepted} were accepted`);
+});
+
+const damaged: [what: string, hex: string][] = [
+  ['nothing', ''],
+  ['a tag alone', '30'],
+  ['a tag of several bytes', '1f8101 00'],
+  ['an indefinite length', '30800000'],
+  ['a length that is longer than it need be', '0c810161'],
+  ['a length of two bytes where one does', `0c820081${'61'.repeat(129)}`],
+  ['a length beyond the end', '0c0261'],
+  ['a length of four bytes', '0c8400000001' + '61'],
+  ['a part that goes beyond the whole', '30030c0261'],
+  ['a constructed string', '2c020c00'],
+  ['a primitive sequence', '1000'],
+  ['a boolean that is neither true nor false', '010101'],
+  ['an empty integer', '0200'],
+  ['an integer with a zero too many', '02020001'],
+  ['an integer with a one too many', '0202ff80'],
+  ['a bit string without its first byte', '0300'],
+  ['a bit string of no bits that lacks some', '030101'],
+  ['a null that holds something', '050100'],
+  ['an empty OID', '0600'],
+  ['an OID that does not end', '060188'],
+  ['an OID with a number in a longer form', '0603558001'],
+];
+
+for (const [what, hex] of damaged) {
+  test(`readDer() refuses ${what}`, () => {
+    assert.throws(() => readDer(Buffer.from(hex.replace(' ', ''), 'hex')), /^Error: the DER is damaged$/);
+  });
+}
+
+test('readDer() reads one element, and says where it ends', () => {
+  const read = readDer(Buffer.from('30050201050500ff', 'hex'));
+  assert.equal(read.end, 7);
+  assert.deepEqual(read.parts.map(contentOf), [Buffer.from([5]), Buffer.alloc(0)]);
+});
