@@ -1,10 +1,10 @@
-import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
 import { getJwk } from 'acme-client/src/crypto/index.js';
 import { LRUCache } from 'lru-cache';
 import { IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { splitChain } from '../pki/certificate.ts';
-import { readPrivateKey } from '../pki/key.ts';
+import { readPrivateKey, signForJose } from '../pki/key.ts';
 import {
   type CaConnection,
   nonceOf,
@@ -238,7 +238,7 @@ function algorithmOf(key: KeyObject): AccountKey['alg'] {
 export function signJws({ key, alg }: AccountKey, header: object, payload: string): Jws {
   const parts = encodeJws({ alg, ...header }, payload);
   const input = Buffer.from(`${parts.protected}.${parts.payload}`);
-  const signature = sign(`sha${alg.slice(2)}`, input, { key, dsaEncoding: 'ieee-p1363' });
+  const signature = signForJose(`sha${alg.slice(2)}`, input, key);
   return { ...parts, signature: signature.toString('base64url') };
 }
 

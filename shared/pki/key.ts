@@ -4,6 +4,7 @@ import {
   createPublicKey,
   generateKeyPair,
   type KeyObject,
+  sign,
   type VerifyKeyObjectInput,
   verify,
 } from 'node:crypto';
@@ -16,6 +17,7 @@ import {
   contentOf,
   type Der,
   expectTag,
+  readDer,
   readOid,
   Tag,
   wholeOf,
@@ -81,6 +83,27 @@ function findRsaFault(bits: number, exponent: bigint | undefined): string | unde
   if (bits > 8192) return `the RSA key has ${bits} bits; at most 8192 are taken`;
   if (exponent !== 65537n) return "the RSA key's public exponent is not 65537";
   return undefined;
+}
+
+/** Bytes of each of the two numbers that make an EC signature. */
+const numberLengths = new Map([
+  ['prime256v1', 32],
+  ['secp384r1', 48],
+  ['secp521r1', 66],
+]);
+
+/**
+ * Signs as JOSE wants it (RFC 7518 sections 3.3 and 3.4): of an EC key's signature, DER elsewhere, the two
+ * numbers one after the other. Node makes and catches an exception for each key that comes with options, as
+ * it would for this form; that costs more than the signature.
+ */
+export function signForJose(hash: string, data: Buffer, key: KeyObject): Buffer {
+  const signature = sign(hash, data, key);
+  const length = numberLengths.get(key.asymmetricKeyDetails?.namedCurve ?? '');
+  if (length === undefined) return signature;
+  const zeros = Buffer.alloc(length);
+  const numbers = readDer(signature).parts.map(contentOf);
+  return Buffer.concat(numbers.map(number => Buffer.concat([zeros, number]).subarray(-length)));
 }
 
 const rsaKey = '1.2.840.113549.1.1.1';
