@@ -1,6 +1,7 @@
 import { systemClock } from '../../shared/base/basics.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { clearLimit, type Limit, listLimits } from '../../shared/limits/limits.ts';
+import type { Limit } from '../../shared/limits/limits.ts';
+import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { forgetEvents } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';

@@ -1,7 +1,8 @@
 import type { Admission } from '../../shared/admission/admit.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
+import { toSignJob } from '../../shared/issue/request-certificate.ts';
 import { parseCsr } from '../../shared/pki/csr.ts';
-import { type SignJobData, toSignJob } from '../../shared/queue/sign-records.ts';
+import type { SignJobData } from '../../shared/queue/sign-records.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import type { KeptEntry } from '../../shared/storage/storage.ts';
 import type { PollParts } from './poll-renewal-info.ts';

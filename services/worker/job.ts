@@ -175,22 +175,22 @@ export async function keepCertificate(
   issued: Issued,
 ): Promise<void> {
   const { parts, job, csr, log } = run;
-  const { identifiers, storage } = job.data;
+  const { identifiers, storage: name } = job.data;
   const { chain, issuedBy } = issued;
+  const storage = parts.storages.get(name);
+  if (!storage && turn !== 'counted') return;
   await parts.records.confirmLock(job.lock); // else the certificate is its successor's to store and to count
   const acts = {
-    'the certificate cannot be stored': () =>
-      issuedBy && parts.storages.get(storage)?.put(csr, chain, issuedBy),
+    'the certificate cannot be stored': () => issuedBy && storage?.put(csr, chain, issuedBy),
     'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, issued),
     'the certificate cannot be counted': () =>
       turn === 'counted' && ca.budget.spendCertificate(identifiers, toClaim(job)),
-    'earlier failures cannot be forgotten': () => ca.limits.recordSuccess(identifiers),
   };
   for (const [failure, act] of Object.entries(acts)) {
     try {
       await act();
     } catch (error) {
-      log.error({ storage, reason: describeError(error) }, failure);
+      log.error({ storage: name, reason: describeError(error) }, failure);
     }
   }
 }
@@ -210,8 +210,14 @@ async function planRenewal(
  * Writes the result for those who wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
+ * @param failures key of the failures that a success ends
  */
-export async function writeResult(run: SignRun, account: string, result: SignResult): Promise<SignJobEnd> {
+export async function writeResult(
+  run: SignRun,
+  account: string,
+  result: SignResult,
+  failures?: string,
+): Promise<SignJobEnd> {
   const { parts, job, log } = run;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
   if (result.outcome === 'issued') {
@@ -220,7 +226,7 @@ export async function writeResult(run: SignRun, account: string, result: SignRes
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account));
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), failures);
   return finish(run, { key, result });
 }
 

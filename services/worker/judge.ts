@@ -40,15 +40,16 @@ export async function askLeave(
   const { parts, job } = run;
   const now = parts.clock.now();
   const flight = flightOf(job.data, ca.name);
-  if (!(await parts.records.enterFlight(job.lock.jobId, flight))) {
-    return { do: 'wait', until: now + FLIGHT_RETRY };
-  }
+  const limitKeys = ca.limits.keysAgainst(task.identifiers);
+  const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
+  if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
   const stored = await findStored(run);
   if (stored) return { do: 'use', instead: stored };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   const claim = toClaim(job);
-  const permission = await mayOrder(ca, task.identifiers, order, claim, run.signals.abort);
+  const standing = ca.limits.findStanding(limits);
+  const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;
   const until = limit.retryAfter;

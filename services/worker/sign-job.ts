@@ -1,5 +1,11 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { describeError, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import {
+  describeError,
+  IssuanceError,
+  type Log,
+  linkSignals,
+  toSignFailure,
+} from '../../shared/base/basics.ts';
 import { Counter, Gauge, type Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Driven } from '../../shared/order/drive-order.ts';
@@ -42,6 +48,8 @@ import { orderAt, withdrawAt } from './order-at.ts';
 /** How long a step may go on after SIGTERM before it is cut off. */
 const LAST_STEP = 3_000;
 
+const JOB_ENDED = new Error('the job has ended');
+
 /** Takes sign jobs, and gives them back when they have to wait or when the worker stops. */
 export function consumeSignJobs(
   jobParts: SignJobParts,
@@ -64,8 +72,7 @@ export function consumeSignJobs(
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
     log.error({ job: id, reason: describeError(error) }, 'sign job failed');
-    // A job that is over without a result must not keep others from ordering the same names.
-    if (over) leaveFlights(jobParts, id, data).catch(() => {});
+    if (over) endWithoutResult(jobParts, id, data).catch(() => {});
   }
 
   return openWorker<SignJobData, string>(
@@ -75,7 +82,9 @@ export function consumeSignJobs(
   );
 }
 
-async function leaveFlights({ records }: SignJobParts, jobId: string, data: SignJobData): Promise<void> {
+/** Nobody is to wait for such a job any more, neither for its result nor to order the same names. */
+async function endWithoutResult({ records }: SignJobParts, jobId: string, data: SignJobData): Promise<void> {
+  await records.publishFailure(jobId);
   for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
 }
 
@@ -102,8 +111,8 @@ function openFigures(metrics: Registry) {
  * @param signals both reject with their reason, and the job resumes elsewhere from its last checkpoint
  */
 export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Signals): Promise<SignJobEnd> {
-  const ended = new AbortController(); // a look without a waiter ends with this run
-  const abort = AbortSignal.any([signals.abort, ended.signal]);
+  using running = linkSignals(signals.abort); // a look without a waiter ends with this run
+  const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
     const { checkpoint, resultWritten } = await parts.records.readJob(job.lock.jobId);
@@ -113,7 +122,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
     // A predecessor wrote the result and did not live to tell BullMQ.
     return resultWritten ? await finish(run, resultWritten) : await toEnd(run);
   } finally {
-    ended.abort(new Error('the job has ended'));
+    running.abort(JOB_ENDED);
   }
 }
 
@@ -154,7 +163,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   const result = toIssued(run, ca, driven.chain);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   await keepCertificate(run, ca, driven.checkpoint, result);
-  return writeResult(run, ca.name, result);
+  return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */

@@ -154,7 +154,7 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
   signal.throwIfAborted();
   const target = checkUrl(request.url);
   const sent = send(connection, target, request.body);
-  // One timer and one listener: AbortSignal.any and AbortSignal.timeout cost more than the request's own work.
+  // One timer and one listener: AbortSignal.any and .timeout cost more than all else in the request.
   let late = false;
   const timer = setTimeout(() => {
     late = true;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
 
@@ -27,7 +28,58 @@ export function openRedis(url: string, patience: Patience, log: Log): Redis {
     ? new Redis(url.slice('unix:'.length), options)
     : new Redis(url, options);
   reportOutages(redis, log);
+  redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;
+}
+
+/**
+ * Has the commands of one turn of the event loop leave in one write: where many orders are under way that
+ * halves what a command costs on both sides. Requests are read one a turn, so their commands wait for the
+ * turns that follow at once.
+ */
+function writeTogether(stream: Redis['stream'], patience: Patience): void {
+  const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
+  const schedule = patience === 'impatient' ? setImmediate : process.nextTick;
+  let held = false;
+  const release = () => {
+    held = false;
+    stream.uncork();
+  };
+  const together = (...args: unknown[]) => {
+    if (!held) {
+      held = true;
+      stream.cork();
+      schedule(release);
+    }
+    return write(...args);
+  };
+  stream.write = together as typeof stream.write;
+}
+
+/** A Lua script, which Redis knows by its digest once it has run it. */
+type Script = { text: string; digest: string };
+
+export const toScript = (text: string): Script => ({
+  text,
+  digest: createHash('sha1').update(text).digest('hex'),
+});
+
+/**
+ * Runs a script. Its text is sent only where Redis does not know it: the first time, and again after a
+ * restart, a fail-over or SCRIPT FLUSH.
+ */
+export async function runScript(
+  redis: Redis,
+  { text, digest }: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await redis.evalsha(digest, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    return redis.eval(text, keys.length, ...keys, ...args);
+  }
 }
 
 /**

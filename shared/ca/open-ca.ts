@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/objects.ts';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
 import { caOf, type Limits, openLimits } from '../limits/limits.ts';
@@ -41,6 +41,9 @@ type Guards = Pick<Ca, 'limits' | 'budget' | 'breaker'>;
 const unguarded: Guards = {
   limits: {
     standingAgainst: async () => undefined,
+    keysAgainst: () => [],
+    findStanding: () => undefined,
+    failuresKey: () => '',
     park: async () => [],
     recordFailure: async () => undefined,
     recordSuccess: async () => {},
@@ -189,18 +192,18 @@ export type AccountStates = {
 };
 
 /** Keeps the time of a state that has not changed. KEYS: accounts. ARGV: account, state. */
-const WRITE_STATE = `
+const WRITE_STATE = toScript(`
 local there = redis.call('HGET', KEYS[1], ARGV[1])
 if there and string.match(there, '^%d+ (.*)$') == ARGV[2] then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`;
+return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`);
 
 export function openAccountStates({ redis, prefix }: Store): AccountStates {
   const key = `${prefix}:accounts`;
   return {
     write: async (account, state) => {
-      await redis.eval(WRITE_STATE, 1, key, account, JSON.stringify(state));
+      await runScript(redis, WRITE_STATE, [key], [account, JSON.stringify(state)]);
     },
     async read(account) {
       const text = await redis.hget(key, account);

@@ -1,7 +1,7 @@
 import type { AcmeAccount } from '../acme/client.ts';
 import type { CaConnection } from '../acme/connection.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 
 /** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
 export type AccountHolder = {
@@ -174,15 +174,15 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
 /** KEYS: the breaker. ARGV: how long a probe has. Answers the state and whether anything is known at all. */
-const ADMIT = `${NOW}
+const ADMIT = toScript(`${NOW}
 local probe = redis.call('HGET', KEYS[1], 'probe')
 if not probe then return {'closed', redis.call('EXISTS', KEYS[1])} end
 if now < tonumber(probe) then return {'open', 1} end
 redis.call('HSET', KEYS[1], 'probe', now + ARGV[1], 'probing', '1')
-return {'probe', 1}`;
+return {'probe', 1}`);
 
 /** KEYS: the breaker. ARGV: most failures, window, first pause, longest pause, life, reason. 1: it opens. */
-const FAILED = `${NOW}
+const FAILED = toScript(`${NOW}
 local key = KEYS[1]
 if redis.call('HEXISTS', key, 'since') == 1 then
   if redis.call('HDEL', key, 'probing') == 1 then
@@ -202,13 +202,13 @@ end
 redis.call('DEL', key)
 redis.call('HSET', key, 'since', now, 'probe', now + ARGV[3], 'pause', ARGV[3], 'reason', ARGV[6])
 redis.call('PEXPIRE', key, ARGV[5])
-return 1`;
+return 1`);
 
 /** KEYS: the breaker. Answers 1 where it was open. */
-const ANSWERED = `
+const ANSWERED = toScript(`
 local open = redis.call('HEXISTS', KEYS[1], 'since')
 redis.call('DEL', KEYS[1])
-return open`;
+return open`);
 
 /**
  * @param ca as `caOf` names it: accounts at one CA share its breaker
@@ -224,7 +224,7 @@ export function openBreaker(
   let suspected = false;
   return {
     async admit() {
-      const [state, known] = (await redis.eval(ADMIT, 1, key, PROBE_LIFE)) as [
+      const [state, known] = (await runScript(redis, ADMIT, [key], [PROBE_LIFE])) as [
         'closed' | 'probe' | 'open',
         number,
       ];
@@ -234,12 +234,12 @@ export function openBreaker(
     async failed(reason) {
       suspected = true;
       const figures = [MOST_FAILURES, WINDOW, pauses.first, pauses.longest, LIFE, reason];
-      return (await redis.eval(FAILED, 1, key, ...figures)) === 1;
+      return (await runScript(redis, FAILED, [key], figures)) === 1;
     },
     async answered() {
       if (!suspected) return false;
       suspected = false;
-      return (await redis.eval(ANSWERED, 1, key)) === 1;
+      return (await runScript(redis, ANSWERED, [key], [])) === 1;
     },
     async opened() {
       const [since, reason] = await redis.hmget(key, 'since', 'reason');

@@ -12,7 +12,7 @@ import type { Identifier } from '../base/identifier.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
-import { toSignJob } from '../queue/sign-records.ts';
+import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
@@ -120,6 +120,23 @@ export function openIssuing(parts: {
       return result && toIssued(result);
     },
     blockOf: signQueue.blockOf,
+  };
+}
+
+/** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
+export function toSignJob(
+  { name, accounts, verifications, storage, share }: AuthBlock,
+  csr: CsrText,
+  more: Pick<SignJobData, 'identifiers' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+): SignJobData {
+  return {
+    csr: csr.pem,
+    accounts,
+    solvers: verifications,
+    storage,
+    block: name,
+    ...(share && { share }),
+    ...more,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
@@ -94,7 +94,7 @@ end
  * `keep` (until it is known whether it is spent) or `look`. Answers { bucket that is short or 0, when it has
  * room, 1 where the job has a place now }.
  */
-const TAKE = `${LISTS}
+const TAKE = toScript(`${LISTS}
 local now, id, rank, deadline = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local since = KEYS[#KEYS]
 rank = math.min(rank, tonumber(redis.call('GET', since) or rank))
@@ -123,19 +123,19 @@ else
     if use == 'keep' then enter(i, id, 0, now + tonumber(ARGV[6]), now) end
   end
 end
-return { short, string.format('%.0f', latest), latest <= deadline and 1 or 0 }`;
+return { short, string.format('%.0f', latest), latest <= deadline and 1 or 0 }`);
 
 /**
  * Spends tokens whether there are any or not, and ends a job's places and the keeping of tokens for it.
  *
  * KEYS: three of each bucket. ARGV: now, id, then for each bucket its interval and `spend` or `leave`.
  */
-const SETTLE = `${LISTS}
+const SETTLE = toScript(`${LISTS}
 local now, id = tonumber(ARGV[1]), ARGV[2]
 for i = 1, #KEYS / 3 do
   leave(i, id)
   if ARGV[2 * i + 2] == 'spend' then spend(i, tonumber(ARGV[2 * i + 1]), now) end
-end`;
+end`);
 
 export function openBudget(
   { redis, prefix }: Store,
@@ -171,7 +171,7 @@ export function openBudget(
     if (counted.length === 0) return;
     const keys = counted.flatMap(({ key }) => keysOf(key));
     const figures = counted.flatMap(({ rate }) => [rate.period / rate.count, what]);
-    await redis.eval(SETTLE, keys.length, ...keys, clock.now(), id, ...figures);
+    await runScript(redis, SETTLE, keys, [clock.now(), id, ...figures]);
   }
 
   return {
@@ -183,7 +183,7 @@ export function openBudget(
       const { id, rank, patience } = claim;
       const figures = counted.flatMap(({ rate, use }) => [rate.period / rate.count, rate.count, use]);
       const who = [clock.now(), id, rank, patience, PLACE_OUTLIVES_TURN, ORDER_LIFE];
-      const answer = await redis.eval(TAKE, keys.length, ...keys, ...who, ...figures);
+      const answer = await runScript(redis, TAKE, keys, [...who, ...figures]);
       const [index, until, waits] = answer as [number, string, number];
       const short = counted[index - 1];
       return short && { key: short.key, until: Number(until), waits: waits === 1 };

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { getDomain } from 'tldts';
 import { type Clock, IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { escapeGlob, type Store } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
 
 const HISTORY_LIFE = 2 * 24 * 3_600_000;
@@ -27,6 +27,14 @@ export type Limits = {
    * `unavailable` where the CA asked all clients to wait for a moment.
    */
   standingAgainst(identifiers: Identifier[]): Promise<StandingLimitError | undefined>;
+  /**
+   * The keys in Redis of what may stand against names, for a caller that reads more in the same round trip.
+   */
+  keysAgainst(identifiers: Identifier[]): string[];
+  /** The same as `standingAgainst`, from the values of those keys. */
+  findStanding(values: readonly (string | null)[]): StandingLimitError | undefined;
+  /** The key in Redis of these names' failures; a success deletes it. */
+  failuresKey(identifiers: Identifier[]): string;
   /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
   park(identifiers: Identifier[], error: IssuanceError): Promise<Limit[]>;
   /**
@@ -39,10 +47,16 @@ export type Limits = {
   recordSuccess(identifiers: Identifier[]): Promise<void>;
 };
 
-type Parked = { code: IssuanceErrorCode; until?: number; detail: string; names: string[]; problem?: Problem };
+export type Parked = {
+  code: IssuanceErrorCode;
+  until?: number;
+  detail: string;
+  names: string[];
+  problem?: Problem;
+};
 type Failed = FailureHistory & Omit<Parked, 'until'>;
 
-const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${prefix}:limit:${key}`;
+export const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${prefix}:limit:${key}`;
 const namesOf = (identifiers: Identifier[]) => identifiers.map(({ value }) => value);
 
 export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limits {
@@ -55,12 +69,17 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     else await redis.set(key, text, 'PXAT', Math.ceil(Math.max(until, clock.now() + 1)));
   }
 
+  const keysAgainst = (identifiers: Identifier[]) => [
+    failedKey(identifiers),
+    ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
+  ];
+
   return {
-    async standingAgainst(identifiers) {
-      const keys = keysOf(identifiers, scope).map(key => parkedKey(store, key));
-      const [failed, ...parked] = await redis.mget([failedKey(identifiers), ...keys]);
-      return findStanding(failed, parked, clock.now());
-    },
+    standingAgainst: async identifiers =>
+      findStanding(await redis.mget(keysAgainst(identifiers)), clock.now()),
+    keysAgainst,
+    findStanding: values => findStanding(values, clock.now()),
+    failuresKey: failedKey,
     async park(identifiers, error) {
       const { keys, until } = readRateLimit(identifiers, scope, error, clock.now());
       const limit: Parked = { code: error.code, detail: error.message, names: namesOf(identifiers) };
@@ -96,8 +115,7 @@ function keysOf(identifiers: Identifier[], scope: LimitScope): string[] {
 }
 
 function findStanding(
-  failed: string | null | undefined,
-  parked: (string | null)[],
+  [failed, ...parked]: readonly (string | null)[],
   now: number,
 ): StandingLimitError | undefined {
   const limits = parked.filter(text => text !== null).map(text => JSON.parse(text) as Parked);
@@ -109,35 +127,6 @@ function findStanding(
 
 function toError({ code, detail, problem }: Omit<Parked, 'until'>, until: number | undefined) {
   return new StandingLimitError(code, detail, { retryAfter: until, problem });
-}
-
-/** All that is held back now, by whichever CA. */
-export async function listLimits({ redis, prefix }: Store, clock: Clock): Promise<Limit[]> {
-  const limits: Limit[] = [];
-  const match = `${escapeGlob(prefix)}:limit:*`;
-  for await (const keys of redis.scanStream({ match, count: 500 })) {
-    for (const key of keys as string[]) {
-      const text = await redis.get(key);
-      if (!text) continue;
-      const { until, detail, names } = JSON.parse(text) as Parked;
-      if (until !== undefined && until <= clock.now()) continue;
-      limits.push({ key: key.slice(parkedKey({ prefix }, '').length), until, detail, names });
-    }
-  }
-  return limits.sort((a, b) => a.key.localeCompare(b.key));
-}
-
-/**
- * Lets what a key names be tried again.
- *
- * @param key as `listLimits` has it; without its `@ca` it is that of every CA
- * @returns the keys that were cleared
- */
-export async function clearLimit(store: Store, key: string, clock: Clock): Promise<string[]> {
-  const found = await listLimits(store, clock);
-  const meant = found.filter(limit => limit.key === key || limit.key.startsWith(`${key}@`));
-  for (const limit of meant) await store.redis.del(parkedKey(store, limit.key));
-  return meant.map(limit => limit.key);
 }
 
 /**
@@ -170,7 +159,7 @@ export const failuresKey = (identifiers: Identifier[]) => `failures/${setDigest(
 /** The exact set of identifiers, in whatever order they were asked for. */
 function setDigest(identifiers: Identifier[]): string {
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
-  return createHash('sha256').update(names.join('\n')).digest('hex').slice(0, 16);
+  return hash('sha256', names.join('\n')).slice(0, 16);
 }
 
 /**

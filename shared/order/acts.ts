@@ -28,17 +28,18 @@ export type Permission =
  * A renewal that the CA exempts (RFC 9773 section 5) counts for nothing; all else is counted, once for all
  * tries to make the order.
  *
+ * @param standing the limit that is known to stand against it
  * @param order `renews`: whether it says which certificate it replaces; `turn`: what an earlier try was told
  */
 export async function mayOrder(
-  { limits, budget, directory }: Pick<Ca, 'limits' | 'budget' | 'directory'>,
+  { budget, directory }: Pick<Ca, 'budget' | 'directory'>,
+  standing: StandingLimitError | undefined,
   identifiers: Identifier[],
   order: { renews: boolean; turn: Checkpoint['turn'] },
   claim: Claim,
   signal: AbortSignal,
 ): Promise<Permission> {
-  const limit = await limits.standingAgainst(identifiers);
-  if (limit) return { may: false, limit, waits: false };
+  if (standing) return { may: false, limit: standing, waits: false };
   if (order.turn) return { may: true, turn: order.turn };
   if (order.renews && (await directory(signal)).urls.renewalInfo !== undefined) {
     return { may: true, turn: 'exempt' };

@@ -1,4 +1,4 @@
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError, linkSignals } from '../base/basics.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
@@ -7,6 +7,7 @@ import {
   beforeHandOver,
   type Checkpoint,
   learnPace,
+  mustOutlive,
   newOrderState,
   nextStep,
   type OrderState,
@@ -36,7 +37,8 @@ export type DriveParts<Instead = never> = OrderParts & {
   /** Ends the drive between two steps. */
   stopping?: AbortSignal;
   /**
-   * Gets what is to be kept before each act; the drive of another process goes on from what was saved last.
+   * Gets what must outlive this process before the next act, and all when the drive ends in a wait; the drive
+   * of another process goes on from what was saved last.
    */
   save(checkpoint: Checkpoint): Promise<void>;
   /** Asked before each newOrder. */
@@ -66,12 +68,12 @@ export async function driveOrder<Instead = never>(
   task: OrderTask,
   from: Checkpoint,
 ): Promise<Driven<Instead>> {
-  const stopped = parts.stopping ? AbortSignal.any([parts.signal, parts.stopping]) : parts.signal;
-  const drive = new Drive(parts, task, from, stopped);
+  using stopped = linkSignals(parts.signal, ...(parts.stopping ? [parts.stopping] : []));
+  const drive = new Drive(parts, task, from, stopped.signal);
   try {
     return await drive.toEnd();
   } catch (error) {
-    if (stopped.aborted) await drive.takeBack();
+    if (stopped.signal.aborted) await drive.handOver();
     throw error;
   }
 }
@@ -81,8 +83,8 @@ class Drive<Instead> {
   readonly #task: OrderTask;
   readonly #stopped: AbortSignal;
   #checkpoint: Checkpoint;
-  /** Before the first save, a predecessor may have announced challenges. */
-  #saved = false;
+  /** What this drive has saved last. Before the first save, a predecessor may have announced challenges. */
+  #saved: Checkpoint | undefined;
   #toldCa = false;
 
   constructor(parts: DriveParts<Instead>, task: OrderTask, from: Checkpoint, stopped: AbortSignal) {
@@ -125,21 +127,28 @@ class Drive<Instead> {
     return this.#take(await perform(this.#parts, this.#task, this.#checkpoint.order, act));
   }
 
-  /** Takes in what was seen, and saves what follows from it before anything is done. */
+  /** Takes in what was seen, and saves what must outlive this process before anything is done. */
   async #take(seen: Seen): Promise<Act> {
     const { clock, paces } = this.#parts;
     const { order } = this.#checkpoint;
     if (paces && seen.saw === 'order') learnPace(paces, seen.order, order, clock.now());
     const { state, act } = nextStep(order, seen, clock.now(), paces);
-    if (state !== order && act.do !== 'end')
-      await this.#save(afterStep(this.#checkpoint, state, clock.now()));
+    if (state === order || act.do === 'end') return act;
+    const next = afterStep(this.#checkpoint, state, clock.now());
+    const isFirst = !this.#saved || this.#checkpoint.failures > 0; // of this drive, or after failures
+    if (isFirst || mustOutlive(order, state)) await this.#save(next);
+    else this.#checkpoint = next;
     return act;
   }
 
   async #save(checkpoint: Checkpoint): Promise<void> {
     await this.#parts.save(checkpoint);
     this.#checkpoint = checkpoint;
-    this.#saved = true;
+    this.#saved = checkpoint;
+  }
+
+  async #saveRest(): Promise<void> {
+    if (this.#saved && this.#saved !== this.#checkpoint) await this.#save(this.#checkpoint);
   }
 
   async #askLeave(): Promise<Driven<Instead> | undefined> {
@@ -155,7 +164,10 @@ class Drive<Instead> {
     const { clock, longestWait } = this.#parts;
     if (until - (this.#checkpoint.begun ?? clock.now()) > LONGEST_ORDER) throw new TooSlowError();
     const wait = until - clock.now();
-    if (wait > longestWait) return { end: 'later', until };
+    if (wait > longestWait) {
+      await this.#saveRest();
+      return { end: 'later', until };
+    }
     await clock.sleep(wait, this.#stopped);
     return this.#take({ saw: 'nothing' });
   }
@@ -170,8 +182,8 @@ class Drive<Instead> {
     }
     if (verdict.withNewOrder) await this.#withdraw();
     await this.#save(afterFailedStep(this.#checkpoint, verdict.withNewOrder));
-    const until = verdict.at; // a slot is not held while a CA fails
-    return this.#parts.longestWait < Number.POSITIVE_INFINITY ? { end: 'later', until } : this.#wait(until);
+    const holdsSlot = this.#parts.longestWait < Number.POSITIVE_INFINITY; // that other orders wait for
+    return holdsSlot ? { end: 'later', until: verdict.at } : this.#wait(verdict.at);
   }
 
   /** The order itself may still be good: a later drive presents all anew. */
@@ -193,10 +205,14 @@ class Drive<Instead> {
   }
 
   /** The next drive may be hours away: responses that were not announced to the CA do not wait for it. */
-  async takeBack(): Promise<void> {
-    if (!this.#saved || this.#toldCa) return;
-    const order = beforeHandOver(this.#checkpoint.order);
-    if (!order) return;
+  async handOver(): Promise<void> {
+    if (!this.#saved) return;
+    const order = this.#toldCa ? undefined : beforeHandOver(this.#checkpoint.order);
+    if (order) await this.#takeBack(order);
+    else await this.#saveRest().catch(() => {}); // the next drive asks the CA
+  }
+
+  async #takeBack(order: OrderState): Promise<void> {
     try {
       await this.#parts.confirm?.();
       await this.#save({ ...this.#checkpoint, order });

@@ -105,7 +105,7 @@ type Step = { state: OrderState; act: Act };
 /**
  * From how far an order is and what was seen to how far it is now and what is to be done (RFC 8555 section
  * 7.1.6): newOrder → choose challenges → present and initiate all → poll the order → finalize → poll →
- * download. `state` is to be saved before the act.
+ * download. `mustOutlive` says whether `state` is to be saved before the act.
  *
  * An order of one name costs seven requests, each further name two more, and four when all names are valid
  * already.
@@ -124,25 +124,21 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
       return afterChoice(state, seen.challenges);
     case 'missing': {
       const polls = state.polls + 1;
-      const until = pollTime(polls, undefined, now);
-      return { state: { ...state, presentedAt: seen.at, polls }, act: { do: 'wait', until } };
+      return toWait({ ...state, presentedAt: seen.at, polls }, pollTime(polls, undefined, now));
     }
     case 'initiated': {
-      const until = pollTime(0, undefined, now, paces?.validation.first);
       const { presentedAt: _, ...rest } = state;
-      return {
-        state: { ...rest, initiated: true, initiatedAt: seen.at, polls: 1 },
-        act: { do: 'wait', until },
-      };
+      const told = { ...rest, initiated: true, initiatedAt: seen.at, polls: 1 };
+      return toWait(told, pollTime(0, undefined, now, paces?.validation.first));
     }
     case 'finalized':
       return afterFinalize(state, seen, now, paces);
     case 'chain':
-      return { state: { ...state, challenges: [] }, act: { do: 'end', ...chainOf(seen) } };
+      return { state, act: { do: 'end', chain: seen.chain, certificate: seen.certificate } };
   }
 }
 
-const chainOf = ({ chain, certificate }: { chain: string; certificate: string }) => ({ chain, certificate });
+const toWait = (state: OrderState, until: number): Step => ({ state, act: { do: 'wait', until } });
 
 /** Also the way back after a restart: what the CA is validating already is not initiated again. */
 function resume(state: OrderState): Step {
@@ -174,7 +170,7 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
 
 function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
   const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);
-  return { state: { ...state, polls: state.polls + 1 }, act: { do: 'wait', until } };
+  return toWait({ ...state, polls: state.polls + 1 }, until);
 }
 
 function afterChoice(state: OrderState, challenges: OrderChallenge[]): Step {
@@ -198,6 +194,16 @@ function afterFinalize(
   return settled && !notReady
     ? followOrder(withdrawn, order, now, paces)
     : waitFor(withdrawn, order, now, paces);
+}
+
+/**
+ * Whether a step is to be saved before the next act: the order, what is presented for it, and since when. All
+ * else the CA tells whoever goes on after a crash.
+ */
+export function mustOutlive(before: OrderState, { url, replaced, takenBack, ...after }: OrderState): boolean {
+  if (url !== before.url || replaced !== before.replaced) return true;
+  if (after.challenges.some(one => !before.challenges.includes(one))) return true;
+  return !after.initiated && (takenBack !== before.takenBack || after.presentedAt !== before.presentedAt);
 }
 
 /**

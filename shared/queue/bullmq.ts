@@ -1,5 +1,5 @@
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { describeError, type Log } from '../base/basics.ts';
+import { describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
@@ -90,11 +90,11 @@ export function openWorker<Data, Result>(
 
   // BullMQ passes a signal only to functions that declare three parameters, none of them with a default.
   async function process(job: Job<Data>, token: string | undefined, cancelled: AbortSignal | undefined) {
-    const lost = new AbortController();
-    cancelled?.addEventListener('abort', () => lost.abort(new Error('the lock of the job was lost')));
-    const signals = { stopping: stopping.signal, abort: AbortSignal.any([lost.signal, cutOff.signal]) };
+    using abort = linkSignals(cutOff.signal);
+    cancelled?.addEventListener('abort', () => abort.abort(new Error('the lock of the job was lost')));
+    const signals = { stopping: stopping.signal, abort: abort.signal };
     const end = await run(toHeldJob(job, token), signals).catch((error: unknown): Later => {
-      const final = lost.signal.aborted || error instanceof UnrecoverableError;
+      const final = cancelled?.aborted || error instanceof UnrecoverableError;
       if (final || !stopping.signal.aborted) throw error;
       return { later: Date.now() + HAND_OVER_DELAY };
     });

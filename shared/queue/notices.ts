@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import { deliveryId, type Message, type NotifyEvent } from '../notify/message.ts';
 import type { EventKind, NotifyConfig } from '../notify/notify-section.ts';
 import { openQueue } from './bullmq.ts';
@@ -41,7 +41,7 @@ const LONGEST_DETAIL = 4_000;
  * An event is kept as its id, how urgent its last message was, and `told` once all deliveries of that are in
  * the queue. Where a process died before that, the next one enqueues them.
  */
-const CLAIM = `
+const CLAIM = toScript(`
 local kept = redis.call('GET', KEYS[1])
 local id, urgency, state = string.match(kept or '', '^(%S+) (%S+) (%S+)$')
 if id and tonumber(urgency) <= tonumber(ARGV[2]) then
@@ -51,13 +51,13 @@ if id and tonumber(urgency) <= tonumber(ARGV[2]) then
 end
 id = id or ARGV[1]
 redis.call('SET', KEYS[1], id .. ' ' .. ARGV[2] .. ' begun', 'PX', ARGV[3])
-return {id, ARGV[2]}`;
+return {id, ARGV[2]}`);
 
 /** All deliveries are in the queue. KEYS: the event. ARGV: id and urgency. */
-const CONFIRM = `
+const CONFIRM = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' begun' then return 0 end
 redis.call('SET', KEYS[1], ARGV[1] .. ' told', 'KEEPTTL')
-return 1`;
+return 1`);
 
 export function openNotices(
   blocks: readonly NotifyConfig[],
@@ -71,7 +71,7 @@ export function openNotices(
     const urgency = urgencyOf(event);
     if (wanting.length === 0 || urgency === undefined) return;
     const key = keyOf(prefix, event.kind, event.subject);
-    const claimed = await redis.eval(CLAIM, 1, key, randomUUID(), urgency, EVENT_LIFE);
+    const claimed = await runScript(redis, CLAIM, [key], [randomUUID(), urgency, EVENT_LIFE]);
     if (claimed === null) return;
     const [id, step] = claimed as [string, string];
     const detail = event.detail
@@ -86,7 +86,7 @@ export function openNotices(
         opts: { jobId: deliveryId(message, name), ...ATTEMPTS, ...KEPT },
       })),
     );
-    await redis.eval(CONFIRM, 1, key, `${id} ${step}`);
+    await runScript(redis, CONFIRM, [key], [`${id} ${step}`]);
     log.info(
       { matter: id, kind: event.kind, subject: event.subject, to: wanting.map(({ name }) => name) },
       'notification enqueued',

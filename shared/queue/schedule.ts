@@ -1,5 +1,5 @@
 import type { Log } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
@@ -33,10 +33,10 @@ type Schedule = AsyncDisposable & {
  * Moves a task on, unless another scheduler has. KEYS: times. ARGV: the task's name, when it was due, its
  * next time.
  */
-const MOVE_ON = `
+const MOVE_ON = toScript(`
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return 1`;
+return 1`);
 
 /** A run that was cut off, or that failed, is tried again a few times before the next one is due. */
 const RETRIES = { attempts: 3, backoff: { type: 'fixed', delay: 5_000 } };
@@ -76,7 +76,7 @@ export function openSchedule(
           {},
           { jobId: `${encodeURIComponent(name)}@${due}`, deduplication: { id: name }, ...RETRIES, ...KEPT },
         );
-        await redis.eval(MOVE_ON, 1, times, name, due, Math.round(task.next(now)));
+        await runScript(redis, MOVE_ON, [times], [name, due, Math.round(task.next(now))]);
       }
     },
     [Symbol.asyncDispose]: () => queue.close(),

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { QueueEvents } from 'bullmq';
 import { type Log, needingRedis } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 import {
   deduplicationId,
   openSignRecords,
+  resultsChannel,
   SIGN_QUEUE,
   type SignJobData,
   type SignRecords,
@@ -19,6 +19,8 @@ const ATTEMPTS = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
 const AFTER_POSTS = { priority: 1 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
+/** Jobs are lost so rarely that only every so many rechecks look for that. */
+const RECHECKS_PER_LOOK_FOR_LOST = 5;
 
 /** The intake's side of the `sign` queue. */
 export type SignQueue = AsyncDisposable & {
@@ -54,15 +56,23 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
       needingRedis(async () => {
         const promised = await redis.getdel(promiseKey(data));
         if (promised && (await records.readResult(promised))?.outcome === 'issued') return promised;
-        const job = await queue.add('sign', data, {
-          jobId: randomUUID(),
-          deduplication: { id: deduplicationId(data) },
-          ...ATTEMPTS,
-          ...(data.due !== undefined && AFTER_POSTS),
-          removeOnComplete: true,
-          removeOnFail: FAILED_JOBS_KEPT,
-        });
-        return job.id ?? '';
+        const own = randomUUID();
+        let id = '';
+        waiters.expect(own);
+        try {
+          const job = await queue.add('sign', data, {
+            jobId: own,
+            deduplication: { id: deduplicationId(data) },
+            ...ATTEMPTS,
+            ...(data.due !== undefined && AFTER_POSTS),
+            removeOnComplete: true,
+            removeOnFail: FAILED_JOBS_KEPT,
+          });
+          id = job.id ?? '';
+        } finally {
+          if (id !== own) waiters.forget(own);
+        }
+        return id;
       }),
     result: (jobId, signal) => needingRedis(() => waiters.wait(jobId, signal)),
     blockOf: jobId =>
@@ -84,13 +94,16 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
 
 type Waiters = AsyncDisposable & {
   wait(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
+  /** Says that a job is about to be made, so that `wait` need not ask whether it has ended already. */
+  expect(jobId: string): void;
+  forget(jobId: string): void;
 };
 
 type Wake = (result: SignResult | undefined) => void;
 
 /**
- * The requests of this process that wait for results. One stream of events wakes them all, and every few
- * seconds all that they wait for is looked at again, as Redis may lose events over a restart.
+ * The requests of this process that wait for results. One channel wakes them all, and every few seconds all
+ * that they wait for is looked at again, as what is published while Redis is away is lost.
  */
 function openWaiters(
   { store, redisUrl, log }: { store: Store; redisUrl: string; log: Log },
@@ -98,43 +111,70 @@ function openWaiters(
 ): Waiters {
   const { redis, prefix } = store;
   const waiters = new Map<string, Set<Wake>>();
+  /** Jobs made by this process whose end was not published yet, as long as nothing was missed. */
+  const expected = new Set<string>();
+  let rechecks = 0;
 
   function wake(jobId: string, result: SignResult | undefined) {
     for (const waiter of waiters.get(jobId) ?? []) waiter(result);
   }
 
-  async function look(jobId: string, ended?: 'completed' | 'failed') {
+  async function look(jobId: string, failed = false) {
     const result = await records.readResult(jobId);
-    // A job that BullMQ itself has failed has no result.
-    if (result || ended === 'failed') wake(jobId, result);
+    if (result || failed) wake(jobId, result);
   }
 
-  async function lookAtAll() {
+  /** Those that are to have a result, or never get one: BullMQ has failed them, or Redis has lost them. */
+  async function findEnded(jobIds: string[]): Promise<Set<string>> {
+    const read = (jobId: string) =>
+      redis.hmget(`${prefix}:${SIGN_QUEUE}:${jobId}`, 'timestamp', 'finishedOn');
+    const found = await Promise.all(jobIds.map(read));
+    return new Set(jobIds.filter((_, index) => !found[index]?.[0] || found[index]?.[1]));
+  }
+
+  async function lookAtAll(forLost: boolean) {
     const jobIds = [...waiters.keys()];
     if (jobIds.length === 0) return;
     // In this order: a job that ends in between has its result by the time the results are read.
-    const exist = await Promise.all(jobIds.map(jobId => redis.exists(`${prefix}:${SIGN_QUEUE}:${jobId}`)));
+    const ended = forLost ? await findEnded(jobIds) : new Set();
     const results = await records.readResults(jobIds);
     jobIds.forEach((jobId, index) => {
-      if (results[index] || !exist[index]) wake(jobId, results[index]);
+      if (results[index] || ended.has(jobId)) wake(jobId, results[index]);
     });
   }
 
-  const recheck = () =>
-    lookAtAll().catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
-  const events = openEndEvents({ redisUrl, prefix, log }, (jobId, ended) => {
-    if (waiters.has(jobId)) look(jobId, ended).catch(recheck);
-  });
+  function recheck(forLost = rechecks++ % RECHECKS_PER_LOOK_FOR_LOST === 0) {
+    lookAtAll(forLost).catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
+  }
+
+  const ends = openEnds(
+    { redisUrl, prefix, log },
+    {
+      onEnd(jobId, result) {
+        expected.delete(jobId);
+        if (!waiters.has(jobId)) return;
+        if (result) wake(jobId, result);
+        else look(jobId, true).catch(() => recheck());
+      },
+      onListening: () => recheck(true),
+      onAway: () => expected.clear(),
+    },
+  );
   const timer = setInterval(recheck, RECHECK_INTERVAL);
 
   return {
+    expect(jobId) {
+      if (ends.listening) expected.add(jobId);
+    },
+    forget: jobId => void expected.delete(jobId),
     async wait(jobId, signal) {
       const waiting = Promise.withResolvers<SignResult | undefined>();
       const giveUp = () => waiting.resolve(undefined);
       const ofJob = waiters.get(jobId) ?? new Set();
       waiters.set(jobId, ofJob.add(waiting.resolve));
       try {
-        await look(jobId); // a result that is there already is given even to a client that does not wait
+        // A result that is there already is given even to a client that does not wait.
+        if (!expected.delete(jobId)) await look(jobId);
         if (signal.aborted) giveUp();
         signal.addEventListener('abort', giveUp, { once: true });
         return await waiting.promise;
@@ -146,41 +186,59 @@ function openWaiters(
     },
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
-      await events[Symbol.asyncDispose]();
+      ends[Symbol.dispose]();
     },
   };
 }
 
-/**
- * Reports the jobs that end, as soon as Redis can be reached. The stream is read from its last id on, as
- * QueueEvents loses what happens before its first read.
- */
-function openEndEvents(
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
-  onEnd: (jobId: string, ended: 'completed' | 'failed') => void,
-): AsyncDisposable {
-  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  let events: QueueEvents | undefined;
-  let closed = false;
+type Ends = Disposable & {
+  /** Whether every end from now on will be heard of. */
+  readonly listening: boolean;
+};
 
-  async function open() {
-    const last = await connection.xrevrange(`${prefix}:${SIGN_QUEUE}:events`, '+', '-', 'COUNT', 1);
-    if (closed) return;
-    events = new QueueEvents(SIGN_QUEUE, { connection, prefix, lastEventId: last[0]?.[0] ?? '0-0' });
-    events.on('error', error => log.debug({ reason: error.message }, 'sign queue events'));
-    for (const ended of ['completed', 'failed'] as const) {
-      events.on(ended, ({ jobId }: { jobId: string }) => onEnd(jobId, ended));
-    }
+/** Hears of the jobs that end, whenever Redis can be reached. */
+function openEnds(
+  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+  on: {
+    /** @param result `undefined` where BullMQ has failed the job, or what was published cannot be read */
+    onEnd(jobId: string, result: SignResult | undefined): void;
+    /** Before it, ends were missed. */
+    onListening(): void;
+    onAway(): void;
+  },
+): Ends {
+  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  let listening = false;
+
+  async function listen() {
+    await connection.subscribe(resultsChannel(prefix));
+    listening = true;
+    on.onListening();
   }
 
-  const opening = open().catch(error => log.debug({ reason: String(error) }, 'sign queue events'));
+  connection.on('message', (_, message: string) => {
+    const end = message.indexOf(' ');
+    on.onEnd(message.slice(0, end), parseResult(message.slice(end + 1)));
+  });
+  connection.on('ready', () => {
+    listen().catch(error => log.debug({ reason: String(error) }, 'results cannot be listened for'));
+  });
+  connection.on('close', () => {
+    listening = false;
+    on.onAway();
+  });
   return {
-    async [Symbol.asyncDispose]() {
-      closed = true;
-      closeRedis(connection);
-      await opening;
-      // Not awaited: it does not end while Redis is away, and nothing listens any more in either case.
-      events?.close().catch(() => {});
+    get listening() {
+      return listening;
     },
+    [Symbol.dispose]: () => closeRedis(connection),
   };
+}
+
+function parseResult(text: string): SignResult | undefined {
+  try {
+    return text === '' ? undefined : (JSON.parse(text) as SignResult);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { AccountChoice } from '../admission/account-choice.ts';
-import type { AuthBlock } from '../admission/admit.ts';
 import type { SignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import type { Store } from '../base/redis.ts';
-import type { CsrText } from '../pki/csr.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 import type { JobLock } from './bullmq.ts';
 
@@ -43,23 +41,6 @@ export type SignJobData = {
   requestId: string;
 };
 
-/** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
-export function toSignJob(
-  { name, accounts, verifications, storage, share }: AuthBlock,
-  csr: CsrText,
-  more: Pick<SignJobData, 'identifiers' | 'requestId' | 'patience' | 'due' | 'replaces'>,
-): SignJobData {
-  return {
-    csr: csr.pem,
-    accounts,
-    solvers: verifications,
-    storage,
-    block: name,
-    ...(share && { share }),
-    ...more,
-  };
-}
-
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
 export type SignResult =
   | {
@@ -78,11 +59,8 @@ export type SignResult =
  * A post shares none with a renewal, which may have to wait for days.
  */
 export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
-  return createHash('sha256')
-    .update(
-      JSON.stringify([csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])]),
-    )
-    .digest('hex');
+  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])];
+  return hash('sha256', JSON.stringify(what));
 }
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
@@ -100,37 +78,52 @@ const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
  *
  * KEYS: lock, what to write. ARGV: token, its value, its life.
  */
-const WRITE_FENCED = `
+const WRITE_FENCED = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-return 1`;
+return 1`);
 
 /**
- * Writes a result under the same fence; after it the checkpoint is of little use, and others may order the
- * same names.
+ * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
+ * others may order the same names.
  *
- * KEYS: lock, result, checkpoint, flight. ARGV: token, result, its life, the checkpoint's, the job's id.
+ * KEYS: lock, result, checkpoint, flight, and what else is to be deleted. ARGV: token, result, its life, the
+ * checkpoint's, the job's id, the channel.
  */
-const WRITE_RESULT = `
+const WRITE_RESULT = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
-return 1`;
+if KEYS[5] then redis.call('DEL', KEYS[5]) end
+redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
+return 1`);
+
+/**
+ * Where whoever waits hears of ends: the job's id, a space, and the result, which is empty where there is
+ * none.
+ */
+export const resultsChannel = (prefix: string) => `${prefix}:results`;
 
 /** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */
 const FLIGHT_LIFE_SECONDS = 65 * 60;
 
-/** Takes the flight where it is free or this job's already. */
-const ENTER_FLIGHT = `
+/**
+ * Takes the flight where it is free or this job's already, and reads what may stand against the order.
+ *
+ * KEYS: flight, what is to be read. ARGV: the job's id, the flight's life. Answers nil where another has it.
+ */
+const ENTER_FLIGHT = toScript(`
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
+if holder and holder ~= ARGV[1] then return false end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1`;
+local values = {}
+for i = 2, #KEYS do values[i - 1] = redis.call('GET', KEYS[i]) end
+return values`);
 
-const LEAVE_FLIGHT = `
+const LEAVE_FLIGHT = toScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`;
+return 0`);
 
 /**
  * What one job at a time may order: Let's Encrypt hands the same pending order to all that ask for the same
@@ -163,12 +156,18 @@ export type SignRecords = {
    * Writes the result, and lets others order the same names.
    *
    * @param flight what the job has ordered
+   * @param failures key of the failures that a success ends
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
-  writeResult(lock: JobLock, result: SignResult, flight: Flight): Promise<string>;
-  /** @returns false while another job has an order for the same */
-  enterFlight(jobId: string, flight: Flight): Promise<boolean>;
+  writeResult(lock: JobLock, result: SignResult, flight: Flight, failures?: string): Promise<string>;
+  /** Tells those who wait that BullMQ has failed the job for good. */
+  publishFailure(jobId: string): Promise<void>;
+  /**
+   * @param more keys to be read in the same round trip
+   * @returns their values; `undefined` while another job has an order for the same
+   */
+  enterFlight(jobId: string, flight: Flight, more: readonly string[]): Promise<(string | null)[] | undefined>;
   leaveFlight(jobId: string, flight: Flight): Promise<void>;
   /** Has no result hand out a certificate any more. @param certificate its PEM */
   markRevoked(certificate: string): Promise<void>;
@@ -184,7 +183,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
 
   async function writeFenced({ jobId, token }: JobLock, key: string, value: unknown, seconds: number) {
     const text = JSON.stringify(value);
-    const written = await redis.eval(WRITE_FENCED, 2, lockKey(jobId), key, token, text, seconds);
+    const written = await runScript(redis, WRITE_FENCED, [lockKey(jobId), key], [token, text, seconds]);
     if (written !== 1) throw lost(jobId);
   }
 
@@ -216,19 +215,22 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       if (jobIds.length === 0) return [];
       return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
     },
-    writeResult: async ({ jobId, token }, result, flight) => {
+    writeResult: async ({ jobId, token }, result, flight, failures) => {
       const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight)];
+      if (failures !== undefined) keys.push(failures);
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const values = [token, JSON.stringify(result), ...lives, jobId];
-      const written = await redis.eval(WRITE_RESULT, 4, ...keys, ...values);
-      if (written !== 1) throw lost(jobId);
+      const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
+      if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return resultKey(jobId);
     },
-    enterFlight: async (jobId, flight) =>
-      (await redis.eval(ENTER_FLIGHT, 1, flightKey(flight), jobId, FLIGHT_LIFE_SECONDS)) === 1,
-    leaveFlight: async (jobId, flight) => {
-      await redis.eval(LEAVE_FLIGHT, 1, flightKey(flight), jobId);
+    publishFailure: async jobId => void (await redis.publish(resultsChannel(prefix), `${jobId} `)),
+    enterFlight: async (jobId, flight, more) => {
+      const keys = [flightKey(flight), ...more];
+      const values = await runScript(redis, ENTER_FLIGHT, keys, [jobId, FLIGHT_LIFE_SECONDS]);
+      return (values as (string | null)[] | null) ?? undefined;
     },
+    leaveFlight: async (jobId, flight) =>
+      void (await runScript(redis, LEAVE_FLIGHT, [flightKey(flight)], [jobId])),
     markRevoked: async certificate => {
       await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
     },
@@ -238,11 +240,11 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
 /** Of the first certificate of a chain. */
 function fingerprint(chain: string): string {
   const [leaf = chain] = chain.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/) ?? [];
-  return createHash('sha256').update(leaf).digest('hex');
+  return hash('sha256', leaf);
 }
 
 function digestOf({ account, identifiers, certificateProfile }: Flight): string {
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
   const what = JSON.stringify([account, certificateProfile ?? null, names]);
-  return createHash('sha256').update(what).digest('hex');
+  return hash('sha256', what);
 }

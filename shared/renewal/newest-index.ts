@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 
 /**
  * What an auth block gets certificates for: its hosts with these names have their certificates in this
@@ -31,11 +31,11 @@ const LIFE = 400 * 24 * 3_600_000;
  * KEYS: the holder. ARGV: id, when, '1' where it was renewed ahead, how long this is kept. A holder's value
  * is when and id.
  */
-const NOTE = `
+const NOTE = toScript(`
 local there = redis.call('GET', KEYS[1])
 if ARGV[3] == '1' and there and string.match(there, ' (.*)$') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[1], 'PX', ARGV[4])
-return 1`;
+return 1`);
 
 export function openNewestIndex({ redis, prefix }: Store): NewestIndex {
   const keyOf = ({ block, storage, names }: Holder) => {
@@ -44,7 +44,7 @@ export function openNewestIndex({ redis, prefix }: Store): NewestIndex {
   };
   return {
     note: async (holder, { id, at }, ahead) => {
-      await redis.eval(NOTE, 1, keyOf(holder), id, Math.round(at), ahead ? 1 : 0, LIFE);
+      await runScript(redis, NOTE, [keyOf(holder)], [id, Math.round(at), ahead ? 1 : 0, LIFE]);
     },
     async find(holder) {
       const text = await redis.get(keyOf(holder));

@@ -1,5 +1,5 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 import { planWanted, type RenewalPlan } from './renewal-window.ts';
 
@@ -97,7 +97,7 @@ export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =
  * failed, value, left, watched. An entry begins with its certificate, so that nothing has to be parsed to
  * compare it.
  */
-const WRITE = `
+const WRITE = toScript(`
 local head = ARGV[2] .. '\\n'
 if ARGV[2] ~= '' then
   local there = redis.call('HGET', KEYS[1], ARGV[1])
@@ -118,7 +118,7 @@ redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
 redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
 if ARGV[7] == '1' then redis.call('ZREM', KEYS[5], ARGV[1])
 else redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1]) end
-return 1`;
+return 1`);
 
 const LIST_PART = 500;
 
@@ -132,7 +132,8 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
     const value = `${certificate}\n${JSON.stringify(managed)}`;
     const flags = [failures, left, !isRenewed(managed)].map(flag => (flag ? 1 : 0));
     const args = [id, only, Math.round(at), notAfter, flags[0], value, flags[1], flags[2]].map(String);
-    return (await redis.eval(WRITE, 6, entries, due, ends, failed, wanted, watched, ...args)) === 1;
+    const keys = [entries, due, ends, failed, wanted, watched];
+    return (await runScript(redis, WRITE, keys, args)) === 1;
   }
 
   async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {

@@ -47,7 +47,8 @@ export function openGate(
   };
   return {
     async before(order) {
-      const permission = await mayOrder(ca, identifiers, order, claim(), signal);
+      const standing = await limits.standingAgainst(identifiers);
+      const permission = await mayOrder(ca, standing, identifiers, order, claim(), signal);
       if (!permission.may) throw permission.limit;
       return permission.turn;
     },

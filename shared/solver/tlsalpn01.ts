@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Clock, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store, toScript } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
@@ -72,12 +72,12 @@ const TURN = 300e6;
  * there already keeps its place. The time is Redis's own, in microseconds, so that no process whose clock is
  * behind gets in before others.
  */
-const PUT = `local now = redis.call('TIME')
+const PUT = toScript(`local now = redis.call('TIME')
 for index, key in ipairs(KEYS) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', (now[1] - ARGV[1]) * 1000000)
   redis.call('ZADD', key, 'NX', now[1] .. string.format('%06d', now[2]), ARGV[index + 1])
   redis.call('EXPIRE', key, ARGV[1])
-end`;
+end`);
 
 /** The sorted set of digests for an identifier, each scored with the time when it was put. */
 const tlsAlpnKey = (prefix: string, identifier: string) => `${prefix}:tls-alpn-01:${identifier}`;
@@ -102,7 +102,7 @@ export function openTlsAlpnResponses({ redis, prefix }: Store, clock: Clock): Tl
   return {
     async put(responses) {
       const keys = responses.map(({ identifier }) => tlsAlpnKey(prefix, identifier));
-      await redis.eval(PUT, keys.length, ...keys, RESPONSE_LIFE, ...responses.map(({ digest }) => digest));
+      await runScript(redis, PUT, keys, [RESPONSE_LIFE, ...responses.map(({ digest }) => digest)]);
     },
     async get(identifier) {
       const now = clock.now() * 1_000;

@@ -1,5 +1,5 @@
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { escapeGlob, type Store } from '../base/redis.ts';
+import { escapeGlob, runScript, type Store, toScript } from '../base/redis.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -43,7 +43,7 @@ export function openRedisStorage(
     const text = await redis.get(base + key);
     const kept = parse(text);
     if (!kept || text === null || !goes(kept)) return undefined;
-    await redis.eval(REMOVE_IF_SAME, 1, base + key, text);
+    await runScript(redis, REMOVE_IF_SAME, [base + key], [text]);
     return kept;
   }
 
@@ -88,7 +88,7 @@ export function openRedisStorage(
         const { issuedBy } = parseRecord(value.quarry, certificate) ?? {};
         const quarry = formatRecord({ certificate, issuedBy, renewFrom: at });
         const changed = JSON.stringify({ ...value, quarry });
-        return (await redis.eval(SET_IF_SAME, 1, base + key, text, changed)) === 1;
+        return (await runScript(redis, SET_IF_SAME, [base + key], [text, changed])) === 1;
       },
       async remove(key, certificate) {
         const text = await redis.get(base + key);
@@ -111,12 +111,12 @@ function chainIn(text: string | null): string {
 /**
  * A certificate that is put meanwhile keeps its own value. KEYS: the entry. ARGV: its old value, its new one.
  */
-const SET_IF_SAME = `
+const SET_IF_SAME = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-return 1`;
+return 1`);
 
 /** Whoever puts a new certificate meanwhile keeps it. */
-const REMOVE_IF_SAME = `
+const REMOVE_IF_SAME = toScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`;
+return 0`);

@@ -3,13 +3,8 @@ import { after, test } from 'node:test';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import {
-  clearLimit,
-  type LimitScope,
-  listLimits,
-  openLimits,
-  StandingLimitError,
-} from '../../shared/limits/limits.ts';
+import { type LimitScope, openLimits, StandingLimitError } from '../../shared/limits/limits.ts';
+import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -208,15 +203,15 @@ test('clearLimit() clears a key without @ at every CA, one with @ at that one, a
 test('enterFlight() lets one job at a time order the same names, in whatever order they are named', async () => {
   const records = openSignRecords(freshStore());
   const flight = (...names: string[]) => ({ account: 'default', identifiers: orderOf(...names) });
-  assert.equal(await records.enterFlight('one', flight('a.org', 'b.org')), true);
-  assert.equal(await records.enterFlight('one', flight('a.org', 'b.org')), true);
-  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), false);
-  assert.equal(await records.enterFlight('two', flight('a.org')), true);
+  assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
+  assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
+  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org'), []), undefined);
+  assert.ok(await records.enterFlight('two', flight('a.org'), []));
   await records.leaveFlight('two', flight('b.org', 'a.org'));
-  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), false);
+  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org'), []), undefined);
   await records.leaveFlight('one', flight('a.org', 'b.org'));
-  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org')), true);
+  assert.ok(await records.enterFlight('two', flight('b.org', 'a.org'), []));
   const profiled = { ...flight('a.org', 'b.org'), certificateProfile: 'shortlived' };
-  assert.equal(await records.enterFlight('three', profiled), true);
-  assert.equal(await records.enterFlight('four', { ...flight('a.org', 'b.org'), account: 'second' }), true);
+  assert.ok(await records.enterFlight('three', profiled, []));
+  assert.ok(await records.enterFlight('four', { ...flight('a.org', 'b.org'), account: 'second' }, []));
 });

@@ -51,6 +51,15 @@ function assertNothingTwice(fleet: Fleet, { name, kind, side }: Step): void {
 }
 
 /**
+ * An order costs seven requests; after a kill the CA is asked for the order, and what is still to be proven.
+ */
+function assertFewMore(fleet: Fleet, { name, kind, side }: Step): void {
+  const requests = reached(sent(fleet.ca, name)).length;
+  const unrecorded = kind === 'newOrder' && side === 'after' ? 1 : 0;
+  assert.ok(requests <= 7 + 3 + unrecorded, `${requests} requests for ${name}`);
+}
+
+/**
  * The time after which a dead worker's jobs are another's passes at once, and the next worker sees to it as
  * it starts.
  */
@@ -86,6 +95,7 @@ suite('a worker', { concurrency: true }, () => {
     letGo();
     await assertIssued(fleet, posts);
     for (const step of steps) assertNothingTwice(fleet, step);
+    for (const step of steps) assertFewMore(fleet, step);
     assert.equal(told(second, 'certificate issued').length, steps.length);
     assert.deepEqual(await presented(fleet), [], 'what the dead one had presented is withdrawn');
   });
@@ -160,5 +170,23 @@ suite('a worker', { concurrency: true }, () => {
     assert.equal(await successor.stop(), 0);
     await assertIssued(fleet, await postEach(fleet, ['later1.example', 'later2.example']));
     assert.equal(told(frozen, 'certificate issued').length, 2);
+  });
+});
+
+suite('an intake', () => {
+  test('that is killed costs its clients their connections alone: another has the certificate of the same order', async () => {
+    await using fleet = await startFleet();
+    const [first] = fleet.all('intake');
+    const second = await fleet.start('intake');
+    const hold = fleet.ca.rule({ kind: 'authorization', do: { hold: 'before' } });
+    const posted = await post(fleet, ['left.example'], { to: first });
+    await hold.hit();
+    const cut = assert.rejects(posted.answer);
+    await first?.kill();
+    await cut;
+    const again = { ...posted, answer: fleet.post(posted.csrPem, { to: second }) };
+    hold.remove();
+    await assertIssued(fleet, [again]);
+    assert.equal(sent(fleet.ca, 'left.example', 'newOrder').length, 1);
   });
 });

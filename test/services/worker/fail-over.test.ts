@@ -111,12 +111,12 @@ test('a limit beyond the patience of the post sends it on; one that ends in time
   await using late = await openTwo();
   const at = (ms: number) =>
     new StandingLimitError('rateLimited', 'too many', { retryAfter: late.clock.now() + ms });
-  late.guard.limits.standingAgainst = async () => at(60_001);
+  late.guard.limits.findStanding = () => at(60_001);
   assert.equal((await issuedBy(late)).issuedBy?.account, 'second');
 
   await using soon = await openTwo();
   const until = soon.clock.now() + 60_000;
-  soon.guard.limits.standingAgainst = async () =>
+  soon.guard.limits.findStanding = () =>
     soon.clock.now() < until ? new StandingLimitError('rateLimited', 'x', { retryAfter: until }) : undefined;
   assert.equal((await issuedBy(soon)).issuedBy?.account, 'account');
   assert.ok(soon.clock.now() >= until);
@@ -135,8 +135,7 @@ test('a renewal that would be late goes to the next account', async () => {
   const due = bench.clock.now() + 3 * HOUR;
   bench.job.data = { ...bench.job.data, due };
   const standingUntil = (retryAfter: number) => {
-    bench.guard.limits.standingAgainst = async () =>
-      new StandingLimitError('rateLimited', 'x', { retryAfter });
+    bench.guard.limits.findStanding = () => new StandingLimitError('rateLimited', 'x', { retryAfter });
   };
   standingUntil(due);
   assert.equal((await run(bench)).end, 'later');

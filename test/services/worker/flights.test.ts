@@ -16,7 +16,7 @@ async function openTwo(): Promise<JobBench & { held: Set<string>; entered: strin
   bench.records.enterFlight = async (_, { account }) => {
     if (!held.has(account)) entered.push(account);
     held.add(account);
-    return true;
+    return [];
   };
   bench.records.leaveFlight = async (_, { account }) => void held.delete(account);
   const { writeResult } = bench.records;

@@ -67,7 +67,8 @@ function keepRecords(): KeptRecords {
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
     markRevoked: async () => {},
-    enterFlight: async () => true,
+    publishFailure: async () => {},
+    enterFlight: async () => [],
     leaveFlight: async () => {},
     async writeResult(_, result) {
       write(records.results, result);
@@ -97,6 +98,9 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
     directory: signal => readDirectory(connection, signal),
     limits: {
       standingAgainst: nothing,
+      keysAgainst: () => [],
+      findStanding: () => undefined,
+      failuresKey: () => 'failures',
       recordFailure: nothing,
       recordSuccess: async () => {},
       park: async () => [],

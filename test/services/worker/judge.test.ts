@@ -108,7 +108,7 @@ test('a CA that is away, or that was not asked, has answered nothing', async () 
 
   await using limited = await openTwo();
   const standing = new StandingLimitError('unavailable', 'wait', { retryAfter: limited.clock.now() + HOUR });
-  limited.guard.limits.standingAgainst = async () => standing;
+  limited.guard.limits.findStanding = () => standing;
   assert.equal((await runToEnd(limited)).outcome, 'issued');
   assert.deepEqual(limited.heard, { answers: 0, failures: 0 });
 
@@ -176,7 +176,6 @@ test('a certificate is not stored, counted or planned for once another worker ha
     return downloadChain(url);
   };
   bench.guard.budget.spendCertificate = async () => assert.fail('counted');
-  bench.guard.limits.recordSuccess = async () => assert.fail('forgotten');
   await assert.rejects(run(bench), { name: 'LockLostError' });
   assert.deepEqual([bench.storage.chains, bench.records.results], [[], []]);
   assert.doesNotMatch(bench.log.text(), /bug in a sign job|no certificate/);

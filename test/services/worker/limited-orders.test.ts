@@ -105,8 +105,7 @@ test('a renewal waits also for a limit that the CA spoke of, if that ends before
   const { clock, job } = bench;
   const [soon, never] = [clock.now() + 60_000, clock.now() + 9 * DAY];
   const standingUntil = (retryAfter?: number) => {
-    bench.guard.limits.standingAgainst = async () =>
-      new StandingLimitError('rateLimited', 'too many', { retryAfter });
+    bench.guard.limits.findStanding = () => new StandingLimitError('rateLimited', 'too many', { retryAfter });
   };
   job.data = { ...jobData, due: clock.now() + DAY };
   standingUntil(soon);

@@ -84,7 +84,7 @@ test('runSignJob() stores the certificate before it calls the job finished', asy
   assert.deepEqual(acts, ['stored', 'result written']);
 });
 
-test("runSignJob() saves its state after each step, the order's URL before a challenge is touched", async () => {
+test("runSignJob() saves the order's URL before a challenge is touched, and the challenges before they are presented", async () => {
   await using bench = await openJobBench();
   const saved: [string, number][] = [];
   const { writeCheckpoint } = bench.records;
@@ -95,12 +95,32 @@ test("runSignJob() saves its state after each step, the order's URL before a cha
   };
   await run(bench);
   assert.deepEqual(saved[0], [`${bench.http.url}/order/1`, 1]);
-  const [, , started] = saved.map(([, calls]) => bench.ca.calls.slice(0, calls));
-  assert.deepEqual(started?.slice(-4), [
-    ...names.map(name => `present ${name}`),
-    ...names.map(name => `initiate ${name}`),
-  ]);
-  assert.ok(saved.length >= 4);
+  const [, chosen, ...more] = saved.map(([, calls]) => bench.ca.calls.slice(0, calls));
+  assert.deepEqual(
+    chosen?.slice(1),
+    names.map(name => `getAuthorization ${name}`),
+  );
+  assert.deepEqual(more, [], 'all that follows the CA says again');
+});
+
+test('runSignJob() that is stopped at any request leaves all that it has learnt to the next run', async () => {
+  await using whole = await openJobBench();
+  await run(whole);
+  for (let stopAt = 1; stopAt < whole.ca.calls.length; stopAt++) {
+    await using bench = await openJobBench();
+    const { calls } = bench.ca;
+    const push = calls.push.bind(calls);
+    calls.push = (...call) => {
+      if (push(...call) === stopAt) bench.stopping.abort(new Error('stopping'));
+      return calls.length;
+    };
+    await assert.rejects(run(bench), /stopping/);
+    const stopping = new AbortController().signal;
+    assert.equal((await runSignJob(bench.parts, bench.job, { ...bench.signals, stopping })).end, 'finished');
+    const once = ['newOrder', 'finalize', ...names.map(name => `initiate ${name}`)];
+    const repeated = once.filter(call => calls.filter(one => one === call).length !== 1);
+    assert.deepEqual(repeated, [], `stopped at ${whole.ca.calls[stopAt - 1]}`);
+  }
 });
 
 test('runSignJob() resumes elsewhere from each of its checkpoints without repeating anything', async () => {
@@ -392,7 +412,7 @@ test('runSignJob() hands out a certificate whose counting fails', async () => {
 test('runSignJob() waits for another job that orders the same names, and then hands out what that one stored', async () => {
   await using bench = await openJobBench();
   let free = false;
-  bench.records.enterFlight = async () => free;
+  bench.records.enterFlight = async () => (free ? [] : undefined);
   assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000 });
   free = true;
   bench.storage.get = async () => ({ chain, leaf: {} as never });
@@ -418,7 +438,7 @@ test('runSignJob() renews what is to be replaced however fresh it is, and takes 
 test('runSignJob() does not ask the CA for what a limit stands against, and counts it as no new failure', async () => {
   await using bench = await openJobBench();
   const standing = new StandingLimitError('rateLimited', 'too many', { retryAfter: 2_000_000 });
-  bench.guard.limits.standingAgainst = async () => standing;
+  bench.guard.limits.findStanding = () => standing;
   bench.guard.limits.park = async () => assert.fail('parked again');
   const { code, retryAfter } = await failureOf(bench);
   assert.deepEqual([code, retryAfter, bench.ca.calls], ['rateLimited', 2_000_000, []]);

@@ -24,6 +24,9 @@ function describe({ state, opened, left, limit }: Known): Promise<string> {
     directory: () => assert.fail('the CA was asked'),
     limits: {
       standingAgainst: async () => limit,
+      keysAgainst: () => [],
+      findStanding: () => undefined,
+      failuresKey: () => '',
       park: async () => [],
       recordFailure: nothing,
       recordSuccess: nothing,

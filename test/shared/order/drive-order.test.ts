@@ -196,7 +196,7 @@ test('driveOrder() takes other refusals of an order for what they are', async ()
   await assert.rejects(driveThrough(partsFor(ca), task), TypeError);
 });
 
-test("driveOrder() saves the order's URL before it touches a challenge, and each state before what follows", async () => {
+test("driveOrder() saves the order's URL before it touches a challenge, and the challenges before it presents them", async () => {
   const ca = scriptCa();
   const parts = partsFor(ca);
   const callsAtSave: number[] = [];
@@ -209,10 +209,7 @@ test("driveOrder() saves the order's URL before it touches a challenge, and each
   assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url: 'https://ca.example/order/1' });
   assert.deepEqual(ca.calls.slice(0, callsAtSave[0]), ['newOrder']);
   assert.deepEqual(ca.calls.slice(callsAtSave[0], callsAtSave[1]), ['getAuthorization a.example']);
-  assert.deepEqual(ca.calls.slice(callsAtSave[1], callsAtSave[2]), [
-    'present a.example',
-    'initiate a.example',
-  ]);
+  assert.equal(callsAtSave.length, 2, 'all that follows the CA says again');
 });
 
 test('driveOrder() refuses a wildcard for http-01 before it makes an order', async () => {

@@ -37,7 +37,8 @@ export function partsFor(ca: ScriptedCa, clock = turnedClock(0)): TestParts {
  */
 export type Fate = (save: number) => 'lives' | 'dies after it' | 'dies before it';
 
-class DeathError extends Error {}
+/** Thrown where a process dies. */
+export class DeathError extends Error {}
 
 /**
  * Drives an order to its end, by as many processes as fate wants. @returns the chain, and how often was saved

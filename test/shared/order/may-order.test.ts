@@ -11,17 +11,16 @@ const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
 const claim: Claim = { id: 'job', what: 'what', rank: 0, patience: 10 };
 const never = new AbortController().signal;
 
-type Ground = { standing?: StandingLimitError; shortage?: Shortage; renewalInfo?: boolean; again?: number };
+type Ground = { shortage?: Shortage; renewalInfo?: boolean; again?: number };
 
 /** A CA whose limits say what a test wants, and what they were asked. */
-function caOf({ standing, shortage, renewalInfo, again }: Ground) {
+function caOf({ shortage, renewalInfo, again }: Ground) {
   const calls: string[] = [];
   const urls = renewalInfo ? { renewalInfo: 'https://ca.example/renewal-info' } : {};
   return {
     calls,
     directory: async () => ({ urls, externalAccountRequired: false, caaIdentities: [] }) satisfies Directory,
     limits: {
-      standingAgainst: async () => standing,
       park: async (): Promise<Limit[]> => {
         calls.push('park');
         return [{ key: 'account/a', until: 5, detail: 'x', names: [] }];
@@ -31,6 +30,10 @@ function caOf({ standing, shortage, renewalInfo, again }: Ground) {
         return again;
       },
       recordSuccess: async () => {},
+      standingAgainst: async () => undefined,
+      keysAgainst: () => [],
+      findStanding: () => undefined,
+      failuresKey: () => '',
     },
     budget: {
       takeOrder: async () => {
@@ -50,29 +53,32 @@ function caOf({ standing, shortage, renewalInfo, again }: Ground) {
 
 test('mayOrder() counts an order, once for all tries to make it', async () => {
   const ca = caOf({});
-  const first = await mayOrder(ca, identifiers, { renews: false, turn: undefined }, claim, never);
+  const first = await mayOrder(ca, undefined, identifiers, { renews: false, turn: undefined }, claim, never);
   assert.deepEqual(first, { may: true, turn: 'counted' });
-  const next = await mayOrder(ca, identifiers, { renews: false, turn: 'counted' }, claim, never);
+  const next = await mayOrder(ca, undefined, identifiers, { renews: false, turn: 'counted' }, claim, never);
   assert.deepEqual([next, ca.calls], [{ may: true, turn: 'counted' }, ['take']]);
 });
 
 test('mayOrder() exempts a renewal only where the CA has renewal information', async () => {
   const renewal = { renews: true, turn: undefined };
   const exempting = caOf({ renewalInfo: true });
-  assert.deepEqual(await mayOrder(exempting, identifiers, renewal, claim, never), {
+  assert.deepEqual(await mayOrder(exempting, undefined, identifiers, renewal, claim, never), {
     may: true,
     turn: 'exempt',
   });
   assert.deepEqual(exempting.calls, []);
   const other = caOf({});
-  assert.deepEqual(await mayOrder(other, identifiers, renewal, claim, never), { may: true, turn: 'counted' });
+  assert.deepEqual(await mayOrder(other, undefined, identifiers, renewal, claim, never), {
+    may: true,
+    turn: 'counted',
+  });
 });
 
 test('mayOrder() lets a limit that stands go first, also before what is exempt or counted already', async () => {
   const standing = new StandingLimitError('rateLimited', 'too many', { retryAfter: 9 });
-  const ca = caOf({ standing, renewalInfo: true });
+  const ca = caOf({ renewalInfo: true });
   for (const turn of [undefined, 'counted', 'exempt'] as const) {
-    const permission = await mayOrder(ca, identifiers, { renews: true, turn }, claim, never);
+    const permission = await mayOrder(ca, standing, identifiers, { renews: true, turn }, claim, never);
     assert.deepEqual(permission, { may: false, limit: standing, waits: false });
   }
   assert.deepEqual(ca.calls, []);
@@ -81,7 +87,14 @@ test('mayOrder() lets a limit that stands go first, also before what is exempt o
 test('mayOrder() says which limit is used up and until when, and whether the claim waits for it', async () => {
   for (const waits of [true, false]) {
     const ca = caOf({ shortage: { key: 'account/a', until: 7, waits } });
-    const permission = await mayOrder(ca, identifiers, { renews: false, turn: undefined }, claim, never);
+    const permission = await mayOrder(
+      ca,
+      undefined,
+      identifiers,
+      { renews: false, turn: undefined },
+      claim,
+      never,
+    );
     assert.ok(!permission.may);
     const { limit } = permission;
     assert.deepEqual([permission.waits, limit.code, limit.retryAfter], [waits, 'rateLimited', 7]);

@@ -5,6 +5,7 @@ import { openPollPaces } from '../../../shared/ca/standing.ts';
 import {
   beforeHandOver,
   learnPace,
+  mustOutlive,
   newOrderState,
   nextStep,
   type OrderChallenge,
@@ -146,6 +147,30 @@ test('beforeHandOver() takes back only what the CA was told nothing of', () => {
   assert.equal(beforeHandOver({ ...chosen, challenges: [challenge('a.example', true)] }), undefined);
   assert.equal(beforeHandOver({ ...chosen, takenBack: true }), undefined);
 });
+
+for (const [what, before, after] of [
+  ['an order that was made', newOrderState(), made],
+  ["a refusal of 'replaces'", newOrderState(), { ...newOrderState(), replaced: true }],
+  ['challenges that are to be presented', made, chosen],
+  [
+    'another challenge beside those',
+    chosen,
+    { ...chosen, challenges: [...chosen.challenges, challenge('b')] },
+  ],
+  ['since when they are presented', chosen, { ...chosen, presentedAt: 3 }],
+  ['that they are presented again', { ...chosen, takenBack: true }, chosen],
+] as [string, OrderState, OrderState][])
+  test(`mustOutlive() has ${what} saved`, () => assert.equal(mustOutlive(before, after), true));
+
+for (const [what, before, after] of [
+  ['that the CA was told of the challenges', chosen, told],
+  ['that it was told of what took time to be seen', { ...chosen, presentedAt: 3, polls: 4 }, told],
+  ['that it was told of challenges taken back before', { ...chosen, takenBack: true }, told],
+  ['a poll in vain', told, { ...told, polls: 2 }],
+  ['another look in vain', { ...chosen, presentedAt: 3 }, { ...chosen, presentedAt: 3, polls: 1 }],
+  ['that the order was finalized', told, { ...told, challenges: [], polls: 0 }],
+] as [string, OrderState, OrderState][])
+  test(`mustOutlive() leaves to the CA ${what}`, () => assert.equal(mustOutlive(before, after), false));
 
 test('learnPace() learns from the first poll after a change alone', () => {
   const first = (status: AcmeOrder['status'], state: OrderState) => {

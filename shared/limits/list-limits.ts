@@ -1,0 +1,32 @@
+import type { Clock } from '../base/basics.ts';
+import { escapeGlob, type Store } from '../base/redis.ts';
+import { type Limit, type Parked, parkedKey } from './limits.ts';
+
+/** All that is held back now, by whichever CA. */
+export async function listLimits({ redis, prefix }: Store, clock: Clock): Promise<Limit[]> {
+  const limits: Limit[] = [];
+  const match = `${escapeGlob(prefix)}:limit:*`;
+  for await (const keys of redis.scanStream({ match, count: 500 })) {
+    for (const key of keys as string[]) {
+      const text = await redis.get(key);
+      if (!text) continue;
+      const { until, detail, names } = JSON.parse(text) as Parked;
+      if (until !== undefined && until <= clock.now()) continue;
+      limits.push({ key: key.slice(parkedKey({ prefix }, '').length), until, detail, names });
+    }
+  }
+  return limits.sort((a, b) => a.key.localeCompare(b.key));
+}
+
+/**
+ * Lets what a key names be tried again.
+ *
+ * @param key as `listLimits` has it; without its `@ca` it is that of every CA
+ * @returns the keys that were cleared
+ */
+export async function clearLimit(store: Store, key: string, clock: Clock): Promise<string[]> {
+  const found = await listLimits(store, clock);
+  const meant = found.filter(limit => limit.key === key || limit.key.startsWith(`${key}@`));
+  for (const limit of meant) await store.redis.del(parkedKey(store, limit.key));
+  return meant.map(limit => limit.key);
+}
