@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { SignResult } from '../../shared/queue/sign-records.ts';
+import { UnrecoverableError } from '../../shared/queue/bullmq.ts';
+import { openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
@@ -135,6 +136,35 @@ suite('sign queue', () => {
     const waiting = intake.queue.result(jobId, never);
     await redis.del(`${prefix}:sign:${jobId}`);
     assert.equal(await waiting, undefined);
+  });
+
+  test('the waiters of a job that failed for good are told so, at once where its worker says it', async () => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    await using worker = openWorkerSide(redisUrl, prefix, () => {
+      throw new UnrecoverableError('a bug');
+    });
+    const silent = await intake.queue.enqueue(signJob());
+    assert.equal(await intake.queue.result(silent, never), undefined, 'found by looking');
+
+    const pending = newStore().prefix;
+    await using other = await intakeSide(pending);
+    const told = await other.queue.enqueue(signJob());
+    const waiting = other.queue.result(told, never);
+    await openSignRecords({ redis, prefix: pending }).publishFailure(told);
+    assert.equal(await waiting, undefined);
+    assert.equal(worker.begun.length, 1);
+  });
+
+  test('what else is published to waiters wakes none of them with anything but their result', async () => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    const waiting = intake.queue.result(jobId, never);
+    for (const message of ['', ' ', 'x', `${jobId}x {}`]) await redis.publish(`${prefix}:results`, message);
+    await redis.set(`${prefix}:result:${jobId}`, JSON.stringify(issued));
+    await redis.publish(`${prefix}:results`, `${jobId} {damaged`);
+    assert.deepEqual(await waiting, issued);
   });
 
   test('a waiter whose signal fires is let go, and the job goes on for the others', async () => {
