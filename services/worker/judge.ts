@@ -1,19 +1,14 @@
 import type { AcmeAccount } from '../../shared/acme/client.ts';
 import { problemKind, saysAccountIsGone } from '../../shared/acme/problem.ts';
-import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { mayOrder, rememberFailure, toPausedEvent } from '../../shared/order/acts.ts';
-import type { Leave, Verdict } from '../../shared/order/drive-order.ts';
+import { rememberFailure, toPausedEvent } from '../../shared/order/acts.ts';
+import type { Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
-import type { Checkpoint, OrderTask } from '../../shared/order/next-step.ts';
-import { isIssuedFor } from '../../shared/storage/issued-for.ts';
-import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
-
-// The driver of orders asks a worker whether an order may be made, and what to do after a step that failed.
+import type { Checkpoint } from '../../shared/order/next-step.ts';
+import { namesOf, patienceOf, type SignRun } from './job.ts';
 
 export const LONGEST_JOB = 3_600_000;
 const RETRIES = {
@@ -22,72 +17,7 @@ const RETRIES = {
   longestOrder: LONGEST_JOB,
   mostNewOrders: 5,
 };
-const FLIGHT_RETRY = 1_000;
-/** A renewal's wait may be over sooner than expected, as when an operator clears a limit. */
-const LONGEST_NAP = 600_000;
-const BREAKER_CLOSED = 'the CA answers again, breaker closed';
-
-/**
- * Looks for what can save the CA a request: another job's order for the same names, after which the
- * certificate may be there already, and limits that are known to stand, or that jobs before this one use up.
- */
-export async function askLeave(
-  run: SignRun,
-  ca: Ca,
-  task: OrderTask,
-  checkpoint: Checkpoint,
-): Promise<Leave<StoredCertificate>> {
-  const { parts, job } = run;
-  const now = parts.clock.now();
-  const flight = flightOf(job.data, ca.name);
-  const limitKeys = ca.limits.keysAgainst(task.identifiers);
-  const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
-  if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
-  const stored = await findStored(run);
-  if (stored) return { do: 'use', instead: stored };
-  task.replaces ??= await findReplaced(run, ca);
-  const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
-  const claim = toClaim(job);
-  const standing = ca.limits.findStanding(limits);
-  const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
-  if (permission.may) return { do: 'order', turn: permission.turn };
-  const { limit, waits } = permission;
-  const until = limit.retryAfter;
-  if (until === undefined || !(waits || isWorthWaiting(run, until))) throw limit;
-  await parts.records.leaveFlight(job.lock.jobId, flight); // others may order the same names meanwhile
-  return { do: 'wait', until: Math.min(until, now + LONGEST_NAP) };
-}
-
-/** A limit that ends in time is waited for by a renewal, and by a post that would else go to another CA. */
-function isWorthWaiting({ job }: SignRun, until: number): boolean {
-  const { due, accounts } = job.data;
-  return due === undefined ? accounts.length > 1 && until <= patienceOf(job) : until <= due;
-}
-
-/** Never answer a renewal with the certificate it replaces. */
-async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
-  const { storage, due, accounts } = job.data;
-  const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
-    account: name,
-    directory: directoryUrl,
-  }));
-  const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
-  const stored = await parts.storages.get(storage)?.get(csr, found => isIssuedFor(found, wanted, all));
-  return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
-}
-
-/**
- * A post of a CSR whose stored certificate is about to expire renews it, and CAs like to know (RFC 9773
- * section 5).
- */
-async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<string | undefined> {
-  if (job.data.replaces) return undefined;
-  const upkeep = parts.storages.get(job.data.storage)?.upkeep;
-  const kept = await upkeep?.read(upkeep.keyOf(csr));
-  if (!kept || kept.leaf.notAfter <= parts.clock.now()) return undefined;
-  const isIssuer = kept.issuedBy ? kept.issuedBy.directory === ca.directoryUrl : true;
-  return isIssuer ? renewalInfoId(kept.chain) : undefined;
-}
+export const BREAKER_CLOSED = 'the CA answers again, breaker closed';
 
 /** Decides on an order whose step failed: try again here, go to the next account, or fail the job. */
 export async function judge(
@@ -137,14 +67,6 @@ async function noteAnswer({ parts, job, log }: SignRun, ca: Ca, refusal: Issuanc
     names: namesOf(job),
     detail: refusal.message,
   });
-}
-
-/** After a step that succeeded, CA and account are well. */
-export async function noteSuccess({ parts, log }: SignRun, ca: Ca): Promise<void> {
-  if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
-  if (ca.account.fault() === undefined) return;
-  ca.account.note(undefined);
-  await parts.notices.ended(accountSubject(ca.name), ['account-paused']);
 }
 
 export const accountSubject = (account: string) => `account/${account}`;

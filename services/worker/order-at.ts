@@ -1,10 +1,12 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import type { Directory } from '../../shared/acme/objects.ts';
+import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { mayOrder } from '../../shared/order/acts.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
-import { type Driven, driveOrder } from '../../shared/order/drive-order.ts';
+import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-order.ts';
 import {
   admit,
   BREAKER_RETRY,
@@ -13,9 +15,10 @@ import {
   toLeft,
 } from '../../shared/order/leave-account.ts';
 import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/next-step.ts';
+import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { namesOf, patienceOf, type SignRun } from './job.ts';
-import { askLeave, judge, noteSuccess } from './judge.ts';
+import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
+import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -26,6 +29,10 @@ const LONGEST_WAIT_IN_SLOT = 2_000;
 const PART_OF_PATIENCE = 1 / 6;
 const SHORTEST_TIMEOUT = 3_000;
 const LONGEST_TIMEOUT = 30_000;
+
+const FLIGHT_RETRY = 1_000;
+/** A renewal's wait may be over sooner than expected, as when an operator clears a limit. */
+const LONGEST_NAP = 600_000;
 
 /** When an account that is not open yet is looked at again. Milliseconds. */
 const ACCOUNT_RETRY = 5_000;
@@ -72,6 +79,68 @@ function timeoutOf({ parts, job, progress }: SignRun): number {
   if (!others || job.data.due !== undefined) return LONGEST_TIMEOUT;
   const part = Math.round((patienceOf(job) - parts.clock.now()) * PART_OF_PATIENCE);
   return Math.min(Math.max(part, SHORTEST_TIMEOUT), LONGEST_TIMEOUT);
+}
+
+/**
+ * Looks for what can save the CA a request: another job's order for the same names, after which the
+ * certificate may be there already, and limits that are known to stand, or that jobs before this one use up.
+ */
+async function askLeave(
+  run: SignRun,
+  ca: Ca,
+  task: OrderTask,
+  checkpoint: Checkpoint,
+): Promise<Leave<StoredCertificate>> {
+  const { parts, job } = run;
+  const now = parts.clock.now();
+  const flight = flightOf(job.data, ca.name);
+  const limitKeys = ca.limits.keysAgainst(task.identifiers);
+  const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
+  if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
+  const stored = await findStored(run);
+  if (stored) return { do: 'use', instead: stored };
+  task.replaces ??= await findReplaced(run, ca);
+  const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
+  const claim = toClaim(job);
+  const standing = ca.limits.findStanding(limits);
+  const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
+  if (permission.may) return { do: 'order', turn: permission.turn };
+  const { limit, waits } = permission;
+  const until = limit.retryAfter;
+  if (until === undefined || !(waits || isWorthWaiting(run, until))) throw limit;
+  await parts.records.leaveFlight(job.lock.jobId, flight); // others may order the same names meanwhile
+  return { do: 'wait', until: Math.min(until, now + LONGEST_NAP) };
+}
+
+/** A limit that ends in time is waited for by a renewal, and by a post that would else go to another CA. */
+function isWorthWaiting({ job }: SignRun, until: number): boolean {
+  const { due, accounts } = job.data;
+  return due === undefined ? accounts.length > 1 && until <= patienceOf(job) : until <= due;
+}
+
+/** Never answer a renewal with the certificate it replaces. */
+async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
+  const { storage, due, accounts } = job.data;
+  const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
+    account: name,
+    directory: directoryUrl,
+  }));
+  const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
+  const stored = await parts.storages.get(storage)?.get(csr, found => isIssuedFor(found, wanted, all));
+  return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
+}
+
+/**
+ * A post of a CSR whose stored certificate is about to expire renews it, and CAs like to know (RFC 9773
+ * section 5).
+ */
+async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<string | undefined> {
+  if (job.data.replaces) return undefined;
+  const upkeep = parts.storages.get(job.data.storage)?.upkeep;
+  const kept = await upkeep?.read(upkeep.keyOf(csr));
+  if (!kept || kept.leaf.notAfter <= parts.clock.now()) return undefined;
+  const isIssuer = kept.issuedBy ? kept.issuedBy.directory === ca.directoryUrl : true;
+  return isIssuer ? renewalInfoId(kept.chain) : undefined;
 }
 
 async function toTask(run: SignRun, ca: Ca, choice: AccountChoice): Promise<OrderTask> {
@@ -128,6 +197,14 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
   await progress.saveOrder(ca.name, checkpoint);
   if (checkpoint.failures > 0 || url === undefined) return;
   await noteSuccess(run, ca);
+}
+
+/** After a step that succeeded, CA and account are well. */
+async function noteSuccess({ parts, log }: SignRun, ca: Ca): Promise<void> {
+  if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
+  if (ca.account.fault() === undefined) return;
+  ca.account.note(undefined);
+  await parts.notices.ended(accountSubject(ca.name), ['account-paused']);
 }
 
 /**
