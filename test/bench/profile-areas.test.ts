@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toProfileTable } from './profile.ts';
-import { areaOf, groupByArea } from './profile-areas.ts';
+import { areaOf, groupByArea, scaleTo } from './profile-areas.ts';
 
 const frame = (url: string, functionName = 'f') => ({ url, functionName });
 const ours = (path: string) => frame(`file:///quarry/${path}`);
@@ -12,12 +12,9 @@ test('a function belongs where it or the nearest of its callers is', () => {
   const areas: [ReturnType<typeof frame>[], string][] = [
     [[node('internal/crypto/sig'), ours('shared/pki/key.ts'), ours('shared/acme/client.ts')], 'JWS'],
     [[node('internal/crypto/sig'), ours('shared/pki/key.ts'), ours('shared/pki/csr.ts')], 'CSR'],
-    [
-      [node('_http_client'), ours('shared/acme/connection.ts'), ours('shared/order/acts.ts')],
-      'HTTPS to the CA',
-    ],
-    [[node('_http_client'), pack('axios/index.js')], 'HTTPS to the CA'],
-    [[node('internal/tls/wrap'), node('internal/streams/readable')], 'HTTPS to the CA'],
+    [[node('_http_client'), ours('shared/acme/connection.ts'), ours('shared/order/acts.ts')], 'HTTP'],
+    [[node('_http_client'), pack('axios/index.js')], 'HTTP'],
+    [[node('internal/tls/wrap'), node('internal/streams/readable')], 'HTTP'],
     [[node('internal/abort_controller'), ours('shared/acme/connection.ts')], 'AbortSignal and events'],
     [[ours('shared/pki/der.ts'), ours('shared/pki/certificate.ts')], 'X509'],
     [[pack('asn1js/index.js'), node('internal/process/task_queues')], 'X509'],
@@ -56,6 +53,23 @@ test('time goes to the area of the function that ran, and idle time to none', ()
     'outside JavaScript': 300,
     CSR: 9,
   });
+});
+
+test('areas keep their shares where the kernel has counted another time', () => {
+  const scaled = scaleTo(
+    4,
+    new Map([
+      ['CSR', 30],
+      ['JWS', 10],
+    ]),
+  );
+  assert.deepEqual(
+    [...scaled],
+    [
+      ['CSR', 3],
+      ['JWS', 1],
+    ],
+  );
 });
 
 test('the table of a profile has the most expensive area first, and the sum of each tree last', () => {

@@ -24,7 +24,7 @@ const places: [RegExp, string][] = [
   [/node_modules\/(koa|@koa|cookies|accepts|content-type|type-is|path-to-regexp)|services\/intake\//, 'HTTP'],
   [
     /node_modules\/(axios|follow-redirects)|shared\/acme\/(connection|ca-connection|transport|nonce-pool)/,
-    'HTTPS to the CA',
+    'HTTP',
   ],
   [/node_modules\/acme-client|shared\/acme\/(client|acme-api|account)/, 'JWS'],
   [/shared\/pki\/(csr|dns-name|identifier|parse-identifier|ip-address)|shared\/base\/identifier/, 'CSR'],
@@ -39,8 +39,7 @@ const places: [RegExp, string][] = [
 const last: [RegExp, string][] = [
   [/node_modules\/(ioredis|@ioredis|redis-parser|denque|standard-as-callback)/, 'our Redis commands'],
   [/node_modules\/(pkijs|asn1js|pv|@peculiar)|shared\/pki\//, 'X509'],
-  [/node:(https|_http_client|_tls_wrap|internal\/tls)/, 'HTTPS to the CA'],
-  [/node:(_?http|internal\/http)/, 'HTTP'],
+  [/node:(_?https?|_tls_wrap|internal\/(tls|http))/, 'HTTP'],
 ];
 
 /** Those that others use too are told apart by who does. */
@@ -83,4 +82,10 @@ export function groupByArea({ nodes, samples, timeDeltas }: CpuProfile): Map<str
     times.set(area, (times.get(area) ?? 0) + Math.max(timeDeltas[index] ?? 0, 0));
   });
   return times;
+}
+
+/** The same shares of another sum. */
+export function scaleTo(total: number, times: ReadonlyMap<string, number>): Map<string, number> {
+  const sum = [...times.values()].reduce((all, time) => all + time, 0);
+  return new Map([...times].map(([area, time]) => [area, (time * total) / sum]));
 }

@@ -2,20 +2,24 @@ import { type Inspector, inspectable, openInspector } from '../support/inspector
 import type { Product, Tell } from './benchmark.ts';
 import type { ClientsReport } from './clients.ts';
 import { cpuSeconds } from './process-figures.ts';
-import { type CpuProfile, groupByArea } from './profile-areas.ts';
+import { type CpuProfile, groupByArea, scaleTo } from './profile-areas.ts';
 import { openQuarryWay } from './quarry-way.ts';
 import { takeSideBySide } from './side-by-side.ts';
 import type { OpenWay } from './signer.ts';
 import { type Plan, runPlan, untilCaHolds } from './trials.ts';
 
-const samplingMicroseconds = 250;
+const samplingMicroseconds = 1_000;
 
 /** Milliseconds of CPU an order, by area of a role. */
 export type AreaTimes = Map<string, number>;
 
+/** What HTTP is to a role. */
+const http: Record<string, string> = { worker: 'HTTPS to the CA', intake: 'HTTP and Koa' };
+
 /**
- * Where the CPU time of an order goes, of each tree: as V8's profiler sees the roles, and the kernel Redis.
- * The trees are measured in turn. A profiler costs something itself, of which the areas have their share.
+ * Where the CPU time of an order goes, of each tree: shares as V8's profiler sees them, of the time that the
+ * kernel counts for each role; and Redis. The trees are measured in turn. A profiler costs something itself,
+ * of which the areas have their share.
  */
 export async function profileOrders<Side extends string>(
   plan: Plan,
@@ -44,17 +48,13 @@ type Profiler = {
 };
 
 function openProfiler({ root }: Product): Profiler {
-  const inspectors: { role: string; inspector: Inspector }[] = [];
-  const microseconds: AreaTimes = new Map();
-  const add = (area: string, value: number) => microseconds.set(area, (microseconds.get(area) ?? 0) + value);
+  const profiled: { role: string; pid: number; inspector: Inspector }[] = [];
+  const seconds: AreaTimes = new Map();
+  const add = (area: string, value: number) => seconds.set(area, (seconds.get(area) ?? 0) + value);
   let redisPid = 0;
   let orders = 0;
 
-  async function start(inspector: Inspector): Promise<void> {
-    await inspector.send('Profiler.enable');
-    await inspector.send('Profiler.setSamplingInterval', { interval: samplingMicroseconds });
-    await inspector.send('Profiler.start');
-  }
+  const look = () => Promise.all([redisPid, ...profiled.map(({ pid }) => pid)].map(cpuSeconds));
 
   return {
     async open(stack, ground) {
@@ -62,25 +62,32 @@ function openProfiler({ root }: Product): Profiler {
       const way = await openQuarryWay(stack, ground, { root, nodeArgs: inspectable });
       for (const { role, running } of way.roles) {
         const inspector = stack.adopt(await openInspector(running), inspector => inspector.close());
-        inspectors.push({ role, inspector });
+        profiled.push({ role, pid: running.pid, inspector });
       }
       return way;
     },
     async watch(work) {
-      await Promise.all(inspectors.map(({ inspector }) => start(inspector)));
-      const redisBefore = await cpuSeconds(redisPid);
+      for (const { inspector } of profiled) await startProfiler(inspector);
+      const before = await look();
       const report = await work();
-      add('Redis', ((await cpuSeconds(redisPid)) - redisBefore) * 1e6);
+      const [redis = 0, ...roles] = (await look()).map((now, index) => now - (before[index] ?? 0));
       orders += report.latencies.length;
-      for (const { role, inspector } of inspectors) {
+      add('Redis', redis);
+      for (const [index, { role, inspector }] of profiled.entries()) {
         const { profile } = (await inspector.send('Profiler.stop')) as { profile: CpuProfile };
-        for (const [area, value] of groupByArea(profile))
-          add(role === 'responder' ? role : `${role}: ${area}`, value);
+        for (const [area, value] of scaleTo(roles[index] ?? 0, groupByArea(profile)))
+          add(role === 'responder' ? role : `${role}: ${area === 'HTTP' ? http[role] : area}`, value);
       }
       return report;
     },
-    times: () => new Map([...microseconds].map(([area, value]) => [area, value / 1000 / orders])),
+    times: () => new Map([...seconds].map(([area, value]) => [area, (value * 1000) / orders])),
   };
+}
+
+async function startProfiler(inspector: Inspector): Promise<void> {
+  await inspector.send('Profiler.enable');
+  await inspector.send('Profiler.setSamplingInterval', { interval: samplingMicroseconds });
+  await inspector.send('Profiler.start');
 }
 
 /** A line for each area, the most expensive first, and their sum. */

@@ -38,8 +38,14 @@ export const quarryOf =
 async function postCsr(url: string, csr: string, agent: Agent): Promise<void> {
   const post = request(url, { method: 'POST', agent, headers: { 'Content-Length': Buffer.byteLength(csr) } });
   post.end(csr);
-  const [answer] = await once(post, 'response');
-  const body = await text(answer);
-  if (answer.statusCode !== 200)
-    throw new Error(`POST /sign was answered with ${answer.statusCode}: ${body.trim()}`);
+  try {
+    const [answer] = await once(post, 'response');
+    const body = await text(answer);
+    if (answer.statusCode !== 200)
+      throw new Error(`POST /sign was answered with ${answer.statusCode}: ${body.trim()}`);
+  } catch (error) {
+    // While another way is measured, the intake closes connections that it takes for idle.
+    if (!post.reusedSocket || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+    await postCsr(url, csr, agent);
+  }
 }
