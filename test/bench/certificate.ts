@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { decodePem, encodePem } from '../../shared/pki/certificate.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
 import { provision } from '../support/provision.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
@@ -43,4 +45,15 @@ export async function makeCertificate(
   ];
   await promisify(execFile)(openssl, ['x509', ...args, '-out', certFile]);
   return { ...csr, chain: `${await readFile(certFile, 'utf8')}\n${await readFile(caFile, 'utf8')}` };
+}
+
+/** Another serial number, written over in the leaf: its signature is wrong then, at which nobody looks. */
+export function withSerial(chain: string, number: number): string {
+  const der = decodePem(chain, ['CERTIFICATE']);
+  const serial = Buffer.from(new X509Certificate(der).serialNumber, 'hex');
+  der.writeUInt32BE(number, der.indexOf(serial) + serial.length - 4);
+  const leaf = encodePem('CERTIFICATE', der);
+  return (
+    leaf + chain.slice(chain.indexOf('-----END CERTIFICATE-----') + '-----END CERTIFICATE-----\n'.length)
+  );
 }

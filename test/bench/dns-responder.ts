@@ -5,20 +5,15 @@ import { startBind } from '../support/bind.ts';
 import { freePort } from '../support/free-port.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { startRedis } from '../support/redis.ts';
-import type { Figures } from './benchmark.ts';
-import { compareLoad } from './load.ts';
+import type { Benchmark } from './benchmark.ts';
+import { compareLoad, loadSubject, type OpenLoad } from './load.ts';
 import { responderConfiguration } from './responder.ts';
 
 const zone = 'acme.bench.example';
 const name = `www.${zone}`;
 const value = 'v'.repeat(43);
 
-/**
- * How many questions for a TXT record a responder answers in a second over UDP, beside a BIND that has it in
- * its zone.
- */
-export async function benchDnsResponder(tell: (progress: string) => void): Promise<Figures> {
-  await using stack = new AsyncDisposableStack();
+const open: OpenLoad = async (stack, root) => {
   const redis = stack.use(await startRedis());
   const client = new Redis(redis.url);
   await client.zadd(valuesKey('{quarry}', name), Date.now() + 3_600_000, value);
@@ -30,14 +25,25 @@ listener = 127.0.0.1:${port}
 zone = ${zone}
 ns = ns1.bench.example
 rate-limit = off`;
-  const quarry = stack.use(await startQuarry('responder', responderConfiguration(redis.url, verification)));
-  const bind = stack.use(await startBind({ zones: [{ name: zone, records: [`www TXT "${value}"`] }] }));
+  const ini = responderConfiguration(redis.url, verification);
+  const { pid } = stack.use(await startQuarry('responder', ini, { root }));
   const question = encode({ type: 'query', id: 1, questions: [{ type: 'TXT', name }] });
-  const load = {
-    generator: 'dns-load-generator.ts',
-    request: question.toString('base64'),
-    unit: 'answers/s',
-  };
-  const beside = 'BIND with one thread, from a zone in its memory';
-  return await compareLoad({ quarry: { pid: quarry.pid, port }, beside: bind }, load, beside, tell);
-}
+  const request = question.toString('base64');
+  const load = { generator: 'dns-load-generator.ts', request, unit: 'answers/s' };
+  return { target: { pid, port }, load };
+};
+
+/**
+ * How many questions for a TXT record a responder answers in a second over UDP, beside a BIND that has it in
+ * its zone.
+ */
+export const benchDnsResponder: Benchmark = {
+  subject: loadSubject(open),
+  async run(tell) {
+    await using stack = new AsyncDisposableStack();
+    const { target, load } = await open(stack);
+    const bind = stack.use(await startBind({ zones: [{ name: zone, records: [`www TXT "${value}"`] }] }));
+    const beside = 'BIND with one thread, from a zone in its memory';
+    return await compareLoad({ quarry: target, beside: bind }, load, beside, tell);
+  },
+};

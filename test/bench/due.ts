@@ -7,10 +7,10 @@ import {
 } from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
-import type { Figures } from './benchmark.ts';
+import type { Figures, Tell } from './benchmark.ts';
 import { percentile } from './statistics.ts';
 
-const certificates = 100_000;
+export const certificates = 100_000;
 const dueAtOnce = 500;
 const passes = 50;
 const listings = 5;
@@ -21,7 +21,7 @@ const now = Date.parse('2026-11-25T00:00:00Z');
  * 100,000 certificates in the index, 500 of which are due: how fast a scheduler finds and reads these, beside
  * reading all to find the same ones. And how fast it finds 500 that have expired among 100,000.
  */
-export async function benchDue(tell: (progress: string) => void): Promise<Figures> {
+export async function benchDue(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startRedis());
   const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
@@ -54,11 +54,8 @@ export async function benchDue(tell: (progress: string) => void): Promise<Figure
   };
 }
 
-async function fill(
-  index: RenewalIndex,
-  expiry: ExpiryIndex,
-  tell: (progress: string) => void,
-): Promise<void> {
+/** So many certificates in both indexes. */
+export async function fill(index: RenewalIndex, expiry: ExpiryIndex, tell: Tell): Promise<void> {
   const batch = 1_000;
   const startedAt = performance.now();
   for (let from = 0; from < certificates; from += batch) {

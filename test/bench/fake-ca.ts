@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { freePort } from '../support/free-port.ts';
@@ -15,11 +15,22 @@ export type FakeCa = AsyncDisposable & {
 
 type Answer = { status?: number; location?: string; body: object | string };
 
+export type FakeCaOptions = {
+  /** The chain that the order of this number gets; orders count from 1. */
+  chainOf(order: number): string;
+  /**
+   * The port on loopback where it fetches each challenge three times, on connections of their own, as Pebble
+   * does; by default it fetches none.
+   */
+  fetchFrom?: number;
+};
+
 /**
- * A CA that costs nearly nothing and answers at once: it looks at no signature, nonce or challenge, finds
- * each order ready when it is first asked for, and has one chain for all, issued by the time of finalize.
+ * A CA that costs nearly nothing and answers at once: it looks at no signature or nonce, has each order ready
+ * when it is first asked for, or invalid where a challenge was answered wrongly, and issues by the time of
+ * finalize.
  */
-export async function startFakeCa(chain: string): Promise<FakeCa> {
+export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promise<FakeCa> {
   const { caFile, certFile, keyFile } = await tlsAuthority();
   const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
   const port = await freePort();
@@ -27,9 +38,12 @@ export async function startFakeCa(chain: string): Promise<FakeCa> {
   let orders = 0;
   let nonces = 0;
   let issued = 0;
+  /** Whether the challenge of an order was answered, by the order's id. */
+  const validations = new Map<string, Promise<boolean>>();
 
   const toOrder = (id: string, status: string) => ({
     status,
+    ...(status === 'invalid' && { error: wrongAnswer }),
     authorizations: [`${base}/authz/${id}`],
     finalize: `${base}/finalize/${id}`,
     ...(status === 'valid' && { certificate: `${base}/cert/${id}` }),
@@ -38,15 +52,16 @@ export async function startFakeCa(chain: string): Promise<FakeCa> {
     type: 'http-01',
     url: `${base}/challenge/${id}`,
     status,
-    token: `token-${id}`.padEnd(43, '0'),
+    token: toToken(id),
   });
 
   /** @param kind of the URL's path, which ends with the order's `id` */
-  function answer(kind: string, id: string): Answer {
+  async function answer(kind: string, id: string): Promise<Answer> {
     switch (kind) {
       case 'dir':
         return { body: directory(base) };
       case 'new-account':
+      case 'account':
         return { location: `${base}/account/1`, body: { status: 'valid' } };
       case 'new-order': {
         const made = `${++orders}`;
@@ -57,14 +72,16 @@ export async function startFakeCa(chain: string): Promise<FakeCa> {
         return { body: { status: 'pending', identifier, challenges: [toChallenge(id, 'pending')] } };
       }
       case 'challenge':
+        if (fetchFrom !== undefined) validations.set(id, validate(fetchFrom, toToken(id)));
         return { body: toChallenge(id, 'processing') };
       case 'order':
-        return { body: toOrder(id, 'ready') };
+        return { body: toOrder(id, ((await validations.get(id)) ?? true) ? 'ready' : 'invalid') };
       case 'finalize':
         return { body: toOrder(id, 'valid') };
       case 'cert':
         issued++;
-        return { body: chain };
+        validations.delete(id);
+        return { body: chainOf(Number(id)) };
       default:
         return { status: kind === 'new-nonce' ? 204 : 404, body: '' };
     }
@@ -73,7 +90,7 @@ export async function startFakeCa(chain: string): Promise<FakeCa> {
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     await text(request); // what is left unread would keep the connection from being used again
     const [, kind = '', id = ''] = request.url?.split('/') ?? [];
-    const { status = 200, location, body } = answer(kind, id);
+    const { status = 200, location, body } = await answer(kind, id);
     const content = typeof body === 'string' ? body : JSON.stringify(body);
     response.writeHead(status, {
       'Content-Type': typeof body === 'string' ? 'application/pem-certificate-chain' : 'application/json',
@@ -100,6 +117,31 @@ export async function startFakeCa(chain: string): Promise<FakeCa> {
       await closed;
     },
   };
+}
+
+const wrongAnswer = {
+  type: 'urn:ietf:params:acme:error:unauthorized',
+  detail: 'the challenge was not answered as it should be',
+  status: 403,
+};
+
+/** No token begins another one. */
+const toToken = (id: string) => `token-${id}-`.padEnd(43, '0');
+
+/** The key behind the key authorization is not looked at. */
+async function validate(port: number, token: string): Promise<boolean> {
+  const answers = await Promise.allSettled([1, 2, 3].map(() => fetchChallenge(port, token)));
+  return answers.every(answer => answer.status === 'fulfilled' && answer.value.startsWith(`${token}.`));
+}
+
+function fetchChallenge(port: number, token: string): Promise<string> {
+  const path = `/.well-known/acme-challenge/${token}`;
+  return new Promise((done, fail) => {
+    const asked = get({ host: '127.0.0.1', port, path, agent: false }, answer => {
+      text(answer).then(done, fail);
+    });
+    asked.on('error', fail);
+  });
 }
 
 const directory = (base: string) => ({

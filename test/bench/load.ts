@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Process, startProcess } from '../support/processes.ts';
-import type { Figures } from './benchmark.ts';
-import { cpuSeconds } from './cpu-time.ts';
+import type { Figures, Subject, Tell } from './benchmark.ts';
 import type { LoadReport, LoadSpec } from './generator.ts';
+import { cpuSeconds } from './process-figures.ts';
 import { measureSideBySide, type Pair } from './side-by-side.ts';
 import { median } from './statistics.ts';
 
@@ -28,6 +28,24 @@ type Sample = LoadReport & {
 /** Who sends what: a program in this folder, and the request as it understands it. */
 export type Load = { generator: string; request: string; unit: string };
 
+/** Quarry's server of one tree, and what it is sent. */
+export type OpenLoad<Opened = unknown> = (
+  stack: AsyncDisposableStack,
+  root?: string,
+) => Promise<Opened & { target: Target; load: Load }>;
+
+/** The server's CPU time for an answer, again and again. */
+export function loadSubject(open: OpenLoad): Subject {
+  return async function* ({ root }, tell) {
+    await using stack = new AsyncDisposableStack();
+    const { target, load } = await open(stack, root);
+    for (let round = 0; round < rounds; round++) {
+      const { cpuPerAnswer } = await measureLoad('quarry', target, load, tell);
+      yield { figure: 'µs CPU an answer', value: cpuPerAnswer };
+    }
+  };
+}
+
 /** An HTTP request, head and body. */
 export const httpLoad = (request: string): Load => ({
   generator: 'load-generator.ts',
@@ -43,7 +61,7 @@ export async function compareLoad(
   targets: Pair<Target>,
   load: Load,
   beside: string,
-  tell: (progress: string) => void,
+  tell: Tell,
 ): Promise<Figures> {
   const pairs = await measureSideBySide(rounds, {
     quarry: () => measureLoad('quarry', targets.quarry, load, tell),
@@ -67,6 +85,9 @@ export async function compareLoad(
     roundRatios: pairs.map(({ quarry, beside }) => quarry.rate / beside.rate),
     connections,
     generatorBusy: busy,
+    ...(cpu.quarry > 0 && {
+      held: { 'CPU an answer, times that of what is beside': cpu.quarry / cpu.beside },
+    }),
     note: [
       ...(cpu.quarry > 0
         ? [`CPU per answer ${toMicroseconds(cpu.quarry)}, beside ${toMicroseconds(cpu.beside)}`]
@@ -83,7 +104,7 @@ async function measureLoad(
   what: string,
   { pid, port }: Target,
   { generator: program, request, unit }: Load,
-  tell: (progress: string) => void,
+  tell: Tell,
 ): Promise<Sample> {
   const spec: LoadSpec = { port, request, connections, warmUpMs, measureMs };
   const generator = join(import.meta.dirname, program);

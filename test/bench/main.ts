@@ -1,85 +1,125 @@
+import { join } from 'node:path';
 import { describeError } from '../../shared/base/basics.ts';
-import type { Benchmark, Result } from './benchmark.ts';
-import { benchDnsResponder } from './dns-responder.ts';
-import { benchDue } from './due.ts';
-import { ordersBenchmark } from './orders.ts';
-import { benchQueueOverhead } from './queue-overhead.ts';
-import { benchQueued } from './queued.ts';
-import { benchRenewals } from './renewals.ts';
-import { requestsBenchmark } from './requests.ts';
-import { benchResponder } from './responder.ts';
-import { signBenchmark } from './sign.ts';
-import { slowCaBenchmark } from './slow-ca.ts';
-import { storageHit } from './storage-hit.ts';
+import { chooseNames, parseRequest, type Request, usage } from './arguments.ts';
+import type { Benchmark, Result, Subject } from './benchmark.ts';
+import { benchmarks } from './benchmarks.ts';
+import { findExceeded, readBudget, saveBudget } from './budget.ts';
+import { compareTrees, describe } from './compare.ts';
+import { checkOut } from './other-tree.ts';
+import { profileOrders, toProfileTable } from './profile.ts';
 import { toTable } from './table.ts';
-import { benchTlsAlpn } from './tls-alpn.ts';
+import type { Plan } from './trials.ts';
 
-// `npm run bench [-- --json] [NAME…]`: names, or what they begin with; all of them by default. Progress goes
-// to stderr, results to stdout: a table, or one JSON object a line.
+// `npm run bench`, as `usage` has it; a NAME may be what names begin with, and all are meant by default.
+// Progress goes to stderr, results to stdout: a table, lines, or one JSON object a line.
 
-const benchmarks: Record<string, Benchmark> = {
-  'sign-1': signBenchmark({ clients: 1, orders: 32, rounds: 3 }),
-  'sign-16': signBenchmark({ clients: 16, orders: 128, rounds: 3 }),
-  'sign-64': signBenchmark({ clients: 64, orders: 184, rounds: 3 }),
-  'orders-1': ordersBenchmark({ clients: 1, orders: 32, rounds: 3 }),
-  'orders-4': ordersBenchmark({ clients: 4, orders: 96, rounds: 3 }),
-  'orders-16': ordersBenchmark({ clients: 16, orders: 128, rounds: 3 }),
-  'orders-64': ordersBenchmark({ clients: 64, orders: 184, rounds: 3 }),
-  'queue-overhead': benchQueueOverhead,
-  'queued-10000': benchQueued,
-  'requests-1': requestsBenchmark(1),
-  'requests-3': requestsBenchmark(3),
-  'slow-ca-1': slowCaBenchmark(1),
-  'slow-ca-2': slowCaBenchmark(2),
-  'slow-ca-4': slowCaBenchmark(4),
-  'due-100000': benchDue,
-  'renewals-5000': benchRenewals,
-  'storage-hit': storageHit('redis'),
-  'storage-hit-file': storageHit('file'),
-  responder: benchResponder,
-  'dns-responder': benchDnsResponder,
-  'tls-alpn': benchTlsAlpn,
-};
+const root = join(import.meta.dirname, '..', '..');
+const known = Object.keys(benchmarks);
+const print = (text: string) => void process.stdout.write(text);
+const complain = (text: string) => void process.stderr.write(`${text}\n`);
+const tellerOf = (name: string) => (progress: string) => complain(`${name}: ${progress}`);
 
-/** An exact name means that benchmark alone; undefined where nothing is meant by a word. */
-function choose(words: readonly string[]): string[] | undefined {
-  const known = Object.keys(benchmarks);
-  const chosen = words.map(word =>
-    known.includes(word) ? [word] : known.filter(name => name.startsWith(word)),
-  );
-  if (chosen.some(names => names.length === 0)) return undefined;
-  return words.length === 0 ? known : known.filter(name => chosen.flat().includes(name));
-}
-
-async function run(name: string): Promise<Result> {
-  const figures = await (benchmarks[name] as Benchmark)(progress =>
-    process.stderr.write(`${name}: ${progress}\n`),
-  );
+async function measure(name: string): Promise<Result> {
+  const figures = await (benchmarks[name] as Benchmark).run(tellerOf(name));
   const { value, unit, beside, besideValue, ...more } = figures;
   return { name, value, unit, beside, besideValue, ratio: value / besideValue, ...more };
 }
 
-async function main(args: readonly string[]): Promise<number> {
-  const names = choose(args.filter(arg => arg !== '--json'));
-  if (!names) {
-    process.stderr.write(`bench: unknown name; known: ${Object.keys(benchmarks).join(', ')}\n`);
-    return 2;
-  }
-  const results: Result[] = [];
+/** Does it for each, one after the other; one that fails is passed over. Whether all went well. */
+async function forEach(names: readonly string[], act: (name: string) => Promise<void>): Promise<boolean> {
+  let well = true;
   for (const name of names) {
     try {
-      const result = await run(name);
-      results.push(result);
-      if (args.includes('--json')) process.stdout.write(`${JSON.stringify(result)}\n`);
+      await act(name);
     } catch (error) {
-      process.stderr.write(`${name} failed: ${describeError(error)}\n`);
+      well = false;
+      complain(`${name} failed: ${describeError(error)}`);
     }
   }
-  if (!args.includes('--json')) process.stdout.write(toTable(results));
-  return results.length === names.length ? 0 : 1;
+  return well;
+}
+
+async function runAll(names: readonly string[], onResult: (result: Result) => void = () => {}) {
+  const results: Result[] = [];
+  const well = await forEach(names, async name => {
+    const result = await measure(name);
+    results.push(result);
+    onResult(result);
+  });
+  return { results, well };
+}
+
+async function run(names: string[], json: boolean): Promise<boolean> {
+  const { results, well } = await runAll(names, result => {
+    if (json) print(`${JSON.stringify(result)}\n`);
+  });
+  if (!json) print(toTable(results));
+  return well;
+}
+
+async function compare(names: string[], revision: string): Promise<boolean> {
+  await using other = await checkOut(root, revision, tellerOf(revision));
+  print(`beside ${other.commit}; below 1 this tree takes less\n`);
+  return await forEach(names, async name => {
+    const benchmark = benchmarks[name] as Benchmark & { subject: Subject };
+    const trees = { here: { root }, there: { root: other.root } };
+    for (const comparison of await compareTrees(benchmark, trees, tellerOf(name)))
+      print(`${name}: ${describe(comparison)}\n`);
+  });
+}
+
+async function check(words: string[]): Promise<boolean> {
+  const { held, date, machine } = await readBudget();
+  const names = chooseNames(words, Object.keys(held));
+  const { results, well } = await runAll(names);
+  const exceeded = findExceeded(held, names, results);
+  for (const line of exceeded) print(`${line}\n`);
+  if (exceeded.length === 0) print(`within the budget of ${date} (${machine}): ${names.join(', ')}\n`);
+  return well && exceeded.length === 0;
+}
+
+async function save(names: string[]): Promise<boolean> {
+  const { results, well } = await runAll(names);
+  await saveBudget(results);
+  print(toTable(results));
+  return well;
+}
+
+async function profile(names: string[], revision: string | undefined): Promise<boolean> {
+  await using stack = new AsyncDisposableStack();
+  const other = revision && stack.use(await checkOut(root, revision, tellerOf(revision)));
+  const trees = { here: { root }, ...(other && { [revision]: { root: other.root } }) };
+  return await forEach(names, async name => {
+    const plan = benchmarks[name]?.plan as Plan;
+    print(toProfileTable(name, await profileOrders(plan, trees, tellerOf(name))));
+  });
+}
+
+const having = (what: 'subject' | 'plan') => known.filter(name => benchmarks[name]?.[what]);
+
+async function main(request: Request): Promise<boolean> {
+  const { names } = request;
+  switch (request.do) {
+    case 'run':
+      return await run(chooseNames(names, known), request.json);
+    case 'compare':
+      return await compare(chooseNames(names, having('subject')), request.against);
+    case 'profile':
+      return await profile(chooseNames(names, having('plan')), request.against);
+    case 'check':
+      return await check(names);
+    case 'save':
+      return await save(chooseNames(names, known));
+  }
 }
 
 // An exit, unlike a signal, ends the processes and removes the folders of the benchmark that runs.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-// Exits for itself too: calls that hang with a Pebble that has hung would keep it for minutes.
-process.exit(await main(process.argv.slice(2)));
+try {
+  const well = await main(parseRequest(process.argv.slice(2)));
+  // Exits for itself too: calls that hang with a Pebble that has hung would keep it for minutes.
+  process.exit(well ? 0 : 1);
+} catch (error) {
+  complain(`bench: ${describeError(error)}\n${usage}`);
+  process.exit(2);
+}

@@ -6,9 +6,11 @@ export type NamedCsr = { names: string[]; csr: string };
 /**
  * CSRs with different names, so many of them each, and one key: the CA does not mind, and it is the fastest
  * to make.
+ *
+ * @param keyPem by default a new one
  */
-export async function makeCsrs(count: number, namesEach = 1): Promise<NamedCsr[]> {
-  const key = await crypto.createPrivateEcdsaKey();
+export async function makeCsrs(count: number, namesEach = 1, keyPem?: string): Promise<NamedCsr[]> {
+  const key = keyPem ?? (await crypto.createPrivateEcdsaKey());
   const csrs: NamedCsr[] = [];
   while (csrs.length < count) {
     const names = Array.from(

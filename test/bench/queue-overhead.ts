@@ -1,4 +1,4 @@
-import type { Figures } from './benchmark.ts';
+import type { Figures, Tell } from './benchmark.ts';
 import { runClients } from './clients.ts';
 import { forkClient } from './forked-way.ts';
 import { startGround } from './ground.ts';
@@ -17,7 +17,7 @@ const aimMs = 10;
  * transport and order engine alone, which poll at the same paces once they have learnt them, at the same CA
  * and with the same responder.
  */
-export async function benchQueueOverhead(tell: (progress: string) => void): Promise<Figures> {
+export async function benchQueueOverhead(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const ground = await startGround(stack, 1);
   const ways = {

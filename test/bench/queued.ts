@@ -10,11 +10,12 @@ import { startQuarry } from '../support/quarry.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import type { Figures } from './benchmark.ts';
+import type { Figures, Tell } from './benchmark.ts';
 import { makeCertificate } from './certificate.ts';
 import { runClients } from './clients.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { configuration, prefix, solverName } from './ground.ts';
+import { cpuSeconds, totalCpuSeconds } from './process-figures.ts';
 import { firstSibling, makeSiblings } from './sibling-csrs.ts';
 import { median, percentile } from './statistics.ts';
 
@@ -39,7 +40,7 @@ type Rates = Record<Durability, number[]>;
  * fast two workers are done with them, at a CA that answers at once. Redis keeps its append-only file with
  * `appendfsync everysec` and with `always` in turn, every thousand jobs.
  */
-export async function benchQueued(tell: (progress: string) => void): Promise<Figures> {
+export async function benchQueued(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await tempDir());
   const server = stack.use(await startRedis({ appendonly: true }));
@@ -53,13 +54,16 @@ export async function benchQueued(tell: (progress: string) => void): Promise<Fig
     tell(`${durability}: p99 of adding ${percentile(added.latencies[durability], 0.99).toFixed(1)} ms`);
   }
 
-  const ca = stack.use(await startFakeCa(chain));
+  const ca = stack.use(await startFakeCa({ chainOf: () => chain }));
   const [intakePort, responderPort] = (await freePorts(2)) as [number, number];
   const ini = configuration({ dir, intakePort, responderPort, concurrency, redisUrl: server.url, ...ca });
+  const cpuBefore = await cpuSeconds(server.pid);
   const running = await Promise.all(Array.from({ length: workers }, () => startQuarry('worker', ini)));
   for (const worker of running) stack.use(worker);
   const drained = await drain(redis, ca.issued, tell);
-  return toFigures(added, drained, { memoryPerJob, csrBytes: csrPem.length, syncMs: await measureSync(dir) });
+  const cpu = (await totalCpuSeconds([server.pid, ...running.map(({ pid }) => pid)])) - cpuBefore;
+  const sizes = { memoryPerJob, csrBytes: csrPem.length, syncMs: await measureSync(dir) };
+  return toFigures(added, drained, { ...sizes, cpuPerJob: (cpu * 1000) / jobs });
 }
 
 function makeJobs(csrPem: string): SignJobData[] {
@@ -98,7 +102,7 @@ type Drained = { rates: Rates; seconds: number };
  * Timed from the first certificate to the last; the slice in which the workers warm up counts for nothing
  * else.
  */
-async function drain(redis: Redis, issued: () => number, tell: (progress: string) => void): Promise<Drained> {
+async function drain(redis: Redis, issued: () => number, tell: Tell): Promise<Drained> {
   const rates: Rates = { everysec: [], always: [] };
   const deadline = performance.now() + drainLimitMs;
   const until = async (count: number) => {
@@ -147,9 +151,11 @@ async function measureSync(dir: string): Promise<number> {
   return median(times);
 }
 
-type Sizes = { memoryPerJob: number; csrBytes: number; syncMs: number };
+/** `cpuPerJob` in milliseconds: the workers from their start, and Redis while they run. */
+type Costs = { memoryPerJob: number; csrBytes: number; syncMs: number; cpuPerJob: number };
 
-function toFigures(added: Added, drained: Drained, { memoryPerJob, csrBytes, syncMs }: Sizes): Figures {
+function toFigures(added: Added, drained: Drained, costs: Costs): Figures {
+  const { memoryPerJob, csrBytes, syncMs, cpuPerJob } = costs;
   const rate = median(drained.rates.everysec);
   const besideRate = median(drained.rates.always);
   const { everysec, always } = added.latencies;
@@ -174,7 +180,10 @@ function toFigures(added: Added, drained: Drained, { memoryPerJob, csrBytes, syn
     workers,
     concurrency,
     addsInFlight,
+    cpuMilliseconds: cpuPerJob,
+    held: { 'ms CPU a job': cpuPerJob, 'bytes of Redis a job': memoryPerJob },
     note: [
+      `${cpuPerJob.toFixed(1)} ms CPU a job, the workers' start included`,
       `${Math.round(memoryPerJob)} bytes of Redis a job, of which the CSR ${csrBytes}`,
       `drained in ${drained.seconds.toFixed(1)} s, about half of it with always`,
       `a sync to this disk takes ${syncMs.toFixed(2)} ms`,

@@ -1,11 +1,10 @@
-import { X509Certificate } from 'node:crypto';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
-import { decodePem, encodePem, readCertificate } from '../../shared/pki/certificate.ts';
+import { encodePem, readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { readPrivateKey } from '../../shared/pki/key.ts';
 import { makeCsr } from '../../shared/pki/make-csr.ts';
@@ -20,8 +19,8 @@ import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
-import type { Figures } from './benchmark.ts';
-import { makeCertificate } from './certificate.ts';
+import type { Figures, Tell } from './benchmark.ts';
+import { makeCertificate, withSerial } from './certificate.ts';
 import { percentile } from './statistics.ts';
 
 const certificates = 5_000;
@@ -42,7 +41,7 @@ const orders = { count: 300, period: 3 * hour };
  * the busiest three hours, beside all of them, which would be due at one moment by their days alone; timed is
  * a look at one of them.
  */
-export async function benchRenewals(tell: (progress: string) => void): Promise<Figures> {
+export async function benchRenewals(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await tempDir());
   const server = stack.use(await startRedis());
@@ -167,17 +166,6 @@ async function makeCsrs(keyPem: string): Promise<CsrText[]> {
     csrs.push(readCsr(Buffer.from(encodePem('CERTIFICATE REQUEST', der))));
   }
   return csrs;
-}
-
-/** Another serial number, written over in the leaf: its signature is wrong then, at which nobody looks. */
-function withSerial(chain: string, number: number): string {
-  const der = decodePem(chain, ['CERTIFICATE']);
-  const serial = Buffer.from(new X509Certificate(der).serialNumber, 'hex');
-  der.writeUInt32BE(number, der.indexOf(serial) + serial.length - 4);
-  const leaf = encodePem('CERTIFICATE', der);
-  return (
-    leaf + chain.slice(chain.indexOf('-----END CERTIFICATE-----') + '-----END CERTIFICATE-----\n'.length)
-  );
 }
 
 async function timeReads(csrs: CsrText[], read: (csr: CsrText) => Promise<unknown>): Promise<number[]> {

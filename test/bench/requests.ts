@@ -18,7 +18,7 @@ const limitMs = 30_000;
  * account is known and Quarry knows how long this CA takes.
  */
 export function requestsBenchmark(names: 1 | 3): Benchmark {
-  return async tell => {
+  const run: Benchmark['run'] = async tell => {
     await using stack = new AsyncDisposableStack();
     const ground = await startProxiedGround(stack, 1);
     const quarry = await openQuarryWay(stack, ground);
@@ -57,6 +57,7 @@ export function requestsBenchmark(names: 1 | 3): Benchmark {
       note: `RFC 8555 allows no fewer than ${least}`,
     };
   };
+  return { run };
 }
 
 type Counted = { requests: number; milliseconds: number };

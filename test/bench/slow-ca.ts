@@ -20,7 +20,7 @@ const limitMs = 60_000;
  * order.
  */
 export function slowCaBenchmark(workers: 1 | 2 | 4): Benchmark {
-  return async tell => {
+  const run: Benchmark['run'] = async tell => {
     const measure = async (count: number) => {
       const report = await measureWorkers(count);
       tell(`${count} worker${count > 1 ? 's' : ''}: ${toRate(report).toFixed(2)} orders/s`);
@@ -47,6 +47,7 @@ export function slowCaBenchmark(workers: 1 | 2 | 4): Benchmark {
       ideal,
     };
   };
+  return { run };
 }
 
 const toRate = ({ latencies, seconds }: ClientsReport) => latencies.length / seconds;
@@ -57,7 +58,7 @@ const toRate = ({ latencies, seconds }: ClientsReport) => latencies.length / sec
 async function measureWorkers(workers: number): Promise<ClientsReport> {
   await using stack = new AsyncDisposableStack();
   const ground = await startProxiedGround(stack, concurrency);
-  const quarry = await openQuarryWay(stack, ground, workers);
+  const quarry = await openQuarryWay(stack, ground, { workers });
   const slots = workers * concurrency;
   const warmUps = workers * warmUpOrders;
   const csrs = await makeCsrs(warmUps + slots * ordersPerSlot);

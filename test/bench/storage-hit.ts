@@ -11,36 +11,41 @@ import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { Benchmark } from './benchmark.ts';
 import { makeCertificate } from './certificate.ts';
-import { compareLoad, httpLoad, startBareServer } from './load.ts';
+import { compareLoad, httpLoad, loadSubject, type OpenLoad, startBareServer } from './load.ts';
 
 const prefix = '{quarry}';
 const storageName = 'bench';
 const hmacKey = 'a key that client and server share';
+
+const opening =
+  (type: 'redis' | 'file'): OpenLoad<{ redisUrl: string; key: string }> =>
+  async (stack, root) => {
+    const { path: dir } = stack.use(await tempDir());
+    const redis = stack.use(await startRedis());
+    const { csrPem, chain } = await makeCertificate(dir, ['www.bench.example', 'bench.example']);
+    const key = await fillStorages(redis.url, dir, csrPem, chain);
+    const port = await freePort();
+    const ini = configuration({ type, dir, port, redisUrl: redis.url });
+    const { pid } = stack.use(await startQuarry('intake', ini, { root }));
+    return { target: { pid, port }, load: httpLoad(toRequest(csrPem)), redisUrl: redis.url, key };
+  };
 
 /**
  * How many posts with an HMAC an intake answers from storage in a second, with its log at the default level
  * in a file. The server beside it reads a Redis key, also where Quarry reads files.
  */
 export function storageHit(type: 'redis' | 'file'): Benchmark {
-  return async tell => {
-    await using stack = new AsyncDisposableStack();
-    const { path: dir } = stack.use(await tempDir());
-    const redis = stack.use(await startRedis());
-    const { csrPem, chain } = await makeCertificate(dir, ['www.bench.example', 'bench.example']);
-    const key = await fillStorages(redis.url, dir, csrPem, chain);
-
-    const port = await freePort();
-    const quarry = stack.use(
-      await startQuarry('intake', configuration({ type, dir, port, redisUrl: redis.url })),
-    );
-    const bare = stack.use(await startBareServer(redis.url, key));
-    const beside = 'bare node:http that reads the body and GETs the same Redis key';
-    const targets = { quarry: { pid: quarry.pid, port }, beside: bare };
-    return {
-      ...(await compareLoad(targets, httpLoad(toRequest(csrPem)), beside, tell)),
-      unit: 'posts/s',
-      storage: type,
-    };
+  const open = opening(type);
+  return {
+    subject: loadSubject(open),
+    async run(tell) {
+      await using stack = new AsyncDisposableStack();
+      const { target, load, redisUrl, key } = await open(stack);
+      const bare = stack.use(await startBareServer(redisUrl, key));
+      const beside = 'bare node:http that reads the body and GETs the same Redis key';
+      const figures = await compareLoad({ quarry: target, beside: bare }, load, beside, tell);
+      return { ...figures, unit: 'posts/s', storage: type };
+    },
   };
 }
 

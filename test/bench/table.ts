@@ -32,6 +32,7 @@ export function toTable(results: readonly Result[]): string {
 }
 
 /** Three significant digits are more than the machine's noise leaves. */
-function number(value: number): string {
+function number(value: number | undefined): string {
+  if (value === undefined) return '';
   return value >= 100 ? String(Math.round(value)) : value.toPrecision(3);
 }

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Called, countCalls, inspectable } from '../support/called-files.ts';
+import { type Called, countCalls } from '../support/called-files.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
+import { inspectable } from '../support/inspector.ts';
 import { root } from '../support/read-sources.ts';
 
 // CONTRIBUTING.md lists the files that a CSR's trip enters; here they are counted.

@@ -1,12 +1,10 @@
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openInspector } from './inspector.ts';
 import type { Process } from './processes.ts';
 import { root } from './read-sources.ts';
 
 // Which files of the product a running process enters, as V8's profiler counts it.
-
-/** For `startQuarry`: lets `countCalls` look into the process. */
-export const inspectable = ['--inspect=127.0.0.1:0'];
 
 /** For each file of the product, the functions of it that were called. */
 export type Called = Map<string, string[]>;
@@ -18,9 +16,7 @@ export type CallCount = Disposable & {
 
 /** Begins to count in a process that was started with `inspectable`. */
 export async function countCalls(running: Process): Promise<CallCount> {
-  const [url] = /ws:\/\/127\.0\.0\.1:\d+\/\S+/.exec(running.output()) ?? [];
-  if (!url) throw new Error('the process has no inspector');
-  const inspector = await openInspector(url);
+  const inspector = await openInspector(running);
   await inspector.send('Profiler.enable');
   await inspector.send('Profiler.startPreciseCoverage', { callCount: true, detailed: false });
   return {
@@ -55,27 +51,3 @@ function readCalled(scripts: Coverage['result']): Called {
 /** What stands at the beginning is the module itself, which is run once. */
 const isCalled = ({ ranges: [whole] }: Coverage['result'][number]['functions'][number]) =>
   whole !== undefined && whole.startOffset > 0 && whole.count > 0;
-
-async function openInspector(url: string) {
-  const socket = new WebSocket(url);
-  const waiting = new Map<number, (answer: { result?: unknown; error?: { message: string } }) => void>();
-  socket.addEventListener('message', ({ data }) => {
-    const answer = JSON.parse(data);
-    waiting.get(answer.id)?.(answer);
-    waiting.delete(answer.id);
-  });
-  await new Promise((done, fail) => {
-    socket.addEventListener('open', done);
-    socket.addEventListener('error', fail);
-  });
-  let id = 0;
-  return {
-    send: (method: string, params = {}) =>
-      new Promise<unknown>((done, fail) => {
-        id += 1;
-        waiting.set(id, ({ result, error }) => (error ? fail(new Error(error.message)) : done(result)));
-        socket.send(JSON.stringify({ id, method, params }));
-      }),
-    close: () => socket.close(),
-  };
-}

@@ -4,13 +4,23 @@ import { freePort } from './free-port.ts';
 import { type Process, startProcess } from './processes.ts';
 import { tempDir } from './temp-dir.ts';
 
-const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts');
+const thisTree = join(import.meta.dirname, '..', '..');
+
+/** The program of the `quarry` command, in this tree or in another one. */
+export const quarryProgram = (root = thisTree) => join(root, 'services', 'cli', 'main.ts');
 
 export type Quarry = Process & {
   /** Of its admin listener. */
   adminUrl: string;
   /** Its log, line by line. */
   log(): Record<string, unknown>[];
+};
+
+export type QuarryOptions = {
+  ready?: 'ready' | 'alive';
+  nodeArgs?: readonly string[];
+  /** Of the tree whose `quarry` is started; this one by default. */
+  root?: string;
 };
 
 /**
@@ -20,7 +30,7 @@ export type Quarry = Process & {
 export async function startQuarry(
   command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',
   ini: string,
-  { ready = 'ready', nodeArgs = [] }: { ready?: 'ready' | 'alive'; nodeArgs?: string[] } = {},
+  { ready = 'ready', nodeArgs = [], root }: QuarryOptions = {},
 ): Promise<Quarry> {
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
@@ -28,7 +38,7 @@ export async function startQuarry(
   const file = join(path, 'main.ini');
   await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
   const probe = ready === 'ready' ? '/readyz' : '/healthz';
-  const running = await startProcess(process.execPath, [...nodeArgs, main, command, file], {
+  const running = await startProcess(process.execPath, [...nodeArgs, quarryProgram(root), command, file], {
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,
