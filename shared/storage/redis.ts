@@ -3,9 +3,9 @@ import { escapeGlob, type Store } from '../base/redis.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
-import { isFresh, type KeptEntry, type Storage } from './storage.ts';
+import { isFresh, type KeptEntry, type Storage, type StoredCertificate } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
-import { isChainOf, openEntryReader, readWholeEntry, toStored } from './stored-entry.ts';
+import { isChainOf, openReadEntries, readEntry, readWholeEntry } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;
 const KEYS_PER_PART = 1_000;
@@ -19,7 +19,7 @@ export function openRedisStorage(
   { store: { redis, prefix }, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Storage {
   const { name, keepExpired } = config;
-  const readEntry = openEntryReader();
+  const entries = openReadEntries();
   const base = `${prefix}:storage:${name}:`;
   const damaged = (error: unknown) => {
     log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
@@ -30,10 +30,20 @@ export function openRedisStorage(
     if (text === null) return undefined;
     try {
       const { csr, chain, quarry } = JSON.parse(text) as Value;
-      return readWholeEntry(csr, chain, quarry);
+      return readWholeEntry({ csr, chain, record: quarry });
     } catch (error) {
       return damaged(error);
     }
+  }
+
+  /** The text itself is the mark: to compare it is cheaper than to parse it. */
+  function readOnce(csr: CsrText, text: string): StoredCertificate {
+    const known = entries.recall(csr.digest, text);
+    if (known) return known;
+    const value = JSON.parse(text) as Value;
+    const stored = readEntry(csr, { csr: value.csr ?? '', chain: value.chain, record: value.quarry });
+    entries.remember(csr.digest, text, stored);
+    return stored;
   }
 
   const read = async (key: string) => parse(await redis.get(base + key));
@@ -53,10 +63,8 @@ export function openRedisStorage(
       const text = await redis.get(base + csr.digest);
       if (text === null) return undefined;
       try {
-        const entry = JSON.parse(text) as Value;
-        const read = await readEntry(csr.digest, csr, entry.chain, async () => entry.csr ?? '');
-        const stored = read && toStored(read, entry.quarry);
-        return stored && isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
+        const stored = readOnce(csr, text);
+        return isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
       } catch (error) {
         return damaged(error);
       }
