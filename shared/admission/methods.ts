@@ -62,7 +62,10 @@ function openHmac(type: string, key: string): (message: Buffer) => Buffer {
   const bytes = Buffer.from(key);
   const block = Buffer.concat([bytes.length > size ? hash(type, bytes, 'buffer') : bytes], size);
   const [inner, outer] = [block.map(byte => byte ^ 0x36), block.map(byte => byte ^ 0x5c)];
-  const hashAfter = (pad: Uint8Array, bytes: Buffer) => hash(type, Buffer.concat([pad, bytes]), 'buffer');
+  const hashAfter = (pad: Uint8Array, bytes: Buffer) => {
+    // Node makes a string of the digest in a third of the time that it takes for a buffer.
+    return Buffer.from(hash(type, Buffer.concat([pad, bytes]), 'binary'), 'binary');
+  };
   return message => hashAfter(outer, hashAfter(inner, message));
 }
 
@@ -171,6 +174,7 @@ export const hashNames: readonly string[] = Object.keys(blockSizes).filter(name 
  * both read with this, so that they agree.
  */
 export function toHashName(spelling: string): string | undefined {
+  if (hashNames.includes(spelling)) return spelling;
   const plain = normalise(spelling);
   const name = otherNames[plain] ?? plain;
   return hashNames.includes(name) ? name : undefined;

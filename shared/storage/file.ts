@@ -1,7 +1,6 @@
 import { type BigIntStats, stat } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { atMost } from '../base/at-most.ts';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
 import type { CsrText } from '../pki/csr.ts';
@@ -97,38 +96,35 @@ export function openFileStorage(
 }
 
 /**
- * Runs looks at a file system in turn. Once one has hung, all that wait for it fail, and so do those that
- * come before it ends: they take no thread, and nobody waits for them.
+ * Runs looks at a file system one at a time, as all of the process shares few threads for files. Once one
+ * has hung, it and all that wait behind it fail, and so does every look that comes before it ends.
  */
 function openLooks(): <T>(look: () => Promise<T>) => Promise<T> {
-  const inTurn = atMost(1);
-  const waiting = new Set<(error: Error) => void>();
+  /** The first one is being run. */
+  const waiting: { run(): Promise<void>; fail(error: Error): void }[] = [];
   let isHanging = false;
 
   function giveUp() {
     isHanging = true;
-    for (const fail of waiting) fail(new Error(HANGS));
+    for (const { fail } of waiting) fail(new Error(HANGS));
+    waiting.length = 1;
   }
 
-  async function watched<T>(look: () => Promise<T>): Promise<T> {
-    const timer = setTimeout(giveUp, LONGEST_LOOK);
-    try {
-      return await look();
-    } finally {
+  async function runAll() {
+    for (let first = waiting[0]; first; first = waiting[0]) {
+      const timer = setTimeout(giveUp, LONGEST_LOOK);
+      await first.run();
       clearTimeout(timer);
       isHanging = false;
+      waiting.shift();
     }
   }
 
-  return async <T>(look: () => Promise<T>) => {
-    if (isHanging) throw new Error(HANGS);
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    waiting.add(reject);
-    inTurn(async () => {
-      if (waiting.has(reject)) resolve(await watched(look));
-    }).catch(reject);
-    return promise.finally(() => waiting.delete(reject));
-  };
+  return <T>(look: () => Promise<T>) =>
+    new Promise<T>((resolve, fail) => {
+      if (isHanging) return fail(new Error(HANGS));
+      if (waiting.push({ run: () => look().then(resolve, fail), fail }) === 1) runAll();
+    });
 }
 
 /**
