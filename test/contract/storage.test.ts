@@ -173,6 +173,11 @@ suite("file storage in macen's directory", () => {
   });
 });
 
+const later = chainOf(makeCertificate({ days: 91 }));
+const length = Math.max(chain.length, later.length);
+/** Two chains of the same size. */
+const [first, second] = [chain.padEnd(length, '\n'), later.padEnd(length, '\n')];
+
 suite('file storage', () => {
   test('has nothing while a writer is between its two files', async () => {
     await using opened = await openFile();
@@ -198,10 +203,6 @@ suite('file storage', () => {
     await rm(join(opened.folderOf(csr), 'csr.pem'));
     assert.equal(await opened.storage.get(csr), undefined);
   });
-
-  const later = chainOf(makeCertificate({ days: 91 }));
-  const length = Math.max(chain.length, later.length);
-  const [first, second] = [chain.padEnd(length, '\n'), later.padEnd(length, '\n')];
 
   /** Ways to write another certificate of the same size over one that has been handed out. */
   const replacements: Record<string, (file: string) => Promise<void>> = {
@@ -362,6 +363,36 @@ suite('redis storage', () => {
     await opened.storage.put(csr, chain, issuedBy);
     const { notAfter } = readCertificate(leaf);
     assert.equal(await redis[0].expiretime(opened.keyOf(csr)), notAfter / 1000);
+  });
+
+  test('gets all entries that are wanted at once by one command, and each asker gets its own', async () => {
+    await using opened = await openInRedis();
+    const csrs = ['a', 'b', 'c'].map(name =>
+      readCsr(Buffer.from(makeCsr({ names: `DNS:${name}.example.org` }))),
+    );
+    await opened.storage.put(csrs[0] ?? csr, chain, issuedBy);
+    await opened.storage.put(csrs[2] ?? csr, later, issuedBy);
+    await redis[0].config('RESETSTAT');
+    const found = await Promise.all(csrs.map(one => opened.storage.get(one)));
+    assert.deepEqual(
+      found.map(stored => stored?.chain),
+      [chain, undefined, later],
+    );
+    assert.match(await redis[0].info('commandstats'), /cmdstat_mget:calls=1,/);
+    assert.equal((await opened.storage.get(csrs[2] ?? csr))?.chain, later);
+  });
+
+  test('fails for all who wait for an entry when Redis cannot be asked', async () => {
+    const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+    const config = { name: 'shared', renewWithin: 14, renewAhead: false, keepExpired: 0 };
+    const parts = { store: { redis: away, prefix: 'x' }, clock: turnedClock(defaultNow), log: quietLog };
+    const storage = openRedisStorage(config, parts);
+    const asked = await Promise.allSettled([storage.get(csr), storage.get(csr)]);
+    closeRedis(away);
+    assert.deepEqual(
+      asked.map(({ status }) => status),
+      ['rejected', 'rejected'],
+    );
   });
 
   test('takes a value that is no entry for absent, and says so', async () => {

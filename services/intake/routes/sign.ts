@@ -128,7 +128,7 @@ async function answerResult(
 function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
   ctx.status = 200;
   if (account !== undefined) ctx.set('X-Quarry-Account', account);
-  ctx.type = 'application/pem-certificate-chain';
+  ctx.set('Content-Type', 'application/pem-certificate-chain'); // `type` would look it up in a list
   ctx.body = chain;
 }
 
