@@ -1,6 +1,7 @@
 import { type BigIntStats, stat } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { atMost } from '../base/at-most.ts';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
 import type { CsrText } from '../pki/csr.ts';
@@ -10,6 +11,8 @@ import { type IssuedBy, isFresh, type Storage, type StoredCertificate } from './
 import type { KeepingConfig } from './storage-section.ts';
 import { openReadEntries, readEntry } from './stored-entry.ts';
 
+/** Each takes one of the four threads that all of the process shares. */
+const MOST_LOOKS = 3;
 /** Milliseconds; a file system that takes longer hangs, as one on the network whose server is gone. */
 const LONGEST_LOOK = 5_000;
 const HANGS = 'the file system does not answer';
@@ -96,34 +99,44 @@ export function openFileStorage(
 }
 
 /**
- * Runs looks at a file system one at a time, as all of the process shares few threads for files. Once one
- * has hung, it and all that wait behind it fail, and so does every look that comes before it ends.
+ * Runs looks at a file system, a few at once. Once one has hung, it and all others fail, and so does every
+ * look that comes before it ends.
  */
 function openLooks(): <T>(look: () => Promise<T>) => Promise<T> {
-  /** The first one is being run. */
-  const waiting: { run(): Promise<void>; fail(error: Error): void }[] = [];
-  let isHanging = false;
+  const inTurn = atMost(MOST_LOOKS);
+  const waiting = new Set<(error: Error) => void>();
+  let hanging = 0;
 
   function giveUp() {
-    isHanging = true;
-    for (const { fail } of waiting) fail(new Error(HANGS));
-    waiting.length = 1;
+    hanging++;
+    for (const fail of waiting) fail(new Error(HANGS));
+    waiting.clear();
   }
 
-  async function runAll() {
-    for (let first = waiting[0]; first; first = waiting[0]) {
-      const timer = setTimeout(giveUp, LONGEST_LOOK);
-      await first.run();
+  async function watch<T>(look: () => Promise<T>): Promise<T> {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      giveUp();
+    }, LONGEST_LOOK);
+    try {
+      return await look();
+    } finally {
       clearTimeout(timer);
-      isHanging = false;
-      waiting.shift();
+      if (isLate) hanging--;
     }
   }
 
   return <T>(look: () => Promise<T>) =>
     new Promise<T>((resolve, fail) => {
-      if (isHanging) return fail(new Error(HANGS));
-      if (waiting.push({ run: () => look().then(resolve, fail), fail }) === 1) runAll();
+      if (hanging > 0) return fail(new Error(HANGS));
+      waiting.add(fail);
+      const run = async () => {
+        if (waiting.has(fail)) resolve(await watch(look));
+      };
+      inTurn(run)
+        .catch(fail)
+        .finally(() => waiting.delete(fail));
     });
 }
 
@@ -137,10 +150,9 @@ async function markOf(
   folder: string,
   now: number,
 ): Promise<{ text: string; isSettled: boolean } | undefined> {
-  const [certificate, record] = await Promise.all(
-    ['cert.pem', RECORD_FILE].map(file => statIfThere(join(folder, file))),
-  );
+  const certificate = await statIfThere(join(folder, 'cert.pem'));
   if (!certificate) return undefined;
+  const record = await statIfThere(join(folder, RECORD_FILE));
   const files = record ? [certificate, record] : [certificate];
   const text = files.map(({ ino, size, mtimeNs, ctimeNs }) => `${ino} ${size} ${mtimeNs} ${ctimeNs}`).join();
   return { text, isSettled: files.every(({ ctimeMs }) => now - Number(ctimeMs) > SETTLED_AFTER) };

@@ -290,7 +290,7 @@ suite('file storage', () => {
     assert.deepEqual([opened.log.lines.length, ...reasons], [6, 'the file system does not answer']);
 
     t.mock.timers.reset();
-    await writeFile(files[0] ?? '', ''); // the others are looked at no more
+    for (const file of files.slice(0, 3)) await writeFile(file, ''); // the others are looked at no more
     await opened.storage.put(csr, chain, issuedBy);
     await waitUntil('the storage to answer', async () => (await opened.storage.get(csr))?.chain === chain);
   });
