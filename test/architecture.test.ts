@@ -62,6 +62,7 @@ const forTestsAlone: Record<string, string> = {
   'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
   'services/cli/reissue.ts parseTime': 'the ways to write a time are more than a test can run a fleet for',
   'services/cli/reissue.ts splitWords': 'told apart by which files there are, before any fleet is asked',
+  'services/intake/routes/sign.ts openCsrReader': 'what it remembers shows in no answer',
   'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',

@@ -20,10 +20,10 @@ export function openFileUpkeep(
 ): Upkeep {
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
     const record = await readRecordFile(folder);
-    const [csrPem, chain] = await Promise.all(
+    const [csr, chain] = await Promise.all(
       ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
     );
-    return csrPem === undefined || chain === undefined ? undefined : readWholeEntry(csrPem, chain, record);
+    return csr === undefined || chain === undefined ? undefined : readWholeEntry({ csr, chain, record });
   }
 
   async function read(key: string): Promise<KeptEntry | undefined> {

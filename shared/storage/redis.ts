@@ -1,11 +1,11 @@
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { escapeGlob, runScript, type Store, toScript } from '../base/redis.ts';
+import { escapeGlob, type Redis, runScript, type Store, toScript } from '../base/redis.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
-import { isFresh, type KeptEntry, type Storage } from './storage.ts';
+import { isFresh, type KeptEntry, type Storage, type StoredCertificate } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
-import { isChainOf, openEntryReader, readWholeEntry, toStored } from './stored-entry.ts';
+import { isChainOf, openReadEntries, readEntry, readWholeEntry } from './stored-entry.ts';
 
 const DAY_SECONDS = 24 * 3_600;
 const KEYS_PER_PART = 1_000;
@@ -19,7 +19,8 @@ export function openRedisStorage(
   { store: { redis, prefix }, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Storage {
   const { name, keepExpired } = config;
-  const readEntry = openEntryReader();
+  const entries = openReadEntries();
+  const getTogether = openTogether(redis);
   const base = `${prefix}:storage:${name}:`;
   const damaged = (error: unknown) => {
     log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
@@ -30,10 +31,20 @@ export function openRedisStorage(
     if (text === null) return undefined;
     try {
       const { csr, chain, quarry } = JSON.parse(text) as Value;
-      return readWholeEntry(csr, chain, quarry);
+      return readWholeEntry({ csr, chain, record: quarry });
     } catch (error) {
       return damaged(error);
     }
+  }
+
+  /** The text itself is the mark: to compare it is cheaper than to parse it. */
+  function readOnce(csr: CsrText, text: string): StoredCertificate {
+    const known = entries.recall(csr.digest, text);
+    if (known) return known;
+    const value = JSON.parse(text) as Value;
+    const stored = readEntry(csr, { csr: value.csr ?? '', chain: value.chain, record: value.quarry });
+    entries.remember(csr.digest, text, stored);
+    return stored;
   }
 
   const read = async (key: string) => parse(await redis.get(base + key));
@@ -50,13 +61,11 @@ export function openRedisStorage(
   return {
     name,
     async get(csr, isGood = () => true) {
-      const text = await redis.get(base + csr.digest);
+      const text = await getTogether(base + csr.digest);
       if (text === null) return undefined;
       try {
-        const entry = JSON.parse(text) as Value;
-        const read = await readEntry(csr.digest, csr, entry.chain, async () => entry.csr ?? '');
-        const stored = read && toStored(read, entry.quarry);
-        return stored && isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
+        const stored = readOnce(csr, text);
+        return isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
       } catch (error) {
         return damaged(error);
       }
@@ -97,6 +106,29 @@ export function openRedisStorage(
       },
     },
   };
+}
+
+type Asked = { key: string; resolve(value: string | null): void; reject(error: Error): void };
+
+/** Gets by one command all keys that are wanted in one turn of the event loop: most of its cost is once. */
+function openTogether(redis: Redis): (key: string) => Promise<string | null> {
+  let wanted: Asked[] = [];
+
+  async function ask() {
+    const asked = wanted;
+    wanted = [];
+    try {
+      const values = await redis.mget(asked.map(({ key }) => key));
+      for (const [at, { resolve }] of asked.entries()) resolve(values[at] ?? null);
+    } catch (error) {
+      for (const { reject } of asked) reject(error as Error);
+    }
+  }
+
+  return key =>
+    new Promise((resolve, reject) => {
+      if (wanted.push({ key, resolve, reject }) === 1) setImmediate(ask);
+    });
 }
 
 /** '' where there is no entry, or only a damaged one. */

@@ -1,44 +1,62 @@
 import { LRUCache } from 'lru-cache';
-import { type Certificate, certifiesKey, readCertificate, splitChain } from '../pki/certificate.ts';
+import { certifiesKey, readCertificate, splitChain } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
 import { fingerprintOf, parseRecord } from './entry-record.ts';
 import type { KeptEntry, StoredCertificate } from './storage.ts';
 
 const MOST_REMEMBERED = 2_000;
 
-/** A chain that is known to belong to its CSR. */
-type ReadChain = { chain: string; leaf: Certificate; fingerprint: string };
-
 /**
- * Reads the chain of an entry; `undefined` where the entry has no CSR. One that has not changed since is read
- * once: parsing its certificate is most of a hit's cost, and its CSR need not be looked at again.
- *
- * @param place of the entry in its storage, which only this CSR can have
- * @throws Error saying what is damaged
+ * What was read from a storage, by its place there. It is good for as long as the entry has the mark that it
+ * had then: parsing an entry is most of a hit's cost.
  */
-type EntryReader = (
-  place: string,
-  csr: CsrText,
-  chain: string,
-  readCsrPem: () => Promise<string | undefined>,
-) => Promise<ReadChain | undefined>;
+type ReadEntries = {
+  /** @param mark changes whenever the entry does */
+  recall(place: string, mark: string): StoredCertificate | undefined;
+  /**
+   * @param place one that only one CSR can have
+   * @param mark taken before the entry was read
+   */
+  remember(place: string, mark: string, stored: StoredCertificate): void;
+};
 
-export function openEntryReader(): EntryReader {
-  const read = new LRUCache<string, ReadChain>({ max: MOST_REMEMBERED });
-  return async (place, csr, chain, readCsrPem) => {
-    const last = read.get(place);
-    if (last && last.chain === chain) return last; // a damaged entry may have no chain at all
-    const csrPem = await readCsrPem();
-    if (csrPem === undefined) return undefined;
-    const found = readStoredChain(csr, csrPem, chain);
-    read.set(place, found);
-    return found;
+export function openReadEntries(most = MOST_REMEMBERED): ReadEntries {
+  const entries = new LRUCache<string, { mark: string; stored: StoredCertificate }>({ max: most });
+  return {
+    recall(place, mark) {
+      const last = entries.get(place);
+      return last?.mark === mark ? last.stored : undefined;
+    },
+    remember(place, mark, stored) {
+      entries.set(place, { mark, stored });
+    },
   };
 }
 
-/** @param record as JSON has it; `undefined` where there is none */
-export function toStored({ chain, leaf, fingerprint }: ReadChain, record: unknown): StoredCertificate {
-  const { issuedBy, renewFrom } = parseRecord(record, fingerprint) ?? {};
+/** An entry as it lies in its storage. */
+type EntryText = {
+  /** PEM, in whatever form it was posted. */
+  csr: string;
+  /** PEM, leaf first. */
+  chain: string;
+  /** As JSON has it; `undefined` where there is none. */
+  record: unknown;
+};
+
+/**
+ * Reads what a storage kept for a CSR, trusting none of it: the entry must be of this very CSR, and its leaf
+ * must certify the CSR's key.
+ *
+ * @throws Error saying what is damaged
+ */
+export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
+  if (!readCsr(Buffer.from(entry.csr)).der.equals(csr.der)) throw new Error('it holds another CSR');
+  const { chain } = entry;
+  const [leafPem] = splitChain(chain);
+  if (!leafPem) throw new Error('it holds no certificate');
+  const leaf = readCertificate(leafPem);
+  if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
+  const { issuedBy, renewFrom } = parseRecord(entry.record, fingerprintOf(leafPem)) ?? {};
   return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 
@@ -47,9 +65,9 @@ export function toStored({ chain, leaf, fingerprint }: ReadChain, record: unknow
  *
  * @throws Error saying what is damaged
  */
-export function readWholeEntry(csrPem: string, chain: string, record: unknown): KeptEntry {
-  const csr = readCsr(Buffer.from(csrPem));
-  return { csr, ...toStored(readStoredChain(csr, csrPem, chain), record) };
+export function readWholeEntry(entry: EntryText): KeptEntry {
+  const csr = readCsr(Buffer.from(entry.csr));
+  return { csr, ...readEntry(csr, entry) };
 }
 
 /**
@@ -62,20 +80,4 @@ export function isChainOf(certificate: string, chain: string): boolean {
   } catch {
     return false; // damaged
   }
-}
-
-/**
- * Reads what a storage kept, trusting none of it: the entry must be of this very CSR, and its leaf must
- * certify the CSR's key.
- *
- * @param csrPem the CSR as stored, in whatever form it was posted
- * @throws Error saying what is damaged
- */
-function readStoredChain(csr: CsrText, csrPem: string, chain: string): ReadChain {
-  if (!readCsr(Buffer.from(csrPem)).der.equals(csr.der)) throw new Error('it holds another CSR');
-  const [leafPem] = splitChain(chain);
-  if (!leafPem) throw new Error('it holds no certificate');
-  const leaf = readCertificate(leafPem);
-  if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  return { chain, leaf, fingerprint: fingerprintOf(leafPem) };
 }

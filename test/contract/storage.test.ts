@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
@@ -9,12 +10,13 @@ import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
-import { makeCertificate } from '../shared/pki/openssl-csr.ts';
+import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import {
   chain,
   chainOf,
@@ -64,6 +66,15 @@ async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
     damage,
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
   };
+}
+
+/** A file storage whose one entry has lain still, and was handed out. */
+async function openSettled(text = chain) {
+  const opened = await openFile();
+  await opened.other.put(csr, text, issuedBy);
+  opened.clock.turn(24 * 3_600_000);
+  assert.equal((await opened.storage.get(csr))?.chain, text);
+  return opened;
 }
 
 let prefixes = 0;
@@ -162,6 +173,11 @@ suite("file storage in macen's directory", () => {
   });
 });
 
+const later = chainOf(makeCertificate({ days: 91 }));
+const length = Math.max(chain.length, later.length);
+/** Two chains of the same size. */
+const [first, second] = [chain.padEnd(length, '\n'), later.padEnd(length, '\n')];
+
 suite('file storage', () => {
   test('has nothing while a writer is between its two files', async () => {
     await using opened = await openFile();
@@ -171,13 +187,112 @@ suite('file storage', () => {
     assert.deepEqual(opened.log.lines, []);
   });
 
-  test('reads two files for a certificate that it has handed out before', async () => {
-    await using opened = await openFile();
-    await opened.storage.put(csr, chain, issuedBy);
-    assert.ok(await opened.storage.get(csr));
+  test('reads an entry that lies still once', async () => {
+    await using opened = await openSettled();
     await rm(join(opened.folderOf(csr), 'csr.pem'));
     assert.equal((await opened.storage.get(csr))?.chain, chain);
     assert.equal(await opened.other.get(csr), undefined, 'another process needs the CSR once');
+  });
+
+  test('reads an entry that was just written every time, as its times may not tell it from the next', async () => {
+    await using opened = await openFile();
+    await opened.storage.put(csr, chain, issuedBy);
+    const { ctimeMs } = await stat(join(opened.folderOf(csr), 'quarry.json'));
+    opened.clock.turn(Math.ceil(ctimeMs) + 2_400 - opened.clock.now());
+    assert.ok(await opened.storage.get(csr));
+    await rm(join(opened.folderOf(csr), 'csr.pem'));
+    assert.equal(await opened.storage.get(csr), undefined);
+  });
+
+  /** Ways to write another certificate of the same size over one that has been handed out. */
+  const replacements: Record<string, (file: string) => Promise<void>> = {
+    'in place of it, with the time of the first': async file => {
+      const { atime, mtime } = await stat(file);
+      await writeFile(`${file}.new`, second);
+      await utimes(`${file}.new`, atime, mtime);
+      await rename(`${file}.new`, file);
+    },
+    'over it, within the same second': async file => {
+      const { atime, mtimeMs } = await stat(file);
+      const start = Math.floor(mtimeMs / 1000);
+      await writeFile(file, second);
+      await utimes(file, atime, start + (mtimeMs % 1000 < 500 ? 0.75 : 0.25));
+    },
+    'over it, with the time of the first': async file => {
+      const before = await stat(file, { bigint: true });
+      const { atime, mtime } = await stat(file);
+      do {
+        await writeFile(file, second);
+        await utimes(file, atime, mtime);
+      } while ((await stat(file, { bigint: true })).ctimeNs === before.ctimeNs);
+    },
+  };
+
+  for (const [how, replace] of Object.entries(replacements))
+    test(`hands out what another process writes ${how}`, async () => {
+      await using opened = await openSettled(first);
+      await replace(join(opened.folderOf(csr), 'cert.pem'));
+      assert.equal((await opened.storage.get(csr))?.chain, second);
+      assert.deepEqual(opened.log.lines, []);
+    });
+
+  test('hands out what is put by another process after it has handed out the last', async () => {
+    await using opened = await openSettled();
+    await opened.other.put(csr, later, { ...issuedBy, account: 'zerossl' });
+    const stored = await opened.storage.get(csr);
+    assert.deepEqual([stored?.chain, stored?.issuedBy?.account], [later, 'zerossl']);
+  });
+
+  test('heeds what another process writes of a certificate that it has handed out', async () => {
+    await using opened = await openSettled();
+    const setRenewFrom = (at: number | undefined) => opened.other.upkeep?.setRenewFrom(csr.digest, chain, at);
+    await setRenewFrom(opened.clock.now());
+    assert.equal(await opened.storage.get(csr), undefined);
+    await setRenewFrom(undefined);
+    assert.deepEqual((await opened.storage.get(csr))?.issuedBy, issuedBy);
+    await rm(join(opened.folderOf(csr), 'quarry.json'));
+    assert.deepEqual((await opened.storage.get(csr))?.issuedBy, undefined);
+  });
+
+  test('hands out no longer what is removed or damaged after it has handed it out, until it is mended', async () => {
+    await using opened = await openSettled();
+    await rm(opened.folderOf(csr), { recursive: true });
+    assert.equal(await opened.storage.get(csr), undefined);
+    assert.deepEqual(opened.log.lines, []);
+    await opened.other.put(csr, chain, issuedBy);
+    assert.equal((await opened.storage.get(csr))?.chain, chain);
+    await opened.damage(csr, { chain: chain.slice(0, 200) });
+    assert.equal(await opened.storage.get(csr), undefined);
+    assert.equal(opened.log.lines.length, 1);
+    await opened.damage(csr, { chain });
+    assert.equal((await opened.storage.get(csr))?.chain, chain);
+  });
+
+  test('takes entries for absent while their file system hangs, and holds up nothing else', async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    await using opened = await openFile();
+    await using healthy = await openSettled();
+    const csrs = ['a', 'b', 'c', 'd', 'e'].map(name =>
+      readCsr(Buffer.from(makeCsr({ names: `DNS:${name}.example.org` }))),
+    );
+    const files = csrs.map(one => join(opened.folderOf(one), 'cert.pem'));
+    for (const file of files) {
+      await mkdir(dirname(file), { recursive: true });
+      execFileSync('mkfifo', [file]); // to open it hangs until it is written
+    }
+    const looks = csrs.map(one => opened.storage.get(one));
+    // Node has four threads for files, and more looks than that hang here.
+    for (let time = 0; time < 20; time++) assert.equal((await healthy.storage.get(csr))?.chain, chain);
+    assert.deepEqual(opened.log.lines, []);
+    t.mock.timers.tick(5_000);
+    assert.deepEqual(await Promise.all([...looks, opened.storage.get(csr)]), Array(6).fill(undefined));
+    const reasons = new Set(opened.log.lines.map(({ reason }) => reason));
+    assert.deepEqual([opened.log.lines.length, ...reasons], [6, 'the file system does not answer']);
+
+    t.mock.timers.reset();
+    for (const file of files.slice(0, 3)) await writeFile(file, ''); // the others are looked at no more
+    await opened.storage.put(csr, chain, issuedBy);
+    await waitUntil('the storage to answer', async () => (await opened.storage.get(csr))?.chain === chain);
   });
 
   test("says who issued in JSON of its own, which names the certificate's fingerprint", async () => {
@@ -248,6 +363,36 @@ suite('redis storage', () => {
     await opened.storage.put(csr, chain, issuedBy);
     const { notAfter } = readCertificate(leaf);
     assert.equal(await redis[0].expiretime(opened.keyOf(csr)), notAfter / 1000);
+  });
+
+  test('gets all entries that are wanted at once by one command, and each asker gets its own', async () => {
+    await using opened = await openInRedis();
+    const csrs = ['a', 'b', 'c'].map(name =>
+      readCsr(Buffer.from(makeCsr({ names: `DNS:${name}.example.org` }))),
+    );
+    await opened.storage.put(csrs[0] ?? csr, chain, issuedBy);
+    await opened.storage.put(csrs[2] ?? csr, later, issuedBy);
+    await redis[0].config('RESETSTAT');
+    const found = await Promise.all(csrs.map(one => opened.storage.get(one)));
+    assert.deepEqual(
+      found.map(stored => stored?.chain),
+      [chain, undefined, later],
+    );
+    assert.match(await redis[0].info('commandstats'), /cmdstat_mget:calls=1,/);
+    assert.equal((await opened.storage.get(csrs[2] ?? csr))?.chain, later);
+  });
+
+  test('fails for all who wait for an entry when Redis cannot be asked', async () => {
+    const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+    const config = { name: 'shared', renewWithin: 14, renewAhead: false, keepExpired: 0 };
+    const parts = { store: { redis: away, prefix: 'x' }, clock: turnedClock(defaultNow), log: quietLog };
+    const storage = openRedisStorage(config, parts);
+    const asked = await Promise.allSettled([storage.get(csr), storage.get(csr)]);
+    closeRedis(away);
+    assert.deepEqual(
+      asked.map(({ status }) => status),
+      ['rejected', 'rejected'],
+    );
   });
 
   test('takes a value that is no entry for absent, and says so', async () => {

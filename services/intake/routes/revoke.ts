@@ -43,7 +43,8 @@ export function revokeRoute(parts: {
     const data = { ...admitted, ...(reason && { reason }) };
     const jobId = await revokeQueue.enqueue(data);
     ctx.state.job = jobId;
-    const result = await revokeQueue.result(jobId, patienceOf(ctx, waiting));
+    using patience = patienceOf(ctx, waiting);
+    const result = await revokeQueue.result(jobId, patience.signal);
     if (!result) throw comeBack(waiting, 'the certificate is still being revoked', 'post it again');
     if (result.outcome === 'failed') throw fromSignFailure(result.error);
     ctx.type = 'text/plain; charset=utf-8';

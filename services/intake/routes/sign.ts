@@ -1,10 +1,11 @@
 import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
-import type { Admission } from '../../../shared/admission/admit.ts';
+import { LRUCache } from 'lru-cache';
+import type { Admission, AuthBlock } from '../../../shared/admission/admit.ts';
 import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
-import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
+import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
@@ -33,12 +34,12 @@ export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Pro
     ctx.throw(413, `the ${what} is over ${maxSize} bytes`, { headers: { Connection: 'close' } });
   }
   const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of ctx.req) chunks.push(chunk as Buffer);
-  } catch {
-    ctx.throw(400, 'the body ended early');
-  }
-  return Buffer.concat(chunks);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  ctx.req.on('data', (chunk: Buffer) => chunks.push(chunk));
+  ctx.req.once('end', resolve).once('error', reject).once('close', reject);
+  if (ctx.req.destroyed) reject();
+  await promise.catch(() => ctx.throw(400, 'the body ended early'));
+  return Buffer.concat(chunks.splice(0)); // what listens here stays for as long as the request
 }
 
 /** RFC 7240: how long a client is ready to wait, and that it can come back for the result. */
@@ -70,14 +71,31 @@ export type Waiting = {
   stopping: AbortSignal;
 };
 
+const enough = new Error('nobody waits any more');
+
 /**
- * Fires when a client has waited long enough, when the intake stops, or when the client goes away: its waiter
- * goes, the job stays.
+ * The signal fires when a client has waited long enough, when the intake stops, or when the client goes away:
+ * its waiter goes, the job stays.
  */
-export function patienceOf(ctx: Context, { wait, stopping }: Waiting, seconds = wait): AbortSignal {
-  const gone = new AbortController();
-  ctx.res.once('close', () => gone.abort());
-  return AbortSignal.any([AbortSignal.timeout(seconds * 1000), stopping, gone.signal]);
+export function patienceOf(
+  ctx: Context,
+  { wait, stopping }: Waiting,
+  seconds = wait,
+): Disposable & { signal: AbortSignal } {
+  const patience = new AbortController();
+  const giveUp = () => patience.abort(enough);
+  const timer = setTimeout(giveUp, seconds * 1000);
+  stopping.addEventListener('abort', giveUp);
+  ctx.res.once('close', giveUp);
+  if (stopping.aborted || ctx.res.closed) giveUp();
+  return {
+    signal: patience.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      stopping.removeEventListener('abort', giveUp);
+      ctx.res.off('close', giveUp);
+    },
+  };
 }
 
 /**
@@ -96,7 +114,8 @@ async function answerResult(
   const prefer = parsePrefer(ctx.get('Prefer'));
   const seconds = Math.min(prefer.wait ?? (prefer.async ? 0 : waiting.wait), waiting.wait);
   ctx.state.job = jobId;
-  const certificate = await issuing.result(jobId, patienceOf(ctx, waiting, seconds));
+  using patience = patienceOf(ctx, waiting, seconds);
+  const certificate = await issuing.result(jobId, patience.signal);
   if (certificate) {
     answerCertificate(ctx, certificate);
     return 'finished';
@@ -109,7 +128,7 @@ async function answerResult(
 function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
   ctx.status = 200;
   if (account !== undefined) ctx.set('X-Quarry-Account', account);
-  ctx.type = 'application/pem-certificate-chain';
+  ctx.set('Content-Type', 'application/pem-certificate-chain'); // `type` would look it up in a list
   ctx.body = chain;
 }
 
@@ -135,6 +154,25 @@ export function comeBack({ clock, stopping }: Waiting, state: string, advice: st
   return new IssuanceError('unavailable', `${why}: ${advice}`, { retryAfter: clock.now() + COME_BACK });
 }
 
+/** Bytes of the CSRs that are remembered, and of the bodies that they came in. */
+const MOST_REMEMBERED = 4 * 1024 ** 2;
+
+/** Reads a CSR out of a body once, as hosts post the same again and again. Throws `badCsr`. */
+export function openCsrReader(most = MOST_REMEMBERED): (body: Buffer) => CsrText {
+  const known = new LRUCache<string, CsrText>({
+    maxSize: most,
+    sizeCalculation: ({ der, pem }, body) => der.length + pem.length + body.length,
+  });
+  return body => {
+    const bytes = body.toString('latin1'); // two bodies may be the same text in UTF-8
+    const last = known.get(bytes);
+    if (last) return last;
+    const csr = readCsr(body);
+    known.set(bytes, csr);
+    return csr;
+  };
+}
+
 /**
  * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status
  * codes).
@@ -149,14 +187,18 @@ export function signRoute(parts: {
 }) {
   const { admission, isTrustedProxy, maxSize, issuing, waiting } = parts;
   const patience = waiting.wait * 1000;
+  const readCsrOnce = openCsrReader();
 
-  return async (ctx: Context): Promise<void> => {
+  async function receive(ctx: Context): Promise<{ blocks: AuthBlock[]; csr: CsrText }> {
     const request = toAdmissionRequest(ctx, isTrustedProxy);
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
     const blocks = admission.verified(possible, request, body);
-    const csr = readCsr(body);
+    return { blocks, csr: readCsrOnce(body) };
+  }
 
+  return async (ctx: Context): Promise<void> => {
+    const { blocks, csr } = await receive(ctx);
     const stored = await issuing.findStored(blocks, csr);
     if (stored) {
       ctx.state.names = stored.identifiers.map(({ value }) => value);

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { getEventListeners, once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import Koa from 'koa';
+import { patienceOf, readBody } from '../../../services/intake/routes/sign.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { listen } from '../../support/listen.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import {
   chain,
@@ -208,6 +213,48 @@ test('a client that goes away while it waits frees its waiter, and its next post
   asking.destroy();
   await waitUntil('its waiter to go', () => intake.queue.waiting === 0);
   await waitUntil('the promise', () => intake.queue.promised.length === 1);
+});
+
+test('clients that were answered leave nothing behind that waits for the intake to stop', async () => {
+  await using intake = await openIntake([loopbackBlock]);
+  await intake.post(csr);
+  intake.queue.results.set(jobId, issued);
+  await intake.post(csr);
+  await intake.post('no certificate', {}, '/revoke');
+  await intake.post(pem, {}, '/revoke');
+  assert.deepEqual(getEventListeners(intake.stopping.signal, 'abort'), []);
+});
+
+test('POST /sign takes a body that comes in pieces, as it was posted', async () => {
+  await using intake = await openIntake();
+  intake.queue.results.set(jobId, issued);
+  const headers = { ...hmacHeader(csr), 'Content-Length': csr.length };
+  const asking = request(`${intake.url}/sign`, { method: 'POST', headers });
+  asking.flushHeaders();
+  for (const piece of csr.match(/.{1,200}/gs) ?? [])
+    await new Promise(done => asking.write(piece, () => setImmediate(done)));
+  asking.end();
+  const [answer] = (await once(asking, 'response')) as [IncomingMessage];
+  answer.resume();
+  assert.equal(answer.statusCode, 200);
+});
+
+test('a client that left before its body was read, or before its wait began, holds up nothing', async () => {
+  const { promise, resolve } = Promise.withResolvers<[unknown, boolean]>();
+  const app = new Koa();
+  app.use(async ctx => {
+    await new Promise(done => ctx.res.once('close', done));
+    const body = await readBody(ctx, 4096).catch(error => error);
+    const { signal: stopping } = new AbortController();
+    using patience = patienceOf(ctx, { clock: turnedClock(0), wait: 3600, stopping });
+    resolve([body, patience.signal.aborted]);
+  });
+  await using server = await listen(app.callback());
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf', () => socket.destroy());
+  const [body, isOver] = await promise;
+  assert.match(String(body), /the body ended early/);
+  assert.equal(isOver, true);
 });
 
 test('a client that goes away in the middle of its body is no error of the server', async () => {

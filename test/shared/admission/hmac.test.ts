@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { hashNames, hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
 
 const body = Buffer.from('-----BEGIN …\r\n\xff\n');
 const hex = createHmac('sha256', 'old').update(body).digest('hex');
@@ -100,6 +100,33 @@ test('hmacMethod() takes its keys as UTF-8', () => {
   const umlaut = hmacMethod({ type: 'sha256', keys: ['schlüssel'] });
   const digest = createHmac('sha256', Buffer.from('schlüssel', 'utf8')).update(body).digest();
   assert.equal(umlaut.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, body), true);
+});
+
+for (const type of hashNames)
+  test(`hmacMethod() computes the HMAC with ${type} as OpenSSL does, with keys below, at and above its block`, () => {
+    // No hash here works on blocks of more than 144 bytes.
+    for (const length of [
+      0, 1, 63, 64, 65, 71, 72, 73, 103, 104, 105, 127, 128, 129, 135, 136, 137, 143, 144, 145, 500,
+    ]) {
+      const key = 'k'.repeat(length);
+      for (const message of [Buffer.alloc(0), body, Buffer.alloc(5_000, 'CSR')]) {
+        const digest = createHmac(type, key).update(message).digest();
+        const request = { clientIp: '192.0.2.1', claim: { hash: type, digest } };
+        const { holds } = hmacMethod({ type, keys: [key] });
+        assert.equal(holds(request, message), true, `a key of ${length} bytes`);
+        digest[digest.length - 1] = (digest.at(-1) ?? 0) ^ 1;
+        assert.equal(holds(request, message), false);
+      }
+    }
+  });
+
+test('hmacMethod() is asked about many messages, none of which changes what it says of the next', () => {
+  const messages = Array.from({ length: 50 }, (_, at) => Buffer.from(`message ${at}`));
+  for (const message of [...messages, ...messages]) {
+    const digest = createHmac('sha256', 'new').update(message).digest();
+    assert.equal(method.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, message), true);
+    assert.equal(method.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, body), false);
+  }
 });
 
 test("the header that macen's documented command prints is accepted, with every hash of OpenSSL's", t => {

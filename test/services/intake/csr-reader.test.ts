@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openCsrReader } from '../../../services/intake/routes/sign.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
+import { makeCsr } from '../../shared/pki/openssl-csr.ts';
+
+const [one, other] = ['a.example', 'b.example'].map(name => Buffer.from(makeCsr({ names: `DNS:${name}` })));
+assert.ok(one && other);
+
+test('openCsrReader() reads as readCsr() does, and the same body once', () => {
+  const read = openCsrReader();
+  const first = read(one);
+  assert.deepEqual(first, readCsr(one));
+  assert.equal(read(Buffer.from(one)), first);
+  assert.deepEqual(read(other), readCsr(other));
+  assert.equal(read(one), first);
+});
+
+test('openCsrReader() tells bodies apart whose bytes differ where they are no UTF-8', () => {
+  const read = openCsrReader();
+  const bodies = [0x80, 0x81].map(byte => Buffer.concat([one, Buffer.from([byte, 0x0a])]));
+  assert.equal(bodies[0]?.toString(), bodies[1]?.toString());
+  for (const body of bodies) assert.equal(read(body).postedDigest, readCsr(body).postedDigest);
+});
+
+test('openCsrReader() remembers no more bytes than it may, and no body that alone has more', () => {
+  const sizeOf = (body: Buffer) => body.length + readCsr(body).der.length + readCsr(body).pem.length;
+  const read = openCsrReader(sizeOf(one) + sizeOf(other) + 1);
+  const first = read(one);
+  const second = read(other);
+  assert.deepEqual([read(one) === first, read(other) === second], [true, true]);
+  read(Buffer.from(`${one}\n`)); // in place of the one that was asked for first
+  assert.deepEqual([read(other) === second, read(one) === first], [true, false]);
+  const large = Buffer.concat([one, Buffer.alloc(10_000, '\n')]);
+  assert.notEqual(read(large), read(large));
+});
+
+test('openCsrReader() refuses what it has refused before', () => {
+  const read = openCsrReader();
+  for (let time = 0; time < 2; time++)
+    assert.throws(() => read(Buffer.from('no CSR')), {
+      code: 'badCsr',
+      message: /no PEM certificate request/,
+    });
+});
