@@ -33,7 +33,13 @@ export type SignJobParts = {
   log: Log;
 };
 
-export type SignJob = { lock: JobLock; data: SignJobData; createdAt: number };
+export type SignJob = {
+  lock: JobLock;
+  data: SignJobData;
+  createdAt: number;
+  /** Whether no worker has had the job before, so that nothing is kept of it. */
+  isNew?: boolean;
+};
 
 /**
  * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds

@@ -48,6 +48,7 @@ import { orderAt, withdrawAt } from './order-at.ts';
 /** How long a step may go on after SIGTERM before it is cut off. */
 const LAST_STEP = 3_000;
 
+const NOTHING_KEPT = { checkpoint: undefined, resultWritten: undefined };
 const JOB_ENDED = new Error('the job has ended');
 
 /** Takes sign jobs, and gives them back when they have to wait or when the worker stops. */
@@ -115,7 +116,9 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
-    const { checkpoint, resultWritten } = await parts.records.readJob(job.lock.jobId);
+    const { checkpoint, resultWritten } = job.isNew
+      ? NOTHING_KEPT
+      : await parts.records.readJob(job.lock.jobId);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);
     const run = { parts, job, csr: readJobCsr(job), log, progress, signals: { ...signals, abort } };

@@ -45,6 +45,8 @@ export type HeldJob<Data> = {
   lock: JobLock;
   /** Milliseconds since the epoch. */
   createdAt: number;
+  /** Whether no worker has had it before, not even one that was killed. */
+  isNew: boolean;
   /** No attempt follows this one: an error fails the job for good. */
   lastAttempt: boolean;
 };
@@ -146,6 +148,7 @@ const toHeldJob = <Data>(job: Job<Data>, token = ''): HeldJob<Data> => ({
   data: job.data,
   lock: { jobId: job.id ?? '', token },
   createdAt: job.timestamp,
+  isNew: job.attemptsStarted === 1,
   lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
 });
 

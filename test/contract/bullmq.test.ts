@@ -84,14 +84,14 @@ test('a job that asks for a later time comes again, which is no attempt', async 
 
 test('each failed attempt is reported, and the last one as such', async () => {
   await using ground = openGround();
-  const [failures, lastAttempts]: [FailedJob<Data>[], boolean[]] = [[], []];
+  const [failures, attempts]: [FailedJob<Data>[], { isNew: boolean; lastAttempt: boolean }[]] = [[], []];
   const id = await ground.add(2);
   const failed = (error: Error, job: FailedJob<Data>) => {
     assert.equal(error.message, 'no idea');
     failures.push(job);
   };
-  const run = async ({ lastAttempt }: { lastAttempt: boolean }) => {
-    lastAttempts.push(lastAttempt);
+  const run: Consumer<Data, string>['run'] = async ({ isNew, lastAttempt }) => {
+    attempts.push({ isNew, lastAttempt });
     throw new Error('no idea');
   };
   await using _ = ground.openWorker(run, { failed });
@@ -102,7 +102,10 @@ test('each failed attempt is reported, and the last one as such', async () => {
     { ...job, attempts: 1, over: false },
     { ...job, attempts: 2, over: true },
   ]);
-  assert.deepEqual(lastAttempts, [false, true]);
+  assert.deepEqual(attempts, [
+    { isNew: true, lastAttempt: false },
+    { isNew: false, lastAttempt: true },
+  ]);
 });
 
 test('a job whose lock was lost is aborted, and is left to the one who has it', async () => {
@@ -139,7 +142,7 @@ suite('a worker that stops', () => {
       await using _ = ground.openWorker(run, { patience: LONG });
       await begun;
     }
-    await using _next = ground.openWorker(async () => 'because');
+    await using _next = ground.openWorker(async ({ isNew }) => (isNew ? 'as if new' : 'because'));
     const { returnvalue, attemptsMade } = await ground.ended(id);
     assert.deepEqual([returnvalue, attemptsMade], ['because', 1]);
   });

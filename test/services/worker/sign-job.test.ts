@@ -171,6 +171,14 @@ test('runSignJob() sits out a short wait and gives its slot back for one over tw
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
 });
 
+test('runSignJob() does not ask how far a job is that no worker has had', async () => {
+  await using bench = await openJobBench();
+  bench.records.readJob = async () => assert.fail('asked');
+  assert.equal((await runSignJob(bench.parts, { ...bench.job, isNew: true }, bench.signals)).end, 'finished');
+  const again = { ...bench.job, isNew: false };
+  await assert.rejects(runSignJob(bench.parts, again, bench.signals), /asked/);
+});
+
 test('runSignJob() does nothing once it is to stop', async () => {
   await using bench = await openJobBench();
   bench.stopping.abort(new Error('the worker is stopping'));
