@@ -49,7 +49,7 @@ export function toStored({ chain, leaf, fingerprint }: ReadChain, record: unknow
  */
 export function readWholeEntry(csrPem: string, chain: string, record: unknown): KeptEntry {
   const csr = readCsr(Buffer.from(csrPem));
-  return { csr, ...toStored(readStoredChain(csr, csrPem, chain), record) };
+  return { csr, ...toStored(readChainOf(csr, chain), record) };
 }
 
 /**
@@ -73,6 +73,10 @@ export function isChainOf(certificate: string, chain: string): boolean {
  */
 function readStoredChain(csr: CsrText, csrPem: string, chain: string): ReadChain {
   if (!readCsr(Buffer.from(csrPem)).der.equals(csr.der)) throw new Error('it holds another CSR');
+  return readChainOf(csr, chain);
+}
+
+function readChainOf(csr: CsrText, chain: string): ReadChain {
   const [leafPem] = splitChain(chain);
   if (!leafPem) throw new Error('it holds no certificate');
   const leaf = readCertificate(leafPem);
