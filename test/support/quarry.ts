@@ -4,7 +4,7 @@ import { freePort } from './free-port.ts';
 import { type Process, startProcess } from './processes.ts';
 import { tempDir } from './temp-dir.ts';
 
-const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts');
+const launcher = join(import.meta.dirname, '..', '..', 'services', 'cli', 'quarry.js');
 
 export type Quarry = Process & {
   /** Of its admin listener. */
@@ -28,7 +28,7 @@ export async function startQuarry(
   const file = join(path, 'main.ini');
   await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
   const probe = ready === 'ready' ? '/readyz' : '/healthz';
-  const running = await startProcess(process.execPath, [...nodeArgs, main, command, file], {
+  const running = await startProcess(process.execPath, [...nodeArgs, launcher, command, file], {
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,
