@@ -24,8 +24,15 @@ RUN cd /var/lib && install -d -o node -g node -m 0700 quarry quarry/account quar
 # The user `node`, as numbers, so that Kubernetes too can see that it is not root.
 USER 1000:1000
 
+# Compiled here, all of it starts in half the time, in containers that may not write, too. Help loads all commands.
+ENV NODE_COMPILE_CACHE=/home/node/.cache/quarry
+RUN node --input-type=module --eval ' \
+  for (const role of ["intake", "worker", "responder", "scheduler"]) \
+    await import(`/app/services/${role}/${role}.ts`); \
+  await import("/app/services/cli/main.ts")'
+
 # Intake, http-01 responder. The admin listener (9313) is for this container alone unless [admin] says otherwise.
 EXPOSE 1313 1380
 
-ENTRYPOINT ["node", "services/cli/main.ts"]
+ENTRYPOINT ["node", "services/cli/quarry.js"]
 CMD ["up", "/etc/quarry/main.ini"]

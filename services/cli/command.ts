@@ -5,8 +5,8 @@ import type { Environment } from '../../shared/config/environment.ts';
 /** What a command may know and touch besides its words. */
 export type Io = {
   env: Environment;
-  /** To standard output; takes whole lines. */
-  write(text: string): void;
+  /** To standard output; takes whole lines. Who writes much waits until it has gone. */
+  write(text: string): Promise<void> | undefined;
 };
 
 /** One word of `quarry`, such as `up`. */

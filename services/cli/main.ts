@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { once } from 'node:events';
 import { describeError } from '../../shared/base/basics.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
@@ -8,7 +9,6 @@ import { commands, loadCommands } from './commands.ts';
 const isHelp = (word: string | undefined) => word === '--help' || word === '-h' || word === 'help';
 
 async function main([first, ...words]: string[]): Promise<void> {
-  const write = (text: string) => void process.stdout.write(text);
   if (first === '--version' || first === '-V') return write(`${VERSION}\n`);
   if (first === undefined || isHelp(first)) return write(describeAll(await loadCommands()));
   if (first.startsWith('-')) throw new UsageError(`Unknown option '${first}'; see quarry --help`);
@@ -18,6 +18,10 @@ async function main([first, ...words]: string[]): Promise<void> {
   if (words.some(word => word === '--help' || word === '-h'))
     return write(command.describe?.(words) ?? describeOne(command));
   await command.run(words, { env: process.env, write });
+}
+
+async function write(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 
 const USAGE_WIDTH = 23;

@@ -1,10 +1,19 @@
 #!/usr/bin/env node
+import module from 'node:module';
+import { join } from 'node:path';
+
 if (Number.parseInt(process.versions.node, 10) < 24) {
   process.stderr.write(
     `quarry: Node 24 or newer is needed, and this is ${process.versions.node}; in its own folder npx quarry has one\n`,
   );
   process.exit(1);
 }
+// Code that was compiled before halves what a start costs; where it cannot be kept, it is compiled again. It is kept in
+// the user's own folder: in /tmp, Node's default, another user could leave code for us to run.
+const { XDG_CACHE_HOME, HOME } = process.env;
+const caches = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
+if (caches) module.enableCompileCache(join(caches, 'quarry/compiled'));
+
 // A checkout runs the TypeScript as it is. Node refuses to under node_modules, where the package carries it compiled.
 const packed = import.meta.url.includes('/node_modules/');
 await import(packed ? '../../dist/services/cli/main.js' : './main.ts');

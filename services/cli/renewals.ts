@@ -1,9 +1,8 @@
-import type { Environment } from '../../shared/config/environment.ts';
 import {
-  isRenewed,
   type LastFetch,
   type ManagedCertificate,
   openRenewalIndex,
+  type RenewalIndex,
 } from '../../shared/renewal/renewal-index.ts';
 import { type Command, readOptions } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
@@ -16,27 +15,30 @@ export const renewalsCommand: Command = {
   example: 'quarry renewals main.ini',
   async run(words, { env, write }) {
     const { values, positionals } = readOptions(words, { json: { type: 'boolean' } });
-    const all = await readRenewals(positionals, env);
-    if (values.json) return write(`${JSON.stringify(all.map(toJson), null, 2)}\n`);
-    write(all.length > 0 ? `${all.map(toText).join('\n')}\n` : 'nothing is renewed ahead\n');
+    using opened = await openFleetRedis(positionals, env);
+    const format = values.json ? asJson : asText;
+    let before = format.begin;
+    for await (const part of readRenewals(openRenewalIndex(opened.store))) {
+      await write(before + part.map(format.one).join(format.between));
+      before = format.between;
+    }
+    await write(before === format.begin ? format.none : format.end);
   },
 };
 
+/** What stands around and between those that are listed, as they are written part by part. */
+const asText = { begin: '', one: toText, between: '\n', end: '\n', none: 'nothing is renewed ahead\n' };
+const asJson = { begin: '[\n', one: toJsonText, between: ',\n', end: '\n]\n', none: '[]\n' };
+
 type Renewal = { managed: ManagedCertificate; fetched: LastFetch | undefined };
 
-/** The soonest to expire comes first. */
-async function readRenewals(files: string[], env: Environment): Promise<Renewal[]> {
-  using opened = await openFleetRedis(files, env);
-  const index = openRenewalIndex(opened.store);
-  const all = new Map<string, Renewal>(); // a part may come twice
-  for await (const found of index.list()) {
-    const part = found.filter(isRenewed);
+/** In parts, none of them empty. The soonest to expire comes first. */
+async function* readRenewals(index: RenewalIndex): AsyncIterable<Renewal[]> {
+  for await (const part of index.listByEnd()) {
+    if (part.length === 0) continue;
     const fetches = await index.lastFetches(part.map(({ id }) => id));
-    part.forEach((managed, at) => {
-      all.set(managed.id, { managed, fetched: fetches[at] });
-    });
+    yield part.map((managed, at) => ({ managed, fetched: fetches[at] }));
   }
-  return [...all.values()].sort((a, b) => a.managed.notAfter - b.managed.notAfter);
 }
 
 function toText({ managed, fetched }: Renewal): string {
@@ -60,6 +62,11 @@ function describePlan({ job, left, forced, plan }: ManagedCertificate): string {
   if (left) return 'not renewed, as no client has fetched it';
   if (forced) return 'renewed now, as an operator wants it';
   return `renewed ${time(plan.at)}: ${plan.why}`;
+}
+
+/** As an element of an array that is written with two spaces. */
+function toJsonText(renewal: Renewal): string {
+  return JSON.stringify(toJson(renewal), null, 2).replace(/^/gm, '  ');
 }
 
 /** Times as RFC 3339 has them. */

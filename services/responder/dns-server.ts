@@ -13,7 +13,9 @@ import { openZones } from './dns-server/zones.ts';
 const MOST_WAITING = 4_096;
 
 type DnsServerParts = {
-  records: Pick<DnsRecords, 'values' | 'isAbove'>;
+  records: Pick<DnsRecords, 'find'>;
+  /** Asks until Redis answers, or for as long as an answer is of use. */
+  outlast<T>(ask: () => Promise<T>): Promise<T>;
   clock: Clock;
   log: Log;
   metrics: Registry;
@@ -25,7 +27,7 @@ type DnsServerParts = {
  */
 export function dnsServers(
   blocks: readonly Dns01ServerConfig[],
-  { records, clock, log, metrics }: DnsServerParts,
+  { records, outlast, clock, log, metrics }: DnsServerParts,
 ): (host: string) => ListeningServer[] {
   const answers = new Counter({
     name: 'quarry_responder_dns_answers_total',
@@ -39,8 +41,8 @@ export function dnsServers(
     labelNames: ['how'],
     registers: [metrics],
   });
-  const shared = { values: sharingLookups(records.values), isAbove: sharingLookups(records.isAbove) };
-  const respond = responding({ zones: openZones(blocks), records: shared, log }, (rcode, transport) =>
+  const lookUp = sharingLookups(records.find, outlast);
+  const respond = responding({ zones: openZones(blocks), lookUp, log }, (rcode, transport) =>
     answers.inc({ rcode, transport }),
   );
   const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);

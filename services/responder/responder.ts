@@ -69,15 +69,9 @@ const servers = {
 
   async 'dns-01'(blocks: Block<'dns-01'>[], parts: AnswerParts): Promise<Servers> {
     const { store, clock } = parts;
-    const [records, outlast] = [openDnsRecords(store, clock), outlastingRestarts(clock)];
     const { dnsServers } = await import('./dns-server.ts');
-    return dnsServers(blocks, {
-      ...parts,
-      records: {
-        values: name => outlast(() => records.values(name)),
-        isAbove: name => outlast(() => records.isAbove(name)),
-      },
-    });
+    const records = openDnsRecords(store, clock);
+    return dnsServers(blocks, { ...parts, records, outlast: outlastingRestarts(clock) });
   },
 
   async 'tls-alpn-01'(_: Block<'tls-alpn-01'>[], parts: AnswerParts): Promise<Servers> {

@@ -176,14 +176,7 @@ export type OpenLog = {
  */
 export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
   const { destination, pino } = await import('pino'); // programs without a log start without it
-  const { prettyFactory } = await import('pino-pretty');
-  const pretty = prettyFactory({
-    colorize: false,
-    singleLine: true,
-    ignore: 'hostname',
-    translateTime: 'SYS:standard',
-  });
-  const render = format === 'text' ? (line: string) => pretty(line) : (line: string) => line;
+  const render = format === 'text' ? await openTextFormat() : (line: string) => line;
   const sink = await openSink(where, destination);
   const stream: DestinationStream & Record<symbol, unknown> = {
     [Symbol.for('pino.metadata')]: true,
@@ -192,6 +185,16 @@ export async function openLog({ level, destination: where, format }: LogOptions)
     },
   };
   return { log: pino({ level, base: { pid: process.pid } }, stream), reopen: () => sink.reopen?.() };
+}
+
+async function openTextFormat(): Promise<(line: string) => string> {
+  const { prettyFactory } = await import('pino-pretty');
+  return prettyFactory({
+    colorize: false,
+    singleLine: true,
+    ignore: 'hostname',
+    translateTime: 'SYS:standard',
+  });
 }
 
 type Sink = { write(text: string, level: number): void; reopen?(): void };

@@ -105,8 +105,9 @@ export function lowestZone(name: string, zones: readonly string[]): string | und
 
 /** Lists the name itself and all above it, without the root: `a.b.c`, `b.c`, `c`. */
 export function withParents(name: string): string[] {
-  const labels = name.split('.');
-  return labels.map((_, index) => labels.slice(index).join('.'));
+  const all = [name];
+  for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) all.push(name.slice(dot + 1));
+  return all;
 }
 
 // IP addresses and networks, as text and as bytes.

@@ -79,8 +79,9 @@ async function listen(
 }
 
 async function bindSocket(socket: UdpSocket, address: string, port: number): Promise<Listening> {
+  const bound = once(socket, 'listening'); // which a socket that looks nothing up tells at once
   socket.bind({ address, port });
-  await once(socket, 'listening');
+  await bound;
   return { address: socket.address(), close: () => new Promise(done => socket.close(done)) };
 }
 

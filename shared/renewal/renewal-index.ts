@@ -81,6 +81,8 @@ export type RenewalIndex = {
   reissue(id: string, at: number): Promise<void>;
   /** All of it, in parts. */
   list(): AsyncIterable<ManagedCertificate[]>;
+  /** What Quarry renews by itself, in parts, the soonest to expire first. */
+  listByEnd(): AsyncIterable<ManagedCertificate[]>;
   /** Of what Quarry renews by itself; `soonestEnd` is of what is not left to expire. */
   counts(
     now: number,
@@ -140,6 +142,18 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
     return ids.length === 0 ? [] : (await redis.hmget(entries, ...ids)).map(parse);
   }
 
+  /**
+   * The ids of a part of what ends from a score on, with all that end with the last of them: an end is a
+   * place to go on from, while ranks move with whatever is added or removed meanwhile.
+   */
+  async function endingFrom(score: string): Promise<{ ids: string[]; next: string | undefined }> {
+    const found = await redis.zrangebyscore(ends, score, '+inf', 'WITHSCORES', 'LIMIT', 0, LIST_PART);
+    const last = found.at(-1);
+    if (last === undefined) return { ids: [], next: undefined };
+    const before = found.filter((_, index) => index % 2 === 0 && found[index + 1] !== last);
+    return { ids: [...before, ...(await redis.zrangebyscore(ends, last, last))], next: `(${last}` };
+  }
+
   return {
     add: async (managed, at) => {
       await write(managed, at, '');
@@ -187,6 +201,17 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
         cursor = next;
         yield found.filter((_, index) => index % 2 === 1).flatMap(text => parse(text) ?? []);
       } while (cursor !== '0');
+    },
+    async *listByEnd() {
+      const listed = new Set<string>(); // what is renewed meanwhile would come again, at its new end
+      for (let score: string | undefined = '-inf'; score !== undefined; ) {
+        const part: Awaited<ReturnType<typeof endingFrom>> = await endingFrom(score);
+        const ids = part.ids.filter(id => !listed.has(id));
+        for (const id of ids) listed.add(id);
+        for (let at = 0; at < ids.length; at += LIST_PART)
+          yield (await read(ids.slice(at, at + LIST_PART))).filter(managed => managed !== undefined);
+        score = part.next;
+      }
     },
     async counts(now) {
       const [managed, dueNow, failures, soonest] = await Promise.all([

@@ -124,10 +124,10 @@ export function isOfAnother({ leaf }: KeptEntry, managed: ManagedCertificate): b
   return leaf.notAfter !== managed.notAfter || leaf.notBefore !== managed.notBefore;
 }
 
+const infoIdOf = ({ chain }: KeptEntry) => renewalInfoId(splitChain(chain)[0] ?? '');
+
 /** Differs between a certificate and its successor. */
-function toName({ chain, leaf }: KeptEntry): string {
-  return renewalInfoId(splitChain(chain)[0] ?? '') ?? `ends ${leaf.notAfter}`;
-}
+const toName = (entry: KeptEntry, infoId = infoIdOf(entry)) => infoId ?? `ends ${entry.leaf.notAfter}`;
 
 /** A certificate of which nothing is known but what its entry says. `ahead`: no client had asked for it. */
 export function toManaged(
@@ -136,11 +136,11 @@ export function toManaged(
   { renewWithin: days, renewAhead: renews }: Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
   ahead: boolean,
 ): ManagedCertificate {
-  const { chain, leaf } = entry;
+  const { leaf } = entry;
   const { notBefore, notAfter, identifiers } = leaf;
-  const infoId = renewalInfoId(splitChain(chain)[0] ?? '');
+  const infoId = infoIdOf(entry);
   const info = { none: infoId ? 'the CA was not asked yet' : 'the certificate does not name its issuer key' };
-  const certificate = toName(entry);
+  const certificate = toName(entry, infoId);
   const facts = { life: leaf, info, days, spread: true, random: ownRandom(id + certificate) };
   return {
     id,

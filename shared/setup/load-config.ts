@@ -12,7 +12,7 @@ import { parseRedis, type RedisConfig } from '../config/redis.ts';
 import { SectionReader } from '../config/section-reader.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
-import { parseRenewal, type RenewalConfig } from '../shaman/renewal-section.ts';
+import type { RenewalConfig } from '../shaman/renewal-section.ts';
 import { implicitVerification } from '../solver/http01.ts';
 import { parseVerification, type VerificationConfig } from '../solver/kinds.ts';
 import { implicitStorage, parseStorage, type StorageConfig } from '../storage/storage-section.ts';
@@ -78,7 +78,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     verifications,
     storages,
     auth,
-    renewals: all('renewal').map(section => parseRenewal(section, references)),
+    renewals: await parseRenewals(all('renewal'), references),
     logging: parseLogging(optional('logging'), env),
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
@@ -86,6 +86,16 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     notify: all('notify').map(parseNotify),
     warnings,
   };
+}
+
+/** Cron patterns need a library, which whoever has none of these sections need not load. */
+async function parseRenewals(
+  sections: SectionReader[],
+  references: AuthReferences,
+): Promise<RenewalConfig[]> {
+  if (sections.length === 0) return [];
+  const { parseRenewal } = await import('../shaman/renewal-section.ts');
+  return sections.map(section => parseRenewal(section, references));
 }
 
 function absent(name: string, file: string): IniSection {

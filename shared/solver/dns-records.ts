@@ -29,9 +29,14 @@ export type DnsRecords = {
   addedAt(of: string, value: string): Promise<number | undefined>;
   /** Removes it from where it was put. */
   remove(of: string, value: string): Promise<void>;
-  values(name: string): Promise<string[]>;
+  /** What there is at each of the names, in one round trip. */
+  find(names: readonly string[]): Promise<RecordsFound[]>;
+};
+
+export type RecordsFound = {
+  values: string[];
   /** Whether there are values at names below this one. */
-  isAbove(name: string): Promise<boolean>;
+  isAbove: boolean;
 };
 
 export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecords {
@@ -66,9 +71,20 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
       for (const [key, member] of entries({ name, zone }, value)) commands.zrem(key, member);
       await runAll(commands.del(placeKey(prefix, of, value)));
     },
-    values: name =>
-      redis.zrevrangebyscore(valuesKey(prefix, name), '+inf', clock.now(), 'LIMIT', 0, MOST_VALUES),
-    isAbove: async name => (await redis.zcount(belowKey(prefix, name), clock.now(), '+inf')) > 0,
+    async find(names) {
+      const now = clock.now();
+      const commands = redis.pipeline();
+      for (const name of names) {
+        commands
+          .zrevrangebyscore(valuesKey(prefix, name), '+inf', now, 'LIMIT', 0, MOST_VALUES)
+          .zcount(belowKey(prefix, name), now, '+inf');
+      }
+      const results = await runAll(commands);
+      return names.map((_, index) => ({
+        values: results[2 * index] as string[],
+        isAbove: (results[2 * index + 1] as number) > 0,
+      }));
+    },
   };
 }
 

@@ -51,12 +51,15 @@ type EntryText = {
  */
 export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
   if (!readCsr(Buffer.from(entry.csr)).der.equals(csr.der)) throw new Error('it holds another CSR');
-  const { chain } = entry;
+  return readChain(csr, entry);
+}
+
+function readChain(csr: CsrText, { chain, record }: Pick<EntryText, 'chain' | 'record'>): StoredCertificate {
   const [leafPem] = splitChain(chain);
   if (!leafPem) throw new Error('it holds no certificate');
   const leaf = readCertificate(leafPem);
   if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  const { issuedBy, renewFrom } = parseRecord(entry.record, fingerprintOf(leafPem)) ?? {};
+  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOf(leafPem)) ?? {};
   return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 
@@ -67,7 +70,7 @@ export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
  */
 export function readWholeEntry(entry: EntryText): KeptEntry {
   const csr = readCsr(Buffer.from(entry.csr));
-  return { csr, ...readEntry(csr, entry) };
+  return { csr, ...readChain(csr, entry) };
 }
 
 /**

@@ -46,7 +46,8 @@ function openSolver(
 /** Two workers and a responder, each with a connection of its own. */
 const open = (zones: string[]) => async (): Promise<OpenedSolver> => {
   const records = openDnsRecords({ redis: redis[2], prefix }, systemClock);
-  const parts = { records, clock: systemClock, log: quietLog, metrics: openMetrics() };
+  const outlast = <T>(ask: () => Promise<T>) => ask();
+  const parts = { records, outlast, clock: systemClock, log: quietLog, metrics: openMetrics() };
   const servers = dnsServers([{ ...config, zones }], parts);
   const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);
   const [at] = listeners.addresses;
@@ -104,6 +105,20 @@ suite('dns01-server solver', () => {
     assert.equal(dump.includes(response.keyAuthorization), false);
     await openSolver().withdraw(response, signal);
     assert.deepEqual(await redis[0].keys('*'), []);
+  });
+
+  test('tells what there is at several names and below them at once', async () => {
+    await redis[0].flushall();
+    const responses = ['a.b.example.org', 'c.example.org'].map(newResponse);
+    for (const response of responses) await openSolver().present(response, signal);
+    const records = openDnsRecords({ redis: redis[2], prefix }, systemClock);
+    const names = ['_acme-challenge.c.example.org', 'b.example.org', 'none.example.org'];
+    const value = responses[1] && toDns01Record(responses[1]).value;
+    assert.deepEqual(await records.find(names), [
+      { values: [value], isAbove: false },
+      { values: [], isAbove: true },
+      { values: [], isAbove: false },
+    ]);
   });
 
   test('waits until nobody can remember what was there before, where a ttl lets them', async () => {

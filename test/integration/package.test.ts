@@ -18,7 +18,11 @@ const [packed, folder] = [join(path, 'packed'), join(path, 'empty')];
 await Promise.all([mkdir(packed), mkdir(folder)]);
 
 /** With the Node that runs the tests first, as a user of Node 24 has it. */
-const env = { ...process.env, PATH: [dirname(process.execPath), process.env.PATH].join(delimiter) };
+const env = {
+  ...process.env,
+  XDG_CACHE_HOME: join(path, 'cache'),
+  PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
+};
 async function run(program: string, args: string[], cwd = folder, more = {}): Promise<string> {
   const running = promisify(execFile)(program, args, {
     cwd,

@@ -7,7 +7,7 @@ import { tempDir } from './temp-dir.ts';
 const thisTree = join(import.meta.dirname, '..', '..');
 
 /** The program of the `quarry` command, in this tree or in another one. */
-export const quarryProgram = (root = thisTree) => join(root, 'services', 'cli', 'main.ts');
+export const quarryProgram = (root = thisTree) => join(root, 'services', 'cli', 'quarry.js');
 
 export type Quarry = Process & {
   /** Of its admin listener. */

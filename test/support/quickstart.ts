@@ -41,11 +41,15 @@ async function quickstart(): Promise<void> {
   step('Starting Quarry: intake, worker and responder in one process, with a private Redis');
   print(`   npx quarry up ${dir}/main.ini`);
   const quarry = stack.use(
-    await startProcess(process.execPath, [join(root, 'services/cli/main.ts'), 'up', join(dir, 'main.ini')], {
-      name: 'quarry',
-      cwd: dir,
-      ready: async () => (await fetch(`http://127.0.0.1:${admin}/readyz`)).ok,
-    }),
+    await startProcess(
+      process.execPath,
+      [join(root, 'services/cli/quarry.js'), 'up', join(dir, 'main.ini')],
+      {
+        name: 'quarry',
+        cwd: dir,
+        ready: async () => (await fetch(`http://127.0.0.1:${admin}/readyz`)).ok,
+      },
+    ),
   );
   print('   it has made its account key and an account at the CA, and is ready');
 

@@ -5,7 +5,7 @@ import { freePort } from './free-port.ts';
 import { tempDir } from './temp-dir.ts';
 import { lastStopMs } from './wait-until.ts';
 
-const main = join(import.meta.dirname, '..', '..', 'services', 'cli', 'main.ts');
+const launcher = join(import.meta.dirname, '..', '..', 'services', 'cli', 'quarry.js');
 
 export type Ended = { code: number | string; stdout: string; stderr: string };
 
@@ -21,7 +21,7 @@ export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
   await writeFile(join(dir.path, 'main.ini'), ini + admin);
   return await new Promise(done => {
     const options = { cwd: dir.path, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
-    execFile(process.execPath, [main, ...args], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [launcher, ...args], options, (error, stdout, stderr) => {
       done({ code: error ? (error.code ?? `${error.signal}`) : 0, stdout, stderr });
     });
   });

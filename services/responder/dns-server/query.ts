@@ -103,16 +103,17 @@ function parseRecords(
 
 /** There is nothing yet that the name in a question could point at. */
 function parseName(message: Buffer, start: number): { text: string; end: number } | undefined {
-  let at = start;
+  const bytes = message.toString('latin1', start, start + LONGEST_NAME); // once, as each look costs much
   const labels: string[] = [];
-  for (;;) {
-    const length = message[at];
-    if (length === undefined || length > 63 || at + 1 - start > LONGEST_NAME) return undefined;
-    if (length === 0) return { text: labels.join('.'), end: at + 1 };
-    if (at + 1 + length > message.length) return undefined;
-    labels.push(toLabel(message.toString('latin1', at + 1, at + 1 + length)));
-    at += 1 + length;
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes.charCodeAt(at);
+    const next = at + 1 + length;
+    if (length === 0) return { text: labels.join('.'), end: start + next };
+    if (length > 63) return undefined;
+    labels.push(toLabel(bytes.slice(at + 1, next)));
+    at = next;
   }
+  return undefined;
 }
 
 function toLabel(text: string): string {

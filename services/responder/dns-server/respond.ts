@@ -1,13 +1,16 @@
 import { describeError, type Log } from '../../../shared/base/basics.ts';
-import { type AnswerParts, answerQuery } from './answer.ts';
+import type { RecordsFound } from '../../../shared/solver/dns-records.ts';
+import { answerQuery } from './answer.ts';
 import { formatRcode, Rcode } from './codes.ts';
-import type { ParsedQuery } from './query.ts';
+import type { ParsedQuery, Query } from './query.ts';
 import { type Answer, encodeFault, encodeReply } from './reply.ts';
+import type { LookUp } from './share-lookups.ts';
+import type { Zones } from './zones.ts';
 
 type Transport = 'udp' | 'tcp';
 
 /**
- * A reply to what may be answered; never rejects.
+ * Replies once to what may be answered, at once or later; never throws.
  *
  * @param limit bytes
  */
@@ -15,30 +18,46 @@ export type Respond = (
   parsed: NonNullable<ParsedQuery>,
   transport: Transport,
   limit: number,
-) => Promise<Buffer>;
+  reply: (message: Buffer) => void,
+) => void;
 
 /** @param count called for each answer */
 export function responding(
-  parts: AnswerParts & { log: Log },
+  { zones, lookUp, log }: { zones: Zones; lookUp: LookUp<RecordsFound>; log: Log },
   count: (rcode: string, transport: Transport) => void,
 ): Respond {
-  return async (parsed, transport, limit) => {
+  function failToLookUp(error: Error): Answer {
+    log.warn({ reason: describeError(error) }, 'challenge cannot be looked up');
+    return { rcode: Rcode.serverFailure };
+  }
+
+  /** A bug must not keep the questions from their answers that are told of their records after this one. */
+  function encode(query: Query, toAnswer: () => Answer, transport: Transport, limit: number): Buffer {
+    try {
+      const answer = toAnswer();
+      const { rcode, records = [] } = answer;
+      const reply = encodeReply(query, answer, limit);
+      const told = { question: query.name, type: query.type, rcode: formatRcode(rcode) };
+      log.debug({ ...told, records: records.length }, 'challenge asked for');
+      count(told.rcode, transport);
+      return reply;
+    } catch (error) {
+      log.error({ reason: describeError(error) }, 'a question was not answered');
+      return encodeFault(query.head, Rcode.serverFailure);
+    }
+  }
+
+  return (parsed, transport, limit, reply) => {
     if ('fault' in parsed) {
       count(formatRcode(parsed.fault), transport);
-      return encodeFault(parsed.head, parsed.fault);
+      return reply(encodeFault(parsed.head, parsed.fault));
     }
     const { query } = parsed;
-    const answer = await answerQuery(parts, query).catch((error): Answer => {
-      parts.log.warn({ reason: describeError(error) }, 'challenge cannot be looked up');
-      return { rcode: Rcode.serverFailure };
+    const answer = answerQuery(zones, query);
+    if (typeof answer !== 'function') return reply(encode(query, () => answer, transport, limit));
+    lookUp(query.name, found => {
+      const toAnswer = () => (found instanceof Error ? failToLookUp(found) : answer(found));
+      reply(encode(query, toAnswer, transport, limit));
     });
-    const { name: question, type } = query;
-    const { rcode, records = [] } = answer;
-    parts.log.debug(
-      { question, type, rcode: formatRcode(rcode), records: records.length },
-      'challenge asked for',
-    );
-    count(formatRcode(rcode), transport);
-    return encodeReply(query, answer, limit);
   };
 }

@@ -53,26 +53,37 @@ function converse(socket: Socket, respond: Respond, limits: TcpLimits, onQuestio
   let received = Buffer.alloc(0);
   let answering = 0;
   let ended = false;
+  let reading = false;
   const timer = setTimeout(() => socket.destroy(), limits.idle);
   const mayRead = () => answering < limits.pipelined && !socket.writableNeedDrain;
 
   function read(): void {
+    if (reading) return; // an answer that came at once
+    reading = true;
+    const isDns = readQuestions();
+    reading = false;
+    if (!isDns) socket.destroy();
+    else if (ended && answering === 0) socket.end();
+    else if (mayRead()) socket.resume();
+    else socket.pause();
+  }
+
+  /** @returns false where the client does not speak DNS */
+  function readQuestions(): boolean {
     while (mayRead() && received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
       const length = 2 + received.readUInt16BE(0);
       const parsed = parseQuery(received.subarray(2, length));
-      if (!parsed) return void socket.destroy(); // the client does not speak DNS
+      if (!parsed) return false;
       received = received.subarray(length);
       timer.refresh();
       onQuestion();
       answering++;
-      void respond(parsed, 'tcp', LONGEST_MESSAGE).then(reply => {
+      respond(parsed, 'tcp', LONGEST_MESSAGE, reply => {
         answering--;
         send(reply);
       });
     }
-    if (ended && answering === 0) socket.end();
-    else if (mayRead()) socket.resume();
-    else socket.pause();
+    return true;
   }
 
   function send(reply: Buffer): void {

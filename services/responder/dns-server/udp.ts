@@ -1,5 +1,6 @@
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
+import { lookup } from 'node:dns';
+import { isIP, isIPv6 } from 'node:net';
 import { describeError, type Log } from '../../../shared/base/basics.ts';
 import { parseQuery } from './query.ts';
 import type { Verdict } from './rate-limit.ts';
@@ -18,13 +19,20 @@ type UdpParts = {
   log: Log;
 };
 
+/** Node looks up where each datagram goes, and a peer's address it would look up in the next turn. */
+const lookUpAtOnce: SocketOptions['lookup'] = (host, options, found) => {
+  const family = isIP(host);
+  if (family === 0) lookup(host, options, found);
+  else found(null, host, family);
+};
+
 /** A question and its answer in one datagram each (RFC 1035 section 4.2.1). */
 export function createUdpServer(
   host: string,
   { respond, verdictOn, limited, mostWaiting, log }: UdpParts,
 ): Socket {
   const v6 = isIPv6(host.split('%')[0] ?? '');
-  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6 });
+  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: lookUpAtOnce });
   let waiting = 0;
   let closed = false;
 
@@ -33,14 +41,17 @@ export function createUdpServer(
     if (!closed) socket.send(reply, port, address, () => {});
   };
 
-  async function answer(message: Buffer, peer: RemoteInfo): Promise<void> {
+  function answer(message: Buffer, peer: RemoteInfo): void {
     const parsed = parseQuery(message);
     if (!parsed) return;
     const verdict = waiting < mostWaiting ? verdictOn(peer.address) : 'drop';
     if (verdict === 'answer') {
       waiting++;
       const limit = 'query' in parsed ? udpLimit(parsed.query) : 0;
-      send(await respond(parsed, 'udp', limit).finally(() => waiting--), peer);
+      respond(parsed, 'udp', limit, reply => {
+        waiting--;
+        send(reply, peer);
+      });
     } else if (verdict === 'truncate' && 'query' in parsed) {
       limited('truncated');
       send(encodeTruncated(parsed.query), peer);
@@ -50,9 +61,11 @@ export function createUdpServer(
   }
 
   socket.on('message', (message, peer) => {
-    answer(message, peer).catch(error =>
-      log.error({ reason: describeError(error) }, 'a question was not answered'),
-    );
+    try {
+      answer(message, peer);
+    } catch (error) {
+      log.error({ reason: describeError(error) }, 'a question was not answered');
+    }
   });
   socket.once('listening', () => {
     socket.on('error', error => log.warn({ reason: describeError(error) }, 'UDP socket'));

@@ -31,9 +31,11 @@ export function openZones(configs: readonly ZoneConfig[]): Zones {
   const open = configs.find(config => config.zones.length === 0);
   return {
     find(name) {
-      const [lowest] = withParents(name).flatMap(parent => zones.get(parent) ?? []);
-      if (lowest || !open) return lowest;
-      const challenge = withParents(name).findLast(parent => parent.startsWith(`${challengeLabel}.`));
+      const parents = withParents(name);
+      const lowest = parents.find(parent => zones.has(parent));
+      if (lowest !== undefined) return zones.get(lowest);
+      if (!open) return undefined;
+      const challenge = parents.findLast(parent => parent.startsWith(`${challengeLabel}.`));
       return challenge === undefined ? undefined : toZone(challenge, open);
     },
     isAbove: name => above.has(name),

@@ -208,6 +208,15 @@ test('the DNS responder without zones answers for every _acme-challenge name, ea
     assert.deepEqual(await asked(other, 'TXT'), ['REFUSED', [], []]);
 });
 
+test('the DNS responder answers SERVFAIL where it stumbles, says so in its log, and answers the questions beside', async () => {
+  const damaged = { 'x.acme.example.org': [undefined as unknown as string] };
+  await using own = await openDnsServer([zone], { values: { ...values, ...damaged } });
+  const questions = ['x', 'www', 'x'].map(label => newQuery(`${label}.acme.example.org`, 'TXT'));
+  const replies = (await own.tcp(framed(...questions), 3)).map(decodeReply);
+  assert.deepEqual(replies.map(({ rcode }) => rcode).sort(), ['NOERROR', 'SERVFAIL', 'SERVFAIL']);
+  assert.equal(own.log.lines.filter(({ msg }) => msg === 'a question was not answered').length, 2);
+});
+
 test('the DNS responder answers SERVFAIL while Redis is away, and says why in its log', async () => {
   await using own = await openDnsServer([zone], { fault: new Error('connect ECONNREFUSED') });
   assert.deepEqual(sections(await own.ask('www.acme.example.org', 'TXT')), ['SERVFAIL', [], []]);

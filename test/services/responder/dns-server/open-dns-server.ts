@@ -6,6 +6,7 @@ import { dnsServers } from '../../../../services/responder/dns-server.ts';
 import { systemClock } from '../../../../shared/base/basics.ts';
 import { openListeners } from '../../../../shared/base/listeners.ts';
 import { openMetrics } from '../../../../shared/base/metrics.ts';
+import type { DnsRecords } from '../../../../shared/solver/dns-records.ts';
 import type { Dns01ServerConfig } from '../../../../shared/solver/dns01-server.ts';
 import { keptLog } from '../../../support/kept-log.ts';
 
@@ -41,19 +42,18 @@ export async function openDnsServer(
 ) {
   const asked: string[] = [];
   const [log, metrics] = [keptLog(), openMetrics()];
-  const look = <T>(name: string, found: T): Promise<T> => {
-    asked.push(name);
-    return fault ? Promise.reject(fault) : Promise.resolve(found);
+  const records: Pick<DnsRecords, 'find'> = {
+    async find(names) {
+      asked.push(...names);
+      if (fault) throw fault;
+      return names.map(name => ({
+        values: values[name] ?? [],
+        isAbove: Object.keys(values).some(one => one.endsWith(`.${name}`)),
+      }));
+    },
   };
-  const records = {
-    values: (name: string) => look(name, values[name] ?? []),
-    isAbove: (name: string) =>
-      look(
-        name,
-        Object.keys(values).some(one => one.endsWith(`.${name}`)),
-      ),
-  };
-  const servers = dnsServers(blocks, { records, clock: systemClock, log: log.log, metrics });
+  const outlast = <T>(ask: () => Promise<T>) => ask();
+  const servers = dnsServers(blocks, { records, outlast, clock: systemClock, log: log.log, metrics });
   const listeners = await openListeners([{ host, port: 0, explicit: true }], servers, log.log);
   const port = listeners.addresses[0]?.port ?? 0;
   return {

@@ -20,10 +20,16 @@ function toReply(id: number, length = 2): Buffer {
   return reply;
 }
 
-/** A server that answers each question with its identifier; `respond` may do otherwise. */
+/** Answers that come later. */
+const later =
+  (toAnswer: (parsed: Parameters<Respond>[0]) => Promise<Buffer>): Respond =>
+  (parsed, _transport, _limit, reply) =>
+    void toAnswer(parsed).then(reply);
+
+/** A server that answers each question at once, with its identifier; `respond` may do otherwise. */
 async function openServer(
   own: Partial<TcpLimits> = {},
-  respond: Respond = async parsed => toReply(idOf(parsed)),
+  respond: Respond = (parsed, _transport, _limit, reply) => reply(toReply(idOf(parsed))),
 ) {
   await using stack = new AsyncDisposableStack();
   const servers = () => createTcpServer(respond, { ...limits, ...own });
@@ -64,11 +70,14 @@ test('DNS over TCP answers several questions of one connection, also in pieces o
 
 test('DNS over TCP answers what it has first first (RFC 7766 section 7)', async () => {
   const slow = Promise.withResolvers<void>();
-  await using server = await openServer({}, async parsed => {
-    if (idOf(parsed) === 1) await slow.promise;
-    else slow.resolve();
-    return toReply(idOf(parsed));
-  });
+  await using server = await openServer(
+    {},
+    later(async parsed => {
+      if (idOf(parsed) === 1) await slow.promise;
+      else slow.resolve();
+      return toReply(idOf(parsed));
+    }),
+  );
   const socket = await server.connect();
   socket.write(framed(query(1), query(2)));
   assert.deepEqual(ids(await readMessages(socket, 2)), [2, 1]);
@@ -76,10 +85,13 @@ test('DNS over TCP answers what it has first first (RFC 7766 section 7)', async 
 
 test('DNS over TCP answers what was asked before a client closed its side, then closes its own', async () => {
   const asked = Promise.withResolvers<void>();
-  await using server = await openServer({}, async parsed => {
-    await asked.promise;
-    return toReply(idOf(parsed));
-  });
+  await using server = await openServer(
+    {},
+    later(async parsed => {
+      await asked.promise;
+      return toReply(idOf(parsed));
+    }),
+  );
   const socket = await server.connect();
   socket.end(framed(query(1), query(2)));
   asked.resolve();
@@ -88,10 +100,8 @@ test('DNS over TCP answers what was asked before a client closed its side, then 
 
 test('DNS over TCP reads on only as answers are ready', async () => {
   const waiting: (() => void)[] = [];
-  await using server = await openServer({ pipelined: 3 }, parsed => {
-    const { promise, resolve } = Promise.withResolvers<Buffer>();
-    waiting.push(() => resolve(toReply(idOf(parsed))));
-    return promise;
+  await using server = await openServer({ pipelined: 3 }, (parsed, _transport, _limit, reply) => {
+    waiting.push(() => reply(toReply(idOf(parsed))));
   });
   const socket = await server.connect();
   socket.write(framed(...Array.from({ length: 10 }, (_, id) => query(id))));
@@ -106,11 +116,22 @@ test('DNS over TCP reads on only as answers are ready', async () => {
   assert.equal((await reading).length, 10);
 });
 
+test('DNS over TCP answers all questions that come together, each at once', async () => {
+  await using server = await openServer();
+  const socket = await server.connect();
+  const count = 20_000;
+  socket.write(framed(...Array.from({ length: count }, (_, id) => newQuery('.', 'SOA', { id }))));
+  assert.deepEqual(
+    ids(await readMessages(socket, count)),
+    Array.from({ length: count }, (_, id) => id),
+  );
+});
+
 test('DNS over TCP does not pile up answers for a client that reads none', async () => {
   let answered = 0;
-  await using server = await openServer({}, async parsed => {
+  await using server = await openServer({}, (parsed, _transport, _limit, reply) => {
     answered++;
-    return toReply(idOf(parsed), 60_000);
+    reply(toReply(idOf(parsed), 60_000));
   });
   const socket = await server.connect();
   socket.pause();
@@ -166,11 +187,14 @@ test('DNS over TCP ends the connection that was silent for longest when there ar
 test('DNS over TCP ends idle connections at once when it is closed, and lets the others have their answers', async () => {
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<void>();
-  await using server = await openServer({}, async parsed => {
-    asked.resolve();
-    await answer.promise;
-    return toReply(idOf(parsed));
-  });
+  await using server = await openServer(
+    {},
+    later(async parsed => {
+      asked.resolve();
+      await answer.promise;
+      return toReply(idOf(parsed));
+    }),
+  );
   const [idle, busy] = [await server.connect(), await server.connect()];
   busy.write(framed(query(1)));
   await asked.promise;

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  JobProgress,
+  keepCertificate,
+  patienceOf,
+  readJobCsr,
+  type SignJob,
+  toClaim,
+} from '../../../services/worker/job.ts';
+import { type Checkpoint, newCheckpoint } from '../../../shared/order/next-step.ts';
+import { type JobBench, openJobBench } from './job-parts.ts';
+
+const HOUR = 3_600_000;
+
+async function jobWith(data: Partial<SignJob['data']>): Promise<SignJob> {
+  await using bench = await openJobBench();
+  return { ...bench.job, createdAt: 1_000, data: { ...bench.job.data, ...data } };
+}
+
+test('a post waits for as long as its client does, and stands in the order in which posts came', async () => {
+  const job = await jobWith({ patience: 60_000 });
+  assert.equal(patienceOf(job), 61_000);
+  assert.equal(patienceOf(await jobWith({ patience: undefined as never })), 1_000);
+  const { id, rank, patience } = toClaim(job);
+  assert.deepEqual([id, rank, patience], ['job-1', 1_000, 61_000]);
+});
+
+test('a renewal waits until what it renews ends, at least an hour, and stands by that end', async () => {
+  const late = await jobWith({ due: 500 });
+  assert.equal(patienceOf(late), 1_000 + HOUR);
+  assert.equal(toClaim(late).rank, 500);
+  assert.equal(patienceOf(await jobWith({ due: 9 * HOUR })), 9 * HOUR);
+});
+
+test('JobProgress tells when the first of its orders was begun', async () => {
+  const records = { writeCheckpoint: async () => {} };
+  const lock = { jobId: 'job-1', token: 'token-1' };
+  const begunAt = (begun: number): Checkpoint => ({ ...newCheckpoint(), begun });
+  const progress = new JobProgress(records, lock, undefined);
+  assert.equal(progress.begun, undefined);
+  await progress.saveOrder('first', begunAt(7));
+  await progress.saveOrder('second', begunAt(5));
+  await progress.saveOrder('third', newCheckpoint());
+  assert.equal(progress.begun, 5);
+});
+
+/** What is asked and done once a certificate is there. */
+async function keep(bench: JobBench, turn: Checkpoint['turn']): Promise<string[]> {
+  const acts: string[] = [];
+  bench.records.confirmLock = async () => void acts.push('confirm');
+  bench.guard.budget.spendCertificate = async () => void acts.push('count');
+  bench.storage.put = async () => void acts.push('store');
+  const { parts, job, signals } = bench;
+  const progress = new JobProgress(parts.records, job.lock, undefined);
+  const run = { parts, job, csr: readJobCsr(job), log: parts.log, progress, signals };
+  const issuedBy = { account: 'account', directory: bench.guard.directoryUrl };
+  const issued = { outcome: 'issued', block: 'all', chain: '', issuedBy } as const;
+  await keepCertificate(run, bench.guard, { ...newCheckpoint(), turn }, issued);
+  return acts;
+}
+
+test('a certificate is stored, and counted where its order was, by whoever has the job', async () => {
+  await using bench = await openJobBench();
+  assert.deepEqual(await keep(bench, 'counted'), ['confirm', 'store', 'count']);
+  assert.deepEqual(await keep(bench, 'exempt'), ['confirm', 'store']);
+});
+
+test('a certificate that is not stored is counted where its order was; else nobody is asked', async () => {
+  await using bench = await openJobBench();
+  bench.parts.storages.clear();
+  assert.deepEqual(await keep(bench, 'counted'), ['confirm', 'count']);
+  assert.deepEqual(await keep(bench, 'exempt'), []);
+});
