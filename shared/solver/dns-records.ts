@@ -29,13 +29,16 @@ export type DnsRecords = {
   addedAt(of: string, value: string): Promise<number | undefined>;
   /** Removes it from where it was put. */
   remove(of: string, value: string): Promise<void>;
-  /** What there is at each of the names, in one round trip. */
+  /**
+   * What there is at each of the names, in one round trip; where there are no values, one more asks for all
+   * of these whether there are some below.
+   */
   find(names: readonly string[]): Promise<RecordsFound[]>;
 };
 
 export type RecordsFound = {
   values: string[];
-  /** Whether there are values at names below this one. */
+  /** Whether there are values at names below this one; asked only where there are none at it. */
   isAbove: boolean;
 };
 
@@ -45,6 +48,14 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
     [valuesKey(prefix, name), value],
     ...between(name, zone).map((parent): [string, string] => [belowKey(prefix, parent), `${name} ${value}`]),
   ];
+
+  async function findAbove(names: readonly string[], now: number): Promise<Set<string>> {
+    if (names.length === 0) return new Set();
+    const asked = redis.pipeline();
+    for (const name of names) asked.zcount(belowKey(prefix, name), now, '+inf');
+    const counts = (await runAll(asked)) as number[];
+    return new Set(names.filter((_, index) => counts[index] !== 0));
+  }
 
   return {
     async add(of, value, place) {
@@ -73,17 +84,13 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
     },
     async find(names) {
       const now = clock.now();
-      const commands = redis.pipeline();
-      for (const name of names) {
-        commands
-          .zrevrangebyscore(valuesKey(prefix, name), '+inf', now, 'LIMIT', 0, MOST_VALUES)
-          .zcount(belowKey(prefix, name), now, '+inf');
-      }
-      const results = await runAll(commands);
-      return names.map((_, index) => ({
-        values: results[2 * index] as string[],
-        isAbove: (results[2 * index + 1] as number) > 0,
-      }));
+      const asked = redis.pipeline();
+      for (const name of names)
+        asked.zrevrangebyscore(valuesKey(prefix, name), '+inf', now, 'LIMIT', 0, MOST_VALUES);
+      const values = (await runAll(asked)) as string[][];
+      const empty = names.filter((_, index) => values[index]?.length === 0);
+      const above = await findAbove(empty, now);
+      return names.map((name, index) => ({ values: values[index] ?? [], isAbove: above.has(name) }));
     },
   };
 }
