@@ -78,8 +78,8 @@ export type Wanted = {
 };
 
 /**
- * What is to be reissued, the soonest end first. What has expired, and
- * what a host no longer fetches as it has a new key, is not.
+ * What is to be reissued, the soonest end first, by names where ends are equal. What has expired, and what a
+ * host no longer fetches as it has a new key, is not.
  *
  * @throws Error in one line where a name, or all together, match nothing
  */
@@ -99,7 +99,7 @@ export function choose(
   if (found.length === 0) throw new Error('there is nothing to reissue');
   const matching =
     names.length === 0 ? found : found.filter(managed => matchers.some(matches => matches(managed)));
-  return matching.sort((a, b) => a.notAfter - b.notAfter);
+  return matching.sort((a, b) => a.notAfter - b.notAfter || (`${a.names}` < `${b.names}` ? -1 : 1));
 }
 
 /** The names of `quarry renew`, and globs. */

@@ -48,20 +48,20 @@ const chosen = (wanted: Partial<Wanted>) =>
   );
 
 for (const [what, wanted, ids] of [
-  ['everything', {}, ['files/b', 'files/a', 'redis/c', 'profile/web/d.example']],
+  ['everything', {}, ['files/b', 'profile/web/d.example', 'redis/c', 'files/a']],
   ['a name', { names: ['WWW.example.org'] }, ['files/a']],
   ['a glob', { names: ['*.example.org'] }, ['files/b', 'files/a']],
-  ['one of several names', { names: ['mail.*', 'example.org'] }, ['files/a', 'redis/c']],
+  ['one of several names', { names: ['mail.*', 'example.org'] }, ['redis/c', 'files/a']],
   ['an id', { names: ['stored/redis/c'] }, ['redis/c']],
   ['a renewal block', { names: ['web'] }, ['profile/web/d.example']],
   ['an account', { account: 'zerossl' }, ['redis/c']],
   [
     'a time',
     { issuedBefore: 55 * day, names: ['*.org', 'd.example'] },
-    ['files/b', 'files/a', 'profile/web/d.example'],
+    ['files/b', 'profile/web/d.example', 'files/a'],
   ],
 ] as const)
-  test(`choose() finds what matches ${what}, the soonest end first, and nothing that has ended or is superseded`, () => {
+  test(`choose() finds what matches ${what}, by end and name, and nothing that has ended or is superseded`, () => {
     const expected = ids.map(id => (id.startsWith('profile/') ? id : `stored/${id}`));
     assert.deepEqual(chosen(wanted as Partial<Wanted>), expected);
   });
