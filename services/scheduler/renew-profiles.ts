@@ -1,7 +1,7 @@
 import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { toPausedEvent } from '../../shared/order/acts.ts';
+import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { backoffEnd } from '../../shared/shaman/certificate.ts';

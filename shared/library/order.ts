@@ -2,9 +2,9 @@ import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
 import type { Clock } from '../base/basics.ts';
 import { type Identifier, parseIdentifier } from '../base/identifier.ts';
-import { orderFailure } from '../order/acts.ts';
 import { retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { pollTime } from '../order/next-step.ts';
+import { orderFailure } from '../order/order-failure.ts';
 
 /** What an order asks for beside its names. */
 export type OrderOptions = {

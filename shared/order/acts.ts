@@ -1,14 +1,12 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
 import { problemKind, toCsrFault } from '../acme/problem.ts';
-import { type Clock, IssuanceError, type Problem } from '../base/basics.ts';
+import { type Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
-import { type Limit, StandingLimitError } from '../limits/limits.ts';
-import type { NotifyEvent } from '../notify/message.ts';
+import { StandingLimitError } from '../limits/limits.ts';
 import {
-  authorizedIdentifier,
   chooseChallenges,
   lookAgain,
   type PresentParts,
@@ -17,6 +15,7 @@ import {
   withdrawAll,
 } from './challenges.ts';
 import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './next-step.ts';
+import { notOurs, orderFailure } from './order-failure.ts';
 
 /** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
 export type Permission =
@@ -49,53 +48,6 @@ export async function mayOrder(
   const { key, until, waits } = shortage;
   const detail = `the CA's limit for ${key} is used up; it was not asked`;
   return { may: false, limit: new StandingLimitError('rateLimited', detail, { retryAfter: until }), waits };
-}
-
-/**
- * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same
- * one.
- *
- * @param unanswered whether Redis was away while the CA looked at challenges, so that no responder could have
- *   answered it; then a failed validation says nothing of the names, and the order is as good as lost
- * @param onLimit gets each limit that the CA told
- * @returns the error for the client, with the time to try again where that is known now
- */
-export async function rememberFailure(
-  { limits, budget }: Pick<Ca, 'limits' | 'budget'>,
-  identifiers: Identifier[],
-  error: unknown,
-  unanswered: boolean,
-  onLimit: (limit: Limit) => Promise<void>,
-): Promise<unknown> {
-  if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
-  const { code, message, problem, cause } = error;
-  if (code === 'rateLimited' || (code === 'unavailable' && error.retryAfter !== undefined)) {
-    for (const limit of await limits.park(identifiers, error)) await onLimit(limit);
-  }
-  // Without the CA's problem it was Quarry's own look that failed, which costs no limit.
-  if (code !== 'challengeFailed' || !problem) return error;
-  await budget.spendFailures(failedNames(problem));
-  if (unanswered) {
-    const detail = `the CA looked at the challenges while Redis was away: ${message}`;
-    return new IssuanceError('gone', detail, { cause: error, problem });
-  }
-  const retryAfter = await limits.recordFailure(identifiers, error);
-  return new IssuanceError(code, message, { cause, problem, retryAfter });
-}
-
-function failedNames(problem: Problem): string[] {
-  return [problem, ...(problem.subproblems ?? [])].flatMap(one => one.identifier?.value ?? []);
-}
-
-/**
- * What an operator is told of a limit that only a person can end; `undefined` for one that ends by itself.
- */
-export function toPausedEvent({ key, until, detail, names }: Limit): NotifyEvent | undefined {
-  if (until !== undefined) return undefined;
-  const name = /^name\/(.*)@/.exec(key)?.[1];
-  const said = `${detail} (once that is mended: quarry limits clear ${key} FILE)`;
-  const affected = name === undefined ? names : [name];
-  return { kind: 'account-paused', subject: key, names: affected, detail: said };
 }
 
 /** Needed to drive an order. */
@@ -133,8 +85,14 @@ export async function perform(
     case 'download':
       return download(parts, task, state, act.order);
     case 'fail':
-      throw await orderFailure(parts.acme, act.order, await lookAgain(parts, state.challenges));
+      throw await failureOf(parts, state, act.order);
   }
+}
+
+/** Quarry's own look at what is still presented says more than the CA alone. */
+async function failureOf(parts: OrderParts, state: OrderState, order: AcmeOrder): Promise<IssuanceError> {
+  const faults = await lookAgain(parts, state.challenges);
+  return notOurs(await orderFailure(parts.acme, order, faults), state);
 }
 
 /**
@@ -192,54 +150,4 @@ async function download(
   const chain = await parts.acme.downloadChain(certificate, preferredChain);
   await withdrawAll(parts, challenges);
   return { saw: 'chain', chain, certificate };
-}
-
-/**
- * Why an order became invalid: the failed challenges, each with its name, or else what the order itself says.
- *
- * @param faults what Quarry's own look at the challenge responses found, by name
- */
-export async function orderFailure(
-  acme: Pick<AcmeClient, 'getAuthorization'>,
-  { authorizations, error }: AcmeOrder,
-  faults: ReadonlyMap<string, string> = new Map(),
-): Promise<IssuanceError> {
-  const failed = await failedChallenges(acme, authorizations);
-  if (failed.length > 0) {
-    const lines = failed.map(problem => toLine(problem, faults)).join('; ');
-    return new IssuanceError('challengeFailed', lines, { problem: toProblem(failed) });
-  }
-  const said = error?.detail ?? 'it gave no reason';
-  const code = problemKind(error) === 'badCSR' ? 'badCsr' : 'denied';
-  return new IssuanceError(code, `the CA ended the order: ${said}`, { problem: error });
-}
-
-async function failedChallenges(
-  acme: Pick<AcmeClient, 'getAuthorization'>,
-  authorizations: string[],
-): Promise<Problem[]> {
-  const problems: Problem[] = [];
-  for (const url of authorizations) {
-    const authorization = await acme.getAuthorization(url);
-    const error = authorization.challenges.find(challenge => challenge.error)?.error;
-    if (error) problems.push({ ...error, identifier: authorizedIdentifier(authorization) });
-  }
-  return problems;
-}
-
-function toLine({ identifier, detail, type }: Problem, faults: ReadonlyMap<string, string>): string {
-  const name = identifier?.value ?? '';
-  const fault = faults.get(name);
-  return `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
-}
-
-/** RFC 8555 section 6.7.1: several problems travel as subproblems of a compound one. */
-function toProblem(failed: Problem[]): Problem {
-  const [only] = failed;
-  if (only && failed.length === 1) return only;
-  return {
-    type: 'urn:ietf:params:acme:error:compound',
-    detail: 'several challenges failed',
-    subproblems: failed,
-  };
 }

@@ -7,7 +7,7 @@ import { openBreaker } from '../../shared/ca/standing.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { type Limit, openLimits } from '../../shared/limits/limits.ts';
 import { listLimits } from '../../shared/limits/list-limits.ts';
-import { toPausedEvent } from '../../shared/order/acts.ts';
+import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { openGate } from '../../shared/shaman/gate.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';

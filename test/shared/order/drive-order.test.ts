@@ -457,6 +457,18 @@ test('driveOrder() knows since when it has been the turn of an order that cannot
   assert.deepEqual([begun, checkpoint.begun], [[7_000, 7_000, 7_000], 7_000]);
 });
 
+test('driveOrder() calls an order gone whose challenges failed that somebody else announced', async () => {
+  const ca = scriptCa({ faults: { 'a.example': fault } });
+  const task = taskFor('a.example');
+  const { url } = await ca.newOrder(task.identifiers);
+  await ca.initiateChallenge(ca.authorizations[0]?.challenges[1]?.url ?? '');
+  const from = newCheckpoint({ ...newOrderState(), url });
+  await assert.rejects(driveThrough(partsFor(ca), task, { from }), {
+    code: 'gone',
+    message: "another job's challenges for this order failed: a.example: NXDOMAIN",
+  });
+});
+
 test('driveOrder() ends with the failure also where the challenges cannot be withdrawn, and warns', async () => {
   const ca = scriptCa({ faults: { 'a.example': fault } });
   const warnings: string[] = [];

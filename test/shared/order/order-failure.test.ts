@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Problem } from '../../../shared/base/basics.ts';
-import { orderFailure } from '../../../shared/order/acts.ts';
+import { orderFailure } from '../../../shared/order/order-failure.ts';
 import { scriptCa } from './scripted-ca.ts';
 
 const kind = (name: string) => `urn:ietf:params:acme:error:${name}`;
