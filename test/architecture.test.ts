@@ -232,6 +232,15 @@ test(`no line is longer than ${mostColumns} columns, but for a literal that cann
   assertNone(lines);
 });
 
+test('no test asks a stopwatch, as a busy machine would fail it: benchmarks measure time', () => {
+  const stopwatch = /\b(performance\.now|hrtime|timeOrigin)\b/;
+  const own = 'test/architecture.test.ts';
+  const broken = tests.filter(
+    ({ path, text }) => path !== own && path.endsWith('.test.ts') && stopwatch.test(text),
+  );
+  assertNone(broken.map(({ path }) => path));
+});
+
 test('no file of the product has more than 250 lines', () => {
   assertNone(product.filter(({ text }) => text.trimEnd().split('\n').length > 250).map(({ path }) => path));
 });

@@ -3,11 +3,11 @@ import { problemKind, saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import { rememberFailure, toPausedEvent } from '../../shared/order/remember-failure.ts';
 import type { Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint } from '../../shared/order/next-step.ts';
+import { rememberFailure, toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { namesOf, patienceOf, type SignRun } from './job.ts';
 
 export const LONGEST_JOB = 3_600_000;
