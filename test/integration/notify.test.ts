@@ -106,8 +106,15 @@ test('a paused name leads to one message each way, however many posts run into i
   );
   assert.equal(mails[0] && headerOf(mails[0], 'Subject'), `Quarry: account paused: ${name}`);
 
-  const cleared = await runQuarry(['limits', 'clear', limit, 'main.ini'], await fleet.ini());
-  assert.equal(cleared.code, 0, cleared.stderr);
+  const ini = await fleet.ini();
+  /** On a busy machine the command may not reach Redis in its time, and says so. */
+  const clear = () =>
+    waitUntil('the limit to be cleared', async () => {
+      const { code, stderr } = await runQuarry(['limits', 'clear', limit, 'main.ini'], ini);
+      assert.match(stderr, /^(quarry: .*(cannot be reached|timed out).*\n)?$/);
+      return code === 0;
+    });
+  await clear();
   assert.equal(await tryFor(name), 429, 'the CA was asked too early, and pauses anew');
   await delivered({ posts: 2, mails: 2 });
   assert.deepEqual([posts.length, mails.length], [2, 2]);
@@ -115,7 +122,7 @@ test('a paused name leads to one message each way, however many posts run into i
   assert.equal(new Set(matters).size, 2, 'another matter');
 
   rule.remove();
-  await runQuarry(['limits', 'clear', limit, 'main.ini'], await fleet.ini());
+  await clear();
   assert.equal(await tryFor(name), 200);
 });
 
