@@ -99,7 +99,7 @@ export function choose(
   if (found.length === 0) throw new Error('there is nothing to reissue');
   const matching =
     names.length === 0 ? found : found.filter(managed => matchers.some(matches => matches(managed)));
-  return matching.sort((a, b) => a.notAfter - b.notAfter || (`${a.names}` < `${b.names}` ? -1 : 1));
+  return matching.sort((a, b) => a.notAfter - b.notAfter || `${a.names}`.localeCompare(`${b.names}`));
 }
 
 /** The names of `quarry renew`, and globs. */

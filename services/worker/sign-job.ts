@@ -83,10 +83,10 @@ export function consumeSignJobs(
   );
 }
 
-/** Nobody is to wait for such a job any more, neither for its result nor to order the same names. */
+/** Lets other jobs order the same names, and the clients of this one go. */
 async function endWithoutResult({ records }: SignJobParts, jobId: string, data: SignJobData): Promise<void> {
-  await records.publishFailure(jobId);
   for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
+  await records.publishFailure(jobId);
 }
 
 function openFigures(metrics: Registry) {
