@@ -10,11 +10,15 @@ export type Challtestsrv = Process & { dnsServer: string; managementUrl: string 
 /**
  * A DNS server that resolves every name to 127.0.0.1 until told otherwise through its management interface.
  *
- * @param options `tlsPort`: where it answers tls-alpn-01 challenges that it was told of, too
+ * @param options `tlsPort`: where it answers tls-alpn-01 challenges that it was told of, too; `dnsPort`: of
+ *   its DNS server, any free one by default
  */
-export async function startChalltestsrv({ tlsPort }: { tlsPort?: number } = {}): Promise<Challtestsrv> {
+export async function startChalltestsrv(
+  options: { tlsPort?: number; dnsPort?: number } = {},
+): Promise<Challtestsrv> {
   const { 'pebble-challtestsrv': command } = await provision(['pebble-challtestsrv']);
-  const [dnsPort, managementPort] = (await freePorts(2)) as [number, number];
+  const [freeDnsPort, managementPort] = (await freePorts(2)) as [number, number];
+  const { tlsPort, dnsPort = freeDnsPort } = options;
   const dnsServer = `127.0.0.1:${dnsPort}`;
   const managementUrl = `http://127.0.0.1:${managementPort}`;
   const wanted = {

@@ -28,6 +28,8 @@ export type PebbleOptions = {
   /** Merged into the `pebble` object of its configuration. */
   config?: Record<string, unknown>;
   strict?: boolean;
+  /** The program, in place of the one that tests use elsewhere. */
+  command?: string;
   /** More arguments. */
   args?: string[];
 };
@@ -77,7 +79,7 @@ const defaultEnv = { PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0', PEBBLE
  * 127.0.0.1.
  */
 export async function startPebble(options: PebbleOptions): Promise<Pebble> {
-  const { pebble: command } = await provision(['pebble']);
+  const command = options.command ?? (await provision(['pebble'])).pebble;
   const { caFile, certFile, keyFile } = await tlsAuthority();
   const [port, managementPort] = (await freePorts(2)) as [number, number];
   const base = `https://127.0.0.1:${port}`;

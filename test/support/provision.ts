@@ -43,7 +43,7 @@ const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 const pebbleVersion = 'v2.10.1';
 const pebbleModule = `github.com/letsencrypt/pebble/v2/cmd/...@${pebbleVersion}`;
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quarry');
+export const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quarry');
 const pebbleCache = join(cache, `pebble-${pebbleVersion}`);
 
 const buildFailure = `${pebbleCache}.failed`;
@@ -153,7 +153,7 @@ async function installFromDebian(missing: readonly Tool[], say: Say): Promise<vo
  * One at a time, also when several test processes find the same program missing; and it waits for an apt of
  * others.
  */
-async function aptGet(...args: string[]): Promise<void> {
+export async function aptGet(...args: string[]): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const lock = join(cache, 'apt.lock');
   const command = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300', ...args];
@@ -168,7 +168,7 @@ async function stopService(service: string): Promise<void> {
   await run('sh', ['-c', stop]).catch(() => {});
 }
 
-function lastLine(error: unknown): string {
+export function lastLine(error: unknown): string {
   const { stderr, message } = error as Error & { stderr?: string };
   return (stderr || message).trim().split('\n').at(-1) ?? '';
 }
