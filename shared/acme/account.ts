@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { IssuanceError } from '../base/basics.ts';
-import { type AccountKey, type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
+import type { AccountKey } from './account-key.ts';
+import { type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
 import { type CaConnection, readDirectory } from './connection.ts';
 import type { HttpAnswer } from './objects.ts';
 import { saysAccountIsGone } from './problem.ts';

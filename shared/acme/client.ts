@@ -1,10 +1,9 @@
-import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
-import { getJwk } from 'acme-client/src/crypto/index.js';
+import { X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { splitChain } from '../pki/certificate.ts';
-import { readPrivateKey, signForJose } from '../pki/key.ts';
+import { signForJose } from '../pki/key.ts';
+import { type AccountKey, openAccountKey } from './account-key.ts';
 import {
   type CaConnection,
   nonceOf,
@@ -14,11 +13,11 @@ import {
   sendRequest,
   takeNonce,
 } from './connection.ts';
+import type { Directory } from './directory.ts';
 import { readLinks } from './links.ts';
 import {
   type AcmeAuthorization,
   type AcmeOrder,
-  type Directory,
   type HttpAnswer,
   parseProblem,
   parseRetryAfter,
@@ -130,16 +129,6 @@ const BAD_NONCE_RETRIES = 10;
 /** Account keys of one process; a fleet has a few. */
 const MOST_KEYS = 16;
 
-/** An account's key as requests need it. */
-export type AccountKey = {
-  key: KeyObject;
-  /** The public one (RFC 7517), its members sorted as RFC 7638 wants them for the thumbprint. */
-  jwk: Record<string, string>;
-  /** RFC 7638, base64url. */
-  thumbprint: string;
-  alg: 'RS256' | 'ES256' | 'ES384' | 'ES512';
-};
-
 /** A JWS as ACME has it (RFC 8555 section 6.2). */
 export type Jws = { protected: string; payload: string; signature: string };
 
@@ -166,7 +155,7 @@ export function openSigner(
   signal: AbortSignal,
   timeout: () => number = () => REQUEST_TIMEOUT,
 ): Signer {
-  const key = openAccountKey(by.keyPem);
+  const key = accountKey(by.keyPem);
   const identity = by.url === undefined ? { jwk: key.jwk } : { kid: by.url };
 
   async function attempt(url: string, payload: string, nonce: string): Promise<HttpAnswer> {
@@ -204,30 +193,13 @@ const isBadNonce = ({ status, data }: HttpAnswer) =>
 
 const accountKeys = new LRUCache<string, AccountKey>({ max: MOST_KEYS });
 
-/** Opens an account's key once for the many orders of a process that sign with it. */
-function openAccountKey(pem: string): AccountKey {
+/** An account's key is opened once for the many orders of a process that sign with it. */
+function accountKey(pem: string): AccountKey {
   const known = accountKeys.get(pem);
   if (known) return known;
-  const key = readPrivateKey(pem);
-  const jwk = getJwk(pem);
-  const thumbprint = createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
-  const opened: AccountKey = { key, jwk, thumbprint, alg: algorithmOf(key) };
+  const opened = openAccountKey(pem);
   accountKeys.set(pem, opened);
   return opened;
-}
-
-/** RFC 7518 section 3.1. */
-function algorithmOf(key: KeyObject): AccountKey['alg'] {
-  if (key.asymmetricKeyType === 'rsa') return 'RS256';
-  const curves: Record<string, AccountKey['alg']> = {
-    prime256v1: 'ES256',
-    secp384r1: 'ES384',
-    secp521r1: 'ES512',
-  };
-  const algorithm = curves[key.asymmetricKeyDetails?.namedCurve ?? ''];
-  if (!algorithm)
-    throw new IssuanceError('misconfigured', 'the account key is neither RSA nor EC on a P curve');
-  return algorithm;
 }
 
 /**

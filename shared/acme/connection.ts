@@ -7,7 +7,8 @@ import {
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
 import { isLoopback } from '../base/identifier.ts';
-import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
+import { type Directory, toDirectory } from './directory.ts';
+import { type HttpAnswer, parseRetryAfter } from './objects.ts';
 import { toIssuanceError } from './problem.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */

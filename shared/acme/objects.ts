@@ -1,47 +1,11 @@
 import { IssuanceError, type Problem } from '../base/basics.ts';
 import { type Identifier, isDomainName } from '../base/identifier.ts';
+import { toLine } from './words.ts';
 
 // A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
 
 /** An answer of the CA: header names in lower case, JSON read, else the text. */
 export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
-
-/** RFC 8555 section 7.1.1, with what other standards add. */
-export type Directory = {
-  urls: Partial<Record<(typeof resources)[number], string>>;
-  termsOfService?: string;
-  externalAccountRequired: boolean;
-  /** What the CA calls itself in CAA records. */
-  caaIdentities: string[];
-  /** Names of certificate profiles; `undefined` where the CA offers no choice. */
-  profiles?: string[];
-};
-
-const resources = [
-  'newNonce',
-  'newAccount',
-  'newOrder',
-  'revokeCert',
-  'keyChange',
-  'renewalInfo', // RFC 9773 section 3
-] as const;
-
-/** What has another type than it should is taken as absent. */
-export function toDirectory(answer: Record<string, unknown>): Directory {
-  const urls = resources.flatMap(name => (typeof answer[name] === 'string' ? [[name, answer[name]]] : []));
-  const meta = (typeof answer.meta === 'object' && answer.meta !== null ? answer.meta : {}) as Record<
-    string,
-    unknown
-  >;
-  const { termsOfService, externalAccountRequired, caaIdentities, profiles } = meta;
-  return {
-    urls: Object.fromEntries(urls),
-    ...(typeof termsOfService === 'string' && { termsOfService }),
-    externalAccountRequired: externalAccountRequired === true,
-    caaIdentities: Array.isArray(caaIdentities) ? caaIdentities.filter(one => typeof one === 'string') : [],
-    ...(typeof profiles === 'object' && profiles !== null && { profiles: Object.keys(profiles) }),
-  };
-}
 
 /** RFC 8555 section 7.1.3. */
 export type AcmeOrder = {
@@ -157,7 +121,6 @@ const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's a
  */
 export const tokenPattern = /^[\w-]{16,512}$/;
 
-const LONGEST_DETAIL = 500;
 const MOST_SUBPROBLEMS = 100;
 
 /**
@@ -192,13 +155,6 @@ function parseIdentifier(value: unknown): Problem['identifier'] {
   return typeof type === 'string' && typeof name === 'string'
     ? { type: toLine(type), value: toLine(name) }
     : undefined;
-}
-
-function toLine(text: string): string {
-  return text
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim()
-    .slice(0, LONGEST_DETAIL);
 }
 
 const LONGEST_WAIT = 14 * 24 * 3_600_000;

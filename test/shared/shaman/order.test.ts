@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { toDirectory } from '../../../shared/acme/objects.ts';
+import { toDirectory } from '../../../shared/acme/directory.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDirectory } from '../../../shared/acme/connection.ts';
-import { toDirectory } from '../../../shared/acme/objects.ts';
+import { toDirectory } from '../../../shared/acme/directory.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { connect, never, openKeySigner } from './open-connection.ts';
 
