@@ -1,3 +1,7 @@
+import { IssuanceError } from '../base/basics.ts';
+import { type HttpAnswer, parseRetryAfter, resolveUrl } from './objects.ts';
+import { describeAnswer } from './words.ts';
+
 /** RFC 8555 section 7.1.1, with what other standards add. */
 export type Directory = {
   urls: Partial<Record<(typeof resources)[number], string>>;
@@ -18,9 +22,16 @@ const resources = [
   'renewalInfo', // RFC 9773 section 3
 ] as const;
 
-/** What has another type than it should is taken as absent. */
-export function toDirectory(answer: Record<string, unknown>): Directory {
-  const urls = resources.flatMap(name => (typeof answer[name] === 'string' ? [[name, answer[name]]] : []));
+/**
+ * What has another type than it should is taken as absent.
+ *
+ * @param url of the directory, which others may be relative to
+ */
+function toDirectory(answer: Record<string, unknown>, url: string): Directory {
+  const urls = resources.flatMap(name => {
+    const named = answer[name];
+    return typeof named === 'string' ? [[name, resolveUrl(named, { url })]] : [];
+  });
   const meta = (typeof answer.meta === 'object' && answer.meta !== null ? answer.meta : {}) as Record<
     string,
     unknown
@@ -33,4 +44,17 @@ export function toDirectory(answer: Record<string, unknown>): Directory {
     caaIdentities: Array.isArray(caaIdentities) ? caaIdentities.filter(one => typeof one === 'string') : [],
     ...(typeof profiles === 'object' && profiles !== null && { profiles: Object.keys(profiles) }),
   };
+}
+
+/**
+ * @param now milliseconds since the epoch
+ * @throws IssuanceError `unavailable` where it is no directory: what stands in its place may go away
+ */
+export function parseDirectory(answer: HttpAnswer, now: number): Directory {
+  const { url, status, headers, data } = answer;
+  if (status === 200 && typeof data === 'object' && data !== null)
+    return toDirectory(data as Record<string, unknown>, url);
+  const retryAfter = parseRetryAfter(headers['retry-after'], now);
+  const detail = `${url} is no ACME directory (${describeAnswer(answer)})`;
+  throw new IssuanceError('unavailable', detail, { retryAfter });
 }

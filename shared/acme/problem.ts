@@ -1,7 +1,9 @@
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
 import { parseProblem } from './objects.ts';
+import { describeAnswer } from './words.ts';
 
-const NAMESPACE = 'urn:ietf:params:acme:error:';
+/** The short one is of the drafts before RFC 8555. */
+const namespace = /^urn:(ietf:params:)?acme:error:/;
 
 /** What each error type of RFC 8555 section 6.7 asks of us when a *request* is answered with it. */
 const reactions: Record<string, IssuanceErrorCode> = {
@@ -25,16 +27,21 @@ const reactions: Record<string, IssuanceErrorCode> = {
 
 /** The part of a problem's type after `urn:ietf:params:acme:error:`, or `''` for other namespaces. */
 export function problemKind(problem: Problem | undefined): string {
-  return problem?.type.startsWith(NAMESPACE) ? problem.type.slice(NAMESPACE.length) : '';
+  return problem && namespace.test(problem.type) ? problem.type.replace(namespace, '') : '';
 }
 
 /** Turns the failed answer to a request into the reaction that it asks for. */
 export function toIssuanceError(
-  answer: { status: number; data: unknown; retryAfter?: number | undefined },
+  answer: {
+    status: number;
+    headers?: Record<string, string | undefined>;
+    data: unknown;
+    retryAfter?: number | undefined;
+  },
   what: string,
 ): IssuanceError {
   const problem = parseProblem(answer.data);
-  const said = problem?.detail ?? (problemKind(problem) || `status ${answer.status}`);
+  const said = problem?.detail ?? (problemKind(problem) || describeAnswer(answer));
   const options = { problem, retryAfter: answer.retryAfter };
   return new IssuanceError(toCode(answer.status, problem), `${what}: ${said}`, options);
 }

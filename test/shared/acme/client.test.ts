@@ -105,7 +105,6 @@ for (const [what, body] of [
   ['a state of another type', { ...order, status: ['pending'] }],
   ['no authorizations', { ...order, authorizations: undefined }],
   ['authorizations that are no texts', { ...order, authorizations: [{ url: 'https://ca.example' }] }],
-  ['no finalize URL', { ...order, finalize: '' }],
 ] as const)
   test(`getOrder() refuses an order with ${what}`, async () => {
     await using ready = await start();
@@ -197,11 +196,6 @@ test('getAuthorization() reads whom a record of dns-persist-01 has to name, and 
 
 for (const [what, body] of [
   ['no challenges', { status: 'pending', identifier }],
-  ['a challenge that is null', { status: 'pending', identifier, challenges: [null] }],
-  [
-    'a challenge without URL',
-    { status: 'pending', identifier, challenges: [{ ...challenge, url: undefined }] },
-  ],
   ['no identifier', { status: 'pending', challenges: [] }],
   ['no state', { identifier, challenges: [] }],
 ] as const)
