@@ -1,4 +1,5 @@
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { parseProblem } from './objects.ts';
 import { describeAnswer } from './words.ts';
 
@@ -69,4 +70,16 @@ export function toCsrFault(error: unknown, kinds: string[]): unknown {
   return kinds.includes(problemKind(problem))
     ? new IssuanceError('badCsr', message, { cause: error, problem })
     : error;
+}
+
+/** What a validation may find (RFC 8555 section 6.7). */
+const validationFaults = new Set(['connection', 'dns', 'incorrectResponse', 'tls', 'unauthorized']);
+
+/** Some CAs validate at once, and answer to the challenge's request what was wrong. */
+export function toChallengeFault(error: unknown, identifier: Identifier): unknown {
+  if (!(error instanceof IssuanceError) || !validationFaults.has(problemKind(error.problem))) return error;
+  const { detail, type = '' } = error.problem ?? {};
+  const problem = { ...error.problem, type, identifier };
+  const line = `${identifier.value}: ${detail ?? problemKind(problem)}`;
+  return new IssuanceError('challengeFailed', line, { cause: error, problem });
 }

@@ -219,6 +219,22 @@ test('initiateChallenge() sends an empty object, finalize() the CSR in base64url
   assert.deepEqual(ca.requests.at(-1)?.payload, { csr: '-_8A' });
 });
 
+test('finalize() leaves the CA two minutes for its answer, however short of time all else is', async t => {
+  await using ready = await start();
+  const { ca, accountUrl } = ready;
+  using connection = connect(ca.directoryUrl);
+  const client = openAcmeClient(connection, { keyPem: accountKeyPem, url: accountUrl }, never, () => 3_000);
+  ca.on('/finalize/1', () => ({ body: { ...order, status: 'processing' } }));
+  ca.on('/order/1', () => ({ body: order }));
+  const asked: number[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: () => void, after: number) => {
+    asked.push(after);
+  });
+  const made = await client.getOrder(orderUrl(ca));
+  await client.finalize({ ...made, finalize: `${ca.url}/finalize/1` }, Buffer.from('a CSR'));
+  assert.deepEqual(asked, [3_000, 3_000, 3_000, 120_000]); // directory, nonce, order, finalize
+});
+
 test('downloadChain() gives the text as it is, and refuses an empty one and JSON', async () => {
   await using ready = await start();
   const { ca, client } = ready;
