@@ -1,5 +1,5 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
-import type { Directory } from '../../shared/acme/objects.ts';
+import type { Directory } from '../../shared/acme/directory.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';

@@ -1,10 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { IssuanceError } from '../base/basics.ts';
-import { type AccountKey, type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
+import type { AccountKey } from './account-key.ts';
+import { type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
 import { type CaConnection, readDirectory } from './connection.ts';
-import type { HttpAnswer } from './objects.ts';
-import { saysAccountIsGone } from './problem.ts';
-import { type AcmeResource, toResource } from './resource.ts';
+import { type HttpAnswer, object, resolveUrl } from './objects.ts';
+import { problemKind } from './problem.ts';
+import type { AcmeResource } from './resource.ts';
 
 /** External account binding (RFC 8555 section 7.3.4): `hmacKey` in base64url, as the CA hands it out. */
 export type ExternalAccountBinding = { kid: string; hmacKey: string };
@@ -46,6 +47,18 @@ function bindAccount({ jwk }: AccountKey, { kid, hmacKey }: ExternalAccountBindi
 }
 
 /**
+ * How CAs say that they have no account for a key. Some look first at what they want of a new one, before
+ * they see that none is to be made.
+ */
+const wantsMore = new Set([
+  'accountDoesNotExist',
+  'externalAccountRequired',
+  'userActionRequired',
+  'invalidContact',
+  'unsupportedContact',
+]);
+
+/**
  * The account that a CA has for a key (RFC 8555 section 7.3.1).
  *
  * @param keyPem PKCS#8, RSA or EC
@@ -60,7 +73,7 @@ export async function findAccount(
   try {
     return toAccount(await signer.postTo('newAccount', () => ({ onlyReturnExisting: true })));
   } catch (error) {
-    if (saysAccountIsGone(error)) return undefined;
+    if (error instanceof IssuanceError && wantsMore.has(problemKind(error.problem))) return undefined;
     throw error;
   }
 }
@@ -119,8 +132,10 @@ export async function rolloverKey(
   return { keyPem: newKeyPem, url: account.url };
 }
 
+/** Some CAs send the account's URL and nothing else. */
 function toAccount(answer: HttpAnswer): AcmeResource {
   const { location } = answer.headers;
   if (!location) throw new IssuanceError('unexpected', "the CA's answer lacks the account's URL");
-  return toResource(location, answer.data);
+  const url = resolveUrl(location, answer);
+  return { url, object: answer.data === '' ? {} : object(answer, "the account's object") };
 }

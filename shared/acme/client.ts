@@ -1,34 +1,37 @@
-import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
-import { getJwk } from 'acme-client/src/crypto/index.js';
 import { LRUCache } from 'lru-cache';
-import { IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { splitChain } from '../pki/certificate.ts';
-import { readPrivateKey, signForJose } from '../pki/key.ts';
+import { signForJose } from '../pki/key.ts';
+import { type AccountKey, openAccountKey } from './account-key.ts';
+import { chooseChain } from './alternates.ts';
 import {
   type CaConnection,
-  nonceOf,
   REQUEST_TIMEOUT,
   readDirectory,
   resourceUrl,
   sendRequest,
   takeNonce,
 } from './connection.ts';
-import { readLinks } from './links.ts';
+import type { Directory } from './directory.ts';
+import { tryUntilThere } from './lag.ts';
 import {
   type AcmeAuthorization,
   type AcmeOrder,
-  type Directory,
   type HttpAnswer,
+  nonceOf,
   parseProblem,
   parseRetryAfter,
+  resolveUrl,
   text,
   toAuthorization,
   toOrder,
 } from './objects.ts';
 import { problemKind, toIssuanceError } from './problem.ts';
 
-const MOST_ALTERNATES = 10;
+/**
+ * Milliseconds that a CA has for the answer to finalize: some issue before they answer, and one that is cut
+ * off may issue twice.
+ */
+const FINALIZE_TIMEOUT = 120_000;
 
 /** An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. */
 export type AcmeClient = {
@@ -49,7 +52,7 @@ export type AcmeClient = {
   /** Tells the CA that the challenge can be validated (section 7.5.1). */
   initiateChallenge(url: string): Promise<void>;
   /**
-   * Asks for the certificate of an order that is ready (section 7.4).
+   * Asks for the certificate of an order that is ready (section 7.4). The CA has two minutes for its answer.
    *
    * @param csr DER, for all of the order's names
    */
@@ -59,9 +62,10 @@ export type AcmeClient = {
    *
    * @param preferredIssuer of several chains that the CA offers (section 7.4.2), the one whose topmost
    *   certificate this issuer signed is taken, where there is one
+   * @param warn gets why another chain could not be read, in one line
    * @returns the chain as the CA sends it, PEM
    */
-  downloadChain(url: string, preferredIssuer?: string): Promise<string>;
+  downloadChain(url: string, preferredIssuer?: string, warn?: (fault: string) => void): Promise<string>;
   /** What the account is called at the CA (section 7.1.2). */
   readonly accountUrl: string;
   /** Section 8.1: the token and the account key's thumbprint (RFC 7638). */
@@ -84,7 +88,20 @@ export function openAcmeClient(
   timeout?: () => number,
 ): AcmeClient {
   const signer = openSigner(connection, account, signal, timeout);
+  /** Of what the CA has told us of. */
+  async function ask(url: string, payload?: object, within?: number): Promise<HttpAnswer> {
+    const post = () => signer.post(url, payload, within);
+    try {
+      return await post();
+    } catch (error) {
+      return tryUntilThere(post, error, connection.clock, signal);
+    }
+  }
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
+  const getOrder = async (url: string) => read(await ask(url), url);
+  /** Some CAs answer with nothing in it: then the order is looked up. */
+  const orderIn = (answer: HttpAnswer, url: string) =>
+    answer.data === '' ? getOrder(url) : read(answer, url);
   return {
     async newOrder(identifiers, { profile, replaces } = {}) {
       const { urls } = await readDirectory(connection, signal, timeout?.());
@@ -93,60 +110,42 @@ export function openAcmeClient(
         ...(profile !== undefined && { profile }),
         ...(replaces !== undefined && urls.renewalInfo !== undefined && { replaces }),
       }));
-      return read(answer, text(answer.headers.location, 'the URL of the new order'));
+      const location = text(answer.headers.location, 'the URL of the new order');
+      return orderIn(answer, resolveUrl(location, answer));
     },
-    getOrder: async url => read(await signer.post(url), url),
-    getAuthorization: async url => toAuthorization(await signer.post(url), url),
+    getOrder,
+    getAuthorization: async url => toAuthorization(await ask(url), url),
     initiateChallenge: async url => {
-      await signer.post(url, {});
+      await ask(url, {});
     },
-    finalize: async ({ finalize, url }, csr) =>
-      read(await signer.post(finalize, { csr: csr.toString('base64url') }), url),
-    async downloadChain(url, preferredIssuer) {
-      const answer = await signer.post(url);
-      const chain = text(answer.data, 'a certificate chain');
-      if (preferredIssuer === undefined || endsAtIssuer(chain, preferredIssuer)) return chain;
-      const alternates = readLinks(answer.headers.link, 'alternate', url).slice(0, MOST_ALTERNATES);
-      for (const alternate of alternates) {
-        const other = text((await signer.post(alternate)).data, 'a certificate chain');
-        if (endsAtIssuer(other, preferredIssuer)) return other;
-      }
-      return chain;
+    async finalize({ finalize, url }, csr) {
+      const to = text(finalize ?? (await getOrder(url)).finalize, 'a finalize URL');
+      return orderIn(await ask(to, { csr: csr.toString('base64url') }, FINALIZE_TIMEOUT), url);
+    },
+    async downloadChain(url, preferredIssuer, warn) {
+      const answer = await ask(url);
+      if (preferredIssuer === undefined) return text(answer.data, 'a certificate chain');
+      return chooseChain(answer, preferredIssuer, { fetch: one => ask(one), signal, warn });
     },
     accountUrl: account.url,
     keyAuthorization: token => `${token}.${signer.key.thumbprint}`,
   };
 }
 
-/** Whether the topmost certificate of a chain was signed by an issuer of this common name. */
-function endsAtIssuer(chain: string, issuer: string): boolean {
-  const topmost = splitChain(chain).at(-1);
-  if (!topmost) return false;
-  const names = new X509Certificate(topmost).issuer.split('\n');
-  return names.includes(`CN=${issuer}`);
-}
-
 const BAD_NONCE_RETRIES = 10;
 /** Account keys of one process; a fleet has a few. */
 const MOST_KEYS = 16;
-
-/** An account's key as requests need it. */
-export type AccountKey = {
-  key: KeyObject;
-  /** The public one (RFC 7517), its members sorted as RFC 7638 wants them for the thumbprint. */
-  jwk: Record<string, string>;
-  /** RFC 7638, base64url. */
-  thumbprint: string;
-  alg: 'RS256' | 'ES256' | 'ES384' | 'ES512';
-};
 
 /** A JWS as ACME has it (RFC 8555 section 6.2). */
 export type Jws = { protected: string; payload: string; signature: string };
 
 /** Requests that a key signs. A failed answer is an `IssuanceError`; only `badNonce` is retried. */
 export type Signer = {
-  /** @param payload absent for a POST-as-GET (RFC 8555 section 6.3) */
-  post(url: string, payload?: object): Promise<HttpAnswer>;
+  /**
+   * @param payload absent for a POST-as-GET (RFC 8555 section 6.3)
+   * @param within milliseconds that the CA has for this answer
+   */
+  post(url: string, payload?: object, within?: number): Promise<HttpAnswer>;
   /** The same to a resource of the CA's directory. */
   postTo(resource: keyof Directory['urls'], payload: (url: string) => object): Promise<HttpAnswer>;
   readonly key: AccountKey;
@@ -166,23 +165,23 @@ export function openSigner(
   signal: AbortSignal,
   timeout: () => number = () => REQUEST_TIMEOUT,
 ): Signer {
-  const key = openAccountKey(by.keyPem);
+  const key = accountKey(by.keyPem);
   const identity = by.url === undefined ? { jwk: key.jwk } : { kid: by.url };
 
-  async function attempt(url: string, payload: string, nonce: string): Promise<HttpAnswer> {
+  async function attempt(url: string, payload: string, nonce: string, within: number): Promise<HttpAnswer> {
     const body = signJws(key, { ...identity, nonce, url }, payload);
-    const answer = await sendRequest(connection, { url, body, signal, timeout: timeout() });
+    const answer = await sendRequest(connection, { url, body, signal, timeout: within });
     const fresh = nonceOf(answer);
     if (fresh && !isBadNonce(answer)) connection.nonces.put(fresh, connection.clock.now());
     return answer;
   }
 
-  async function post(url: string, payload?: object): Promise<HttpAnswer> {
+  async function post(url: string, payload?: object, within = timeout()): Promise<HttpAnswer> {
     const text = payload ? JSON.stringify(payload) : '';
-    let answer = await attempt(url, text, await takeNonce(connection, signal, timeout()));
+    let answer = await attempt(url, text, await takeNonce(connection, signal, timeout()), within);
     for (let retries = 0; isBadNonce(answer) && retries < BAD_NONCE_RETRIES; retries++) {
       const nonce = nonceOf(answer) ?? (await takeNonce(connection, signal, timeout()));
-      answer = await attempt(url, text, nonce);
+      answer = await attempt(url, text, nonce, within);
     }
     if (answer.status < 300) return answer;
     const retryAfter = parseRetryAfter(answer.headers['retry-after'], connection.clock.now());
@@ -204,30 +203,13 @@ const isBadNonce = ({ status, data }: HttpAnswer) =>
 
 const accountKeys = new LRUCache<string, AccountKey>({ max: MOST_KEYS });
 
-/** Opens an account's key once for the many orders of a process that sign with it. */
-function openAccountKey(pem: string): AccountKey {
+/** An account's key is opened once for the many orders of a process that sign with it. */
+function accountKey(pem: string): AccountKey {
   const known = accountKeys.get(pem);
   if (known) return known;
-  const key = readPrivateKey(pem);
-  const jwk = getJwk(pem);
-  const thumbprint = createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
-  const opened: AccountKey = { key, jwk, thumbprint, alg: algorithmOf(key) };
+  const opened = openAccountKey(pem);
   accountKeys.set(pem, opened);
   return opened;
-}
-
-/** RFC 7518 section 3.1. */
-function algorithmOf(key: KeyObject): AccountKey['alg'] {
-  if (key.asymmetricKeyType === 'rsa') return 'RS256';
-  const curves: Record<string, AccountKey['alg']> = {
-    prime256v1: 'ES256',
-    secp384r1: 'ES384',
-    secp521r1: 'ES512',
-  };
-  const algorithm = curves[key.asymmetricKeyDetails?.namedCurve ?? ''];
-  if (!algorithm)
-    throw new IssuanceError('misconfigured', 'the account key is neither RSA nor EC on a P curve');
-  return algorithm;
 }
 
 /**

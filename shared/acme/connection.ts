@@ -7,8 +7,11 @@ import {
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
 import { isLoopback } from '../base/identifier.ts';
-import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
+import { type Directory, parseDirectory } from './directory.ts';
+import { askForNonce, type NonceMethod } from './new-nonce.ts';
+import { type HttpAnswer, nonceOf, parseRetryAfter } from './objects.ts';
 import { toIssuanceError } from './problem.ts';
+import { mayName } from './reach.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
@@ -17,6 +20,9 @@ export type CaConnection = {
   agent: PlainAgent;
   plainAgent: PlainAgent;
   nonces: NoncePool;
+  /** By which the CA gave a nonce last. GET first: Node closes a kept-alive connection after a HEAD without
+   * Content-Length. */
+  nonceMethod: NonceMethod;
   clock: Clock;
   directory?: { answer: Directory; at: number };
 };
@@ -50,6 +56,7 @@ export function openCaConnection(options: {
     agent,
     plainAgent,
     nonces: new NoncePool(),
+    nonceMethod: 'GET',
     clock,
     [Symbol.dispose]() {
       agent.destroy();
@@ -70,13 +77,8 @@ export async function readDirectory(
 ): Promise<Directory> {
   const { directoryUrl, directory, clock } = connection;
   if (directory && clock.now() - directory.at < DIRECTORY_AGE) return directory.answer;
-  const { status, headers, data } = await sendRequest(connection, { url: directoryUrl, signal, timeout });
-  if (status !== 200 || typeof data !== 'object' || data === null) {
-    const retryAfter = parseRetryAfter(headers['retry-after'], clock.now());
-    const detail = `${directoryUrl} is no ACME directory (status ${status})`;
-    throw new IssuanceError('unavailable', detail, { retryAfter });
-  }
-  connection.directory = { answer: toDirectory(data as Record<string, unknown>), at: clock.now() };
+  const answer = await sendRequest(connection, { url: directoryUrl, signal, timeout });
+  connection.directory = { answer: parseDirectory(answer, clock.now()), at: clock.now() };
   return connection.directory.answer;
 }
 
@@ -94,19 +96,13 @@ export async function takeNonce(
   const pooled = nonces.take(clock.now());
   if (pooled) return pooled;
   const url = resourceUrl(await readDirectory(connection, signal, timeout), 'newNonce');
-  // GET and not HEAD: Node closes a kept-alive connection after a HEAD without Content-Length (section 7.2
-  // allows both).
-  const answer = await sendRequest(connection, { url, signal, timeout });
+  const ask = (method: NonceMethod) => sendRequest(connection, { url, method, signal, timeout });
+  const { answer, method } = await askForNonce(ask, connection.nonceMethod);
+  connection.nonceMethod = method;
   const fresh = nonceOf(answer); // not through the pool, where another request may be quicker
   if (fresh) return fresh;
   const retryAfter = parseRetryAfter(answer.headers['retry-after'], clock.now());
   throw toIssuanceError({ ...answer, retryAfter }, 'the CA gave no nonce');
-}
-
-/** RFC 8555 section 6.5.1: base64url, and nothing else may be used. */
-export function nonceOf({ headers }: HttpAnswer): string | undefined {
-  const nonce = headers['replay-nonce'];
-  return nonce && /^[\w-]{1,512}$/.test(nonce) ? nonce : undefined;
 }
 
 /** @throws IssuanceError `unexpected` where the directory does not name the resource */
@@ -140,8 +136,14 @@ class NoncePool {
   }
 }
 
-/** `body` is sent as JSON by POST; without it the request is a GET. `timeout` in milliseconds. */
-type CaRequest = { url: string; body?: object; signal: AbortSignal; timeout?: number };
+/** `body` is sent as JSON by POST; without it the request is a GET, or a HEAD. `timeout` in milliseconds. */
+type CaRequest = {
+  url: string;
+  body?: object;
+  method?: NonceMethod;
+  signal: AbortSignal;
+  timeout?: number;
+};
 
 /**
  * One request, one answer: no retry, no redirect, whatever the status.
@@ -152,8 +154,8 @@ type CaRequest = { url: string; body?: object; signal: AbortSignal; timeout?: nu
 export async function sendRequest(connection: CaConnection, request: CaRequest): Promise<HttpAnswer> {
   const { signal, timeout = REQUEST_TIMEOUT } = request;
   signal.throwIfAborted();
-  const target = checkUrl(request.url);
-  const sent = send(connection, target, request.body);
+  const target = checkUrl(request.url, connection);
+  const sent = send(connection, target, request);
   // One timer and one listener: AbortSignal.any and .timeout cost more than all else in the request.
   let late = false;
   const timer = setTimeout(() => {
@@ -163,7 +165,7 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
   const abort = () => sent.destroy();
   signal.addEventListener('abort', abort);
   try {
-    return await answerTo(sent);
+    return await answerTo(sent, request.url);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof IssuanceError) throw error;
@@ -177,17 +179,19 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
 }
 
 /** Account keys sign whatever URL the CA names: only https, but for a CA on this very machine. */
-function checkUrl(url: string): URL {
+function checkUrl(url: string, { directoryUrl }: CaConnection): URL {
   const target = URL.parse(url);
-  if (target?.protocol === 'https:') return target;
-  if (target?.protocol === 'http:' && isLoopback(target.hostname)) return target;
-  throw new IssuanceError('unexpected', 'the CA named a URL that is not https');
+  const isSafe =
+    target?.protocol === 'https:' || (target?.protocol === 'http:' && isLoopback(target.hostname));
+  if (!target || !isSafe) throw new IssuanceError('unexpected', 'the CA named a URL that is not https');
+  if (directoryUrl.startsWith(`${target.origin}/`) || mayName(directoryUrl, target.hostname)) return target;
+  throw new IssuanceError('unexpected', `the CA named a URL inside this network: ${target.hostname}`);
 }
 
 function send(
   { agent, plainAgent, userAgent }: CaConnection,
   target: URL,
-  body: object | undefined,
+  { body, method = 'GET' }: CaRequest,
 ): ClientRequest {
   const secure = target.protocol === 'https:';
   const text = body && JSON.stringify(body);
@@ -196,7 +200,7 @@ function send(
     'Content-Length': Buffer.byteLength(text),
   };
   const request = (secure ? tlsRequest : plainRequest)(target, {
-    method: text ? 'POST' : 'GET',
+    method: text ? 'POST' : method,
     agent: secure ? agent : plainAgent,
     headers: { 'User-Agent': userAgent, ...jose },
   });
@@ -204,7 +208,7 @@ function send(
   return request;
 }
 
-async function answerTo(request: ClientRequest): Promise<HttpAnswer> {
+async function answerTo(request: ClientRequest, url: string): Promise<HttpAnswer> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request.on('response', resolve).on('error', reject);
   });
@@ -225,11 +229,12 @@ async function answerTo(request: ClientRequest): Promise<HttpAnswer> {
   for (const [name, value] of Object.entries(response.headers)) {
     headers[name] = Array.isArray(value) ? value.join(', ') : value;
   }
-  return { status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], body) };
+  return { url, status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], body) };
 }
 
+/** No content is no content, whatever its type. */
 function parseBody(contentType: string | undefined, text: string): unknown {
-  if (!/^application\/(\w+\+)?json\b/.test(contentType ?? '')) return text;
+  if (text === '' || !/^application\/(\w+\+)?json\b/i.test(contentType ?? '')) return text;
   try {
     return JSON.parse(text);
   } catch (error) {

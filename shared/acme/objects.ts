@@ -1,54 +1,31 @@
 import { IssuanceError, type Problem } from '../base/basics.ts';
 import { type Identifier, isDomainName } from '../base/identifier.ts';
+import { describeAnswer, toLine } from './words.ts';
 
 // A CA's objects, which are hostile input: what is wrong in them is an IssuanceError `unexpected`.
 
-/** An answer of the CA: header names in lower case, JSON read, else the text. */
-export type HttpAnswer = { status: number; headers: Record<string, string | undefined>; data: unknown };
-
-/** RFC 8555 section 7.1.1, with what other standards add. */
-export type Directory = {
-  urls: Partial<Record<(typeof resources)[number], string>>;
-  termsOfService?: string;
-  externalAccountRequired: boolean;
-  /** What the CA calls itself in CAA records. */
-  caaIdentities: string[];
-  /** Names of certificate profiles; `undefined` where the CA offers no choice. */
-  profiles?: string[];
+/** The CA's answer at a URL: header names in lower case, JSON read, else the text, which may be empty. */
+export type HttpAnswer = {
+  url: string;
+  status: number;
+  headers: Record<string, string | undefined>;
+  data: unknown;
 };
 
-const resources = [
-  'newNonce',
-  'newAccount',
-  'newOrder',
-  'revokeCert',
-  'keyChange',
-  'renewalInfo', // RFC 9773 section 3
-] as const;
-
-/** What has another type than it should is taken as absent. */
-export function toDirectory(answer: Record<string, unknown>): Directory {
-  const urls = resources.flatMap(name => (typeof answer[name] === 'string' ? [[name, answer[name]]] : []));
-  const meta = (typeof answer.meta === 'object' && answer.meta !== null ? answer.meta : {}) as Record<
-    string,
-    unknown
-  >;
-  const { termsOfService, externalAccountRequired, caaIdentities, profiles } = meta;
-  return {
-    urls: Object.fromEntries(urls),
-    ...(typeof termsOfService === 'string' && { termsOfService }),
-    externalAccountRequired: externalAccountRequired === true,
-    caaIdentities: Array.isArray(caaIdentities) ? caaIdentities.filter(one => typeof one === 'string') : [],
-    ...(typeof profiles === 'object' && profiles !== null && { profiles: Object.keys(profiles) }),
-  };
+/** RFC 8555 section 6.5.1: base64url, and nothing else may be used. */
+export function nonceOf({ headers }: HttpAnswer): string | undefined {
+  const nonce = headers['replay-nonce'];
+  return nonce && /^[\w-]{1,512}$/.test(nonce) ? nonce : undefined;
 }
 
 /** RFC 8555 section 7.1.3. */
 export type AcmeOrder = {
   url: string;
   status: 'pending' | 'ready' | 'processing' | 'valid' | 'invalid';
+  /** Empty where the CA names none, as of an order that is ready. */
   authorizations: string[];
-  finalize: string;
+  /** Some CAs name it once the order is ready. */
+  finalize?: string | undefined;
   certificate?: string | undefined;
   error?: Problem | undefined;
   /** When the CA wants to be asked again, in milliseconds since the epoch. */
@@ -83,51 +60,77 @@ export type AcmeChallenge = {
 
 const orderStates = ['pending', 'ready', 'processing', 'valid', 'invalid'] as const;
 
-/** @param now milliseconds since the epoch */
-export function toOrder({ data, headers }: HttpAnswer, url: string, now: number): AcmeOrder {
-  const order = object(data, 'an order');
-  const status = orderStates.find(state => state === order.status);
-  if (!status || !Array.isArray(order.authorizations)) throw unexpected('an order');
+/**
+ * CAs leave out what is of no use in the order's state: what is missing is missed where it is needed.
+ *
+ * @param url of the order
+ * @param now milliseconds since the epoch
+ */
+export function toOrder(answer: HttpAnswer, url: string, now: number): AcmeOrder {
+  const order = object(answer, 'an order');
+  const word = toState(order.status);
+  const status = orderStates.find(state => state === word);
+  if (!status) throw unexpected('an order');
+  const { authorizations, finalize, certificate } = order;
+  const isListed = Array.isArray(authorizations);
+  if (!isListed && status === 'pending') throw unexpected('the authorizations of an order');
   return {
     url,
     status,
-    authorizations: order.authorizations.map(one => text(one, 'an authorization URL')),
-    finalize: text(order.finalize, 'a finalize URL'),
-    certificate: typeof order.certificate === 'string' ? order.certificate : undefined,
+    authorizations: isListed
+      ? authorizations.map(one => resolveUrl(text(one, 'an authorization URL'), answer))
+      : [],
+    finalize: isUrl(finalize) ? resolveUrl(finalize, answer) : undefined,
+    certificate: isUrl(certificate) ? resolveUrl(certificate, answer) : undefined,
     error: parseProblem(order.error),
-    retryAfter: parseRetryAfter(headers['retry-after'], now),
+    retryAfter: parseRetryAfter(answer.headers['retry-after'], now),
   };
 }
 
-export function toAuthorization({ data }: HttpAnswer, url: string): AcmeAuthorization {
-  const authorization = object(data, 'an authorization');
-  const identifier = object(authorization.identifier, 'an identifier');
-  if (!Array.isArray(authorization.challenges)) throw unexpected('an authorization');
+export function toAuthorization(answer: HttpAnswer, url: string): AcmeAuthorization {
+  const authorization = object(answer, 'an authorization');
+  const status = text(toState(authorization.status), 'an authorization status');
+  const isListed = Array.isArray(authorization.challenges);
+  if (!isListed && status === 'pending') throw unexpected('the challenges of an authorization');
+  const challenges = isListed ? (authorization.challenges as unknown[]) : [];
   return {
     url,
-    status: text(authorization.status, 'an authorization status'),
-    identifier: {
-      type: identifier.type === 'ip' ? 'ip' : 'dns',
-      value: text(identifier.value, 'an identifier'),
-    },
-    wildcard: authorization.wildcard === true,
-    challenges: authorization.challenges.map(toChallenge),
+    status,
+    ...toName(members(authorization.identifier, 'an identifier'), authorization.wildcard),
+    challenges: challenges.flatMap(one => toChallenge(one, answer)),
   };
 }
 
-function toChallenge(data: unknown): AcmeChallenge {
-  const { type, url, status, token, error, accounturi, ...more } = object(data, 'a challenge');
-  const issuerDomainNames = toIssuerDomainNames(more['issuer-domain-names']);
+/** Some CAs leave the `*.` where it was ordered. */
+function toName(
+  { type, value }: Record<string, unknown>,
+  wildcard: unknown,
+): Pick<AcmeAuthorization, 'identifier' | 'wildcard'> {
+  const name = text(value, 'an identifier');
+  const isIp = typeof type === 'string' && type.toLowerCase() === 'ip';
   return {
-    type: text(type, 'a challenge type'),
-    url: text(url, 'a challenge URL'),
-    status: text(status, 'a challenge status'),
+    identifier: { type: isIp ? 'ip' : 'dns', value: name.replace(/^\*\./, '').toLowerCase() },
+    wildcard: wildcard === true || name.startsWith('*.'),
+  };
+}
+
+/** @returns none for a challenge that nobody could answer, of whatever type it is */
+function toChallenge(data: unknown, answer: HttpAnswer): AcmeChallenge[] {
+  if (typeof data !== 'object' || data === null) return [];
+  const { type, url, status, token, error, accounturi, ...more } = data as Record<string, unknown>;
+  if (typeof type !== 'string' || !isUrl(url)) return [];
+  const issuerDomainNames = toIssuerDomainNames(more['issuer-domain-names']);
+  const challenge: AcmeChallenge = {
+    type: type.toLowerCase(),
+    url: resolveUrl(url, answer),
+    status: toState(status) ?? 'pending',
     // A hostile token is as good as none.
     token: typeof token === 'string' && tokenPattern.test(token) ? token : '',
     error: parseProblem(error),
     ...(issuerDomainNames && { issuerDomainNames }),
     ...(typeof accounturi === 'string' && accountUri.test(accounturi) && { accountUrl: accounturi }),
   };
+  return [challenge];
 }
 
 /** Those of a challenge that breaks the draft's rules are as good as none. */
@@ -139,7 +142,22 @@ function toIssuerDomainNames(value: unknown): string[] | undefined {
 /** As it can stand in a record: printable, without what would end it there. */
 const accountUri = /^https?:\/\/[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,2000}$/;
 
-function object(value: unknown, what: string): Record<string, unknown> {
+const toState = (value: unknown) => (typeof value === 'string' ? value.toLowerCase() : undefined);
+
+const isUrl = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+/** What an answer names, by the URL that was asked: not all CAs write absolute ones. */
+export function resolveUrl(named: string, { url }: Pick<HttpAnswer, 'url'>): string {
+  return /^https?:\/\//.test(named) ? named : (URL.parse(named, url)?.href ?? named);
+}
+
+/** @throws IssuanceError that says what else the answer holds */
+export function object(answer: HttpAnswer, what: string): Record<string, unknown> {
+  if (typeof answer.data === 'string') throw unexpected(`${what}: ${describeAnswer(answer)}`);
+  return members(answer.data, what);
+}
+
+function members(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw unexpected(what);
   return value as Record<string, unknown>;
 }
@@ -157,7 +175,6 @@ const unexpected = (what: string) => new IssuanceError('unexpected', `the CA's a
  */
 export const tokenPattern = /^[\w-]{16,512}$/;
 
-const LONGEST_DETAIL = 500;
 const MOST_SUBPROBLEMS = 100;
 
 /**
@@ -192,13 +209,6 @@ function parseIdentifier(value: unknown): Problem['identifier'] {
   return typeof type === 'string' && typeof name === 'string'
     ? { type: toLine(type), value: toLine(name) }
     : undefined;
-}
-
-function toLine(text: string): string {
-  return text
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim()
-    .slice(0, LONGEST_DETAIL);
 }
 
 const LONGEST_WAIT = 14 * 24 * 3_600_000;

@@ -1,7 +1,10 @@
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { parseProblem } from './objects.ts';
+import { describeAnswer } from './words.ts';
 
-const NAMESPACE = 'urn:ietf:params:acme:error:';
+/** The short one is of the drafts before RFC 8555. */
+const namespace = /^urn:(ietf:params:)?acme:error:/;
 
 /** What each error type of RFC 8555 section 6.7 asks of us when a *request* is answered with it. */
 const reactions: Record<string, IssuanceErrorCode> = {
@@ -25,16 +28,21 @@ const reactions: Record<string, IssuanceErrorCode> = {
 
 /** The part of a problem's type after `urn:ietf:params:acme:error:`, or `''` for other namespaces. */
 export function problemKind(problem: Problem | undefined): string {
-  return problem?.type.startsWith(NAMESPACE) ? problem.type.slice(NAMESPACE.length) : '';
+  return problem && namespace.test(problem.type) ? problem.type.replace(namespace, '') : '';
 }
 
 /** Turns the failed answer to a request into the reaction that it asks for. */
 export function toIssuanceError(
-  answer: { status: number; data: unknown; retryAfter?: number | undefined },
+  answer: {
+    status: number;
+    headers?: Record<string, string | undefined>;
+    data: unknown;
+    retryAfter?: number | undefined;
+  },
   what: string,
 ): IssuanceError {
   const problem = parseProblem(answer.data);
-  const said = problem?.detail ?? (problemKind(problem) || `status ${answer.status}`);
+  const said = problem?.detail ?? (problemKind(problem) || describeAnswer(answer));
   const options = { problem, retryAfter: answer.retryAfter };
   return new IssuanceError(toCode(answer.status, problem), `${what}: ${said}`, options);
 }
@@ -62,4 +70,16 @@ export function toCsrFault(error: unknown, kinds: string[]): unknown {
   return kinds.includes(problemKind(problem))
     ? new IssuanceError('badCsr', message, { cause: error, problem })
     : error;
+}
+
+/** What a validation may find (RFC 8555 section 6.7). */
+const validationFaults = new Set(['connection', 'dns', 'incorrectResponse', 'tls', 'unauthorized']);
+
+/** Some CAs validate at once, and answer to the challenge's request what was wrong. */
+export function toChallengeFault(error: unknown, identifier: Identifier): unknown {
+  if (!(error instanceof IssuanceError) || !validationFaults.has(problemKind(error.problem))) return error;
+  const { detail, type = '' } = error.problem ?? {};
+  const problem = { ...error.problem, type, identifier };
+  const line = `${identifier.value}: ${detail ?? problemKind(problem)}`;
+  return new IssuanceError('challengeFailed', line, { cause: error, problem });
 }

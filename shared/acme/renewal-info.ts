@@ -82,7 +82,7 @@ async function ask(connection: CaConnection, url: string, signal: AbortSignal): 
 function parseRenewalInfo({ status, headers, data }: HttpAnswer, now: number): RenewalInfo {
   const retryAfter = parseRetryAfter(headers['retry-after'], now);
   if (status !== 200)
-    throw toFailure(toIssuanceError({ status, data, retryAfter }, 'no renewal information'), now);
+    throw toFailure(toIssuanceError({ status, headers, data, retryAfter }, 'no renewal information'), now);
   const { suggestedWindow, explanationURL } = toObject(data);
   const window = toObject(suggestedWindow);
   const [start, end] = [parseTime(window.start), parseTime(window.end)];

@@ -2,6 +2,7 @@ import { IssuanceError } from '../base/basics.ts';
 import { type AcmeAccount, openSigner } from './client.ts';
 import type { CaConnection } from './connection.ts';
 import { readLinks } from './links.ts';
+import { type HttpAnswer, object, resolveUrl } from './objects.ts';
 
 const MOST_PAGES = 1_000;
 
@@ -20,8 +21,7 @@ export async function fetchResource(
   url: string,
   signal: AbortSignal,
 ): Promise<AcmeResource> {
-  const { data } = await openSigner(connection, account, signal).post(url);
-  return toResource(url, data);
+  return toResource(await openSigner(connection, account, signal).post(url));
 }
 
 /**
@@ -37,22 +37,23 @@ export async function listOrders(
   signal: AbortSignal,
 ): Promise<{ url: string; orders: string[] }> {
   const signer = openSigner(connection, account, signal);
-  const { orders: list } = toResource(account.url, (await signer.post(account.url)).data).object;
-  if (typeof list !== 'string') throw new IssuanceError('unexpected', 'the CA names no list of orders');
-  const [orders, seen] = [new Set<string>(), new Set<string>()];
+  const named = await signer.post(account.url);
+  const { orders } = toResource(named).object;
+  if (typeof orders !== 'string') throw new IssuanceError('unexpected', 'the CA names no list of orders');
+  const list = resolveUrl(orders, named);
+  const [found, seen] = [new Set<string>(), new Set<string>()];
   for (let page: string | undefined = list; page && !seen.has(page) && seen.size < MOST_PAGES; ) {
     seen.add(page);
-    const { data, headers } = await signer.post(page);
-    const { orders: some } = toResource(page, data).object;
+    const answer: HttpAnswer = await signer.post(page);
+    const { orders: some } = toResource(answer).object;
     if (!Array.isArray(some)) throw new IssuanceError('unexpected', "the CA's answer lacks a list of orders");
-    for (const url of some) if (typeof url === 'string') orders.add(url);
-    page = readLinks(headers.link, 'next', page)[0];
+    for (const url of some) if (typeof url === 'string') found.add(resolveUrl(url, answer));
+    page = readLinks(answer.headers.link, 'next', page)[0];
   }
-  return { url: list, orders: [...orders] };
+  return { url: list, orders: [...found] };
 }
 
-export function toResource(url: string, object: unknown): AcmeResource {
-  if (typeof object === 'object' && object !== null)
-    return { url, object: object as Record<string, unknown> };
-  throw new IssuanceError('unexpected', "the CA's answer lacks an object");
-}
+const toResource = (answer: HttpAnswer): AcmeResource => ({
+  url: answer.url,
+  object: object(answer, 'an object'),
+});

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
-import type { Directory } from '../acme/objects.ts';
+import type { Directory } from '../acme/directory.ts';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';

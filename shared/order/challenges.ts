@@ -1,6 +1,6 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../acme/objects.ts';
-import { problemKind } from '../acme/problem.ts';
+import { problemKind, toChallengeFault } from '../acme/problem.ts';
 import { type Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
@@ -195,7 +195,7 @@ export async function startChallenges(
   if ((await findMissing(parts, challenges, at, clock.now())) !== undefined) return { saw: 'missing', at };
   await checkVisible(parts, challenges);
   const initiatedAt = clock.now();
-  for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge.url);
+  for (const challenge of challenges) if (!challenge.told) await initiate(acme, challenge);
   return { saw: 'initiated', at: initiatedAt };
 }
 
@@ -203,10 +203,11 @@ export async function startChallenges(
  * A predecessor may have told the CA already, which then calls it malformed to be told again: the order will
  * show.
  */
-async function initiate(acme: AcmeClient, url: string): Promise<void> {
+async function initiate(acme: AcmeClient, { url, identifier }: OrderChallenge): Promise<void> {
   try {
     await acme.initiateChallenge(url);
   } catch (error) {
-    if (!(error instanceof IssuanceError) || problemKind(error.problem) !== 'malformed') throw error;
+    if (error instanceof IssuanceError && problemKind(error.problem) === 'malformed') return;
+    throw toChallengeFault(error, identifier);
   }
 }

@@ -1,10 +1,11 @@
-import { describeError, IssuanceError, linkSignals } from '../base/basics.ts';
+import { describeError, linkSignals } from '../base/basics.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
+import { afterFailedStep, mayBeAtIt, TooSlowError } from './failed-step.ts';
+import { beforeHandOver } from './hand-over.ts';
 import {
   type Act,
-  beforeHandOver,
   type Checkpoint,
   learnPace,
   mustOutlive,
@@ -92,10 +93,23 @@ class Drive<Instead> {
       this.#toldCa = true;
       return parts.acme.initiateChallenge(url);
     };
-    this.#parts = { ...parts, acme: { ...parts.acme, initiateChallenge } };
+    const finalize: OrderParts['acme']['finalize'] = (order, csr) => {
+      const at = parts.clock.now();
+      this.#noteFinalize(at);
+      return parts.acme.finalize(order, csr).catch(error => {
+        if (!mayBeAtIt(error, parts.clock.now() - at)) this.#noteFinalize(undefined);
+        throw error;
+      });
+    };
+    this.#parts = { ...parts, acme: { ...parts.acme, initiateChallenge, finalize } };
     this.#task = task;
     this.#checkpoint = from;
     this.#stopped = stopped;
+  }
+
+  /** It is saved only where the step fails, or is handed over. */
+  #noteFinalize(finalizedAt: number | undefined): void {
+    this.#checkpoint = { ...this.#checkpoint, order: { ...this.#checkpoint.order, finalizedAt } };
   }
 
   async toEnd(): Promise<Driven<Instead>> {
@@ -223,12 +237,6 @@ class Drive<Instead> {
   }
 }
 
-class TooSlowError extends IssuanceError {
-  constructor() {
-    super('unavailable', 'the CA does not finish the order within an hour');
-  }
-}
-
 /**
  * A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for
  * the limits.
@@ -237,12 +245,4 @@ function afterStep(checkpoint: Checkpoint, order: OrderState, now: number): Chec
   const begun = checkpoint.begun ?? now;
   const turn = order.url === undefined ? undefined : checkpoint.turn;
   return { ...checkpoint, order, failures: 0, begun, turn };
-}
-
-/** A new order is a new one to the CA's limits too. */
-function afterFailedStep(checkpoint: Checkpoint, withNewOrder: boolean): Checkpoint {
-  const failures = checkpoint.failures + 1;
-  if (!withNewOrder) return { ...checkpoint, failures };
-  const lostOrders = checkpoint.lostOrders + 1;
-  return { ...checkpoint, order: newOrderState(), turn: undefined, lostOrders, failures };
 }

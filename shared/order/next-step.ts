@@ -46,6 +46,8 @@ export type OrderState = {
   initiated: boolean;
   /** Before the first of them was told; milliseconds since the epoch. */
   initiatedAt?: number;
+  /** When finalize was sent last, where the CA may be at it still; milliseconds since the epoch. */
+  finalizedAt?: number | undefined;
   /**
    * How often the CA was asked, or what was presented was looked for, since the order last moved; drives the
    * backoff.
@@ -158,7 +160,9 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
     case 'pending':
       return state.initiated ? waitFor(state, order, now, paces) : { state, act: { do: 'choose', order } };
     case 'ready':
-      return { state, act: { do: 'finalize', order } };
+      return isFinalizing(state, now)
+        ? waitFor(state, order, now, paces)
+        : { state, act: { do: 'finalize', order } };
     case 'processing':
       return waitFor(state, order, now, paces);
     case 'valid':
@@ -167,6 +171,13 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
       return { state, act: { do: 'fail', order } };
   }
 }
+
+/** Milliseconds from finalize on; after that, a CA that shows nothing of it has not got it. */
+const LONGEST_FINALIZE = 180_000;
+
+/** Some CAs issue before they answer, and call the order ready until then: a second one might issue twice. */
+const isFinalizing = ({ finalizedAt }: OrderState, now: number) =>
+  finalizedAt !== undefined && now - finalizedAt < LONGEST_FINALIZE;
 
 function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
   const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);
@@ -206,19 +217,6 @@ export function mustOutlive(before: OrderState, { url, replaced, takenBack, ...a
   return !after.initiated && (takenBack !== before.takenBack || after.presentedAt !== before.presentedAt);
 }
 
-/**
- * What somebody who takes an order over has to know where the CA was told of none of its challenges yet: they
- * are to be withdrawn once this is saved, and are presented again later. The CA may be asking for others now;
- * they stay.
- *
- * @returns `undefined` where there is nothing to take back
- */
-export function beforeHandOver({ presentedAt: _, ...state }: OrderState): OrderState | undefined {
-  const told = state.initiated || state.challenges.some(challenge => challenge.told);
-  if (told || state.takenBack || state.challenges.length === 0) return undefined;
-  return { ...state, takenBack: true, polls: 0 };
-}
-
 /** What the first poll after a change says of the CA's pace. */
 export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderState, now: number): void {
   if (!state.initiated || state.polls !== 1) return;
@@ -232,8 +230,8 @@ const FIRST_POLL = 250;
 const LONGEST_POLL = 10_000;
 
 /**
- * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s.
- * Where the CA says, never sooner than after 250 ms, as its clock may be behind.
+ * When to ask for the order again: after `first`, then 250 ms, doubling up to 10 s; later where the CA says
+ * so, but never sooner, as its Retry-After may be nothing, or past by its clock or ours.
  *
  * @param polls how often it was asked in vain
  * @param first milliseconds, as a PollPace knows them
@@ -245,6 +243,7 @@ export function pollTime(
   now: number,
   first = FIRST_POLL,
 ): number {
-  if (retryAfter !== undefined) return Math.max(retryAfter, now + FIRST_POLL);
-  return now + (polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL));
+  const backoff = polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL);
+  if (retryAfter === undefined) return now + backoff;
+  return Math.max(retryAfter, now + Math.max(backoff, FIRST_POLL));
 }

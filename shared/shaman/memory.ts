@@ -58,7 +58,17 @@ export type RenewalMemory = {
 /** Failed attempts since the last certificate. */
 export type FailureMemory = { count: number; last: number; detail: string; retryAfter?: number };
 
-const times = new Set(['start', 'end', 'at', 'askAgain', 'last', 'retryAfter', 'presentedAt', 'initiatedAt']);
+const times = new Set([
+  'start',
+  'end',
+  'at',
+  'askAgain',
+  'last',
+  'retryAfter',
+  'presentedAt',
+  'initiatedAt',
+  'finalizedAt',
+]);
 
 /** As it goes into the file; `undefined` where there is nothing to keep. */
 export function formatMemory(memory: ProfileMemory | DomainMemory): unknown {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { Directory } from '../../shared/acme/objects.ts';
+import type { Directory } from '../../shared/acme/directory.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { openCaOf } from '../../shared/ca/open-ca.ts';
 import { openBreaker } from '../../shared/ca/standing.ts';

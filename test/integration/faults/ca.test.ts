@@ -77,13 +77,18 @@ suite('a CA', { concurrency: true }, () => {
     assert.deepEqual(await presented(fleet), []);
   });
 
-  test('that hangs on a request is given up after 30 seconds, and asked again for nothing that it has done', async () => {
+  test('that hangs on a request is given up after 30 seconds, on finalize later, and asked again for nothing that it has done', async () => {
     await using fleet = await startFleet();
     const hung: [name: string, kind: Kind, side: 'before' | 'after'][] = [
       ['hung-order.example', 'newOrder', 'before'],
       ['hung-poll.example', 'order', 'before'],
-      ['hung-finalize.example', 'finalize', 'after'],
     ];
+    const slow = fleet.ca.rule({
+      kind: 'finalize',
+      when: about('slow-finalize.example'),
+      do: { delay: 40_000 }, // before Pebble has it: what is sent twice is seen
+    });
+    const slowPost = await post(fleet, ['slow-finalize.example']);
     const rules = hung.map(([name, kind, side]) =>
       fleet.ca.rule({ kind, when: about(name), times: 1, do: { hold: side } }),
     );
@@ -93,7 +98,8 @@ suite('a CA', { concurrency: true }, () => {
     );
     const held = await Promise.all(rules.map(rule => rule.hit()));
     await assertIssued(fleet, await postEach(fleet, ['passes.example']));
-    await assertIssued(fleet, posts);
+    await assertIssued(fleet, [...posts, slowPost]);
+    assert.deepEqual([slow.hits, gotBy(fleet.ca, 'slow-finalize.example', 'finalize')], [1, 1]);
     for (const [index, [name]] of hung.entries()) {
       assert.equal(held[index]?.outcome, 'hung up', name);
       assert.deepEqual([gotBy(fleet.ca, name, 'newOrder'), gotBy(fleet.ca, name, 'finalize')], [1, 1], name);
@@ -101,7 +107,7 @@ suite('a CA', { concurrency: true }, () => {
     assert.equal(
       told(onlyWorker(fleet), 'step failed').filter(({ reason }) => /within 30 seconds/.test(`${reason}`))
         .length,
-      3,
+      2,
     );
   });
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createAccount, findAccount, readTermsOfService, rolloverKey } from '../../../shared/acme/account.ts';
 import { generateKeyPem } from '../../../shared/pki/key.ts';
 import { startWithAccount } from './account-ready.ts';
-import { type Jws, startFakeCa } from './fake-ca.ts';
+import { type Jws, problem, startFakeCa } from './fake-ca.ts';
 import { accountKeyPem, connect, never } from './open-connection.ts';
 
 test('createAccount() sends contact, agreement and external binding, and answers with URL and object', async () => {
@@ -31,6 +31,27 @@ test('findAccount() finds the account of a key, makes none, and knows when there
   const { url } = await createAccount(connection, accountKeyPem, { termsOfServiceAgreed: false }, never);
   assert.deepEqual(ca.requests.at(-1)?.payload, {});
   assert.equal((await findAccount(connection, accountKeyPem, never))?.url, url);
+});
+
+for (const kind of ['externalAccountRequired', 'userActionRequired', 'invalidContact', 'unsupportedContact'])
+  test(`findAccount() takes ${kind} for the word that there is none yet`, async () => {
+    await using ca = await startFakeCa();
+    using connection = connect(ca.directoryUrl);
+    ca.on('/new-account', () => problem(403, kind, 'the CA wants more of a new account'));
+    assert.equal(await findAccount(connection, accountKeyPem, never), undefined);
+  });
+
+test('findAccount() passes on what says nothing of whether there is an account', async () => {
+  await using ca = await startFakeCa();
+  using connection = connect(ca.directoryUrl);
+  for (const [status, kind, code] of [
+    [403, 'unauthorized', 'misconfigured'],
+    [429, 'rateLimited', 'rateLimited'],
+    [404, 'malformed', 'gone'],
+  ] as const) {
+    ca.on('/new-account', () => problem(status, kind, 'no'));
+    await assert.rejects(findAccount(connection, accountKeyPem, never), { code });
+  }
 });
 
 test('readTermsOfService() reads the URL of the terms where the CA has some', async () => {

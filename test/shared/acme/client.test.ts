@@ -105,7 +105,6 @@ for (const [what, body] of [
   ['a state of another type', { ...order, status: ['pending'] }],
   ['no authorizations', { ...order, authorizations: undefined }],
   ['authorizations that are no texts', { ...order, authorizations: [{ url: 'https://ca.example' }] }],
-  ['no finalize URL', { ...order, finalize: '' }],
 ] as const)
   test(`getOrder() refuses an order with ${what}`, async () => {
     await using ready = await start();
@@ -197,11 +196,6 @@ test('getAuthorization() reads whom a record of dns-persist-01 has to name, and 
 
 for (const [what, body] of [
   ['no challenges', { status: 'pending', identifier }],
-  ['a challenge that is null', { status: 'pending', identifier, challenges: [null] }],
-  [
-    'a challenge without URL',
-    { status: 'pending', identifier, challenges: [{ ...challenge, url: undefined }] },
-  ],
   ['no identifier', { status: 'pending', challenges: [] }],
   ['no state', { identifier, challenges: [] }],
 ] as const)
@@ -223,6 +217,22 @@ test('initiateChallenge() sends an empty object, finalize() the CSR in base64url
   const finalized = await client.finalize(ordered, Buffer.from([0xfb, 0xff, 0x00]));
   assert.deepEqual([finalized.url, finalized.status], [orderUrl(ca), 'processing']);
   assert.deepEqual(ca.requests.at(-1)?.payload, { csr: '-_8A' });
+});
+
+test('finalize() leaves the CA two minutes for its answer, however short of time all else is', async t => {
+  await using ready = await start();
+  const { ca, accountUrl } = ready;
+  using connection = connect(ca.directoryUrl);
+  const client = openAcmeClient(connection, { keyPem: accountKeyPem, url: accountUrl }, never, () => 3_000);
+  ca.on('/finalize/1', () => ({ body: { ...order, status: 'processing' } }));
+  ca.on('/order/1', () => ({ body: order }));
+  const asked: number[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: () => void, after: number) => {
+    asked.push(after);
+  });
+  const made = await client.getOrder(orderUrl(ca));
+  await client.finalize({ ...made, finalize: `${ca.url}/finalize/1` }, Buffer.from('a CSR'));
+  assert.deepEqual(asked, [3_000, 3_000, 3_000, 120_000]); // directory, nonce, order, finalize
 });
 
 test('downloadChain() gives the text as it is, and refuses an empty one and JSON', async () => {

@@ -20,7 +20,7 @@ test('a request follows no redirect', async () => {
   using moved = connect(`${ca.url}/dir2`);
   await assert.rejects(readDirectory(moved, never), {
     code: 'unavailable',
-    message: `${ca.url}/dir2 is no ACME directory (status 301)`,
+    message: `${ca.url}/dir2 is no ACME directory (status 301, empty)`,
   });
   assert.equal(ca.log().includes('POST /elsewhere'), false);
 });

@@ -57,6 +57,7 @@ test('parseProblem() takes a hundred subproblems and none below them, however de
 
 test("problemKind() is the part after ACME's namespace", () => {
   assert.equal(problemKind({ type: acme('rateLimited') }), 'rateLimited');
+  assert.equal(problemKind({ type: 'urn:acme:error:rateLimited' }), 'rateLimited', 'as before RFC 8555');
   assert.equal(problemKind({ type: 'about:blank' }), '');
   assert.equal(problemKind(undefined), '');
 });
@@ -110,7 +111,10 @@ test('toIssuanceError() says what the CA said, and keeps the problem and the tim
   assert.deepEqual([error.problem, error.retryAfter], [data, 99]);
   const bare = (status: number, data: unknown) => toIssuanceError({ status, data }, 'the CA refused').message;
   assert.equal(bare(400, { type: acme('malformed') }), 'the CA refused: malformed');
-  assert.equal(bare(502, '<html>Bad\nGateway</html>'), 'the CA refused: status 502');
+  assert.equal(
+    bare(502, '<html>Bad\nGateway</html>'),
+    'the CA refused: status 502, no content type, "Bad Gateway"',
+  );
 });
 
 const now = Date.UTC(2026, 10, 22, 12);

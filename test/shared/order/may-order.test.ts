@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Directory } from '../../../shared/acme/objects.ts';
+import type { Directory } from '../../../shared/acme/directory.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { mayOrder } from '../../../shared/order/acts.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
+import { beforeHandOver } from '../../../shared/order/hand-over.ts';
 import {
-  beforeHandOver,
   learnPace,
   mustOutlive,
   newOrderState,
@@ -184,4 +184,21 @@ test('learnPace() learns from the first poll after a change alone', () => {
   assert.deepEqual(first('valid', told), [0, -1]);
   assert.deepEqual(first('pending', { ...told, polls: 2 }), [0, 0]);
   assert.deepEqual(first('ready', made), [0, 0]);
+});
+
+test('nextStep() polls no more often than its backoff, whatever Retry-After says, and later where it says so', () => {
+  for (const [polls, retryAfter, wait] of [
+    [1, 0, 250],
+    [2, 0, 500],
+    [4, -60_000, 2_000],
+    [20, 0, 10_000],
+    [1, 3_000, 3_000],
+    [20, 3_000, 10_000],
+    [20, 60_000, 60_000],
+  ] as const) {
+    const state: OrderState = { ...made, initiated: true, polls };
+    const now = 1_000_000;
+    const seen = { saw: 'order', order: order('pending', { retryAfter: now + retryAfter }) } as const;
+    assert.deepEqual(nextStep(state, seen, now).act, { do: 'wait', until: now + wait }, `${polls} polls`);
+  }
 });

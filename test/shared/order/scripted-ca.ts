@@ -32,6 +32,8 @@ export type ScriptedCa = AcmeClient & {
   authorizations: AcmeAuthorization[];
   /** Whether a question moves the CA on: challenges are validated, orders issued. */
   moving: boolean;
+  /** Whether it has lost the order: until there is a new one, it knows of none. */
+  lost: boolean;
   /** Thrown by the next call of that name, such as `finalize`. */
   failNext: Map<string, Error>;
 };
@@ -50,6 +52,10 @@ export function scriptCa(script: CaScript = {}): ScriptedCa {
     const failure = ca.failNext.get(name);
     ca.failNext.delete(name);
     if (failure) throw failure;
+    if (name === 'newOrder') ca.lost = false;
+    const isLost = ca.lost && ['getOrder', 'getAuthorization', 'initiate', 'finalize'].includes(name);
+    if (isLost)
+      throw new IssuanceError('gone', 'lost', { problem: { type: kind('malformed'), status: 404 } });
   };
   const refuse = (problem: string, detail: string) =>
     new IssuanceError('unexpected', detail, { problem: { type: kind(problem), detail } });
@@ -102,6 +108,7 @@ export function scriptCa(script: CaScript = {}): ScriptedCa {
     calls: [],
     presented: new Set(),
     moving: true,
+    lost: false,
     failNext: new Map(),
     order: { url: '', status: 'pending', authorizations: [], finalize: '' },
     authorizations: [],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { toDirectory } from '../../../shared/acme/objects.ts';
+import { parseDirectory } from '../../../shared/acme/directory.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';
@@ -41,7 +41,9 @@ function openScripted(name: string, host: string, clock: TurnedClock, told: stri
   };
   const openAccount = async () => ({ keyPem: '', url: script.accountUrl });
   const of = { name, directoryUrl: `https://${host}/directory`, ca: undefined };
-  const directory = async () => toDirectory({ renewalInfo: `https://${host}/renewal-info` });
+  const url = `https://${host}/directory`;
+  const data = { renewalInfo: `https://${host}/renewal-info` };
+  const directory = async () => parseDirectory({ url, status: 200, headers: {}, data }, 0);
   return { script, ca: { ...openCaOf(of, openAccount, clock), breaker, directory } };
 }
 

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDirectory } from '../../../shared/acme/connection.ts';
-import { toDirectory } from '../../../shared/acme/objects.ts';
+import { type Directory, parseDirectory } from '../../../shared/acme/directory.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { connect, never, openKeySigner } from './open-connection.ts';
 
+const parse = (data: unknown): Directory =>
+  parseDirectory({ url: 'https://ca.example/acme/directory', status: 200, headers: {}, data }, 0);
+
 const nothing = { urls: {}, externalAccountRequired: false, caaIdentities: [] };
 
-test('toDirectory() reads what the CA offers and asks for', () => {
+test('parseDirectory() reads what the CA offers and asks for', () => {
   const urls = {
     newNonce: 'https://ca.example/nonce',
     newAccount: 'https://ca.example/account',
@@ -23,7 +26,7 @@ test('toDirectory() reads what the CA offers and asks for', () => {
   };
   const profiles = { classic: 'of old', shortlived: 'for a week' };
   assert.deepEqual(
-    toDirectory({
+    parse({
       ...urls,
       newAuthz: 'https://ca.example/authz',
       random: 'text',
@@ -49,17 +52,17 @@ for (const [what, answer] of [
   ['has certificate profiles that are a text', { meta: { profiles: 'shortlived' } }],
   ['has certificate profiles that are null', { meta: { profiles: null } }],
 ] as const)
-  test(`toDirectory() finds nothing in a directory that ${what}`, () => {
-    assert.deepEqual(toDirectory(answer as Record<string, unknown>), nothing);
+  test(`parseDirectory() finds nothing in a directory that ${what}`, () => {
+    assert.deepEqual(parse(answer), nothing);
   });
 
-test('toDirectory() keeps what is right beside what is wrong', () => {
+test('parseDirectory() keeps what is right beside what is wrong', () => {
   const answer = {
     newNonce: 'https://ca.example/nonce',
     newOrder: 7,
     meta: { caaIdentities: ['ca.example', 7], profiles: {} },
   };
-  assert.deepEqual(toDirectory(answer), {
+  assert.deepEqual(parse(answer), {
     urls: { newNonce: 'https://ca.example/nonce' },
     externalAccountRequired: false,
     caaIdentities: ['ca.example'],
@@ -80,4 +83,14 @@ test('a request to a resource that the directory does not name says so, and noth
     },
   );
   assert.deepEqual(ca.log(), ['GET /dir']);
+});
+
+test('parseDirectory() reads relative URLs by its own, and takes what is none as it is, to be refused when it is used', () => {
+  const answer = { newNonce: '/acme/nonce', newOrder: 'order', newAccount: '//other.example/account' };
+  assert.deepEqual(parse({ ...answer, revokeCert: 'http://[' }).urls, {
+    newNonce: 'https://ca.example/acme/nonce',
+    newOrder: 'https://ca.example/acme/order',
+    newAccount: 'https://other.example/account',
+    revokeCert: 'http://[',
+  });
 });
