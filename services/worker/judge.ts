@@ -6,7 +6,7 @@ import type { Limit } from '../../shared/limits/limits.ts';
 import type { Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
-import type { Checkpoint } from '../../shared/order/next-step.ts';
+import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { rememberFailure, toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { namesOf, patienceOf, type SignRun } from './job.ts';
 

@@ -14,8 +14,9 @@ import {
   startChallenges,
   withdrawAll,
 } from './challenges.ts';
-import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './next-step.ts';
+import type { Act, Seen } from './next-step.ts';
 import { notOurs, orderFailure } from './order-failure.ts';
+import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 
 /** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
 export type Permission =

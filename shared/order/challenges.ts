@@ -4,7 +4,8 @@ import { problemKind } from '../acme/problem.ts';
 import { type Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import type { OrderChallenge, OrderState, Seen } from './next-step.ts';
+import type { Seen } from './next-step.ts';
+import type { OrderChallenge, OrderState } from './order-state.ts';
 
 /** Needed to answer challenges. */
 export type PresentParts = {

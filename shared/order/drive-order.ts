@@ -5,15 +5,13 @@ import { withdrawAll } from './challenges.ts';
 import {
   type Act,
   beforeHandOver,
-  type Checkpoint,
   learnPace,
   mustOutlive,
   newOrderState,
   nextStep,
-  type OrderState,
-  type OrderTask,
   type Seen,
 } from './next-step.ts';
+import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 
 /** Milliseconds from the first newOrder on, after which an order is given up. */
 const LONGEST_ORDER = 3_600_000;

@@ -3,7 +3,7 @@ import type { AcmeOrder } from '../acme/objects.ts';
 import { problemKind } from '../acme/problem.ts';
 import { IssuanceError, type Problem } from '../base/basics.ts';
 import { authorizedIdentifier } from './challenges.ts';
-import type { OrderState } from './next-step.ts';
+import type { OrderState } from './order-state.ts';
 
 /**
  * Why an order became invalid: the failed challenges, each with its name, or else what the order itself says.

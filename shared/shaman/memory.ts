@@ -1,5 +1,5 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { Checkpoint, OrderState } from '../order/next-step.ts';
+import type { Checkpoint, OrderState } from '../order/order-state.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
 // What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes

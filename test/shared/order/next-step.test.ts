@@ -8,9 +8,8 @@ import {
   mustOutlive,
   newOrderState,
   nextStep,
-  type OrderChallenge,
-  type OrderState,
 } from '../../../shared/order/next-step.ts';
+import type { OrderChallenge, OrderState } from '../../../shared/order/order-state.ts';
 
 const url = 'https://ca.example/order/1';
 const order = (status: AcmeOrder['status'], more: Partial<AcmeOrder> = {}): AcmeOrder => ({
