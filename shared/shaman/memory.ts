@@ -7,8 +7,11 @@ import type { IssuedBy } from '../storage/storage.ts';
 
 /** Of the whole file. */
 export type ProfileMemory = {
-  /** Where the account was made: a `server` that is changed later has another. */
-  account?: { server: string; url: string };
+  /**
+   * Where the account was made, and the thumbprint of its key (RFC 7638): a `server` or a `key` that is
+   * changed later has another.
+   */
+  account?: { server: string; url: string; thumbprint?: string };
 };
 
 /**
@@ -82,8 +85,9 @@ export function parseDomainMemory(value: unknown): DomainMemory {
 
 export function parseProfileMemory(value: unknown): ProfileMemory {
   const account = toObject(revive(value).account);
-  const { server, url } = account;
-  return typeof server === 'string' && typeof url === 'string' ? { account: { server, url } } : {};
+  const { server, url, thumbprint } = account;
+  if (typeof server !== 'string' || typeof url !== 'string') return {};
+  return { account: { server, url, ...(typeof thumbprint === 'string' && { thumbprint }) } };
 }
 
 function revive(value: unknown): Record<string, unknown> {
