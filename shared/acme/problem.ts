@@ -39,6 +39,10 @@ export function toIssuanceError(
   return new IssuanceError(toCode(answer.status, problem), `${what}: ${said}`, options);
 }
 
+/** The same for a problem that is part of an object, such as the error of an order that is invalid. */
+export const reactionTo = (problem: Problem | undefined): IssuanceErrorCode =>
+  toCode(problem?.status ?? 0, problem);
+
 function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode {
   if (refusesKid(problem)) return 'gone';
   const kinds = [problemKind(problem), ...(problem?.subproblems ?? []).map(problemKind)];

@@ -11,6 +11,7 @@ import {
   nextStep,
   type Seen,
 } from './next-step.ts';
+import { OrderEndedError } from './order-failure.ts';
 import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 
 /** Milliseconds from the first newOrder on, after which an order is given up. */
@@ -122,7 +123,7 @@ class Drive<Instead> {
         if (held) return held;
       }
     }
-    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint.order, act));
+    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint, act));
   }
 
   /** Takes in what was seen, and saves what must outlive this process before anything is done. */
@@ -178,8 +179,9 @@ class Drive<Instead> {
       await this.#giveUp();
       throw verdict.error;
     }
-    if (verdict.withNewOrder) await this.#withdraw();
-    await this.#save(afterFailedStep(this.#checkpoint, verdict.withNewOrder));
+    const withNewOrder = verdict.withNewOrder || error instanceof OrderEndedError;
+    if (withNewOrder) await this.#withdraw();
+    await this.#save(afterFailedStep(this.#checkpoint, withNewOrder));
     const holdsSlot = this.#parts.longestWait < Number.POSITIVE_INFINITY; // that other orders wait for
     return holdsSlot ? { end: 'later', until: verdict.at } : this.#wait(verdict.at);
   }

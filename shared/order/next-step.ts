@@ -1,4 +1,4 @@
-import type { AcmeOrder } from '../acme/objects.ts';
+import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
 
@@ -11,6 +11,8 @@ export type Seen =
   /** An order is taken up, or a wait is over: what the CA says of it now is not known. */
   | { saw: 'nothing' }
   | { saw: 'order'; order: AcmeOrder }
+  /** The order of an earlier job for the same is there still. */
+  | { saw: 'kept'; url: string }
   /** The CA refuses to take the order for a replacement. */
   | { saw: 'replacementRefused' }
   /** What is still to be proven, and by which challenges. */
@@ -19,6 +21,8 @@ export type Seen =
   | { saw: 'missing'; at: number }
   /** All challenges were announced to the CA. */
   | { saw: 'initiated'; at: number }
+  /** The authorizations of an order that does not move can still be had; perhaps the CA was told again. */
+  | { saw: 'looked'; order: AcmeOrder; toldAgain: boolean }
   /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
   | { saw: 'finalized'; order: AcmeOrder; notReady?: true }
   /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
@@ -30,6 +34,7 @@ export type Act =
   | { do: 'ask' }
   | { do: 'choose'; order: AcmeOrder }
   | { do: 'start' }
+  | { do: 'look'; order: AcmeOrder }
   /** `until` is in milliseconds since the epoch. */
   | { do: 'wait'; until: number }
   | { do: 'finalize'; order: AcmeOrder }
@@ -55,19 +60,23 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
       return resume(state);
     case 'replacementRefused':
       return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
+    case 'kept':
+      return { state: { ...newOrderState(), url: seen.url }, act: { do: 'ask' } };
     case 'order':
       return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
     case 'challenges':
-      return afterChoice(state, seen.challenges);
+      return afterChoice(state, seen.challenges, now);
     case 'missing': {
       const polls = state.polls + 1;
       return toWait({ ...state, presentedAt: seen.at, polls }, pollTime(polls, undefined, now));
     }
     case 'initiated': {
       const { presentedAt: _, ...rest } = state;
-      const told = { ...rest, initiated: true, initiatedAt: seen.at, polls: 1 };
+      const told = { ...rest, initiated: true, initiatedAt: seen.at, polls: 1, lookAt: now + FIRST_LOOK };
       return toWait(told, pollTime(0, undefined, now, paces?.validation.first));
     }
+    case 'looked':
+      return afterLook(state, seen, now, paces);
     case 'finalized':
       return afterFinalize(state, seen, now, paces);
     case 'chain':
@@ -93,26 +102,56 @@ function begin({ replaced }: OrderState, { url }: AcmeOrder): OrderState {
 function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
   switch (order.status) {
     case 'pending':
-      return state.initiated ? waitFor(state, order, now, paces) : { state, act: { do: 'choose', order } };
+      if (!state.initiated) return { state, act: { do: 'choose', order } };
+      return isStuck(state, now) ? { state, act: { do: 'look', order } } : waitFor(state, order, now, paces);
+    // A status may be there before what it is about: a URL of finalize or of the certificate.
     case 'ready':
-      return { state, act: { do: 'finalize', order } };
+      return order.finalize ? { state, act: { do: 'finalize', order } } : waitFor(state, order, now, paces);
     case 'processing':
       return waitFor(state, order, now, paces);
     case 'valid':
-      return { state, act: { do: 'download', order } };
+      return order.certificate
+        ? { state, act: { do: 'download', order } }
+        : waitFor(state, order, now, paces);
     case 'invalid':
       return { state, act: { do: 'fail', order } };
   }
 }
 
+const endStates = ['invalid', 'deactivated', 'expired', 'revoked'];
+
+/** Whether an authorization can never become valid. */
+export const isOver = ({ status, challenges }: Pick<AcmeAuthorization, 'status' | 'challenges'>): boolean =>
+  endStates.includes(status) || (status !== 'valid' && challenges.some(one => one.status === 'invalid'));
+
 function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
-  const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);
+  const until = pollTime(state.polls, order, now, paces?.issuance.first);
   return toWait({ ...state, polls: state.polls + 1 }, until);
 }
 
-function afterChoice(state: OrderState, challenges: OrderChallenge[]): Step {
+const FIRST_LOOK = 2_000;
+const LONGEST_LOOK = 60_000;
+
+/** The first poll after a change comes in vain at many CAs. */
+const isStuck = ({ polls, lookAt = 0 }: OrderState, now: number) => polls > 1 && now >= lookAt;
+
+function afterLook(
+  { looks = 0, tries = 0, ...state }: OrderState,
+  { order, toldAgain }: Extract<Seen, { saw: 'looked' }>,
+  now: number,
+  paces: PollPaces | undefined,
+): Step {
+  const lookAt = now + Math.min(FIRST_LOOK * 2 ** (looks + 1), LONGEST_LOOK);
+  const looked = { ...state, looks: looks + 1, lookAt };
+  if (!toldAgain) return waitFor({ ...looked, tries }, order, now, paces);
+  return waitFor({ ...looked, tries: tries + 1, polls: 1 }, order, now, paces);
+}
+
+function afterChoice(state: OrderState, challenges: OrderChallenge[], now: number): Step {
   // Nothing is left to prove: the CA is only about to notice.
-  if (challenges.length === 0) return { state: { ...state, initiated: true }, act: { do: 'ask' } };
+  if (challenges.length === 0) {
+    return { state: { ...state, initiated: true, lookAt: now + FIRST_LOOK }, act: { do: 'ask' } };
+  }
   // What was presented before a restart and is proven by now still has to be withdrawn.
   const earlier = state.challenges.filter(({ url }) => !challenges.some(one => one.url === url));
   const all = [...earlier.map(one => ({ ...one, told: true })), ...challenges];
@@ -126,7 +165,9 @@ function afterFinalize(
   now: number,
   paces: PollPaces | undefined,
 ): Step {
-  const withdrawn = { ...state, challenges: [], polls: notReady ? state.polls : 0 };
+  // A CA that only says `ready` again is asked ever later, as it may have to be told again.
+  const hasMoved = !notReady && order.status !== 'ready';
+  const withdrawn = { ...state, challenges: [], polls: hasMoved ? 0 : state.polls };
   const settled = order.status === 'valid' || order.status === 'invalid';
   return settled && !notReady
     ? followOrder(withdrawn, order, now, paces)
@@ -167,21 +208,27 @@ export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderS
 
 const FIRST_POLL = 250;
 const LONGEST_POLL = 10_000;
+/** A validation takes seconds as a rule, even at a CA that asks for a day of patience. */
+const LONGEST_WHILE_VALIDATING = 30_000;
 
 /**
  * When to ask for the order again: when the CA said, else after `first`, then 250 ms, doubling up to 10 s.
- * Where the CA says, never sooner than after 250 ms, as its clock may be behind.
+ * Where the CA says, never sooner than that, as its clock may be behind, and while it validates never later
+ * than after 30 s.
  *
  * @param polls how often it was asked in vain
+ * @param order as the CA described it last
  * @param first milliseconds, as a PollPace knows them
  * @returns milliseconds since the epoch
  */
 export function pollTime(
   polls: number,
-  retryAfter: number | undefined,
+  order: Pick<AcmeOrder, 'status' | 'retryAfter'> | undefined,
   now: number,
   first = FIRST_POLL,
 ): number {
-  if (retryAfter !== undefined) return Math.max(retryAfter, now + FIRST_POLL);
-  return now + (polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL));
+  const backoff = Math.min(FIRST_POLL * 2 ** Math.max(polls - 1, 0), LONGEST_POLL);
+  if (order?.retryAfter === undefined) return now + (polls === 0 ? first : backoff);
+  const longest = order.status === 'pending' ? LONGEST_WHILE_VALIDATING : Number.POSITIVE_INFINITY;
+  return now + Math.min(Math.max(order.retryAfter - now, backoff), longest);
 }

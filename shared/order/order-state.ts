@@ -21,7 +21,10 @@ export type OrderChallenge = {
   token: string;
   /** The name of the solver that answers it. */
   solver: string;
-  /** Whether the CA knows already that it can be validated: its status was `processing` when chosen. */
+  /**
+   * Whether the CA may have been told already that it can be validated: it is presented from before, and its
+   * status was `processing` when chosen.
+   */
   told: boolean;
   /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
   persist?: { accountUrl?: string; issuerDomainNames: string[] };
@@ -51,6 +54,12 @@ export type OrderState = {
    * backoff.
    */
   polls: number;
+  /** When the authorizations of an order that does not move are looked at; milliseconds since the epoch. */
+  lookAt?: number;
+  /** How often they were. */
+  looks?: number;
+  /** How often the CA was told again of challenges that had failed, but may be tried again. */
+  tries?: number;
 };
 
 /** What is saved of an order at one CA, after every step. */
