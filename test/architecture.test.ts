@@ -69,7 +69,7 @@ const forTestsAlone: Record<string, string> = {
   'shared/base/redis.ts reportOutages': 'an outage is played to it, event by event',
   'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
   'shared/limits/limits.ts failuresKey': 'how long failures are kept is looked up in Redis',
-  'shared/limits/limits.ts readRateLimit': 'what CAs write is a table',
+  'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',
   'shared/order/challenges.ts chooseChallenge': 'what CAs offer is a table',
   'shared/order/challenges.ts findMissing': 'the bounds of a propagation, without an order around it',
   'shared/order/challenges.ts presentChallenges': 'the order of solvers, without an order around it',

@@ -6,7 +6,7 @@ import type { Limit } from '../../shared/limits/limits.ts';
 import type { Verdict } from '../../shared/order/drive-order.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
-import type { Checkpoint } from '../../shared/order/next-step.ts';
+import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { rememberFailure, toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { namesOf, patienceOf, type SignRun } from './job.ts';
 
@@ -34,7 +34,9 @@ export async function judge(
   const remembered = await rememberFailure(ca, job.data.identifiers, error, unanswered, limit =>
     onLimit(run, ca, limit),
   );
-  const known = saysAccountIsGone(remembered) ? await renewAccount(run, ca, account, remembered) : remembered;
+  const known = saysAccountIsGone(remembered)
+    ? await renewAccount(run, ca, account, remembered, checkpoint.lostOrders)
+    : remembered;
   const now = parts.clock.now();
   const retry = retryTime(known, checkpoint, now, RETRIES);
   const unreachable = await noteUnreachable(ca, known, log);
@@ -85,6 +87,8 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
 }
 
 /**
+ * @param lostOrders how often this job has begun anew: an account that the CA refuses is looked up by its key
+ *   once
  * @returns the error for the client if the account cannot be had again; else the given one, which a new order
  *   ends
  */
@@ -93,10 +97,14 @@ async function renewAccount(
   ca: Ca,
   lost: AcmeAccount,
   error: unknown,
+  lostOrders: number,
 ): Promise<unknown> {
   try {
     await ca.account.renew(lost, signals.abort);
-    return error;
+    const isTheSame = ca.account.current().url === lost.url;
+    if (!isTheSame || lostOrders === 0) return error;
+    const detail = `the CA refuses the account that it has for the key: ${describeError(error)}`;
+    return new IssuanceError('misconfigured', detail, { cause: error });
   } catch (failure) {
     log.warn(
       { account: ca.name, reason: describeError(failure) },

@@ -14,7 +14,8 @@ import {
   noteUnreachable,
   toLeft,
 } from '../../shared/order/leave-account.ts';
-import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/next-step.ts';
+import { newOrderState } from '../../shared/order/next-step.ts';
+import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';

@@ -47,7 +47,12 @@ export function toIssuanceError(
   return new IssuanceError(toCode(answer.status, problem), `${what}: ${said}`, options);
 }
 
+/** The same for a problem that is part of an object, such as the error of an order that is invalid. */
+export const reactionTo = (problem: Problem | undefined): IssuanceErrorCode =>
+  toCode(problem?.status ?? 0, problem);
+
 function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode {
+  if (refusesKid(problem)) return 'gone';
   const kinds = [problemKind(problem), ...(problem?.subproblems ?? []).map(problemKind)];
   if (status === 429 || kinds.includes('rateLimited')) return 'rateLimited';
   const known = kinds.map(kind => reactions[kind]).find(code => code !== undefined);
@@ -57,15 +62,23 @@ function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode
 }
 
 /**
- * Whether the CA knows no such account any more; of other things it says that they are gone with another
- * problem.
+ * Whether the CA knows no such account, under the URL that the request named as `kid` (RFC 8555 section 6.2);
+ * of other things it says that they are gone with another problem.
  */
 export const saysAccountIsGone = (error: unknown): boolean =>
-  error instanceof IssuanceError && problemKind(error.problem) === 'accountDoesNotExist';
+  error instanceof IssuanceError && refusesKid(error.problem);
+
+/** Boulder and step-ca call an account URL that is not theirs malformed or unauthorized. */
+function refusesKid(problem: Problem | undefined): boolean {
+  const kind = problemKind(problem);
+  if (kind === 'accountDoesNotExist') return true;
+  return ['malformed', 'unauthorized'].includes(kind) && /\b(kid|key ?id)\b/i.test(problem?.detail ?? '');
+}
 
 /** A failure of these kinds blames what came with the CSR; a rate limit stays one in any problem. */
 export function toCsrFault(error: unknown, kinds: string[]): unknown {
-  if (!(error instanceof IssuanceError) || ['rateLimited', 'unavailable'].includes(error.code)) return error;
+  if (!(error instanceof IssuanceError) || saysAccountIsGone(error)) return error;
+  if (['rateLimited', 'unavailable'].includes(error.code)) return error;
   const { message, problem } = error;
   return kinds.includes(problemKind(problem))
     ? new IssuanceError('badCsr', message, { cause: error, problem })

@@ -1,11 +1,12 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createAccount, findAccount } from '../acme/account.ts';
-import type { AcmeAccount } from '../acme/client.ts';
+import { type AcmeAccount, openSigner } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { describeError, IssuanceError, type Log } from '../base/basics.ts';
+import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 
 export type AccountDirectory = {
@@ -36,21 +37,69 @@ export async function openAccountDirectory(
   const { dir } = config;
   const keyPem = await readOrCreateKey(dir, log);
   checkKey(keyPem, dir);
-  const registered = await readAccountUrl(dir, log);
+  const registered = await readRegistration(dir, log);
   const { urls, termsOfService: terms } = await readDirectory(connection, signal);
-  const isOfThisCa = registered && URL.parse(registered)?.host === URL.parse(`${urls.newAccount}`)?.host;
-  if (isOfThisCa && registered !== lost) return { keyPem, url: registered };
-  const known = await findAccount(connection, keyPem, signal);
-  const { url, object } = known ?? (await makeAccount(connection, keyPem, config, log, signal));
-  const registration: Registration = { body: object, uri: url, terms_of_service: terms ?? null };
-  const file = join(dir, 'registration.json');
-  await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, 0o600);
-  log.info({ account: url }, 'account ready');
+  const holder = {
+    directory: connection.directoryUrl,
+    thumbprint: openSigner(connection, { keyPem }, signal).key.thumbprint,
+  };
+  const isOurs = registered?.uri !== lost && isDeepStrictEqual(registered?.quarry, holder);
+  if (registered && isOurs) return { keyPem, url: registered.uri };
+  // In macen's files, and in those of older versions, nothing says whose the account is but the host.
+  const isLikely = registered?.quarry === undefined && isAt(registered?.uri, urls.newAccount);
+  const likely = isLikely && registered?.uri !== lost ? registered : undefined;
+  const { url, object } = await findOrMake(connection, keyPem, config, log, { likely, signal });
+  const made: Registration = { body: object, uri: url, terms_of_service: terms ?? null };
+  await keepRegistration(dir, { ...(url === registered?.uri ? registered : made), quarry: holder }, log);
   return { keyPem, url };
 }
 
-/** python-acme's RegistrationResource, which macen stores. */
-type Registration = { body: unknown; uri: string; terms_of_service: string | null };
+const isAt = (url: string | undefined, resource: string | undefined) =>
+  url !== undefined && URL.parse(url)?.host === URL.parse(`${resource}`)?.host;
+
+/**
+ * @param parts.likely the registration of a file that does not say whose it is: it counts where the CA has no
+ *   better answer, as one that lets nobody look an account up by its key
+ */
+async function findOrMake(
+  connection: CaConnection,
+  keyPem: string,
+  config: AccountDirectory,
+  log: Log,
+  { likely, signal }: { likely: Registration | undefined; signal: AbortSignal },
+): Promise<AcmeResource> {
+  try {
+    const known = await findAccount(connection, keyPem, signal);
+    return known ?? (await makeAccount(connection, keyPem, config, log, signal));
+  } catch (error) {
+    const refused = error instanceof IssuanceError && !['unavailable', 'rateLimited'].includes(error.code);
+    if (!likely || !refused) throw error;
+    log.warn({ account: likely.uri, reason: describeError(error) }, 'the account cannot be looked up');
+    return { url: likely.uri, object: likely.body as AcmeResource['object'] };
+  }
+}
+
+/** Where it cannot be written, as on a disk that is only read, the account is looked up at each start. */
+async function keepRegistration(dir: string, registration: Registration, log: Log): Promise<void> {
+  const file = join(dir, 'registration.json');
+  try {
+    await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, 0o600);
+  } catch (error) {
+    log.warn({ file, reason: describeFileError(error) }, 'the registration cannot be written');
+  }
+  log.info({ account: registration.uri }, 'account ready');
+}
+
+/**
+ * python-acme's RegistrationResource, which macen stores, and beside it, which macen passes over, whose the
+ * account is: the URL of the CA's directory, and the thumbprint of the key (RFC 7638).
+ */
+type Registration = {
+  body: unknown;
+  uri: string;
+  terms_of_service: string | null;
+  quarry?: { directory: string; thumbprint: string };
+};
 
 async function makeAccount(
   connection: CaConnection,
@@ -106,18 +155,22 @@ function checkKey(keyPem: string, dir: string): void {
  * made yet, or where the registration is damaged, which is logged.
  */
 export async function readAccountUrl(dir: string, log: Log): Promise<string | undefined> {
+  return (await readRegistration(dir, log))?.uri;
+}
+
+async function readRegistration(dir: string, log: Log): Promise<Registration | undefined> {
   const file = join(dir, 'registration.json');
   const text = await readIfThere(file);
   if (text === undefined) return undefined;
-  const uri = parseUri(text);
-  if (uri === undefined) log.warn({ file }, 'registration is damaged, looking the account up by its key');
-  return uri;
+  const registration = parseRegistration(text);
+  if (!registration) log.warn({ file }, 'registration is damaged, looking the account up by its key');
+  return registration;
 }
 
-function parseUri(text: string): string | undefined {
+function parseRegistration(text: string): Registration | undefined {
   try {
-    const { uri } = JSON.parse(text) as Partial<Registration>;
-    return typeof uri === 'string' && URL.canParse(uri) ? uri : undefined;
+    const registration = JSON.parse(text) as Registration;
+    return typeof registration.uri === 'string' && URL.canParse(registration.uri) ? registration : undefined;
   } catch {
     return undefined;
   }

@@ -62,9 +62,10 @@ export class Order {
     const acme = this.#by.client(signal);
     for (let polls = 0; ; polls++) {
       this.#order = await this.#ask(acme, signal);
-      if (this.status === 'invalid') throw await orderFailure(acme, this.#order);
-      if (stages.indexOf(this.status) >= stages.indexOf(status)) return this;
-      await this.#sleepUntil(pollTime(polls, this.#order.retryAfter, this.#by.clock.now()), signal);
+      if (this.status === 'invalid') throw await orderFailure(acme, this.#order, this.identifiers);
+      const isThere = this.status !== 'valid' || this.#order.certificate !== undefined;
+      if (isThere && stages.indexOf(this.status) >= stages.indexOf(status)) return this;
+      await this.#sleepUntil(pollTime(polls, this.#order, this.#by.clock.now()), signal);
     }
   }
 

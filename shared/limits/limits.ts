@@ -4,6 +4,7 @@ import { type Clock, IssuanceError, type IssuanceErrorCode, type Problem } from 
 import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
+import { type Cover, readRateLimit } from './read-rate-limit.ts';
 
 const HISTORY_LIFE = 2 * 24 * 3_600_000;
 
@@ -69,6 +70,17 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     else await redis.set(key, text, 'PXAT', Math.ceil(Math.max(until, clock.now() + 1)));
   }
 
+  /**
+   * Whether another set of names has met, and still meets, a limit whose words say nothing of what it covers.
+   */
+  async function anotherHasMet(identifiers: Identifier[], until: number | undefined): Promise<boolean> {
+    const key = `${store.prefix}:limit-met:${accountKey(scope)}`;
+    const own = setDigest(identifiers);
+    const end = Math.ceil(Math.max(until ?? 0, clock.now() + 1));
+    if ((await redis.set(key, own, 'PXAT', end, 'NX')) !== null) return false;
+    return (await redis.get(key)) !== own;
+  }
+
   const keysAgainst = (identifiers: Identifier[]) => [
     failedKey(identifiers),
     ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
@@ -81,7 +93,14 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     findStanding: values => findStanding(values, clock.now()),
     failuresKey: failedKey,
     async park(identifiers, error) {
-      const { keys, until } = readRateLimit(identifiers, scope, error, clock.now());
+      const { covers, until } = readRateLimit(
+        identifiers,
+        registeredDomains(identifiers),
+        error,
+        clock.now(),
+      );
+      const isWide = covers.includes('unsaid') && (await anotherHasMet(identifiers, until));
+      const keys = [...new Set(covers.map(cover => toKey(cover, identifiers, scope, isWide)))];
       const limit: Parked = { code: error.code, detail: error.message, names: namesOf(identifiers) };
       if (until !== undefined) limit.until = until;
       if (error.problem) limit.problem = error.problem;
@@ -156,6 +175,14 @@ export const setKey = (identifiers: Identifier[], { ca }: LimitScope) =>
 /** Quarry's own backoff, which is about the names and not about a CA. */
 export const failuresKey = (identifiers: Identifier[]) => `failures/${setDigest(identifiers)}`;
 
+/** @param isWide whether a limit that does not say what it covers is taken to be the account's */
+function toKey(cover: Cover, identifiers: Identifier[], scope: LimitScope, isWide: boolean): string {
+  if (typeof cover === 'object')
+    return 'name' in cover ? nameKey(cover.name, scope) : domainKey(cover.domain, scope);
+  const isAccount = cover === 'account' || (cover === 'unsaid' && isWide);
+  return isAccount ? accountKey(scope) : setKey(identifiers, scope);
+}
+
 /** The exact set of identifiers, in whatever order they were asked for. */
 function setDigest(identifiers: Identifier[]): string {
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
@@ -175,62 +202,3 @@ function registeredDomain({ type, value }: Identifier): string {
 export const registeredDomains = (identifiers: Identifier[]) => [
   ...new Set(identifiers.map(registeredDomain)),
 ];
-
-const UNTOLD = 3_600_000;
-
-/** What a rate limit covers, and until when (milliseconds since the epoch; `undefined`: a person acts). */
-type RateLimit = { keys: string[]; until: number | undefined };
-
-/**
- * Reads a rate limit out of what the CA said. RFC 8555 has no field for what a limit covers, so that the
- * texts of Boulder (Let's Encrypt) are read; of a text that is not known, the whole account is taken to be
- * meant.
- */
-export function readRateLimit(
-  identifiers: Identifier[],
-  scope: LimitScope,
-  error: IssuanceError,
-  now: number,
-): RateLimit {
-  // A load balancer knows of no accounts: it asks this fleet to wait, which has one account there as a rule.
-  if (error.code === 'unavailable') return { keys: [accountKey(scope)], until: error.retryAfter ?? now };
-  const limited = (error.problem?.subproblems ?? []).filter(({ type }) => type.endsWith(':rateLimited'));
-  const keys =
-    limited.length > 0
-      ? limited.flatMap(one => keysOfProblem(identifiers, scope, one))
-      : keysOfProblem(identifiers, scope, error.problem);
-  return { keys: [...new Set(keys)], until: readEnd(error, now) };
-}
-
-function keysOfProblem(identifiers: Identifier[], scope: LimitScope, problem: Problem | undefined): string[] {
-  const said = problem?.detail ?? '';
-  if (problem?.identifier) return [nameKey(problem.identifier.value, scope)];
-  if (/exact set of (identifiers|domains)/.test(said)) return [setKey(identifiers, scope)];
-  const named = identifiers.filter(({ value }) => mentions(said, value.replace(/^\*\./, '')));
-  if (/failed authorizations|paused|temporarily prevented/.test(said) && named.length > 0) {
-    return named.map(({ value }) => nameKey(value, scope));
-  }
-  const domains = registeredDomains(identifiers).filter(domain => mentions(said, domain));
-  if (/certificates/.test(said) && domains.length > 0) {
-    return domains.map(domain => domainKey(domain, scope));
-  }
-  return [accountKey(scope)];
-}
-
-/** A name as a whole: `example.org` is not mentioned by `www.example.org`. */
-function mentions(text: string, name: string): boolean {
-  return text
-    .toLowerCase()
-    .split(/[^a-z0-9.:*-]+/)
-    .some(word => word.replace(/[.,:]+$/, '') === name);
-}
-
-function readEnd(error: IssuanceError, now: number): number | undefined {
-  if (error.retryAfter !== undefined) return error.retryAfter;
-  const said = error.problem?.detail ?? '';
-  const time = /retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?(?:UTC|Z)/i.exec(said);
-  if (time) return Math.max(Date.parse(`${time[1]}T${time[2]}Z`), now);
-  // Let's Encrypt pauses names of accounts that fail on and on; only a person at its portal can end that.
-  if (/https:\/\/\S+/.test(said) && /paused|prevented|portal|unpause/i.test(said)) return undefined;
-  return now + UNTOLD;
-}

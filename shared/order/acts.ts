@@ -1,6 +1,6 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
-import { problemKind, toCsrFault } from '../acme/problem.ts';
+import { problemKind, saysAccountIsGone, toCsrFault } from '../acme/problem.ts';
 import { type Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
@@ -8,14 +8,16 @@ import type { Claim } from '../limits/budget.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import {
   chooseChallenges,
-  lookAgain,
+  fetchAuthorizations,
   type PresentParts,
   refuseHopeless,
   startChallenges,
   withdrawAll,
 } from './challenges.ts';
-import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './next-step.ts';
-import { notOurs, orderFailure } from './order-failure.ts';
+import { lookAgain, lookAtAuthorizations } from './look.ts';
+import { type Act, isOver, type Seen } from './next-step.ts';
+import { authorizationFailure, notOurs, orderFailure } from './order-failure.ts';
+import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 
 /** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
 export type Permission =
@@ -68,39 +70,63 @@ export type OrderParts = PresentParts & {
 export async function perform(
   parts: OrderParts,
   task: OrderTask,
-  state: OrderState,
+  checkpoint: Checkpoint,
   act: Exclude<Act, { do: 'wait' | 'end' }>,
 ): Promise<Seen> {
+  const { order: state } = checkpoint;
   switch (act.do) {
     case 'create':
       return createOrder(parts, task, state);
     case 'ask':
       return { saw: 'order', order: await parts.acme.getOrder(state.url ?? '') };
     case 'choose':
-      return { saw: 'challenges', challenges: await chooseChallenges(parts, act.order) };
+      return choose(parts, task, checkpoint, act.order);
     case 'start':
       return startChallenges(parts, state);
+    case 'look':
+      return lookAtAuthorizations(parts, task, checkpoint, act.order);
     case 'finalize':
       return finalize(parts, task, state, act.order);
     case 'download':
       return download(parts, task, state, act.order);
     case 'fail':
-      throw await failureOf(parts, state, act.order);
+      throw await failureOf(parts, task, state, act.order);
   }
 }
 
+async function choose(
+  { acme, solvers }: OrderParts,
+  { identifiers }: OrderTask,
+  { order: state, lostOrders }: Checkpoint,
+  order: AcmeOrder,
+): Promise<Seen> {
+  const found = await fetchAuthorizations(acme, order, identifiers);
+  if (found.some(({ authorization }) => isOver(authorization)))
+    throw authorizationFailure(found, state, lostOrders);
+  return { saw: 'challenges', challenges: chooseChallenges(found, solvers, state.challenges) };
+}
+
 /** Quarry's own look at what is still presented says more than the CA alone. */
-async function failureOf(parts: OrderParts, state: OrderState, order: AcmeOrder): Promise<IssuanceError> {
+async function failureOf(
+  parts: OrderParts,
+  { identifiers }: OrderTask,
+  state: OrderState,
+  order: AcmeOrder,
+): Promise<IssuanceError> {
   const faults = await lookAgain(parts, state.challenges);
-  return notOurs(await orderFailure(parts.acme, order, faults), state);
+  return notOurs(await orderFailure(parts.acme, order, identifiers, faults), state);
 }
 
 /**
- * How CAs refuse to take an order for a replacement (RFC 9773 section 5): the certificate was replaced
- * already, is none of this account, or is none that they know, which Pebble calls an internal error. It may
- * be renewed all the same, by an order like any other.
+ * Whether the CA refuses to take an order for a replacement (RFC 9773 section 5): the certificate was
+ * replaced already, is none of this account, or is none that they know. CAs say so in any way, Pebble even as
+ * an internal error: only a limit, a lost account and a CA that is away would meet another order as well.
  */
-const replacementRefusals = new Set(['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal']);
+function isReplacementRefusal(error: unknown): boolean {
+  if (!(error instanceof IssuanceError) || saysAccountIsGone(error)) return false;
+  const passes = error.code === 'rateLimited' || error.code === 'unavailable';
+  return !passes || problemKind(error.problem) === 'serverInternal';
+}
 
 /** Asks for the order; names that no solver could prove are refused before. */
 async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state: OrderState): Promise<Seen> {
@@ -110,8 +136,7 @@ async function createOrder({ acme, solvers }: OrderParts, task: OrderTask, state
   try {
     return { saw: 'order', order: await acme.newOrder(identifiers, { profile, replaces }) };
   } catch (error) {
-    const refused = error instanceof IssuanceError && replacementRefusals.has(problemKind(error.problem));
-    if (!refused || replaces === undefined) throw toCsrFault(error, ['malformed']);
+    if (replaces === undefined || !isReplacementRefusal(error)) throw toCsrFault(error, ['malformed']);
     return { saw: 'replacementRefused' };
   }
 }

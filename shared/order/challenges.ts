@@ -2,9 +2,10 @@ import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../acme/objects.ts';
 import { problemKind, toChallengeFault } from '../acme/problem.ts';
 import { type Clock, IssuanceError } from '../base/basics.ts';
-import type { Identifier } from '../base/identifier.ts';
+import { canonicalAddress, type Identifier, quoteName, toName } from '../base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import type { OrderChallenge, OrderState, Seen } from './next-step.ts';
+import type { Seen } from './next-step.ts';
+import type { OrderChallenge, OrderState } from './order-state.ts';
 
 /** Needed to answer challenges. */
 export type PresentParts = {
@@ -19,12 +20,54 @@ export type PresentParts = {
   warn?: (fault: string) => void;
 };
 
+/** An authorization, and the name of the order that it is for. */
+export type Authorized = { authorization: AcmeAuthorization; identifier: Identifier };
+
 /**
- * The name that an authorization is for, as the order has it: a wildcard's authorization drops the `*.`
- * (section 7.1.4).
+ * Fetches the authorizations of an order: each for a name that was ordered, and no two for the same. What a
+ * CA calls them is looked for among these names, and goes no further.
+ *
+ * @throws IssuanceError `unexpected` where the CA asks for more than was ordered
  */
-export function authorizedIdentifier({ identifier, wildcard }: AcmeAuthorization): Identifier {
-  return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
+export async function fetchAuthorizations(
+  acme: Pick<AcmeClient, 'getAuthorization'>,
+  { authorizations: urls }: Pick<AcmeOrder, 'authorizations'>,
+  identifiers: readonly Identifier[],
+): Promise<Authorized[]> {
+  if (urls.length > identifiers.length) {
+    const detail = `the CA asks for ${urls.length} authorizations for ${identifiers.length} names`;
+    throw new IssuanceError('unexpected', detail);
+  }
+  let open = identifiers;
+  const found: Authorized[] = [];
+  for (const url of urls) {
+    const authorization = await acme.getAuthorization(url);
+    const identifier = authorizedIdentifier(authorization, open);
+    open = open.filter(one => one !== identifier);
+    found.push({ authorization, identifier });
+  }
+  return found;
+}
+
+/**
+ * The name that an authorization is for: a wildcard's authorization drops the `*.` (section 7.1.4), and at
+ * some CAs does not say that it did.
+ *
+ * @param identifiers that no other authorization is for
+ * @throws IssuanceError `unexpected`
+ */
+export function authorizedIdentifier(
+  { identifier: { type, value }, wildcard }: AcmeAuthorization,
+  identifiers: readonly Identifier[],
+): Identifier {
+  const name = type === 'ip' ? canonicalAddress(value) : toName(value);
+  const spellings = wildcard ? [`*.${name}`] : [`${name}`, `*.${name}`];
+  for (const spelling of spellings) {
+    const found = identifiers.find(one => one.type === type && one.value === spelling);
+    if (found) return found;
+  }
+  const detail = `the CA asks for an authorization of ${quoteName(value)}, which was not ordered`;
+  throw new IssuanceError('unexpected', detail);
 }
 
 /**
@@ -34,10 +77,9 @@ export function authorizedIdentifier({ identifier, wildcard }: AcmeAuthorization
  * @throws IssuanceError `misconfigured` when the CA offers none that fits, saying what it offers
  */
 export function chooseChallenge(
-  authorization: AcmeAuthorization,
+  { authorization, identifier }: Authorized,
   solvers: readonly Solver[],
 ): { challenge: AcmeChallenge; solver: Solver } {
-  const identifier = authorizedIdentifier(authorization);
   for (const solver of solvers.filter(one => one.canProve(identifier))) {
     const challenge = authorization.challenges.find(one => one.type === solver.challengeType && isWhole(one));
     if (challenge) return { challenge, solver };
@@ -118,18 +160,6 @@ async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): 
   });
 }
 
-/** After a failure, what the CA said is easier to understand beside what can be seen from here. */
-export async function lookAgain(
-  parts: PresentParts,
-  challenges: OrderChallenge[],
-): Promise<Map<string, string>> {
-  const faults = await eachSolver(parts, challenges, async (solver, response) => {
-    const fault = await solver.selfCheck?.look(response, parts.signal);
-    return [response.identifier.value, fault ?? ''] as const;
-  });
-  return new Map(faults.filter(([, fault]) => fault !== ''));
-}
-
 function toResponse(
   acme: PresentParts['acme'],
   { identifier, token, persist }: OrderChallenge,
@@ -144,7 +174,7 @@ function toResponse(
  *
  * @throws what the first that failed threw
  */
-async function eachSolver<T>(
+export async function eachSolver<T>(
   { acme, solvers }: PresentParts,
   challenges: OrderChallenge[],
   act: (solver: Solver, response: ChallengeResponse) => Promise<T>,
@@ -159,27 +189,28 @@ async function eachSolver<T>(
   return ends.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
 }
 
-export async function chooseChallenges(
-  { acme, solvers }: { acme: Pick<AcmeClient, 'getAuthorization'>; solvers: readonly Solver[] },
-  { authorizations }: AcmeOrder,
-): Promise<OrderChallenge[]> {
-  const challenges: OrderChallenge[] = [];
-  for (const url of authorizations) {
-    const authorization = await acme.getAuthorization(url);
-    if (authorization.status === 'pending') {
-      challenges.push(toChallenge(authorization, chooseChallenge(authorization, solvers)));
-    }
-  }
-  return challenges;
+/** @param earlier what was presented before, of which the CA may have been told */
+export function chooseChallenges(
+  found: Authorized[],
+  solvers: readonly Solver[],
+  earlier: OrderChallenge[],
+): OrderChallenge[] {
+  return found
+    .filter(({ authorization }) => authorization.status !== 'valid')
+    .map(one => toChallenge(one, chooseChallenge(one, solvers), earlier))
+    .filter(challenge => challenge !== undefined);
 }
 
+/** @returns `undefined` where the CA has only to notice that the name is proven */
 function toChallenge(
-  authorization: AcmeAuthorization,
+  { identifier }: Authorized,
   { challenge, solver }: ReturnType<typeof chooseChallenge>,
-): OrderChallenge {
+  earlier: OrderChallenge[],
+): OrderChallenge | undefined {
   const { url, token, status, issuerDomainNames, accountUrl } = challenge;
-  const identifier = authorizedIdentifier(authorization);
-  const chosen = { identifier, url, token, solver: solver.name, told: status === 'processing' };
+  if (status === 'valid') return undefined;
+  const told = status === 'processing' && earlier.some(one => one.url === url);
+  const chosen = { identifier, url, token, solver: solver.name, told };
   if (!issuerDomainNames) return chosen;
   return { ...chosen, persist: { issuerDomainNames, ...(accountUrl !== undefined && { accountUrl }) } };
 }
@@ -203,7 +234,10 @@ export async function startChallenges(
  * A predecessor may have told the CA already, which then calls it malformed to be told again: the order will
  * show.
  */
-async function initiate(acme: AcmeClient, { url, identifier }: OrderChallenge): Promise<void> {
+export async function initiate(
+  acme: Pick<AcmeClient, 'initiateChallenge'>,
+  { url, identifier }: Pick<OrderChallenge, 'url' | 'identifier'>,
+): Promise<void> {
   try {
     await acme.initiateChallenge(url);
   } catch (error) {

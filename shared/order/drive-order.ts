@@ -4,17 +4,9 @@ import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
 import { afterFailedStep, mayBeAtIt, TooSlowError } from './failed-step.ts';
 import { beforeHandOver } from './hand-over.ts';
-import {
-  type Act,
-  type Checkpoint,
-  learnPace,
-  mustOutlive,
-  newOrderState,
-  nextStep,
-  type OrderState,
-  type OrderTask,
-  type Seen,
-} from './next-step.ts';
+import { type Act, learnPace, mustOutlive, newOrderState, nextStep, type Seen } from './next-step.ts';
+import { OrderEndedError } from './order-failure.ts';
+import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 
 /** Milliseconds from the first newOrder on, after which an order is given up. */
 const LONGEST_ORDER = 3_600_000;
@@ -138,7 +130,7 @@ class Drive<Instead> {
         if (held) return held;
       }
     }
-    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint.order, act));
+    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint, act));
   }
 
   /** Takes in what was seen, and saves what must outlive this process before anything is done. */
@@ -194,8 +186,9 @@ class Drive<Instead> {
       await this.#giveUp();
       throw verdict.error;
     }
-    if (verdict.withNewOrder) await this.#withdraw();
-    await this.#save(afterFailedStep(this.#checkpoint, verdict.withNewOrder));
+    const withNewOrder = verdict.withNewOrder || error instanceof OrderEndedError;
+    if (withNewOrder) await this.#withdraw();
+    await this.#save(afterFailedStep(this.#checkpoint, withNewOrder));
     const holdsSlot = this.#parts.longestWait < Number.POSITIVE_INFINITY; // that other orders wait for
     return holdsSlot ? { end: 'later', until: verdict.at } : this.#wait(verdict.at);
   }

@@ -44,8 +44,8 @@ export function goesElsewhere(error: unknown, patience: number, unreachable: boo
     case 'denied':
     case 'badCsr':
     case 'challengeFailed':
-      return isOwnJudgement(error.problem);
     case 'gone':
+      return isOwnJudgement(error.problem);
     case 'unknown':
     case 'unexpected':
       return false;

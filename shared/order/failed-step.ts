@@ -1,5 +1,6 @@
 import { IssuanceError } from '../base/basics.ts';
-import { type Checkpoint, newOrderState } from './next-step.ts';
+import { newOrderState } from './next-step.ts';
+import type { Checkpoint } from './order-state.ts';
 
 export class TooSlowError extends IssuanceError {
   constructor() {

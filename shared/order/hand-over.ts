@@ -1,4 +1,4 @@
-import type { OrderState } from './next-step.ts';
+import type { OrderState } from './order-state.ts';
 
 /**
  * What somebody who takes an order over has to know where the CA was told of none of its challenges yet: they

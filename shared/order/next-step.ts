@@ -1,71 +1,6 @@
-import type { AcmeOrder } from '../acme/objects.ts';
-import type { Identifier } from '../base/identifier.ts';
+import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
 import type { PollPaces } from '../ca/standing.ts';
-
-/** What is to be issued. */
-export type OrderTask = {
-  identifiers: Identifier[];
-  /** DER; its names are never read again. */
-  csr: Buffer;
-  certificateProfile?: string | undefined;
-  /** Common name of the issuer wanted at the top of the chain. */
-  preferredChain?: string | undefined;
-  /** The certificate that this one is to replace, as renewal information names it (RFC 9773 section 4.1). */
-  replaces?: string | undefined;
-};
-
-/** A challenge that is, or may be, presented. Its key authorization follows from the account key. */
-export type OrderChallenge = {
-  identifier: Identifier;
-  url: string;
-  token: string;
-  /** The name of the solver that answers it. */
-  solver: string;
-  /** Whether the CA knows already that it can be validated: its status was `processing` when chosen. */
-  told: boolean;
-  /** Of dns-persist-01, which is proven by what stands in the DNS and not by a token. */
-  persist?: { accountUrl?: string; issuerDomainNames: string[] };
-};
-
-/**
- * All that resuming an order needs; plain data, saved after each step. What the CA says of the order is not
- * in it: after a restart the CA is asked, so that nothing is ever done twice on the word of an old answer.
- */
-export type OrderState = {
-  /** Set from newOrder's answer on, and saved before any challenge is touched. */
-  url?: string;
-  /** Whether the CA refused `replaces`, as one already replaced: then the order is sent without it. */
-  replaced?: true;
-  /** Presented, or about to be; empty again once withdrawn. */
-  challenges: OrderChallenge[];
-  /** When all were presented, while it takes time until they can be seen; milliseconds since the epoch. */
-  presentedAt?: number;
-  /** Whether they were taken back before the CA was told of any, to be presented again by whoever goes on. */
-  takenBack?: true;
-  /** Whether the CA was told of all challenges. */
-  initiated: boolean;
-  /** Before the first of them was told; milliseconds since the epoch. */
-  initiatedAt?: number;
-  /** When finalize was sent last, where the CA may be at it still; milliseconds since the epoch. */
-  finalizedAt?: number | undefined;
-  /**
-   * How often the CA was asked, or what was presented was looked for, since the order last moved; drives the
-   * backoff.
-   */
-  polls: number;
-};
-
-/** What is saved of an order at one CA, after every step. */
-export type Checkpoint = {
-  order: OrderState;
-  /** Steps that failed in a row. */
-  failures: number;
-  lostOrders: number;
-  /** When it first was its turn to order; milliseconds since the epoch. */
-  begun?: number | undefined;
-  /** Whether the next new order, or the one made, counts for the CA's limits; absent until known. */
-  turn?: 'counted' | 'exempt' | undefined;
-};
+import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
 
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
 
@@ -76,6 +11,8 @@ export type Seen =
   /** An order is taken up, or a wait is over: what the CA says of it now is not known. */
   | { saw: 'nothing' }
   | { saw: 'order'; order: AcmeOrder }
+  /** The order of an earlier job for the same is there still. */
+  | { saw: 'kept'; url: string }
   /** The CA refuses to take the order for a replacement. */
   | { saw: 'replacementRefused' }
   /** What is still to be proven, and by which challenges. */
@@ -84,6 +21,8 @@ export type Seen =
   | { saw: 'missing'; at: number }
   /** All challenges were announced to the CA. */
   | { saw: 'initiated'; at: number }
+  /** The authorizations of an order that does not move can still be had; perhaps the CA was told again. */
+  | { saw: 'looked'; order: AcmeOrder; toldAgain: boolean }
   /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
   | { saw: 'finalized'; order: AcmeOrder; notReady?: true }
   /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
@@ -95,6 +34,7 @@ export type Act =
   | { do: 'ask' }
   | { do: 'choose'; order: AcmeOrder }
   | { do: 'start' }
+  | { do: 'look'; order: AcmeOrder }
   /** `until` is in milliseconds since the epoch. */
   | { do: 'wait'; until: number }
   | { do: 'finalize'; order: AcmeOrder }
@@ -120,19 +60,23 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
       return resume(state);
     case 'replacementRefused':
       return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
+    case 'kept':
+      return { state: { ...newOrderState(), url: seen.url }, act: { do: 'ask' } };
     case 'order':
       return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
     case 'challenges':
-      return afterChoice(state, seen.challenges);
+      return afterChoice(state, seen.challenges, now);
     case 'missing': {
       const polls = state.polls + 1;
       return toWait({ ...state, presentedAt: seen.at, polls }, pollTime(polls, undefined, now));
     }
     case 'initiated': {
       const { presentedAt: _, ...rest } = state;
-      const told = { ...rest, initiated: true, initiatedAt: seen.at, polls: 1 };
+      const told = { ...rest, initiated: true, initiatedAt: seen.at, polls: 1, lookAt: now + FIRST_LOOK };
       return toWait(told, pollTime(0, undefined, now, paces?.validation.first));
     }
+    case 'looked':
+      return afterLook(state, seen, now, paces);
     case 'finalized':
       return afterFinalize(state, seen, now, paces);
     case 'chain':
@@ -158,15 +102,19 @@ function begin({ replaced }: OrderState, { url }: AcmeOrder): OrderState {
 function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
   switch (order.status) {
     case 'pending':
-      return state.initiated ? waitFor(state, order, now, paces) : { state, act: { do: 'choose', order } };
+      if (!state.initiated) return { state, act: { do: 'choose', order } };
+      return isStuck(state, now) ? { state, act: { do: 'look', order } } : waitFor(state, order, now, paces);
+    // A status may be there before what it is about: a URL of finalize or of the certificate.
     case 'ready':
-      return isFinalizing(state, now)
+      return isFinalizing(state, now) || !order.finalize
         ? waitFor(state, order, now, paces)
         : { state, act: { do: 'finalize', order } };
     case 'processing':
       return waitFor(state, order, now, paces);
     case 'valid':
-      return { state, act: { do: 'download', order } };
+      return order.certificate
+        ? { state, act: { do: 'download', order } }
+        : waitFor(state, order, now, paces);
     case 'invalid':
       return { state, act: { do: 'fail', order } };
   }
@@ -179,14 +127,40 @@ const LONGEST_FINALIZE = 180_000;
 const isFinalizing = ({ finalizedAt }: OrderState, now: number) =>
   finalizedAt !== undefined && now - finalizedAt < LONGEST_FINALIZE;
 
+const endStates = ['invalid', 'deactivated', 'expired', 'revoked'];
+
+/** Whether an authorization can never become valid. */
+export const isOver = ({ status, challenges }: Pick<AcmeAuthorization, 'status' | 'challenges'>): boolean =>
+  endStates.includes(status) || (status !== 'valid' && challenges.some(one => one.status === 'invalid'));
+
 function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
-  const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);
+  const until = pollTime(state.polls, order, now, paces?.issuance.first);
   return toWait({ ...state, polls: state.polls + 1 }, until);
 }
 
-function afterChoice(state: OrderState, challenges: OrderChallenge[]): Step {
+const FIRST_LOOK = 2_000;
+const LONGEST_LOOK = 60_000;
+
+/** The first poll after a change comes in vain at many CAs. */
+const isStuck = ({ polls, lookAt = 0 }: OrderState, now: number) => polls > 1 && now >= lookAt;
+
+function afterLook(
+  { looks = 0, tries = 0, ...state }: OrderState,
+  { order, toldAgain }: Extract<Seen, { saw: 'looked' }>,
+  now: number,
+  paces: PollPaces | undefined,
+): Step {
+  const lookAt = now + Math.min(FIRST_LOOK * 2 ** (looks + 1), LONGEST_LOOK);
+  const looked = { ...state, looks: looks + 1, lookAt };
+  if (!toldAgain) return waitFor({ ...looked, tries }, order, now, paces);
+  return waitFor({ ...looked, tries: tries + 1, polls: 1 }, order, now, paces);
+}
+
+function afterChoice(state: OrderState, challenges: OrderChallenge[], now: number): Step {
   // Nothing is left to prove: the CA is only about to notice.
-  if (challenges.length === 0) return { state: { ...state, initiated: true }, act: { do: 'ask' } };
+  if (challenges.length === 0) {
+    return { state: { ...state, initiated: true, lookAt: now + FIRST_LOOK }, act: { do: 'ask' } };
+  }
   // What was presented before a restart and is proven by now still has to be withdrawn.
   const earlier = state.challenges.filter(({ url }) => !challenges.some(one => one.url === url));
   const all = [...earlier.map(one => ({ ...one, told: true })), ...challenges];
@@ -200,7 +174,9 @@ function afterFinalize(
   now: number,
   paces: PollPaces | undefined,
 ): Step {
-  const withdrawn = { ...state, challenges: [], polls: notReady ? state.polls : 0 };
+  // A CA that only says `ready` again is asked ever later, as it may have to be told again.
+  const hasMoved = !notReady && order.status !== 'ready';
+  const withdrawn = { ...state, challenges: [], polls: hasMoved ? 0 : state.polls };
   const settled = order.status === 'valid' || order.status === 'invalid';
   return settled && !notReady
     ? followOrder(withdrawn, order, now, paces)
@@ -228,22 +204,28 @@ export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderS
 
 const FIRST_POLL = 250;
 const LONGEST_POLL = 10_000;
+/** A validation takes seconds as a rule, even at a CA that asks for a day of patience. */
+const LONGEST_WHILE_VALIDATING = 30_000;
 
 /**
- * When to ask for the order again: after `first`, then 250 ms, doubling up to 10 s; later where the CA says
- * so, but never sooner, as its Retry-After may be nothing, or past by its clock or ours.
+ * When to ask for the order again: after `first`, then 250 ms, doubling up to 10 s. Later where the CA says
+ * so, but never sooner, as its Retry-After may be nothing, or past by its clock or ours; and while it
+ * validates never later than after 30 s.
  *
  * @param polls how often it was asked in vain
+ * @param order as the CA described it last
  * @param first milliseconds, as a PollPace knows them
  * @returns milliseconds since the epoch
  */
 export function pollTime(
   polls: number,
-  retryAfter: number | undefined,
+  order: Pick<AcmeOrder, 'status' | 'retryAfter'> | undefined,
   now: number,
   first = FIRST_POLL,
 ): number {
   const backoff = polls === 0 ? first : Math.min(FIRST_POLL * 2 ** (polls - 1), LONGEST_POLL);
-  if (retryAfter === undefined) return now + backoff;
-  return Math.max(retryAfter, now + Math.max(backoff, FIRST_POLL));
+  if (order?.retryAfter === undefined) return now + backoff;
+  const longest = order.status === 'pending' ? LONGEST_WHILE_VALIDATING : Number.POSITIVE_INFINITY;
+  const asked = order.retryAfter - now;
+  return now + Math.min(Math.max(asked, backoff, FIRST_POLL), longest);
 }

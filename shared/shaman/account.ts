@@ -1,5 +1,5 @@
 import { createAccount, readTermsOfService } from '../acme/account.ts';
-import { type AcmeAccount, type AcmeClient, openAcmeClient } from '../acme/client.ts';
+import { type AcmeAccount, type AcmeClient, openAcmeClient, openSigner } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import { saysAccountIsGone } from '../acme/problem.ts';
 import { IssuanceError, type Log } from '../base/basics.ts';
@@ -79,9 +79,16 @@ export async function openShamanAccount(
   signal: AbortSignal,
   lost?: string,
 ): Promise<AcmeAccount> {
-  const { server, key, accountUrl, contact, eab } = await file.read();
+  const { server, key, accountUrl, contact, eab, memory } = await file.read();
   const keyPem = await openAccountKey(file, key, log);
-  if (accountUrl !== undefined && accountUrl !== lost) return { keyPem, url: accountUrl };
+  const { thumbprint } = openSigner(connection, { keyPem }, signal).key;
+  const keep = (url: string, more = {}) =>
+    file.patch({ ...more, quarry: { account: { server, url, thumbprint } } });
+  const known = memory.account?.thumbprint;
+  if (accountUrl !== undefined && accountUrl !== lost && [undefined, thumbprint].includes(known)) {
+    if (known === undefined) await keep(accountUrl); // concorde's key and URL are taken to belong together
+    return { keyPem, url: accountUrl };
+  }
   const terms = await readTermsOfService(connection, signal);
   if (!eab && (await readDirectory(connection, signal)).externalAccountRequired) {
     const detail = `the CA wants an external account binding: set eab in ${file.path}`;
@@ -91,7 +98,7 @@ export async function openShamanAccount(
   const account = { contact, termsOfServiceAgreed: terms !== undefined, eab };
   const { url } = await createAccount(connection, keyPem, account, signal);
   log.info(`account ${url}${terms === undefined ? '' : `, which agrees to ${terms}`}`);
-  await file.patch({ account_id: url, quarry: { account: { server, url } } });
+  await keep(url, { account_id: url });
   return { keyPem, url };
 }
 

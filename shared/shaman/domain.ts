@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { OrderTask } from '../order/next-step.ts';
+import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';

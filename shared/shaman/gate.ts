@@ -3,7 +3,7 @@ import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
 import type { Limit } from '../limits/limits.ts';
 import { mayOrder, type Permission } from '../order/acts.ts';
-import type { Checkpoint } from '../order/next-step.ts';
+import type { Checkpoint } from '../order/order-state.ts';
 import { rememberFailure } from '../order/remember-failure.ts';
 
 /** What stands between a domain and a CA's newOrder, the same as between a worker's jobs and it. */

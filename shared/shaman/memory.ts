@@ -1,5 +1,5 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { Checkpoint, OrderState } from '../order/next-step.ts';
+import type { Checkpoint, OrderState } from '../order/order-state.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
 // What a run keeps in `shaman.json` beyond concorde's keys: under the key `quarry`, which concorde passes
@@ -7,8 +7,11 @@ import type { IssuedBy } from '../storage/storage.ts';
 
 /** Of the whole file. */
 export type ProfileMemory = {
-  /** Where the account was made: a `server` that is changed later has another. */
-  account?: { server: string; url: string };
+  /**
+   * Where the account was made, and the thumbprint of its key (RFC 7638): a `server` or a `key` that is
+   * changed later has another.
+   */
+  account?: { server: string; url: string; thumbprint?: string };
 };
 
 /**
@@ -92,8 +95,9 @@ export function parseDomainMemory(value: unknown): DomainMemory {
 
 export function parseProfileMemory(value: unknown): ProfileMemory {
   const account = toObject(revive(value).account);
-  const { server, url } = account;
-  return typeof server === 'string' && typeof url === 'string' ? { account: { server, url } } : {};
+  const { server, url, thumbprint } = account;
+  if (typeof server !== 'string' || typeof url !== 'string') return {};
+  return { account: { server, url, ...(typeof thumbprint === 'string' && { thumbprint }) } };
 }
 
 function revive(value: unknown): Record<string, unknown> {

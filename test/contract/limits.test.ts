@@ -55,6 +55,24 @@ test('standingAgainst() holds back all that a parked limit covers, and nothing e
   assert.equal(await limits.standingAgainst(orderOf('other.example.org')), undefined);
 });
 
+test('park() of a limit whose words are not known holds back the same names, and the account once others meet it', async () => {
+  const clock = startClock();
+  const limits = openLimits(freshStore(), scope, clock);
+  const end = clock.now() + HOUR;
+  const [first, second, third] = ['a.example.org', 'b.example.org', 'c.example.com'].map(name =>
+    orderOf(name),
+  );
+  assert.ok(first && second && third);
+  for (let times = 0; times < 2; times++) await limits.park(first, rateLimited('slow down', end));
+  assert.equal((await limits.standingAgainst(first))?.retryAfter, end);
+  assert.equal(await limits.standingAgainst(second), undefined);
+  await limits.park(second, rateLimited('slow down', end));
+  assert.equal((await limits.standingAgainst(third))?.retryAfter, end);
+
+  clock.turn(HOUR);
+  assert.equal(await limits.standingAgainst(third), undefined);
+});
+
 test('park() without an end stands until an operator clears it', async () => {
   const clock = startClock();
   const store = freshStore();

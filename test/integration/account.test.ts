@@ -60,16 +60,28 @@ suite("an account directory in macen's format", () => {
     await writeFile(join(dir, 'registration.json'), JSON.stringify(registration));
   }
 
-  test('is used as it stands: the CA is not asked for an account, and no file changes', async () => {
+  test('is used as it stands: the CA is asked once whose the key is, and that is noted beside the rest', async () => {
     await registerAsMacen();
-    const read = async () => [
+    const [asked, keyPem, macens] = [
+      newAccounts().length,
       await readFile(join(dir, 'account.pem'), 'utf8'),
-      await readFile(join(dir, 'registration.json'), 'utf8'),
+      await readRegistration(dir),
     ];
-    const [asked, files] = [newAccounts().length, await read()];
-    assert.equal(await issueWith(dir, 'as-it-stands.example'), uri);
-    assert.equal(newAccounts().length, asked);
-    assert.deepEqual(await read(), files);
+    for (const name of ['as-it-stands.example', 'as-it-stood.example'])
+      assert.equal(await issueWith(dir, name), uri);
+    assert.deepEqual(
+      newAccounts()
+        .slice(asked)
+        .map(({ payload, status }) => [payload?.onlyReturnExisting, status]),
+      [[true, 200]],
+    );
+    const { quarry, ...kept } = (await readRegistration(dir)) as {
+      uri: string;
+      body: object;
+      quarry: object;
+    };
+    assert.deepEqual([kept, Object.keys(quarry)], [macens, ['directory', 'thumbprint']]);
+    assert.equal(await readFile(join(dir, 'account.pem'), 'utf8'), keyPem);
     assert.deepEqual((await readdir(dir)).sort(), ['account.pem', 'registration.json']);
   });
 

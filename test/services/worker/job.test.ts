@@ -8,7 +8,8 @@ import {
   type SignJob,
   toClaim,
 } from '../../../services/worker/job.ts';
-import { type Checkpoint, newCheckpoint } from '../../../shared/order/next-step.ts';
+import { newCheckpoint } from '../../../shared/order/next-step.ts';
+import type { Checkpoint } from '../../../shared/order/order-state.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 
 const HOUR = 3_600_000;

@@ -7,7 +7,7 @@ import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
-import { acmeError } from '../../shared/acme/fake-ca.ts';
+import { acmeError, problem } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
 import { rfc9773Certificate } from '../../shared/pki/rfc9773-certificate.ts';
 import { csr, type JobBench, leaf, openJobBench } from './job-parts.ts';
@@ -190,6 +190,18 @@ test('an account that the CA has lost is made anew once, and the order with it',
   bench.ca.failNext.set('newOrder', gone());
   assert.equal((await runToEnd(bench)).outcome, 'issued');
   assert.deepEqual(lost, [bench.guard.account.current().url]);
+});
+
+test('an account URL that the CA refuses is looked up by its key, and is for an operator where that changes nothing', async () => {
+  await using bench = await openJobBench();
+  const refused = problem(400, 'malformed', 'kid does not have required prefix; expected /acme/ov/');
+  bench.http.on('/new-order', () => refused);
+  let looked = 0;
+  bench.guard.account.renew = async () => void looked++;
+  const { code, detail } = await failureOf(bench);
+  assert.equal(code, 'misconfigured');
+  assert.match(detail, /^the CA refuses the account that it has for the key: .*kid does not have/);
+  assert.deepEqual([looked, bench.http.log().filter(one => one === 'POST /new-order').length], [2, 2]);
 });
 
 test('a lost account that cannot be made anew is an error where a person has to act, and else tried again', async () => {

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
-import { newOrderState, type OrderState } from '../../../shared/order/next-step.ts';
+import { newOrderState } from '../../../shared/order/next-step.ts';
+import type { OrderState } from '../../../shared/order/order-state.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 

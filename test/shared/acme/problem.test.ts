@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseProblem, parseRetryAfter } from '../../../shared/acme/objects.ts';
-import { problemKind, toIssuanceError } from '../../../shared/acme/problem.ts';
+import { problemKind, saysAccountIsGone, toCsrFault, toIssuanceError } from '../../../shared/acme/problem.ts';
 
 const acme = (kind: string) => `urn:ietf:params:acme:error:${kind}`;
 
@@ -156,3 +156,25 @@ for (const text of [
   test(`parseRetryAfter() takes ${JSON.stringify(text)} for none`, () => {
     assert.equal(parseRetryAfter(text, now), undefined);
   });
+
+for (const [status, type, detail] of [
+  [400, 'accountDoesNotExist', 'no such account'],
+  [400, 'malformed', 'kid does not have required prefix; expected https://ca.example/acme/ov/account/'],
+  [400, 'malformed', 'KeyID header contained an invalid account URL: "https://ca.example/acme/reg/1"'],
+  [401, 'unauthorized', 'kid does not match stored account location; expected foobar'],
+] as const)
+  test(`an account URL that is refused as ${type} (${detail.slice(0, 20)}…) is one to be looked up by its key`, () => {
+    const error = toIssuanceError({ status, data: { type: acme(type), detail } }, 'no');
+    assert.deepEqual([error.code, saysAccountIsGone(error)], ['gone', true]);
+    assert.equal(toCsrFault(error, ['malformed', 'unauthorized']), error, 'the CSR is not to blame');
+  });
+
+test('what is malformed or unauthorized otherwise says nothing of the account', () => {
+  for (const type of ['malformed', 'unauthorized']) {
+    const error = toIssuanceError(
+      { status: 400, data: { type: acme(type), detail: 'kidney.example' } },
+      'no',
+    );
+    assert.equal(saysAccountIsGone(error), false);
+  }
+});

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openAcmeClient } from '../../../shared/acme/client.ts';
 import { type AccountDirectory, openAccountDirectory } from '../../../shared/ca/account-directory.ts';
+import { generateKeyPem } from '../../../shared/pki/key.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { type FakeCa, startFakeCa } from '../acme/fake-ca.ts';
+import { type FakeCa, problem, startFakeCa } from '../acme/fake-ca.ts';
 import { connect, never } from '../acme/open-connection.ts';
 
 const terms = 'https://ca.example/terms/2';
@@ -64,7 +65,7 @@ test('openAccountDirectory() asks the CA nothing about an account that it has al
   assert.deepEqual(ready.ca.log(), ['GET /dir']);
 });
 
-test("openAccountDirectory() uses macen's RSA key and registration as they stand", async () => {
+test("openAccountDirectory() uses macen's RSA key and registration, once the CA has said that they belong together", async () => {
   await using ready = await start();
   const { ca, dir, open } = ready;
   await open(); // another account, so that this one's URL is not the first
@@ -79,11 +80,16 @@ test("openAccountDirectory() uses macen's RSA key and registration as they stand
 
   const account = await open({ termsOfService: false });
   assert.deepEqual(account, { keyPem, url: `${ca.url}/account/2` });
-  assert.equal(await readFile(join(dir, 'registration.json'), 'utf8'), registration);
+  const kept = await readJson(join(dir, 'registration.json'));
+  assert.deepEqual({ ...kept, quarry: undefined }, { ...JSON.parse(registration), quarry: undefined });
+  assert.equal(kept.quarry.directory, ca.directoryUrl);
+  assert.deepEqual(await open({ termsOfService: false }), account);
+  assert.deepEqual(accountPosts(ca), [{ onlyReturnExisting: true }], 'asked once');
+  ca.requests.length = 0;
   using connection = connect(ca.directoryUrl);
   ca.on('/cert', () => ({ body: 'chain' }));
   assert.equal(await openAcmeClient(connection, account, never).downloadChain(`${ca.url}/cert`), 'chain');
-  assert.deepEqual(ca.log(), ['GET /dir', 'GET /dir', 'GET /nonce', 'POST /cert']);
+  assert.deepEqual(ca.log(), ['GET /dir', 'GET /nonce', 'POST /cert']);
 });
 
 for (const [what, damage] of [
@@ -106,6 +112,57 @@ for (const [what, damage] of [
     assert.equal((await readJson(file)).uri, first.url);
     assert.equal(lines.length, damage === undefined || what === "another CA's" ? 0 : 1);
   });
+
+test('openAccountDirectory() looks the account up, or makes it, where account.pem was replaced beside its registration', async () => {
+  await using ready = await start();
+  const { ca, dir, open } = ready;
+  const first = await open();
+  const file = join(dir, 'account.pem');
+  await rm(join(dir, 'registration.json'));
+  await writeFile(file, await generateKeyPem('P-384'));
+  const second = await open();
+  assert.notEqual(second.url, first.url);
+
+  await writeFile(file, first.keyPem);
+  ca.requests.length = 0;
+  assert.deepEqual(await open({ termsOfService: false }), first);
+  assert.deepEqual(accountPosts(ca), [{ onlyReturnExisting: true }]);
+  ca.requests.length = 0;
+  assert.deepEqual(await open(), first);
+  assert.deepEqual(ca.log(), ['GET /dir'], 'that is remembered');
+});
+
+test('openAccountDirectory() takes another directory on the same host for another CA', async () => {
+  await using ready = await start();
+  const { ca, dir } = ready;
+  const first = await ready.open();
+  ca.on('/ov/dir', () => ({ body: { newNonce: `${ca.url}/nonce`, newAccount: `${ca.url}/ov/new-account` } }));
+  ca.on('/ov/new-account', () => ({
+    headers: { Location: `${ca.url}/ov/account/7` },
+    body: { status: 'valid' },
+  }));
+  const config = { dir, contact: [], termsOfService: true };
+  const openAt = async (directoryUrl: string) => {
+    using connection = connect(directoryUrl);
+    return await openAccountDirectory(connection, config, quietLog, never);
+  };
+  assert.equal((await openAt(`${ca.url}/ov/dir`)).url, `${ca.url}/ov/account/7`);
+  assert.deepEqual(await openAt(ca.directoryUrl), first, 'and back');
+});
+
+test('openAccountDirectory() goes by the host for a registration that does not say whose it is, where the CA lets nobody look', async () => {
+  await using ready = await start();
+  const { ca, dir, open } = ready;
+  const first = await open();
+  const file = join(dir, 'registration.json');
+  const { quarry: _, ...macens } = await readJson(file);
+  await writeFile(file, JSON.stringify(macens));
+  ca.on('/new-account', () => problem(403, 'externalAccountRequired', 'bind it'));
+  assert.deepEqual(await open(), first);
+  ca.on('/new-account', () => problem(503, 'serverInternal', 'away'));
+  await writeFile(file, JSON.stringify(macens));
+  await assert.rejects(open(), { code: 'unavailable' });
+});
 
 for (const accepted of [false, ['https://ca.example/terms/1']])
   test(`openAccountDirectory() makes no account while the terms are not accepted (${accepted})`, async () => {

@@ -2,60 +2,57 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError, type Problem } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
-import { readRateLimit, setKey } from '../../../shared/limits/limits.ts';
+import { registeredDomains } from '../../../shared/limits/limits.ts';
+import { type Cover, readRateLimit } from '../../../shared/limits/read-rate-limit.ts';
 
 const now = Date.parse('2026-11-22T12:00:00Z');
-const scope = { account: 'default', ca: 'ca.example' };
 const identifiers: Identifier[] = [
   { type: 'dns', value: 'www.example.org' },
   { type: 'dns', value: 'mail.example.co.uk' },
 ];
 
+const read = (error: IssuanceError) => readRateLimit(identifiers, registeredDomains(identifiers), error, now);
+
 function limitOf(detail: string, { retryAfter, ...more }: Partial<Problem> & { retryAfter?: number } = {}) {
   const problem: Problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail, ...more };
-  return readRateLimit(
-    identifiers,
-    scope,
-    new IssuanceError('rateLimited', detail, { problem, retryAfter }),
-    now,
-  );
+  return read(new IssuanceError('rateLimited', detail, { problem, retryAfter }));
 }
 
 const until = '2026-11-22 20:00:00 UTC: see https://letsencrypt.org/docs/rate-limits/';
 const end = Date.parse('2026-11-22T20:00:00Z');
 
-const told: [string, string, string[]][] = [
+const told: [string, string, Cover[]][] = [
   [
     'the account',
     `too many new orders (300) from this account in the last 3h0m0s, retry after ${until}`,
-    ['account/default'],
+    ['account'],
   ],
   [
     'the registered domain',
     `too many certificates (50) already issued for "example.org" in the last 168h0m0s, retry after ${until}`,
-    ['domain/example.org@ca.example'],
+    [{ domain: 'example.org' }],
   ],
   [
     'the registered domain under a two-level suffix',
     `too many certificates (50) already issued for "example.co.uk" in the last 168h0m0s, retry after ${until}`,
-    ['domain/example.co.uk@ca.example'],
+    [{ domain: 'example.co.uk' }],
   ],
   [
     'the exact set of names',
     `too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s, retry after ${until}`,
-    [setKey(identifiers, scope)],
+    ['set'],
   ],
   [
     'the one name',
     `too many failed authorizations (5) for "www.example.org" in the last 1h0m0s, retry after ${until}`,
-    ['name/www.example.org@ca.example'],
+    [{ name: 'www.example.org' }],
   ],
-  ['the account, where the text is not known', 'please slow down', ['account/default']],
+  ['nothing that it says, where the text is not known', 'please slow down', ['unsaid']],
 ];
 
-for (const [what, detail, keys] of told) {
+for (const [what, detail, covers] of told) {
   test(`readRateLimit() parks ${what}`, () => {
-    assert.deepEqual(limitOf(detail, { retryAfter: end }), { keys, until: end });
+    assert.deepEqual(limitOf(detail, { retryAfter: end }), { covers, until: end });
   });
 }
 
@@ -70,7 +67,7 @@ test('readRateLimit() waits an hour where nothing tells the end', () => {
 test('readRateLimit() leaves a paused name to an operator', () => {
   const detail =
     'Your account is temporarily prevented from requesting certificates for www.example.org and possibly others. Please visit: https://portal.example/sfe/v1/unpause?jwt=x';
-  assert.deepEqual(limitOf(detail), { keys: ['name/www.example.org@ca.example'], until: undefined });
+  assert.deepEqual(limitOf(detail), { covers: [{ name: 'www.example.org' }], until: undefined });
 });
 
 test('readRateLimit() parks the identifiers that subproblems name', () => {
@@ -81,13 +78,13 @@ test('readRateLimit() parks the identifiers that subproblems name', () => {
     identifier: { type: 'dns', value: 'www.example.org' },
   };
   const limit = limitOf('see subproblems', { subproblems: [{ type, identifier }, other], retryAfter: end });
-  assert.deepEqual(limit.keys, ['name/mail.example.co.uk@ca.example']);
+  assert.deepEqual(limit.covers, [{ name: 'mail.example.co.uk' }]);
 });
 
 test('readRateLimit() takes a load balancer that asks for patience to mean everybody', () => {
   const error = new IssuanceError('unavailable', 'busy', { retryAfter: now + 5_000 });
-  assert.deepEqual(readRateLimit(identifiers, scope, error, now), {
-    keys: ['account/default'],
+  assert.deepEqual(read(error), {
+    covers: ['account'],
     until: now + 5_000,
   });
 });
@@ -101,19 +98,24 @@ test('readRateLimit() takes a CA that asks all to wait for what holds the accoun
     [undefined, now],
   ] as const) {
     const error = new IssuanceError('unavailable', said, { problem, retryAfter });
-    assert.deepEqual(readRateLimit(identifiers, scope, error, now), {
-      keys: ['account/default'],
+    assert.deepEqual(read(error), {
+      covers: ['account'],
       until: end,
     });
   }
 });
 
-test('readRateLimit() takes a text that names what it limits without a word of how for one about the account', () => {
+test('readRateLimit() takes a text that names what it limits without a word of how for one that says nothing', () => {
   for (const said of [
     'slow down with www.example.org',
     'slow down with example.org',
     'too many certificates',
     'too many failed authorizations',
   ])
-    assert.deepEqual(limitOf(said).keys, ['account/default'], said);
+    assert.deepEqual(limitOf(said).covers, ['unsaid'], said);
+});
+
+test('readRateLimit() passes over a name that the CA limits and nobody ordered, as it would become a key', () => {
+  const identifier = { type: 'dns', value: 'victim.example\n* $(id)' };
+  assert.deepEqual(limitOf('slow down', { identifier }).covers, ['unsaid']);
 });

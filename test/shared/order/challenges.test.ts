@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { AcmeChallenge } from '../../../shared/acme/objects.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { findMissing, type PresentParts, presentChallenges } from '../../../shared/order/challenges.ts';
-import type { OrderChallenge } from '../../../shared/order/next-step.ts';
+import type { OrderChallenge } from '../../../shared/order/order-state.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
 import { driveThrough, partsFor, type TestParts, taskFor } from './drive.ts';
 import { type ScriptedCa, scriptCa } from './scripted-ca.ts';

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { toIssuanceError } from '../../../shared/acme/problem.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
+import { acmeError } from '../acme/fake-ca.ts';
 import { driveThrough, partsFor, taskFor, withPaces } from './drive.ts';
 import { requestsOf, type ScriptedCa, scriptCa } from './scripted-ca.ts';
 
@@ -140,8 +142,17 @@ test('driveOrder() answers each name by the first solver that can prove it', asy
   ]);
 });
 
-for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverInternal'])
-  test(`driveOrder() names the certificate that is replaced, and leaves it away once the CA has said ${refusal}`, async () => {
+for (const [status, type] of [
+  [409, acmeError('alreadyReplaced')],
+  [403, acmeError('unauthorized')],
+  [400, acmeError('malformed')],
+  [409, acmeError('conflict')],
+  [404, acmeError('malformed')],
+  [400, 'about:blank'],
+  [400, undefined],
+  [500, acmeError('serverInternal')],
+] as const)
+  test(`driveOrder() names the certificate that is replaced, and leaves it away once the CA has said ${status} ${type}`, async () => {
     const ca = scriptCa();
     const replaced: (string | undefined)[] = [];
     const { newOrder } = ca;
@@ -149,8 +160,7 @@ for (const refusal of ['alreadyReplaced', 'unauthorized', 'malformed', 'serverIn
       replaced.push(options?.replaces);
       return newOrder(identifiers, options);
     };
-    const type = `urn:ietf:params:acme:error:${refusal}`;
-    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'replaced', { problem: { type } }));
+    ca.failNext.set('newOrder', toIssuanceError({ status, data: type ? { type } : 'no' }, 'replaced'));
     const turns: unknown[] = [];
     const mayOrder = async ({ order, turn }: ReturnType<typeof newCheckpoint>) => {
       turns.push(turn);
@@ -185,7 +195,8 @@ test('driveOrder() takes other refusals of an order for what they are', async ()
   ] as const) {
     const ca = scriptCa();
     const problem = { type: `urn:ietf:params:acme:error:${refusal}` };
-    ca.failNext.set('newOrder', new IssuanceError('unexpected', 'refused', { problem }));
+    const code = refusal === 'rateLimited' ? refusal : 'unexpected';
+    ca.failNext.set('newOrder', new IssuanceError(code, 'refused', { problem }));
     const task = { ...taskFor('a.example'), replaces };
     await assert.rejects(driveThrough(partsFor(ca), task), { message: 'refused' });
     assert.deepEqual(ca.calls, ['newOrder']);
@@ -326,12 +337,21 @@ test('driveOrder() names each failed challenge of an invalid order, and withdraw
   assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url });
 });
 
-test('driveOrder() refuses a valid order without a certificate', async () => {
+test('driveOrder() asks on where an order is ready without a URL of finalize, or valid without a certificate', async () => {
   const ca = scriptCa();
-  await ca.newOrder([]);
-  ca.order.status = 'valid';
-  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url });
-  await assert.rejects(driveThrough(partsFor(ca), taskFor('a.example'), { from }), { code: 'unexpected' });
+  const { getOrder } = ca;
+  const missing = { ready: 2, valid: 2 };
+  ca.getOrder = async url => {
+    const { finalize, certificate, ...order } = await getOrder(url);
+    const { status } = order;
+    const isThere = !(status in missing) || missing[status as keyof typeof missing]-- <= 0;
+    return isThere ? { ...order, finalize, certificate } : { ...order, finalize: '', certificate: undefined };
+  };
+  assert.equal((await driveThrough(partsFor(ca), taskFor('a.example'))).chain, 'the chain');
+  assert.deepEqual(
+    [countOf(ca, 'newOrder'), countOf(ca, 'finalize'), missing],
+    [1, 1, { ready: -1, valid: -1 }],
+  );
 });
 
 test('driveOrder() takes one that a CA answers finalize with as still pending for no leave to finalize again at once', async () => {

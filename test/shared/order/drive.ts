@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
-import { type Checkpoint, newCheckpoint, type OrderTask } from '../../../shared/order/next-step.ts';
+import { newCheckpoint } from '../../../shared/order/next-step.ts';
+import type { Checkpoint, OrderTask } from '../../../shared/order/order-state.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 import type { ScriptedCa } from './scripted-ca.ts';
 

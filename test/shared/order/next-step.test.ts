@@ -3,14 +3,8 @@ import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 import { beforeHandOver } from '../../../shared/order/hand-over.ts';
-import {
-  learnPace,
-  mustOutlive,
-  newOrderState,
-  nextStep,
-  type OrderChallenge,
-  type OrderState,
-} from '../../../shared/order/next-step.ts';
+import { learnPace, mustOutlive, newOrderState, nextStep } from '../../../shared/order/next-step.ts';
+import type { OrderChallenge, OrderState } from '../../../shared/order/order-state.ts';
 
 const url = 'https://ca.example/order/1';
 const order = (status: AcmeOrder['status'], more: Partial<AcmeOrder> = {}): AcmeOrder => ({
@@ -18,6 +12,7 @@ const order = (status: AcmeOrder['status'], more: Partial<AcmeOrder> = {}): Acme
   status,
   authorizations: [],
   finalize: 'https://ca.example/finalize/1',
+  certificate: status === 'valid' ? 'https://ca.example/cert/1' : undefined,
   ...more,
 });
 const challenge = (name: string, told = false): OrderChallenge => ({
@@ -29,7 +24,7 @@ const challenge = (name: string, told = false): OrderChallenge => ({
 });
 const made: OrderState = { ...newOrderState(), url };
 const chosen: OrderState = { ...made, challenges: [challenge('a.example')] };
-const told: OrderState = { ...chosen, initiated: true, initiatedAt: 5, polls: 1 };
+const told: OrderState = { ...chosen, initiated: true, initiatedAt: 5, polls: 1, lookAt: 2_005 };
 
 test('an order that is taken up is made, asked for, or presented again', () => {
   const nothing = { saw: 'nothing' } as const;
@@ -76,7 +71,7 @@ for (const [status, state, act] of [
 test('the CA is asked again when it said, and else ever later', () => {
   const at = (polls: number, retryAfter?: number) => {
     const { state, act } = nextStep(
-      { ...told, polls },
+      { ...told, polls, lookAt: Infinity },
       { saw: 'order', order: order('pending', { retryAfter }) },
       100,
     );
@@ -84,6 +79,51 @@ test('the CA is asked again when it said, and else ever later', () => {
     return act.do === 'wait' ? act.until : undefined;
   };
   assert.deepEqual([at(1), at(2), at(3), at(3, 9_000)], [350, 600, 1_100, 9_000]);
+});
+
+test('a CA is asked never more often than the backoff, and while it validates never less often than each half minute', () => {
+  const next = (status: AcmeOrder['status'], polls: number, retryAfter: number) => {
+    const seen = { saw: 'order', order: order(status, { retryAfter }) } as const;
+    const { act } = nextStep({ ...told, polls, lookAt: Infinity }, seen, 100_000);
+    return act.do === 'wait' ? act.until - 100_000 : act;
+  };
+  const [past, now, tomorrow] = [90_000, 100_000, 100_000 + 86_400_000];
+  for (const at of [past, now])
+    assert.deepEqual(
+      [1, 2, 3, 4, 9].map(polls => next('pending', polls, at)),
+      [250, 500, 1_000, 2_000, 10_000],
+    );
+  assert.equal(next('pending', 1, tomorrow), 30_000);
+  assert.equal(next('processing', 1, tomorrow), 86_400_000);
+});
+
+test('an order that was told and does not move has its authorizations looked at, ever less often', () => {
+  const pending = { saw: 'order', order: order('pending') } as const;
+  let { state } = nextStep(chosen, { saw: 'initiated', at: 0 }, 0);
+  assert.equal(nextStep(state, pending, 60_000).act.do, 'wait', 'the first poll comes in vain at many CAs');
+  const looks: number[] = [];
+  for (let now = 0; now < 300_000; ) {
+    const step = nextStep(state, pending, now);
+    const looked = { saw: 'looked', order: order('pending'), toldAgain: false } as const;
+    if (step.act.do === 'look') looks.push(now);
+    const { state: after, act } = step.act.do === 'look' ? nextStep(step.state, looked, now) : step;
+    assert.ok(act.do === 'wait');
+    [state, now] = [after, act.until];
+  }
+  const gaps = looks.map((at, index) => at - (looks[index - 1] ?? 0));
+  for (const [index, least] of [2_000, 4_000, 8_000, 16_000, 32_000, 60_000].entries())
+    assert.ok((gaps[index] ?? 0) >= least && (gaps[index] ?? 0) <= least + 10_000, `${gaps}`);
+});
+
+test('an order whose challenges were announced again is asked for as if for the first time', () => {
+  const seen = { saw: 'looked', order: order('pending'), toldAgain: true } as const;
+  const { state, act } = nextStep({ ...told, polls: 7, tries: 1, looks: 2 }, seen, 0);
+  assert.deepEqual([state.tries, state.looks, state.polls, state.lookAt], [2, 3, 2, 16_000]);
+  assert.deepEqual(act, { do: 'wait', until: 250 });
+});
+
+test('the order of an earlier job is asked for', () => {
+  assert.deepEqual(nextStep(newOrderState(), { saw: 'kept', url }, 0), { state: made, act: { do: 'ask' } });
 });
 
 test('challenges that are chosen are started, beside those that were presented before and are proven by now', () => {
@@ -194,7 +234,7 @@ test('nextStep() polls no more often than its backoff, whatever Retry-After says
     [20, 0, 10_000],
     [1, 3_000, 3_000],
     [20, 3_000, 10_000],
-    [20, 60_000, 60_000],
+    [20, 20_000, 20_000],
   ] as const) {
     const state: OrderState = { ...made, initiated: true, polls };
     const now = 1_000_000;

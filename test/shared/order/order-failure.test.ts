@@ -16,7 +16,7 @@ async function failureOf(faults: Record<string, Problem>, names: string[], error
   for (const name of Object.keys(faults))
     await ca.initiateChallenge(`https://ca.example/challenge-http-01/${name}`);
   await ca.getOrder('');
-  const failure = await orderFailure(ca, { ...ca.order, error });
+  const failure = await orderFailure(ca, { ...ca.order, error }, names.map(dns));
   return { code: failure.code, message: failure.message, problem: failure.problem };
 }
 

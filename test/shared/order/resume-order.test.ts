@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
+import type { OrderChallenge } from '../../../shared/order/order-state.ts';
 import { DeathError, driveThrough, type Fate, partsFor, taskFor } from './drive.ts';
 import { requestsOf, scriptCa } from './scripted-ca.ts';
 
@@ -52,19 +53,31 @@ for (const [at, call] of undisturbedCalls.entries())
     assert.equal(ca.presented.size, 0);
   });
 
-test('driveOrder() initiates only what the CA is not validating already', async () => {
+/** A CA that validates one of two challenges when a drive takes the order up. */
+async function validating() {
   const ca = scriptCa();
   const parts = partsFor(ca);
   await ca.newOrder(task.identifiers);
   ca.moving = false; // the CA takes its time
-  await ca.initiateChallenge(ca.authorizations[0]?.challenges[1]?.url ?? ''); // … and the worker died here
+  const [first, second] = ca.authorizations.map(({ challenges }) => challenges[1]);
+  assert.ok(first && second);
+  await ca.initiateChallenge(first.url);
   ca.calls.length = 0;
   const { sleep } = parts.clock;
   parts.clock.sleep = async (ms, signal) => {
     await sleep(ms, signal);
     ca.moving = true;
   };
-  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url });
+  const toOrder = ({ url, token }: typeof first, value: string): OrderChallenge => ({
+    identifier: { type: 'dns', value },
+    ...{ url, token, solver: 'http', told: false },
+  });
+  return { ca, parts, presented: [toOrder(first, 'a.example'), toOrder(second, 'b.example')] };
+}
+
+test('driveOrder() initiates only what the CA is not validating already, where a predecessor has presented it', async () => {
+  const { ca, parts, presented } = await validating();
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url, challenges: presented });
   await driveThrough(parts, task, { from });
   assert.deepEqual(ca.calls.slice(0, 6), [
     'getOrder',
@@ -74,6 +87,14 @@ test('driveOrder() initiates only what the CA is not validating already', async 
     'present b.example',
     'initiate b.example',
   ]);
+  assert.equal(ca.presented.size, 0);
+});
+
+test('driveOrder() initiates what is processing from the start, as some CAs wait for the word all the same', async () => {
+  const { ca, parts } = await validating();
+  const from = newCheckpoint({ ...newOrderState(), url: ca.order.url });
+  await driveThrough(parts, task, { from });
+  assert.deepEqual(ca.calls.slice(5, 7), ['initiate a.example', 'initiate b.example']);
   assert.equal(ca.presented.size, 0);
 });
 

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
-import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
+import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { OWN_ACCOUNT, openAccounts, openShamanAccount } from '../../../shared/shaman/account.ts';
+import { openShamanFile } from '../../../shared/shaman/file.ts';
 import { quietLog } from '../../support/quiet-log.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
-import { accountKeyPem, never } from '../acme/open-connection.ts';
+import { startFakeCa } from '../acme/fake-ca.ts';
+import { accountKeyPem, connect, never } from '../acme/open-connection.ts';
 import { makeCertificate } from '../pki/openssl-csr.ts';
 
 const problem = { type: 'urn:ietf:params:acme:error:accountDoesNotExist' };
@@ -99,4 +105,24 @@ test("accepts() takes certificates of the accounts that are ordered from, and an
   assert.equal(accounts.accepts({ leaf }), true, "the profile's own account issued it, at no test CA");
   const owned = openAccounts([own], { all: [own, ...all], server: 'https://c.example/directory' }, parts);
   assert.equal(owned.accepts(by(first)), true);
+});
+
+test("openShamanAccount() takes concorde's key and URL to belong together, and looks up whose a key is that was replaced later", async () => {
+  await using ca = await startFakeCa();
+  await using dir = await tempDir();
+  using connection = connect(ca.directoryUrl);
+  const [keyFile, file] = [join(dir.path, 'account.pem'), openShamanFile(dir.path)];
+  const open = () => openShamanAccount(connection, { file, log: quietLog }, never);
+  await writeFile(keyFile, accountKeyPem);
+  const url = `${ca.url}/account/concorde`;
+  const concordes = { server: ca.directoryUrl, key: 'account.pem', account_id: url, domains: {} };
+  await writeFile(join(dir.path, 'shaman.json'), JSON.stringify(concordes));
+  for (let times = 0; times < 2; times++) assert.equal((await open()).url, url);
+  assert.deepEqual(ca.requests, []);
+
+  await writeFile(keyFile, await generateKeyPem('P-256'));
+  for (let times = 0; times < 2; times++) assert.equal((await open()).url, `${ca.url}/account/1`);
+  assert.equal(ca.log().filter(one => one === 'POST /new-account').length, 1);
+  const { account_id } = JSON.parse(await readFile(join(dir.path, 'shaman.json'), 'utf8'));
+  assert.equal(account_id, `${ca.url}/account/1`);
 });
