@@ -43,6 +43,7 @@ export async function check(
     ...(warnings.length > 0 ? [''] : []),
     ...describeAccounts(config),
     ...describeListeners(config),
+    `CSRs: ${config.mgmt.maxSize} bytes at most`,
     ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
     '',
@@ -140,7 +141,7 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
     [name],
     methods,
     names.length > 0 ? names : ['matches nothing'],
-    solvers.length > 0 ? solvers : ['none'],
+    solvers,
     [describeStorage(storages.get(storage))],
     ...(accounts.size > 1 ? [block.accounts.map(({ account }) => account)] : []),
   ];
