@@ -47,7 +47,7 @@ export type Config = {
 /**
  * Reads the files as one configuration.
  *
- * @param env REDIS_URL, ACME_CAFILE and QUARRY_LOG are read from it
+ * @param env REDIS_URL, ACME_CAFILE, QUARRY_LOG, HTTPS_PROXY and NO_PROXY are read from it
  * @throws ConfigError with one line that names file, line, section and option
  */
 export async function loadConfig(files: string[], env: Environment): Promise<Config> {
@@ -83,7 +83,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
-    notify: all('notify').map(parseNotify),
+    notify: all('notify').map(section => parseNotify(section, env)),
     warnings,
   };
 }

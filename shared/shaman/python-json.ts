@@ -36,7 +36,8 @@ export function formatJson(value: unknown, indent = ''): string {
   }
   const members = Object.entries(value).sort(([one], [other]) => compareAsPython(one, other));
   if (members.length === 0) return '{}';
-  return `{\n${lines(members.map(([key, one]) => `${formatJson(key)}: ${formatJson(one, inner)}`))}\n${indent}}`;
+  const written = members.map(([key, one]) => `${formatJson(key)}: ${formatJson(one, inner)}`);
+  return `{\n${lines(written)}\n${indent}}`;
 }
 
 /** By code points, as UTF-8 sorts too, and JavaScript does not. */

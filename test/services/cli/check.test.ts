@@ -152,3 +152,11 @@ test('check() tells what is renewed, and when', async () => {
   const missing = 'cannot be read: no such file or directory';
   assert.match(output, new RegExp(`^warning: \\[renewal "web"\\]: /srv/web/shaman\\.json: ${missing}$`, 'm'));
 });
+
+test('check() prints the proxy of an account, without its password', async () => {
+  const output = await checkText(
+    `${start}proxy = http://u:s3cret@proxy.example:3128\n[auth a]\nall = yes\ndomain = *\n`,
+  );
+  assert.match(output, /^account: .*, 0 contacts, through the proxy at proxy\.example:3128$/m);
+  assert.doesNotMatch(output, /s3cret/);
+});
