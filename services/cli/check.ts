@@ -90,7 +90,7 @@ function describeAccounts({ accounts }: Config): string[] {
 function describeAccount({ acmeServer, dir, termsOfService, contact, proxy }: AccountConfig): string {
   const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
   const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
-  const through = proxy ? `, through the proxy at ${describeProxy(proxy)}` : '';
+  const through = proxy ? `, proxy ${describeProxy(proxy)}` : '';
   return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}${through}`;
 }
 

@@ -157,6 +157,6 @@ test('check() prints the proxy of an account, without its password', async () =>
   const output = await checkText(
     `${start}proxy = http://u:s3cret@proxy.example:3128\n[auth a]\nall = yes\ndomain = *\n`,
   );
-  assert.match(output, /^account: .*, 0 contacts, through the proxy at proxy\.example:3128$/m);
+  assert.match(output, /^account: .*, 0 contacts, proxy proxy\.example:3128$/m);
   assert.doesNotMatch(output, /s3cret/);
 });
