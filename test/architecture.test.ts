@@ -75,7 +75,6 @@ const forTestsAlone: Record<string, string> = {
   'shared/order/challenges.ts presentChallenges': 'the order of solvers, without an order around it',
   'shared/renewal/ask-window.ts learnWindow': 'what a CA may answer is a table',
   'shared/renewal/stored-renewals.ts storedId': 'looks an entry up as the scheduler has it',
-  'shared/shaman/file.ts formatShamanJson': "compared byte by byte with what Python's json.dump writes",
   'shared/shaman/programs.ts findProgram': 'told apart by where it looks, which no solver shows',
   'shared/solver/challtestsrv.ts openChalltestsrvSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',

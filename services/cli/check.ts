@@ -5,6 +5,7 @@ import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
+import { describeProxy } from '../../shared/config/proxy.ts';
 import { describeWay, eventKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
@@ -43,6 +44,7 @@ export async function check(
     ...(warnings.length > 0 ? [''] : []),
     ...describeAccounts(config),
     ...describeListeners(config),
+    `CSRs: ${config.mgmt.maxSize} bytes at most`,
     ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
     '',
@@ -85,10 +87,11 @@ function describeAccounts({ accounts }: Config): string[] {
   });
 }
 
-function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountConfig): string {
+function describeAccount({ acmeServer, dir, termsOfService, contact, proxy }: AccountConfig): string {
   const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
   const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
-  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}`;
+  const through = proxy ? `, proxy ${describeProxy(proxy)}` : '';
+  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}${through}`;
 }
 
 function describeListeners({ mgmt, verifications, admin }: Config): string[] {
@@ -140,7 +143,7 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
     [name],
     methods,
     names.length > 0 ? names : ['matches nothing'],
-    solvers.length > 0 ? solvers : ['none'],
+    solvers,
     [describeStorage(storages.get(storage))],
     ...(accounts.size > 1 ? [block.accounts.map(({ account }) => account)] : []),
   ];

@@ -1,7 +1,8 @@
+import { isAbsolute } from 'node:path';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { parseRedis, type RedisConfig } from '../../shared/config/redis.ts';
+import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { UsageError } from './command.ts';
@@ -32,14 +33,19 @@ export async function reachFleetRedis(
   config: RedisConfig,
 ): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-  const url = config.url ?? `unix:${config.dir}/redis.sock`;
+  const url = config.url ?? `unix:${privateSocket(config.dir)}`;
   const redis = openRedis(url, 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
-  const where = url.startsWith('unix:') ? url : new URL(url).host;
-  const fault =
-    redis.status === 'ready' ? undefined : `Redis at ${where} cannot be reached; does quarry run?`;
+  const fault = redis.status === 'ready' ? undefined : describeFault(config, url);
   return { store: { redis, prefix: config.prefix }, fault, [Symbol.dispose]: () => closeRedis(redis) };
+}
+
+function describeFault({ url: written, dir }: RedisConfig, url: string): string {
+  const where = url.startsWith('unix:') ? url : new URL(url).host;
+  const elsewhere = written === undefined && !isAbsolute(dir);
+  const started = elsewhere ? ', and was it started in this folder, where the [redis] dir begins' : '';
+  return `Redis at ${where} cannot be reached; does quarry run${started}?`;
 }
 
 function readEnvironment(env: Environment): RedisConfig {

@@ -41,9 +41,9 @@ export async function findPersistParties(
 }
 
 /** RFC 8555 section 7.1.1; the draft says that each of the names will do. */
-async function askForIssuer({ acmeServer: directoryUrl, caFile }: AccountConfig): Promise<string> {
+async function askForIssuer({ acmeServer: directoryUrl, caFile, proxy }: AccountConfig): Promise<string> {
   const ca = caFile ? [await readFile(caFile, 'utf8')] : undefined;
-  using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca });
+  using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca, proxy });
   const { caaIdentities } = await readDirectory(connection, AbortSignal.timeout(PATIENCE));
   const [issuer] = caaIdentities;
   if (issuer !== undefined) return issuer;

@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { privateSocket } from '../../shared/config/redis.ts';
 
 const START_TIMEOUT = 20_000;
 const RESTART_DELAY = 500;
@@ -23,7 +24,7 @@ export async function startPrivateRedis(
   { path, clock, log }: { path: string; clock: Clock; log: Log },
 ): Promise<AsyncDisposable & { url: string }> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const socket = resolve(dir, 'redis.sock');
+  const socket = privateSocket(dir);
   const [program, ...before] = commandLine(path);
   let stopping = false;
   let child: ChildProcess | undefined;

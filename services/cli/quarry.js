@@ -2,9 +2,10 @@
 import module from 'node:module';
 import { join } from 'node:path';
 
-if (Number.parseInt(process.versions.node, 10) < 24) {
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 5)) {
   process.stderr.write(
-    `quarry: Node 24 or newer is needed, and this is ${process.versions.node}; in its own folder npx quarry has one\n`,
+    `quarry: Node 24.5 or newer is needed, and this is ${process.versions.node}; in its own folder npx quarry has one\n`,
   );
   process.exit(1);
 }

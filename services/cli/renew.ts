@@ -6,6 +6,7 @@ import {
   openRenewalIndex,
   type RenewalIndex,
 } from '../../shared/renewal/renewal-index.ts';
+import { placeOf } from '../../shared/renewal/stored-renewals.ts';
 import { type Command, readWords, UsageError } from './command.ts';
 import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
 
@@ -25,22 +26,42 @@ export const renewCommand: Command = {
     using opened = await openFleetRedis(files, env);
     const index = openRenewalIndex(opened.store);
     const found = await findByName(index, name);
-    if (found.length === 0)
-      throw new Error(`nothing that Quarry renews is called ${JSON.stringify(name)}; see quarry renewals`);
     const ended = await Promise.all(found.map(managed => renew(opened, index, managed)));
     for (const { names, end } of ended)
       write(`renewed: ${names.join(', ')}, valid until ${new Date(end).toISOString()}\n`);
   },
 };
 
+/** @throws Error in one line, with what to do, where nothing of that name is renewed */
 async function findByName(index: RenewalIndex, name: string): Promise<ManagedCertificate[]> {
-  const found = new Map<string, ManagedCertificate>();
+  const called = new Map<string, ManagedCertificate>();
+  const nameless = new Set<string>();
   for await (const part of index.list()) {
-    for (const one of part.filter(isRenewed))
+    for (const one of part) {
       if (one.id === name || one.names.includes(name.toLowerCase()) || one.id.startsWith(`profile/${name}/`))
-        found.set(one.id, one);
+        called.set(one.id, one);
+      if (one.names.length === 0 && isRenewed(one)) nameless.add(one.id);
+    }
   }
-  return [...found.values()];
+  const found = [...called.values()].filter(isRenewed);
+  if (found.length > 0) return found;
+  throw new Error(whyNone(name, [...called.values()], nameless.size));
+}
+
+function whyNone(name: string, [other]: ManagedCertificate[], nameless: number): string {
+  if (other?.superseded) return `${name} is not renewed, as its host has got a certificate with another key`;
+  if (other) {
+    const { storage } = placeOf(other);
+    const why = `its storage does not renew ahead: its host's next post renews it when it is time`;
+    const option = `renew-ahead = yes in [storage "${storage}"]`;
+    return `${name} is not renewed, as ${why}; for now, say quarry reissue ${name} FILE, for good, set ${option}`;
+  }
+  const none = `nothing that Quarry renews is called ${JSON.stringify(name)}`;
+  if (nameless > 0) {
+    const which = nameless === 1 ? 'one certificate has its' : `${nameless} certificates have their`;
+    return `${none}; ${which} names in the CN alone: give its id, which quarry renewals shows`;
+  }
+  return `${none}: that is what storages with renew-ahead = yes and [renewal] blocks hold; see quarry renewals`;
 }
 
 /** Which of the scheduler's tasks renews it. */

@@ -44,7 +44,7 @@ async function* readRenewals(index: RenewalIndex): AsyncIterable<Renewal[]> {
 function toText({ managed, fetched }: Renewal): string {
   const { id, certificate, issuedBy, refused = [], names, notAfter, failures } = managed;
   const lines = [
-    names.join(', '),
+    names.join(', ') || 'no names but in its CN',
     `    ${id}`,
     certificate === 'none'
       ? '    there is no certificate yet'

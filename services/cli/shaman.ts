@@ -4,6 +4,7 @@ import { describeError, systemClock } from '../../shared/base/basics.ts';
 import { type Environment, readVariable } from '../../shared/config/environment.ts';
 import { parseLevel } from '../../shared/config/logging.ts';
 import { parseReadableFile } from '../../shared/config/option-values.ts';
+import { readProxy } from '../../shared/config/proxy.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
 import { type Command, type Io, readWords, UsageError } from './command.ts';
@@ -31,13 +32,13 @@ export const shamanCommand: Command = {
 
 async function run(directory: string, { env, write }: Io, signal: AbortSignal): Promise<DomainOutcome[]> {
   const { logThreshold } = await openShamanFile(directory).read();
-  const ca = await readAuthorities(env);
+  const [ca, proxy] = [await readAuthorities(env), readProxy(env)];
   const level = readVariable(env, 'QUARRY_LOG', parseLevel) ?? toLogLevel(logThreshold);
   await using opened = await openShamanLog(level, write);
   const { log } = opened;
   const path = (env.PATH ?? '').split(delimiter).filter(folder => folder !== '');
   try {
-    return await runShaman({ directory, path, ca, clock: systemClock, log, signal });
+    return await runShaman({ directory, path, ca, proxy, clock: systemClock, log, signal });
   } catch (error) {
     log.fatal(describeError(error));
     throw error;

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
 import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
+import { readProxy } from '../../shared/config/proxy.ts';
 import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { nextTime } from '../../shared/shaman/renewal-section.ts';
@@ -23,13 +24,15 @@ export async function openProfileTasks(
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them
+  const standing = config.accounts.get(DEFAULT_ACCOUNT);
   const profileParts: ProfileParts = {
     index,
     notices,
     solvers: openSolvers(verifications, { store, clock, log }),
     cas,
     path: (process.env.PATH ?? '').split(delimiter),
-    ca: await readAuthorities(config.accounts.get(DEFAULT_ACCOUNT)),
+    ca: await readAuthorities(standing),
+    proxy: standing ? standing.proxy : readProxy(process.env),
     clock,
     log,
   };
@@ -53,7 +56,7 @@ export async function openProfileTasks(
   });
 }
 
-/** The CA of a profile's own account is trusted as that of the account named `default`. */
+/** The CA of a profile's own account is trusted, and reached, as that of the account named `default`. */
 async function readAuthorities(account: AccountConfig | undefined): Promise<string[] | undefined> {
   const caFile = account?.caFile;
   return caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];

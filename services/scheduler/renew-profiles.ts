@@ -1,3 +1,4 @@
+import type { ProxyEnv } from 'node:http';
 import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
@@ -27,6 +28,8 @@ export type ProfileParts = {
    * system's.
    */
   ca: string[] | undefined;
+  /** What leads to another CA. */
+  proxy: ProxyEnv | undefined;
   clock: Clock;
   log: Log;
 };
@@ -69,7 +72,7 @@ async function runProfile(
   nextRun: number,
   signal: AbortSignal,
 ): Promise<DomainOutcome[]> {
-  const { index, notices, solvers, cas, path, ca, clock, log } = parts;
+  const { index, notices, solvers, cas, path, ca, proxy, clock, log } = parts;
   const run: ShamanParts = {
     directory: profile.directory,
     path,
@@ -77,6 +80,7 @@ async function runProfile(
     accounts: profile.accounts.flatMap(name => cas.get(name) ?? []),
     cas: [...cas.values()],
     ca,
+    proxy,
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
     explained: (names, window) => notifyOfExplanation(notices, names, window),

@@ -2,6 +2,7 @@ import {
   type ClientRequest,
   type IncomingMessage,
   Agent as PlainAgent,
+  type ProxyEnv,
   request as plainRequest,
 } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
@@ -38,17 +39,22 @@ const OLDEST_NONCE = 60_000;
  * Opens what all requests to one CA share; asks nothing yet. Dispose of it to close its connections.
  *
  * @param options `directoryUrl`: RFC 8555 section 7.1.1; `userAgent`: section 6.1; `ca`: PEM certificates of
- *   the authorities to trust in place of the system's; `clock`: where a test turns the time
+ *   the authorities to trust in place of the system's; `proxy`: what leads to the CA, and the hosts that need
+ *   none; `clock`: where a test turns the time
  */
 export function openCaConnection(options: {
   directoryUrl: string;
   userAgent: string;
   clock?: Clock;
   ca?: string[] | undefined;
+  proxy?: ProxyEnv | undefined;
 }): CaConnection & Disposable {
   const { directoryUrl, userAgent, clock = systemClock } = options;
   const keepAlive = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
-  const agent = new TlsAgent(options.ca ? { ...keepAlive, ca: options.ca } : keepAlive);
+  const { ca, proxy } = options;
+  // The timeout is that of a proxy's tunnel.
+  const through = proxy && { proxyEnv: proxy, timeout: REQUEST_TIMEOUT };
+  const agent = new TlsAgent({ ...keepAlive, ...(ca && { ca }), ...through });
   const plainAgent = new PlainAgent(keepAlive);
   return {
     directoryUrl,
@@ -158,11 +164,14 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
   const sent = send(connection, target, request);
   // One timer and one listener: AbortSignal.any and .timeout cost more than all else in the request.
   let late = false;
+  const abort = () => {
+    sent.destroy();
+    sent.emit('error', new Error('cut off')); // while it waits for a proxy's tunnel, Node says nothing of it
+  };
   const timer = setTimeout(() => {
     late = true;
-    sent.destroy();
+    abort();
   }, timeout);
-  const abort = () => sent.destroy();
   signal.addEventListener('abort', abort);
   try {
     return await answerTo(sent, request.url);

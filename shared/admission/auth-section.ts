@@ -31,10 +31,7 @@ export type AuthBlockConfig = {
   domains: string[];
   /** CIDRs that IP addresses in a CSR must lie in. */
   addresses: string[];
-  /**
-   * In the order of preference. Empty where none is named and the default is disabled: then only stored
-   * certificates can be given out.
-   */
+  /** In the order of preference; at least one. */
   verifications: string[];
   /** What the verifications answer, in the same order. */
   challenges: ChallengeType[];
@@ -51,7 +48,7 @@ export type AuthReferences = AccountReferences & {
   challengeOf(verification: string): ChallengeType;
   storage: Parse<string>;
   defaultVerification(): string | undefined;
-  defaultStorage(): string;
+  defaultStorage(): string | undefined;
 };
 
 /** `[auth "name"]`, and what of its accounts' orders it says is its own, in percent. */
@@ -76,7 +73,10 @@ export function parseAuth(
   section.finish();
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
-  const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
+  const verifications =
+    named.length > 0
+      ? [...new Set(named)]
+      : [references.defaultVerification() ?? namesNone(section, 'verification')];
   const accounts = toAccountChoices(section, chooseAccounts(section, namedAccounts, references), wanted);
   const block = {
     name: section.label,
@@ -87,11 +87,16 @@ export function parseAuth(
     addresses,
     verifications,
     challenges: verifications.map(references.challengeOf),
-    storage: storage ?? references.defaultStorage(),
+    storage: storage ?? references.defaultStorage() ?? namesNone(section, 'storage'),
     accounts,
   };
   warnOfSurprises(section, block);
   return { block, percent, section };
+}
+
+/** As in macen, to have no default means that each block names its own. */
+function namesNone(section: SectionReader, kind: 'verification' | 'storage'): never {
+  return section.fail(`is missing, and [mgmt] default-${kind} is disabled`, kind);
 }
 
 /** Characters; shorter ones only make a warning, as macen takes any. */
@@ -126,20 +131,15 @@ function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {
     section.warn('is short enough to be guessed; make one with: openssl rand -base64 32', 'hmac_key');
   }
-  if (block.addresses.length > 0 && block.challenges.length > 0 && !block.challenges.some(provesAddresses)) {
+  if (block.addresses.length > 0 && !block.challenges.some(provesAddresses)) {
     section.warn(
       'holds addresses that no verification of the block can prove: that takes http-01 or tls-alpn-01',
       'address',
     );
   }
-  if (block.verifications.length === 0) {
-    section.warn('has no verification and the default is disabled, so it gives out stored certificates only');
-  }
 }
 
 const provesAddresses = (challenge: ChallengeType) => canProve(challenge, { type: 'ip', value: '192.0.2.1' });
-
-const listOf = (name: string | undefined) => (name === undefined ? [] : [name]);
 
 const parseHashName: Parse<string> = (text, fail) => {
   if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');

@@ -16,6 +16,8 @@ export type AccountDirectory = {
   /** `true`: whatever the CA's terms are; a list: only terms with one of these URLs. */
   termsOfService: boolean | string[];
   eab?: { kid: string; hmacKey: string } | undefined;
+  /** Of a key that is still to be made; absent: EC. macen takes no other than RSA. */
+  keyType?: 'rsa' | undefined;
 };
 
 /**
@@ -35,7 +37,7 @@ export async function openAccountDirectory(
   lost?: string,
 ): Promise<AcmeAccount> {
   const { dir } = config;
-  const keyPem = await readOrCreateKey(dir, log);
+  const keyPem = await readOrCreateKey(config, log);
   checkKey(keyPem, dir);
   const registered = await readRegistration(dir, log);
   const { urls, termsOfService: terms } = await readDirectory(connection, signal);
@@ -131,12 +133,14 @@ function accepts(accepted: boolean | string[], terms: string): boolean {
   return Array.isArray(accepted) ? accepted.includes(terms) : accepted;
 }
 
-async function readOrCreateKey(dir: string, log: Log): Promise<string> {
+const keyTypes = { ec: 'P-256', rsa: 'RSA-2048' } as const;
+
+async function readOrCreateKey({ dir, keyType }: AccountDirectory, log: Log): Promise<string> {
   const file = join(dir, 'account.pem');
   const existing = await readIfThere(file);
   if (existing !== undefined) return existing;
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const made = await createAtomically(file, await generateKeyPem('P-256'), 0o600);
+  const made = await createAtomically(file, await generateKeyPem(keyTypes[keyType ?? 'ec']), 0o600);
   if (made) log.info({ file }, 'account key made');
   return readFile(file, 'utf8');
 }

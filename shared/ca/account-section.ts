@@ -1,8 +1,10 @@
+import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
 import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
+import { parseProxy, readProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
 
@@ -22,6 +24,10 @@ export type AccountConfig = {
   eab?: { kid: string; hmacKey: string };
   /** CA certificates (PEM) that the ACME server's own TLS is verified with. */
   caFile?: string;
+  /** What leads to its CA; may hold a password. */
+  proxy?: ProxyEnv;
+  /** Of an account key that is still to be made; absent: EC. */
+  keyType?: 'rsa';
   /** What its CA is known to allow it. */
   limits: LimitsConfig;
 };
@@ -70,7 +76,7 @@ function refuseSharedDir(
   }
 }
 
-/** `ACME_CAFILE` stands in for an absent `ca-file`. */
+/** The environment stands in for an absent `ca-file` and `proxy`. */
 function parseAccount(
   section: SectionReader,
   limits: SectionReader | undefined,
@@ -87,6 +93,8 @@ function parseAccount(
   const hmacKey = section.one('eab-hmac-key', parseEabKey);
   const caFile =
     section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
+  const proxy = section.one('proxy', parseProxy) ?? readProxy(env);
+  const keyType = section.one('key-type', parseKeyType);
   section.finish();
   if (dir === undefined)
     return section.fail('is missing; it is where account.pem and registration.json lie', 'dir');
@@ -100,6 +108,8 @@ function parseAccount(
     contact,
     ...(kid !== undefined && hmacKey !== undefined && { eab: { kid, hmacKey } }),
     ...(caFile !== undefined && { caFile }),
+    ...(proxy !== undefined && proxy !== 'none' && { proxy }),
+    ...(keyType === 'rsa' && { keyType }),
     limits: parseLimits(limits, acmeServer),
   };
 }
@@ -114,6 +124,9 @@ export const parseAcmeServer: Parse<string> = (text, fail) => {
   if (url?.protocol !== 'http:') return fail('is not an https:// URL');
   return isLoopback(url.hostname) ? text : fail('must be https:// (http:// only for this host itself)');
 };
+
+const parseKeyType: Parse<'ec' | 'rsa'> = (text, fail) =>
+  text === 'ec' || text === 'rsa' ? text : fail('is neither ec nor rsa');
 
 /** macen's README shows `yes # or true`, so here a trailing comment is dropped; the reader warns of it. */
 function readTerms(section: SectionReader): boolean | string[] {

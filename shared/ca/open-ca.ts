@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { ProxyEnv } from 'node:http';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/directory.ts';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
@@ -72,7 +73,7 @@ async function openCa(
   store: Store,
   { clock, log }: { clock: Clock; log: Log },
 ): Promise<Ca & Disposable> {
-  const { name, acmeServer: directoryUrl, caFile } = config;
+  const { name, acmeServer: directoryUrl, caFile, proxy } = config;
   const ca = caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
   const open: OpenAccount = (connection, signal, lost) =>
     openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost);
@@ -83,7 +84,7 @@ async function openCa(
     budget: openBudget(store, scope, config.limits, clock),
     breaker: openBreaker(store, scope.ca),
   };
-  return openCaOf({ name, directoryUrl, ca }, open, clock, guards, state => {
+  return openCaOf({ name, directoryUrl, ca, proxy }, open, clock, guards, state => {
     states
       .write(name, state)
       .catch(error => log.debug({ reason: describeError(error) }, 'state not written'));
@@ -93,18 +94,19 @@ async function openCa(
 /**
  * Opens a CA for an account that is opened in a way of its own; asks it nothing yet.
  *
- * @param of `ca`: PEM certificates of the authorities to trust in place of the system's
+ * @param of `ca`: PEM certificates of the authorities to trust in place of the system's; `proxy`: what leads
+ *   to it
  * @param changed gets how the account is, each time that changes
  */
 export function openCaOf(
-  of: { name: string; directoryUrl: string; ca: string[] | undefined },
+  of: { name: string; directoryUrl: string; ca: string[] | undefined; proxy?: ProxyEnv | undefined },
   openAccount: OpenAccount,
   clock: Clock,
   { limits, budget, breaker }: Guards = unguarded,
   changed?: (state: AccountState) => void,
 ): Ca & Disposable {
-  const { name, directoryUrl, ca } = of;
-  const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca });
+  const { name, directoryUrl, ca, proxy } = of;
+  const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca, proxy });
   return {
     name,
     directoryUrl,

@@ -3,14 +3,8 @@ import type { SectionReader } from './section-reader.ts';
 /**
  * The `type` of a verification or storage block. It has to be the first option, as in macen, for it decides
  * which others there are.
- *
- * @param reserved a name that Quarry itself gives to a block of one type, where none is written
  */
-export function readBlockType<T extends string>(
-  section: SectionReader,
-  types: readonly T[],
-  reserved: { name: string; type: T },
-): T {
+export function readBlockType<T extends string>(section: SectionReader, types: readonly T[]): T {
   const known = `known: ${types.join(', ')}`;
   const type = section.one(
     'type',
@@ -18,8 +12,5 @@ export function readBlockType<T extends string>(
   );
   if (type === undefined) return section.fail(`is missing; ${known}`, 'type');
   if (section.firstKey !== 'type') section.fail('must be the first option of its section', 'type');
-  if (section.label === reserved.name && type !== reserved.type) {
-    section.fail(`the name "${reserved.name}" is kept for type ${reserved.type}`, 'type');
-  }
   return type;
 }

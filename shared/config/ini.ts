@@ -6,12 +6,12 @@ export type IniOption = { key: string; value: string; file: string; line: number
 /** `[name "label"]` and the options below it, in their order; a repeated key is a repeated entry. */
 export type IniSection = { name: string; label?: string; file: string; line: number; options: IniOption[] };
 
-const heading = /^\[([\w-]+)(?:\s+(?:"([^"[\]]+)"|([^\s"'[\]]+)))?\s*\]$/;
+const heading = /^\[([\w-]+)(?:\s+(?:"([^"[\]]+)"|([^\s"'[\]][^"'[\]]*)))?\s*\]$/;
 const optionName = /^[\w-]+$/;
 
 /**
  * Reads macen's INI: whole-line comments with `#` or `;`, `key = value` split at the first `=`, `[name]`,
- * `[name "label"]` or `[name label]`.
+ * `[name "label"]` or `[name label]`, whose label may hold spaces, too.
  *
  * @throws ConfigError for any other line. It never repeats the line, which may hold a key.
  */
@@ -42,7 +42,7 @@ function parseHeading(content: string, file: string, line: number): IniSection {
       'a heading is [section] or [section "name"], with nothing behind it',
     );
   }
-  const label = quoted?.trim() ?? bare;
+  const label = (quoted ?? bare)?.trim();
   if (label === '') throw new ConfigError({ file, line }, 'the name in the quotes is empty');
   return { name, ...(label !== undefined && { label }), file, line, options: [] };
 }

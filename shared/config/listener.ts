@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { bracketed, isHostName } from '../base/identifier.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -12,7 +12,7 @@ export type Listener = {
   explicit: boolean;
 };
 
-/** `host:port`, `[v6]:port` or `[v6%zone]:port`. */
+/** `host:port`, `[v6]:port`, `[v6%zone]:port`, or macen's `v6:port`: the last colon is before the port. */
 export const parseListener: Parse<Listener> = (text, fail) => {
   const [, bracketed, bare, digits] = /^(?:\[([^\]]*)\]|([^[\]]*)):(\d{1,5})$/.exec(text) ?? [];
   if (digits === undefined) return fail('is not host:port or [IPv6]:port');
@@ -24,8 +24,8 @@ export const parseListener: Parse<Listener> = (text, fail) => {
       : fail('has no IPv6 address in its brackets');
   }
   const host = bare ?? '';
-  if (host.includes(':')) return fail('has an IPv6 address without brackets; write [address]:port');
-  if (!isIPv4(host) && !isHostName(host))
+  if (host.includes(':') && !isIPv6(host)) return fail('is not [IPv6]:port');
+  if (!isIP(host) && !isHostName(host))
     return fail('has neither an IP address nor a host name before its port');
   return { host, port, explicit: true };
 };

@@ -29,14 +29,22 @@ export function wholeNumber(least: number, most: number): Parse<number> {
   };
 }
 
-const factors: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2 };
+/** As pydantic reads a size for macen: without an i in it a unit is decimal. */
+const factors = new Map([
+  ...['', 'b'].map(unit => [unit, 1] as const),
+  ...['k', 'kb'].map(unit => [unit, 1000] as const),
+  ...['m', 'mb'].map(unit => [unit, 1000 ** 2] as const),
+  ['kib', 1024] as const,
+  ['mib', 1024 ** 2] as const,
+]);
 
-/** Bytes, as `4096` or `4k`; `most` is the largest size accepted. */
+/** Bytes, as `4096`, `4k` (4000) or `4KiB` (4096); `most` is the largest size accepted. */
 export function byteSize(most: number): Parse<number> {
   return (text, fail) => {
-    const [, digits, unit = ''] = /^(\d{1,12})\s*([km]?)$/i.exec(text) ?? [];
-    if (digits === undefined) return fail('is not a size such as 4096 or 4k');
-    const bytes = Number(digits) * (factors[unit.toLowerCase()] ?? Number.NaN);
+    const [, digits, unit = ''] = /^(\d{0,12}\.?\d{1,12})\s*([a-z]*)$/i.exec(text) ?? [];
+    const factor = factors.get(unit.toLowerCase());
+    if (digits === undefined || factor === undefined) return fail('is not a size such as 4096, 4k or 4KiB');
+    const bytes = Math.floor(Number(digits) * factor);
     return bytes >= 1 && bytes <= most ? bytes : fail(`is not between 1 and ${most} bytes`);
   };
 }

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { describeFileError } from '../base/basics.ts';
 import { ConfigError, describeSection } from './config-error.ts';
-import { type IniSection, parseIni } from './ini.ts';
+import { type IniOption, type IniSection, parseIni } from './ini.ts';
 
 /** Whether a section has a name. Where one that may have a name has none, it is `default`. */
 const known: Record<string, 'never' | 'maybe' | 'always'> = {
@@ -22,14 +23,14 @@ const known: Record<string, 'never' | 'maybe' | 'always'> = {
 /**
  * The sections of all files as of one, in their order.
  *
- * @throws ConfigError for a file that cannot be read, and for an unknown section or one that is given twice
+ * @throws ConfigError for a file that cannot be read, for an unknown section, and where files contradict each
+ *   other
  */
 export async function readSections(files: string[]): Promise<IniSection[]> {
   const texts = await Promise.all(files.map(readText));
   const sections = files.flatMap((file, index) => parseIni(texts[index] ?? '', file));
   for (const section of sections) checkHeading(section);
-  refuseRepeated(sections);
-  return sections;
+  return joinRepeated(sections);
 }
 
 async function readText(file: string): Promise<string> {
@@ -54,21 +55,54 @@ function checkHeading(section: IniSection): void {
   if (known[name] === 'never' && label !== undefined) refuse(`takes no name: [${name}]`);
 }
 
-/** macen lets the second one win; here nothing is merged, for that would hide which one counts. */
-function refuseRepeated(sections: IniSection[]): void {
-  const first = new Map<string, IniSection>();
+/**
+ * Makes one of the sections that several files give the same heading, as macen wants an [account] in each of
+ * its files. There the last one counts; here they must agree, or nobody could tell which counts.
+ */
+function joinRepeated(sections: IniSection[]): IniSection[] {
+  const joined = new Map<string, IniSection>();
+  const inFile = new Map<string, IniSection>();
   for (const section of sections) {
-    const { file, line } = section;
     const heading = describeSection(isDefault(section) ? { name: section.name } : section);
-    const earlier = first.get(heading);
-    if (earlier) {
-      throw new ConfigError(
-        { file, line, section },
-        `is defined twice, first at ${earlier.file}:${earlier.line}`,
-      );
-    }
-    first.set(heading, section);
+    const { file } = section;
+    refuseTwice(section, inFile.get(`${file}:${heading}`));
+    inFile.set(`${file}:${heading}`, section);
+    const earlier = joined.get(heading);
+    joined.set(heading, earlier ? join(earlier, section) : section);
   }
+  return [...joined.values()];
+}
+
+function refuseTwice(section: IniSection, first: IniSection | undefined): void {
+  if (!first) return;
+  const { file, line } = section;
+  throw new ConfigError({ file, line, section }, `is defined twice, first at ${first.file}:${first.line}`);
+}
+
+/** A block with a name is said as a whole; what the other sections say adds up. */
+function join(earlier: IniSection, section: IniSection): IniSection {
+  if (section.label !== undefined && !isDefault(section)) {
+    if (isDeepStrictEqual(toPairs(section), toPairs(earlier))) return earlier;
+    const { file, line } = section;
+    const reason = `is defined at ${earlier.file}:${earlier.line} too, and otherwise`;
+    throw new ConfigError({ file, line, section }, reason);
+  }
+  const added = section.options.filter(option => !isSaidAlready(option, section, earlier));
+  return { ...earlier, options: [...earlier.options, ...added] };
+}
+
+const toPairs = ({ options }: IniSection) => options.map(({ key, value }) => [key, value]);
+
+/** @throws ConfigError where it is said otherwise */
+function isSaidAlready({ key, file, line }: IniOption, section: IniSection, earlier: IniSection): boolean {
+  const valuesIn = ({ options }: IniSection) => options.filter(one => one.key === key).map(one => one.value);
+  const [said] = earlier.options.filter(option => option.key === key);
+  if (said === undefined) return false;
+  if (isDeepStrictEqual(valuesIn(section), valuesIn(earlier))) return true;
+  throw new ConfigError(
+    { file, line, section, option: key },
+    `is said otherwise at ${said.file}:${said.line}`,
+  );
 }
 
 const isDefault = ({ name, label }: IniSection) => known[name] === 'maybe' && label === 'default';

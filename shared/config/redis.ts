@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
@@ -21,6 +22,9 @@ export function parseRedis(section: SectionReader, env: Environment): RedisConfi
   section.finish();
   return { ...(url !== undefined && { url }), prefix, dir };
 }
+
+/** The socket of a private Redis. A relative `dir` starts where the process was started. */
+export const privateSocket = (dir: string): string => resolve(dir, 'redis.sock');
 
 /** The reasons never repeat the URL, for its password. */
 const parseRedisUrl: Parse<string> = (text, fail) => {

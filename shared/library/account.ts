@@ -1,3 +1,4 @@
+import type { ProxyEnv } from 'node:http';
 import { createAccount, type ExternalAccountBinding, findAccount } from '../acme/account.ts';
 import { type AcmeClient, openAcmeClient } from '../acme/client.ts';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
@@ -19,6 +20,8 @@ export type AccountOptions = {
   eab?: ExternalAccountBinding;
   /** PEM certificates of the authorities to trust for the CA's own HTTPS, in place of the system's. */
   ca?: string[];
+  /** What leads to the CA, as Node's agents read it: `process.env`, or `{ HTTPS_PROXY, NO_PROXY }`. */
+  proxy?: ProxyEnv;
   /** How your program names itself to the CA (RFC 8555 section 6.1). */
   userAgent?: string;
   /** Ends every request of the account. */
@@ -48,10 +51,10 @@ export type Account = Disposable & {
  *   or an external binding
  */
 export async function openAccount(options: AccountOptions): Promise<Account> {
-  const { directory: directoryUrl, key: keyPem, ca, userAgent = USER_AGENT } = options;
+  const { directory: directoryUrl, key: keyPem, ca, proxy, userAgent = USER_AGENT } = options;
   const { signal = new AbortController().signal } = options;
   using opening = new DisposableStack();
-  const connection = opening.use(openCaConnection({ directoryUrl, userAgent, ca }));
+  const connection = opening.use(openCaConnection({ directoryUrl, userAgent, ca, proxy }));
   const found = await findAccount(connection, keyPem, signal);
   const { url } = found ?? (await makeAccount(connection, options, signal));
   const client = (own: AbortSignal = signal) =>

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
+import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
+import type { Environment } from '../config/environment.ts';
 import { parseReadableFile, parseText } from '../config/option-values.ts';
+import { readProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { parseSmtp, type SmtpServer } from './smtp.ts';
 
@@ -24,7 +27,14 @@ export type NotifyConfig = { name: string; kinds: EventKind[] } & (
 );
 
 /** The URL is a secret: at some services, knowing it is enough to post there. */
-export type WebhookConfig = { type: 'webhook'; url: string; hmacKey?: Secret; caFile?: string };
+export type WebhookConfig = {
+  type: 'webhook';
+  url: string;
+  hmacKey?: Secret;
+  caFile?: string;
+  /** What leads to it, and the hosts that need none; may hold a password. */
+  proxy?: ProxyEnv;
+};
 /** `command` is absolute, `folder` where it runs. */
 type CommandConfig = { type: 'command'; command: string; folder: string };
 export type MailConfig = {
@@ -38,8 +48,8 @@ export type MailConfig = {
 
 export type Secret = { text: string } | { file: string };
 
-/** `[notify "name"]` */
-export function parseNotify(section: SectionReader): NotifyConfig {
+/** `[notify "name"]`; a webhook is posted to through the environment's proxy. */
+export function parseNotify(section: SectionReader, env: Environment): NotifyConfig {
   const named = section.many('on', parseKinds).flat();
   const url = section.one('url', parseUrl);
   const command = section.one('command', commandOf(section.folder));
@@ -51,7 +61,11 @@ export function parseNotify(section: SectionReader): NotifyConfig {
     return section.fail(`has ${way} beside it; each needs a section of its own`, another);
   const kinds = named.length > 0 ? [...new Set(named)] : [...eventKinds];
   const rest =
-    url !== undefined ? parseWebhook(section, url) : command !== undefined ? command : parseMail(section, to);
+    url !== undefined
+      ? parseWebhook(section, url, env)
+      : command !== undefined
+        ? command
+        : parseMail(section, to);
   section.finish();
   return { name: section.label, kinds, ...rest };
 }
@@ -68,14 +82,16 @@ export function describeWay(block: NotifyConfig): string {
   }
 }
 
-function parseWebhook(section: SectionReader, url: string): WebhookConfig {
+function parseWebhook(section: SectionReader, url: string, env: Environment): WebhookConfig {
+  const proxy = readProxy(env);
   const text = section.one('hmac_key', parseText);
   const file = section.one('hmac_key_file', parseSecretFile);
   const caFile = section.one('ca-file', parseReadableFile);
   if (text !== undefined && file !== undefined)
     section.fail('has hmac_key beside it; give one of them', 'hmac_key_file');
   const hmacKey = text !== undefined ? { text } : file !== undefined ? { file } : undefined;
-  return { type: 'webhook', url, ...(hmacKey && { hmacKey }), ...(caFile !== undefined && { caFile }) };
+  const authorities = caFile !== undefined && { caFile };
+  return { type: 'webhook', url, ...(hmacKey && { hmacKey }), ...authorities, ...(proxy && { proxy }) };
 }
 
 function parseMail(section: SectionReader, to: string[]): MailConfig {

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { request as httpRequest, type IncomingMessage, type ProxyEnv } from 'node:http';
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../base/basics.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Message, toJson } from './message.ts';
@@ -23,7 +23,7 @@ export class RefusedError extends Error {
  *   the URL, which may hold a token
  */
 export async function postWebhook(
-  { url, hmacKey, caFile }: WebhookConfig,
+  { url, hmacKey, caFile, proxy }: WebhookConfig,
   message: Message,
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
@@ -37,24 +37,32 @@ export async function postWebhook(
   };
   const ca = caFile === undefined ? {} : { ca: await readFile(caFile) };
   const late = AbortSignal.timeout(LONGEST_POST);
-  const status = await post(url, body, { ...ca, headers, signal: AbortSignal.any([signal, late]) }).catch(
-    cause => {
-      signal.throwIfAborted();
-      if (late.aborted) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
-      throw new Error(`${host} cannot be reached`, { cause });
-    },
-  );
+  const posting = { ...ca, headers, signal: AbortSignal.any([signal, late]) };
+  const status = await post(url, body, posting, proxy).catch(cause => {
+    signal.throwIfAborted();
+    if (late.aborted) throw new Error(`${host} did not answer within ${LONGEST_POST / 1_000} seconds`);
+    throw new Error(`${host} cannot be reached`, { cause });
+  });
   if (status === 410) throw new RefusedError(`${host} answered 410 and gets this message no more`);
   if (status < 200 || status > 299) throw new Error(`${host} answered ${status}`);
 }
 
 /** @returns the status of the answer; its body is not read */
-async function post(url: string, body: string, options: RequestOptions): Promise<number> {
-  const request = new URL(url).protocol === 'https:' ? httpsRequest : httpRequest;
-  const posted = request(url, { ...options, method: 'POST', agent: false }); // too rare to keep a connection
+async function post(
+  url: string,
+  body: string,
+  options: RequestOptions & { signal: AbortSignal },
+  proxy: ProxyEnv | undefined,
+): Promise<number> {
+  const secure = new URL(url).protocol === 'https:';
+  const through = secure && proxy !== undefined;
+  // Too rare to keep a connection; http is for this host alone.
+  const agent = through ? new Agent({ proxyEnv: proxy, timeout: LONGEST_POST }) : false;
+  const posted = (secure ? httpsRequest : httpRequest)(url, { ...options, method: 'POST', agent });
+  posted.on('error', () => {}); // `once` rejects with it; after the head, errors do not matter
   posted.end(body);
-  const [response] = (await once(posted, 'response')) as [IncomingMessage];
-  posted.on('error', () => {}); // after the head, errors do not matter
+  // By the signal too, as Node says nothing of a request that is ended while it waits for a proxy's tunnel.
+  const [response] = (await once(posted, 'response', options)) as [IncomingMessage];
   response.destroy();
   return response.statusCode ?? 0;
 }

@@ -45,8 +45,10 @@ type RevocableCertificate = {
  */
 export function readRevocable(text: string): RevocableCertificate {
   const { pem, identifiers, notAfter, named } = parse(text);
-  if (identifiers.length === 0)
-    throw new IssuanceError('denied', 'the certificate names no host and no address');
+  if (named === 0) {
+    const why = 'the certificate has no subjectAltName, and what its CN says does not count';
+    throw new IssuanceError('denied', `${why}; an operator can revoke it with quarry acme reg … cert revoke`);
+  }
   if (named !== identifiers.length) {
     throw new IssuanceError('denied', 'the certificate has names that are neither hosts nor addresses');
   }

@@ -47,7 +47,7 @@ export type Config = {
 /**
  * Reads the files as one configuration.
  *
- * @param env REDIS_URL, ACME_CAFILE and QUARRY_LOG are read from it
+ * @param env REDIS_URL, ACME_CAFILE, QUARRY_LOG, HTTPS_PROXY and NO_PROXY are read from it
  * @throws ConfigError with one line that names file, line, section and option
  */
 export async function loadConfig(files: string[], env: Environment): Promise<Config> {
@@ -64,7 +64,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   const storages = byName(all('storage').map(parseStorage));
   const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
     verification: defaultReferenceTo(verifications, 'verification'),
-    storage: defaultReferenceTo(storages, 'storage'),
+    storage: defaultReferenceTo(storages, 'storage', unwrittenStorage(storages)),
     account: referenceTo(accounts, 'account'),
   });
   const references = createReferences({ accounts, verifications, storages }, defaults);
@@ -83,7 +83,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
-    notify: all('notify').map(parseNotify),
+    notify: all('notify').map(section => parseNotify(section, env)),
     warnings,
   };
 }
@@ -110,26 +110,35 @@ function byName<T extends { name: string }>(blocks: T[]): Map<string, T> {
   return new Map(blocks.map(block => [block.name, block]));
 }
 
+/** macen's name of the verification that stands in where there is none, or none of several is the default. */
+const MACEN_IMPLICIT_VERIFICATION = 'http';
+
+/** A storage that keeps nothing needs no block. */
+const unwrittenStorage = (storages: Map<string, StorageConfig>) => (name: string) =>
+  name === implicitStorage.name ? addImplicit(storages, implicitStorage) : undefined;
+
 /** What an auth block may name is fixed here, before a default adds an implicit block. */
 function createReferences(
   { accounts, verifications, storages }: Pick<Config, 'accounts' | 'verifications' | 'storages'>,
   defaults: Defaults,
 ): AuthReferences {
   const { verification, storage } = defaults;
+  const standsAlone = verification === undefined && verifications.size !== 1;
+  const unwrittenVerification = (name: string) =>
+    standsAlone && name === MACEN_IMPLICIT_VERIFICATION
+      ? addImplicit(verifications, implicitVerification)
+      : undefined;
   return {
     account: referenceTo(accounts, 'account'),
     accountNames: [...accounts.keys()],
     defaultAccounts: defaults.accounts.length > 0 ? defaults.accounts : chooseDefaultAccount(accounts),
-    verification: referenceTo(new Map(verifications), 'verification'),
-    storage: referenceTo(new Map(storages), 'storage'),
+    verification: referenceTo(new Map(verifications), 'verification', unwrittenVerification),
+    storage: referenceTo(new Map(storages), 'storage', unwrittenStorage(storages)),
     challengeOf: name => (verifications.get(name) ?? implicitVerification).challenge,
     defaultVerification: () =>
       verification === false
         ? undefined
         : chooseDefault<VerificationConfig>(verification, verifications, implicitVerification),
-    defaultStorage: () =>
-      storage === false
-        ? addImplicit(storages, implicitStorage)
-        : chooseDefault(storage, storages, implicitStorage),
+    defaultStorage: () => (storage === false ? undefined : chooseDefault(storage, storages, implicitStorage)),
   };
 }

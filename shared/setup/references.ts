@@ -4,12 +4,21 @@ import type { Parse } from '../config/section-reader.ts';
 
 type Block = { name: string; type: string };
 
-/** The value of an option that names a block which some file defines. */
-export function referenceTo(blocks: ReadonlyMap<string, unknown>, kind: string): Parse<string> {
+/** Finds the block that a name stands for which no file defines; `undefined` where there is none. */
+type FindUnwritten = (name: string) => string | undefined;
+
+/** The value of an option that names a block which some file defines, or one that goes without saying. */
+export function referenceTo(
+  blocks: ReadonlyMap<string, unknown>,
+  kind: string,
+  findUnwritten: FindUnwritten = () => undefined,
+): Parse<string> {
   const defined = [...blocks.keys()].map(name => `"${name}"`).join(', ');
   return (text, fail) => {
     if (text === '') return fail(`names no ${kind} block`);
     if (blocks.has(text)) return text;
+    const unwritten = findUnwritten(text);
+    if (unwritten !== undefined) return unwritten;
     return fail(`no [${kind} "${text}"] is defined; ${defined ? `defined: ${defined}` : 'none is'}`);
   };
 }
@@ -21,8 +30,9 @@ export function referenceTo(blocks: ReadonlyMap<string, unknown>, kind: string):
 export function defaultReferenceTo(
   blocks: ReadonlyMap<string, unknown>,
   kind: string,
+  findUnwritten?: FindUnwritten,
 ): Parse<string | false> {
-  const parse = referenceTo(blocks, kind);
+  const parse = referenceTo(blocks, kind, findUnwritten);
   return (text, fail) => (!blocks.has(text) && toFlag(text) === false ? false : parse(text, fail));
 }
 
@@ -47,8 +57,16 @@ export function chooseDefaultAccount(accounts: ReadonlyMap<string, unknown>): st
   return accounts.size === 1 ? [...accounts.keys()] : [];
 }
 
-/** Adds the block unless one of that name is there, and returns its name. */
+/**
+ * Adds the block unless one of its name and type is there. Where its name is taken by one of another type, it
+ * gets another.
+ *
+ * @returns its name
+ */
 export function addImplicit<T extends Block>(blocks: Map<string, T>, implicit: T): string {
-  if (!blocks.has(implicit.name)) blocks.set(implicit.name, implicit);
+  const there = blocks.get(implicit.name);
+  if (there !== undefined && there.type !== implicit.type)
+    return addImplicit(blocks, { ...implicit, name: `implicit ${implicit.name}` });
+  if (there === undefined) blocks.set(implicit.name, implicit);
   return implicit.name;
 }

@@ -7,6 +7,7 @@ import { ConfigError } from '../config/config-error.ts';
 import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/key.ts';
 import { type DomainMemory, formatMemory } from './memory.ts';
 import { parseShamanProfile, type ShamanDomain, type ShamanProfile } from './profile.ts';
+import { formatJson, parseJsonAsWritten } from './python-json.ts';
 
 /** What is to be written; `undefined` removes a key. */
 type Patch = Record<string, unknown>;
@@ -28,10 +29,10 @@ export function openShamanFile(directory: string): ShamanFile {
   const path = join(directory, 'shaman.json');
   return {
     path,
-    read: async () => parseShamanProfile(await readDocument(path), path),
-    patch: async patch => writeDocument(path, withPatch((await readDocument(path)) as Document, patch)),
+    read: async () => parseShamanProfile(await readDocument(path, JSON.parse), path),
+    patch: async patch => writeDocument(path, withPatch(await readAsWritten(path), patch)),
     async patchDomain(name, patch) {
-      const document = (await readDocument(path)) as { domains?: Record<string, Document> };
+      const document: { domains?: Record<string, Document> } = await readAsWritten(path);
       const domain =
         document.domains && Object.hasOwn(document.domains, name) ? document.domains[name] : undefined;
       if (!domain) return;
@@ -46,9 +47,12 @@ export function openShamanFile(directory: string): ShamanFile {
 const withPatch = (object: Document, patch: Patch): Document =>
   Object.fromEntries(Object.entries({ ...object, ...patch }).filter(([, value]) => value !== undefined));
 
-async function readDocument(path: string): Promise<unknown> {
+/** For writing it again: what is not changed stays as it is. */
+const readAsWritten = async (path: string) => (await readDocument(path, parseJsonAsWritten)) as Document;
+
+async function readDocument(path: string, parse: (text: string) => unknown): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return parse(await readFile(path, 'utf8'));
   } catch (error) {
     if (!(error instanceof SyntaxError))
       throw new ConfigError({ file: path }, `cannot be read: ${describeFileError(error)}`);
@@ -67,22 +71,7 @@ const withoutText = (message: string) => message.replace(/,? (\.\.\.|"|in JSON a
 /** Never written half, never wider open than it was, and through a symbolic link to where it leads. */
 async function writeDocument(path: string, document: Document): Promise<void> {
   const target = await realpath(path);
-  await writeAtomically(target, formatShamanJson(document), (await stat(target)).mode & 0o777);
-}
-
-/** As Python's `json.dump(…, indent=4, sort_keys=True)` writes it, in ASCII. */
-export function formatShamanJson(value: unknown): string {
-  return JSON.stringify(sorted(value), null, 4).replace(
-    /[\u007f-\uffff]/g,
-    unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, one]) => [key, sorted(one)]));
+  await writeAtomically(target, formatJson(document), (await stat(target)).mode & 0o777);
 }
 
 // The other files of the directory.

@@ -1,3 +1,4 @@
+import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
 import { removeUnfinished } from '../base/atomic-file.ts';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
@@ -37,6 +38,8 @@ export type ShamanParts = Omit<RunHabits, 'days'> & {
    * system's.
    */
   ca?: string[] | undefined;
+  /** What leads to another CA than theirs. */
+  proxy?: ProxyEnv | undefined;
   /** Of this profile's claims on what those CAs allow. */
   claimant?: string;
   /** Gets each limit that a CA answered with. */
@@ -102,7 +105,7 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
 async function openRun(
   stack: DisposableStack,
   file: ShamanFile,
-  parts: Pick<ShamanParts, 'accounts' | 'cas' | 'ca' | 'clock' | 'log'>,
+  parts: Pick<ShamanParts, 'accounts' | 'cas' | 'ca' | 'proxy' | 'clock' | 'log'>,
   signal: AbortSignal,
 ): Promise<{ profile: ShamanProfile; accounts: Accounts }> {
   const { accounts = [], cas = [], log } = parts;
@@ -124,7 +127,7 @@ async function openRun(
  */
 function openOwnCa(
   stack: DisposableStack,
-  { cas = [], ca, clock, log }: Pick<ShamanParts, 'cas' | 'ca' | 'clock' | 'log'>,
+  { cas = [], ca, proxy, clock, log }: Pick<ShamanParts, 'cas' | 'ca' | 'proxy' | 'clock' | 'log'>,
   file: ShamanFile,
   directoryUrl: string,
   signal: AbortSignal,
@@ -135,7 +138,7 @@ function openOwnCa(
     openShamanAccount(connection, { file, log }, signal, lost);
   const known = cas.find(one => one.directoryUrl === directoryUrl);
   if (known) return withAccount(known, OWN_ACCOUNT, open);
-  return stack.use(openCaOf({ name: OWN_ACCOUNT, directoryUrl, ca }, open, clock));
+  return stack.use(openCaOf({ name: OWN_ACCOUNT, directoryUrl, ca, proxy }, open, clock));
 }
 
 function domainsOf(

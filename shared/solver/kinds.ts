@@ -4,7 +4,7 @@ import { challtestsrv } from './challtestsrv.ts';
 import { dnsPersist } from './dns-persist.ts';
 import { dns01Server } from './dns01-server.ts';
 import { dnsUpdate } from './dns01-update.ts';
-import { http01, implicitVerification } from './http01.ts';
+import { http01 } from './http01.ts';
 import { program } from './program.ts';
 import type { Kind, Solver, SolverParts } from './solver.ts';
 import { tlsAlpn01 } from './tlsalpn01.ts';
@@ -30,7 +30,7 @@ export type VerificationConfig = ReturnType<(typeof kinds)[keyof typeof kinds]['
 /** `[verification "name"]` */
 export function parseVerification(section: SectionReader): VerificationConfig {
   const types = Object.keys(kinds) as (keyof typeof kinds)[];
-  return kinds[readBlockType(section, types, implicitVerification)].parse(section);
+  return kinds[readBlockType(section, types)].parse(section);
 }
 
 export function kindOf<Config extends VerificationConfig>({ type }: Config): Kind<Config> {

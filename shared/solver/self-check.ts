@@ -1,11 +1,12 @@
 import { Resolver } from 'node:dns/promises';
-import { request as plainRequest } from 'node:http';
-import { request as tlsRequest } from 'node:https';
+import { Agent as PlainAgent, type ProxyEnv, request as plainRequest } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { describeError } from '../base/basics.ts';
 import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
+import { parseProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from './dns-server.ts';
@@ -20,10 +21,14 @@ export type SelfCheckConfig = {
   resolvers: DnsServer[];
   /** CIDRs of addresses that are not public, and that names may lead to all the same. */
   networks: string[];
+  /** What leads to the names, which it looks up itself; absent: as the CA does, straight to them. */
+  proxy?: ProxyEnv;
 };
 
 export function parseSelfCheck(section: SectionReader): SelfCheckConfig {
+  const proxy = section.one('self-check-proxy', parseProxy);
   return {
+    ...(proxy !== undefined && proxy !== 'none' && { proxy }),
     mode: section.one('self-check', parseMode) ?? 'warn',
     port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
     resolvers: section.many('self-check-resolver', parseDnsAddress),
@@ -81,10 +86,11 @@ const isReserved = toAddressSet([
  */
 type SelfCheck = (response: ChallengeResponse, signal: AbortSignal) => Promise<string | undefined>;
 
-export function openSelfCheck({ port, resolvers, networks }: SelfCheckConfig): SelfCheck {
+export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckConfig): SelfCheck {
   const isAllowed = toAddressSet(networks);
 
   async function addressOf(host: string, signal: AbortSignal): Promise<string> {
+    if (proxy) return host; // where names lead to is the proxy's business, and that of whoever named it
     const [address] = isIP(host) ? [host] : await resolve(host, resolvers, signal);
     if (!address) throw new Error(`${host} has no address`);
     if (isReserved(address) && !isAllowed(address))
@@ -95,7 +101,7 @@ export function openSelfCheck({ port, resolvers, networks }: SelfCheckConfig): S
   async function look(url: URL, signal: AbortSignal, redirects = 0): Promise<Seen & { address: string }> {
     const address = await addressOf(url.hostname.replace(/^\[(.*)\]$/, '$1'), signal);
     const usual = url.protocol === 'https:' ? 443 : port;
-    const seen = await get(url, address, url.port ? Number(url.port) : usual, signal);
+    const seen = await get(url, address, url.port ? Number(url.port) : usual, signal, proxy);
     if (seen.location === undefined) return { ...seen, address };
     if (redirects >= MOST_REDIRECTS) throw new Error(`${url.host} redirects again and again`);
     return look(new URL(seen.location, url), signal, redirects + 1);
@@ -136,7 +142,13 @@ async function resolve(host: string, servers: readonly DnsServer[], signal: Abor
 type Seen = { status: number; body: string; location?: string | undefined };
 
 /** Connects to this very address: what was checked is what is asked. */
-function get(url: URL, address: string, port: number, signal: AbortSignal): Promise<Seen> {
+function get(
+  url: URL,
+  address: string,
+  port: number,
+  signal: AbortSignal,
+  proxy: ProxyEnv | undefined,
+): Promise<Seen> {
   const secure = url.protocol === 'https:';
   if (!secure && url.protocol !== 'http:') throw new Error(`a redirect leads to ${url.protocol}`);
   const options = {
@@ -145,6 +157,7 @@ function get(url: URL, address: string, port: number, signal: AbortSignal): Prom
     path: url.pathname + url.search,
     signal,
     headers: { Host: url.host },
+    ...(proxy && { agent: openAgent(secure, proxy) }),
   };
   const servername = isIP(url.hostname) ? '' : url.hostname;
   return new Promise((resolve, reject) => {
@@ -170,6 +183,12 @@ function get(url: URL, address: string, port: number, signal: AbortSignal): Prom
     });
     request.end();
   });
+}
+
+/** Its own, and not kept: the timeout is that of the proxy's tunnel. */
+function openAgent(secure: boolean, proxy: ProxyEnv): PlainAgent {
+  const options = { proxyEnv: proxy, timeout: DEADLINE };
+  return secure ? new TlsAgent(options) : new PlainAgent(options);
 }
 
 function toHost({ type, value }: Identifier): string {

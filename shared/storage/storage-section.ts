@@ -26,7 +26,7 @@ const types = ['none', 'file', 'redis'] as const;
 /** `[storage "name"]` */
 export function parseStorage(section: SectionReader): StorageConfig {
   const name = section.label;
-  const type = readBlockType(section, types, implicitStorage);
+  const type = readBlockType(section, types);
   switch (type) {
     case 'none':
       section.finish();

@@ -27,6 +27,7 @@ const parts: ProfileParts = {
   cas: new Map(),
   path: [],
   ca: undefined,
+  proxy: undefined,
   clock,
   log: quietLog,
   notices: {

@@ -143,6 +143,6 @@ const serve = async (token, body) => served.set(\`/.well-known/acme-challenge/\$
     const ask = 'import("quarry").catch(error => console.log(error.code))';
     assert.equal(await run(process.execPath, ['-e', ask]), 'ERR_PACKAGE_PATH_NOT_EXPORTED\n');
     const manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'));
-    assert.equal(manifest.engines.node, '>=24');
+    assert.equal(manifest.engines.node, '>=24.5');
   });
 });

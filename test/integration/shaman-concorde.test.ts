@@ -7,7 +7,7 @@ import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { generateKeyPem } from '../../shared/pki/key.ts';
-import { formatShamanJson } from '../../shared/shaman/file.ts';
+import { formatJson } from '../../shared/shaman/python-json.ts';
 import { type Json, type ShamanDirectory, startShamanGround } from '../support/shaman-ground.ts';
 
 const ground = await startShamanGround({
@@ -39,7 +39,7 @@ function asConcorde(json: Json): string {
   const domains = Object.entries(json.domains as Record<string, Json>).map(
     ([name, { quarry: _, ...domain }]) => [name, domain],
   );
-  return formatShamanJson({ ...more, domains: Object.fromEntries(domains) });
+  return formatJson({ ...more, domains: Object.fromEntries(domains) });
 }
 
 /**
@@ -88,7 +88,7 @@ test('a directory that concorde left in the middle of an order is continued: sam
     'renewal',
     'server',
   ]);
-  assert.equal(await directory.text('shaman.json'), formatShamanJson(json));
+  assert.equal(await directory.text('shaman.json'), formatJson(json));
 });
 
 test('a directory that concorde has kept up to date is kept as it is', async () => {

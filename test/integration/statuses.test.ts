@@ -14,7 +14,7 @@ const hmac = { key };
 
 const fleet = await startFleet({
   roles: ['intake', 'worker', 'responder'],
-  mgmt: 'max-size = 4k\ntrusted-proxy = 127.0.0.8/32',
+  mgmt: 'max-size = 4KiB\ntrusted-proxy = 127.0.0.8/32',
   blocks: `[auth "hmac"]
 ip = 127.0.0.1
 hmac_type = sha256

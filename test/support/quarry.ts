@@ -12,6 +12,8 @@ export const quarryProgram = (root = thisTree) => join(root, 'services', 'cli', 
 export type Quarry = Process & {
   /** Of its admin listener. */
   adminUrl: string;
+  /** Where it runs, beside its configuration `main.ini`. */
+  folder: string;
   /** Its log, line by line. */
   log(): Record<string, unknown>[];
 };
@@ -47,6 +49,7 @@ export async function startQuarry(
   const parts = started.move();
   return Object.assign(running, {
     adminUrl,
+    folder: path,
     log: () =>
       running
         .output()

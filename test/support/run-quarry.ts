@@ -19,8 +19,13 @@ export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
   await using dir = await tempDir();
   const admin = roles.includes(args[0] ?? '') ? `\n[admin]\nlistener = 127.0.0.1:${await freePort()}\n` : '';
   await writeFile(join(dir.path, 'main.ini'), ini + admin);
+  return await runQuarryIn(dir.path, args);
+}
+
+/** Runs `quarry <args>` to its end in a folder. */
+export async function runQuarryIn(folder: string, args: string[]): Promise<Ended> {
   return await new Promise(done => {
-    const options = { cwd: dir.path, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
+    const options = { cwd: folder, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
     execFile(process.execPath, [launcher, ...args], options, (error, stdout, stderr) => {
       done({ code: error ? (error.code ?? `${error.signal}`) : 0, stdout, stderr });
     });

@@ -82,7 +82,7 @@ export const orderActions: AcmeAction[] = [
         const client = openAcmeClient(connection, account, signal);
         const { status, certificate } = await client.getOrder(url);
         if (!certificate) throw new Error(`the order is ${status} and has no certificate`);
-        write(joinChain(splitChain(await client.downloadChain(certificate))));
+        write(toPrintable(await client.downloadChain(certificate)));
       });
     },
   },
@@ -97,6 +97,12 @@ export const orderActions: AcmeAction[] = [
       }),
   },
 ];
+
+/** As the CA sent it, which is what concorde prints; but not what could steer the terminal. */
+function toPrintable(chain: string): string {
+  const certificates = splitChain(chain);
+  return /^[\t\n\r\x20-\x7e]*$/.test(chain) ? chain : joinChain(certificates);
+}
 
 function toIndex(given: Given): number {
   const text = given.one('INDEX');

@@ -4,6 +4,7 @@ import { type CaConnection, openCaConnection } from '../../../shared/acme/connec
 import { describeError, describeFileError, systemClock } from '../../../shared/base/basics.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
+import { readProxy } from '../../../shared/config/proxy.ts';
 import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
@@ -14,7 +15,10 @@ import type { Given } from '../form.ts';
  */
 type Session = { connection: CaConnection; signal: AbortSignal };
 
-/** Speaks with the CA that SERVER names; `ACME_CAFILE` is what its HTTPS certificate is checked with. */
+/**
+ * Speaks with the CA that SERVER names, through the environment's proxy; `ACME_CAFILE` is what its HTTPS
+ * certificate is checked with.
+ */
 export async function withSession<T>(
   given: Given,
   env: Environment,
@@ -22,7 +26,8 @@ export async function withSession<T>(
 ): Promise<T> {
   const directoryUrl = toUrl(given, 'SERVER');
   const ca = env.ACME_CAFILE ? [await readText(env.ACME_CAFILE)] : undefined;
-  using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca });
+  const proxy = readProxy(env);
+  using connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock: systemClock, ca, proxy });
   return await act({ connection, signal: new AbortController().signal });
 }
 

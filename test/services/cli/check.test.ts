@@ -28,6 +28,7 @@ listeners:
   mgmt                 192.0.2.13:1313
   verification "http"  192.0.2.80:1380, 198.51.100.80:1380, [fe80::80%eth0]:1380
   admin                127.0.0.1:9313
+CSRs: 4000 bytes at most
 
 block        methods                                names                                solver                 storage
 -----------  -------------------------------------  -----------------------------------  ---------------------  -----------
@@ -150,4 +151,12 @@ test('check() tells what is renewed, and when', async () => {
   assert.match(output, / {2}disk \(file, renewed ahead\)$/m);
   const missing = 'cannot be read: no such file or directory';
   assert.match(output, new RegExp(`^warning: \\[renewal "web"\\]: /srv/web/shaman\\.json: ${missing}$`, 'm'));
+});
+
+test('check() prints the proxy of an account, without its password', async () => {
+  const output = await checkText(
+    `${start}proxy = http://u:s3cret@proxy.example:3128\n[auth a]\nall = yes\ndomain = *\n`,
+  );
+  assert.match(output, /^account: .*, 0 contacts, proxy proxy\.example:3128$/m);
+  assert.doesNotMatch(output, /s3cret/);
 });

@@ -96,15 +96,17 @@ test('quarry up ends with 1 and one line where there is no redis-server', async 
   assert.match(stderr, /^quarry: no Redis is configured and redis-server is not installed: .*$/m);
 });
 
-test('quarry says in one line that Node is too old', async () => {
-  const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.1.0' } })`;
-  const launcher = join(import.meta.dirname, '../../../services/cli/quarry.js');
-  const running = promisify(execFile)(process.execPath, [
-    '--import',
-    `data:text/javascript,${old}`,
-    launcher,
-  ]);
-  const { code, stdout, stderr } = await running.catch(error => error);
-  assert.deepEqual([code, stdout], [1, '']);
-  assert.match(stderr, /^quarry: Node 24 or newer is needed, and this is 20\.1\.0; .*\n$/);
-});
+for (const version of ['20.19.0', '24.4.1'])
+  test(`quarry says in one line that Node ${version} is too old`, async () => {
+    const old = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`;
+    const launcher = join(import.meta.dirname, '../../../services/cli/quarry.js');
+    const running = promisify(execFile)(process.execPath, [
+      '--import',
+      `data:text/javascript,${old}`,
+      launcher,
+    ]);
+    const { code, stdout, stderr } = await running.catch(error => error);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^quarry: Node 24\.5 or newer is needed, and this is 2\d\.\d+\.\d; .*\n$/);
+    assert.ok(stderr.includes(version));
+  });

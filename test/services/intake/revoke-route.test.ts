@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { readCertificate, splitChain } from '../../../shared/pki/certificate.ts';
-import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
+import { ecKey, makeCertificate, openssl } from '../../shared/pki/openssl-csr.ts';
 import { type FakeIntake, hmacBlock, hmacHeader, jobId, loopbackBlock, openIntake } from './open-intake.ts';
 
 const pem = makeCertificate({ names: 'DNS:www.example.org' });
@@ -92,6 +92,18 @@ test('POST /revoke refuses names of every kind that the block does not have', as
   const mail = makeCertificate({ names: 'DNS:www.example.org,email:a@example.org' });
   const others = 'the certificate has names that are neither hosts nor addresses\n';
   assert.deepEqual(await toAnswer(await revoke(intake, mail)), [403, others]);
+});
+
+test('POST /revoke says what to do about a certificate with its names in the CN alone', async () => {
+  await using intake = await openIntake();
+  const subject = ['-days', '9', '-subj', '/CN=www.example.org'];
+  const bare = openssl('req', '-x509', '-new', '-key', ecKey(), ...subject);
+  const [status, text] = await toAnswer(await revoke(intake, bare));
+  assert.equal(status, 403);
+  assert.match(
+    `${text}`,
+    /no subjectAltName.*an operator can revoke it with quarry acme reg … cert revoke\n$/,
+  );
 });
 
 for (const [code, status, retryAfter] of [

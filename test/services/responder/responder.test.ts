@@ -16,7 +16,8 @@ const verification = (name: string, type: string, ...lines: string[]) =>
   `[verification "${name}"]\ntype = ${type}\n${lines.join('\n')}\n`;
 
 async function start(blocks: string, log = quietLog) {
-  const config = await loadText(`${account + auth}[mgmt]\ndefault-verification = no\n${blocks}`);
+  const [, first] = /"(\w+)"/.exec(blocks) ?? [];
+  const config = await loadText(`${account}${auth}verification = ${first}\n${blocks}`);
   const metrics = openMetrics();
   return Object.assign(
     await startResponder(config, { redisUrl: redis.url, clock: systemClock, log, metrics }),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -227,3 +227,15 @@ for (const [what, text] of [
     });
     assert.equal(await readFile(file, 'utf8'), text);
   });
+
+test('openAccountDirectory() makes an RSA key where one is wanted, as macen takes no other, and leaves one that is there', async () => {
+  await using ready = await start();
+  const { ca, dir, open } = ready;
+  const account = await open({ keyType: 'rsa' });
+  const { asymmetricKeyType, asymmetricKeyDetails } = createPrivateKey(account.keyPem);
+  assert.deepEqual([asymmetricKeyType, asymmetricKeyDetails?.modulusLength], ['rsa', 2048]);
+  assert.match(account.keyPem, /^-----BEGIN PRIVATE KEY-----/);
+  assert.equal(account.url, `${ca.url}/account/1`, 'the CA has verified its signature');
+  await rm(join(dir, 'registration.json'));
+  assert.deepEqual(await open(), account);
+});

@@ -113,3 +113,30 @@ test('loadConfig() refuses an account that no file defines', async () => {
     /\[auth "mail"\] account: names no account block$/,
   );
 });
+
+test('an account has the proxy of the environment, its own, or none, and no error has its password', async () => {
+  const env = { HTTPS_PROXY: 'http://proxy.example:3128', NO_PROXY: 'ca.example' };
+  const own = `${zerossl}proxy = http://u:s3cret@own.example:8080\n`;
+  const none = zerossl.replaceAll('zerossl', 'none').replace('/z', '/n');
+  const { accounts } = await loadText(`${account}${own}${none}proxy = no\n${auth}`, env);
+  assert.match(accounts.get('default')?.proxy?.HTTPS_PROXY ?? '', /^http:\/\/proxy\.example:3128/);
+  assert.match(accounts.get('default')?.proxy?.NO_PROXY ?? '', /,\.ca\.example$/);
+  assert.equal(accounts.get('zerossl')?.proxy?.HTTPS_PROXY, 'http://u:s3cret@own.example:8080/');
+  assert.equal(accounts.get('zerossl')?.proxy?.NO_PROXY, undefined);
+  assert.equal(accounts.get('none')?.proxy, undefined);
+  const said = await refusal(`${account}proxy = socks5://u:s3cret@own.example\n${auth}`);
+  assert.equal(
+    said,
+    'main.ini:3: [account] proxy: is not http://host:port or https://host:port; other kinds of proxies cannot be used',
+  );
+});
+
+test('an account has a key of the type that it wants, which is EC or RSA', async () => {
+  const keyTypeOf = async (line: string) =>
+    (await loadText(`${account}${line}\n${auth}`)).accounts.get('default')?.keyType;
+  assert.deepEqual(
+    [await keyTypeOf(''), await keyTypeOf('key-type = ec'), await keyTypeOf('key-type = rsa')],
+    [undefined, undefined, 'rsa'],
+  );
+  assert.match(await refusal(`${account}key-type = dsa\n${auth}`), /key-type: is neither ec nor rsa$/);
+});

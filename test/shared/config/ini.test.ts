@@ -32,8 +32,9 @@ test('parseIni() splits at the first = and allows an empty value', () => {
 });
 
 test('parseIni() reads labels with and without quotes', () => {
-  const labels = parseIni('[auth "a b"]\n[auth c]\n[auth "d" ]', 'f').map(one => one.label);
-  assert.deepEqual(labels, ['a b', 'c', 'd']);
+  const text = '[auth "a b"]\n[auth c]\n[auth "d" ]\n[auth e f ]\n';
+  const labels = parseIni(text, 'f').map(one => one.label);
+  assert.deepEqual(labels, ['a b', 'c', 'd', 'e f']);
 });
 
 test('parseIni() reads # and ; as comments only at the beginning of a line', () => {
@@ -60,7 +61,8 @@ for (const [line, reason] of [
   ['[a', /^f:2: a heading is/],
   ['[]', /^f:2: a heading is/],
   ['[a "b]', /^f:2: a heading is/],
-  ['[a b c]', /^f:2: a heading is/],
+  ["[a 'b']", /^f:2: a heading is/],
+  ['[a b "c"]', /^f:2: a heading is/],
   ['[a "  "]', /^f:2: the name in the quotes is empty/],
   ['s3cret', /^f:2: neither key = value/],
   ['hmac_key: s3cret', /^f:2: neither key = value/],

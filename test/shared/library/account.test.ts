@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openAccount } from '../../../shared/library/account.ts';
+import { startConnectProxy } from '../../support/connect-proxy.ts';
+import { freePort } from '../../support/free-port.ts';
 import { type FakeCa, startFakeCa } from '../acme/fake-ca.ts';
 import { accountKeyPem as key } from '../acme/open-connection.ts';
 
@@ -81,4 +83,15 @@ test('an order of an account is for the names that are given, addresses among th
   assert.deepEqual(order.identifiers, identifiers);
   assert.deepEqual(ca.requests.at(-1)?.payload, { identifiers, profile: 'shortlived' });
   await assert.rejects(account.order(['a..example']), IssuanceError);
+});
+
+test('openAccount() asks the CA through a proxy where it is given one', async () => {
+  await using proxy = await startConnectProxy();
+  const port = await freePort();
+  const options = { directory: `https://proxied.example:${port}/`, key, proxy: { HTTPS_PROXY: proxy.url } };
+  await assert.rejects(openAccount(options), { code: 'unavailable' });
+  assert.deepEqual(
+    proxy.asked.map(({ authority }) => authority),
+    [`proxied.example:${port}`],
+  );
 });

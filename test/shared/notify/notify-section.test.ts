@@ -162,3 +162,13 @@ test('[notify] looks for a command from the folder of its file on', async () => 
     { name: 'ops', kinds: every, type: 'command', command: program, folder: dir.path },
   ]);
 });
+
+test('a webhook has the proxy of the environment, and mail has none', async () => {
+  const env = { HTTPS_PROXY: 'http://proxy.example:3128' };
+  const text = `${section('url = https://chat.example/')}[notify "post"]\n${mail}smtp = smtp://mx.example.org\n`;
+  const { notify } = await loadText(text, env);
+  const [webhook, post] = notify;
+  assert.ok(webhook?.type === 'webhook' && post);
+  assert.equal(webhook.proxy?.HTTPS_PROXY, 'http://proxy.example:3128/');
+  assert.ok(!('proxy' in post));
+});

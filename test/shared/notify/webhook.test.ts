@@ -11,6 +11,7 @@ import { describeError } from '../../../shared/base/basics.ts';
 import { deliver } from '../../../shared/notify/deliver.ts';
 import type { NotifyConfig } from '../../../shared/notify/notify-section.ts';
 import { RefusedError } from '../../../shared/notify/webhook.ts';
+import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { freePort } from '../../support/free-port.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
 import { keptLog } from '../../support/kept-log.ts';
@@ -126,4 +127,31 @@ test('an authority of its own vouches for an https receiver, and without it noth
   await post({ url, caFile });
   assert.equal(bodies.length, 1);
   server.close();
+});
+
+test('a webhook is posted to through a proxy, whose password is in no error', async () => {
+  await using proxy = await startConnectProxy();
+  const { certFile, keyFile, caFile } = await tlsAuthority();
+  const tls = { cert: await readFile(certFile), key: await readFile(keyFile) };
+  const paths: (string | undefined)[] = [];
+  const server = createServer(tls, (request, response) => {
+    paths.push(request.url);
+    response.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const url = `https://proxied.example:${port}/hook/t0ken`;
+  const way = { url, caFile, proxy: { HTTPS_PROXY: proxy.url.replace('//', '//u:s3cret@') } };
+  await post(way);
+  assert.deepEqual(paths, ['/hook/t0ken']);
+  assert.deepEqual(proxy.asked, [{ authority: `proxied.example:${port}`, credentials: 'u:s3cret' }]);
+  proxy.manner = 'refuse';
+  assert.doesNotMatch(describeError(await failure(post(way))), /s3cret/);
+  proxy.manner = 'hang';
+  const stop = new AbortController();
+  const posting = failure(post(way, stop.signal));
+  await waitUntil('the CONNECT', async () => proxy.asked.length === 3);
+  stop.abort(new Error('stopping'));
+  assert.equal((await posting).message, 'stopping');
+  server.close().closeAllConnections();
 });

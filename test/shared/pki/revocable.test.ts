@@ -35,8 +35,11 @@ test('readRevocable() denies a certificate that nobody can be said to have', () 
   const bare = openssl('req', '-x509', '-new', '-key', ecKey(), '-days', '9', '-subj', '/CN=example.org');
   assert.throws(() => readRevocable(bare), {
     code: 'denied',
-    message: 'the certificate names no host and no address',
+    message:
+      'the certificate has no subjectAltName, and what its CN says does not count; an operator can revoke it with quarry acme reg … cert revoke',
   });
+  const alone = makeCertificate({ names: 'email:a@b.org' });
+  assert.throws(() => readRevocable(alone), { code: 'denied', message: /neither hosts nor addresses/ });
   for (const other of [
     'email:a@b.org',
     'URI:https://b.org/a\\, DNS:c.org',

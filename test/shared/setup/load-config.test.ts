@@ -68,10 +68,41 @@ test('loadConfig() reads several files as one', async () => {
   assert.equal(config.auth[0]?.name, 'mail');
 });
 
-test('loadConfig() refuses a section that two files define, and names both places', async () => {
-  await assert.rejects(loadTexts({ 'a.ini': account + auth, 'b.ini': `# more\n${auth}` }), {
-    name: 'ConfigError',
-    message: 'b.ini:2: [auth "mail"]: is defined twice, first at a.ini:3',
+test('loadConfig() takes what files repeat once, and adds up what they say of one section', async () => {
+  const mgmt = '[mgmt]\nwait = 5\ntrusted-proxy = 10.0.0.1\ntrusted-proxy = 10.0.0.2\n';
+  const more = `${account}${mgmt}max-size = 100\n${auth}[account "default"]\n`;
+  await assert.rejects(loadTexts({ 'a.ini': account + mgmt + auth, 'b.ini': more }), {
+    message: 'b.ini:11: [account "default"]: is defined twice, first at b.ini:1',
+  });
+  const b = more.replace('[account "default"]\n', '');
+  const config = await loadTexts({ 'a.ini': account + mgmt + auth, 'b.ini': b });
+  assert.deepEqual([config.mgmt.wait, config.mgmt.maxSize], [5, 100]);
+  assert.deepEqual(config.mgmt.trustedProxies, ['10.0.0.1', '10.0.0.2']);
+  assert.equal(config.auth.length, 1);
+});
+
+for (const [what, b, message] of [
+  ['a block', auth.replace('.1', '.2'), 'b.ini:1: [auth "mail"]: is defined at a.ini:3 too, and otherwise'],
+  [
+    'a block of which one has more',
+    `${auth}domain = www.example.org\n`,
+    'b.ini:1: [auth "mail"]: is defined at a.ini:3 too, and otherwise',
+  ],
+  ['an option', '[account]\ndir = /s3cret\n', 'b.ini:2: [account] dir: is said otherwise at a.ini:2'],
+  [
+    'a list',
+    '[mgmt]\nlistener = [::1]:1\nlistener = [::1]:2\n',
+    'b.ini:2: [mgmt] listener: is said otherwise at a.ini:7',
+  ],
+] as const)
+  test(`loadConfig() refuses ${what} that two files say in different ways, and names both places`, async () => {
+    const a = `${account}${auth}[mgmt]\nlistener = [::1]:1\n`;
+    await assert.rejects(loadTexts({ 'a.ini': a, 'b.ini': b }), { name: 'ConfigError', message });
+  });
+
+test('loadConfig() says where an option of a joined section is wrong', async () => {
+  await assert.rejects(loadTexts({ 'a.ini': account + auth, 'b.ini': `${account}contact = x\n` }), {
+    message: /^b\.ini:3: \[account\] contact: /,
   });
 });
 
@@ -105,14 +136,38 @@ test('loadConfig() adds no implicit block that no auth block uses', async () => 
   assert.deepEqual([...verifications.keys(), ...storages.keys()], ['a', 'b', 'c', 'd']);
 });
 
+test('loadConfig() gives an implicit block another name where a block of another type has its name', async () => {
+  const {
+    auth: blocks,
+    verifications,
+    storages,
+  } = await loadText(
+    `${account}[verification "http01"]\ntype = dns01-dnsUpdate\n[verification "b"]\ntype = dns01-dnsUpdate\n
+[storage "none"]\ntype = redis\n[storage "b"]\ntype = redis\n${auth}`,
+  );
+  assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['implicit http01'], 'implicit none']);
+  assert.deepEqual(blocks[0]?.challenges, ['http-01']);
+  assert.deepEqual(
+    [verifications.get('implicit http01')?.type, storages.get('implicit none')?.type],
+    ['http01', 'none'],
+  );
+});
+
+test('loadConfig() knows no verification http where another one is the default', async () => {
+  const dns = '[verification "dns"]\ntype = dns01-dnsUpdate\n';
+  const said = 'main.ini:8: [auth "mail"] verification: no [verification "http"] is defined; defined: "dns"';
+  assert.equal(await refusal(`${account}${dns}${auth}verification = http\n`), said);
+});
+
 for (const disabled of ['', 'no', 'false']) {
-  test(`loadConfig() disables the defaults that are "${disabled}"`, async () => {
-    const { auth: blocks, warnings } = await loadText(
-      `${account}[mgmt]\ndefault-verification = ${disabled}\ndefault-storage = ${disabled}\n
-[verification "web"]\ntype = http01\n[storage "disk"]\ntype = redis\n${auth}`,
-    );
-    assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [[], 'none']);
-    assert.match(warnings.join('\n'), /\[auth "mail"\]: has no verification/);
+  test(`loadConfig() wants each block to name its own where the defaults are "${disabled}"`, async () => {
+    const text = `${account}[mgmt]\ndefault-verification = ${disabled}\ndefault-storage = ${disabled}\n
+[verification "web"]\ntype = http01\n[storage "disk"]\ntype = redis\n${auth}`;
+    const { auth: blocks } = await loadText(`${text}verification = web\nstorage = disk\n`);
+    assert.deepEqual([blocks[0]?.verifications, blocks[0]?.storage], [['web'], 'disk']);
+    const said = /^main\.ini:11: \[auth "mail"\] (\w+): is missing, and \[mgmt\] default-\1 is disabled$/;
+    assert.match(await refusal(`${text}verification = web\n`), said);
+    assert.match(await refusal(`${text}storage = disk\n`), said);
   });
 }
 

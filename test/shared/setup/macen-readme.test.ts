@@ -10,7 +10,7 @@ test("loadConfig() takes the configuration of macen's README", async () => {
   assert.equal(read?.termsOfService, true);
   assert.equal(read?.dir, '/etc/macen/account/');
   assert.deepEqual(mgmt.listeners, [{ host: '192.0.2.13', port: 1313, explicit: true }]);
-  assert.equal(mgmt.maxSize, 4096);
+  assert.equal(mgmt.maxSize, 4000);
   const http = verifications.get('http');
   assert.ok(http?.type === 'http01');
   assert.deepEqual(

@@ -24,6 +24,7 @@ test('parseListener() reads IPv4, bracketed IPv6 with a zone, and host names', (
     port: 1380,
     explicit: true,
   });
+  assert.deepEqual(read(parseListener, '::1:1313'), { host: '::1', port: 1313, explicit: true });
   assert.deepEqual(read(parseListener, 'localhost:0'), { host: 'localhost', port: 0, explicit: true });
 });
 
@@ -37,7 +38,8 @@ for (const text of [
   '',
   '1313',
   ':1313',
-  '::1:1313',
+  '::1',
+  '2001:db8::1313',
   '[192.0.2.1]:1',
   '[::1]',
   'a:65536',
@@ -64,7 +66,32 @@ for (const text of [
   });
 }
 
+for (const [text, cidr] of [
+  ['192.0.2.0/255.255.255.0', '192.0.2.0/24'],
+  ['192.0.2.7/255.255.255.255', '192.0.2.7/32'],
+  ['128.0.0.0/128.0.0.0', '128.0.0.0/1'],
+  ['0.0.0.0/0.0.0.0', '0.0.0.0/0'],
+  ['192.0.2.0-192.0.2.255', '192.0.2.0/24'],
+  ['10.0.0.0 - 10.255.255.255', '10.0.0.0/8'],
+  ['192.0.2.6-192.0.2.7', '192.0.2.6/31'],
+  ['192.0.2.7-192.0.2.7', '192.0.2.7/32'],
+  ['0.0.0.0-255.255.255.255', '0.0.0.0/0'],
+] as const) {
+  test(`parseCidr() makes ${cidr} of ${text}`, () => {
+    assert.equal(read(parseCidr, text), cidr);
+  });
+}
+
 for (const [text, reason] of [
+  ['192.0.2.0/0.0.0.255', /has 0\.0\.0\.255 in place of a netmask$/],
+  ['192.0.2.0/255.0.255.0', /has 255\.0\.255\.0 in place of a netmask$/],
+  ['192.0.2.7/255.255.255.0', /did you mean 192\.0\.2\.0\/24\?$/],
+  ['2001:db8::/255.255.0.0', /has bits set|needs a number/],
+  ['192.0.2.0-192.0.2.254', /no whole network/],
+  ['192.0.2.1-192.0.2.2', /no whole network/],
+  ['192.0.2.255-192.0.2.0', /no whole network/],
+  ['192.0.2.0-192.0.2.255-192.0.2.255', /is not an IP address/],
+  ['2001:db8::-2001:db8::ffff', /is not an IP address/],
   ['192.0.2.7/24', /did you mean 192\.0\.2\.0\/24\?$/],
   ['10.1.2.3/9', /did you mean 10\.0\.0\.0\/9\?$/],
   ['2001:db8::1/33', /did you mean 2001:db8::\/33\?$/],
@@ -127,10 +154,23 @@ test('parseFlag() reads yes, no and their kin, and an empty value as no', () => 
   assert.throws(() => read(parseFlag, 'yess'), /neither yes nor no/);
 });
 
-test('byteSize() reads bytes and 4k', () => {
-  assert.equal(read(byteSize(10_000), '4k'), 4096);
-  assert.equal(read(byteSize(10_000), '100'), 100);
-  for (const text of ['0', '10k', '4kb', '-1', '4.5', '']) assert.throws(() => read(byteSize(10_000), text));
+test('byteSize() reads bytes, and units as pydantic does', () => {
+  for (const [text, bytes] of Object.entries({
+    ...{
+      100: 100,
+      '100b': 100,
+      '4k': 4000,
+      '4K': 4000,
+      '4 kb': 4000,
+      '4KiB': 4096,
+      '0.5k': 500,
+      '.5kib': 512,
+    },
+    ...{ '0.001m': 1000, '0.001MB': 1000, '0.005 MiB': 5242, 4.5: 4 },
+  }))
+    assert.equal(read(byteSize(10_000), text), bytes, text);
+  for (const text of ['0', '0.5', '11k', '-1', '4x', '8kbit', '4k5', '4 4', '1e3', 'k', ''])
+    assert.throws(() => read(byteSize(10_000), text));
 });
 
 test('wholeNumber() keeps to its range', () => {

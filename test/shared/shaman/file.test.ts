@@ -3,28 +3,8 @@ import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError } from '../../../shared/config/config-error.ts';
-import { formatShamanJson, openShamanFile } from '../../../shared/shaman/file.ts';
+import { openShamanFile } from '../../../shared/shaman/file.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-
-/** As Python 3.11's `json.dump(…, indent=4, sort_keys=True)` writes it. */
-const python = `{
-    "Z": true,
-    "a": null,
-    "b": {
-        "x": [],
-        "y": {},
-        "z": [
-            1,
-            "\\u00e9\\u007f\\u2028\\ud83d\\ude00\\n\\u0001"
-        ]
-    },
-    "\\u00fc": 1.5
-}`;
-
-test("formatShamanJson() writes what Python's json.dump writes", () => {
-  const value = { b: { z: [1, 'é\u007f\u2028😀\n\u0001'], y: {}, x: [] }, ü: 1.5, a: null, Z: true };
-  assert.equal(formatShamanJson(value), python);
-});
 
 const minimal = { server: 'https://ca.example/dir', renewal: 10, domains: { 'example.org': {} } };
 
@@ -59,6 +39,22 @@ test('a shaman.json keeps keys that nobody knows, and what is edited while a run
   });
   await file.patchDomain('example.org', { order_id: undefined });
   assert.deepEqual((await json()).domains, { 'example.org': { note: 7 } });
+});
+
+test('a shaman.json keeps numbers as they are written, and sorts keys as Python does', async () => {
+  const written =
+    '{"server": "https://ca.example/dir", "renewal": 10.0, "10": 12345678901234567890, "9": 1e400, "\ue000": -0, "😀": 0.10, "domains": {"example.org": {"note": 1.0, "quarry": {}}}}';
+  await using ready = await start(written);
+  assert.equal((await ready.file.read()).renewal, 10);
+  await ready.file.patchDomain('example.org', { order_id: 'https://ca.example/1' });
+  await ready.file.patch({ key: 'a' });
+  const lines = [
+    ...['"10": 12345678901234567890', '"9": 1e400'],
+    `"domains": {\n        "example.org": {\n            "note": 1.0,\n            "order_id": "https://ca.example/1",\n            "quarry": {}\n        }\n    }`,
+    ...['"key": "a"', '"renewal": 10.0', '"server": "https://ca.example/dir"'],
+    ...['"\\ue000": -0', '"\\ud83d\\ude00": 0.10'],
+  ];
+  assert.equal(await readFile(ready.path, 'utf8'), `{\n    ${lines.join(',\n    ')}\n}`);
 });
 
 test('a domain that was taken out of shaman.json while a run goes on is not put back', async () => {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { openSelfCheck, type SelfCheckConfig } from '../../../shared/solver/self-check.ts';
+import { startConnectProxy } from '../../support/connect-proxy.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 
 const response = {
   identifier: { type: 'ip', value: '127.0.0.1' } as const,
@@ -114,4 +118,47 @@ test('the self-check ends when its signal fires', async () => {
   await assert.rejects(look(response, stop.signal), { message: 'the job has ended' });
   server.closeAllConnections();
   server.close();
+});
+
+test('the self-check goes through its own proxy, which looks names up', async () => {
+  const asked: string[] = [];
+  const proxy = createServer((request, answer) => {
+    asked.push(`${request.url} ${request.headers.host} ${request.headers['proxy-authorization']}`);
+    answer.end(response.keyAuthorization);
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  const url = `http://u:p@127.0.0.1:${port}`;
+  const config = { mode: 'warn', port: 80, resolvers: [], networks: [] } as const;
+  const look = openSelfCheck({ ...config, resolvers: [], networks: [], proxy: { HTTP_PROXY: url } });
+  const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
+  assert.equal(await look(named, signal), undefined);
+  assert.deepEqual(asked, [`http://www.example.org${path} www.example.org Basic dTpw`]);
+  proxy.closeAllConnections();
+  proxy.close();
+  const fault = await look(named, signal);
+  assert.match(fault ?? '', /^Quarry looked at http:\/\/www\.example\.org itself: connect ECONNREFUSED/);
+});
+
+test('the self-check follows a redirect to https through its proxy', async () => {
+  await using proxy = await startConnectProxy();
+  const { certFile, keyFile } = await tlsAuthority();
+  const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
+  const server = createTlsServer({ cert, key }, (_, answer) => answer.end(response.keyAuthorization));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const Location = `https://www.example.org:${port}/`;
+  proxy.onRequest = (_, answer) => answer.writeHead(302, { Location }).end();
+  const look = openSelfCheck({
+    ...{ mode: 'warn', port: 80, resolvers: [], networks: [] },
+    proxy: { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url },
+  });
+  const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
+  assert.equal(await look(named, signal), undefined);
+  assert.deepEqual(
+    proxy.asked.map(({ authority }) => authority),
+    [`www.example.org:${port}`],
+  );
+  server.close().closeAllConnections();
 });
