@@ -11,8 +11,8 @@ const MOST_REMEMBERED = 2_000;
  * had then: parsing an entry is most of a hit's cost.
  */
 type ReadEntries = {
-  /** @param mark changes whenever the entry does */
-  recall(place: string, mark: string): StoredCertificate | undefined;
+  /** @param mark changes whenever the entry does; asked for only where something is remembered */
+  recall(place: string, mark: () => string | undefined): StoredCertificate | undefined;
   /**
    * @param place one that only one CSR can have
    * @param mark taken before the entry was read
@@ -25,7 +25,7 @@ export function openReadEntries(most = MOST_REMEMBERED): ReadEntries {
   return {
     recall(place, mark) {
       const last = entries.get(place);
-      return last?.mark === mark ? last.stored : undefined;
+      return last && last.mark === mark() ? last.stored : undefined;
     },
     remember(place, mark, stored) {
       entries.set(place, { mark, stored });
