@@ -47,7 +47,7 @@ export function openRedisStorage(
     return stored;
   }
 
-  const read = async (key: string) => parse(await redis.get(base + key));
+  const read = async (key: string) => parse(await getTogether(base + key));
 
   /** @returns what goes */
   async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import { certifiesKey, readCertificate, splitChain } from '../pki/certificate.ts';
+import { certifiesKey, decodePemBlocks, readCertificate, splitChain } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
-import { fingerprintOf, parseRecord } from './entry-record.ts';
+import { fingerprintOfDer, parseRecord } from './entry-record.ts';
 import type { KeptEntry, StoredCertificate } from './storage.ts';
 
 const MOST_REMEMBERED = 2_000;
@@ -55,11 +55,11 @@ export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
 }
 
 function readChain(csr: CsrText, { chain, record }: Pick<EntryText, 'chain' | 'record'>): StoredCertificate {
-  const [leafPem] = splitChain(chain);
-  if (!leafPem) throw new Error('it holds no certificate');
-  const leaf = readCertificate(leafPem);
+  const [first] = decodePemBlocks(chain, ['CERTIFICATE']);
+  if (!first) throw new Error('it holds no certificate');
+  const leaf = readCertificate(first.der);
   if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOf(leafPem)) ?? {};
+  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOfDer(first.der)) ?? {};
   return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 

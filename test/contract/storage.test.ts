@@ -287,6 +287,20 @@ for (const [where, typeOf] of Object.entries(types))
   });
 
 suite('file storage', () => {
+  test('reads few entries at once for its upkeep, which leaves others a thread', async () => {
+    await using opened = await openFile();
+    const { upkeep } = opened.storage;
+    const digests = ['a', 'b', 'c', 'd', 'e'].map(digit => digit.repeat(96));
+    const pipes = digests.map(digest => join(opened.folderOf({ ...csr, digest }), 'csr.pem'));
+    for (const pipe of pipes) await mkdir(dirname(pipe), { recursive: true });
+    execFileSync('mkfifo', pipes);
+    const reads = digests.map(digest => upkeep?.read(digest));
+    await opened.storage.put(csr, chain, issuedBy); // would never end
+    assert.equal(await readFile(join(opened.folderOf(csr), 'cert.pem'), 'utf8'), chain);
+    for (const pipe of pipes) await writeFile(pipe, '');
+    assert.deepEqual(await Promise.all(reads), Array(5).fill(undefined));
+  });
+
   test('looks again at what it has read at once in a file system of this machine, else by a thread', async () => {
     await using dir = await tempDir();
     await using near = await openSettled({ typeOf: types['of this machine'] });
