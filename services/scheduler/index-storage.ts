@@ -4,8 +4,8 @@ import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 
-/** How many entries are read at once; the event loop is others' too. */
-const AT_ONCE = 8;
+/** How many entries are read at once, and written; the event loop is others' too. */
+const AT_ONCE = 50;
 
 /**
  * Looks through a storage for entries that no index knows: macen's, those of an earlier version of Quarry,
@@ -42,10 +42,7 @@ export async function indexStorage(
     const unknown = done === purpose ? await expiry.unknown(name, part.keys) : part.keys;
     for (let index = 0; index < unknown.length; index += AT_ONCE) {
       signal.throwIfAborted();
-      const found = await Promise.all(
-        unknown.slice(index, index + AT_ONCE).map(key => addEntry(name, upkeep, key, parts)),
-      );
-      added += found.filter(Boolean).length;
+      added += await addEntries(name, upkeep, unknown.slice(index, index + AT_ONCE), parts);
     }
     signal.throwIfAborted();
     cursor = part.cursor;
@@ -56,15 +53,15 @@ export async function indexStorage(
   return added;
 }
 
-async function addEntry(
+/** @returns how many there are */
+async function addEntries(
   storage: string,
   upkeep: Upkeep,
-  key: string,
-  { expiry, renewals, clock }: { expiry: ExpiryIndex; renewals: StoredRenewals; clock: Clock },
-): Promise<boolean> {
-  const entry = await upkeep.read(key);
-  if (!entry) return false;
-  await renewals.found(storage, key, entry, clock.now());
-  await expiry.note(storage, key, entry.leaf.notAfter); // last: what it knows is not looked at again
-  return true;
+  places: readonly string[],
+  { renewals, clock }: { renewals: StoredRenewals; clock: Clock },
+): Promise<number> {
+  const read = await Promise.all(places.map(async place => ({ place, entry: await upkeep.read(place) })));
+  const found = read.flatMap(({ place, entry }) => (entry ? [{ place, entry }] : []));
+  await renewals.found(storage, found, clock.now());
+  return found.length;
 }

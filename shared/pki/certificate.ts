@@ -25,9 +25,9 @@ export type Certificate = CertificateLife & {
   serial: string;
 };
 
-/** Reads the first certificate in `pem`. Throws an Error when it is damaged. */
-export function readCertificate(pem: string | Buffer): Certificate {
-  const certificate = new X509Certificate(pem);
+/** Reads a certificate, of PEM the first in it. Throws an Error when it is damaged. */
+export function readCertificate(pemOrDer: string | Buffer): Certificate {
+  const certificate = new X509Certificate(pemOrDer);
   const notBefore = certificate.validFromDate.getTime();
   const notAfter = certificate.validToDate.getTime();
   if (Number.isNaN(notBefore + notAfter)) throw new Error('the certificate has no time that can be read');
@@ -146,7 +146,7 @@ const begin = /^-----BEGIN ([A-Z0-9 ]{1,64})-----$/;
  * base64.
  */
 export function decodePem(text: string, labels: readonly string[]): Buffer {
-  const [first] = decodePemBlocks(text, labels);
+  const [first] = readPemBlocks(text, labels); // and not the others, of which a chain has some
   if (!first) throw new Error(`no PEM block "${labels.join('" or "')}" was found`);
   return first.der;
 }
@@ -155,18 +155,20 @@ export function decodePem(text: string, labels: readonly string[]): Buffer {
  * Reads all blocks in `text` that carry one of `labels`, in order. Throws an Error when one of them is
  * damaged.
  */
-export function decodePemBlocks(text: string, labels: readonly string[]): PemBlock[] {
+export const decodePemBlocks = (text: string, labels: readonly string[]): PemBlock[] => [
+  ...readPemBlocks(text, labels),
+];
+
+function* readPemBlocks(text: string, labels: readonly string[]): Generator<PemBlock, void> {
   const lines = text.split(/\r\n|\r|\n/).map(line => line.trim());
-  const blocks: PemBlock[] = [];
   for (let at = 0; at < lines.length; at++) {
     const label = begin.exec(lines[at] ?? '')?.[1];
     if (label === undefined || !labels.includes(label)) continue;
     const end = lines.indexOf(`-----END ${label}-----`, at);
     if (end < 0) throw new Error(`the PEM block "${label}" does not end`);
-    blocks.push({ label, der: decodeBase64(lines.slice(at + 1, end).join('')) });
+    yield { label, der: decodeBase64(lines.slice(at + 1, end).join('')) };
     at = end;
   }
-  return blocks;
 }
 
 /** Writes the block as `openssl` prints it: 64 columns, LF, a final newline. */

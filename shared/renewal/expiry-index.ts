@@ -7,6 +7,7 @@ import type { Store } from '../base/redis.ts';
 export type ExpiryIndex = {
   /** @param notAfter milliseconds since the epoch */
   note(storage: string, key: string, notAfter: number): Promise<void>;
+  noteAll(storage: string, ends: readonly { key: string; notAfter: number }[]): Promise<void>;
   forget(storage: string, key: string): Promise<void>;
   /** Keys of entries whose certificates ended before `before`. */
   ended(storage: string, before: number, limit: number): Promise<string[]>;
@@ -22,6 +23,10 @@ export function openExpiryIndex({ redis, prefix }: Store): ExpiryIndex {
   return {
     note: async (storage, key, notAfter) => {
       await redis.zadd(setOf(storage), notAfter, key);
+    },
+    async noteAll(storage, ends) {
+      if (ends.length > 0)
+        await redis.zadd(setOf(storage), ...ends.flatMap(({ key, notAfter }) => [notAfter, key]));
     },
     forget: async (storage, key) => {
       await redis.zrem(setOf(storage), key);

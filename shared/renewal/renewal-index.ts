@@ -1,6 +1,7 @@
 import type { RenewalInfo } from '../acme/renewal-info.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
+import { openIndexWriter, type Written } from './index-writer.ts';
 import { planWanted, type RenewalPlan } from './renewal-window.ts';
 
 /** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
@@ -53,6 +54,14 @@ export type ManagedCertificate = {
   reissue?: number | undefined;
 };
 
+export type FoundCertificate = {
+  managed: ManagedCertificate;
+  /** When to look at it. */
+  at: number;
+  /** What it follows. */
+  known: ManagedCertificate | undefined;
+};
+
 /** The last time that a client got the certificate, and by which auth block. */
 export type LastFetch = { at: number; block: string };
 
@@ -63,6 +72,8 @@ export type LastFetch = { at: number; block: string };
 export type RenewalIndex = {
   /** Writes a certificate in place of the one that it follows. `at`: when to look at it. */
   add(managed: ManagedCertificate, at: number): Promise<void>;
+  /** Writes each, unless another one is there by now than what was `known` when it was made. */
+  addFound(found: readonly FoundCertificate[]): Promise<void>;
   /**
    * Writes what was found out of a certificate; does nothing, and returns false, where a successor is there
    * by now.
@@ -93,50 +104,16 @@ export type RenewalIndex = {
 export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =>
   (renews || reissue !== undefined) && !superseded;
 
-/**
- * KEYS: entries, due, ends, failed, ends of those that are not left, due of those that are only watched,
- * which are in none of the others. ARGV: id, `certificate` (empty: whatever is there), when to look, end,
- * failed, value, left, watched. An entry begins with its certificate, so that nothing has to be parsed to
- * compare it.
- */
-const WRITE = toScript(`
-local head = ARGV[2] .. '\\n'
-if ARGV[2] ~= '' then
-  local there = redis.call('HGET', KEYS[1], ARGV[1])
-  if not there or string.sub(there, 1, #head) ~= head then return 0 end
-end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[6])
-if ARGV[8] == '1' then
-  redis.call('ZADD', KEYS[6], ARGV[3], ARGV[1])
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('ZREM', KEYS[3], ARGV[1])
-  redis.call('SREM', KEYS[4], ARGV[1])
-  redis.call('ZREM', KEYS[5], ARGV[1])
-  return 1
-end
-redis.call('ZREM', KEYS[6], ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
-redis.call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[4], ARGV[1])
-if ARGV[7] == '1' then redis.call('ZREM', KEYS[5], ARGV[1])
-else redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1]) end
-return 1`);
-
 const LIST_PART = 500;
 
 export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
   const key = (name: string) => `${prefix}:renewals:${name}`;
   const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
   const [fetches, wanted, watched] = [key('fetched'), key('wanted'), key('watched')];
+  const writeAll = openIndexWriter(redis, { entries, due, ends, failed, wanted, watched });
 
-  async function write(managed: ManagedCertificate, at: number, only: string): Promise<boolean> {
-    const { id, certificate, notAfter, failures, left } = managed;
-    const value = `${certificate}\n${JSON.stringify(managed)}`;
-    const flags = [failures, left, !isRenewed(managed)].map(flag => (flag ? 1 : 0));
-    const args = [id, only, Math.round(at), notAfter, flags[0], value, flags[1], flags[2]].map(String);
-    const keys = [entries, due, ends, failed, wanted, watched];
-    return (await runScript(redis, WRITE, keys, args)) === 1;
-  }
+  const write = async (managed: ManagedCertificate, at: number, over: Written['over']) =>
+    (await writeAll([toWritten(managed, at, over)])) === 1;
 
   async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {
     return ids.length === 0 ? [] : (await redis.hmget(entries, ...ids)).map(parse);
@@ -156,9 +133,12 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
 
   return {
     add: async (managed, at) => {
-      await write(managed, at, '');
+      await write(managed, at, 'anything');
     },
-    save: (managed, at) => write(managed, at, managed.certificate),
+    async addFound(found) {
+      await writeAll(found.map(({ managed, at, known }) => toWritten(managed, at, overOnly(known))));
+    },
+    save: (managed, at) => write(managed, at, overOnly(managed)),
     async remove(id) {
       const all = redis
         .multi()
@@ -185,14 +165,14 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
     },
     async force(id, now) {
       const [managed] = await read([id]);
-      if (managed) await write({ ...managed, forced: true }, now, managed.certificate);
+      if (managed) await write({ ...managed, forced: true }, now, overOnly(managed));
     },
     async reissue(id, at) {
       const [managed] = await read([id]);
       if (!managed) return;
-      const { certificate, plan } = managed;
+      const { plan } = managed;
       const sooner = at < plan.at ? planWanted(at) : plan;
-      await write({ ...managed, reissue: at, plan: sooner }, at, certificate);
+      await write({ ...managed, reissue: at, plan: sooner }, at, overOnly(managed));
     },
     async *list() {
       let cursor = '0';
@@ -224,6 +204,14 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
       return { managed, due: dueNow, failed: failures, soonestEnd };
     },
   };
+}
+
+const overOnly = (known: ManagedCertificate | undefined) => ({ certificate: known?.certificate });
+
+function toWritten(managed: ManagedCertificate, at: number, over: Written['over']): Written {
+  const { id, certificate, notAfter, failures, left = false } = managed;
+  const flags = { failed: failures !== undefined, left, watched: !isRenewed(managed) };
+  return { id, over, certificate, text: JSON.stringify(managed), at, notAfter, ...flags };
 }
 
 function parse(text: string | null): ManagedCertificate | undefined {

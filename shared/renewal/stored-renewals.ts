@@ -1,12 +1,16 @@
 import { renewalInfoId } from '../acme/renewal-info.ts';
 import type { Store } from '../base/redis.ts';
-import { splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { KeptEntry } from '../storage/storage.ts';
 import type { KeepingConfig, StorageConfig } from '../storage/storage-section.ts';
 import { openExpiryIndex } from './expiry-index.ts';
 import { openNewestIndex } from './newest-index.ts';
-import { type LastFetch, type ManagedCertificate, openRenewalIndex } from './renewal-index.ts';
+import {
+  type FoundCertificate,
+  type LastFetch,
+  type ManagedCertificate,
+  openRenewalIndex,
+} from './renewal-index.ts';
 import { ownRandom, planRenewal, type RenewalPlan } from './renewal-window.ts';
 
 /** Renewal information is fetched right after issue, but not by all at the same moment. */
@@ -25,16 +29,16 @@ export type StoredRenewals = {
     how: { block: string; ahead: boolean; refused?: ManagedCertificate['refused'] },
     now: number,
   ): Promise<void>;
-  /**
-   * An entry turned up in this place that may be new to the index of what is renewed, or is to be renewed
-   * only now.
-   */
-  found(storage: string, place: string, entry: KeptEntry, now: number): Promise<void>;
+  /** Entries turned up that may be new to the indexes, or are to be renewed only now. */
+  found(storage: string, entries: readonly FoundEntry[], now: number): Promise<void>;
   /** A client of this auth block got the certificate. */
   fetched(storage: string, csr: CsrText, block: string, now: number): Promise<void>;
   /** An entry in this place was removed, as its certificate was revoked. */
   revoked(storage: string, place: string, entry: KeptEntry): Promise<void>;
 };
+
+/** An entry, and its place in its storage. */
+type FoundEntry = { place: string; entry: KeptEntry };
 
 export const storedId = (storage: string, csr: CsrText) => `stored/${storage}/${csr.digest}`;
 
@@ -59,6 +63,22 @@ export function openStoredRenewals(
     return config?.type === 'none' ? undefined : config;
   };
 
+  async function addFound(
+    storage: string,
+    entries: readonly FoundEntry[],
+    keeping: KeepingConfig,
+    now: number,
+  ) {
+    const ids = entries.map(({ entry }) => storedId(storage, entry.csr));
+    const known = new Map((await index.read([...new Set(ids)])).map(one => [one?.id, one]));
+    const found = latestOfEach(entries, storage).flatMap(one => {
+      const id = storedId(storage, one.entry.csr);
+      const soon = now + Math.random() * FIRST_POLL_OF_FOUND;
+      return toFound(id, one, known.get(id), keeping, soon) ?? [];
+    });
+    await index.addFound(found);
+  }
+
   return {
     async issued(storage, entry, { block, ahead, refused }, now) {
       const keeping = keepingOf(storage);
@@ -71,22 +91,13 @@ export function openStoredRenewals(
       }
       await expiry.note(storage, entry.csr.digest, entry.leaf.notAfter);
     },
-    async found(storage, place, entry, now) {
+    async found(storage, entries, now) {
       const keeping = keepingOf(storage);
-      if (!keeping || entry.leaf.notAfter <= now) return;
-      const id = storedId(storage, entry.csr);
-      const soon = now + Math.random() * FIRST_POLL_OF_FOUND;
-      const [known] = await index.read([id]);
-      if (known && known.notAfter >= entry.leaf.notAfter) {
-        // macen may have kept an older one elsewhere.
-        if (known.renews === keeping.renewAhead) return;
-        return void (await index.save(
-          { ...known, renews: keeping.renewAhead },
-          Math.min(known.plan.at, soon),
-        ));
-      }
-      const managed = { ...toManaged(id, entry, keeping, false), place };
-      await index.add(managed, Math.min(managed.plan.at, soon));
+      const living = entries.filter(({ entry }) => entry.leaf.notAfter > now);
+      if (keeping) await addFound(storage, living, keeping, now);
+      // Last: what the expiry index knows is not looked at again.
+      const ends = entries.map(({ place, entry }) => ({ key: place, notAfter: entry.leaf.notAfter }));
+      await expiry.noteAll(storage, ends);
     },
     async fetched(storage, csr, block, now) {
       if (keepingOf(storage)) await index.fetched(storedId(storage, csr), { at: now, block });
@@ -119,12 +130,35 @@ export function planStored(managed: ManagedCertificate, days: number): RenewalPl
 export const isFetched = ({ notBefore }: ManagedCertificate, fetched: LastFetch | undefined) =>
   fetched !== undefined && fetched.at >= notBefore;
 
+/** Of several entries for the same CSR the one that ends last: macen may have kept older ones elsewhere. */
+function latestOfEach(entries: readonly FoundEntry[], storage: string): FoundEntry[] {
+  const inOrder = entries.toSorted((one, other) => one.entry.leaf.notAfter - other.entry.leaf.notAfter);
+  return [...new Map(inOrder.map(one => [storedId(storage, one.entry.csr), one])).values()];
+}
+
+/** @returns `undefined` where the index needs nothing of it */
+function toFound(
+  id: string,
+  { place, entry }: FoundEntry,
+  known: ManagedCertificate | undefined,
+  keeping: KeepingConfig,
+  soon: number,
+): FoundCertificate | undefined {
+  const at = (managed: ManagedCertificate) => Math.min(managed.plan.at, soon);
+  if (!known || known.notAfter < entry.leaf.notAfter) {
+    const managed = { ...toManaged(id, entry, keeping, false), place };
+    return { managed, at: at(managed), known };
+  }
+  if (known.renews === keeping.renewAhead) return undefined;
+  return { managed: { ...known, renews: keeping.renewAhead }, at: at(known), known };
+}
+
 /** Whether an entry holds another certificate than the index knows of. */
 export function isOfAnother({ leaf }: KeptEntry, managed: ManagedCertificate): boolean {
   return leaf.notAfter !== managed.notAfter || leaf.notBefore !== managed.notBefore;
 }
 
-const infoIdOf = ({ chain }: KeptEntry) => renewalInfoId(splitChain(chain)[0] ?? '');
+const infoIdOf = ({ chain }: KeptEntry) => renewalInfoId(chain);
 
 /** Differs between a certificate and its successor. */
 const toName = (entry: KeptEntry, infoId = infoIdOf(entry)) => infoId ?? `ends ${entry.leaf.notAfter}`;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { decodePem } from '../pki/certificate.ts';
 import type { IssuedBy } from './storage.ts';
 
@@ -13,11 +13,9 @@ export type EntryRecord = {
 };
 
 /** @returns SHA-256 of the first certificate in `chain`, in hex. Throws an Error when it is damaged. */
-export function fingerprintOf(chain: string): string {
-  return createHash('sha256')
-    .update(decodePem(chain, ['CERTIFICATE']))
-    .digest('hex');
-}
+export const fingerprintOf = (chain: string): string => fingerprintOfDer(decodePem(chain, ['CERTIFICATE']));
+
+export const fingerprintOfDer = (certificate: Buffer): string => hash('sha256', certificate);
 
 /** As it is written, with times that people can read. */
 export function formatRecord({ certificate, issuedBy, renewFrom }: EntryRecord): Record<string, unknown> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { atMost } from '../base/at-most.ts';
 import { createAtomically, readIfThere } from '../base/atomic-file.ts';
 import { describeError, type Log } from '../base/basics.ts';
 import { type EntryRecord, fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -10,6 +11,8 @@ import { isChainOf, readWholeEntry } from './stored-entry.ts';
 /** A file storage has 256 folders of entries, each of which is one part of its keys. */
 const PARTS = 256;
 const REMOVED = '.removed';
+/** Entries that are read at once: each takes one of the four threads that all of the process shares. */
+const MOST_READ = 3;
 /** What Quarry knows of the certificate beside it. */
 export const RECORD_FILE = 'quarry.json';
 
@@ -18,17 +21,18 @@ export function openFileUpkeep(
   { name, directory, entry }: { name: string; directory: string; entry: (digest: string) => string },
   log: Log,
 ): Upkeep {
+  const inTurn = atMost(MOST_READ);
+
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
     const record = await readRecordFile(folder);
-    const [csr, chain] = await Promise.all(
-      ['csr.pem', 'cert.pem'].map(file => readIfThere(join(folder, file))),
-    );
+    const csr = await readIfThere(join(folder, 'csr.pem'));
+    const chain = await readIfThere(join(folder, 'cert.pem'));
     return csr === undefined || chain === undefined ? undefined : readWholeEntry({ csr, chain, record });
   }
 
   async function read(key: string): Promise<KeptEntry | undefined> {
     try {
-      return await readFolder(entry(key));
+      return await inTurn(() => readFolder(entry(key)));
     } catch (error) {
       log.warn(
         { storage: name, folder: entry(key), reason: describeError(error) },

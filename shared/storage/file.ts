@@ -1,21 +1,15 @@
-import { type BigIntStats, stat } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { atMost } from '../base/at-most.ts';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
 import type { CsrText } from '../pki/csr.ts';
+import { fileSystemType, isLocalType, lookAt, lookAtOnce, openLooks, type TypeOf } from './entry-looks.ts';
 import { fingerprintOf } from './entry-record.ts';
 import { formatRecordFile, openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';
 import { type IssuedBy, isFresh, type Storage, type StoredCertificate } from './storage.ts';
 import type { KeepingConfig } from './storage-section.ts';
 import { openReadEntries, readEntry } from './stored-entry.ts';
 
-/** Each takes one of the four threads that all of the process shares. */
-const MOST_LOOKS = 3;
-/** Milliseconds; a file system that takes longer hangs, as one on the network whose server is gone. */
-const LONGEST_LOOK = 5_000;
-const HANGS = 'the file system does not answer';
 /**
  * Milliseconds that a file has to lie still before its times tell it from a later one: some file systems
  * write times in steps of two seconds.
@@ -28,20 +22,33 @@ const SETTLED_AFTER = 2_500;
  * PEM, which is the same for what openssl writes, and looks under both. Beside them lies `quarry.json`, which
  * macen passes over: what Quarry knows of the certificate that it names. Where macen has written another
  * certificate since, it counts as absent.
+ *
+ * What was read before is looked at by `stat` for each post: at once in a local file system, as a thread
+ * costs ten times as much, and by a thread in any other, as its server may not answer. Which it is, is asked
+ * whenever an entry is read, as file systems are mounted over each other.
  */
 export function openFileStorage(
   config: { name: string; directory: string } & Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
-  { clock, log }: { clock: Clock; log: Log },
+  { clock, log, typeOf = fileSystemType }: { clock: Clock; log: Log; typeOf?: TypeOf },
 ): Storage {
   const { name, directory } = config;
-  const entries = openReadEntries();
-  const inTime = openLooks();
-  const entry = (digest: string) => join(directory, digest.slice(0, 2), digest.slice(2));
+  const local = openReadEntries();
+  const distant = openReadEntries();
+  const looks = openLooks();
+  // Not by `join`, which takes as long as a look.
+  const entry = (digest: string) => `${directory}/${digest.slice(0, 2)}/${digest.slice(2)}`;
+
+  /** What was read before and can be looked at at once. */
+  function recall(digest: string, folder: string): StoredCertificate | undefined {
+    if (looks.areHanging()) return undefined;
+    return local.recall(digest, () => lookAtOnce(folder)?.mark);
+  }
 
   async function look(csr: CsrText, digest: string, folder: string): Promise<StoredCertificate | undefined> {
-    const mark = await markOf(folder, clock.now());
-    if (!mark) return undefined;
-    const known = entries.recall(digest, mark.text);
+    const now = clock.now();
+    const seen = await lookAt(folder);
+    if (!seen) return undefined;
+    const known = distant.recall(digest, () => seen.mark);
     if (known) return known;
     // The record first: it is written last, so that a certificate that is read with it is never older.
     const record = await readRecordFile(folder);
@@ -50,14 +57,17 @@ export function openFileStorage(
     // One without the other: its writer was stopped in between.
     if (chain === undefined || csrPem === undefined) return undefined;
     const stored = readEntry(csr, { csr: csrPem, chain, record });
-    if (mark.isSettled) entries.remember(digest, mark.text, stored);
+    if (now - seen.changed > SETTLED_AFTER) {
+      const isLocal = isLocalType(await typeOf(join(folder, 'cert.pem')));
+      (isLocal ? local : distant).remember(digest, seen.mark, stored);
+    }
     return stored;
   }
 
   async function read(csr: CsrText, digest: string): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const stored = await inTime(() => look(csr, digest, folder));
+      const stored = recall(digest, folder) ?? (await looks.inTime(() => look(csr, digest, folder)));
       return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
     } catch (error) {
       log.warn(
@@ -96,74 +106,4 @@ export function openFileStorage(
     },
     upkeep: openFileUpkeep({ name, directory, entry }, log),
   };
-}
-
-/**
- * Runs looks at a file system, a few at once. Once one has hung, it and all others fail, and so does every
- * look that comes before it ends.
- */
-function openLooks(): <T>(look: () => Promise<T>) => Promise<T> {
-  const inTurn = atMost(MOST_LOOKS);
-  const waiting = new Set<(error: Error) => void>();
-  let hanging = 0;
-
-  function giveUp() {
-    hanging++;
-    for (const fail of waiting) fail(new Error(HANGS));
-    waiting.clear();
-  }
-
-  async function watch<T>(look: () => Promise<T>): Promise<T> {
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      giveUp();
-    }, LONGEST_LOOK);
-    try {
-      return await look();
-    } finally {
-      clearTimeout(timer);
-      if (isLate) hanging--;
-    }
-  }
-
-  return <T>(look: () => Promise<T>) =>
-    new Promise<T>((resolve, fail) => {
-      if (hanging > 0) return fail(new Error(HANGS));
-      waiting.add(fail);
-      const run = async () => {
-        if (waiting.has(fail)) resolve(await watch(look));
-      };
-      inTurn(run)
-        .catch(fail)
-        .finally(() => waiting.delete(fail));
-    });
-}
-
-/**
- * What tells the files of an entry from those that come in their place; `undefined` where there is no
- * certificate. Its CSR is looked at once, as no other can have this place.
- *
- * @param now milliseconds since the epoch
- */
-async function markOf(
-  folder: string,
-  now: number,
-): Promise<{ text: string; isSettled: boolean } | undefined> {
-  const certificate = await statIfThere(join(folder, 'cert.pem'));
-  if (!certificate) return undefined;
-  const record = await statIfThere(join(folder, RECORD_FILE));
-  const files = record ? [certificate, record] : [certificate];
-  const text = files.map(({ ino, size, mtimeNs, ctimeNs }) => `${ino} ${size} ${mtimeNs} ${ctimeNs}`).join();
-  return { text, isSettled: files.every(({ ctimeMs }) => now - Number(ctimeMs) > SETTLED_AFTER) };
-}
-
-/** `undefined` where there is no such file. */
-function statIfThere(path: string): Promise<BigIntStats | undefined> {
-  return new Promise((resolve, reject) => {
-    stat(path, { bigint: true }, (error, found) => {
-      if (error && error.code !== 'ENOENT') reject(error);
-      else resolve(found);
-    });
-  });
 }

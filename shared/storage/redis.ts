@@ -39,7 +39,7 @@ export function openRedisStorage(
 
   /** The text itself is the mark: to compare it is cheaper than to parse it. */
   function readOnce(csr: CsrText, text: string): StoredCertificate {
-    const known = entries.recall(csr.digest, text);
+    const known = entries.recall(csr.digest, () => text);
     if (known) return known;
     const value = JSON.parse(text) as Value;
     const stored = readEntry(csr, { csr: value.csr ?? '', chain: value.chain, record: value.quarry });
@@ -47,7 +47,7 @@ export function openRedisStorage(
     return stored;
   }
 
-  const read = async (key: string) => parse(await redis.get(base + key));
+  const read = async (key: string) => parse(await getTogether(base + key));
 
   /** @returns what goes */
   async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {

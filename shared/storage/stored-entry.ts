@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import { certifiesKey, readCertificate, splitChain } from '../pki/certificate.ts';
+import { certifiesKey, decodePemBlocks, readCertificate, splitChain } from '../pki/certificate.ts';
 import { type CsrText, readCsr } from '../pki/csr.ts';
-import { fingerprintOf, parseRecord } from './entry-record.ts';
+import { fingerprintOfDer, parseRecord } from './entry-record.ts';
 import type { KeptEntry, StoredCertificate } from './storage.ts';
 
 const MOST_REMEMBERED = 2_000;
@@ -11,8 +11,8 @@ const MOST_REMEMBERED = 2_000;
  * had then: parsing an entry is most of a hit's cost.
  */
 type ReadEntries = {
-  /** @param mark changes whenever the entry does */
-  recall(place: string, mark: string): StoredCertificate | undefined;
+  /** @param mark changes whenever the entry does; asked for only where something is remembered */
+  recall(place: string, mark: () => string | undefined): StoredCertificate | undefined;
   /**
    * @param place one that only one CSR can have
    * @param mark taken before the entry was read
@@ -25,7 +25,7 @@ export function openReadEntries(most = MOST_REMEMBERED): ReadEntries {
   return {
     recall(place, mark) {
       const last = entries.get(place);
-      return last?.mark === mark ? last.stored : undefined;
+      return last && last.mark === mark() ? last.stored : undefined;
     },
     remember(place, mark, stored) {
       entries.set(place, { mark, stored });
@@ -55,11 +55,11 @@ export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
 }
 
 function readChain(csr: CsrText, { chain, record }: Pick<EntryText, 'chain' | 'record'>): StoredCertificate {
-  const [leafPem] = splitChain(chain);
-  if (!leafPem) throw new Error('it holds no certificate');
-  const leaf = readCertificate(leafPem);
+  const [first] = decodePemBlocks(chain, ['CERTIFICATE']);
+  if (!first) throw new Error('it holds no certificate');
+  const leaf = readCertificate(first.der);
   if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOf(leafPem)) ?? {};
+  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOfDer(first.der)) ?? {};
   return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 

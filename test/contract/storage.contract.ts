@@ -90,6 +90,21 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
       assert.equal((await opened.storage.get(csr))?.chain, newerChain);
     });
 
+    test('sees at once that what it has handed out was replaced, removed and put again by another process', async () => {
+      await using opened = await open();
+      await opened.storage.put(csr, chain, issuedBy);
+      opened.clock.turn(day); // past the time in which nothing of it would be remembered
+      const get = async () => (await opened.storage.get(csr))?.chain;
+      assert.deepEqual([await get(), await get()], [chain, chain]);
+      await opened.other.put(csr, newerChain, issuedBy);
+      assert.deepEqual([await get(), await get()], [newerChain, newerChain]);
+      const upkeep = upkeepOf(opened.other);
+      await upkeep.remove(upkeep.keyOf(csr), splitChain(newerChain)[0] ?? '');
+      assert.equal(await get(), undefined);
+      await opened.other.put(csr, chain, issuedBy);
+      assert.deepEqual([await get(), await get()], [chain, chain]);
+    });
+
     test('says who issued what it hands out, and what it reads for its upkeep', async () => {
       await using opened = await open();
       await opened.storage.put(csr, chain, issuedBy);

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
@@ -38,17 +40,17 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-type Options = { renewWithin?: number; now?: number };
+type Options = { renewWithin?: number; now?: number; typeOf?: () => Promise<number> };
 const defaultNow = readCertificate(leaf).notBefore;
 
-async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
+async function openFile({ renewWithin = 14, now = defaultNow, typeOf }: Options = {}) {
   const dir = await tempDir();
   const directory = join(dir.path, 'storage');
   const parts = { clock: turnedClock(now), log: keptLog() };
   const open = () =>
     openFileStorage(
       { name: 'files', directory, renewWithin, renewAhead: false },
-      { clock: parts.clock, log: parts.log.log },
+      { clock: parts.clock, log: parts.log.log, ...(typeOf && { typeOf }) },
     );
   const folderOf = ({ digest }: CsrText) => join(directory, digest.slice(0, 2), digest.slice(2));
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
@@ -69,8 +71,8 @@ async function openFile({ renewWithin = 14, now = defaultNow }: Options = {}) {
 }
 
 /** A file storage whose one entry has lain still, and was handed out. */
-async function openSettled(text = chain) {
-  const opened = await openFile();
+async function openSettled(options: Options = {}, text = chain) {
+  const opened = await openFile(options);
   await opened.other.put(csr, text, issuedBy);
   opened.clock.turn(24 * 3_600_000);
   assert.equal((await opened.storage.get(csr))?.chain, text);
@@ -178,20 +180,153 @@ const length = Math.max(chain.length, later.length);
 /** Two chains of the same size. */
 const [first, second] = [chain.padEnd(length, '\n'), later.padEnd(length, '\n')];
 
+/** Ways to write another certificate of the same size over one that has been handed out. */
+const replacements: Record<string, (file: string) => Promise<void>> = {
+  'in place of it, with the time of the first': async file => {
+    const { atime, mtime } = await stat(file);
+    await writeFile(`${file}.new`, second);
+    await utimes(`${file}.new`, atime, mtime);
+    await rename(`${file}.new`, file);
+  },
+  'over it, within the same second': async file => {
+    const { atime, mtimeMs } = await stat(file);
+    const start = Math.floor(mtimeMs / 1000);
+    await writeFile(file, second);
+    await utimes(file, atime, start + (mtimeMs % 1000 < 500 ? 0.75 : 0.25));
+  },
+  'over it, with the time of the first': async file => {
+    const before = await stat(file, { bigint: true });
+    const { atime, mtime } = await stat(file);
+    do {
+      await writeFile(file, second);
+      await utimes(file, atime, mtime);
+    } while ((await stat(file, { bigint: true })).ctimeNs === before.ctimeNs);
+  },
+};
+
+/** As statfs(2) has them: ext4's and NFS's. */
+const types = { 'of this machine': async () => 0xef53, 'on the network': async () => 0x6969 };
+
+for (const [where, typeOf] of Object.entries(types))
+  suite(`file storage in a file system ${where}`, () => {
+    test('reads an entry that lies still once', async () => {
+      await using opened = await openSettled({ typeOf });
+      await rm(join(opened.folderOf(csr), 'csr.pem'));
+      assert.equal((await opened.storage.get(csr))?.chain, chain);
+      assert.equal(await opened.other.get(csr), undefined, 'another process needs the CSR once');
+    });
+
+    for (const [how, replace] of Object.entries(replacements))
+      test(`hands out what another process writes ${how}`, async () => {
+        await using opened = await openSettled({ typeOf }, first);
+        await replace(join(opened.folderOf(csr), 'cert.pem'));
+        assert.equal((await opened.storage.get(csr))?.chain, second);
+        assert.deepEqual(opened.log.lines, []);
+      });
+
+    test('hands out what is put by another process after it has handed out the last', async () => {
+      await using opened = await openSettled({ typeOf });
+      await opened.other.put(csr, later, { ...issuedBy, account: 'zerossl' });
+      const stored = await opened.storage.get(csr);
+      assert.deepEqual([stored?.chain, stored?.issuedBy?.account], [later, 'zerossl']);
+    });
+
+    test('heeds what another process writes of a certificate that it has handed out', async () => {
+      await using opened = await openSettled({ typeOf });
+      const setRenewFrom = (at: number | undefined) =>
+        opened.other.upkeep?.setRenewFrom(csr.digest, chain, at);
+      await setRenewFrom(opened.clock.now());
+      assert.equal(await opened.storage.get(csr), undefined);
+      await setRenewFrom(undefined);
+      assert.deepEqual((await opened.storage.get(csr))?.issuedBy, issuedBy);
+      await rm(join(opened.folderOf(csr), 'quarry.json'));
+      assert.deepEqual((await opened.storage.get(csr))?.issuedBy, undefined);
+    });
+
+    test('hands out no longer what is removed or damaged after it has handed it out, until it is mended', async () => {
+      await using opened = await openSettled({ typeOf });
+      await rm(opened.folderOf(csr), { recursive: true });
+      assert.equal(await opened.storage.get(csr), undefined);
+      assert.deepEqual(opened.log.lines, []);
+      await opened.other.put(csr, chain, issuedBy);
+      assert.equal((await opened.storage.get(csr))?.chain, chain);
+      await opened.damage(csr, { chain: chain.slice(0, 200) });
+      assert.equal(await opened.storage.get(csr), undefined);
+      assert.equal(opened.log.lines.length, 1);
+      await opened.damage(csr, { chain });
+      assert.equal((await opened.storage.get(csr))?.chain, chain);
+    });
+
+    test('takes entries for absent while their file system hangs, and holds up nothing else', async t => {
+      t.mock.timers.enable({ apis: ['setTimeout'] });
+      await using opened = await openSettled({ typeOf });
+      await using healthy = await openSettled({ typeOf });
+      const csrs = ['a', 'b', 'c', 'd', 'e'].map(name =>
+        readCsr(Buffer.from(makeCsr({ names: `DNS:${name}.example.org` }))),
+      );
+      const files = csrs.map(one => join(opened.folderOf(one), 'cert.pem'));
+      for (const file of files) {
+        await mkdir(dirname(file), { recursive: true });
+        execFileSync('mkfifo', [file]); // to open it hangs until it is written
+      }
+      const looks = csrs.map(one => opened.storage.get(one));
+      // Node has four threads for files, and more looks than that hang here.
+      for (let time = 0; time < 20; time++) assert.equal((await healthy.storage.get(csr))?.chain, chain);
+      assert.deepEqual(opened.log.lines, []);
+      t.mock.timers.tick(5_000);
+      // What was read before it hung, too.
+      assert.deepEqual(await Promise.all([...looks, opened.storage.get(csr)]), Array(6).fill(undefined));
+      const reasons = new Set(opened.log.lines.map(({ reason }) => reason));
+      assert.deepEqual([opened.log.lines.length, ...reasons], [6, 'the file system does not answer']);
+
+      t.mock.timers.reset();
+      for (const file of files.slice(0, 3)) await writeFile(file, ''); // the others are looked at no more
+      await opened.storage.put(csr, chain, issuedBy);
+      await waitUntil('the storage to answer', async () => (await opened.storage.get(csr))?.chain === chain);
+    });
+  });
+
 suite('file storage', () => {
+  test('reads few entries at once for its upkeep, which leaves others a thread', async () => {
+    await using opened = await openFile();
+    const { upkeep } = opened.storage;
+    const digests = ['a', 'b', 'c', 'd', 'e'].map(digit => digit.repeat(96));
+    const pipes = digests.map(digest => join(opened.folderOf({ ...csr, digest }), 'csr.pem'));
+    for (const pipe of pipes) await mkdir(dirname(pipe), { recursive: true });
+    execFileSync('mkfifo', pipes);
+    const reads = digests.map(digest => upkeep?.read(digest));
+    await opened.storage.put(csr, chain, issuedBy); // would never end
+    assert.equal(await readFile(join(opened.folderOf(csr), 'cert.pem'), 'utf8'), chain);
+    for (const pipe of pipes) await writeFile(pipe, '');
+    assert.deepEqual(await Promise.all(reads), Array(5).fill(undefined));
+  });
+
+  test('looks again at what it has read at once in a file system of this machine, else by a thread', async () => {
+    await using dir = await tempDir();
+    await using near = await openSettled({ typeOf: types['of this machine'] });
+    await using far = await openSettled({ typeOf: types['on the network'] });
+    const pipes = Array.from({ length: Number(process.env.UV_THREADPOOL_SIZE ?? 4) }, (_, number) =>
+      join(dir.path, `${number}`),
+    );
+    execFileSync('mkfifo', pipes);
+    const held = pipes.map(pipe => readFile(pipe)); // by all threads, until the pipes are written
+    const isAtOnce = (opened: OpenedStorage) =>
+      Promise.race([opened.storage.get(csr).then(found => found?.chain === chain), nextTurn(false)]);
+    try {
+      assert.deepEqual([await isAtOnce(near), await isAtOnce(far)], [true, false]);
+    } finally {
+      for (const pipe of pipes) writeFileSync(pipe, '');
+      await Promise.all(held);
+    }
+    assert.equal((await far.storage.get(csr))?.chain, chain);
+  });
+
   test('has nothing while a writer is between its two files', async () => {
     await using opened = await openFile();
     await opened.storage.put(csr, chain, issuedBy);
     await rm(join(opened.folderOf(csr), 'cert.pem'));
     assert.equal(await opened.storage.get(csr), undefined);
     assert.deepEqual(opened.log.lines, []);
-  });
-
-  test('reads an entry that lies still once', async () => {
-    await using opened = await openSettled();
-    await rm(join(opened.folderOf(csr), 'csr.pem'));
-    assert.equal((await opened.storage.get(csr))?.chain, chain);
-    assert.equal(await opened.other.get(csr), undefined, 'another process needs the CSR once');
   });
 
   test('reads an entry that was just written every time, as its times may not tell it from the next', async () => {
@@ -202,97 +337,6 @@ suite('file storage', () => {
     assert.ok(await opened.storage.get(csr));
     await rm(join(opened.folderOf(csr), 'csr.pem'));
     assert.equal(await opened.storage.get(csr), undefined);
-  });
-
-  /** Ways to write another certificate of the same size over one that has been handed out. */
-  const replacements: Record<string, (file: string) => Promise<void>> = {
-    'in place of it, with the time of the first': async file => {
-      const { atime, mtime } = await stat(file);
-      await writeFile(`${file}.new`, second);
-      await utimes(`${file}.new`, atime, mtime);
-      await rename(`${file}.new`, file);
-    },
-    'over it, within the same second': async file => {
-      const { atime, mtimeMs } = await stat(file);
-      const start = Math.floor(mtimeMs / 1000);
-      await writeFile(file, second);
-      await utimes(file, atime, start + (mtimeMs % 1000 < 500 ? 0.75 : 0.25));
-    },
-    'over it, with the time of the first': async file => {
-      const before = await stat(file, { bigint: true });
-      const { atime, mtime } = await stat(file);
-      do {
-        await writeFile(file, second);
-        await utimes(file, atime, mtime);
-      } while ((await stat(file, { bigint: true })).ctimeNs === before.ctimeNs);
-    },
-  };
-
-  for (const [how, replace] of Object.entries(replacements))
-    test(`hands out what another process writes ${how}`, async () => {
-      await using opened = await openSettled(first);
-      await replace(join(opened.folderOf(csr), 'cert.pem'));
-      assert.equal((await opened.storage.get(csr))?.chain, second);
-      assert.deepEqual(opened.log.lines, []);
-    });
-
-  test('hands out what is put by another process after it has handed out the last', async () => {
-    await using opened = await openSettled();
-    await opened.other.put(csr, later, { ...issuedBy, account: 'zerossl' });
-    const stored = await opened.storage.get(csr);
-    assert.deepEqual([stored?.chain, stored?.issuedBy?.account], [later, 'zerossl']);
-  });
-
-  test('heeds what another process writes of a certificate that it has handed out', async () => {
-    await using opened = await openSettled();
-    const setRenewFrom = (at: number | undefined) => opened.other.upkeep?.setRenewFrom(csr.digest, chain, at);
-    await setRenewFrom(opened.clock.now());
-    assert.equal(await opened.storage.get(csr), undefined);
-    await setRenewFrom(undefined);
-    assert.deepEqual((await opened.storage.get(csr))?.issuedBy, issuedBy);
-    await rm(join(opened.folderOf(csr), 'quarry.json'));
-    assert.deepEqual((await opened.storage.get(csr))?.issuedBy, undefined);
-  });
-
-  test('hands out no longer what is removed or damaged after it has handed it out, until it is mended', async () => {
-    await using opened = await openSettled();
-    await rm(opened.folderOf(csr), { recursive: true });
-    assert.equal(await opened.storage.get(csr), undefined);
-    assert.deepEqual(opened.log.lines, []);
-    await opened.other.put(csr, chain, issuedBy);
-    assert.equal((await opened.storage.get(csr))?.chain, chain);
-    await opened.damage(csr, { chain: chain.slice(0, 200) });
-    assert.equal(await opened.storage.get(csr), undefined);
-    assert.equal(opened.log.lines.length, 1);
-    await opened.damage(csr, { chain });
-    assert.equal((await opened.storage.get(csr))?.chain, chain);
-  });
-
-  test('takes entries for absent while their file system hangs, and holds up nothing else', async t => {
-    t.mock.timers.enable({ apis: ['setTimeout'] });
-    await using opened = await openFile();
-    await using healthy = await openSettled();
-    const csrs = ['a', 'b', 'c', 'd', 'e'].map(name =>
-      readCsr(Buffer.from(makeCsr({ names: `DNS:${name}.example.org` }))),
-    );
-    const files = csrs.map(one => join(opened.folderOf(one), 'cert.pem'));
-    for (const file of files) {
-      await mkdir(dirname(file), { recursive: true });
-      execFileSync('mkfifo', [file]); // to open it hangs until it is written
-    }
-    const looks = csrs.map(one => opened.storage.get(one));
-    // Node has four threads for files, and more looks than that hang here.
-    for (let time = 0; time < 20; time++) assert.equal((await healthy.storage.get(csr))?.chain, chain);
-    assert.deepEqual(opened.log.lines, []);
-    t.mock.timers.tick(5_000);
-    assert.deepEqual(await Promise.all([...looks, opened.storage.get(csr)]), Array(6).fill(undefined));
-    const reasons = new Set(opened.log.lines.map(({ reason }) => reason));
-    assert.deepEqual([opened.log.lines.length, ...reasons], [6, 'the file system does not answer']);
-
-    t.mock.timers.reset();
-    for (const file of files.slice(0, 3)) await writeFile(file, ''); // the others are looked at no more
-    await opened.storage.put(csr, chain, issuedBy);
-    await waitUntil('the storage to answer', async () => (await opened.storage.get(csr))?.chain === chain);
   });
 
   test("says who issued in JSON of its own, which names the certificate's fingerprint", async () => {

@@ -5,9 +5,9 @@ import { suite, test } from 'node:test';
 import { expireStorage } from '../../services/scheduler/expire-storage.ts';
 import { indexStorage } from '../../services/scheduler/index-storage.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
-import { readCsr } from '../../shared/pki/csr.ts';
+import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
-import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
@@ -186,6 +186,65 @@ suite("macen's entries", () => {
     assert.equal(managed, 1);
     const [found] = await ground.index.read([storedId('kept', entry.csr)]);
     assert.equal(found?.notAfter, entry.leaf.notAfter);
+  });
+});
+
+suite('a search', () => {
+  test('reads and writes many entries by few commands', async () => {
+    await using ground = await openGround('redis', Array(20).fill(90));
+    for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
+    await redis.config('RESETSTAT');
+    assert.equal(await ground.search(), 20);
+    const calls = await redis.info('commandstats');
+    const of = (command: string) =>
+      Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(calls)?.[1] ?? 0);
+    assert.deepEqual([of('get'), of('mget'), of('hmget')], [0, 1, 1]);
+    assert.ok(of('evalsha') <= 2, 'where Redis does not know the script yet, it is sent again');
+    assert.equal((await ground.index.counts(0)).managed, 20);
+    assert.equal(await ground.expiry.count('kept'), 20);
+  });
+
+  test('finds of two entries for the same CSR the one that ends last, in whatever order', async () => {
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      await using ground = await openGround('redis', [90, 30]);
+      const [first, second] = ground.entries;
+      assert.ok(first && second);
+      const both = [
+        { place: 'a', entry: first },
+        { place: 'b', entry: { ...second, csr: first.csr } },
+      ];
+      const found = order.flatMap(at => both[at] ?? []);
+      await ground.renewals.found('kept', found, ground.clock.now());
+      const [managed] = await ground.index.read([storedId('kept', first.csr)]);
+      assert.deepEqual([managed?.notAfter, managed?.place], [first.leaf.notAfter, 'a']);
+      assert.equal(await ground.expiry.count('kept'), 2);
+    }
+  });
+
+  test('leaves alone what was issued after it had asked for what is known', async () => {
+    await using ground = await openGround('redis', [30, 60]);
+    const { index, renewals, clock } = ground;
+    const [old, newer] = ground.entries.map(entry => ({ ...entry, csr: ground.entries[0]?.csr as CsrText }));
+    assert.ok(old && newer);
+    const id = storedId('kept', old.csr);
+    const read = async () => (await index.read([id]))[0];
+    const issue = async (entry: typeof old) => {
+      await renewals.issued('kept', entry, { block: 'web', ahead: false }, clock.now());
+      return (await read()) as ManagedCertificate;
+    };
+    const first = await issue(old);
+    await index.addFound([{ managed: { ...first, looked: true }, at: 0, known: undefined }]);
+    assert.equal((await read())?.looked, false, 'none was there');
+    await issue(newer);
+    await index.addFound([{ managed: { ...first, looked: true }, at: 0, known: first }]);
+    assert.equal((await read())?.notAfter, newer.leaf.notAfter, 'another one was there');
+    const second = await read();
+    await index.addFound([{ managed: { ...first, looked: true }, at: 0, known: second }]);
+    assert.equal((await read())?.looked, true);
+    await index.addFound([]);
   });
 });
 

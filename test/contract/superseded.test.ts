@@ -65,7 +65,7 @@ suite('a host with a new key', () => {
     ground.turnTo(2);
     await ground.look();
     const entry = { csr, chain, leaf, issuedBy: ground.issuedBy };
-    await ground.renewals.found('kept', csr.digest, entry, ground.clock.now());
+    await ground.renewals.found('kept', [{ place: csr.digest, entry }], ground.clock.now());
     ground.turnTo(65);
     await ground.look();
     assert.deepEqual([jobsFor(ground, csr), (await ground.managed())?.superseded], [0, true]);

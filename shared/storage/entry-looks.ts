@@ -1,0 +1,124 @@
+import { type BigIntStats, stat, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { atMost } from '../base/at-most.ts';
+import { RECORD_FILE } from './file-upkeep.ts';
+
+// How the files of an entry are looked at, without holding up anything else on a file system that hangs.
+
+/** What tells the files of an entry from those that come in their place. */
+type Look = {
+  /** Differs whenever a file does. */
+  mark: string;
+  /** When one of them was changed last, in milliseconds since the epoch. */
+  changed: number;
+};
+
+// Not by `join`, which takes as long as a look.
+const certificateIn = (folder: string) => `${folder}/cert.pem`;
+const recordIn = (folder: string) => `${folder}/${RECORD_FILE}`;
+
+/** `undefined` where there is no certificate. Its CSR is passed over, as no other can have this place. */
+export async function lookAt(folder: string): Promise<Look | undefined> {
+  const certificate = await statIfThere(certificateIn(folder));
+  return certificate && toLook(certificate, await statIfThere(recordIn(folder)));
+}
+
+/**
+ * The same, while everything else waits: only for what was read before in a file system of a local type. The
+ * kernel has that in its memory, if that is not very short, and does not ask the disk.
+ */
+export function lookAtOnce(folder: string): Look | undefined {
+  const certificate = statSync(certificateIn(folder), asBigInts);
+  return certificate && toLook(certificate, statSync(recordIn(folder), asBigInts));
+}
+
+const asBigInts = { bigint: true, throwIfNoEntry: false } as const;
+
+/** `undefined` where there is no such file. */
+function statIfThere(path: string): Promise<BigIntStats | undefined> {
+  return new Promise((resolve, reject) => {
+    stat(path, { bigint: true }, (error, found) => {
+      if (error && error.code !== 'ENOENT') reject(error);
+      else resolve(found);
+    });
+  });
+}
+
+function toLook(certificate: BigIntStats, record: BigIntStats | undefined): Look {
+  const files = record ? [certificate, record] : [certificate];
+  const marks = files.map(
+    ({ dev, ino, size, mtimeNs, ctimeNs }) => `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`,
+  );
+  return { mark: marks.join(), changed: Math.max(...files.map(({ ctimeMs }) => Number(ctimeMs))) };
+}
+
+/** What statfs(2) calls ext2 to ext4, XFS, Btrfs, ZFS, F2FS, bcachefs and tmpfs. */
+const localTypes = new Set([0xef53, 0x58465342, 0x9123683e, 0x2fc12fc1, 0xf2f52010, 0xca451a4e, 0x01021994]);
+
+/**
+ * Whether the kernel answers for such a file system by itself, and asks no other machine and no program. An
+ * overlay may lie on any other, and does not say on which.
+ *
+ * @param type as statfs(2) has it
+ */
+export const isLocalType = (type: number): boolean => localTypes.has(type);
+
+/** What statfs(2) calls the file system of a file; 0 where it does not say. */
+export type TypeOf = (path: string) => Promise<number>;
+
+export const fileSystemType: TypeOf = path =>
+  statfs(path).then(
+    ({ type }) => type,
+    () => 0,
+  );
+
+/** Each takes one of the four threads that all of the process shares. */
+const MOST_LOOKS = 3;
+/** Milliseconds; a file system that takes longer hangs, as one on the network whose server is gone. */
+const LONGEST_LOOK = 5_000;
+const HANGS = 'the file system does not answer';
+
+/**
+ * Runs looks at a file system, a few at once. Once one has hung, it and all others fail, and so does every
+ * look that comes before it ends.
+ */
+export function openLooks(): { inTime<T>(look: () => Promise<T>): Promise<T>; areHanging(): boolean } {
+  const inTurn = atMost(MOST_LOOKS);
+  const waiting = new Set<(error: Error) => void>();
+  let hanging = 0;
+
+  function giveUp() {
+    hanging++;
+    for (const fail of waiting) fail(new Error(HANGS));
+    waiting.clear();
+  }
+
+  async function watch<T>(look: () => Promise<T>): Promise<T> {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      giveUp();
+    }, LONGEST_LOOK);
+    try {
+      return await look();
+    } finally {
+      clearTimeout(timer);
+      if (isLate) hanging--;
+    }
+  }
+
+  return {
+    areHanging: () => hanging > 0,
+    inTime: <T>(look: () => Promise<T>) =>
+      new Promise<T>((resolve, fail) => {
+        if (hanging > 0) return fail(new Error(HANGS));
+        waiting.add(fail);
+        const run = async () => {
+          if (waiting.has(fail)) resolve(await watch(look));
+        };
+        inTurn(run)
+          .catch(fail)
+          .finally(() => waiting.delete(fail));
+      }),
+  };
+}
