@@ -1,6 +1,8 @@
 import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
+import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
@@ -16,6 +18,7 @@ const SHORTEST_PAUSE = 60_000;
 
 export type ProfileParts = {
   index: RenewalIndex;
+  blockedKeys: Pick<BlockedKeys, 'find'>;
   notices: Notices;
   solvers: ReadonlyMap<string, Solver>;
   /** By the names of their accounts. */
@@ -69,7 +72,7 @@ async function runProfile(
   nextRun: number,
   signal: AbortSignal,
 ): Promise<DomainOutcome[]> {
-  const { index, notices, solvers, cas, path, ca, clock, log } = parts;
+  const { index, blockedKeys, notices, solvers, cas, path, ca, clock, log } = parts;
   const run: ShamanParts = {
     directory: profile.directory,
     path,
@@ -80,6 +83,10 @@ async function runProfile(
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
     explained: (names, window) => notifyOfExplanation(notices, names, window),
+    async refuseBlocked(publicKey) {
+      const blocked = await blockedKeys.find(publicKey);
+      if (blocked) throw refuseKey(blocked);
+    },
     nextRun,
     spread: true,
     clock,

@@ -1,7 +1,16 @@
 import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
-import { describeError, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import {
+  type Clock,
+  describeError,
+  IssuanceError,
+  type Log,
+  toSignFailure,
+} from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { certificateKey } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
@@ -10,6 +19,8 @@ export type RevokeJobParts = StoragesParts & {
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
   records: Pick<SignRecords, 'markRevoked'>;
+  blockedKeys: Pick<BlockedKeys, 'block'>;
+  clock: Clock;
   log: Log;
 };
 
@@ -30,6 +41,7 @@ export async function runRevokeJob(
   const log = parts.log.child({ request: requestId });
   try {
     const { account, revoked } = await revokeAtCas(parts, data, signal);
+    if (data.reason === 'keyCompromise') await blockKey(parts, data);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
@@ -45,6 +57,15 @@ export async function runRevokeJob(
     if (again) throw error;
     return { outcome: 'failed', error: toSignFailure(error) };
   }
+}
+
+/** CAs leave that to the account: they certify the key again when it asks them to. */
+async function blockKey(
+  { blockedKeys, clock }: Pick<RevokeJobParts, 'blockedKeys' | 'clock'>,
+  { certificate, names }: RevokeJobData,
+): Promise<void> {
+  const reason = `a certificate for ${names.join(', ')} was revoked, as the key is compromised`;
+  await blockedKeys.block(certificateKey(readCertificate(certificate)), { reason, at: clock.now() });
 }
 
 /**

@@ -9,6 +9,7 @@ import {
 } from '../../shared/base/role.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
+import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
@@ -60,7 +61,8 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     log,
   };
   const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
-  const revokeParts = { cas, records, storages, expiry: openExpiryIndex(store), renewals, log };
+  const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
+  const revokeParts = { cas, records, storages, expiry, renewals, blockedKeys, clock, log };
   const consumers = [
     consumeSignJobs(jobParts, config.worker.concurrency, queueParts),
     consumeRevokeJobs(revokeParts, queueParts),

@@ -42,6 +42,7 @@ const unguarded: Guards = {
   limits: {
     standingAgainst: async () => undefined,
     keysAgainst: () => [],
+    blockedKey: () => '',
     findStanding: () => undefined,
     failuresKey: () => '',
     park: async () => [],

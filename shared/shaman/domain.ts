@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { OrderTask } from '../order/next-step.ts';
 import { makeCsr } from '../pki/make-csr.ts';
+import { openedKey } from '../pki/public-key.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
@@ -21,6 +22,8 @@ export type RunHabits = RenewalHabits & {
   now?: boolean | undefined;
   /** When the next run will be, in milliseconds since the epoch: what would fall before is renewed now. */
   nextRun?: number | undefined;
+  /** Rejects where a key is to get no certificate any more. @param publicKey its `keyDigest` */
+  refuseBlocked?: ((publicKey: string) => Promise<void>) | undefined;
 };
 
 /**
@@ -34,8 +37,15 @@ export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: 
   const resumed = await findOrder(ordering, entry);
   const wanted = resumed ? { patience: ordering.clock.now() } : await whyOrder(ordering, entry, key, habits);
   if (!wanted) return false;
+  const refuseBlocked = async () => habits.refuseBlocked?.(openedKey(key));
+  const confirm = async () => {
+    await ordering.confirm();
+    await refuseBlocked(); // it may have been blocked since the order was made
+  };
+  await refuseBlocked();
   const task = await toTask(entry, key);
-  const ordered = await orderCertificate(ordering, entry, { task, resumed, patience: wanted.patience });
+  const { patience } = wanted;
+  const ordered = await orderCertificate({ ...ordering, confirm }, entry, { task, resumed, patience });
   await keepCertificate(entry, ordered, habits, ordering.signal);
   await ordered.gate.issued(ordered.turn);
   return true;

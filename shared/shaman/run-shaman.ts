@@ -86,8 +86,8 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
     log,
     signal,
   };
-  const { now, nextRun, patient, spread, explained } = parts;
-  const habits = { days: profile.renewal, now, nextRun, patient, spread, explained };
+  const { now, nextRun, patient, spread, explained, refuseBlocked } = parts;
+  const habits = { days: profile.renewal, now, nextRun, patient, spread, explained, refuseBlocked };
   const run = async (entry: DomainEntry) => {
     const issued = await runDomain(ordering, entry, habits);
     return finishDomain(entry, issued, path, signal);
