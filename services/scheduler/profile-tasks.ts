@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
 import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
+import { openIssuers } from '../../shared/ca/issuers.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
@@ -27,6 +28,7 @@ export async function openProfileTasks(
   const profileParts: ProfileParts = {
     index,
     blockedKeys: openBlockedKeys(store),
+    issuers: openIssuers(store),
     notices,
     solvers: openSolvers(verifications, { store, clock, log }),
     cas,

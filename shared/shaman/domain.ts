@@ -22,6 +22,8 @@ export type RunHabits = RenewalHabits & {
   now?: boolean | undefined;
   /** When the next run will be, in milliseconds since the epoch: what would fall before is renewed now. */
   nextRun?: number | undefined;
+  /** Gets each chain that was issued, and the directory of its CA. */
+  issued?: ((directory: string, chain: string) => Promise<void>) | undefined;
   /** Rejects where a key is to get no certificate any more. @param publicKey its `keyDigest` */
   refuseBlocked?: ((publicKey: string) => Promise<void>) | undefined;
 };
@@ -117,6 +119,7 @@ async function keepCertificate(
   const issuedBy = ca.name === OWN_ACCOUNT ? undefined : toIssuedBy(ca);
   const memory = { order: undefined, issuedBy, renewal: undefined, failures: undefined };
   await entry.change({ certificateUrl: url, orderUrl: undefined, memory });
+  await habits.issued?.(ca.directoryUrl, chain);
   const held = toHeld(chain, ca);
   entry.say('info', `certificate ${url}, valid until ${new Date(held.leaf.notAfter).toISOString()}`);
   await planDomain(entry, held, habits, signal);

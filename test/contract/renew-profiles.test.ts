@@ -25,6 +25,7 @@ const index = openRenewalIndex(newStore());
 const parts: ProfileParts = {
   index,
   blockedKeys: openBlockedKeys(newStore()),
+  issuers: { note: async () => {} },
   solvers: new Map(),
   cas: new Map(),
   path: [],

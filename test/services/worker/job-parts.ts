@@ -218,6 +218,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
         fetched: async () => {},
         revoked: async () => {},
       },
+      issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
     },

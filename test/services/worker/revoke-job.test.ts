@@ -53,6 +53,7 @@ async function openRevoking(answer: CaAnswer) {
     expiry: { endingAt: async () => [] },
     renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { markRevoked: async pem => void marked.push(pem) },
+    findIssuing: async cas => [...cas],
     blockedKeys: { block: async (...block) => void blocked.push(block) },
     clock: turnedClock(7_000),
   };
