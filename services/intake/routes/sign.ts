@@ -18,7 +18,8 @@ export function toAdmissionRequest(
   const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
   ctx.state.client = clientIp;
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
-  return { clientIp, claim: parseHmacHeader({ authentication, authorization }) };
+  const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
+  return { clientIp, claim: parseHmacHeader({ authentication, authorization: more }) };
 }
 
 /**
