@@ -14,6 +14,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   check: async () => (await import('./check-command.ts')).checkCommand,
   ca: async () => (await import('./ca.ts')).caCommand,
   limits: async () => (await import('./limits.ts')).limitsCommand,
+  keys: async () => (await import('./keys.ts')).keysCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,
   renew: async () => (await import('./renew.ts')).renewCommand,

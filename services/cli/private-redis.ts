@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
@@ -17,13 +17,14 @@ const SUCCESSION_DELAY = 5_000;
  * open. When it dies it is started again; when an earlier run left one behind, that one is used.
  *
  * @param dir made where missing
- * @throws Error in one line when there is no `redis-server` or `valkey-server`, or it does not start
+ * @throws Error in one line when there is no `redis-server` or `valkey-server`, or it does not start, or when
+ *   others may write to `dir`
  */
 export async function startPrivateRedis(
   dir: string,
   { path, clock, log }: { path: string; clock: Clock; log: Log },
 ): Promise<AsyncDisposable & { url: string }> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await prepareFolder(dir);
   const socket = privateSocket(dir);
   const [program, ...before] = commandLine(path);
   let stopping = false;
@@ -82,6 +83,26 @@ export async function startPrivateRedis(
   };
 }
 
+/** Whoever may write to the folder can put another socket, or other data, in place of Redis's. */
+async function prepareFolder(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const { mode, uid } = await stat(dir);
+  const own = process.getuid?.() ?? uid;
+  const fault = 'for the private Redis: choose another [redis] dir, or';
+  if (uid !== own && uid !== 0)
+    throw new Error(`${dir} is another user's, which will not do ${fault} chown it`);
+  if (mode & 0o022) throw new Error(`others may write to ${dir}, which will not do ${fault} chmod go-w it`);
+  await hideFiles(dir);
+}
+
+/** Those of earlier runs, which had this process's umask. */
+async function hideFiles(dir: string): Promise<void> {
+  const folder = join(dir, 'appendonlydir');
+  const names = await readdir(folder).catch(() => []);
+  for (const file of [join(dir, 'dump.rdb'), ...names.map(name => join(folder, name))])
+    await chmod(file, 0o600).catch(() => {}); // Redis says what is wrong with it
+}
+
 function serverOptions(dir: string, socket: string): string[] {
   const options = {
     port: '0',
@@ -109,7 +130,8 @@ function commandLine(path: string): [string, ...string[]] {
     );
   }
   const setpriv = process.platform === 'linux' ? findProgram('setpriv', path) : undefined;
-  return setpriv ? [setpriv, '--pdeathsig', 'TERM', redis] : [redis];
+  const command = setpriv ? [setpriv, '--pdeathsig', 'TERM', redis] : [redis];
+  return ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', ...command];
 }
 
 function findProgram(name: string, path: string): string | undefined {

@@ -35,7 +35,7 @@ export function createApp(parts: {
   const sign = signRoute({ admission, isTrustedProxy, maxSize, issuing, waiting });
   const result = resultRoute({ admission, isTrustedProxy, issuing, waiting });
   const revoke = revokeRoute({ admission, isTrustedProxy, revokeQueue, waiting });
-  const router = new Router();
+  const router = new Router({ sensitive: true, strict: true });
   router.post('/sign', sign).all('/sign', only('POST'));
   router.get('/sign/:id', result).all('/sign/:id', only('GET'));
   router.post('/revoke', revoke).all('/revoke', only('POST'));

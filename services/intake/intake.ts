@@ -9,6 +9,7 @@ import { closeRedis, openRedis, whyRedisIsAway } from '../../shared/base/redis.t
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
+import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -42,7 +43,9 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
     ]),
   );
   const renewals = openStoredRenewals(config.storages, store);
-  const issuing = openIssuing({ admission, storages, limits, accounts, signQueue, renewals, clock, log });
+  const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
+  const queues = { signQueue, renewals, blockedKeys };
+  const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const waiting = { clock, wait, stopping: stopping.signal };
   const isTrustedProxy = toAddressSet(trustedProxies);

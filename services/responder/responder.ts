@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { toAddressSet } from '../../shared/base/identifier.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis, type Store, whyRedisIsAway } from '../../shared/base/redis.ts';
@@ -25,7 +26,8 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   await using opening = new AsyncDisposableStack();
   const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log), closeRedis);
   const addresses: Responder['addresses'] = [];
-  const answering = { ...parts, store: { redis, prefix: config.redis.prefix } };
+  const isTrusted = toAddressSet(['127.0.0.0/8', '::1', ...config.mgmt.trustedProxies]);
+  const answering = { ...parts, store: { redis, prefix: config.redis.prefix }, isProxy: isTrusted };
   const answered = [...config.verifications.values()].filter(isAnsweredHere);
   for (const [challenge, createServers] of Object.entries(servers)) {
     const blocks = answered.filter(block => block.challenge === challenge);
@@ -50,7 +52,7 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   };
 }
 
-type AnswerParts = RoleParts & { store: Store };
+type AnswerParts = RoleParts & { store: Store; isProxy(address: string): boolean };
 type Servers = (host: string) => ListeningServer | readonly ListeningServer[];
 type Answered = Extract<VerificationConfig, { listeners: Listener[] }>;
 type Block<Challenge> = Extract<Answered, { challenge: Challenge }>;

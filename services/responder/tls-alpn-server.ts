@@ -1,5 +1,6 @@
 import { constants, generateKeyPairSync } from 'node:crypto';
-import { createSecureContext, createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls';
+import { createServer as createTcpServer, type Server } from 'node:net';
+import { createSecureContext, createServer, type SecureContext, type TLSSocket } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
@@ -7,16 +8,20 @@ import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';
 import type { TlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
+import { type ConnectionLimits, capConnections } from './cap-connections.ts';
 import { fromServerName } from './server-name.ts';
 
 const PROTOCOL = 'acme-tls/1';
 const HANDSHAKE_TIMEOUT = 10_000;
 /** How long a client may take to close after the handshake. */
 const GOODBYE_TIMEOUT = 2_000;
-const MOST_CONNECTIONS = 1_024;
+const USUAL_LIMITS: ConnectionLimits = { connections: 1_024, perAddress: 32 };
 
 type TlsAlpnParts = {
   responses: Pick<TlsAlpnResponses, 'get'>;
+  /** Whether an address is that of a proxy, such as nginx with `ssl_preread`, which brings many clients. */
+  isProxy(address: string): boolean;
+  limits?: ConnectionLimits;
   clock: Clock;
   log: Log;
   metrics: Registry;
@@ -26,7 +31,8 @@ type TlsAlpnParts = {
  * Makes servers that answer tls-alpn-01 challenges (RFC 8737) with handshakes of `acme-tls/1`, and nothing
  * else.
  */
-export function tlsAlpnServers({ responses, clock, log, metrics }: TlsAlpnParts): () => Server {
+export function tlsAlpnServers(parts: TlsAlpnParts): () => Server {
+  const { responses, isProxy, limits = USUAL_LIMITS, clock, log, metrics } = parts;
   const contextOf = openCertificates(clock);
   const handshakes = new Counter({
     name: 'quarry_responder_tls_alpn_handshakes_total',
@@ -61,15 +67,19 @@ export function tlsAlpnServers({ responses, clock, log, metrics }: TlsAlpnParts)
   } as const;
 
   return () => {
-    const server = createServer(options, socket => {
+    const handshaking = createServer(options, socket => {
       handshakes.inc({ result: socket.alpnProtocol === PROTOCOL ? 'answered' : 'refused' });
       sayGoodbye(socket);
     });
-    server.maxConnections = MOST_CONNECTIONS;
-    return server.on('tlsClientError', (error, socket) => {
+    handshaking.on('tlsClientError', (error, socket) => {
       const refused = (error as NodeJS.ErrnoException).code === 'ERR_SSL_NO_APPLICATION_PROTOCOL';
       handshakes.inc({ result: refused ? 'refused' : 'failed' });
       socket.destroy();
+    });
+    const connections = capConnections(limits, isProxy);
+    return createTcpServer(socket => {
+      socket.on('error', () => {}); // 'close' follows
+      if (connections.admit(socket)) handshaking.emit('connection', socket);
     });
   };
 }

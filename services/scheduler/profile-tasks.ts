@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Store } from '../../shared/base/redis.ts';
 import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
+import { openIssuers } from '../../shared/ca/issuers.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
+import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { nextTime } from '../../shared/shaman/renewal-section.ts';
@@ -27,6 +29,8 @@ export async function openProfileTasks(
   const standing = config.accounts.get(DEFAULT_ACCOUNT);
   const profileParts: ProfileParts = {
     index,
+    blockedKeys: openBlockedKeys(store),
+    issuers: openIssuers(store),
     notices,
     solvers: openSolvers(verifications, { store, clock, log }),
     cas,

@@ -1,7 +1,10 @@
 import type { ProxyEnv } from 'node:http';
 import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
+import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
+import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
@@ -17,6 +20,8 @@ const SHORTEST_PAUSE = 60_000;
 
 export type ProfileParts = {
   index: RenewalIndex;
+  blockedKeys: Pick<BlockedKeys, 'find'>;
+  issuers: Pick<Issuers, 'note'>;
   notices: Notices;
   solvers: ReadonlyMap<string, Solver>;
   /** By the names of their accounts. */
@@ -72,7 +77,7 @@ async function runProfile(
   nextRun: number,
   signal: AbortSignal,
 ): Promise<DomainOutcome[]> {
-  const { index, notices, solvers, cas, path, ca, proxy, clock, log } = parts;
+  const { index, blockedKeys, issuers, notices, solvers, cas, path, ca, proxy, clock, log } = parts;
   const run: ShamanParts = {
     directory: profile.directory,
     path,
@@ -84,6 +89,14 @@ async function runProfile(
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
     explained: (names, window) => notifyOfExplanation(notices, names, window),
+    issued: (directory, chain) =>
+      issuers.note(directory, chain).catch(error => {
+        log.warn({ renewal: profile.name, reason: describeError(error) }, 'the issuer cannot be noted');
+      }),
+    async refuseBlocked(publicKey) {
+      const blocked = await blockedKeys.find(publicKey);
+      if (blocked) throw refuseKey(blocked);
+    },
     nextRun,
     spread: true,
     clock,

@@ -19,7 +19,7 @@ export async function toRenewalJob(
   { forced, certificate, named, issuedBy, notAfter }: ManagedCertificate,
   { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
 ): Promise<SignJobData> {
-  const { identifiers } = parseCsr(entry.csr.der);
+  const { identifiers, publicKey } = parseCsr(entry.csr.der);
   const candidates = admission.blocks.filter(block => block.storage === storage);
   // An operator vouches for what no client was seen to fetch.
   const block = fetched
@@ -36,6 +36,7 @@ export async function toRenewalJob(
   const replaces = issuer && { id: certificate, directory: issuer.connection.directoryUrl };
   return toSignJob(block, entry.csr, {
     identifiers,
+    publicKey,
     requestId,
     due: notAfter,
     ...(replaces && { replaces }),

@@ -1,5 +1,4 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
-import type { Outages } from '../../shared/base/redis.ts';
+import { describeError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
@@ -8,7 +7,6 @@ import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
-import type { Notices } from '../../shared/queue/notices.ts';
 import {
   deduplicationId,
   type Flight,
@@ -16,46 +14,9 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
-import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
-import type { Solver } from '../../shared/solver/solver.ts';
-import type { Storage } from '../../shared/storage/storage.ts';
+import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
-/** Shared by all sign jobs of a process. */
-export type SignJobParts = {
-  /** By the names of their accounts. */
-  cas: ReadonlyMap<string, Ca>;
-  solvers: ReadonlyMap<string, Solver>;
-  storages: ReadonlyMap<string, Storage>;
-  renewals: StoredRenewals;
-  records: SignRecords;
-  notices: Pick<Notices, 'notify' | 'ended'>;
-  outages: Outages;
-  clock: Clock;
-  log: Log;
-};
-
-export type SignJob = {
-  lock: JobLock;
-  data: SignJobData;
-  createdAt: number;
-  /** Whether no worker has had the job before, so that nothing is kept of it. */
-  isNew?: boolean;
-};
-
-/**
- * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
- * since the epoch.
- */
-export type SignJobEnd =
-  | { end: 'finished'; key: string; result: SignResult }
-  | { end: 'later'; until: number };
-
-export type Signals = {
-  /** Ends the job between two steps. */
-  stopping: AbortSignal;
-  /** Ends it at once. */
-  abort: AbortSignal;
-};
+export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
 /** One run of a job in this process. */
 export type SignRun = {

@@ -16,6 +16,7 @@ import {
 } from '../../shared/order/leave-account.ts';
 import { newOrderState } from '../../shared/order/next-step.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
+import { csrKey } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
@@ -63,7 +64,7 @@ export async function orderAt(
       signal: signals.abort,
       stopping: signals.stopping,
       longestWait: LONGEST_WAIT_IN_SLOT,
-      confirm: () => parts.records.confirmLock(job.lock),
+      confirm: () => confirm(run, ca),
       warn: fault => log.warn(fault),
       save: checkpoint => saveStep(run, ca, checkpoint),
       mayOrder: checkpoint => askLeave(run, ca, task, checkpoint),
@@ -73,6 +74,15 @@ export async function orderAt(
     progress.orderAt(ca.name),
   );
 }
+
+/** A key that was blocked since the order was made gets no certificate. */
+async function confirm(run: SignRun, ca: Ca): Promise<void> {
+  const key = ca.limits.blockedKey(publicKeyOf(run));
+  const refusal = ca.limits.findStanding([key], await run.parts.records.confirmLock(run.job.lock, [key]));
+  if (refusal) throw refusal;
+}
+
+const publicKeyOf = ({ job, csr }: SignRun) => job.data.publicKey ?? csrKey(csr.der);
 
 /** The next account is tried while the client still waits, even if this CA answers slowly. */
 function timeoutOf({ parts, job, progress }: SignRun): number {
@@ -95,7 +105,7 @@ async function askLeave(
   const { parts, job } = run;
   const now = parts.clock.now();
   const flight = flightOf(job.data, ca.name);
-  const limitKeys = ca.limits.keysAgainst(task.identifiers);
+  const limitKeys = ca.limits.keysAgainst(task.identifiers, publicKeyOf(run));
   const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
   if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
   const stored = await findStored(run);
@@ -103,7 +113,7 @@ async function askLeave(
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   const claim = toClaim(job);
-  const standing = ca.limits.findStanding(limits);
+  const standing = ca.limits.findStanding(limitKeys, limits);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;

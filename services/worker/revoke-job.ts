@@ -1,15 +1,28 @@
 import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
-import { describeError, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import {
+  type Clock,
+  describeError,
+  IssuanceError,
+  type Log,
+  toSignFailure,
+} from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { certificateKey } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import type { FindIssuing } from './find-issuing.ts';
 import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
 
 export type RevokeJobParts = StoragesParts & {
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
   records: Pick<SignRecords, 'markRevoked'>;
+  findIssuing: FindIssuing;
+  blockedKeys: Pick<BlockedKeys, 'block'>;
+  clock: Clock;
   log: Log;
 };
 
@@ -30,6 +43,7 @@ export async function runRevokeJob(
   const log = parts.log.child({ request: requestId });
   try {
     const { account, revoked } = await revokeAtCas(parts, data, signal);
+    if (data.reason === 'keyCompromise') await blockKey(parts, data);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
@@ -47,24 +61,32 @@ export async function runRevokeJob(
   }
 }
 
+/** CAs leave that to the account: they certify the key again when it asks them to. */
+async function blockKey(
+  { blockedKeys, clock }: Pick<RevokeJobParts, 'blockedKeys' | 'clock'>,
+  { certificate, names }: RevokeJobData,
+): Promise<void> {
+  const reason = `a certificate for ${names.join(', ')} was revoked, as the key is compromised`;
+  await blockedKeys.block(certificateKey(readCertificate(certificate)), { reason, at: clock.now() });
+}
+
 /**
- * Asks one account after the other, those of the auth block first, as only the one that ordered the
- * certificate can revoke it for sure.
+ * Asks one account after the other of those that may have ordered the certificate, those of the auth block
+ * first, as only the one that did can revoke it for sure.
  *
  * @returns by which account it is revoked, and whether it was this call that did it
  * @throws IssuanceError where no account can revoke it; a CA that is away may be the one that could
  */
 async function revokeAtCas(
-  { cas }: RevokeJobParts,
+  { cas, findIssuing }: RevokeJobParts,
   { certificate, reason, accounts }: RevokeJobData,
   signal: AbortSignal,
 ): Promise<{ account: string; revoked: boolean }> {
+  const inOrder = [...new Set([...accounts, ...cas.keys()])].flatMap(account => cas.get(account) ?? []);
   const errors: unknown[] = [];
-  for (const account of new Set([...accounts, ...cas.keys()])) {
-    const ca = cas.get(account);
-    if (!ca) continue;
+  for (const ca of await findIssuing(inOrder, certificate, signal)) {
     try {
-      return { account, revoked: await revokeAt(ca, certificate, reason, signal) };
+      return { account: ca.name, revoked: await revokeAt(ca, certificate, reason, signal) };
     } catch (error) {
       signal.throwIfAborted();
       errors.push(error);

@@ -163,15 +163,17 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
     const { block } = run.job.data;
     return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
   }
-  const result = toIssued(run, ca, driven.chain);
+  const download = readDownload(driven.chain);
+  const result = toIssued(run, ca, download);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
+  const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${download.pems[1]}`);
+  if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, result);
   return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
-function toIssued({ job, csr, progress }: SignRun, ca: Ca, downloaded: string): Issued {
-  const { pems, leaf } = readDownload(downloaded);
+function toIssued({ job, csr, progress }: SignRun, ca: Ca, { pems, leaf }: Download): Issued {
   if (!certifiesKey(leaf, csr.der)) {
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
@@ -185,12 +187,23 @@ function toIssued({ job, csr, progress }: SignRun, ca: Ca, downloaded: string): 
   };
 }
 
-function readDownload(downloaded: string): { pems: string[]; leaf: Certificate } {
+type Download = { pems: string[]; leaf: Certificate };
+
+function readDownload(downloaded: string): Download {
   try {
     const pems = splitChain(downloaded);
     return { pems, leaf: readCertificate(pems[0] ?? '') };
   } catch (error) {
     throw new IssuanceError('unexpected', 'the CA sent a damaged certificate chain', { cause: error });
+  }
+}
+
+/** So that revocations are known to be this CA's. */
+async function noteIssuer({ parts, log }: SignRun, ca: Ca, chain: string): Promise<void> {
+  try {
+    await parts.issuers.note(ca.directoryUrl, chain);
+  } catch (error) {
+    log.warn({ account: ca.name, reason: describeError(error) }, 'the issuer cannot be noted');
   }
 }
 

@@ -8,7 +8,9 @@ import {
   untilAborted,
 } from '../../shared/base/role.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
+import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
+import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
@@ -17,6 +19,7 @@ import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
+import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
 import { accountSubject } from './judge.ts';
 import { consumeSignJobs } from './sign-job.ts';
@@ -48,11 +51,13 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const records = openSignRecords(store);
   const renewals = openStoredRenewals(config.storages, store);
+  const issuers = openIssuers(store);
   const jobParts: SignJobParts = {
     cas,
     solvers: openSolvers(config.verifications.values(), { store, clock, log }),
     storages,
     renewals,
+    issuers,
     records,
     notices,
     outages: watchOutages(store.redis, clock),
@@ -60,7 +65,9 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     log,
   };
   const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
-  const revokeParts = { cas, records, storages, expiry: openExpiryIndex(store), renewals, log };
+  const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
+  const findIssuing = openFindIssuing({ issuers, storages, expiry });
+  const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
   const consumers = [
     consumeSignJobs(jobParts, config.worker.concurrency, queueParts),
     consumeRevokeJobs(revokeParts, queueParts),

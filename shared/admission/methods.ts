@@ -82,12 +82,15 @@ function isEqual(digest: Buffer, expected: Buffer): boolean {
  */
 export function parseHmacHeader(headers: {
   authentication?: string | string[] | undefined;
-  authorization?: string | undefined;
+  authorization?: string | string[] | undefined;
 }): HmacClaim | undefined {
-  // Node joins repeated headers of that name with a comma; two claims then have two names and are refused.
-  const authentication = [headers.authentication ?? ''].flat().join(', ');
-  return parseClaim(isHmac.test(authentication) ? authentication : (headers.authorization ?? ''));
+  // Repeated headers are joined with a comma, as Node does it where it does; two claims then have two names
+  // and are refused.
+  const authentication = toOne(headers.authentication);
+  return parseClaim(isHmac.test(authentication) ? authentication : toOne(headers.authorization));
 }
+
+const toOne = (header: string | string[] = '') => (Array.isArray(header) ? header.join(', ') : header);
 
 const isHmac = /^\s*hmac\s/i;
 

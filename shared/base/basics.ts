@@ -66,12 +66,13 @@ export class IssuanceError extends Error {
  * Runs commands that a request depends on.
  *
  * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
- *   a bug
+ *   a bug; but for a value that is damaged, which has an error of its own
  */
 export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
+    if (error instanceof IssuanceError) throw error;
     throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
   }
 }
@@ -84,6 +85,21 @@ export type SignFailure = {
   retryAfter?: number | undefined;
   problem?: Problem | undefined;
 };
+
+const failureCodes: Record<SignFailure['code'], true> = {
+  badCsr: true,
+  denied: true,
+  challengeFailed: true,
+  rateLimited: true,
+  unavailable: true,
+  gone: true,
+  unknown: true,
+  misconfigured: true,
+  unexpected: true,
+  internal: true,
+};
+
+export const isFailureCode = (value: unknown) => Object.hasOwn(failureCodes, String(value));
 
 export function toSignFailure(error: unknown): SignFailure {
   if (!(error instanceof IssuanceError)) return { code: 'internal', detail: 'internal error' };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
-import { type Clock, describeError, type Log } from './basics.ts';
+import { type Clock, describeError, IssuanceError, type Log } from './basics.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -143,3 +143,48 @@ export function closeRedis(redis: Redis): void {
   if (redis.status === 'reconnecting') redis.connect().catch(() => {});
   redis.disconnect();
 }
+
+/** Whether a value out of JSON is what it should be. */
+type Check = (value: unknown) => boolean;
+
+export const isText: Check = value => typeof value === 'string';
+export const isNumber: Check = value => typeof value === 'number';
+export const optional =
+  (check: Check): Check =>
+  value =>
+    value === undefined || check(value);
+export const listOf =
+  (check: Check): Check =>
+  value =>
+    Array.isArray(value) && value.every(check);
+
+/** Checks an object by its fields. */
+export function shapeOf<T>(fields: { [K in keyof T]-?: Check }): (value: unknown) => value is T {
+  const checks = Object.entries<Check>(fields);
+  return (value): value is T =>
+    typeof value === 'object' &&
+    value !== null &&
+    checks.every(([name, check]) => check((value as Record<string, unknown>)[name]));
+}
+
+/**
+ * Parses what Redis holds, as whoever can write there may have written anything.
+ *
+ * @param key where it lies; of a hash, with the field
+ * @throws IssuanceError `misconfigured` that names the key, and nothing of the value
+ */
+export function parseValue<T>(key: string, text: string, isValid: (value: unknown) => value is T): T {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isValid(value)) return value;
+  } catch {
+    // what JSON.parse says of it quotes it
+  }
+  throw damagedValue(key);
+}
+
+const damagedValue = (key: string) =>
+  new IssuanceError(
+    'misconfigured',
+    `the value of ${key} in Redis is damaged; delete it to go on without it`,
+  );

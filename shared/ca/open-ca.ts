@@ -43,6 +43,7 @@ const unguarded: Guards = {
   limits: {
     standingAgainst: async () => undefined,
     keysAgainst: () => [],
+    blockedKey: () => '',
     findStanding: () => undefined,
     failuresKey: () => '',
     park: async () => [],

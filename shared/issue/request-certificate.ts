@@ -10,7 +10,10 @@ import {
 } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Limits } from '../limits/limits.ts';
-import type { CsrText } from '../pki/csr.ts';
+import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
+import { type Certificate, readCertificate } from '../pki/certificate.ts';
+import type { CsrText, ParsedCsr } from '../pki/csr.ts';
+import { certificateKey } from '../pki/public-key.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
@@ -45,6 +48,8 @@ export type Issuing = {
    * A fresh certificate from the storages of `blocks`, with the names that it was stored with. It is handed
    * out only through the block that would order it, and only for names of that block. A storage that fails is
    * passed over.
+   *
+   * @throws IssuanceError `denied` where its key is blocked
    */
   findStored(
     blocks: AuthBlock[],
@@ -53,20 +58,22 @@ export type Issuing = {
   /**
    * Has a certificate ordered for names that `block` admitted.
    *
-   * @param request.patience how long the client waits for the result, in milliseconds
-   * @throws IssuanceError the limit that keeps every account of the block from ordering now
+   * @param request `identifiers` and `publicKey` are the CSR's; `patience` is how long the client waits for
+   *   the result, in milliseconds
+   * @throws IssuanceError the limit that keeps every account of the block from ordering now; `denied` where
+   *   the key is blocked
    */
   order(
     block: AuthBlock,
     csr: CsrText,
-    identifiers: Identifier[],
-    request: { requestId: string; patience: number },
+    request: ParsedCsr & { requestId: string; patience: number },
   ): Promise<OrderJob>;
   /**
    * The certificate of a job that succeeded; `undefined` when the signal fires first, or when Redis has lost
    * the job.
    *
-   * @throws IssuanceError with which the job failed; a bare Error where a bug ended it
+   * @throws IssuanceError with which the job failed, or `denied` where the key is blocked since; a bare Error
+   *   where a bug ended it
    */
   result(jobId: string, signal: AbortSignal): Promise<IssuedCertificate | undefined>;
   /**
@@ -85,10 +92,12 @@ export function openIssuing(parts: {
   accounts: readonly IssuedBy[];
   signQueue: SignQueue;
   renewals: Pick<StoredRenewals, 'fetched'>;
+  /** By their `keyDigest`; kept up to date by the caller. Orders are held to what Redis says. */
+  blockedKeys: ReadonlyMap<string, BlockedKey>;
   clock: Clock;
   log: Log;
 }): Issuing {
-  const { admission, storages, limits, accounts, signQueue, renewals, clock, log } = parts;
+  const { admission, storages, limits, accounts, signQueue, renewals, blockedKeys, clock, log } = parts;
   const recordFetch = openFetchRecord(renewals, clock, log);
 
   return {
@@ -102,21 +111,23 @@ export function openIssuing(parts: {
         const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined, log);
         const block = stored && blockFor(stored);
         if (!stored || !block) continue;
+        if (blockedKeys.size > 0) refuseBlocked(blockedKeys, stored.leaf);
         recordFetch(block, csr);
         return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
       }
       return undefined;
     },
-    async order(block, csr, identifiers, { requestId, patience }) {
-      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, identifiers));
+    async order(block, csr, request) {
+      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request));
       if (limit) throw limit;
-      const data = toSignJob(block, csr, { identifiers, requestId, patience });
+      const data = toSignJob(block, csr, request);
       const id = await signQueue.enqueue(data);
       return { id, promise: () => signQueue.promise(id, data) };
     },
     async result(jobId, signal) {
       const result = await signQueue.result(jobId, signal);
       if (result?.outcome === 'failed') throw fromSignFailure(result.error);
+      if (result && blockedKeys.size > 0) refuseBlocked(blockedKeys, readCertificate(result.chain));
       return result && toIssued(result);
     },
     blockOf: signQueue.blockOf,
@@ -127,7 +138,7 @@ export function openIssuing(parts: {
 export function toSignJob(
   { name, accounts, verifications, storage, share }: AuthBlock,
   csr: CsrText,
-  more: Pick<SignJobData, 'identifiers' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+  more: Pick<SignJobData, 'identifiers' | 'publicKey' | 'requestId' | 'patience' | 'due' | 'replaces'>,
 ): SignJobData {
   return {
     csr: csr.pem,
@@ -155,6 +166,11 @@ async function lookUp(
   }
 }
 
+function refuseBlocked(blockedKeys: ReadonlyMap<string, BlockedKey>, leaf: Certificate): void {
+  const blocked = blockedKeys.get(certificateKey(leaf));
+  if (blocked) throw refuseKey(blocked);
+}
+
 const toIssued = ({ chain, issuedBy }: Pick<StoredCertificate, 'chain' | 'issuedBy'>): IssuedCertificate => ({
   chain,
   account: issuedBy?.account,
@@ -165,18 +181,21 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
 
 /**
  * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
- * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA.
+ * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, and a
+ * blocked key is one at every CA.
  */
 async function limitAtEveryAccount(
   limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
   { accounts }: AuthBlock,
-  identifiers: Identifier[],
+  { identifiers, publicKey }: ParsedCsr,
 ): Promise<IssuanceError | undefined> {
-  const standing = accounts.map(({ account }) => limits.get(account)?.standingAgainst(identifiers));
+  const standing = accounts.map(({ account }) =>
+    limits.get(account)?.standingAgainst(identifiers, publicKey),
+  );
   const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
   const lasting = found.filter(({ code }) => code !== 'unavailable');
   const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
-  return lasting.find(({ code }) => code === 'challengeFailed') ?? everywhere;
+  return lasting.find(({ code }) => code === 'challengeFailed' || code === 'denied') ?? everywhere;
 }
 
 const HOUR = 3_600_000;

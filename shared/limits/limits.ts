@@ -1,10 +1,19 @@
 import { hash } from 'node:crypto';
 import { getDomain } from 'tldts';
-import { type Clock, IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import type { Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
-import { afterFailure, type FailureHistory } from './failure-backoff.ts';
+import { afterFailure } from './failure-backoff.ts';
 import { type Cover, readRateLimit } from './read-rate-limit.ts';
+import {
+  type Failed,
+  type Parked,
+  parseFailed,
+  type StandingLimitError,
+  standingOf,
+} from './standing-limit.ts';
+
+export { StandingLimitError } from './standing-limit.ts';
 
 const HISTORY_LIFE = 2 * 24 * 3_600_000;
 
@@ -18,22 +27,23 @@ export type Limit = {
   names: string[];
 };
 
-/** A limit that is known from before: the CA was not asked. */
-export class StandingLimitError extends IssuanceError {}
-
 /** Limits that a CA has answered with, and names that failed too often; the whole fleet knows them. */
 export type Limits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
-   * `unavailable` where the CA asked all clients to wait for a moment.
+   * `unavailable` where the CA asked all clients to wait for a moment; `denied` where the key is blocked.
+   *
+   * @param publicKey the `keyDigest` of the key that the certificate would be for
    */
-  standingAgainst(identifiers: Identifier[]): Promise<StandingLimitError | undefined>;
+  standingAgainst(identifiers: Identifier[], publicKey?: string): Promise<StandingLimitError | undefined>;
   /**
    * The keys in Redis of what may stand against names, for a caller that reads more in the same round trip.
    */
-  keysAgainst(identifiers: Identifier[]): string[];
-  /** The same as `standingAgainst`, from the values of those keys. */
-  findStanding(values: readonly (string | null)[]): StandingLimitError | undefined;
+  keysAgainst(identifiers: Identifier[], publicKey?: string): string[];
+  /** The same as `standingAgainst`, from those keys and their values. */
+  findStanding(keys: readonly string[], values: readonly (string | null)[]): StandingLimitError | undefined;
+  /** The key in Redis that blocks a public key. @param publicKey its `keyDigest` */
+  blockedKey(publicKey: string): string;
   /** The key in Redis of these names' failures; a success deletes it. */
   failuresKey(identifiers: Identifier[]): string;
   /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
@@ -48,14 +58,9 @@ export type Limits = {
   recordSuccess(identifiers: Identifier[]): Promise<void>;
 };
 
-export type Parked = {
-  code: IssuanceErrorCode;
-  until?: number;
-  detail: string;
-  names: string[];
-  problem?: Problem;
-};
-type Failed = FailureHistory & Omit<Parked, 'until'>;
+/** Where Redis has why a key is blocked, until an operator unblocks it. @param publicKey its `keyDigest` */
+export const blockedKey = ({ prefix }: Pick<Store, 'prefix'>, publicKey: string) =>
+  `${prefix}:blocked-key:${publicKey}`;
 
 export const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${prefix}:limit:${key}`;
 const namesOf = (identifiers: Identifier[]) => identifiers.map(({ value }) => value);
@@ -81,16 +86,25 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     return (await redis.get(key)) !== own;
   }
 
-  const keysAgainst = (identifiers: Identifier[]) => [
+  const keysAgainst = (identifiers: Identifier[], publicKey?: string) => [
+    ...(publicKey === undefined ? [] : [blockedKey(store, publicKey)]),
     failedKey(identifiers),
     ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
   ];
 
+  const findStanding = (keys: readonly string[], values: readonly (string | null)[]) => {
+    const found = values.flatMap((text, at) => (text ? [{ key: keys[at] ?? '', text }] : []));
+    return found.length === 0 ? undefined : standingOf(found, clock.now());
+  };
+
   return {
-    standingAgainst: async identifiers =>
-      findStanding(await redis.mget(keysAgainst(identifiers)), clock.now()),
+    async standingAgainst(identifiers, publicKey) {
+      const keys = keysAgainst(identifiers, publicKey);
+      return findStanding(keys, await redis.mget(keys));
+    },
     keysAgainst,
-    findStanding: values => findStanding(values, clock.now()),
+    findStanding,
+    blockedKey: publicKey => blockedKey(store, publicKey),
     failuresKey: failedKey,
     async park(identifiers, error) {
       const { covers, until } = readRateLimit(
@@ -108,13 +122,14 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       return keys.map(key => ({ key, until, detail: limit.detail, names: limit.names }));
     },
     async recordFailure(identifiers, error) {
-      const text = await redis.get(failedKey(identifiers));
+      const key = failedKey(identifiers);
+      const text = await redis.get(key);
       const now = clock.now();
-      const history = afterFailure(text ? (JSON.parse(text) as Failed) : undefined, now, Math.random());
+      const history = afterFailure(text ? parseFailed({ key, text }) : undefined, now, Math.random());
       const { code, message, problem } = error;
       const failed: Failed = { ...history, code, detail: message, names: namesOf(identifiers) };
       if (problem) failed.problem = problem;
-      await write(failedKey(identifiers), failed, history.until + HISTORY_LIFE);
+      await write(key, failed, history.until + HISTORY_LIFE);
       return history.until > now ? history.until : undefined;
     },
     recordSuccess: async identifiers => {
@@ -131,21 +146,6 @@ function keysOf(identifiers: Identifier[], scope: LimitScope): string[] {
     ...registeredDomains(identifiers).map(domain => domainKey(domain, scope)),
     ...identifiers.map(({ value }) => nameKey(value, scope)),
   ];
-}
-
-function findStanding(
-  [failed, ...parked]: readonly (string | null)[],
-  now: number,
-): StandingLimitError | undefined {
-  const limits = parked.filter(text => text !== null).map(text => JSON.parse(text) as Parked);
-  const last = limits.sort((a, b) => (b.until ?? Infinity) - (a.until ?? Infinity))[0];
-  if (last && (last.until ?? Infinity) > now) return toError(last, last.until);
-  const history = failed ? (JSON.parse(failed) as Failed) : undefined;
-  return history && history.until > now ? toError(history, history.until) : undefined;
-}
-
-function toError({ code, detail, problem }: Omit<Parked, 'until'>, until: number | undefined) {
-  return new StandingLimitError(code, detail, { retryAfter: until, problem });
 }
 
 /**

@@ -1,6 +1,7 @@
-import type { Clock } from '../base/basics.ts';
+import { type Clock, describeError } from '../base/basics.ts';
 import { escapeGlob, type Store } from '../base/redis.ts';
-import { type Limit, type Parked, parkedKey } from './limits.ts';
+import { type Limit, parkedKey } from './limits.ts';
+import { parseParked } from './standing-limit.ts';
 
 /** All that is held back now, by whichever CA. */
 export async function listLimits({ redis, prefix }: Store, clock: Clock): Promise<Limit[]> {
@@ -10,12 +11,21 @@ export async function listLimits({ redis, prefix }: Store, clock: Clock): Promis
     for (const key of keys as string[]) {
       const text = await redis.get(key);
       if (!text) continue;
-      const { until, detail, names } = JSON.parse(text) as Parked;
+      const { until, detail, names } = parseLimit(key, text);
       if (until !== undefined && until <= clock.now()) continue;
       limits.push({ key: key.slice(parkedKey({ prefix }, '').length), until, detail, names });
     }
   }
   return limits.sort((a, b) => a.key.localeCompare(b.key));
+}
+
+/** A damaged one is held back until it is cleared. */
+function parseLimit(key: string, text: string): Omit<Limit, 'key'> {
+  try {
+    return parseParked({ key, text });
+  } catch (error) {
+    return { detail: describeError(error), names: [] };
+  }
 }
 
 /**

@@ -30,11 +30,21 @@ export async function sendMail(
   } catch (error) {
     signal.throwIfAborted();
     const said = describeError(error);
-    throw new Error(`${smtp.host}:${smtp.port}: ${password ? said.replaceAll(password, '…') : said}`);
+    throw new Error(`${smtp.host}:${smtp.port}: ${password ? hide(password, said) : said}`);
   } finally {
     transport.close();
   }
 }
+
+/** Servers repeat what they were sent: AUTH has the password in base64 (RFC 4616, AUTH PLAIN and LOGIN). */
+function hide(password: string, said: string): string {
+  const holdsIt = (text: string) => [0, 1, 2, 3].some(at => decode(text.slice(at)).includes(password));
+  return said
+    .replaceAll(password, '…')
+    .replace(/[A-Za-z0-9+/_-]{4,}={0,2}/g, word => (holdsIt(word) ? '…' : word));
+}
+
+const decode = (text: string) => Buffer.from(text, 'base64').toString();
 
 async function openTransport({ smtp, login, caFile }: MailConfig, password: string | undefined) {
   const { host, port, tls } = smtp;

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPublicKey, hash, X509Certificate } from 'node:crypto';
 import { canonicalAddress, type Identifier } from '../base/identifier.ts';
 import {
   CONSTRUCTED,
@@ -39,6 +39,25 @@ export function readCertificate(pemOrDer: string | Buffer): Certificate {
     issuer: certificate.issuer,
     serial: certificate.serialNumber,
   };
+}
+
+/**
+ * Names a public key, however its certificates and CSRs spell it.
+ *
+ * @param info a SubjectPublicKeyInfo (RFC 5280 section 4.1)
+ * @returns SHA-256 in hex of the form that OpenSSL writes: RSA with NULL, points uncompressed
+ */
+export function keyDigest(info: Der): string {
+  const [algorithm, key] = info.parts;
+  const parameters = expectTag(algorithm, Tag.sequence).parts[1];
+  const isUncompressed = parameters?.tag === Tag.oid && contentOf(expectTag(key, Tag.bitString))[1] === 4;
+  const isUsual = parameters?.tag === Tag.null || isUncompressed;
+  return hash('sha256', isUsual ? wholeOf(info) : respell(wholeOf(info)));
+}
+
+function respell(info: Buffer): Buffer {
+  const key = createPublicKey({ key: info, format: 'der', type: 'spki' }).export({ format: 'jwk' });
+  return createPublicKey({ key, format: 'jwk' }).export({ format: 'der', type: 'spki' });
 }
 
 /**

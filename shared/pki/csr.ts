@@ -7,7 +7,7 @@ import {
   parseDnsName,
   quoteName,
 } from '../base/identifier.ts';
-import { decodePemBlocks, encodePem } from './certificate.ts';
+import { decodePemBlocks, encodePem, keyDigest } from './certificate.ts';
 import {
   CLASS,
   CONSTRUCTED,
@@ -21,7 +21,7 @@ import {
   Tag,
   wholeOf,
 } from './der.ts';
-import { readPublicKey, verifySelfSignature } from './key.ts';
+import { readPublicKey, refuse, verifySelfSignature } from './key.ts';
 
 export type CsrText = {
   der: Buffer;
@@ -33,9 +33,11 @@ export type CsrText = {
   postedDigest: string;
 };
 
-type ParsedCsr = {
+export type ParsedCsr = {
   /** At least one, at most 100, without duplicates: the CN's first, then the SANs in their order. */
   identifiers: Identifier[];
+  /** The `keyDigest` of its key. */
+  publicKey: string;
 };
 
 /** Finds the one PEM CSR in a posted body. Cheap: nothing of the CSR itself is looked at. Throws `badCsr`. */
@@ -59,7 +61,7 @@ export function parseCsr(der: Buffer): ParsedCsr {
     refuseCertificateAuthority(extensions);
     const identifiers = collectIdentifiers(subject, extensions);
     verifySelfSignature(wholeOf(info), signed, publicKey);
-    return { identifiers };
+    return { identifiers, publicKey: keyDigest(publicKeyInfo) };
   } catch (error) {
     if (error instanceof IssuanceError) throw error;
     // The client sent the bytes that the reader or OpenSSL stumbled over.
@@ -244,7 +246,3 @@ function textOf(value: Der | undefined): string {
 }
 
 const keyOf = ({ type, value }: Identifier) => `${type}:${value}`;
-
-function refuse(detail: string): never {
-  throw new IssuanceError('badCsr', detail);
-}

@@ -227,6 +227,6 @@ function refuseBrokenHash(id: string): void {
   if (broken) refuse(`the CSR is signed with ${broken}; use SHA-256`);
 }
 
-function refuse(detail: string): never {
+export function refuse(detail: string): never {
   throw new IssuanceError('badCsr', detail);
 }

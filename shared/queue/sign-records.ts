@@ -1,58 +1,12 @@
 import { hash } from 'node:crypto';
-import type { AccountChoice } from '../admission/account-choice.ts';
-import type { SignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
-import type { IssuedBy } from '../storage/storage.ts';
 import type { JobLock } from './bullmq.ts';
+import type { SignJobData, SignResult } from './sign-job.ts';
+
+export type { SignJobData, SignResult } from './sign-job.ts';
 
 export const SIGN_QUEUE = 'sign';
-
-/** What a sign job carries: no secret, and names only as they were admitted. */
-export type SignJobData = {
-  /** Canonical PEM. */
-  csr: string;
-  identifiers: Identifier[];
-  /** In the order of preference; at least one. */
-  accounts: AccountChoice[];
-  /** Names of verifications in the order of preference. */
-  solvers: string[];
-  storage: string;
-  /**
-   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that
-   * issued it, where that is recorded.
-   */
-  replaces?: { id: string; directory?: string };
-  /**
-   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since
-   * the epoch. It can wait until then.
-   */
-  due?: number;
-  /** Of a post: how long its client waits for the result, in milliseconds. */
-  patience?: number;
-  /**
-   * What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has
-   * this name.
-   */
-  share?: { name: string; part: number };
-  /** The auth block that admitted it. */
-  block: string;
-  /** Of the post that made the job. */
-  requestId: string;
-};
-
-/** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
-export type SignResult =
-  | {
-      outcome: 'issued';
-      block: string;
-      chain: string;
-      /** Absent where it comes from a storage that does not say. */
-      issuedBy?: IssuedBy;
-      /** The accounts that were to be preferred, and why they did not issue. */
-      refused?: { account: string; reason: string }[];
-    }
-  | { outcome: 'failed'; block: string; error: SignFailure };
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
@@ -141,8 +95,12 @@ export class LockLostError extends Error {
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = {
-  /** @throws LockLostError when another worker has the job now */
-  confirmLock(lock: JobLock): Promise<void>;
+  /**
+   * @param more keys to be read in the same round trip
+   * @returns their values
+   * @throws LockLostError when another worker has the job now
+   */
+  confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
   /** How far a job came, and where its result is, if that is written already. */
   readJob(
     jobId: string,
@@ -199,8 +157,10 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
   }
 
   return {
-    confirmLock: async ({ jobId, token }) => {
-      if ((await redis.get(lockKey(jobId))) !== token) throw lost(jobId);
+    confirmLock: async ({ jobId, token }, more = []) => {
+      const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
+      if (holder !== token) throw lost(jobId);
+      return values;
     },
     readJob: async jobId => {
       const key = resultKey(jobId);

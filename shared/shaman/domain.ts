@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
+import { openedKey } from '../pki/public-key.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
@@ -21,6 +22,10 @@ export type RunHabits = RenewalHabits & {
   now?: boolean | undefined;
   /** When the next run will be, in milliseconds since the epoch: what would fall before is renewed now. */
   nextRun?: number | undefined;
+  /** Gets each chain that was issued, and the directory of its CA. */
+  issued?: ((directory: string, chain: string) => Promise<void>) | undefined;
+  /** Rejects where a key is to get no certificate any more. @param publicKey its `keyDigest` */
+  refuseBlocked?: ((publicKey: string) => Promise<void>) | undefined;
 };
 
 /**
@@ -34,8 +39,15 @@ export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: 
   const resumed = await findOrder(ordering, entry);
   const wanted = resumed ? { patience: ordering.clock.now() } : await whyOrder(ordering, entry, key, habits);
   if (!wanted) return false;
+  const refuseBlocked = async () => habits.refuseBlocked?.(openedKey(key));
+  const confirm = async () => {
+    await ordering.confirm();
+    await refuseBlocked(); // it may have been blocked since the order was made
+  };
+  await refuseBlocked();
   const task = await toTask(entry, key);
-  const ordered = await orderCertificate(ordering, entry, { task, resumed, patience: wanted.patience });
+  const { patience } = wanted;
+  const ordered = await orderCertificate({ ...ordering, confirm }, entry, { task, resumed, patience });
   await keepCertificate(entry, ordered, habits, ordering.signal);
   await ordered.gate.issued(ordered.turn);
   return true;
@@ -107,6 +119,7 @@ async function keepCertificate(
   const issuedBy = ca.name === OWN_ACCOUNT ? undefined : toIssuedBy(ca);
   const memory = { order: undefined, issuedBy, renewal: undefined, failures: undefined };
   await entry.change({ certificateUrl: url, orderUrl: undefined, memory });
+  await habits.issued?.(ca.directoryUrl, chain);
   const held = toHeld(chain, ca);
   entry.say('info', `certificate ${url}, valid until ${new Date(held.leaf.notAfter).toISOString()}`);
   await planDomain(entry, held, habits, signal);

@@ -89,8 +89,9 @@ export async function runShaman(parts: ShamanParts): Promise<DomainOutcome[]> {
     log,
     signal,
   };
-  const { now, nextRun, patient, spread, explained } = parts;
-  const habits = { days: profile.renewal, now, nextRun, patient, spread, explained };
+  const { now, nextRun, patient, spread, explained, issued, refuseBlocked } = parts;
+  const days = profile.renewal;
+  const habits = { days, now, nextRun, patient, spread, explained, issued, refuseBlocked };
   const run = async (entry: DomainEntry) => {
     const issued = await runDomain(ordering, entry, habits);
     return finishDomain(entry, issued, path, signal);

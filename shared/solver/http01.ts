@@ -33,12 +33,15 @@ function parseHttp01(section: SectionReader): Http01Config {
   return { name: section.label, type: 'http01', challenge: 'http-01', listeners, selfCheck };
 }
 
-function openHttp01Solver({ name, selfCheck }: Http01Config, { store }: Pick<SolverParts, 'store'>): Solver {
+function openHttp01Solver(
+  { name, selfCheck }: Http01Config,
+  { store, log }: Pick<SolverParts, 'store' | 'log'>,
+): Solver {
   const responses = openChallengeResponses(store);
   const { mode } = selfCheck;
   return {
     name,
-    ...(mode !== 'off' && { selfCheck: { mode, look: openSelfCheck(selfCheck) } }),
+    ...(mode !== 'off' && { selfCheck: { mode, look: openSelfCheck(selfCheck, log) } }),
     challengeType: 'http-01',
     canProve: identifier => canProve('http-01', identifier),
     present: ({ token, keyAuthorization }) => needingRedis(() => responses.put(token, keyAuthorization)),

@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { Agent as PlainAgent, type ProxyEnv, request as plainRequest } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { describeError } from '../base/basics.ts';
+import { describeError, type Log } from '../base/basics.ts';
 import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -10,6 +10,7 @@ import { parseProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from './dns-server.ts';
+import { isReserved } from './reserved-addresses.ts';
 import type { ChallengeResponse } from './solver.ts';
 
 /** Whether Quarry looks at a challenge response itself before the CA does. */
@@ -42,42 +43,10 @@ const parseMode: Parse<SelfCheckConfig['mode']> = (text, fail) =>
   modes.find(mode => mode === text.toLowerCase()) ?? fail(`is none of ${modes.join(', ')}`);
 
 const DEADLINE = 5_000;
-const MOST_REDIRECTS = 5;
+const MOST_REDIRECTS = 10;
+const FOLLOWED = [301, 302, 307, 308];
+const LONGEST_PATH = 2_000;
 const LONGEST_BODY = 2_048;
-
-/**
- * Networks where no public CA looks, and where a name that somebody else controls could lead us (RFC 6890).
- */
-const isReserved = toAddressSet([
-  ...[
-    '0.0.0.0/8',
-    '10.0.0.0/8',
-    '100.64.0.0/10',
-    '127.0.0.0/8',
-    '169.254.0.0/16',
-    '172.16.0.0/12',
-    '192.0.0.0/24',
-  ],
-  ...[
-    '192.0.2.0/24',
-    '192.88.99.0/24',
-    '192.168.0.0/16',
-    '198.18.0.0/15',
-    '198.51.100.0/24',
-    '203.0.113.0/24',
-  ],
-  ...[
-    '224.0.0.0/4',
-    '240.0.0.0/4',
-    '::/127',
-    '64:ff9b:1::/48',
-    '100::/64',
-    '2001:db8::/32',
-    'fc00::/7',
-    'fe80::/10',
-  ],
-  'ff00::/8',
-]);
 
 /**
  * Looks at an http-01 response as the CA will: through the public name, on port 80.
@@ -86,7 +55,11 @@ const isReserved = toAddressSet([
  */
 type SelfCheck = (response: ChallengeResponse, signal: AbortSignal) => Promise<string | undefined>;
 
-export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckConfig): SelfCheck {
+/**
+ * Where a look goes to an address that is reserved, as `networks` allows, only the log has what was seen: a
+ * client that leads names there is not to learn what is open.
+ */
+export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckConfig, log: Log): SelfCheck {
   const isAllowed = toAddressSet(networks);
 
   async function addressOf(host: string, signal: AbortSignal): Promise<string> {
@@ -98,29 +71,57 @@ export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckCon
     return address;
   }
 
-  async function look(url: URL, signal: AbortSignal, redirects = 0): Promise<Seen & { address: string }> {
+  /** @param visited gets each address that is asked */
+  async function look(url: URL, visited: string[], signal: AbortSignal): Promise<Seen> {
     const address = await addressOf(url.hostname.replace(/^\[(.*)\]$/, '$1'), signal);
+    visited.push(address);
     const usual = url.protocol === 'https:' ? 443 : port;
     const seen = await get(url, address, url.port ? Number(url.port) : usual, signal, proxy);
-    if (seen.location === undefined) return { ...seen, address };
-    if (redirects >= MOST_REDIRECTS) throw new Error(`${url.host} redirects again and again`);
-    return look(new URL(seen.location, url), signal, redirects + 1);
+    if (seen.location === undefined) return seen;
+    if (visited.length > MOST_REDIRECTS) throw new Error(`${url.host} redirects again and again`);
+    return look(follow(url, seen.location, port), visited, signal);
   }
 
   return async ({ identifier, token, keyAuthorization }, signal) => {
     const url = new URL(`http://${toHost(identifier)}/.well-known/acme-challenge/${token}`);
     const deadline = AbortSignal.timeout(DEADLINE);
-    try {
-      const { status, body, address } = await look(url, AbortSignal.any([signal, deadline]));
-      if (status === 200 && body.trimEnd() === keyAuthorization) return undefined;
-      const saw = status === 200 ? 'another answer than its own' : `status ${status}`;
-      return `Quarry looked at http://${url.host} (${address}) itself and saw ${saw}: is /.well-known/acme-challenge/ passed on to a responder there?`;
-    } catch (error) {
+    const visited: string[] = [];
+    const seen = await look(url, visited, AbortSignal.any([signal, deadline])).catch(error => {
       signal.throwIfAborted();
-      const reason = deadline.aborted ? `no answer within ${DEADLINE / 1000} seconds` : describeError(error);
-      return `Quarry looked at http://${url.host} itself: ${reason}`;
-    }
+      return deadline.aborted ? `no answer within ${DEADLINE / 1000} seconds` : describeError(error);
+    });
+    if (typeof seen !== 'string' && seen.status === 200 && seen.body.trimEnd() === keyAuthorization) return;
+    const fault = typeof seen === 'string' ? `itself: ${seen}` : describeSeen(seen, visited);
+    if (!visited.some(isReserved)) return `Quarry looked at http://${url.host} ${fault}`;
+    log.info({ host: url.host, addresses: visited }, `Quarry looked ${fault}`);
+    return `Quarry looked at http://${url.host} itself and did not see its response: ${HINT}`;
   };
+}
+
+const HINT = 'is /.well-known/acme-challenge/ passed on to a responder there?';
+
+function describeSeen({ status }: Seen, visited: readonly string[]): string {
+  const saw = status === 200 ? 'another answer than its own' : `status ${status}`;
+  return `(${visited.at(-1)}) itself and saw ${saw}: ${HINT}`;
+}
+
+/**
+ * Where a redirect leads, if Let's Encrypt would follow it (Boulder's va/http.go, the CA/Browser Forum's
+ * requirements in section 3.2.2.4.19).
+ *
+ * @param own the port where names are served over HTTP
+ */
+function follow(from: URL, location: string, own: number): URL {
+  const to = URL.parse(location, from);
+  if (!to) throw new Error('a redirect leads to no valid URL');
+  if (to.protocol !== 'http:' && to.protocol !== 'https:')
+    throw new Error(`a redirect leads to ${to.protocol}`);
+  if (to.port !== '' && ![80, 443, own].includes(Number(to.port)))
+    throw new Error(`a redirect leads to port ${to.port}; CAs follow to 80 and 443 alone`);
+  if (to.hostname.endsWith('.well-known'))
+    throw new Error(`a redirect leads to the host ${to.hostname}; is there a / missing in it?`);
+  if (to.pathname.length > LONGEST_PATH) throw new Error('a redirect leads to a path that is too long');
+  return to;
 }
 
 async function resolve(host: string, servers: readonly DnsServer[], signal: AbortSignal): Promise<string[]> {
@@ -150,7 +151,6 @@ function get(
   proxy: ProxyEnv | undefined,
 ): Promise<Seen> {
   const secure = url.protocol === 'https:';
-  if (!secure && url.protocol !== 'http:') throw new Error(`a redirect leads to ${url.protocol}`);
   const options = {
     host: address,
     port,
@@ -168,7 +168,7 @@ function get(
       : plainRequest(options);
     request.on('error', reject).on('response', response => {
       const { statusCode: status = 0, headers } = response;
-      const location = status >= 300 && status < 400 ? headers.location : undefined;
+      const location = FOLLOWED.includes(status) ? headers.location : undefined;
       let body = '';
       const finish = () => {
         response.destroy();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -47,6 +47,39 @@ suite('the private Redis', () => {
     assert.equal((await stat(data)).mode & 0o077, 0);
     assert.equal((await stat(join(data, 'redis.sock'))).mode & 0o077, 0);
   });
+
+  test('has files that only its owner can read, whatever the umask and whatever earlier runs have left', async () => {
+    await using dir = await tempDir();
+    const data = join(dir.path, 'data');
+    const umask = process.umask(0);
+    try {
+      await mkdir(join(data, 'appendonlydir'), { recursive: true, mode: 0o755 });
+      await chmod(data, 0o755);
+      await writeFile(join(data, 'appendonlydir', 'left.aof'), '', { mode: 0o644 });
+      await using redis = await start(data);
+      await ask(redis.url, redis => redis.set('name', 'quarry'));
+      const files = await readdir(join(data, 'appendonlydir'));
+      assert.ok(files.length >= 4, `${files}`);
+      for (const file of files) {
+        const { mode } = await stat(join(data, 'appendonlydir', file));
+        assert.equal(mode & 0o777, 0o600, file);
+      }
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  for (const mode of [0o777, 0o775, 0o1777])
+    test(`refuses a folder that others may write to, of mode ${mode.toString(8)}`, async () => {
+      await using dir = await tempDir();
+      const data = join(dir.path, 'data');
+      await mkdir(data);
+      await chmod(data, mode);
+      await assert.rejects(start(data), {
+        message: `others may write to ${data}, which will not do for the private Redis: choose another [redis] dir, or chmod go-w it`,
+      });
+      assert.deepEqual(await readdir(data), []);
+    });
 
   test('keeps its data from one run to the next, and is gone in between', async () => {
     await using dir = await tempDir();

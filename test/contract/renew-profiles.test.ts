@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { lookAtProfile, type ProfileParts, renewProfile } from '../../services/scheduler/renew-profiles.ts';
+import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { NotifyEvent } from '../../shared/notify/message.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -23,6 +24,8 @@ const told: NotifyEvent[] = [];
 const index = openRenewalIndex(newStore());
 const parts: ProfileParts = {
   index,
+  blockedKeys: openBlockedKeys(newStore()),
+  issuers: { note: async () => {} },
   solvers: new Map(),
   cas: new Map(),
   path: [],

@@ -38,7 +38,13 @@ const toDigest = ({ keyAuthorization }: ChallengeResponse) =>
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
   const responses = openTlsAlpnResponses({ redis: redis[2], prefix }, systemClock);
-  const servers = tlsAlpnServers({ responses, clock: systemClock, log: quietLog, metrics: openMetrics() });
+  const servers = tlsAlpnServers({
+    isProxy: () => true,
+    responses,
+    clock: systemClock,
+    log: quietLog,
+    metrics: openMetrics(),
+  });
   const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);
   const port = listeners.addresses[0]?.port ?? 0;
   return {

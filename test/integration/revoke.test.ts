@@ -5,6 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { promisify } from 'node:util';
+import { makeCertificate, makeIssued } from '../shared/pki/openssl-csr.ts';
 import { type AskOptions, ask, signed } from '../support/ask.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -115,28 +116,38 @@ test('POST /revoke removes a certificate that macen stored, which no index knows
   assert.notEqual(body.trimEnd(), chain.trimEnd());
 });
 
-test('POST /revoke is 404 for a certificate that the CA has never seen, and 403 for names of others', async () => {
-  const { openssl } = await provision(['openssl']);
-  const own = async (name: string) => {
-    const args = [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      '/dev/null',
-    ];
-    const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-days', '9'];
-    return (await promisify(execFile)(openssl, [...args, ...subject])).stdout;
-  };
-  const unknown = await revoke(await own('own.files.example'));
-  assert.equal(unknown.status, 404, unknown.body);
-  assert.match(unknown.body, /^the CA refused: .*\n$/);
-  const foreign = await revoke(await own('own.shared.example'));
+test('POST /revoke asks the CA nothing about certificates that it has not signed, whatever they say', async () => {
+  const csr = await makeCsr({ names: ['genuine.files.example'] });
+  const chain = await issue(csr);
+  const before = fleet.pebble.requestLog().length;
+  const intermediate = new X509Certificate(chain).issuer.replace('\n', '/');
+  const answers = [];
+  for (let at = 0; at < 20; at++) {
+    const names = `DNS:own-${at}.files.example`;
+    const forged = makeIssued({ issuer: `/${intermediate}`, names });
+    for (const pem of [makeCertificate({ names }), forged.leaf + forged.issuer])
+      answers.push(await revoke(pem));
+  }
+  for (const { status, body } of answers) {
+    assert.equal(status, 404, body);
+    assert.match(
+      body,
+      /^no account here has got this certificate: it(s issuer is CN=Pebble .*| has signed itself)\n$/,
+    );
+  }
+  assert.equal(fleet.pebble.requestLog().length, before);
+  const foreign = await revoke(makeCertificate({ names: 'DNS:own.shared.example' }));
   assert.deepEqual([foreign.status, foreign.body], [403, 'not admitted: own.shared.example\n']);
+  assert.equal((await revoke(chain)).status, 200);
+});
+
+test('POST /revoke knows what was issued before issuers were noted', async () => {
+  const csr = await makeCsr({ names: ['earlier.files.example'] });
+  const chain = await issue(csr);
+  await fleet.redisClient.del('{quarry}:issuers');
+  await fleet.redisClient.del('{quarry}:expiry:files');
+  assert.equal((await revoke(chain)).status, 200);
+  assert.equal((await fleet.pebble.certificateStatus(chain)).status, 'Revoked');
 });
 
 test('a certificate is revoked though the CA is away at first, and the worker that began is killed', async () => {

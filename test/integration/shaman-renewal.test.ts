@@ -38,7 +38,7 @@ const directoryFor = (name: string, { renewal = 10, profile = 'default' } = {}) 
 async function runAhead(
   { path: directory }: ShamanDirectory,
   ahead: number,
-  more: Pick<ShamanParts, 'spread' | 'explained'> = {},
+  more: Pick<ShamanParts, 'spread' | 'explained' | 'issued'> = {},
 ): Promise<DomainOutcome> {
   const clock: Clock = shiftedClock(ahead);
   const { signal } = new AbortController();
@@ -143,7 +143,10 @@ test('shaman renews at once when the CA suggests a window that is over, and pass
 test('shaman orders once more without replaces where another order has replaced the certificate already', async () => {
   const name = 'replaced.example';
   const directory = await directoryFor(name);
-  await runAhead(directory, 0);
+  const told: unknown[] = [];
+  const issued = async (...chain: unknown[]) => void told.push(chain);
+  await runAhead(directory, 0, { issued });
+  assert.deepEqual(told, [[ca.directoryUrl, await directory.text(`${name}.cert.pub.pem`)]]);
   const before = await directory.json();
   await setRenewalInfo(pebble, await directory.text(`${name}.cert.pub.pem`), windowFromNow(-DAY, -HOUR));
   assert.equal((await runAhead(directory, DAY)).did, 'issued');

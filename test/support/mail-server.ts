@@ -19,6 +19,8 @@ export type MailServerOptions = {
   tls?: 'first' | 'offered' | 'none';
   /** Whom it lets in, and then nobody else. */
   login?: { user: string; password: string };
+  /** What it says to a wrong login. */
+  answer?: Error;
   /** Recipients that it does not know. */
   unknown?: string[];
 };
@@ -27,6 +29,7 @@ export type MailServerOptions = {
 export async function startMailServer({
   tls = 'none',
   login,
+  answer = new Error('wrong password'),
   unknown = [],
 }: MailServerOptions = {}): Promise<MailServer> {
   const { certFile, keyFile } = await tlsAuthority();
@@ -39,7 +42,7 @@ export async function startMailServer({
     onAuth({ username, password }, _, callback) {
       shown.push(password ?? '');
       if (username === login?.user && password === login?.password) callback(null, { user: username });
-      else callback(new Error(`wrong password`));
+      else callback(answer);
     },
     onRcptTo: ({ address }, _, callback) =>
       callback(

@@ -18,7 +18,8 @@ export function toAdmissionRequest(
   const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
   ctx.state.client = clientIp;
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
-  return { clientIp, claim: parseHmacHeader({ authentication, authorization }) };
+  const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
+  return { clientIp, claim: parseHmacHeader({ authentication, authorization: more }) };
 }
 
 /**
@@ -205,12 +206,12 @@ export function signRoute(parts: {
       return answerCertificate(ctx, stored);
     }
 
-    const { identifiers } = parseCsr(csr.der);
-    ctx.state.names = identifiers.map(({ value }) => value);
-    const block = admission.admit(blocks, identifiers);
+    const parsed = parseCsr(csr.der);
+    ctx.state.names = parsed.identifiers.map(({ value }) => value);
+    const block = admission.admit(blocks, parsed.identifiers);
 
     const { requestId } = ctx.state;
-    const job = await issuing.order(block, csr, identifiers, { requestId, patience });
+    const job = await issuing.order(block, csr, { ...parsed, requestId, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
     if (answered !== 'finished') await job.promise();
     if (answered === 'unanswered') throw stillWorking(waiting);

@@ -1,13 +1,11 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { type ConnectionLimits, capConnections } from '../cap-connections.ts';
 import { parseQuery } from './query.ts';
 import type { Respond } from './respond.ts';
 
 const LONGEST_MESSAGE = 65_535;
 
-export type TcpLimits = {
-  connections: number;
-  /** Of one address. */
-  perAddress: number;
+export type TcpLimits = ConnectionLimits & {
   /** Questions of one connection that are being answered; no more are read meanwhile. */
   pipelined: number;
   /** Milliseconds in which a connection has to bring a whole question and to take its answers. */
@@ -23,25 +21,20 @@ export function createTcpServer(
   respond: Respond,
   limits: TcpLimits,
 ): Server & { closeIdleConnections(): void } {
-  /** Those that have been silent for longest come first; they give way when there are too many. */
-  const open = new Map<Socket, Conversation>();
-  const isFull = (address: string | undefined) =>
-    [...open.keys()].filter(({ remoteAddress }) => remoteAddress === address).length >= limits.perAddress;
+  const connections = capConnections(limits);
+  const conversations = new WeakMap<Socket, Conversation>();
 
   const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
     socket.on('error', () => {}); // 'close' follows
-    if (isFull(socket.remoteAddress)) return void socket.destroy();
-    if (open.size >= limits.connections) open.keys().next().value?.destroy();
-    const conversation = converse(socket, respond, limits, () => {
-      open.delete(socket);
-      open.set(socket, conversation);
-    });
-    open.set(socket, conversation);
-    socket.once('close', () => open.delete(socket));
+    if (!connections.admit(socket)) return;
+    conversations.set(
+      socket,
+      converse(socket, respond, limits, () => connections.heard(socket)),
+    );
   });
   return Object.assign(server, {
     closeIdleConnections() {
-      for (const [socket, { isBusy }] of open) if (!isBusy()) socket.destroy();
+      for (const socket of connections.all()) if (!conversations.get(socket)?.isBusy()) socket.destroy();
     },
   });
 }

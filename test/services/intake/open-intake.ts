@@ -6,6 +6,7 @@ import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';
+import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -81,6 +82,7 @@ export type FakeIntake = AsyncDisposable & {
   limit: { value: StandingLimitError | undefined };
   /** The auth blocks by which stored certificates were fetched. */
   fetches: string[];
+  blockedKeys: Map<string, BlockedKey>;
   stopping: AbortController;
   clock: TurnedClock;
   metrics: Registry;
@@ -99,6 +101,7 @@ export async function openIntake(
   const stored: FakeIntake['stored'] = { value: undefined };
   const limit: FakeIntake['limit'] = { value: undefined };
   const fetches: string[] = [];
+  const blockedKeys = new Map<string, BlockedKey>();
   const get = async () => {
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
@@ -111,6 +114,7 @@ export async function openIntake(
     accounts: [ownAccount],
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
+    blockedKeys,
     clock,
     log: log.log,
   });
@@ -128,7 +132,7 @@ export async function openIntake(
   const post = (body: string, headers: Record<string, string> = hmacHeader(body), path = '/sign') =>
     fetch(server.url + path, { method: 'POST', body, headers });
   return {
-    ...{ url: server.url, port: server.port, queue, revokeQueue, stored, fetches },
+    ...{ url: server.url, port: server.port, queue, revokeQueue, stored, fetches, blockedKeys },
     ...{ limit, stopping, clock, metrics, log, post },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { test } from 'node:test';
+import { readCsr } from '../../../shared/pki/csr.ts';
+import { csrKey } from '../../../shared/pki/public-key.ts';
 import { makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { type FakeIntake, hmacBlock, hmacHeader, openIntake } from './open-intake.ts';
 
@@ -41,7 +45,18 @@ async function assertAnswer(intake: FakeIntake, { status, body, path = '/sign', 
 test('a wrong path is 404, whatever else is wrong', async () => {
   await using intake = await openIntake(nobody);
   const body = 'no such path; post a CSR to /sign, or a certificate to /revoke';
-  for (const path of ['/', '/signs', '/.well-known/x', '/sign/a/b']) {
+  const spellings = [
+    '/SIGN',
+    '/Sign',
+    '/sign/',
+    '/REVOKE',
+    '/revoke/',
+    '/SIGN/x',
+    '/sign/x/',
+    '//sign',
+    '/%73ign',
+  ];
+  for (const path of ['/', '/signs', '/.well-known/x', '/sign/a/b', ...spellings]) {
     await assertAnswer(intake, { status: 404, body, path, method: 'PUT', ...wrong });
   }
 });
@@ -94,6 +109,26 @@ test('a wrong HMAC is 403 before the CSR is looked at', async () => {
   await assertAnswer(intake, { status: 403, body, send: 'not a CSR', headers: otherHash });
 });
 
+for (const header of ['Authentication', 'Authorization'])
+  test(`a repeated ${header} header is refused, also where one of the two is right`, async () => {
+    await using intake = await openIntake();
+    const right = hmacHeader(csr).Authentication;
+    const wrong = hmacHeader('another body').Authentication;
+    for (const values of [
+      [right, wrong],
+      [wrong, right],
+    ]) {
+      const asked = request(`${intake.url}/sign`, { method: 'POST' });
+      asked.setHeader(header, values).end(csr);
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      assert.equal(answer.statusCode, 403, values.join());
+      answer.destroy();
+    }
+    const alone = { [header]: right };
+    await intake.post(csr, alone);
+    assert.equal(intake.queue.enqueued.length, 1);
+  });
+
 test('an unacceptable CSR is 415 with one line that says why, before its names are looked at', async () => {
   await using intake = await openIntake();
   const weakForeign = makeCsr({ names: 'DNS:www.example.net', options: ['-sha1'] });
@@ -125,6 +160,7 @@ test('what passes all checks is enqueued with its names, and nothing of the bloc
   assert.deepEqual(job, {
     csr,
     identifiers: [{ type: 'dns', value: 'www.example.org' }],
+    publicKey: csrKey(readCsr(Buffer.from(csr)).der),
     ...{ accounts: [{ account: 'account' }], solvers: ['http'], storage: 'kept', block: 'hmac', patience: 0 },
   });
   assert.match(requestId, /^[0-9a-f-]{36}$/);

@@ -6,7 +6,9 @@ import { test } from 'node:test';
 import Koa from 'koa';
 import { patienceOf, readBody } from '../../../services/intake/routes/sign.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
+import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
+import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { listen } from '../../support/listen.ts';
@@ -81,6 +83,23 @@ test('POST /sign says in X-Quarry-Account which account issued, from storage and
     'zerossl',
     'a job, as the block does not order from the account of the stored one',
   );
+});
+
+test('POST /sign answers 403 with the reason for a blocked key, stored or not, to clients that are admitted', async () => {
+  await using intake = await openIntake();
+  intake.blockedKeys.set(parseCsr(readCsr(Buffer.from(csr)).der).publicKey, {
+    reason: 'it is public',
+    at: 0,
+  });
+  intake.stored.value = toStored(pem);
+  const answer = await intake.post(csr);
+  const told = 'the public key is blocked since 1970-01-01T00:00:00Z; make a new key: it is public\n';
+  assert.deepEqual([answer.status, await answer.text()], [403, told]);
+  intake.stored.value = undefined;
+  intake.limit.value = new StandingLimitError('denied', 'blocked');
+  assert.deepEqual([(await intake.post(csr)).status, intake.queue.enqueued], [403, []]);
+  const foreign = await intake.post(makeCsr({ names: 'DNS:www.example.net' }));
+  assert.equal(await foreign.text(), 'not admitted: www.example.net\n');
 });
 
 const limited = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many' };

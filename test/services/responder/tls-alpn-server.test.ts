@@ -21,13 +21,15 @@ const known: Record<string, string> = {
 };
 const reverse6 = '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa';
 
-async function openServer({ fault }: { fault?: Error } = {}) {
+async function openServer({ fault, isProxy = () => true }: { fault?: Error; isProxy?: () => boolean } = {}) {
   const [log, metrics] = [keptLog(), openMetrics()];
   const get = async (identifier: string) => {
     if (fault) throw fault;
     return known[identifier];
   };
-  const servers = tlsAlpnServers({ responses: { get }, clock: systemClock, log: log.log, metrics });
+  const limits = { connections: 6, perAddress: 3 };
+  const parts = { responses: { get }, isProxy, limits, clock: systemClock, log: log.log, metrics };
+  const servers = tlsAlpnServers(parts);
   const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, log.log);
   const { port = 0 } = listeners.addresses[0] ?? {};
   return { port, log, metrics, [Symbol.asyncDispose]: () => listeners[Symbol.asyncDispose]() };
@@ -103,6 +105,36 @@ test('the TLS-ALPN responder ends what is no TLS, and goes on', async () => {
     await once(socket.resume(), 'close');
   }
   assert.ok('certificate' in (await lookAtAcmeTls(server.port, 'www.example.org')));
+});
+
+/** Connections that say nothing; `closed` are those that the responder has ended. */
+async function connectSilently(port: number, count: number) {
+  const sockets = Array.from({ length: count }, () => connectTcp(port, '127.0.0.1').on('error', () => {}));
+  for (const socket of sockets) socket.resume();
+  await Promise.all(sockets.map(socket => once(socket, 'connect')));
+  const closed = () => sockets.filter(socket => socket.closed).length;
+  return { closed, [Symbol.dispose]: () => sockets.forEach(socket => void socket.destroy()) };
+}
+
+test('the TLS-ALPN responder caps the connections of one address, and takes it in again once some are gone', async () => {
+  await using server = await openServer({ isProxy: () => false });
+  {
+    using silent = await connectSilently(server.port, 5);
+    await waitUntil('two to be ended', () => silent.closed() === 2);
+    const seen = await lookAtAcmeTls(server.port, 'www.example.org');
+    assert.ok('reason' in seen, 'the address has as many as it may');
+  }
+  await waitUntil(
+    'it to be taken in',
+    async () => 'certificate' in (await lookAtAcmeTls(server.port, 'www.example.org')),
+  );
+});
+
+test('the TLS-ALPN responder takes many connections of a proxy, and ends the most silent one for another', async () => {
+  await using server = await openServer();
+  using silent = await connectSilently(server.port, 6);
+  assert.ok('certificate' in (await lookAtAcmeTls(server.port, 'www.example.org')));
+  await waitUntil('one to be ended', () => silent.closed() === 1);
 });
 
 test('the TLS-ALPN responder fails the handshake while Redis is away, and says why in its log', async () => {

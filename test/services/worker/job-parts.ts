@@ -55,7 +55,10 @@ function keepRecords(): KeptRecords {
   };
   const records: KeptRecords = {
     ...{ checkpoints: [], results: [], held: true },
-    confirmLock: async () => confirm(),
+    confirmLock: async (_, more = []) => {
+      confirm();
+      return more.map(() => null);
+    },
     readJob: async () => {
       const [checkpoint, result] = [records.checkpoints.at(-1), records.results.at(-1)];
       return {
@@ -99,6 +102,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
     limits: {
       standingAgainst: nothing,
       keysAgainst: () => [],
+      blockedKey: () => '',
       findStanding: () => undefined,
       failuresKey: () => 'failures',
       recordFailure: nothing,
@@ -214,6 +218,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
         fetched: async () => {},
         revoked: async () => {},
       },
+      issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
     },

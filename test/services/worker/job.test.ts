@@ -49,7 +49,10 @@ test('JobProgress tells when the first of its orders was begun', async () => {
 /** What is asked and done once a certificate is there. */
 async function keep(bench: JobBench, turn: Checkpoint['turn']): Promise<string[]> {
   const acts: string[] = [];
-  bench.records.confirmLock = async () => void acts.push('confirm');
+  bench.records.confirmLock = async () => {
+    acts.push('confirm');
+    return [];
+  };
   bench.guard.budget.spendCertificate = async () => void acts.push('count');
   bench.storage.put = async () => void acts.push('store');
   const { parts, job, signals } = bench;

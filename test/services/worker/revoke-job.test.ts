@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RevokeJobParts, runRevokeJob } from '../../../services/worker/revoke-job.ts';
+import { readKeyDigest } from '../../../shared/pki/public-key.ts';
 import type { RevokeJobData } from '../../../shared/queue/revoke-queue.ts';
 import type { KeptEntry, Storage } from '../../../shared/storage/storage.ts';
 import { startWithAccount } from '../../shared/acme/account-ready.ts';
@@ -8,6 +9,7 @@ import { type CaAnswer, problem } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
 import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 import { calmCa } from './job-parts.ts';
 
 const certificate = makeCertificate();
@@ -30,6 +32,7 @@ async function openRevoking(answer: CaAnswer) {
   const fault: { value: Error | undefined } = { value: undefined };
   const entry = {} as KeptEntry;
   const indexed: unknown[] = [];
+  const blocked: unknown[] = [];
   const upkeep = {
     keys: async (cursor: string) => ({
       keys: [cursor || 'first'],
@@ -50,8 +53,11 @@ async function openRevoking(answer: CaAnswer) {
     expiry: { endingAt: async () => [] },
     renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { markRevoked: async pem => void marked.push(pem) },
+    findIssuing: async cas => [...cas],
+    blockedKeys: { block: async (...block) => void blocked.push(block) },
+    clock: turnedClock(7_000),
   };
-  return { ...ready, ca, parts, marked, removed, indexed, entry, renewed, log, fault };
+  return { ...ready, ca, parts, marked, blocked, removed, indexed, entry, renewed, log, fault };
 }
 
 test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
@@ -74,6 +80,30 @@ test('a revoke job that runs again after the CA has done it does the rest', asyn
     account: 'account',
   });
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+});
+
+const compromised = { ...data, reason: 'keyCompromise' } as const;
+
+for (const [what, answer] of [
+  ['is revoked for keyCompromise', {}],
+  ['was revoked before', problem(400, 'alreadyRevoked', 'revoked before')],
+] as const)
+  test(`a revoke job blocks the key of a certificate that ${what}, before anything else can fail`, async () => {
+    await using opened = await openRevoking(answer);
+    opened.parts.records.markRevoked = async () => Promise.reject(new Error('Redis is away'));
+    await assert.rejects(runRevokeJob(opened.parts, compromised, false, never), /Redis is away/);
+    const reason = 'a certificate for example.org was revoked, as the key is compromised';
+    assert.deepEqual(opened.blocked, [[readKeyDigest(certificate), { reason, at: 7_000 }]]);
+  });
+
+test('a revoke job blocks no key for another reason, nor where the CA refuses', async () => {
+  await using opened = await openRevoking({});
+  await runRevokeJob(opened.parts, { ...data, reason: 'superseded' }, false, never);
+  await runRevokeJob(opened.parts, data, false, never);
+  assert.deepEqual(opened.blocked, []);
+  await using refusing = await openRevoking(problem(403, 'unauthorized', 'not yours'));
+  await runRevokeJob(refusing.parts, compromised, false, never);
+  assert.deepEqual(refusing.blocked, []);
 });
 
 for (const [status, kind, code] of [

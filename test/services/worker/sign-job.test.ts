@@ -5,6 +5,7 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
+import { csrKey } from '../../../shared/pki/public-key.ts';
 import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
@@ -450,4 +451,29 @@ test('runSignJob() does not ask the CA for what a limit stands against, and coun
   bench.guard.limits.park = async () => assert.fail('parked again');
   const { code, retryAfter } = await failureOf(bench);
   assert.deepEqual([code, retryAfter, bench.ca.calls], ['rateLimited', 2_000_000, []]);
+});
+
+test('runSignJob() orders nothing for a blocked key, and asks for it with the limits and with the lock', async () => {
+  await using bench = await openJobBench();
+  const { limits } = bench.guard;
+  const refusal = new StandingLimitError('denied', 'the public key is blocked');
+  const publicKey = csrKey(readCsr(Buffer.from(csr)).der);
+  limits.keysAgainst = (_, key) => [`key ${key}`, 'a limit'];
+  limits.blockedKey = key => `key ${key}`;
+  limits.findStanding = (keys, values) =>
+    keys[values.indexOf('blocked')] === `key ${publicKey}` ? refusal : undefined;
+
+  bench.records.enterFlight = async (_, __, keys) =>
+    keys.map(key => (key.startsWith('key') ? 'blocked' : null));
+  const atFirst = await failureOf(bench);
+  assert.deepEqual([atFirst.code, atFirst.detail, bench.ca.calls], ['denied', refusal.message, []]);
+
+  // It is blocked while the order is under way: the certificate is not asked for.
+  bench.records.results.length = 0;
+  bench.records.enterFlight = async (_, __, keys) => keys.map(() => null);
+  bench.records.confirmLock = async (_, keys = []) => keys.map(() => 'blocked');
+  const later = await failureOf(bench);
+  assert.equal(later.code, 'denied');
+  assert.ok(bench.ca.calls.includes('newOrder') && !bench.ca.calls.includes('finalize'), `${bench.ca.calls}`);
+  assert.equal(bench.ca.presented.size, 0);
 });

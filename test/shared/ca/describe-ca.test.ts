@@ -25,6 +25,7 @@ function describe({ state, opened, left, limit }: Known): Promise<string> {
     limits: {
       standingAgainst: async () => limit,
       keysAgainst: () => [],
+      blockedKey: () => '',
       findStanding: () => undefined,
       failuresKey: () => '',
       park: async () => [],

@@ -6,8 +6,9 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';
+import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
-import { readCsr } from '../../../shared/pki/csr.ts';
+import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
@@ -18,7 +19,8 @@ const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.example' })));
 const chain = makeCertificate({ names: 'DNS:a.example' });
 const stored = { chain, leaf: readCertificate(chain) };
 const identifiers: Identifier[] = [{ type: 'dns', value: 'a.example' }];
-const post = { requestId: 'r', patience: 60_000 };
+const { publicKey } = parseCsr(csr.der);
+const post = { identifiers, publicKey, requestId: 'r', patience: 60_000 };
 
 const toConfig = (name: string, domain: string, storage: string): AuthBlockConfig => ({
   name,
@@ -58,10 +60,11 @@ function open(
   options: {
     kept?: Partial<Record<'kept' | 'elsewhere', Lookup | Error>>;
     standing?: Record<string, IssuanceError | Error>;
+    blocked?: Map<string, BlockedKey>;
     fetched?: (...fetch: unknown[]) => Promise<void>;
   } = {},
 ) {
-  const { kept = {}, standing = {}, fetched = async () => {} } = options;
+  const { kept = {}, standing = {}, blocked = new Map(), fetched = async () => {} } = options;
   const [clock, log, queue] = [turnedClock(1_000_000), keptLog(), openFakeQueue()];
   const toStorage = (name: 'kept' | 'elsewhere'): [string, Storage] => {
     const get = async () => {
@@ -72,6 +75,7 @@ function open(
     return [name, { name, get, put: async () => {} }];
   };
   const accounts = [...new Set(['default', 'zerossl', 'free', ...Object.keys(standing)])].map(toAccount);
+  const asked: unknown[] = [];
   const stand = (account: string) => {
     const limit = standing[account];
     if (limit && !(limit instanceof IssuanceError)) throw limit;
@@ -81,15 +85,24 @@ function open(
     admission,
     storages: new Map([toStorage('kept'), toStorage('elsewhere')]),
     limits: new Map(
-      accounts.map(({ account }) => [account, { standingAgainst: async () => stand(account) }]),
+      accounts.map(({ account }) => [
+        account,
+        {
+          standingAgainst: async (...question) => {
+            asked.push(question);
+            return stand(account);
+          },
+        },
+      ]),
     ),
     accounts,
     signQueue: queue,
     renewals: { fetched },
+    blockedKeys: blocked,
     clock,
     log: log.log,
   });
-  return { issuing, clock, log, queue };
+  return { issuing, clock, log, queue, asked };
 }
 
 test('findStored() gives the chain, its names, and the account that ordered it where that is recorded', async () => {
@@ -149,9 +162,9 @@ const limit = (detail: string, code: IssuanceError['code'] = 'rateLimited') =>
 
 test('order() is refused where a limit stands at every account of the block, with the words of the first', async () => {
   const { issuing, queue } = open({ standing: { first: limit('one'), second: limit('two') } });
-  const refused = issuing.order(withAccounts('first', 'second'), csr, identifiers, post);
+  const refused = issuing.order(withAccounts('first', 'second'), csr, post);
   await assert.rejects(refused, { code: 'rateLimited', message: 'one', retryAfter: 2_000_000 });
-  await assert.rejects(issuing.order(withAccounts('second'), csr, identifiers, post), { message: 'two' });
+  await assert.rejects(issuing.order(withAccounts('second'), csr, post), { message: 'two' });
   assert.deepEqual(queue.enqueued, []);
 });
 
@@ -161,7 +174,7 @@ test('order() makes a job where one account of the block is free, whichever it i
     ['limited', 'free'],
     ['free', 'limited'],
   ]) {
-    const job = await issuing.order(withAccounts(...accounts), csr, identifiers, post);
+    const job = await issuing.order(withAccounts(...accounts), csr, post);
     assert.equal(job.id, jobId);
   }
   assert.equal(queue.enqueued.length, 2);
@@ -172,32 +185,32 @@ test('order() does not refuse a client because a CA asked for a moment', async (
   const { issuing, queue } = open({
     standing: { busy: limit('a moment', 'unavailable'), limited: limit('one') },
   });
-  await issuing.order(withAccounts('busy', 'limited'), csr, identifiers, post);
-  await issuing.order(withAccounts('busy'), csr, identifiers, post);
+  await issuing.order(withAccounts('busy', 'limited'), csr, post);
+  await issuing.order(withAccounts('busy'), csr, post);
   assert.equal(queue.enqueued.length, 2);
 });
 
 test('order() asks for the limits of the one account that the block has', async () => {
   const { issuing } = open({ standing: { default: limit('one') } });
-  await assert.rejects(issuing.order(web, csr, identifiers, post), { message: 'one' });
+  await assert.rejects(issuing.order(web, csr, post), { message: 'one' });
 });
 
 test('order() is refused where the validation of the names fails at any account, as it would fail at all', async () => {
   const { issuing, queue } = open({ standing: { second: limit('NXDOMAIN', 'challengeFailed') } });
-  const refused = issuing.order(withAccounts('default', 'second'), csr, identifiers, post);
+  const refused = issuing.order(withAccounts('default', 'second'), csr, post);
   await assert.rejects(refused, { code: 'challengeFailed', message: 'NXDOMAIN' });
   assert.deepEqual(queue.enqueued, []);
 });
 
 test('order() is unavailable where the limits cannot be read', async () => {
   const { issuing } = open({ standing: { broken: new Error('ECONNREFUSED') } });
-  const asked = issuing.order(withAccounts('broken'), csr, identifiers, post);
+  const asked = issuing.order(withAccounts('broken'), csr, post);
   await assert.rejects(asked, { code: 'unavailable', message: 'Redis cannot be reached' });
 });
 
 test('a job that is promised to a client which left is the one that was ordered', async () => {
   const { issuing, queue } = open();
-  const job = await issuing.order(web, csr, identifiers, post);
+  const job = await issuing.order(web, csr, post);
   await job.promise();
   assert.deepEqual(queue.promised, [jobId]);
 });
@@ -213,4 +226,41 @@ test('result() gives the chain and who issued it, throws how the job failed, and
   queue.results.set(jobId, { outcome: 'failed', block: 'web', error });
   const failed = { code: 'challengeFailed', message: 'a.example: NXDOMAIN' };
   await assert.rejects(issuing.result(jobId, ended), failed);
+});
+
+const blocked = new Map([[publicKey, { reason: 'it is public', at: 0 }]]);
+const refusal = {
+  code: 'denied',
+  message: 'the public key is blocked since 1970-01-01T00:00:00Z; make a new key: it is public',
+};
+
+test('findStored() refuses what is stored for a blocked key, and records no fetch of it', async () => {
+  const fetches: unknown[] = [];
+  const fetched = async (...fetch: unknown[]) => void fetches.push(fetch);
+  const { issuing } = open({ kept: { kept: stored }, blocked, fetched });
+  await assert.rejects(issuing.findStored([web], csr), refusal);
+  assert.deepEqual(fetches, []);
+  const others = new Map([['another key', { reason: '', at: 0 }]]);
+  assert.ok(await open({ kept: { kept: stored }, blocked: others }).issuing.findStored([web], csr));
+});
+
+test('order() is refused where the key is blocked, whatever else stands at the accounts', async () => {
+  const { issuing, queue } = open({
+    standing: { first: limit('one'), second: limit('blocked', 'denied'), free: limit('blocked', 'denied') },
+  });
+  const refused = issuing.order(withAccounts('first', 'second', 'free'), csr, post);
+  await assert.rejects(refused, { code: 'denied', message: 'blocked' });
+  assert.deepEqual(queue.enqueued, []);
+});
+
+test('order() asks of the key beside the names, and its job has the key', async () => {
+  const { issuing, queue, asked } = open();
+  await issuing.order(web, csr, post);
+  assert.deepEqual([asked, queue.enqueued[0]?.publicKey], [[[identifiers, publicKey]], publicKey]);
+});
+
+test('result() hands out no certificate of a key that was blocked since', async () => {
+  const { issuing, queue } = open({ blocked });
+  queue.results.set(jobId, { outcome: 'issued' as const, block: 'web', chain, issuedBy });
+  await assert.rejects(issuing.result(jobId, AbortSignal.abort()), refusal);
 });

@@ -116,6 +116,21 @@ test('a wrong password is told in one line without it', async () => {
   assert.match(await failure(send(blockOf(server.port, { login }))), /^127\.0\.0\.1:\d+: .*wrong password/);
 });
 
+test('the password is told in none of the forms in which a server repeats what it was sent', async () => {
+  const pass = 's3cret pass';
+  const forms = ['\0quarry\0', 'quarry\0quarry\0', ''].flatMap(before =>
+    (['base64', 'base64url'] as const).map(form => Buffer.from(before + pass).toString(form)),
+  );
+  const [plain = ''] = forms;
+  for (const echo of [...forms, `(${plain})`, `x${plain}`, plain.replace(/=+$/, ''), `=${pass}=`]) {
+    const answer = new Error(`no such command: AUTH PLAIN ${echo} (in this session)`);
+    await using server = await startMailServer({ login: { user: 'quarry', password: 'another' }, answer });
+    const said = await failure(send(blockOf(server.port, { login })));
+    assert.match(said, /no such command: AUTH PLAIN \S*…\S* \(in this session\)/);
+    assert.ok(!said.includes(plain.slice(0, 12)), said);
+  }
+});
+
 test('a server that knows one recipient of two is told the mail for that one, and the log of the other', async () => {
   await using server = await startMailServer({ unknown: ['gone@example.org'] });
   await send(blockOf(server.port, { to: ['gone@example.org', 'ops@example.org'] }));

@@ -236,8 +236,8 @@ test('nextStep() polls no more often than its backoff, whatever Retry-After says
     [20, 3_000, 10_000],
     [20, 20_000, 20_000],
   ] as const) {
-    const state: OrderState = { ...made, initiated: true, polls };
     const now = 1_000_000;
+    const state: OrderState = { ...made, initiated: true, polls, lookAt: now + 1 };
     const seen = { saw: 'order', order: order('pending', { retryAfter: now + retryAfter }) } as const;
     assert.deepEqual(nextStep(state, seen, now).act, { do: 'wait', until: now + wait }, `${polls} polls`);
   }

@@ -15,6 +15,7 @@ function caOf({ again }: { again?: number }) {
     limits: {
       standingAgainst: async () => undefined,
       keysAgainst: () => [],
+      blockedKey: () => '',
       findStanding: () => undefined,
       failuresKey: () => '',
       park: async (): Promise<Limit[]> => {

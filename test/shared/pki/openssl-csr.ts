@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -77,4 +77,18 @@ export function makeCertificate({ names = 'DNS:example.org', days = 90, key = ec
 /** `one.example.org` and so on, as `makeCsr` takes them. */
 export function manyNames(count: number): string {
   return Array.from({ length: count }, (_, index) => `DNS:n${index}.example.org`).join(',');
+}
+
+/** A CA of this name and key, and what it has signed. @param issuer as `-subj` takes it */
+export function makeIssued({
+  issuer = '/CN=A test CA',
+  issuerKey = ecKey('P-384'),
+  names = 'DNS:example.org',
+}) {
+  const file = join(folder, 'issuer.pem');
+  openssl('req', '-x509', '-new', '-key', issuerKey, '-subj', issuer, '-days', '99', '-out', file);
+  const subject = ['-subj', '/CN=example.org', '-addext', `subjectAltName=${names}`];
+  const by = ['-CA', file, '-CAkey', issuerKey, '-addext', 'basicConstraints=critical,CA:false'];
+  const leaf = openssl('req', '-x509', '-new', '-key', ecKey(), '-days', '90', ...by, ...subject);
+  return { leaf, issuer: readFileSync(file, 'utf8') };
 }

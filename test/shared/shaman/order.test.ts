@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDirectory } from '../../../shared/acme/directory.ts';
@@ -7,8 +7,10 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
+import { openedKey } from '../../../shared/pki/public-key.ts';
 import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
-import { DomainEntry, openShamanFile } from '../../../shared/shaman/file.ts';
+import { runDomain } from '../../../shared/shaman/domain.ts';
+import { DomainEntry, inDirectory, openShamanFile } from '../../../shared/shaman/file.ts';
 import { findOrder, type Ordering, orderCertificate } from '../../../shared/shaman/order.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -95,6 +97,7 @@ async function start(names: [string, ...string[]] = [OWN_ACCOUNT]) {
     readEntry,
     find,
     order,
+    ordering,
     orders,
     domain: async () => (await readEntry()).domain,
     [Symbol.asyncDispose]: dir[Symbol.asyncDispose],
@@ -295,4 +298,24 @@ test('shaman forgets an order by an account that is not ordered from any more', 
   await (await readEntry()).change({ memory: { order: { ...memory, account: 'third' } } });
   assert.equal(await find(), undefined);
   assert.equal((await domain()).orderUrl, undefined);
+});
+
+test('shaman orders nothing for a key that is blocked, and does not finalize where it is blocked meanwhile', async () => {
+  await using ready = await start();
+  const { script, ordering, readEntry, orders } = ready;
+  const asked: string[] = [];
+  let refusals = ['at once'];
+  const refuseBlocked = async (publicKey: string) => {
+    asked.push(publicKey);
+    if (refusals.shift()) throw new IssuanceError('denied', 'the public key is blocked');
+  };
+  const run = async () => runDomain(ordering, await readEntry(), { days: undefined, refuseBlocked });
+  await assert.rejects(run(), { code: 'denied' });
+  assert.equal(orders(), 0);
+  refusals = ['', 'later'];
+  await assert.rejects(run(), { code: 'denied' });
+  assert.deepEqual([orders(), script.calls.includes('finalize'), script.presented.size], [1, false, 0]);
+  const { file, domain } = await readEntry();
+  const own = openedKey(await readFile(inDirectory(file, domain.key ?? '')));
+  assert.deepEqual(asked, [own, own, own]);
 });

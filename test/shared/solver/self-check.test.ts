@@ -5,8 +5,10 @@ import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { isReserved } from '../../../shared/solver/reserved-addresses.ts';
 import { openSelfCheck, type SelfCheckConfig } from '../../../shared/solver/self-check.ts';
 import { startConnectProxy } from '../../support/connect-proxy.ts';
+import { keptLog } from '../../support/kept-log.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 
 const response = {
@@ -17,17 +19,25 @@ const response = {
 const path = `/.well-known/acme-challenge/${response.token}`;
 const signal = new AbortController().signal;
 
+const log = keptLog();
+/** What a client is told of a look that went to an address that is reserved. */
+const untold =
+  'Quarry looked at http://127.0.0.1 itself and did not see its response: is /.well-known/acme-challenge/ passed on to a responder there?';
+
 /** Serves names on a free port, and lets the check look there. */
 async function lookAt(
   handler: RequestListener,
   config: Partial<SelfCheckConfig> = {},
-): Promise<string | undefined> {
+): Promise<{ fault: string; logged: unknown } | undefined> {
   const server = createServer(handler).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
     const { port } = server.address() as AddressInfo;
     const networks = ['127.0.0.0/8'];
-    return await openSelfCheck({ mode: 'warn', resolvers: [], port, networks, ...config })(response, signal);
+    const look = openSelfCheck({ mode: 'warn', resolvers: [], port, networks, ...config }, log.log);
+    const fault = await look(response, signal);
+    const [seen] = log.lines.splice(0);
+    return fault === undefined ? undefined : { fault, logged: seen?.msg };
   } finally {
     server.closeAllConnections();
     server.close();
@@ -50,58 +60,96 @@ test('the self-check follows redirects', async () => {
   assert.equal(fault, undefined);
 });
 
-test('the self-check gives up on redirects without end', async () => {
-  const fault = await lookAt((_, answer) => answer.writeHead(302, { Location: path }).end());
-  assert.match(fault ?? '', /redirects again and again$/);
+test('the self-check follows ten redirects, and no more', async () => {
+  const redirect = (most: number): RequestListener => {
+    let redirects = 0;
+    return (_, answer) =>
+      redirects++ < most
+        ? answer.writeHead(308, { Location: `/${redirects}?of=${most}` }).end()
+        : answer.end(response.keyAuthorization);
+  };
+  assert.equal(await lookAt(redirect(10)), undefined);
+  assert.match(`${(await lookAt(redirect(11)))?.logged}`, /redirects again and again$/);
+});
+
+for (const [what, status, Location, reason] of [
+  ['another port', 301, 'http://127.0.0.1:6379/', /to port 6379; CAs follow to 80 and 443 alone$/],
+  ['another protocol', 302, 'ftp://127.0.0.1/', /itself: a redirect leads to ftp:$/],
+  ['a host that lacks a slash', 302, 'http://a.example.well-known/x', /is there a \/ missing in it\?$/],
+  ['an endless path', 307, `/${'x'.repeat(2_000)}`, /a path that is too long$/],
+  ['nothing', 301, 'http://[', /no valid URL$/],
+  ['what was not asked for', 303, path, /^Quarry looked \(127\.0\.0\.1\) itself and saw status 303: is /],
+] as const)
+  test(`the self-check follows no redirect to ${what}, as no CA does`, async () => {
+    const seen = await lookAt((_, answer) => answer.writeHead(status, { Location }).end());
+    assert.match(`${seen?.logged}`, reason);
+  });
+
+test('the self-check follows redirects to 443 as to a name that has nothing else', async () => {
+  const seen = await lookAt((_, answer) =>
+    answer.writeHead(301, { Location: 'https://127.0.0.1:443/' }).end(),
+  );
+  assert.doesNotMatch(`${seen?.logged}`, /a redirect leads/);
 });
 
 test('the self-check says that a web server answers in place of the responder', async () => {
-  const fault = await lookAt((_, answer) => answer.writeHead(404).end('<h1>Not found</h1>'));
-  assert.match(
-    fault ?? '',
-    /^Quarry looked at http:\/\/127\.0\.0\.1 \(127\.0\.0\.1\) itself and saw status 404: is \/\.well-known/,
+  const seen = await lookAt((_, answer) => answer.writeHead(404).end('<h1>Not found</h1>'));
+  assert.equal(
+    `${seen?.logged}`,
+    'Quarry looked (127.0.0.1) itself and saw status 404: is /.well-known/acme-challenge/ passed on to a responder there?',
   );
 });
 
 test('the self-check tells nothing of what a stranger answers', async () => {
-  const fault = await lookAt((_, answer) => answer.end('other.secret'));
-  assert.match(fault ?? '', /saw another answer than its own/);
-  assert.doesNotMatch(fault ?? '', /secret/);
+  const seen = await lookAt((_, answer) => answer.end('other.secret'));
+  assert.match(`${seen?.logged}`, /saw another answer than its own/);
+  assert.doesNotMatch(JSON.stringify(seen), /secret/);
+});
+
+test('the self-check tells a client the same of every reserved address, whether anybody listens there or not', async () => {
+  const closed = await lookAt((_, answer) => answer.end(), { port: 1 });
+  assert.match(`${closed?.logged}`, /connect ECONNREFUSED/);
+  const hangingUp = await lookAt(({ socket }) => socket.destroy());
+  const faults = [closed, hangingUp];
+  for (const status of [200, 404, 500])
+    faults.push(await lookAt((_, answer) => answer.writeHead(status).end()));
+  faults.push(await lookAt((_, answer) => answer.writeHead(301, { Location: 'http://10.0.0.1/' }).end()));
+  assert.deepEqual(
+    faults.map(one => one?.fault),
+    faults.map(() => untold),
+  );
 });
 
 test('the self-check reads no more than an answer can be long', async () => {
-  const fault = await lookAt((_, answer) => {
+  const seen = await lookAt((_, answer) => {
     const endless = setInterval(() => answer.write('x'.repeat(65_536)), 1);
     answer.on('close', () => clearInterval(endless));
   });
-  assert.match(fault ?? '', /another answer than its own/);
+  assert.match(`${seen?.logged}`, /another answer than its own/);
 });
 
 test('the self-check does not go to addresses that are not public, also by a redirect', async () => {
-  const straight = await openSelfCheck({ mode: 'warn', port: 1, resolvers: [], networks: [] })(
-    response,
-    signal,
-  );
-  assert.match(straight ?? '', /leads to 127\.0\.0\.1, which is not public$/);
+  const look = openSelfCheck({ mode: 'warn', port: 1, resolvers: [], networks: [] }, log.log);
+  assert.match((await look(response, signal)) ?? '', /leads to 127\.0\.0\.1, which is not public$/);
   const redirected = await lookAt((_, answer) =>
-    answer.writeHead(302, { Location: 'http://10.0.0.1/secret' }).end(),
+    answer.writeHead(302, { Location: 'http://10.0.0.1/x' }).end(),
   );
-  assert.match(redirected ?? '', /10\.0\.0\.1, which is not public$/);
-  const elsewhere = await lookAt((_, answer) =>
-    answer.writeHead(302, { Location: 'ftp://127.0.0.1/' }).end(),
-  );
-  assert.match(elsewhere ?? '', /a redirect leads to ftp:$/);
+  assert.match(`${redirected?.logged}`, /10\.0\.0\.1, which is not public$/);
 });
 
-test('the self-check says that nobody listens, or that the name leads nowhere', async () => {
-  const config = {
-    mode: 'warn',
-    port: 1,
-    resolvers: [{ host: '127.0.0.1', port: 1 }],
-    networks: ['127.0.0.0/8'],
-  } as const;
-  const look = openSelfCheck({ ...config, resolvers: [...config.resolvers], networks: [...config.networks] });
-  assert.match((await look(response, signal)) ?? '', /connect ECONNREFUSED 127\.0\.0\.1:1$/);
+test('the self-check knows every address that leads where no public CA looks', () => {
+  const reserved =
+    '10.1.2.3 100.64.0.1 127.0.0.1 169.254.169.254 192.88.99.1 192.175.48.1 224.0.0.1 255.255.255.255 :: ::1 ' +
+    '::127.0.0.1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 64:ff9b::7f00:1 64:ff9b:1::1 100::1 2001::1 2001:0:4136:e378::1 ' +
+    '2001:10::1 2001:db8::1 2002:7f00:1:: 3fff::1 5f00::1 fc00::1 fd12::1 fe80::1 fec0::1 feff::1 ff02::1';
+  for (const address of reserved.split(' ')) assert.ok(isReserved(address), address);
+  for (const address of ['8.8.8.8', '192.0.1.1', '2001:4860:4860::8888', '2606:4700::1111', '2a00:ffff::1'])
+    assert.ok(!isReserved(address), address);
+});
+
+test('the self-check says that the name leads nowhere', async () => {
+  const [resolvers, networks] = [[{ host: '127.0.0.1', port: 1 }], ['127.0.0.0/8']];
+  const look = openSelfCheck({ mode: 'warn', port: 1, resolvers, networks }, log.log);
   const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
   assert.match(
     (await look(named, signal)) ?? '',
@@ -114,7 +162,7 @@ test('the self-check ends when its signal fires', async () => {
   const server = createServer(() => stop.abort(new Error('the job has ended'))).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const look = openSelfCheck({ mode: 'warn', port, resolvers: [], networks: ['127.0.0.0/8'] });
+  const look = openSelfCheck({ mode: 'warn', port, resolvers: [], networks: ['127.0.0.0/8'] }, log.log);
   await assert.rejects(look(response, stop.signal), { message: 'the job has ended' });
   server.closeAllConnections();
   server.close();
@@ -130,7 +178,8 @@ test('the self-check goes through its own proxy, which looks names up', async ()
   const { port } = proxy.address() as AddressInfo;
   const url = `http://u:p@127.0.0.1:${port}`;
   const config = { mode: 'warn', port: 80, resolvers: [], networks: [] } as const;
-  const look = openSelfCheck({ ...config, resolvers: [], networks: [], proxy: { HTTP_PROXY: url } });
+  const through = { ...config, resolvers: [], networks: [], proxy: { HTTP_PROXY: url } };
+  const look = openSelfCheck(through, (await keptLog()).log);
   const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
   assert.equal(await look(named, signal), undefined);
   assert.deepEqual(asked, [`http://www.example.org${path} www.example.org Basic dTpw`]);
@@ -150,10 +199,11 @@ test('the self-check follows a redirect to https through its proxy', async () =>
   const { port } = server.address() as AddressInfo;
   const Location = `https://www.example.org:${port}/`;
   proxy.onRequest = (_, answer) => answer.writeHead(302, { Location }).end();
-  const look = openSelfCheck({
-    ...{ mode: 'warn', port: 80, resolvers: [], networks: [] },
+  const config: SelfCheckConfig = {
+    ...{ mode: 'warn', port, resolvers: [], networks: [] },
     proxy: { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url },
-  });
+  };
+  const look = openSelfCheck(config, (await keptLog()).log);
   const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
   assert.equal(await look(named, signal), undefined);
   assert.deepEqual(

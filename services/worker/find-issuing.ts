@@ -1,0 +1,91 @@
+import { X509Certificate } from 'node:crypto';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import type { Issuers } from '../../shared/ca/issuers.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import { readCertificate } from '../../shared/pki/certificate.ts';
+import { isSelfSigned } from '../../shared/pki/issuer.ts';
+import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';
+import { isChainOf } from '../../shared/storage/stored-entry.ts';
+
+/** How many entries are read at once; the event loop is others' too. */
+const AT_ONCE = 8;
+
+type Parts = {
+  issuers: Issuers;
+  storages: ReadonlyMap<string, Storage>;
+  expiry: Pick<ExpiryIndex, 'endingAt'>;
+};
+
+/**
+ * Which of some accounts may have got a certificate, as no CA is to be asked about what anybody can make: it
+ * is in a storage, or was signed by who has signed what the accounts got. As long as nothing was issued that
+ * could tell, it may be any of them, unless it has signed itself.
+ *
+ * @param pem the certificate, as `splitChain` gives it
+ * @throws IssuanceError `unknown` where none can
+ */
+export type FindIssuing = <One extends Pick<Ca, 'directoryUrl'>>(
+  cas: readonly One[],
+  pem: string,
+  signal: AbortSignal,
+) => Promise<One[]>;
+
+export function openFindIssuing(parts: Parts): FindIssuing {
+  const { issuers } = parts;
+  let isNoted = false;
+
+  /** Once, for what was issued before issuers were noted. */
+  async function directoriesOf(certificate: X509Certificate, signal: AbortSignal) {
+    const known = await issuers.directoriesOf(certificate);
+    if (isNoted || (known && known.length > 0)) return known;
+    await noteStored(parts, signal);
+    isNoted = true;
+    return issuers.directoriesOf(certificate);
+  }
+
+  return async (cas, pem, signal) => {
+    const certificate = new X509Certificate(pem);
+    const stored = await findStored(parts, pem);
+    const own = isSelfSigned(certificate);
+    const directories = stored
+      ? [stored.issuedBy?.directory ?? '']
+      : own
+        ? []
+        : await directoriesOf(certificate, signal);
+    if (!directories) return [...cas];
+    const found = cas.filter(({ directoryUrl }) =>
+      directories.some(one => one === directoryUrl || one === ''),
+    );
+    if (found.length > 0) return found;
+    const issuer = own ? 'it has signed itself' : `its issuer is ${certificate.issuer.replace(/\n/g, ', ')}`;
+    throw new IssuanceError('unknown', `no account here has got this certificate: ${issuer}`);
+  };
+}
+
+/** @returns its entry, where the index by ends knows of it */
+async function findStored({ storages, expiry }: Parts, pem: string): Promise<KeptEntry | undefined> {
+  const { notAfter } = readCertificate(pem);
+  for (const { name, upkeep } of storages.values()) {
+    for (const key of upkeep ? await expiry.endingAt(name, notAfter) : []) {
+      const entry = await upkeep?.read(key);
+      if (entry && isChainOf(pem, entry.chain)) return entry;
+    }
+  }
+  return undefined;
+}
+
+async function noteStored({ storages, issuers }: Parts, signal: AbortSignal): Promise<void> {
+  for (const { upkeep } of storages.values()) {
+    for (let cursor: string | undefined = upkeep && ''; upkeep && cursor !== undefined; ) {
+      const part: Awaited<ReturnType<typeof upkeep.keys>> = await upkeep.keys(cursor);
+      for (let at = 0; at < part.keys.length; at += AT_ONCE) {
+        signal.throwIfAborted();
+        const entries = await Promise.all(part.keys.slice(at, at + AT_ONCE).map(upkeep.read));
+        for (const entry of entries)
+          if (entry) await issuers.note(entry.issuedBy?.directory ?? '', entry.chain);
+      }
+      cursor = part.cursor;
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import type { Outages } from '../../shared/base/redis.ts';
+import type { Issuers } from '../../shared/ca/issuers.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
+import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
+import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Solver } from '../../shared/solver/solver.ts';
+import type { Storage } from '../../shared/storage/storage.ts';
+
+// What a sign job is made of, and what it needs.
+
+/** Shared by all sign jobs of a process. */
+export type SignJobParts = {
+  /** By the names of their accounts. */
+  cas: ReadonlyMap<string, Ca>;
+  solvers: ReadonlyMap<string, Solver>;
+  storages: ReadonlyMap<string, Storage>;
+  renewals: StoredRenewals;
+  issuers: Pick<Issuers, 'noted' | 'note'>;
+  records: SignRecords;
+  notices: Pick<Notices, 'notify' | 'ended'>;
+  outages: Outages;
+  clock: Clock;
+  log: Log;
+};
+
+export type SignJob = {
+  lock: JobLock;
+  data: SignJobData;
+  createdAt: number;
+  /** Whether no worker has had the job before, so that nothing is kept of it. */
+  isNew?: boolean;
+};
+
+/**
+ * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
+ * since the epoch.
+ */
+export type SignJobEnd =
+  | { end: 'finished'; key: string; result: SignResult }
+  | { end: 'later'; until: number };
+
+export type Signals = {
+  /** Ends the job between two steps. */
+  stopping: AbortSignal;
+  /** Ends it at once. */
+  abort: AbortSignal;
+};

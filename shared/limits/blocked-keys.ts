@@ -1,0 +1,81 @@
+import { describeError, type Log } from '../base/basics.ts';
+import { closeRedis, openRedis, runAll, type Store } from '../base/redis.ts';
+import { blockedKey } from './limits.ts';
+import { type BlockedKey, parseBlocked } from './standing-limit.ts';
+
+/** Public keys that get no certificate any more, by their `keyDigest`; the whole fleet knows them. */
+export type BlockedKeys = {
+  /** Blocks a key for good. One that is blocked already keeps its reason and its time. */
+  block(publicKey: string, why: BlockedKey): Promise<void>;
+  /** @returns whether it was blocked */
+  unblock(publicKey: string): Promise<boolean>;
+  find(publicKey: string): Promise<BlockedKey | undefined>;
+  list(): Promise<Map<string, BlockedKey>>;
+};
+
+/** In Redis the digests are a set, for the list, and why each is blocked has a key of its own, for orders. */
+export function openBlockedKeys(store: Store): BlockedKeys {
+  const { redis } = store;
+  const all = `${store.prefix}:blocked-keys`;
+
+  async function read(publicKeys: string[]): Promise<[string, BlockedKey][]> {
+    if (publicKeys.length === 0) return [];
+    const keys = publicKeys.map(one => blockedKey(store, one));
+    const values = await redis.mget(keys);
+    return values.flatMap((text, at) =>
+      text ? [[publicKeys[at] ?? '', parseBlocked({ key: keys[at] ?? '', text })]] : [],
+    );
+  }
+
+  return {
+    async block(publicKey, why) {
+      const changes = redis.multi().set(blockedKey(store, publicKey), JSON.stringify(why), 'NX');
+      await runAll(changes.sadd(all, publicKey).publish(channelOf(store), publicKey));
+    },
+    async unblock(publicKey) {
+      const changes = redis.multi().srem(all, publicKey).del(blockedKey(store, publicKey));
+      const [known] = await runAll(changes.publish(channelOf(store), publicKey));
+      return known === 1;
+    },
+    find: async publicKey => (await read([publicKey]))[0]?.[1],
+    list: async () => new Map(await read(await redis.smembers(all))),
+  };
+}
+
+const channelOf = ({ prefix }: Pick<Store, 'prefix'>) => `${prefix}:blocked-keys`;
+
+/** What is published while Redis is away is lost. Milliseconds. */
+const LOOK_AGAIN = 10_000;
+
+/**
+ * Has the blocked keys at hand, so that what asks Redis for nothing need not ask for these either: all of
+ * them a moment after the start, and each change a moment after it was made.
+ */
+export function watchBlockedKeys(
+  store: Store,
+  { redisUrl, log }: { redisUrl: string; log: Log },
+): Disposable & { known: ReadonlyMap<string, BlockedKey> } {
+  const known = new Map<string, BlockedKey>();
+  const keys = openBlockedKeys(store);
+  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+
+  async function load() {
+    const found = await keys.list();
+    known.clear();
+    for (const [publicKey, why] of found) known.set(publicKey, why);
+  }
+
+  const reload = () =>
+    load().catch(error => log.debug({ reason: describeError(error) }, 'blocked keys cannot be read'));
+  connection.on('message', reload);
+  connection.on('ready', () => void connection.subscribe(channelOf(store)).then(reload, () => {}));
+  const timer = setInterval(reload, LOOK_AGAIN);
+  timer.unref();
+  return {
+    known,
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      closeRedis(connection);
+    },
+  };
+}

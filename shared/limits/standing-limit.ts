@@ -1,0 +1,67 @@
+import { IssuanceError, type IssuanceErrorCode, isFailureCode, type Problem } from '../base/basics.ts';
+import { isNumber, isText, listOf, optional, parseValue, shapeOf } from '../base/redis.ts';
+import type { FailureHistory } from './failure-backoff.ts';
+
+// What stands against an order, as Redis has it.
+
+/** A limit that is known from before: the CA was not asked. */
+export class StandingLimitError extends IssuanceError {}
+
+/** What a CA held back; without `until` only an operator can end it. Milliseconds since the epoch. */
+export type Parked = {
+  code: IssuanceErrorCode;
+  until?: number;
+  detail: string;
+  names: string[];
+  problem?: Problem;
+};
+
+/** Names that failed too often. */
+export type Failed = FailureHistory & Omit<Parked, 'until'>;
+
+/** Why no certificate is issued for a public key any more; `at` is in milliseconds since the epoch. */
+export type BlockedKey = { reason: string; at: number };
+
+const said = {
+  code: isFailureCode,
+  detail: isText,
+  names: listOf(isText),
+  problem: optional(shapeOf({ type: isText })),
+};
+const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber) });
+const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });
+const isBlocked = shapeOf<BlockedKey>({ reason: isText, at: isNumber });
+const isStanding = (value: unknown): value is Parked | Failed | BlockedKey =>
+  isBlocked(value) || isFailed(value) || isParked(value);
+
+/** A value of Redis, and the key that it is under. */
+type Found = { key: string; text: string };
+
+export const parseFailed = ({ key, text }: Found): Failed => parseValue(key, text, isFailed);
+export const parseParked = ({ key, text }: Found): Parked => parseValue(key, text, isParked);
+export const parseBlocked = ({ key, text }: Found): BlockedKey => parseValue(key, text, isBlocked);
+
+/** The most lasting of what was found, if that is not over. */
+export function standingOf(found: readonly Found[], now: number): StandingLimitError | undefined {
+  const all = found.map(({ key, text }) => parseValue(key, text, isStanding));
+  const blocked = all.find(one => 'reason' in one);
+  if (blocked) return refuseKey(blocked);
+  const limits = all.filter(one => 'code' in one);
+  const parked = limits.filter(one => !('recent' in one)).sort((a, b) => endOf(b) - endOf(a))[0];
+  if (parked && endOf(parked) > now) return toError(parked);
+  const failed = limits.find(one => 'recent' in one);
+  return failed && endOf(failed) > now ? toError(failed) : undefined;
+}
+
+const endOf = ({ until = Number.POSITIVE_INFINITY }: Pick<Parked, 'until'>) => until;
+
+function toError({ code, detail, problem, until }: Parked): StandingLimitError {
+  return new StandingLimitError(code, detail, { retryAfter: until, problem });
+}
+
+/** For who would have a certificate for a blocked key. */
+export function refuseKey({ reason, at }: BlockedKey): StandingLimitError {
+  const since = new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
+  const detail = `the public key is blocked since ${since}; make a new key: ${reason}`;
+  return new StandingLimitError('denied', detail);
+}

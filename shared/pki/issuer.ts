@@ -1,0 +1,33 @@
+import { X509Certificate } from 'node:crypto';
+import { splitChain } from './certificate.ts';
+
+const NAME = 'name ';
+
+/**
+ * Who signed the first certificate of a chain: the PEM of the issuer's own, or, where the chain does not have
+ * that, `name ` and its name.
+ *
+ * @throws Error when the chain is damaged
+ */
+export function issuerIn(chain: string): string {
+  const [pem = '', issuer] = splitChain(chain);
+  const leaf = new X509Certificate(pem);
+  return issuer !== undefined && leaf.verify(new X509Certificate(issuer).publicKey)
+    ? issuer
+    : NAME + leaf.issuer;
+}
+
+/**
+ * Whether this issuer has signed a certificate. Where only its name is known that can be claimed, but not by
+ * a certificate that is its own issuer.
+ *
+ * @param issuer as `issuerIn` gives it
+ */
+export function isSignedBy(certificate: X509Certificate, issuer: string): boolean {
+  if (issuer.startsWith(NAME))
+    return certificate.issuer === issuer.slice(NAME.length) && !isSelfSigned(certificate);
+  const own = new X509Certificate(issuer);
+  return certificate.issuer === own.subject && certificate.verify(own.publicKey);
+}
+
+export const isSelfSigned = (certificate: X509Certificate) => certificate.verify(certificate.publicKey);

@@ -1,0 +1,52 @@
+import type { AccountChoice } from '../admission/account-choice.ts';
+import type { SignFailure } from '../base/basics.ts';
+import type { Identifier } from '../base/identifier.ts';
+import type { IssuedBy } from '../storage/storage.ts';
+
+/** What a sign job carries: no secret, and names only as they were admitted. */
+export type SignJobData = {
+  /** Canonical PEM. */
+  csr: string;
+  identifiers: Identifier[];
+  /** The `keyDigest` of the CSR's key; absent in the jobs of earlier versions. */
+  publicKey?: string;
+  /** In the order of preference; at least one. */
+  accounts: AccountChoice[];
+  /** Names of verifications in the order of preference. */
+  solvers: string[];
+  storage: string;
+  /**
+   * The certificate that this one is to replace (RFC 9773 section 4.1), and the directory of the CA that
+   * issued it, where that is recorded.
+   */
+  replaces?: { id: string; directory?: string };
+  /**
+   * Of a renewal that no client waits for: the end of the certificate that it replaces, in milliseconds since
+   * the epoch. It can wait until then.
+   */
+  due?: number;
+  /** Of a post: how long its client waits for the result, in milliseconds. */
+  patience?: number;
+  /**
+   * What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has
+   * this name.
+   */
+  share?: { name: string; part: number };
+  /** The auth block that admitted it. */
+  block: string;
+  /** Of the post that made the job. */
+  requestId: string;
+};
+
+/** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
+export type SignResult =
+  | {
+      outcome: 'issued';
+      block: string;
+      chain: string;
+      /** Absent where it comes from a storage that does not say. */
+      issuedBy?: IssuedBy;
+      /** The accounts that were to be preferred, and why they did not issue. */
+      refused?: { account: string; reason: string }[];
+    }
+  | { outcome: 'failed'; block: string; error: SignFailure };

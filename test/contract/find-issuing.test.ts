@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openFindIssuing } from '../../services/worker/find-issuing.ts';
+import { openIssuers } from '../../shared/ca/issuers.ts';
+import { splitChain } from '../../shared/pki/certificate.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
+import { openRedisStorage } from '../../shared/storage/redis.ts';
+import { makeCertificate, makeCsr, makeIssued, rsaKey } from '../shared/pki/openssl-csr.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
+
+const { newStore } = await startOwnRedis();
+const never = new AbortController().signal;
+const [one, two] = [{ directoryUrl: 'https://one.example/dir' }, { directoryUrl: 'https://two.example/dir' }];
+const issued = makeIssued({});
+const chain = issued.leaf + issued.issuer;
+const later = makeIssued({ names: 'DNS:later.example' }).leaf;
+const foreign = makeIssued({ issuer: '/CN=Another CA', issuerKey: rsaKey() }).leaf;
+const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:example.org' })));
+const unknown = { code: 'unknown', message: /^no account here has got this certificate: / };
+
+function open() {
+  const store = newStore();
+  const keeping = { name: 'kept', renewWithin: 14, renewAhead: false, keepExpired: 30 };
+  const storage = openRedisStorage(keeping, { store, clock: turnedClock(Date.now()), log: quietLog });
+  const [issuers, expiry] = [openIssuers(store), openExpiryIndex(store)];
+  const find = openFindIssuing({ issuers, expiry, storages: new Map([['kept', storage]]) });
+  return {
+    store,
+    storage,
+    issuers,
+    find: (pem: string) => find([one, two], splitChain(pem)[0] ?? '', never),
+  };
+}
+
+test('a certificate is of the accounts at the CA whose issuer has signed it, also in another process', async () => {
+  const { store, issuers, find } = open();
+  await issuers.note(two.directoryUrl, chain);
+  assert.deepEqual(await find(later), [two]);
+  await openIssuers(store).note(one.directoryUrl, chain);
+  assert.deepEqual(await find(later), [one, two]);
+  await assert.rejects(find(foreign), unknown);
+});
+
+test('what is noted already costs Redis nothing', async () => {
+  const { issuers } = open();
+  await issuers.note(one.directoryUrl, chain);
+  assert.ok(issuers.noted.has(`${one.directoryUrl} ${issued.issuer}`));
+  assert.equal(issuers.noted.size, 1);
+});
+
+test('a certificate that has signed itself is of no account, even before anything is known', async () => {
+  const { find } = open();
+  await assert.rejects(find(makeCertificate()), { ...unknown, message: /: it has signed itself$/ });
+});
+
+test('a certificate may be of any account as long as nothing is known', async () => {
+  assert.deepEqual(await open().find(foreign), [one, two]);
+});
+
+test('issuers from before they were noted are found in the storages, once', async () => {
+  const { storage, find } = open();
+  const issuedBy = { account: 'second', directory: two.directoryUrl };
+  await storage.put(csr, chain, issuedBy);
+  assert.deepEqual(await find(later), [two]);
+  await assert.rejects(find(foreign), unknown);
+});
+
+test('a damaged issuer in Redis has signed nothing, and hides no other', async () => {
+  const { store, issuers, find } = open();
+  await store.redis.sadd(`${store.prefix}:issuers`, 'nonsense', `${one.directoryUrl} nonsense`);
+  await issuers.note(two.directoryUrl, chain);
+  assert.deepEqual(await find(later), [two]);
+});
