@@ -4,7 +4,8 @@ import {
   Agent as PlainAgent,
   request as plainRequest,
 } from 'node:http';
-import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { urlToHttpOptions } from 'node:url';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
@@ -42,7 +43,7 @@ export function openCaConnection(options: {
 }): CaConnection & Disposable {
   const { directoryUrl, userAgent, clock = systemClock } = options;
   const keepAlive = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
-  const agent = new TlsAgent(options.ca ? { ...keepAlive, ca: options.ca } : keepAlive);
+  const agent = new OneTrustAgent(options.ca ? { ...keepAlive, ca: options.ca } : keepAlive);
   const plainAgent = new PlainAgent(keepAlive);
   return {
     directoryUrl,
@@ -56,6 +57,16 @@ export function openCaConnection(options: {
       plainAgent.destroy();
     },
   };
+}
+
+/**
+ * All of its connections are opened with the same trust, so that host and port tell them apart. Node's name
+ * holds all that TLS can be given, the authorities' certificates too, and is made anew thrice a request.
+ */
+class OneTrustAgent extends TlsAgent {
+  override getName({ host, port }: RequestOptions = {}): string {
+    return `${host}:${port}`;
+  }
 }
 
 /**
@@ -191,40 +202,39 @@ function send(
 ): ClientRequest {
   const secure = target.protocol === 'https:';
   const text = body && JSON.stringify(body);
-  const jose = text && {
-    'Content-Type': 'application/jose+json',
-    'Content-Length': Buffer.byteLength(text),
-  };
-  const request = (secure ? tlsRequest : plainRequest)(target, {
-    method: text ? 'POST' : 'GET',
+  const { hostname: host, port, path, auth } = urlToHttpOptions(target);
+  // A list is sent as it is; Node sets and checks one by one what comes in an object.
+  const headers = ['Host', target.host, 'User-Agent', userAgent];
+  if (auth) headers.push('Authorization', `Basic ${Buffer.from(auth).toString('base64')}`);
+  if (text)
+    headers.push('Content-Type', 'application/jose+json', 'Content-Length', `${Buffer.byteLength(text)}`);
+  const request = (secure ? tlsRequest : plainRequest)({
+    ...{ host, port, path, headers, method: text ? 'POST' : 'GET' },
     agent: secure ? agent : plainAgent,
-    headers: { 'User-Agent': userAgent, ...jose },
   });
   request.end(text);
   return request;
 }
 
 async function answerTo(request: ClientRequest): Promise<HttpAnswer> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request.on('response', resolve).on('error', reject);
-  });
-  const body = await new Promise<string>((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    response.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= LARGEST_ANSWER) return;
-      reject(new IssuanceError('unexpected', "the CA's answer is too large"));
-      request.destroy();
-    });
-    response.on('end', () => resolve(Buffer.concat(chunks).toString()));
-    response.on('error', reject);
-  });
-  const headers: HttpAnswer['headers'] = {};
-  for (const [name, value] of Object.entries(response.headers)) {
-    headers[name] = Array.isArray(value) ? value.join(', ') : value;
-  }
+  const { response, body } = await new Promise<{ response: IncomingMessage; body: string }>(
+    (resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      request.on('error', reject).on('response', response => {
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          chunks.push(chunk);
+          if (size <= LARGEST_ANSWER) return;
+          reject(new IssuanceError('unexpected', "the CA's answer is too large"));
+          request.destroy();
+        });
+        response.on('end', () => resolve({ response, body: Buffer.concat(chunks).toString() }));
+        response.on('error', reject);
+      });
+    },
+  );
+  const headers = response.headers as HttpAnswer['headers']; // but for Set-Cookie, which nothing reads
   return { status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], body) };
 }
 
