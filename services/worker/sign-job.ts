@@ -163,26 +163,31 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
     const { block } = run.job.data;
     return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
   }
-  const result = toIssued(run, ca, driven.chain);
+  const { result, leaf } = toIssued(run, ca, driven.chain);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
-  await keepCertificate(run, ca, driven.checkpoint, result);
+  await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
-function toIssued({ job, csr, progress }: SignRun, ca: Ca, downloaded: string): Issued {
+function toIssued(
+  { job, csr, progress }: SignRun,
+  ca: Ca,
+  downloaded: string,
+): { result: Issued; leaf: Certificate } {
   const { pems, leaf } = readDownload(downloaded);
   if (!certifiesKey(leaf, csr.der)) {
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
   const refused = progress.refusals.map(({ account, detail }) => ({ account, reason: detail }));
-  return {
+  const result: Issued = {
     outcome: 'issued',
     block: job.data.block,
     chain: joinChain(pems),
     issuedBy: { account: ca.name, directory: ca.directoryUrl },
     ...(refused.length > 0 && { refused }),
   };
+  return { result, leaf };
 }
 
 function readDownload(downloaded: string): { pems: string[]; leaf: Certificate } {

@@ -70,9 +70,10 @@ export function openRedisStorage(
         return damaged(error);
       }
     },
-    async put(csr: CsrText, chain, issuedBy) {
+    async put(csr: CsrText, chain, issuedBy, life) {
       const [leafPem = ''] = splitChain(chain);
-      const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000) + keepExpired * DAY_SECONDS;
+      const { notAfter } = life ?? readCertificate(leafPem);
+      const expiry = Math.floor(notAfter / 1000) + keepExpired * DAY_SECONDS;
       const quarry = formatRecord({ certificate: fingerprintOf(leafPem), issuedBy });
       const value: Value = { csr: csr.pem, chain, quarry };
       await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry);
