@@ -241,7 +241,10 @@ export async function finish(
 ): Promise<SignJobEnd> {
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, {
+      id: job.lock.jobId,
+      share: job.data.share,
+    });
   }
   return { end: 'finished', ...resultWritten };
 }
