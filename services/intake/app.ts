@@ -64,15 +64,17 @@ function requestLog(log: Log, metrics: Registry): Middleware {
     registers: [metrics],
   });
 
-  return async (ctx, next) => {
+  return async ({ req, res, state, path }, next) => {
     const started = performance.now();
-    ctx.state.requestId = randomUUID();
-    ctx.set('X-Request-Id', ctx.state.requestId);
+    const requestId = randomUUID();
+    state.requestId = requestId;
+    res.setHeader('X-Request-Id', requestId);
     await next();
     const duration = (performance.now() - started) / 1000;
-    seconds.observe({ method: ctx.method, status: ctx.status }, duration);
-    const { requestId, client, job, names, reason } = ctx.state;
-    const answer = { request: requestId, client, method: ctx.method, path: ctx.path, status: ctx.status };
+    const [method, status] = [req.method ?? '', res.statusCode];
+    seconds.observe({ method, status }, duration);
+    const { client, job, names, reason } = state;
+    const answer = { request: requestId, client, method, path, status };
     log.info({ ...answer, seconds: Number(duration.toFixed(3)), job, names, reason }, 'request');
   };
 }

@@ -4,7 +4,7 @@ import type { Claim } from '../../shared/limits/budget.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
-import { readCertificate } from '../../shared/pki/certificate.ts';
+import type { Certificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
@@ -140,36 +140,34 @@ export async function keepCertificate(
   run: SignRun,
   ca: Ca,
   { turn }: Checkpoint,
-  issued: Issued,
+  issued: Issued & { leaf: Certificate },
 ): Promise<void> {
   const { parts, job, csr, log } = run;
   const { identifiers, storage: name } = job.data;
-  const { chain, issuedBy } = issued;
+  const { chain, issuedBy, leaf } = issued;
   const storage = parts.storages.get(name);
   if (!storage && turn !== 'counted') return;
   await parts.records.confirmLock(job.lock); // else the certificate is its successor's to store and to count
-  const acts = {
-    'the certificate cannot be stored': () => issuedBy && storage?.put(csr, chain, issuedBy),
-    'the renewal cannot be planned; the scheduler will find it': () => planRenewal(run, issued),
-    'the certificate cannot be counted': () =>
-      turn === 'counted' && ca.budget.spendCertificate(identifiers, toClaim(job)),
-  };
-  for (const [failure, act] of Object.entries(acts)) {
-    try {
-      await act();
-    } catch (error) {
-      log.error({ storage: name, reason: describeError(error) }, failure);
-    }
-  }
+  const saying = (failure: string) => (error: unknown) =>
+    log.error({ storage: name, reason: describeError(error) }, failure);
+  if (storage && issuedBy)
+    await storage.put(csr, chain, issuedBy, leaf).catch(saying('the certificate cannot be stored'));
+  await Promise.all([
+    planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
+    turn === 'counted' &&
+      ca.budget
+        .spendCertificate(identifiers, { id: job.lock.jobId })
+        .catch(saying('the certificate cannot be counted')),
+  ]);
 }
 
 async function planRenewal(
   { parts, job, csr }: SignRun,
-  { chain, issuedBy, refused }: Issued,
+  { chain, leaf, issuedBy, refused }: Issued & { leaf: Certificate },
 ): Promise<void> {
   const { storage, block, due } = job.data;
   if (!parts.storages.get(storage)?.upkeep) return;
-  const entry = { csr, chain, leaf: readCertificate(chain), ...(issuedBy && { issuedBy }) };
+  const entry = { csr, chain, leaf, ...(issuedBy && { issuedBy }) };
   const how = { block, ahead: due !== undefined, ...(refused && { refused }) };
   await parts.renewals.issued(storage, entry, how, parts.clock.now());
 }
@@ -205,7 +203,10 @@ export async function finish(
 ): Promise<SignJobEnd> {
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, {
+      id: job.lock.jobId,
+      share: job.data.share,
+    });
   }
   return { end: 'finished', ...resultWritten };
 }

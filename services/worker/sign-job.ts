@@ -168,7 +168,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${download.pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
-  await keepCertificate(run, ca, driven.checkpoint, result);
+  await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf: download.leaf });
   return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
@@ -178,13 +178,14 @@ function toIssued({ job, csr, progress }: SignRun, ca: Ca, { pems, leaf }: Downl
     throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
   }
   const refused = progress.refusals.map(({ account, detail }) => ({ account, reason: detail }));
-  return {
+  const result: Issued = {
     outcome: 'issued',
     block: job.data.block,
     chain: joinChain(pems),
     issuedBy: { account: ca.name, directory: ca.directoryUrl },
     ...(refused.length > 0 && { refused }),
   };
+  return result;
 }
 
 type Download = { pems: string[]; leaf: Certificate };

@@ -5,13 +5,13 @@ import {
   type ProxyEnv,
   request as plainRequest,
 } from 'node:http';
-import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { urlToHttpOptions } from 'node:url';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, parseDirectory } from './directory.ts';
-import { askForNonce, type NonceMethod } from './new-nonce.ts';
-import { type HttpAnswer, nonceOf, parseRetryAfter } from './objects.ts';
-import { toIssuanceError } from './problem.ts';
+import { fetchNonce, type NonceMethod } from './new-nonce.ts';
+import { type HttpAnswer, parseBody } from './objects.ts';
 import { mayName } from './reach.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
@@ -54,7 +54,7 @@ export function openCaConnection(options: {
   const { ca, proxy } = options;
   // The timeout is that of a proxy's tunnel.
   const through = proxy && { proxyEnv: proxy, timeout: REQUEST_TIMEOUT };
-  const agent = new TlsAgent({ ...keepAlive, ...(ca && { ca }), ...through });
+  const agent = new OneTrustAgent({ ...keepAlive, ...(ca && { ca }), ...through });
   const plainAgent = new PlainAgent(keepAlive);
   return {
     directoryUrl,
@@ -69,6 +69,16 @@ export function openCaConnection(options: {
       plainAgent.destroy();
     },
   };
+}
+
+/**
+ * All of its connections are opened with the same trust, so that host and port tell them apart. Node's name
+ * holds all that TLS can be given, the authorities' certificates too, and is made anew thrice a request.
+ */
+class OneTrustAgent extends TlsAgent {
+  override getName({ host, port }: RequestOptions = {}): string {
+    return `${host}:${port}`;
+  }
 }
 
 /**
@@ -103,12 +113,9 @@ export async function takeNonce(
   if (pooled) return pooled;
   const url = resourceUrl(await readDirectory(connection, signal, timeout), 'newNonce');
   const ask = (method: NonceMethod) => sendRequest(connection, { url, method, signal, timeout });
-  const { answer, method } = await askForNonce(ask, connection.nonceMethod);
+  const { nonce, method } = await fetchNonce(ask, connection.nonceMethod, clock);
   connection.nonceMethod = method;
-  const fresh = nonceOf(answer); // not through the pool, where another request may be quicker
-  if (fresh) return fresh;
-  const retryAfter = parseRetryAfter(answer.headers['retry-after'], clock.now());
-  throw toIssuanceError({ ...answer, retryAfter }, 'the CA gave no nonce');
+  return nonce; // not through the pool, where another request may be quicker
 }
 
 /** @throws IssuanceError `unexpected` where the directory does not name the resource */
@@ -204,49 +211,38 @@ function send(
 ): ClientRequest {
   const secure = target.protocol === 'https:';
   const text = body && JSON.stringify(body);
-  const jose = text && {
-    'Content-Type': 'application/jose+json',
-    'Content-Length': Buffer.byteLength(text),
-  };
-  const request = (secure ? tlsRequest : plainRequest)(target, {
-    method: text ? 'POST' : method,
+  const { hostname: host, port, path, auth } = urlToHttpOptions(target);
+  // A list is sent as it is; Node sets and checks one by one what comes in an object.
+  const headers = ['Host', target.host, 'User-Agent', userAgent];
+  if (auth) headers.push('Authorization', `Basic ${Buffer.from(auth).toString('base64')}`);
+  if (text)
+    headers.push('Content-Type', 'application/jose+json', 'Content-Length', `${Buffer.byteLength(text)}`);
+  const request = (secure ? tlsRequest : plainRequest)({
+    ...{ host, port, path, headers, method: text ? 'POST' : method },
     agent: secure ? agent : plainAgent,
-    headers: { 'User-Agent': userAgent, ...jose },
   });
   request.end(text);
   return request;
 }
 
 async function answerTo(request: ClientRequest, url: string): Promise<HttpAnswer> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request.on('response', resolve).on('error', reject);
-  });
-  const body = await new Promise<string>((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    response.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= LARGEST_ANSWER) return;
-      reject(new IssuanceError('unexpected', "the CA's answer is too large"));
-      request.destroy();
-    });
-    response.on('end', () => resolve(Buffer.concat(chunks).toString()));
-    response.on('error', reject);
-  });
-  const headers: HttpAnswer['headers'] = {};
-  for (const [name, value] of Object.entries(response.headers)) {
-    headers[name] = Array.isArray(value) ? value.join(', ') : value;
-  }
+  const { response, body } = await new Promise<{ response: IncomingMessage; body: string }>(
+    (resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      request.on('error', reject).on('response', response => {
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length;
+          chunks.push(chunk);
+          if (size <= LARGEST_ANSWER) return;
+          reject(new IssuanceError('unexpected', "the CA's answer is too large"));
+          request.destroy();
+        });
+        response.on('end', () => resolve({ response, body: Buffer.concat(chunks).toString() }));
+        response.on('error', reject);
+      });
+    },
+  );
+  const headers = response.headers as HttpAnswer['headers']; // but for Set-Cookie, which nothing reads
   return { url, status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], body) };
-}
-
-/** No content is no content, whatever its type. */
-function parseBody(contentType: string | undefined, text: string): unknown {
-  if (text === '' || !/^application\/(\w+\+)?json\b/i.test(contentType ?? '')) return text;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new IssuanceError('unavailable', 'the CA answered with damaged JSON', { cause: error });
-  }
 }

@@ -235,3 +235,13 @@ function parseDate(text: string): number {
   if (!httpDate.test(text)) return Number.NaN;
   return Date.parse(text.endsWith(' GMT') ? text : `${text} GMT`);
 }
+
+/** @throws IssuanceError `unavailable` where JSON broke off; no content is no content, whatever its type */
+export function parseBody(contentType: string | undefined, text: string): unknown {
+  if (text === '' || !/^application\/(\w+\+)?json\b/i.test(contentType ?? '')) return text;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'the CA answered with damaged JSON', { cause: error });
+  }
+}

@@ -1,4 +1,5 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { plainAddress, toAddressSet } from '../base/identifier.ts';
 
 /** What a client shows of itself. */
@@ -30,10 +31,20 @@ export const allMethod: AdmissionMethod = {
   holds: () => true,
 };
 
+/** Addresses of clients, which come again and again; each is asked for twice a request. */
+const MOST_REMEMBERED = 1_000;
+
 /** `ip = …`: clients by their address. */
 export function clientIpMethod(cidrs: readonly string[]): AdmissionMethod {
   const contains = toAddressSet(cidrs);
-  const holds = ({ clientIp }: { clientIp: string }) => contains(clientIp);
+  const known = new LRUCache<string, boolean>({ max: MOST_REMEMBERED });
+  const holds = ({ clientIp }: { clientIp: string }) => {
+    const last = known.get(clientIp);
+    if (last !== undefined) return last;
+    const found = contains(clientIp);
+    known.set(clientIp, found);
+    return found;
+  };
   return { possible: holds, holds };
 }
 
@@ -130,7 +141,8 @@ export function clientAddress(
   isTrustedProxy: (address: string) => boolean,
 ): string {
   let address = plainAddress(remote) ?? remote;
-  for (const hop of (forwardedFor ?? '').split(',').reverse()) {
+  if (forwardedFor === undefined) return address;
+  for (const hop of forwardedFor.split(',').reverse()) {
     const next = plainAddress(hop.trim());
     if (next === undefined || !isTrustedProxy(address)) break;
     address = next;

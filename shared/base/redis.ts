@@ -82,6 +82,36 @@ export async function runScript(
   }
 }
 
+type Asked = { resolve(value: string | null): void; reject(error: Error): void };
+
+/**
+ * Gets by one command all keys that are wanted in one turn of the event loop, each once: most of a command's
+ * cost does not depend on how many keys it has. No value is older than its question.
+ */
+export function openGetTogether(redis: Redis): (key: string) => Promise<string | null> {
+  let wanted = new Map<string, Asked[]>();
+
+  async function ask() {
+    const asked = wanted;
+    wanted = new Map();
+    const byKey = [...asked.values()];
+    try {
+      const values = await redis.mget([...asked.keys()]);
+      for (const [at, ofKey] of byKey.entries()) for (const { resolve } of ofKey) resolve(values[at] ?? null);
+    } catch (error) {
+      for (const { reject } of byKey.flat()) reject(error as Error);
+    }
+  }
+
+  return key =>
+    new Promise((resolve, reject) => {
+      if (wanted.size === 0) setImmediate(ask);
+      const ofKey = wanted.get(key);
+      if (ofKey) ofKey.push({ resolve, reject });
+      else wanted.set(key, [{ resolve, reject }]);
+    });
+}
+
 /**
  * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.
  */

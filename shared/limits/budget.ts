@@ -57,7 +57,7 @@ export type Shortage = { key: string; until: number; waits: boolean };
 /**
  * `spend` a token at once, `keep` one until it is known whether it is spent, or `look` whether there is one.
  */
-type Bucket = { key: string; rate: Rate | undefined; use: 'spend' | 'keep' | 'look' };
+type Bucket = { key: string; rate: Rate; use: 'spend' | 'keep' | 'look' };
 
 // A bucket is three keys: the time at which it will be full again (the theoretical arrival time of the
 // generic cell rate algorithm); a sorted set of places before it, job by rank; and the same jobs by the time
@@ -145,18 +145,21 @@ export function openBudget(
 ): Budget {
   const { orders, certificatesPerDomain, certificatesPerSet, failedAuthorizations } = limits;
 
+  // A limit that is not counted has no buckets, whose keys would cost more than all else.
+  const toBuckets = (rate: Rate | undefined, use: Bucket['use'], keys: () => string[]): Bucket[] =>
+    rate ? keys().map(key => ({ key, rate, use })) : [];
   const orderBuckets = (share: Claim['share']): Bucket[] => [
-    { key: accountKey(scope), rate: orders, use: 'spend' },
-    ...(share ? [toShareBucket(share, scope, orders)] : []),
+    ...toBuckets(orders, 'spend', () => [accountKey(scope)]),
+    ...(share ? toBuckets(partOf(orders, share.part), 'spend', () => [shareKey(share, scope)]) : []),
   ];
   const certificateBuckets = (identifiers: Identifier[]): Bucket[] => [
-    { key: setKey(identifiers, scope), rate: certificatesPerSet, use: 'keep' },
-    ...registeredDomains(identifiers).map(
-      (domain): Bucket => ({ key: domainKey(domain, scope), rate: certificatesPerDomain, use: 'keep' }),
+    ...toBuckets(certificatesPerSet, 'keep', () => [setKey(identifiers, scope)]),
+    ...toBuckets(certificatesPerDomain, 'keep', () =>
+      registeredDomains(identifiers).map(domain => domainKey(domain, scope)),
     ),
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
-    names.map(name => ({ key: nameKey(name, scope), rate: failedAuthorizations, use: 'look' }));
+    toBuckets(failedAuthorizations, 'look', () => names.map(name => nameKey(name, scope)));
   const allBuckets = (identifiers: Identifier[], { share }: Pick<Claim, 'share'>) => [
     ...orderBuckets(share),
     ...certificateBuckets(identifiers),
@@ -167,16 +170,15 @@ export function openBudget(
   const keysOf = (key: string) => [keyOf(key), keyOf(`places/${key}`), keyOf(`lapses/${key}`)];
 
   async function settle(buckets: Bucket[], what: 'spend' | 'leave', id: string): Promise<void> {
-    const counted = onlyCounted(buckets);
-    if (counted.length === 0) return;
-    const keys = counted.flatMap(({ key }) => keysOf(key));
-    const figures = counted.flatMap(({ rate }) => [rate.period / rate.count, what]);
+    if (buckets.length === 0) return;
+    const keys = buckets.flatMap(({ key }) => keysOf(key));
+    const figures = buckets.flatMap(({ rate }) => [rate.period / rate.count, what]);
     await runScript(redis, SETTLE, keys, [clock.now(), id, ...figures]);
   }
 
   return {
     async takeOrder(identifiers, claim) {
-      const counted = onlyCounted(allBuckets(identifiers, claim));
+      const counted = allBuckets(identifiers, claim);
       if (counted.length === 0) return undefined;
       const since = keyOf(`since/${scope.account}/${claim.what}`);
       const keys = [...counted.flatMap(({ key }) => keysOf(key)), since];
@@ -201,16 +203,8 @@ export function openBudget(
   };
 }
 
-function toShareBucket(
-  { name, part }: NonNullable<Claim['share']>,
-  { account }: LimitScope,
-  orders: Rate | undefined,
-): Bucket {
-  return { key: `share/${name}@${account}`, rate: partOf(orders, part), use: 'spend' };
-}
-
-const onlyCounted = (buckets: Bucket[]) =>
-  buckets.flatMap(({ rate, ...bucket }) => (rate ? [{ ...bucket, rate }] : []));
+const shareKey = ({ name }: NonNullable<Claim['share']>, { account }: LimitScope) =>
+  `share/${name}@${account}`;
 
 function partOf(rate: Rate | undefined, part: number): Rate | undefined {
   return rate && { count: Math.max(1, Math.floor(rate.count * part + 1e-6)), period: rate.period };

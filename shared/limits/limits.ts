@@ -183,10 +183,17 @@ function toKey(cover: Cover, identifiers: Identifier[], scope: LimitScope, isWid
   return isAccount ? accountKey(scope) : setKey(identifiers, scope);
 }
 
-/** The exact set of identifiers, in whatever order they were asked for. */
+/** An order asks for its own several times. */
+const digests = new WeakMap<Identifier[], string>();
+
+/** The exact set of identifiers, in whatever order they were asked for; the list stays as it is. */
 function setDigest(identifiers: Identifier[]): string {
+  const known = digests.get(identifiers);
+  if (known) return known;
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
-  return hash('sha256', names.join('\n')).slice(0, 16);
+  const digest = hash('sha256', names.join('\n')).slice(0, 16);
+  digests.set(identifiers, digest);
+  return digest;
 }
 
 /**

@@ -79,17 +79,29 @@ export function openStoredRenewals(
     await index.addFound(found);
   }
 
+  async function noteManaged(
+    storage: string,
+    keeping: KeepingConfig,
+    entry: KeptEntry,
+    { block, ahead, refused }: Parameters<StoredRenewals['issued']>[2],
+    now: number,
+  ): Promise<void> {
+    const id = storedId(storage, entry.csr);
+    const managed = { ...toManaged(id, entry, keeping, ahead), refused };
+    await Promise.all([
+      !ahead && index.fetched(id, { at: now, block }),
+      index.add(managed, now + Math.random() * FIRST_POLL),
+      newest.note({ block, storage, names: managed.names }, { id, at: now }, ahead),
+    ]);
+  }
+
   return {
-    async issued(storage, entry, { block, ahead, refused }, now) {
+    async issued(storage, entry, how, now) {
       const keeping = keepingOf(storage);
-      if (keeping) {
-        const id = storedId(storage, entry.csr);
-        const managed = { ...toManaged(id, entry, keeping, ahead), refused };
-        if (!ahead) await index.fetched(id, { at: now, block });
-        await index.add(managed, now + Math.random() * FIRST_POLL);
-        await newest.note({ block, storage, names: managed.names }, { id, at: now }, ahead);
-      }
-      await expiry.note(storage, entry.csr.digest, entry.leaf.notAfter);
+      await Promise.all([
+        expiry.note(storage, entry.csr.digest, entry.leaf.notAfter),
+        keeping && noteManaged(storage, keeping, entry, how, now),
+      ]);
     },
     async found(storage, entries, now) {
       const keeping = keepingOf(storage);

@@ -1,6 +1,6 @@
 import { needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
-import type { Store } from '../base/redis.ts';
+import { openGetTogether, type Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
@@ -60,13 +60,17 @@ export type ChallengeResponses = {
   delete(token: string): Promise<void>;
 };
 
-/** The challenge responses in Redis, where any worker puts them and any responder finds them. */
+/**
+ * The challenge responses in Redis, where any worker puts them and any responder finds them; for a CA that
+ * asks from several places at once by one command.
+ */
 export function openChallengeResponses({ redis, prefix }: Store): ChallengeResponses {
+  const getTogether = openGetTogether(redis);
   return {
     put: async (token, keyAuthorization) => {
       await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', RESPONSE_LIFE);
     },
-    get: token => redis.get(challengeKey(prefix, token)),
+    get: token => getTogether(challengeKey(prefix, token)),
     delete: async token => {
       await redis.del(challengeKey(prefix, token));
     },

@@ -1,5 +1,5 @@
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { escapeGlob, type Redis, runScript, type Store, toScript } from '../base/redis.ts';
+import { escapeGlob, openGetTogether, runScript, type Store, toScript } from '../base/redis.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -20,7 +20,7 @@ export function openRedisStorage(
 ): Storage {
   const { name, keepExpired } = config;
   const entries = openReadEntries();
-  const getTogether = openTogether(redis);
+  const getTogether = openGetTogether(redis);
   const base = `${prefix}:storage:${name}:`;
   const damaged = (error: unknown) => {
     log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
@@ -70,9 +70,10 @@ export function openRedisStorage(
         return damaged(error);
       }
     },
-    async put(csr: CsrText, chain, issuedBy) {
+    async put(csr: CsrText, chain, issuedBy, life) {
       const [leafPem = ''] = splitChain(chain);
-      const expiry = Math.floor(readCertificate(leafPem).notAfter / 1000) + keepExpired * DAY_SECONDS;
+      const { notAfter } = life ?? readCertificate(leafPem);
+      const expiry = Math.floor(notAfter / 1000) + keepExpired * DAY_SECONDS;
       const quarry = formatRecord({ certificate: fingerprintOf(leafPem), issuedBy });
       const value: Value = { csr: csr.pem, chain, quarry };
       await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry);
@@ -106,29 +107,6 @@ export function openRedisStorage(
       },
     },
   };
-}
-
-type Asked = { key: string; resolve(value: string | null): void; reject(error: Error): void };
-
-/** Gets by one command all keys that are wanted in one turn of the event loop: most of its cost is once. */
-function openTogether(redis: Redis): (key: string) => Promise<string | null> {
-  let wanted: Asked[] = [];
-
-  async function ask() {
-    const asked = wanted;
-    wanted = [];
-    try {
-      const values = await redis.mget(asked.map(({ key }) => key));
-      for (const [at, { resolve }] of asked.entries()) resolve(values[at] ?? null);
-    } catch (error) {
-      for (const { reject } of asked) reject(error as Error);
-    }
-  }
-
-  return key =>
-    new Promise((resolve, reject) => {
-      if (wanted.push({ key, resolve, reject }) === 1) setImmediate(ask);
-    });
 }
 
 /** '' where there is no entry, or only a damaged one. */

@@ -32,8 +32,12 @@ export type Storage = {
    * @param isGood whether the caller may use what was found; another one may be kept for the same CSR
    */
   get(csr: CsrText, isGood?: (stored: StoredCertificate) => boolean): Promise<StoredCertificate | undefined>;
-  /** Keeps a chain (PEM) for the CSR, in place of an older one. */
-  put(csr: CsrText, chain: string, issuedBy: IssuedBy): Promise<void>;
+  /**
+   * Keeps a chain (PEM) for the CSR, in place of an older one.
+   *
+   * @param life of its first certificate, where the caller has read it
+   */
+  put(csr: CsrText, chain: string, issuedBy: IssuedBy, life?: CertificateLife): Promise<void>;
   /** Absent where nothing is kept. */
   readonly upkeep?: Upkeep;
 };

@@ -72,6 +72,29 @@ suite('http01 solver', () => {
     assert.ok((await redis[0].ttl(key)) > 600);
   });
 
+  test('looks by one command for all responses that are asked for together, and for each once', async () => {
+    const [one, other] = [newResponse(), newResponse()];
+    for (const response of [one, other]) await openHttp01().present(response, signal);
+    const responses = openChallengeResponses({ redis: redis[2], prefix });
+    await redis[0].config('RESETSTAT');
+    const asked = [one.token, other.token, one.token, 'a-token-that-nobody-put', one.token];
+    const { keyAuthorization } = one;
+    assert.deepEqual(await Promise.all(asked.map(token => responses.get(token))), [
+      keyAuthorization,
+      other.keyAuthorization,
+      keyAuthorization,
+      null,
+      keyAuthorization,
+    ]);
+    const sent = [...(await redis[0].info('commandstats')).matchAll(/cmdstat_(m?get):calls=(\d+)/g)];
+    assert.deepEqual(
+      sent.map(([, command, calls]) => [command, calls]),
+      [['mget', '1']],
+    );
+    await openHttp01().withdraw(one, signal);
+    assert.equal(await responses.get(one.token), null);
+  });
+
   test('is unavailable without Redis', async () => {
     const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
     try {

@@ -128,8 +128,8 @@ async function answerResult(
 
 function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate): void {
   ctx.status = 200;
-  if (account !== undefined) ctx.set('X-Quarry-Account', account);
-  ctx.set('Content-Type', 'application/pem-certificate-chain'); // `type` would look it up in a list
+  if (account !== undefined) ctx.res.setHeader('X-Quarry-Account', account);
+  ctx.res.setHeader('Content-Type', 'application/pem-certificate-chain'); // `type` would look it up in a list
   ctx.body = chain;
 }
 

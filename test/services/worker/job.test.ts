@@ -10,6 +10,7 @@ import {
 } from '../../../services/worker/job.ts';
 import { newCheckpoint } from '../../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../../shared/order/order-state.ts';
+import type { Certificate } from '../../../shared/pki/certificate.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 
 const HOUR = 3_600_000;
@@ -46,6 +47,11 @@ test('JobProgress tells when the first of its orders was begun', async () => {
   assert.equal(progress.begun, 5);
 });
 
+const leaf: Certificate = {
+  ...{ notBefore: 1_000, notAfter: 2_000, identifiers: [], publicKey: Buffer.alloc(0) },
+  ...{ issuer: 'CN=Bench', serial: '01' },
+};
+
 /** What is asked and done once a certificate is there. */
 async function keep(bench: JobBench, turn: Checkpoint['turn']): Promise<string[]> {
   const acts: string[] = [];
@@ -54,20 +60,27 @@ async function keep(bench: JobBench, turn: Checkpoint['turn']): Promise<string[]
     return [];
   };
   bench.guard.budget.spendCertificate = async () => void acts.push('count');
-  bench.storage.put = async () => void acts.push('store');
+  bench.storage.put = async (_csr, _chain, _issuedBy, life) => {
+    await Promise.resolve(); // what is planned and counted begins once it is stored
+    acts.push(life === leaf ? 'store' : 'store what is to be read again');
+  };
+  Object.assign(bench.storage, { upkeep: {} });
+  bench.parts.renewals.issued = async (_storage, entry) => {
+    acts.push(entry.leaf === leaf ? 'plan' : 'plan what is to be read again');
+  };
   const { parts, job, signals } = bench;
   const progress = new JobProgress(parts.records, job.lock, undefined);
   const run = { parts, job, csr: readJobCsr(job), log: parts.log, progress, signals };
   const issuedBy = { account: 'account', directory: bench.guard.directoryUrl };
-  const issued = { outcome: 'issued', block: 'all', chain: '', issuedBy } as const;
+  const issued = { outcome: 'issued', block: 'all', chain: '', issuedBy, leaf } as const;
   await keepCertificate(run, bench.guard, { ...newCheckpoint(), turn }, issued);
   return acts;
 }
 
-test('a certificate is stored, and counted where its order was, by whoever has the job', async () => {
+test('a certificate is stored, and then planned and counted where its order was, by whoever has the job', async () => {
   await using bench = await openJobBench();
-  assert.deepEqual(await keep(bench, 'counted'), ['confirm', 'store', 'count']);
-  assert.deepEqual(await keep(bench, 'exempt'), ['confirm', 'store']);
+  assert.deepEqual(await keep(bench, 'counted'), ['confirm', 'store', 'plan', 'count']);
+  assert.deepEqual(await keep(bench, 'exempt'), ['confirm', 'store', 'plan']);
 });
 
 test('a certificate that is not stored is counted where its order was; else nobody is asked', async () => {

@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { REQUEST_TIMEOUT, readDirectory, takeNonce } from '../../../shared/acme/connection.ts';
+import {
+  openCaConnection,
+  REQUEST_TIMEOUT,
+  readDirectory,
+  sendRequest,
+  takeNonce,
+} from '../../../shared/acme/connection.ts';
+import { bracketed } from '../../../shared/base/identifier.ts';
 import { listen } from '../../support/listen.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { connect, never, openKeySigner } from './open-connection.ts';
@@ -48,6 +59,51 @@ test('a request takes damaged JSON for a passing fault of the CA', async () => {
     code: 'unavailable',
     message: 'the CA answered with damaged JSON',
   });
+});
+
+/** Serves over TLS on a free port of each host, which it says in each answer. */
+async function listenOverTls(stack: AsyncDisposableStack, host: string): Promise<string> {
+  const { certFile, keyFile } = await tlsAuthority();
+  const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
+  const server = createServer({ cert, key }, ({ headers, socket }, response) => {
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ host: headers.host, by: headers.authorization, port: socket.remotePort }));
+  });
+  stack.defer(() => server.closeAllConnections());
+  stack.defer(() => void server.close());
+  server.listen(0, host);
+  await once(server, 'listening');
+  return `${bracketed(host)}:${(server.address() as AddressInfo).port}`;
+}
+
+test('requests to a CA of several hosts and ports share the connections to each', async () => {
+  await using stack = new AsyncDisposableStack();
+  const hosts = [
+    await listenOverTls(stack, '127.0.0.1'),
+    await listenOverTls(stack, '127.0.0.1'),
+    await listenOverTls(stack, '::1'),
+  ];
+  const ca = [await readFile((await tlsAuthority()).caFile, 'utf8')];
+  const connection = stack.use(openCaConnection({ directoryUrl: 'https://x', userAgent: 'quarry/test', ca }));
+  const ports: number[] = [];
+  for (const host of [...hosts, ...hosts]) {
+    const { data } = await sendRequest(connection, { url: `https://${host}/thing`, signal: never });
+    const seen = data as { host: string; port: number };
+    assert.equal(seen.host, host);
+    ports.push(seen.port);
+  }
+  assert.deepEqual([ports.slice(0, 3), new Set(ports).size], [ports.slice(3), 3]);
+});
+
+test('a request carries the password that stands in the URL', async () => {
+  await using stack = new AsyncDisposableStack();
+  const host = await listenOverTls(stack, '127.0.0.1');
+  const ca = [await readFile((await tlsAuthority()).caFile, 'utf8')];
+  const connection = stack.use(openCaConnection({ directoryUrl: 'https://x', userAgent: 'quarry/test', ca }));
+  const url = `https://quarry:s%2Fcret@${host}/thing`;
+  const { data } = await sendRequest(connection, { url, signal: never });
+  const by = `Basic ${Buffer.from('quarry:s/cret').toString('base64')}`;
+  assert.equal((data as { by: string }).by, by);
 });
 
 for (const body of ['<html></html>', [], 'null'])

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { BlockList } from 'node:net';
 import { test } from 'node:test';
 import { clientAddress, clientIpMethod } from '../../../shared/admission/methods.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
@@ -39,6 +40,20 @@ test('clientIpMethod() holds, and is possible, for clients in its networks', () 
     assert.equal(method.possible({ clientIp, claim: undefined }), holds);
     assert.equal(method.holds({ clientIp, claim: undefined }, Buffer.alloc(0)), holds);
   }
+});
+
+test('clientIpMethod() looks an address up once, and mixes up none of many', t => {
+  const check = t.mock.method(BlockList.prototype, 'check');
+  const method = clientIpMethod(['192.0.2.0/24']);
+  const holds = (clientIp: string) => method.holds({ clientIp, claim: undefined }, Buffer.alloc(0));
+  for (const clientIp of ['192.0.2.7', '198.51.100.7', '192.0.2.7', '198.51.100.7'])
+    assert.equal(
+      method.possible({ clientIp, claim: undefined }) && holds(clientIp),
+      clientIp === '192.0.2.7',
+    );
+  assert.equal(check.mock.callCount(), 2);
+  for (let at = 0; at < 3_000; at++) assert.equal(holds(`192.0.${at >> 8}.${at & 255}`), at >> 8 === 2);
+  assert.deepEqual(['192.0.2.7', '198.51.100.7'].map(holds), [true, false]);
 });
 
 const walks: [what: string, remote: string, forwardedFor: string | undefined, client: string][] = [
