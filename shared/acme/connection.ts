@@ -1,11 +1,7 @@
-import {
-  type ClientRequest,
-  type IncomingMessage,
-  Agent as PlainAgent,
-  request as plainRequest,
-} from 'node:http';
+import type { ClientRequest, IncomingMessage, Agent as PlainAgent } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, type HttpAnswer, parseRetryAfter, toDirectory } from './objects.ts';
 import { toIssuanceError } from './problem.ts';
@@ -43,7 +39,7 @@ export function openCaConnection(options: {
   const { directoryUrl, userAgent, clock = systemClock } = options;
   const keepAlive = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
   const agent = new TlsAgent(options.ca ? { ...keepAlive, ca: options.ca } : keepAlive);
-  const plainAgent = new PlainAgent(keepAlive);
+  const plainAgent = new http.Agent(keepAlive);
   return {
     directoryUrl,
     userAgent,
@@ -195,7 +191,7 @@ function send(
     'Content-Type': 'application/jose+json',
     'Content-Length': Buffer.byteLength(text),
   };
-  const request = (secure ? tlsRequest : plainRequest)(target, {
+  const request = (secure ? tlsRequest : http.request)(target, {
     method: text ? 'POST' : 'GET',
     agent: secure ? agent : plainAgent,
     headers: { 'User-Agent': userAgent, ...jose },

@@ -1,9 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Message, toJson } from './message.ts';
 import type { Secret, WebhookConfig } from './notify-section.ts';
@@ -50,7 +51,7 @@ export async function postWebhook(
 
 /** @returns the status of the answer; its body is not read */
 async function post(url: string, body: string, options: RequestOptions): Promise<number> {
-  const request = new URL(url).protocol === 'https:' ? httpsRequest : httpRequest;
+  const request = new URL(url).protocol === 'https:' ? httpsRequest : http.request;
   const posted = request(url, { ...options, method: 'POST', agent: false }); // too rare to keep a connection
   posted.end(body);
   const [response] = (await once(posted, 'response')) as [IncomingMessage];

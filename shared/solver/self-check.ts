@@ -1,8 +1,8 @@
 import { Resolver } from 'node:dns/promises';
-import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { describeError } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -152,7 +152,7 @@ function get(url: URL, address: string, port: number, signal: AbortSignal): Prom
     // about.
     const request = secure
       ? tlsRequest({ ...options, servername, rejectUnauthorized: false })
-      : plainRequest(options);
+      : http.request(options);
     request.on('error', reject).on('response', response => {
       const { statusCode: status = 0, headers } = response;
       const location = status >= 300 && status < 400 ? headers.location : undefined;
