@@ -147,6 +147,13 @@ test('fenced packages are imported only inside their fence', () => {
   assertNone(broken);
 });
 
+test('node:http is loaded by shared/base/http.ts alone; others import its types', () => {
+  const broken = product.filter(({ imports }) =>
+    imports.some(({ specifier, typeOnly }) => specifier === 'node:http' && !typeOnly),
+  );
+  assertNone(broken.map(({ path }) => path));
+});
+
 test('every imported package is a declared dependency, and every dependency is imported', () => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, object>;
   const declared = new Set(Object.keys(manifest.dependencies ?? {}));

@@ -1,5 +1,5 @@
-import { createServer } from 'node:http';
 import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts';
+import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
@@ -48,7 +48,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const metrics = openMetrics();
   const running: Role[] = [];
   const admin = createAdminApp(running, roles.length, metrics);
-  stack.use(await openListeners(config.admin.listeners, () => createServer(admin), log));
+  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const parts: RoleParts = { redisUrl, clock, metrics, log };
   for (const name of [...roles].reverse()) {

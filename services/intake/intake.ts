@@ -1,8 +1,9 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
+import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { closeRedis, openRedis, whyRedisIsAway } from '../../shared/base/redis.ts';
@@ -72,7 +73,7 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
     connectionsCheckingInterval: 1_000,
   };
   const { tls } = mgmt;
-  if (!tls) return () => createServer(options, handler);
+  if (!tls) return () => http.createServer(options, handler);
   const read = () => ({ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) });
   return () => {
     const server = createTlsServer({ ...options, ...read() }, handler);

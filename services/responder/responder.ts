@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
@@ -66,7 +67,7 @@ const servers = {
   async 'http-01'(_: Block<'http-01'>[], { store, clock, log, metrics }: AnswerParts): Promise<Servers> {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
     const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
-    return () => createServer({ headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT }, app);
+    return () => http.createServer({ headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT }, app);
   },
 
   async 'dns-01'(blocks: Block<'dns-01'>[], parts: AnswerParts): Promise<Servers> {

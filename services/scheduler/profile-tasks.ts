@@ -16,13 +16,12 @@ const HOUR = 3_600_000;
 
 type ProfileTask = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
-/** One for each `[renewal]` block: a run over its shaman profile. */
+/** One for each `[renewal]` block, of which there are some: a run over its shaman profile. */
 export async function openProfileTasks(
   config: Config,
   parts: { store: Store } & Pick<ProfileParts, 'index' | 'notices' | 'cas' | 'clock' | 'log'>,
 ): Promise<ProfileTask[]> {
   const { store, index, notices, cas, clock, log } = parts;
-  if (config.renewals.length === 0) return [];
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them

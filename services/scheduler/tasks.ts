@@ -16,9 +16,7 @@ import { openStorages } from '../../shared/storage/open-storage.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
 import { findIssuer } from './poll-renewal-info.ts';
-import { openProfileTasks } from './profile-tasks.ts';
 import { renewDue } from './renew-due.ts';
-import { lookAtProfile } from './renew-profiles.ts';
 import { lookAtStored, type RenewalParts } from './renew-stored.ts';
 
 const SECOND = 1_000;
@@ -41,7 +39,10 @@ type TaskParts = {
   log: Log;
 };
 
-/** All that the scheduler does, by configuration. */
+/**
+ * All that the scheduler does, by configuration. What makes orders for shaman profiles is loaded where there
+ * are any, pkijs and the DNS updates with it.
+ */
 export async function openTasks(config: Config, parts: TaskParts): Promise<Task[]> {
   const { store, clock, log } = parts;
   const storages = openStorages(config.storages.values(), { store, clock, log });
@@ -79,12 +80,15 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     records: openSignRecords(store),
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
-    const look = (managed: ManagedCertificate) =>
-      managed.id.startsWith('profile/')
-        ? lookAtProfile(renewalParts, config.renewals, managed)
-        : lookAtStored(renewalParts, managed, signal);
+    const look = async (managed: ManagedCertificate) => {
+      if (!managed.id.startsWith('profile/')) return await lookAtStored(renewalParts, managed, signal);
+      const { lookAtProfile } = await import('./renew-profiles.ts');
+      await lookAtProfile(renewalParts, config.renewals, managed);
+    };
     await renewDue(renewalParts, look, signal);
   });
+  if (config.renewals.length === 0) return [renew, ...tasks];
+  const { openProfileTasks } = await import('./profile-tasks.ts');
   return [renew, ...tasks, ...(await openProfileTasks(config, { ...parts, index }))];
 }
 

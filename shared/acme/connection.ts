@@ -1,13 +1,8 @@
-import {
-  type ClientRequest,
-  type IncomingMessage,
-  Agent as PlainAgent,
-  type ProxyEnv,
-  request as plainRequest,
-} from 'node:http';
+import type { ClientRequest, IncomingMessage, Agent as PlainAgent, ProxyEnv } from 'node:http';
 import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
 import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, parseDirectory } from './directory.ts';
 import { fetchNonce, type NonceMethod } from './new-nonce.ts';
@@ -55,7 +50,7 @@ export function openCaConnection(options: {
   // The timeout is that of a proxy's tunnel.
   const through = proxy && { proxyEnv: proxy, timeout: REQUEST_TIMEOUT };
   const agent = new OneTrustAgent({ ...keepAlive, ...(ca && { ca }), ...through });
-  const plainAgent = new PlainAgent(keepAlive);
+  const plainAgent = new http.Agent(keepAlive);
   return {
     directoryUrl,
     userAgent,
@@ -217,7 +212,7 @@ function send(
   if (auth) headers.push('Authorization', `Basic ${Buffer.from(auth).toString('base64')}`);
   if (text)
     headers.push('Content-Type', 'application/jose+json', 'Content-Length', `${Buffer.byteLength(text)}`);
-  const request = (secure ? tlsRequest : plainRequest)({
+  const request = (secure ? tlsRequest : http.request)({
     ...{ host, port, path, headers, method: text ? 'POST' : method },
     agent: secure ? agent : plainAgent,
   });

@@ -1,8 +1,8 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { Server as HttpServer } from 'node:http';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { describeError, type Log } from './basics.ts';
+import { http } from './http.ts';
 import { bracketed } from './identifier.ts';
 
 const CLOSE_TIMEOUT = 2_000;
@@ -91,7 +91,7 @@ async function listenOn(
   port: number,
 ): Promise<Listening> {
   const endConnections =
-    server instanceof HttpServer ? () => server.closeAllConnections() : trackConnections(server);
+    server instanceof http.Server ? () => server.closeAllConnections() : trackConnections(server);
   server.listen({ host, port, ipv6Only: host.includes(':') });
   await once(server, 'listening');
   return {

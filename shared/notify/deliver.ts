@@ -1,6 +1,5 @@
 import type { Clock, Log } from '../base/basics.ts';
 import { runProgram } from '../base/run-program.ts';
-import { sendMail } from './mail.ts';
 import { type Message, toJson } from './message.ts';
 import type { NotifyConfig } from './notify-section.ts';
 import { postWebhook } from './webhook.ts';
@@ -9,7 +8,8 @@ import { postWebhook } from './webhook.ts';
 const LONGEST_COMMAND = 60_000;
 
 /**
- * Makes one attempt to deliver a message to a notify block.
+ * Makes one attempt to deliver a message to a notify block. What sends mail is large, and loaded when there
+ * is one to send.
  *
  * @throws RefusedError when another attempt is useless, another Error of one line when it may help; neither
  *   holds a secret
@@ -23,7 +23,7 @@ export async function deliver(
     case 'webhook':
       return postWebhook(block, message, parts);
     case 'mail':
-      return sendMail(block, message, parts);
+      return (await import('./mail.ts')).sendMail(block, message, parts);
     case 'command': {
       const { command: path, folder } = block;
       const run = { path, folder, stdin: toJson(message), environment: {}, timeout: LONGEST_COMMAND };

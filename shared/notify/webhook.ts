@@ -1,9 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage, type ProxyEnv } from 'node:http';
+import type { IncomingMessage, ProxyEnv } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Clock } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Message, toJson } from './message.ts';
 import type { Secret, WebhookConfig } from './notify-section.ts';
@@ -58,7 +59,7 @@ async function post(
   const through = secure && proxy !== undefined;
   // Too rare to keep a connection; http is for this host alone.
   const agent = through ? new Agent({ proxyEnv: proxy, timeout: LONGEST_POST }) : false;
-  const posted = (secure ? httpsRequest : httpRequest)(url, { ...options, method: 'POST', agent });
+  const posted = (secure ? httpsRequest : http.request)(url, { ...options, method: 'POST', agent });
   posted.on('error', () => {}); // `once` rejects with it; after the head, errors do not matter
   posted.end(body);
   // By the signal too, as Node says nothing of a request that is ended while it waits for a proxy's tunnel.

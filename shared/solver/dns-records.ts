@@ -50,10 +50,7 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
   ];
 
   async function findAbove(names: readonly string[], now: number): Promise<Set<string>> {
-    if (names.length === 0) return new Set();
-    const asked = redis.pipeline();
-    for (const name of names) asked.zcount(belowKey(prefix, name), now, '+inf');
-    const counts = (await runAll(asked)) as number[];
+    const counts = await Promise.all(names.map(name => redis.zcount(belowKey(prefix, name), now, '+inf')));
     return new Set(names.filter((_, index) => counts[index] !== 0));
   }
 
@@ -84,10 +81,9 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
     },
     async find(names) {
       const now = clock.now();
-      const asked = redis.pipeline();
-      for (const name of names)
-        asked.zrevrangebyscore(valuesKey(prefix, name), '+inf', now, 'LIMIT', 0, MOST_VALUES);
-      const values = (await runAll(asked)) as string[][];
+      const valuesAt = (name: string) =>
+        redis.zrevrangebyscore(valuesKey(prefix, name), '+inf', now, 'LIMIT', 0, MOST_VALUES);
+      const values = await Promise.all(names.map(valuesAt)); // they leave in one write
       const empty = names.filter((_, index) => values[index]?.length === 0);
       const above = await findAbove(empty, now);
       return names.map((name, index) => ({ values: values[index] ?? [], isAbove: above.has(name) }));

@@ -1,8 +1,9 @@
 import { Resolver } from 'node:dns/promises';
-import { Agent as PlainAgent, type ProxyEnv, request as plainRequest } from 'node:http';
+import type { ProxyEnv } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { describeError, type Log } from '../base/basics.ts';
+import { http } from '../base/http.ts';
 import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
@@ -165,7 +166,7 @@ function get(
     // about.
     const request = secure
       ? tlsRequest({ ...options, servername, rejectUnauthorized: false })
-      : plainRequest(options);
+      : http.request(options);
     request.on('error', reject).on('response', response => {
       const { statusCode: status = 0, headers } = response;
       const location = FOLLOWED.includes(status) ? headers.location : undefined;
@@ -188,7 +189,7 @@ function get(
 /** Its own, and not kept: the timeout is that of the proxy's tunnel. */
 function openAgent(secure: boolean, proxy: ProxyEnv): PlainAgent {
   const options = { proxyEnv: proxy, timeout: DEADLINE };
-  return secure ? new TlsAgent(options) : new PlainAgent(options);
+  return secure ? new TlsAgent(options) : new http.Agent(options);
 }
 
 function toHost({ type, value }: Identifier): string {

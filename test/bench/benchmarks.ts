@@ -1,5 +1,6 @@
 import type { Benchmark } from './benchmark.ts';
 import { benchDnsResponder } from './dns-responder.ts';
+import { drainSubject } from './drain.ts';
 import { benchDue } from './due.ts';
 import { benchFirstIndex } from './first-index.ts';
 import { benchHeldClients } from './held-clients.ts';
@@ -30,7 +31,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'orders-hot': hotOrdersBenchmark(false),
   'orders-real': hotOrdersBenchmark(true),
   'queue-overhead': { run: benchQueueOverhead },
-  'queued-10000': { run: benchQueued },
+  'queued-10000': { run: benchQueued, subject: drainSubject },
   'requests-1': requestsBenchmark(1),
   'requests-3': requestsBenchmark(3),
   'slow-ca-1': slowCaBenchmark(1),

@@ -23,7 +23,7 @@ const subject: Subject = async function* ({ root }, tell) {
   const { redis: server, iniFile } = await fakeGround(true)(stack, 1);
   const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
   await fill(openRenewalIndex({ redis, prefix }), openExpiryIndex({ redis, prefix }), tell);
-  const args = ['--import', join(import.meta.dirname, 'report-usage.ts'), quarryProgram(root)];
+  const args = ['--import', join(import.meta.dirname, 'report-usage.mjs'), quarryProgram(root)];
   for (let listing = 0; listing < listings; listing++) {
     const startedAt = performance.now();
     const options = { maxBuffer: 1024 ** 3 };

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { get } from 'node:http';
 import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
 import { describeError } from '../../../shared/base/basics.ts';
+import { http } from '../../../shared/base/http.ts';
 import { formatListener, type Listener } from '../../../shared/config/listener.ts';
 import { asking } from '../../../shared/dns/query.ts';
 import { toDns01Record } from '../../../shared/solver/dns01-record.ts';
@@ -68,7 +68,7 @@ export async function lookHttp01(
 ): Promise<void> {
   const headers = { Host: identifier.value };
   const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
-    const request = get({
+    const request = http.get({
       host,
       port,
       path: `/.well-known/acme-challenge/${token}`,

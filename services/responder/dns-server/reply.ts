@@ -70,8 +70,17 @@ function writeHead(reply: Buffer, head: QueryHead, { rcode, authoritative = fals
   reply.writeUInt8((head.checkingDisabled ? 0x10 : 0) | (rcode & 0xf), 3);
 }
 
-function writeCounts(reply: Buffer, ...counts: [number, number, number, number]): void {
-  for (const [index, count] of counts.entries()) reply.writeUInt16BE(count, 4 + 2 * index);
+function writeCounts(
+  reply: Buffer,
+  questions: number,
+  answers: number,
+  authorities: number,
+  additional: number,
+): void {
+  reply.writeUInt16BE(questions, 4);
+  reply.writeUInt16BE(answers, 6);
+  reply.writeUInt16BE(authorities, 8);
+  reply.writeUInt16BE(additional, 10);
 }
 
 /**

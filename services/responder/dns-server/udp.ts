@@ -37,11 +37,12 @@ export function createUdpServer(
   let closed = false;
 
   const send = (reply: Buffer, { port, address }: RemoteInfo) => {
-    // A peer that cannot be reached asks again, or does not.
-    if (!closed) socket.send(reply, port, address, () => {});
+    // Without a callback, as nothing is done about a peer that cannot be reached: it asks again, or does not.
+    if (!closed) socket.send(reply, port, address);
   };
 
   function answer(message: Buffer, peer: RemoteInfo): void {
+    if (peer.port === 0) return; // forged: nothing can be sent there, and to try throws
     const parsed = parseQuery(message);
     if (!parsed) return;
     const verdict = waiting < mostWaiting ? verdictOn(peer.address) : 'drop';

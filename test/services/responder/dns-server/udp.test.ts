@@ -75,3 +75,17 @@ test('DNS over UDP lets more questions wait once those before them are answered'
   await waitUntil('one more to be answered', () => server.answered() === 4);
   assert.deepEqual(server.limited, []);
 });
+
+test('DNS over UDP passes over a question from port 0, to which no answer can be sent', async () => {
+  const log = keptLog();
+  const replies: ((message: Buffer) => void)[] = [];
+  const limited: string[] = [];
+  const respond: Respond = (_parsed, _transport, _limit, reply) => void replies.push(reply);
+  const parts = { respond, verdictOn: () => 'answer' as const, mostWaiting: 3, log: log.log };
+  const socket = createUdpServer('127.0.0.1', { ...parts, limited: how => limited.push(how) });
+  const peer = { address: '192.0.2.1', family: 'IPv4' as const, size: 40 };
+  socket.emit('message', newQuery('www.acme.example.org', 'TXT'), { ...peer, port: 0 });
+  for (const reply of replies) reply(Buffer.from('answer'));
+  assert.deepEqual([replies.length, limited, log.lines], [0, [], []]);
+  socket.close();
+});

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
-const root = join(import.meta.dirname, '../../..');
+const root = join(import.meta.dirname, '../..');
 
 /** The files that Node loads for a module, in a process of its own. */
 async function filesOf(module: string): Promise<string[]> {
@@ -32,6 +32,15 @@ test("a worker loads acme-client's crypto, and neither its HTTP client nor axios
   assert.deepEqual(ofAcmeClient, ['src/crypto/index.js']);
   assert.deepEqual(
     files.filter(file => file.includes('/axios')),
+    [],
+  );
+});
+
+test('a scheduler without mail and profiles loads no library for them', async () => {
+  const files = await filesOf('services/scheduler/scheduler.ts');
+  assert.ok(files.some(file => file.includes('/bullmq/')));
+  assert.deepEqual(
+    files.filter(file => /\/(nodemailer|pkijs|dns-packet)\//.test(file)),
     [],
   );
 });
