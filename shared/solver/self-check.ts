@@ -1,5 +1,5 @@
 import { Resolver } from 'node:dns/promises';
-import type { ProxyEnv } from 'node:http';
+import type { Agent as PlainAgent, ProxyEnv } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { describeError, type Log } from '../base/basics.ts';
