@@ -1,4 +1,5 @@
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
@@ -29,6 +30,8 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
+  /** Whether an auth block admits a name; `false` where there is no such block. */
+  mayHave: (block: string, identifier: Identifier) => boolean;
   clock: Clock;
   log: Log;
 };
@@ -210,40 +213,4 @@ async function planRenewal(
   const entry = { csr, chain, leaf: readCertificate(chain), ...(issuedBy && { issuedBy }) };
   const how = { block, ahead: due !== undefined, ...(refused && { refused }) };
   await parts.renewals.issued(storage, entry, how, parts.clock.now());
-}
-
-/**
- * Writes the result for those who wait, and lets the next job order the same names.
- *
- * @param account where the job may still hold them
- * @param failures key of the failures that a success ends
- */
-export async function writeResult(
-  run: SignRun,
-  account: string,
-  result: SignResult,
-  failures?: string,
-): Promise<SignJobEnd> {
-  const { parts, job, log } = run;
-  const seconds = (parts.clock.now() - job.createdAt) / 1000;
-  if (result.outcome === 'issued') {
-    log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
-  } else {
-    const { code, detail } = result.error;
-    log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
-  }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), failures);
-  return finish(run, { key, result });
-}
-
-/** Gives up the job's places before the CAs' limits. */
-export async function finish(
-  { parts, job, progress }: SignRun,
-  resultWritten: { key: string; result: SignResult },
-): Promise<SignJobEnd> {
-  for (const { account } of job.data.accounts) {
-    if (progress.orderAt(account).turn === 'exempt') continue;
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
-  }
-  return { end: 'finished', ...resultWritten };
 }

@@ -3,6 +3,7 @@ import type { Directory } from '../../shared/acme/directory.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
@@ -15,6 +16,7 @@ import {
   toLeft,
 } from '../../shared/order/leave-account.ts';
 import { type Checkpoint, newOrderState, type OrderTask } from '../../shared/order/next-step.ts';
+import { acceptChain, joinChain } from '../../shared/pki/certificate.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
@@ -144,10 +146,13 @@ async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<strin
 }
 
 async function toTask(run: SignRun, ca: Ca, choice: AccountChoice): Promise<OrderTask> {
-  const { data } = run.job;
+  const { parts, job, csr } = run;
+  const { identifiers, block } = job.data;
+  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => parts.mayHave(block, other) };
   return {
-    identifiers: data.identifiers,
-    csr: run.csr.der,
+    identifiers,
+    csr: csr.der,
+    accept: sent => joinChain(acceptChain(sent, wanted, parts.clock.now())),
     certificateProfile: await profileAt(run, ca, choice),
     preferredChain: choice.preferredChain,
     replaces: replacedAt(run, ca),

@@ -11,13 +11,6 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Driven } from '../../shared/order/drive-order.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
-import {
-  type Certificate,
-  certifiesKey,
-  joinChain,
-  readCertificate,
-  splitChain,
-} from '../../shared/pki/certificate.ts';
 import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import {
   LockLostError,
@@ -27,11 +20,11 @@ import {
 } from '../../shared/queue/sign-records.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import {
-  finish,
   flightOf,
   type Issued,
   JobProgress,
   keepCertificate,
+  namesOf,
   patienceOf,
   readJobCsr,
   type Signals,
@@ -40,7 +33,6 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
-  writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
 import { orderAt, withdrawAt } from './order-at.ts';
@@ -169,29 +161,15 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
-/** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
-function toIssued({ job, csr, progress }: SignRun, ca: Ca, downloaded: string): Issued {
-  const { pems, leaf } = readDownload(downloaded);
-  if (!certifiesKey(leaf, csr.der)) {
-    throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
-  }
+function toIssued({ job, progress }: SignRun, ca: Ca, chain: string): Issued {
   const refused = progress.refusals.map(({ account, detail }) => ({ account, reason: detail }));
   return {
     outcome: 'issued',
     block: job.data.block,
-    chain: joinChain(pems),
+    chain,
     issuedBy: { account: ca.name, directory: ca.directoryUrl },
     ...(refused.length > 0 && { refused }),
   };
-}
-
-function readDownload(downloaded: string): { pems: string[]; leaf: Certificate } {
-  try {
-    const pems = splitChain(downloaded);
-    return { pems, leaf: readCertificate(pems[0] ?? '') };
-  } catch (error) {
-    throw new IssuanceError('unexpected', 'the CA sent a damaged certificate chain', { cause: error });
-  }
 }
 
 /** Gives up what the job holds at an account, so that others can have it. */
@@ -227,4 +205,40 @@ function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd
   if (!(error instanceof IssuanceError)) run.log.error({ err: error }, 'bug in a sign job');
   const result: SignResult = { outcome: 'failed', block: run.job.data.block, error: toSignFailure(error) };
   return writeResult(run, account, result);
+}
+
+/**
+ * Writes the result for those who wait, and lets the next job order the same names.
+ *
+ * @param account where the job may still hold them
+ * @param failures key of the failures that a success ends
+ */
+async function writeResult(
+  run: SignRun,
+  account: string,
+  result: SignResult,
+  failures?: string,
+): Promise<SignJobEnd> {
+  const { parts, job, log } = run;
+  const seconds = (parts.clock.now() - job.createdAt) / 1000;
+  if (result.outcome === 'issued') {
+    log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
+  } else {
+    const { code, detail } = result.error;
+    log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
+  }
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), failures);
+  return finish(run, { key, result });
+}
+
+/** Gives up the job's places before the CAs' limits. */
+async function finish(
+  { parts, job, progress }: SignRun,
+  resultWritten: { key: string; result: SignResult },
+): Promise<SignJobEnd> {
+  for (const { account } of job.data.accounts) {
+    if (progress.orderAt(account).turn === 'exempt') continue;
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toClaim(job));
+  }
+  return { end: 'finished', ...resultWritten };
 }

@@ -14,6 +14,7 @@ import {
   startChallenges,
   withdrawAll,
 } from './challenges.ts';
+import { toUnfetched } from './failed-step.ts';
 import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './next-step.ts';
 import { notOurs, orderFailure } from './order-failure.ts';
 
@@ -140,14 +141,17 @@ async function finalize(
 
 async function download(
   parts: OrderParts,
-  { preferredChain }: OrderTask,
+  { preferredChain, accept = sent => sent }: OrderTask,
   { challenges }: OrderState,
   { certificate }: AcmeOrder,
 ): Promise<Seen> {
   if (!certificate) {
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
   }
-  const chain = await parts.acme.downloadChain(certificate, preferredChain);
+  const sent = await parts.acme.downloadChain(certificate, preferredChain, parts.warn).catch(error => {
+    throw toUnfetched(error);
+  });
+  const chain = accept(sent);
   await withdrawAll(parts, challenges);
   return { saw: 'chain', chain, certificate };
 }

@@ -2,7 +2,8 @@ import { describeError, linkSignals } from '../base/basics.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
-import { afterFailedStep, mayBeAtIt, TooSlowError } from './failed-step.ts';
+import { afterFailedStep, TooSlowError } from './failed-step.ts';
+import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver } from './hand-over.ts';
 import {
   type Act,

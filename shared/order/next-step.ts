@@ -1,6 +1,7 @@
 import type { AcmeOrder } from '../acme/objects.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { PollPaces } from '../ca/standing.ts';
+import { isFinalizing } from './finalizing.ts';
 
 /** What is to be issued. */
 export type OrderTask = {
@@ -12,6 +13,8 @@ export type OrderTask = {
   preferredChain?: string | undefined;
   /** The certificate that this one is to replace, as renewal information names it (RFC 9773 section 4.1). */
   replaces?: string | undefined;
+  /** Checks a chain as `acceptChain` does; gives it as it is to be handed out. */
+  accept?: (chain: string) => string;
 };
 
 /** A challenge that is, or may be, presented. Its key authorization follows from the account key. */
@@ -160,7 +163,7 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
     case 'pending':
       return state.initiated ? waitFor(state, order, now, paces) : { state, act: { do: 'choose', order } };
     case 'ready':
-      return isFinalizing(state, now)
+      return state.finalizedAt !== undefined && isFinalizing(state.finalizedAt, now)
         ? waitFor(state, order, now, paces)
         : { state, act: { do: 'finalize', order } };
     case 'processing':
@@ -171,13 +174,6 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
       return { state, act: { do: 'fail', order } };
   }
 }
-
-/** Milliseconds from finalize on; after that, a CA that shows nothing of it has not got it. */
-const LONGEST_FINALIZE = 180_000;
-
-/** Some CAs issue before they answer, and call the order ready until then: a second one might issue twice. */
-const isFinalizing = ({ finalizedAt }: OrderState, now: number) =>
-  finalizedAt !== undefined && now - finalizedAt < LONGEST_FINALIZE;
 
 function waitFor(state: OrderState, order: AcmeOrder, now: number, paces: PollPaces | undefined): Step {
   const until = pollTime(state.polls, order.retryAfter, now, paces?.issuance.first);

@@ -1,4 +1,6 @@
 import type { KeyObject } from 'node:crypto';
+import type { Clock } from '../base/basics.ts';
+import { acceptFor } from '../order/accept-chain.ts';
 import type { OrderTask } from '../order/next-step.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { isDue } from '../renewal/renewal-window.ts';
@@ -34,7 +36,7 @@ export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: 
   const resumed = await findOrder(ordering, entry);
   const wanted = resumed ? { patience: ordering.clock.now() } : await whyOrder(ordering, entry, key, habits);
   if (!wanted) return false;
-  const task = await toTask(entry, key);
+  const task = await toTask(entry, key, ordering.clock);
   const ordered = await orderCertificate(ordering, entry, { task, resumed, patience: wanted.patience });
   await keepCertificate(entry, ordered, habits, ordering.signal);
   await ordered.gate.issued(ordered.turn);
@@ -91,9 +93,10 @@ function isTooSoon({ domain }: DomainEntry, { patient }: RunHabits, now: number)
   return patient === true && failures !== undefined && now < backoffEnd(failures);
 }
 
-async function toTask({ domain }: DomainEntry, key: KeyObject): Promise<OrderTask> {
+async function toTask({ domain }: DomainEntry, key: KeyObject, clock: Clock): Promise<OrderTask> {
   const { identifiers, certificateProfile } = domain;
-  return { identifiers, csr: await makeCsr(key, identifiers), certificateProfile };
+  const csr = await makeCsr(key, identifiers);
+  return { identifiers, csr, certificateProfile, accept: acceptFor(identifiers, csr, clock) };
 }
 
 /** The file first: a run that is stopped in between gets the same certificate once more from the order. */
