@@ -2,10 +2,10 @@ import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import type { Directory } from '../../shared/acme/directory.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { describeError, IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';
-import { withdrawAll } from '../../shared/order/challenges.ts';
 import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-order.ts';
 import {
   admit,
@@ -14,8 +14,8 @@ import {
   noteUnreachable,
   toLeft,
 } from '../../shared/order/leave-account.ts';
-import { newOrderState } from '../../shared/order/next-step.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
+import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
 import { csrKey } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
@@ -39,23 +39,27 @@ const LONGEST_NAP = 600_000;
 /** When an account that is not open yet is looked at again. Milliseconds. */
 const ACCOUNT_RETRY = 5_000;
 
+/** How a drive ended; where a certificate was issued, with what it was read as. */
+export type Ordered =
+  | Exclude<Driven<StoredCertificate>, { end: 'issued' }>
+  | { end: 'issued'; accepted: AcceptedChain; checkpoint: Checkpoint };
+
 /**
  * Orders from one account, from where the job's last run at it ended.
  *
  * @returns `instead`: the certificate of another job's order for the same names
  * @throws LeftError where the next account is to be tried; what ends the job; or the signals' reasons
  */
-export async function orderAt(
-  run: SignRun,
-  ca: Ca,
-  choice: AccountChoice,
-): Promise<Driven<StoredCertificate>> {
+export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Promise<Ordered> {
   const { parts, job, log, progress, signals } = run;
   if (job.data.accounts.length > 1) await admit(ca, parts.clock.now());
   const account = currentAccount(ca, parts.clock.now());
   const acme = openAcmeClient(ca.connection, account, signals.abort, () => timeoutOf(run));
-  const task = await toTask(run, ca, choice);
-  return driveOrder<StoredCertificate>(
+  let accepted: AcceptedChain | undefined;
+  const task = await toTask(run, ca, choice, chain => {
+    accepted = chain;
+  });
+  const driven = await driveOrder<StoredCertificate>(
     {
       acme,
       solvers: job.data.solvers.flatMap(name => parts.solvers.get(name) ?? []),
@@ -73,6 +77,9 @@ export async function orderAt(
     task,
     progress.orderAt(ca.name),
   );
+  if (driven.end !== 'issued') return driven;
+  if (!accepted) throw new Error('a chain was handed out that nobody had accepted');
+  return { end: 'issued', accepted, checkpoint: driven.checkpoint };
 }
 
 /** A key that was blocked since the order was made gets no certificate. */
@@ -154,11 +161,19 @@ async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<strin
   return isIssuer ? renewalInfoId(kept.chain) : undefined;
 }
 
-async function toTask(run: SignRun, ca: Ca, choice: AccountChoice): Promise<OrderTask> {
-  const { data } = run.job;
+async function toTask(
+  run: SignRun,
+  ca: Ca,
+  choice: AccountChoice,
+  onAccepted: (chain: AcceptedChain) => void,
+): Promise<OrderTask> {
+  const { parts, job, csr } = run;
+  const { identifiers, block } = job.data;
+  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => parts.mayHave(block, other) };
   return {
-    identifiers: data.identifiers,
-    csr: run.csr.der,
+    identifiers,
+    csr: csr.der,
+    accept: sent => onAccepted(acceptChain(sent, wanted, parts.clock.now())),
     certificateProfile: await profileAt(run, ca, choice),
     preferredChain: choice.preferredChain,
     replaces: replacedAt(run, ca),
@@ -216,26 +231,6 @@ async function noteSuccess({ parts, log }: SignRun, ca: Ca): Promise<void> {
   if (ca.account.fault() === undefined) return;
   ca.account.note(undefined);
   await parts.notices.ended(accountSubject(ca.name), ['account-paused']);
-}
-
-/**
- * Withdraws what an earlier run of the job presented for an order that this run gives up before it drives it.
- */
-export async function withdrawAt({ parts, job, log, progress, signals }: SignRun, ca: Ca): Promise<void> {
-  const checkpoint = progress.orderAt(ca.name);
-  const { challenges, url } = checkpoint.order;
-  if (challenges.length === 0) return;
-  const solvers = job.data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  try {
-    const acme = openAcmeClient(ca.connection, ca.account.current(), signals.abort);
-    await withdrawAll({ acme, solvers, signal: signals.abort }, challenges);
-  } catch (error) {
-    log.warn({ reason: describeError(error), order: url }, 'challenge responses remain until they expire');
-  }
-  await progress.saveOrder(ca.name, {
-    ...checkpoint,
-    order: { ...newOrderState(), ...(url !== undefined && { url }) },
-  });
 }
 
 /** @throws LeftError where the account is not open yet, or not of use as it is configured */

@@ -1,4 +1,5 @@
 import type { Clock, Log } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/redis.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
@@ -22,6 +23,8 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
+  /** Whether an auth block admits a name; `false` where there is no such block. */
+  mayHave: (block: string, identifier: Identifier) => boolean;
   clock: Clock;
   log: Log;
 };

@@ -8,16 +8,9 @@ import {
 } from '../../shared/base/basics.ts';
 import { Counter, Gauge, type Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
-import type { Driven } from '../../shared/order/drive-order.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
-import {
-  type Certificate,
-  certifiesKey,
-  joinChain,
-  readCertificate,
-  splitChain,
-} from '../../shared/pki/certificate.ts';
+import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
 import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import {
   LockLostError,
@@ -25,7 +18,6 @@ import {
   type SignJobData,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
-import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import {
   finish,
   flightOf,
@@ -43,7 +35,8 @@ import {
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
-import { orderAt, withdrawAt } from './order-at.ts';
+import { type Ordered, orderAt } from './order-at.ts';
+import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
 const LAST_STEP = 3_000;
@@ -156,47 +149,31 @@ async function orderFrom(run: SignRun, choice: AccountChoice): Promise<SignJobEn
 const unknownAccount = (account: string) =>
   new LeftError({ account, code: 'misconfigured', detail: `account "${account}" is not configured here` });
 
-async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>): Promise<SignJobEnd> {
+async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobEnd> {
   if (driven.end === 'later') return driven;
   if (driven.end === 'instead') {
     const { chain, issuedBy } = driven.instead;
     const { block } = run.job.data;
     return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
   }
-  const download = readDownload(driven.chain);
-  const result = toIssued(run, ca, download);
+  const { pems, leaf } = driven.accepted;
+  const result = toIssued(run, ca, driven.accepted);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
-  const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${download.pems[1]}`);
+  const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
-  await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf: download.leaf });
+  await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
 }
 
-/** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
-function toIssued({ job, csr, progress }: SignRun, ca: Ca, { pems, leaf }: Download): Issued {
-  if (!certifiesKey(leaf, csr.der)) {
-    throw new IssuanceError('unexpected', "the CA sent a certificate that is not for the CSR's key");
-  }
+function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): Issued {
   const refused = progress.refusals.map(({ account, detail }) => ({ account, reason: detail }));
-  const result: Issued = {
+  return {
     outcome: 'issued',
     block: job.data.block,
     chain: joinChain(pems),
     issuedBy: { account: ca.name, directory: ca.directoryUrl },
     ...(refused.length > 0 && { refused }),
   };
-  return result;
-}
-
-type Download = { pems: string[]; leaf: Certificate };
-
-function readDownload(downloaded: string): Download {
-  try {
-    const pems = splitChain(downloaded);
-    return { pems, leaf: readCertificate(pems[0] ?? '') };
-  } catch (error) {
-    throw new IssuanceError('unexpected', 'the CA sent a damaged certificate chain', { cause: error });
-  }
 }
 
 /** So that revocations are known to be this CA's. */

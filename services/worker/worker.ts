@@ -1,3 +1,4 @@
+import { openAdmission } from '../../shared/admission/admit.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { watchOutages } from '../../shared/base/redis.ts';
 import {
@@ -48,6 +49,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
+  const { blocks } = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const records = openSignRecords(store);
   const renewals = openStoredRenewals(config.storages, store);
@@ -61,6 +63,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     records,
     notices,
     outages: watchOutages(store.redis, clock),
+    mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
     clock,
     log,
   };

@@ -1,5 +1,5 @@
 import { IssuanceError } from '../base/basics.ts';
-import { readCertificateIds } from '../pki/certificate.ts';
+import { readCertificateIds } from '../pki/certificate-ids.ts';
 import { type CaConnection, readDirectory, sendRequest } from './connection.ts';
 import { type HttpAnswer, parseRetryAfter } from './objects.ts';
 import { toIssuanceError } from './problem.ts';

@@ -1,4 +1,5 @@
 import { parseIdentifier } from '../base/identifier.ts';
+import { acceptFor } from '../order/accept-chain.ts';
 import { withdrawAll } from '../order/challenges.ts';
 import { driveOrder } from '../order/drive-order.ts';
 import { retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
@@ -48,7 +49,14 @@ export async function obtain(
   const { clock } = account.connection;
   const identifiers = names.map(parseIdentifier);
   const csr = await makeCsr(readPrivateKey(key), identifiers);
-  const task = { identifiers, csr, certificateProfile: profile, preferredChain, replaces };
+  const task = {
+    identifiers,
+    csr,
+    certificateProfile: profile,
+    preferredChain,
+    replaces,
+    accept: acceptFor(identifiers, csr, clock),
+  };
   const acme = account.client(signal);
   let last = newCheckpoint();
   const parts = {

@@ -14,6 +14,7 @@ import {
   startChallenges,
   withdrawAll,
 } from './challenges.ts';
+import { toUnfetched } from './failed-step.ts';
 import { lookAgain, lookAtAuthorizations } from './look.ts';
 import { type Act, isOver, type Seen } from './next-step.ts';
 import { authorizationFailure, notOurs, orderFailure } from './order-failure.ts';
@@ -165,14 +166,17 @@ async function finalize(
 
 async function download(
   parts: OrderParts,
-  { preferredChain }: OrderTask,
+  { preferredChain, accept }: OrderTask,
   { challenges }: OrderState,
   { certificate }: AcmeOrder,
 ): Promise<Seen> {
   if (!certificate) {
     throw new IssuanceError('unexpected', 'the CA calls the order valid but names no certificate');
   }
-  const chain = await parts.acme.downloadChain(certificate, preferredChain);
+  const chain = await parts.acme.downloadChain(certificate, preferredChain, parts.warn).catch(error => {
+    throw toUnfetched(error);
+  });
+  accept?.(chain);
   await withdrawAll(parts, challenges);
   return { saw: 'chain', chain, certificate };
 }

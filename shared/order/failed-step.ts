@@ -1,3 +1,4 @@
+import { saysAccountIsGone } from '../acme/problem.ts';
 import { IssuanceError } from '../base/basics.ts';
 import { newOrderState } from './next-step.ts';
 import type { Checkpoint } from './order-state.ts';
@@ -16,15 +17,14 @@ export function afterFailedStep(checkpoint: Checkpoint, withNewOrder: boolean): 
   return { ...checkpoint, order: newOrderState(), turn: undefined, lostOrders, failures };
 }
 
-/** Milliseconds; a connection that breaks off sooner was closed before the request came. */
-const AT_ONCE = 2_000;
-
 /**
- * Whether a request that failed may have come through: the CA itself said nothing, as where it is slower than
- * our patience or than that of a proxy in front of it.
- *
- * @param took milliseconds from the request to its failure
+ * A certificate that is issued is asked for again and never ordered anew, whatever the CA says in its place:
+ * it is the same certificate tomorrow.
  */
-export const mayBeAtIt = (error: unknown, took: number) =>
-  !(error instanceof IssuanceError) || // as the signal's reason
-  (error.code === 'unavailable' && error.problem === undefined && took >= AT_ONCE);
+export function toUnfetched(error: unknown): unknown {
+  const isPassing = !(error instanceof IssuanceError) || error.code === 'unavailable';
+  if (isPassing || saysAccountIsGone(error)) return error;
+  const { message, problem, retryAfter } = error;
+  const detail = `the certificate cannot be fetched: ${message}`;
+  return new IssuanceError('unavailable', detail, { cause: error, problem, retryAfter });
+}

@@ -1,5 +1,6 @@
 import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
 import type { PollPaces } from '../ca/standing.ts';
+import { isFinalizing } from './finalizing.ts';
 import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
 
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
@@ -106,7 +107,7 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
       return isStuck(state, now) ? { state, act: { do: 'look', order } } : waitFor(state, order, now, paces);
     // A status may be there before what it is about: a URL of finalize or of the certificate.
     case 'ready':
-      return isFinalizing(state, now) || !order.finalize
+      return !order.finalize || (state.finalizedAt !== undefined && isFinalizing(state.finalizedAt, now))
         ? waitFor(state, order, now, paces)
         : { state, act: { do: 'finalize', order } };
     case 'processing':
@@ -119,13 +120,6 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
       return { state, act: { do: 'fail', order } };
   }
 }
-
-/** Milliseconds from finalize on; after that, a CA that shows nothing of it has not got it. */
-const LONGEST_FINALIZE = 180_000;
-
-/** Some CAs issue before they answer, and call the order ready until then: a second one might issue twice. */
-const isFinalizing = ({ finalizedAt }: OrderState, now: number) =>
-  finalizedAt !== undefined && now - finalizedAt < LONGEST_FINALIZE;
 
 const endStates = ['invalid', 'deactivated', 'expired', 'revoked'];
 

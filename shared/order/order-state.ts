@@ -12,6 +12,8 @@ export type OrderTask = {
   preferredChain?: string | undefined;
   /** The certificate that this one is to replace, as renewal information names it (RFC 9773 section 4.1). */
   replaces?: string | undefined;
+  /** Checks a chain as `acceptChain` does, and throws as it does. */
+  accept?: (chain: string) => void;
 };
 
 /** A challenge that is, or may be, presented. Its key authorization follows from the account key. */

@@ -1,5 +1,6 @@
 import { createPublicKey, hash, X509Certificate } from 'node:crypto';
-import { canonicalAddress, type Identifier } from '../base/identifier.ts';
+import { IssuanceError } from '../base/basics.ts';
+import { canonicalAddress, type Identifier, quoteName } from '../base/identifier.ts';
 import {
   CONSTRUCTED,
   CONTEXT_SPECIFIC,
@@ -7,10 +8,10 @@ import {
   type Der,
   expectTag,
   readDer,
-  readOid,
   Tag,
   wholeOf,
 } from './der.ts';
+import { holdsSameKey } from './same-key.ts';
 
 /** Milliseconds since the epoch. */
 export type CertificateLife = { notBefore: number; notAfter: number };
@@ -61,12 +62,65 @@ function respell(info: Buffer): Buffer {
 }
 
 /**
- * Whether the CSR holds the certificate's key. A search for the key's bytes is enough and spares the parse:
- * it only guards against a storage entry whose two files do not belong together. A client that writes a
- * foreign public key elsewhere into its own CSR gets nothing but a certificate it cannot use.
+ * Whether the CSR holds the certificate's key. As a rule the key's bytes are found in it, which spares the
+ * parse. A client that writes a foreign public key elsewhere into its own CSR gets nothing but a certificate
+ * it cannot use.
  */
-export function certifiesKey(certificate: Pick<Certificate, 'publicKey'>, csrDer: Buffer): boolean {
-  return csrDer.includes(certificate.publicKey);
+export function certifiesKey({ publicKey }: Pick<Certificate, 'publicKey'>, csrDer: Buffer): boolean {
+  return csrDer.includes(publicKey) || holdsSameKey(csrDer, publicKey);
+}
+
+/** A chain as PEM, leaf first, and what its leaf says. */
+export type AcceptedChain = { pems: string[]; leaf: Certificate };
+
+/** What a certificate was ordered for. */
+type OrderedFor = {
+  /** All of them have to be in it. */
+  identifiers: readonly Identifier[];
+  /** DER. */
+  csr: Buffer;
+  /** Whether it may hold a name besides: some CAs add the domain's own, or `www.`. */
+  mayHold: (other: Identifier) => boolean;
+};
+
+/**
+ * Takes a chain from a CA, which may be damaged or lie.
+ *
+ * @param now milliseconds since the epoch
+ * @throws IssuanceError `unavailable` when it is no chain, as it may come whole the next time; `unexpected`
+ *   when it is not the certificate that was ordered
+ */
+export function acceptChain(text: string, wanted: OrderedFor, now: number): AcceptedChain {
+  const chain = readChain(text);
+  const fault = findFault(chain.leaf, wanted, now);
+  if (fault === undefined) return chain;
+  throw new IssuanceError('unexpected', `the CA sent a certificate that ${fault}`);
+}
+
+function readChain(text: string): AcceptedChain {
+  try {
+    const pems = splitChain(text);
+    return { pems, leaf: readCertificate(pems[0] ?? '') };
+  } catch (error) {
+    throw new IssuanceError('unavailable', 'the CA sent a damaged certificate chain', { cause: error });
+  }
+}
+
+/** Milliseconds by which clocks may differ. */
+const SKEW = 3_600_000;
+
+/** Words to follow the certificate. */
+function findFault(leaf: Certificate, wanted: OrderedFor, now: number): string | undefined {
+  if (!certifiesKey(leaf, wanted.csr)) return "is not for the CSR's key";
+  const toText = ({ type, value }: Identifier) => `${type} ${value}`;
+  const held = new Set(leaf.identifiers.map(toText));
+  const missing = wanted.identifiers.find(one => !held.delete(toText(one)));
+  if (missing) return `does not hold ${missing.value}`;
+  const other = leaf.identifiers.find(one => held.has(toText(one)) && !wanted.mayHold(one));
+  if (other) return `also holds ${quoteName(other.value)}, which was not ordered`;
+  const { notBefore, notAfter } = leaf;
+  if (notBefore - SKEW <= now && now < notAfter) return undefined;
+  return `is valid from ${new Date(notBefore).toISOString()} to ${new Date(notAfter).toISOString()}`;
 }
 
 /**
@@ -86,37 +140,8 @@ function toIdentifier(kind: string | undefined, value: string): Identifier[] {
   return address ? [{ type: 'ip', value: address }] : [];
 }
 
-/** The two values by which a CA knows one of its certificates, as the certificate holds them. */
-type CertificateIds = {
-  /** From the Authority Key Identifier extension (RFC 5280 section 4.2.1.1), where there is one. */
-  keyIdentifier: Buffer | undefined;
-  /** The serial number's content bytes in DER, with the leading 00 of one that would else be negative. */
-  serial: Buffer;
-};
-
-const authorityKeyIdentifier = '2.5.29.35';
-
-/** Reads the first certificate in `pem`. Throws an Error when it is damaged. */
-export function readCertificateIds(pem: string): CertificateIds {
-  const { serial, extensions } = decodeCertificate(decodePem(pem, ['CERTIFICATE']));
-  const extension = extensions.find(({ parts }) => readOid(parts[0]) === authorityKeyIdentifier);
-  return {
-    keyIdentifier: extension && readKeyIdentifier(expectTag(extension.parts.at(-1), Tag.octetString)),
-    serial: Buffer.from(contentOf(serial)),
-  };
-}
-
-function readKeyIdentifier(value: Der): Buffer | undefined {
-  const content = contentOf(value);
-  const identifier = expectTag(readDer(content), Tag.sequence);
-  if (identifier.end !== content.length)
-    throw new Error("the certificate's Authority Key Identifier is damaged");
-  const keyIdentifier = identifier.parts.find(({ tag }) => tag === CONTEXT_SPECIFIC);
-  return keyIdentifier && Buffer.from(contentOf(keyIdentifier));
-}
-
 /** The fields of a Certificate (RFC 5280 section 4.1) that Node does not give, or only after long. */
-function decodeCertificate(der: Buffer): { serial: Der; publicKeyInfo: Der; extensions: Der[] } {
+export function decodeCertificate(der: Buffer): { serial: Der; publicKeyInfo: Der; extensions: Der[] } {
   const certificate = expectTag(readDer(der), Tag.sequence);
   if (certificate.end !== der.length) throw new Error('the certificate is damaged');
   const fields = [...expectTag(certificate.parts[0], Tag.sequence).parts];

@@ -82,8 +82,8 @@ export function findMismatch(
   { accepts }: Pick<Accounts, 'accepts'>,
 ): string | undefined {
   if (!accepts({ leaf, issuedBy: memory.issuedBy })) return 'it is of an account that is not ordered from';
-  if (!leaf.publicKey.equals(createPublicKey(key).export({ type: 'spki', format: 'der' })))
-    return 'its key is a new one';
+  const publicKey = createPublicKey({ key: leaf.publicKey, format: 'der', type: 'spki' });
+  if (!publicKey.equals(createPublicKey(key))) return 'its key is a new one';
   const missing = identifiers.find(
     ({ type, value }) => !leaf.identifiers.some(one => one.type === type && one.value === value),
   );

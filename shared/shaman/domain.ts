@@ -1,4 +1,6 @@
 import type { KeyObject } from 'node:crypto';
+import type { Clock } from '../base/basics.ts';
+import { acceptFor } from '../order/accept-chain.ts';
 import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { openedKey } from '../pki/public-key.ts';
@@ -45,7 +47,7 @@ export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: 
     await refuseBlocked(); // it may have been blocked since the order was made
   };
   await refuseBlocked();
-  const task = await toTask(entry, key);
+  const task = await toTask(entry, key, ordering.clock);
   const { patience } = wanted;
   const ordered = await orderCertificate({ ...ordering, confirm }, entry, { task, resumed, patience });
   await keepCertificate(entry, ordered, habits, ordering.signal);
@@ -103,9 +105,10 @@ function isTooSoon({ domain }: DomainEntry, { patient }: RunHabits, now: number)
   return patient === true && failures !== undefined && now < backoffEnd(failures);
 }
 
-async function toTask({ domain }: DomainEntry, key: KeyObject): Promise<OrderTask> {
+async function toTask({ domain }: DomainEntry, key: KeyObject, clock: Clock): Promise<OrderTask> {
   const { identifiers, certificateProfile } = domain;
-  return { identifiers, csr: await makeCsr(key, identifiers), certificateProfile };
+  const csr = await makeCsr(key, identifiers);
+  return { identifiers, csr, certificateProfile, accept: acceptFor(identifiers, csr, clock) };
 }
 
 /** The file first: a run that is stopped in between gets the same certificate once more from the order. */

@@ -21,7 +21,7 @@ import { keptLog } from '../../support/kept-log.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 
 export const names = ['a.example', 'b.example'];
-const san = names.map(name => `DNS:${name}`).join(',');
+export const san = names.map(name => `DNS:${name}`).join(',');
 export const csr = makeCsr({ names: san });
 /** As a CA sends a chain: the leaf for the CSR's key, then another certificate. */
 export const leaf = makeCertificate({ names: san });
@@ -178,7 +178,7 @@ async function openCaBench(name: string, script: CaScript, clock: TurnedClock): 
  */
 export async function openJobBench(script: CaScript = {}, second?: CaScript): Promise<JobBench> {
   await using stack = new AsyncDisposableStack();
-  const clock = turnedClock(1_000_000);
+  const clock = turnedClock(Date.now()); // when the certificates above are made
   const first = stack.use(await openCaBench('account', script, clock));
   const other = second && stack.use(await openCaBench('second', second, clock));
   const all = [first, ...(other ? [other] : [])];
@@ -221,6 +221,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
+      mayHave: (block, { value }) => block === 'mail' && value.endsWith('.mail.example'),
     },
     job: {
       lock: { jobId: 'job-1', token: 'token-1' },

@@ -10,10 +10,14 @@ import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { rfc9773Certificate } from '../../shared/pki/rfc9773-certificate.ts';
-import { csr, issuer, type JobBench, jobData, leaf, names, openJobBench } from './job-parts.ts';
+import { csr, issuer, type JobBench, jobData, leaf, names, openJobBench, san } from './job-parts.ts';
 
 const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signals);
 const chain = `${leaf.trim()}\n\n${issuer}`;
+const refuse = (code: IssuanceError['code'], kind: string, status: number): never => {
+  const type = `urn:ietf:params:acme:error:${kind}`;
+  throw new IssuanceError(code, 'the CA refused', { problem: { type, status } });
+};
 const fault = { type: 'urn:ietf:params:acme:error:dns', detail: 'NXDOMAIN' };
 
 /** The failure that a job ended with. */
@@ -284,23 +288,47 @@ test('runSignJob() delivers a certificate that cannot be stored, and says so', a
 });
 
 for (const [what, sent, detail] of [
+  ['for another key', makeCertificate({ key: ecKey('P-384') }), "is not for the CSR's key"],
+  ['without a name', makeCertificate({ names: 'DNS:a.example' }), 'does not hold b.example'],
   [
-    'for another key',
-    makeCertificate({ key: ecKey('P-384') }),
-    "the CA sent a certificate that is not for the CSR's key",
+    'with a name that the auth block does not admit',
+    makeCertificate({ names: `${san},DNS:c.example` }),
+    'also holds "c.example", which was not ordered',
   ],
-  [
-    'that is damaged',
-    leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'),
-    'the CA sent a damaged certificate chain',
-  ],
-  ['that is none', '<html></html>', 'the CA sent a damaged certificate chain'],
 ] as const)
-  test(`runSignJob() refuses a certificate ${what}`, async () => {
+  test(`runSignJob() hands out no certificate ${what}`, async () => {
     await using bench = await openJobBench({ chain: sent });
     const { code, detail: told } = await failureOf(bench);
-    assert.deepEqual([code, told], ['unexpected', detail]);
+    assert.deepEqual([code, told], ['unexpected', `the CA sent a certificate that ${detail}`]);
     assert.deepEqual(bench.storage.chains, []);
+  });
+
+test('runSignJob() hands out a certificate with a name more that the auth block admits too', async () => {
+  const more = makeCertificate({ names: `${san},DNS:www.mail.example` });
+  await using bench = await openJobBench({ chain: more });
+  await run(bench);
+  assert.deepEqual(bench.storage.chains, [more]);
+});
+
+for (const [what, fail] of [
+  ['is damaged', () => leaf.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA')],
+  ['is none', () => '<html></html>'],
+  ['is empty', () => ''],
+  ['is 404', () => refuse('gone', 'malformed', 404)],
+  ['is 403', () => refuse('misconfigured', 'unauthorized', 403)],
+  ['is 429', () => refuse('rateLimited', 'rateLimited', 429)],
+] as const)
+  test(`runSignJob() asks for the same certificate again where the answer ${what}, and orders no other`, async () => {
+    await using bench = await openJobBench();
+    const { ca } = bench;
+    const { downloadChain } = ca;
+    let asked = 0;
+    ca.downloadChain = async url => (asked++ < 12 ? fail() : downloadChain(url));
+    let end = await run(bench);
+    for (; end.end === 'later'; end = await run(bench)) bench.clock.turn(end.until - bench.clock.now());
+    assert.ok(end.result.outcome === 'issued', JSON.stringify(end.result));
+    const [orders, finalized] = ['newOrder', 'finalize'].map(one => ca.calls.filter(call => call === one));
+    assert.deepEqual([orders?.length, finalized?.length, bench.storage.chains], [1, 1, [chain]]);
   });
 
 test('runSignJob() withdraws all challenges of an order that failed, and names what failed', async () => {

@@ -24,9 +24,11 @@ function start(): { ca: ScriptedCa; parts: TestParts; finalized: () => number } 
 /** The first finalize fails so many milliseconds after it was sent. */
 function failFinalize(ca: ScriptedCa, parts: TestParts, after: number, error: Error): void {
   const { finalize } = ca;
-  ca.finalize = async () => {
+  let failed = false;
+  ca.finalize = async (order, csr) => {
+    if (failed) return finalize(order, csr);
+    failed = true;
     ca.calls.push('finalize');
-    ca.finalize = finalize;
     parts.clock.turn(after);
     throw error;
   };

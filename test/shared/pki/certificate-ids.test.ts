@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodePem, encodePem, readCertificateIds } from '../../../shared/pki/certificate.ts';
+import { decodePem, encodePem } from '../../../shared/pki/certificate.ts';
+import { readCertificateIds } from '../../../shared/pki/certificate-ids.ts';
 import { rfc9773Certificate } from './rfc9773-certificate.ts';
 
 test("readCertificateIds() reads the key identifier, and the serial with its leading 00, of RFC 9773's example", () => {

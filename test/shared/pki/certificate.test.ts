@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { certifiesKey, readCertificate } from '../../../shared/pki/certificate.ts';
+import { acceptChain, certifiesKey, readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import { der } from './handmade-csr.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from './openssl-csr.ts';
@@ -65,4 +65,88 @@ test("certifiesKey() tells a CSR with the certificate's key from one with anothe
     assert.equal(certifiesKey(certificate, derOf(key)), true);
     assert.equal(certifiesKey(certificate, derOf(other)), false);
   }
+});
+
+/** The same key as another writer has it: without the NULL of RSA, or with a compressed point. */
+function rewritten(publicKeyInfo: Buffer): Buffer {
+  const rsa = Buffer.from('06092a864886f70d010101', 'hex');
+  const at = publicKeyInfo.indexOf(rsa);
+  if (at >= 0) return der(0x30, der(0x30, rsa), publicKeyInfo.subarray(at + rsa.length + 2));
+  const [x, y] = [publicKeyInfo.subarray(-64, -32), publicKeyInfo.subarray(-32)];
+  const sign = Buffer.from([0, (y.at(-1) ?? 0) % 2 === 0 ? 2 : 3]);
+  const algorithm = Buffer.from('06072a8648ce3d020106082a8648ce3d030107', 'hex');
+  return der(0x30, der(0x30, algorithm), der(0x03, sign, x));
+}
+
+test('certifiesKey() compares keys, and not how they are written', () => {
+  for (const [key, other] of [
+    [ecKey(), ecKey('prime256v1')],
+    [rsaKey(), rsaKey(3072)],
+  ] as const) {
+    const { publicKey } = readCertificate(makeCertificate({ key }));
+    const derOf = (file: string) => readCsr(Buffer.from(makeCsr({ key: file, names: 'DNS:a.org' }))).der;
+    const written = rewritten(publicKey);
+    assert.equal(derOf(key).includes(written), false);
+    assert.equal(certifiesKey({ publicKey: written }, derOf(key)), true);
+    assert.equal(certifiesKey({ publicKey: written }, derOf(other)), false);
+  }
+  assert.equal(certifiesKey({ publicKey: Buffer.from('no key') }, Buffer.from('no CSR')), false);
+});
+
+const hour = 3_600_000;
+const csr = readCsr(Buffer.from(makeCsr({ names: 'DNS:a.org,IP:192.0.2.1' }))).der;
+const identifiers = [
+  { type: 'dns', value: 'a.org' },
+  { type: 'ip', value: '192.0.2.1' },
+] as const;
+const both = 'DNS:a.org,IP:192.0.2.1';
+const accept = (chain: string, now = Date.now()) =>
+  acceptChain(chain, { identifiers, csr, mayHold: ({ value }) => value === 'www.a.org' }, now);
+
+test('acceptChain() takes a chain leaf first, with all that was ordered, and with what may be in it besides', () => {
+  for (const names of [both, 'IP:192.0.2.1,DNS:A.org', `${both},DNS:www.a.org`]) {
+    const [leaf, issuer] = [makeCertificate({ names }), makeCertificate({ key: ecKey('P-384') })];
+    assert.deepEqual(accept(`# as some CAs have it\n${leaf}\n\n${issuer}`), [leaf, issuer]);
+  }
+});
+
+for (const [what, names, message] of [
+  ['lacks a name', 'DNS:a.org', 'does not hold 192.0.2.1'],
+  ['has one name as another type', 'DNS:a.org,DNS:192.0.2.1', 'does not hold 192.0.2.1'],
+  ['has a name that nobody admits', `${both},DNS:evil.org`, 'also holds "evil.org", which was not ordered'],
+  ['has a wildcard that nobody admits', `${both},DNS:*.a.org`, 'also holds "*.a.org", which was not ordered'],
+  [
+    'has an address that nobody admits',
+    `${both},IP:10.0.0.1`,
+    'also holds "10.0.0.1", which was not ordered',
+  ],
+] as const)
+  test(`acceptChain() refuses a certificate that ${what}`, () => {
+    assert.throws(() => accept(makeCertificate({ names })), {
+      code: 'unexpected',
+      message: `the CA sent a certificate that ${message}`,
+    });
+  });
+
+test('acceptChain() refuses a certificate for another key, and one that is not valid now, give or take an hour', () => {
+  const other = makeCertificate({ names: both, key: ecKey('P-384') });
+  const forOther = { code: 'unexpected', message: "the CA sent a certificate that is not for the CSR's key" };
+  assert.throws(() => accept(other), forOther);
+  const leaf = makeCertificate({ names: both, days: 1 });
+  const { notBefore, notAfter } = readCertificate(leaf);
+  for (const now of [notBefore - hour, notBefore, notAfter - 1]) assert.deepEqual(accept(leaf, now), [leaf]);
+  const until = `${new Date(notBefore).toISOString()} to ${new Date(notAfter).toISOString()}`;
+  for (const now of [notBefore - hour - 1, notAfter])
+    assert.throws(() => accept(leaf, now), {
+      message: `the CA sent a certificate that is valid from ${until}`,
+    });
+});
+
+test('acceptChain() takes what is no chain for a passing fault, as the certificate itself is there', () => {
+  const leaf = makeCertificate({ names: both });
+  for (const text of ['', '<html></html>', leaf.slice(0, 200), leaf.replace('MII', 'MIJ')])
+    assert.throws(() => accept(text), {
+      code: 'unavailable',
+      message: 'the CA sent a damaged certificate chain',
+    });
 });
