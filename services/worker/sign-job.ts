@@ -43,6 +43,7 @@ import {
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
+import { keepForNextJob } from './keep-order.ts';
 import { orderAt, withdrawAt } from './order-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
@@ -166,7 +167,9 @@ async function endDrive(run: SignRun, ca: Ca, driven: Driven<StoredCertificate>)
   const result = toIssued(run, ca, driven.chain);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   await keepCertificate(run, ca, driven.checkpoint, result);
-  return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
+  const { failuresKey, csrKey } = ca.limits;
+  const over = [failuresKey(run.job.data.identifiers), csrKey(run.csr.digest)];
+  return writeResult(run, ca.name, result, over);
 }
 
 /** The chain as clients get it, after a look at whether the CA certified the key that was asked for. */
@@ -223,8 +226,8 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   }
 }
 
-function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd> {
+async function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd> {
   if (!(error instanceof IssuanceError)) run.log.error({ err: error }, 'bug in a sign job');
   const result: SignResult = { outcome: 'failed', block: run.job.data.block, error: toSignFailure(error) };
-  return writeResult(run, account, result);
+  return writeResult(run, account, result, await keepForNextJob(run, account, error));
 }

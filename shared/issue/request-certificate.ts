@@ -10,6 +10,7 @@ import {
 } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Limits } from '../limits/limits.ts';
+import { goesElsewhere } from '../order/fail-over.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
@@ -108,7 +109,7 @@ export function openIssuing(parts: {
       return undefined;
     },
     async order(block, csr, identifiers, { requestId, patience }) {
-      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, identifiers));
+      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, identifiers, csr.digest));
       if (limit) throw limit;
       const data = toSignJob(block, csr, { identifiers, requestId, patience });
       const id = await signQueue.enqueue(data);
@@ -165,18 +166,22 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
 
 /**
  * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
- * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA.
+ * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, as does
+ * a CSR, but for what only this CA has against it.
  */
 async function limitAtEveryAccount(
   limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
   { accounts }: AuthBlock,
   identifiers: Identifier[],
+  csr: string,
 ): Promise<IssuanceError | undefined> {
-  const standing = accounts.map(({ account }) => limits.get(account)?.standingAgainst(identifiers));
+  const standing = accounts.map(({ account }) => limits.get(account)?.standingAgainst(identifiers, csr));
   const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
   const lasting = found.filter(({ code }) => code !== 'unavailable');
   const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
-  return lasting.find(({ code }) => code === 'challengeFailed') ?? everywhere;
+  const isHopeless = (limit: IssuanceError) =>
+    limit.code === 'challengeFailed' || (limit.code === 'badCsr' && !goesElsewhere(limit, 0, false));
+  return lasting.find(isHopeless) ?? everywhere;
 }
 
 const HOUR = 3_600_000;

@@ -6,7 +6,10 @@ import type { Store } from '../base/redis.ts';
 import { afterFailure, type FailureHistory } from './failure-backoff.ts';
 import { type Cover, readRateLimit } from './read-rate-limit.ts';
 
-const HISTORY_LIFE = 2 * 24 * 3_600_000;
+const DAY = 24 * 3_600_000;
+const HISTORY_LIFE = 2 * DAY;
+const REFUSAL_LIFE = DAY;
+const ORDER_LIFE = 7 * DAY;
 
 /** One entry of what is parked, as an operator sees it. */
 export type Limit = {
@@ -25,17 +28,23 @@ export class StandingLimitError extends IssuanceError {}
 export type Limits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
-   * `unavailable` where the CA asked all clients to wait for a moment.
+   * `unavailable` where the CA asked all clients to wait for a moment; `badCsr` where it has refused the CSR.
+   *
+   * @param csr digest of the CSR, where there is one
    */
-  standingAgainst(identifiers: Identifier[]): Promise<StandingLimitError | undefined>;
+  standingAgainst(identifiers: Identifier[], csr?: string): Promise<StandingLimitError | undefined>;
   /**
    * The keys in Redis of what may stand against names, for a caller that reads more in the same round trip.
    */
-  keysAgainst(identifiers: Identifier[]): string[];
+  keysAgainst(identifiers: Identifier[], csr?: string): string[];
   /** The same as `standingAgainst`, from the values of those keys. */
   findStanding(values: readonly (string | null)[]): StandingLimitError | undefined;
+  /** The order of an earlier job for the same CSR by this account, from the values of those keys. */
+  findKept(values: readonly (string | null)[]): KeptOrder | undefined;
   /** The key in Redis of these names' failures; a success deletes it. */
   failuresKey(identifiers: Identifier[]): string;
+  /** The key in Redis of what is known of a CSR; another end of its order deletes it. */
+  csrKey(csr: string): string;
   /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
   park(identifiers: Identifier[], error: IssuanceError): Promise<Limit[]>;
   /**
@@ -44,8 +53,22 @@ export type Limits = {
    * @returns when the same names may be tried again, in milliseconds since the epoch; `undefined`: at once
    */
   recordFailure(identifiers: Identifier[], error: IssuanceError): Promise<number | undefined>;
+  /**
+   * Remembers by a CSR's digest that the CA has refused it, for a day; or an order that is still under way,
+   * for a week after the time at which the CA wants to be asked again.
+   */
+  rememberCsr(csr: string, identifiers: Identifier[], error: IssuanceError, order?: KeptOrder): Promise<void>;
   /** Forgets the failures of these names. */
   recordSuccess(identifiers: Identifier[]): Promise<void>;
+};
+
+/** An order that the CA was still working on when its job ended; the next job for the same CSR goes on. */
+export type KeptOrder = {
+  url: string;
+  account: string;
+  certificateProfile?: string | undefined;
+  /** Whether it counts for the CA's limits. */
+  turn?: 'counted' | 'exempt' | undefined;
 };
 
 export type Parked = {
@@ -54,8 +77,9 @@ export type Parked = {
   detail: string;
   names: string[];
   problem?: Problem;
+  order?: KeptOrder;
 };
-type Failed = FailureHistory & Omit<Parked, 'until'>;
+type Failed = FailureHistory & Omit<Parked, 'until' | 'order'>;
 
 export const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${prefix}:limit:${key}`;
 const namesOf = (identifiers: Identifier[]) => identifiers.map(({ value }) => value);
@@ -81,17 +105,22 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     return (await redis.get(key)) !== own;
   }
 
-  const keysAgainst = (identifiers: Identifier[]) => [
+  const csrKey = (csr: string) => parkedKey(store, `csr/${csr.slice(0, 16)}@${scope.ca}`);
+  const keysAgainst = (identifiers: Identifier[], csr?: string) => [
     failedKey(identifiers),
     ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
+    ...(csr === undefined ? [] : [csrKey(csr)]),
   ];
 
   return {
-    standingAgainst: async identifiers =>
-      findStanding(await redis.mget(keysAgainst(identifiers)), clock.now()),
+    standingAgainst: async (identifiers, csr) =>
+      findStanding(await redis.mget(keysAgainst(identifiers, csr)), clock.now()),
     keysAgainst,
     findStanding: values => findStanding(values, clock.now()),
+    findKept: ([, ...parked]) =>
+      readParked(parked).find(({ order }) => order?.account === scope.account)?.order,
     failuresKey: failedKey,
+    csrKey,
     async park(identifiers, error) {
       const { covers, until } = readRateLimit(
         identifiers,
@@ -117,6 +146,12 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await write(failedKey(identifiers), failed, history.until + HISTORY_LIFE);
       return history.until > now ? history.until : undefined;
     },
+    async rememberCsr(csr, identifiers, { code, message: detail, problem, retryAfter = 0 }, order) {
+      const until = order ? Math.max(retryAfter, clock.now()) + ORDER_LIFE : clock.now() + REFUSAL_LIFE;
+      const value: Parked = { code, until, detail, names: namesOf(identifiers) };
+      if (problem) value.problem = problem;
+      await write(csrKey(csr), order ? { ...value, order } : value, until);
+    },
     recordSuccess: async identifiers => {
       await redis.del(failedKey(identifiers));
     },
@@ -137,12 +172,17 @@ function findStanding(
   [failed, ...parked]: readonly (string | null)[],
   now: number,
 ): StandingLimitError | undefined {
-  const limits = parked.filter(text => text !== null).map(text => JSON.parse(text) as Parked);
+  const limits = readParked(parked).filter(({ order }) => !order);
+  const refused = limits.find(({ code, until = 0 }) => code === 'badCsr' && until > now);
+  if (refused) return toError(refused, undefined); // waiting makes it no better
   const last = limits.sort((a, b) => (b.until ?? Infinity) - (a.until ?? Infinity))[0];
   if (last && (last.until ?? Infinity) > now) return toError(last, last.until);
   const history = failed ? (JSON.parse(failed) as Failed) : undefined;
   return history && history.until > now ? toError(history, history.until) : undefined;
 }
+
+const readParked = (values: readonly (string | null)[]) =>
+  values.filter(text => text !== null).map(text => JSON.parse(text) as Parked);
 
 function toError({ code, detail, problem }: Omit<Parked, 'until'>, until: number | undefined) {
   return new StandingLimitError(code, detail, { retryAfter: until, problem });

@@ -58,10 +58,12 @@ function open(
   options: {
     kept?: Partial<Record<'kept' | 'elsewhere', Lookup | Error>>;
     standing?: Record<string, IssuanceError | Error>;
+    /** Gets what the limits of the account `default` are asked for. */
+    asked?: unknown[];
     fetched?: (...fetch: unknown[]) => Promise<void>;
   } = {},
 ) {
-  const { kept = {}, standing = {}, fetched = async () => {} } = options;
+  const { kept = {}, standing = {}, asked = [], fetched = async () => {} } = options;
   const [clock, log, queue] = [turnedClock(1_000_000), keptLog(), openFakeQueue()];
   const toStorage = (name: 'kept' | 'elsewhere'): [string, Storage] => {
     const get = async () => {
@@ -81,7 +83,15 @@ function open(
     admission,
     storages: new Map([toStorage('kept'), toStorage('elsewhere')]),
     limits: new Map(
-      accounts.map(({ account }) => [account, { standingAgainst: async () => stand(account) }]),
+      accounts.map(({ account }) => [
+        account,
+        {
+          standingAgainst: async (...what) => {
+            if (account === 'default') asked.push(what);
+            return stand(account);
+          },
+        },
+      ]),
     ),
     accounts,
     signQueue: queue,
@@ -187,6 +197,24 @@ test('order() is refused where the validation of the names fails at any account,
   const refused = issuing.order(withAccounts('default', 'second'), csr, identifiers, post);
   await assert.rejects(refused, { code: 'challengeFailed', message: 'NXDOMAIN' });
   assert.deepEqual(queue.enqueued, []);
+});
+
+test('order() refuses a CSR that a CA has refused, but for what only this CA has against it', async () => {
+  const refusal = (kind: string) =>
+    new IssuanceError('badCsr', kind, { problem: { type: `urn:ietf:params:acme:error:${kind}` } });
+  const orderAt = (standing: Record<string, IssuanceError>) =>
+    open({ standing }).issuing.order(withAccounts('first', 'second'), csr, identifiers, post);
+  await assert.rejects(orderAt({ second: refusal('badCSR') }), { code: 'badCsr', message: 'badCSR' });
+  assert.ok(await orderAt({ first: refusal('badPublicKey') }));
+  const both = { first: refusal('badPublicKey'), second: refusal('badPublicKey') };
+  await assert.rejects(orderAt(both), { code: 'badCsr', message: 'badPublicKey' });
+});
+
+test('order() asks for what stands against the names and the CSR at once', async () => {
+  const asked: unknown[] = [];
+  const { issuing } = open({ asked });
+  await issuing.order(web, csr, identifiers, post);
+  assert.deepEqual(asked, [[identifiers, csr.digest]]);
 });
 
 test('order() is unavailable where the limits cannot be read', async () => {

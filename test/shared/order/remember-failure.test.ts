@@ -17,6 +17,9 @@ function caOf({ again }: { again?: number }) {
       keysAgainst: () => [],
       findStanding: () => undefined,
       failuresKey: () => '',
+      findKept: () => undefined,
+      csrKey: () => '',
+      rememberCsr: async () => {},
       park: async (): Promise<Limit[]> => {
         calls.push('park');
         return [{ key: 'account/a', until: 5, detail: 'x', names: [] }];

@@ -1,0 +1,28 @@
+import { describeError } from '../base/basics.ts';
+import { type PresentParts, withdrawAll } from './challenges.ts';
+import type { OrderState } from './order-state.ts';
+
+/** Milliseconds that taking back may take when a run is stopped. */
+const LAST_STEP = 3_000;
+
+/**
+ * Withdraws what the CA was told nothing of, for whoever takes the order over; a failure is warned of, no
+ * more.
+ *
+ * @param parts `confirm`: rejects where somebody else has the order by now
+ * @param order what they find then
+ * @param save saves that, before anything is withdrawn
+ */
+export async function takeBack(
+  parts: PresentParts & { confirm?: () => Promise<void> },
+  order: OrderState,
+  save: () => Promise<void>,
+): Promise<void> {
+  try {
+    await parts.confirm?.();
+    await save();
+    await withdrawAll({ ...parts, signal: AbortSignal.timeout(LAST_STEP) }, order.challenges);
+  } catch (error) {
+    parts.warn?.(`challenge responses are not taken back: ${describeError(error)}`);
+  }
+}
