@@ -176,13 +176,13 @@ async function planRenewal(
  * Writes the result for those who wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
- * @param failures key of the failures that a success ends
+ * @param over keys in Redis of what this end makes void
  */
 export async function writeResult(
   run: SignRun,
   account: string,
   result: SignResult,
-  failures?: string,
+  over: string[] = [],
 ): Promise<SignJobEnd> {
   const { parts, job, log } = run;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
@@ -192,7 +192,7 @@ export async function writeResult(
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), failures);
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over);
   return finish(run, { key, result });
 }
 

@@ -37,6 +37,8 @@ export async function judge(
   const known = saysAccountIsGone(remembered)
     ? await renewAccount(run, ca, account, remembered, checkpoint.lostOrders)
     : remembered;
+  if (known instanceof IssuanceError && known.code === 'badCsr' && checkpoint.order.url !== undefined)
+    await ca.limits.rememberCsr(run.csr.digest, job.data.identifiers, known);
   const now = parts.clock.now();
   const retry = retryTime(known, checkpoint, now, RETRIES);
   const unreachable = await noteUnreachable(ca, known, log);

@@ -112,11 +112,13 @@ async function askLeave(
   const { parts, job } = run;
   const now = parts.clock.now();
   const flight = flightOf(job.data, ca.name);
-  const limitKeys = ca.limits.keysAgainst(task.identifiers, publicKeyOf(run));
+  const limitKeys = ca.limits.keysAgainst(task.identifiers, run.csr.digest, publicKeyOf(run));
   const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
   if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
   const stored = await findStored(run);
   if (stored) return { do: 'use', instead: stored };
+  const kept = checkpoint.lostOrders === 0 ? ca.limits.findKept(limitKeys, limits) : undefined;
+  if (kept && kept.certificateProfile === flight.certificateProfile) return { do: 'resume', ...kept };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   const claim = toClaim(job);
@@ -217,9 +219,14 @@ function replacedAt({ job }: SignRun, ca: Ca): string | undefined {
 
 async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<void> {
   const { progress, job, log } = run;
-  const { url } = checkpoint.order;
+  const { order } = checkpoint;
+  const { url } = order;
   const isNew = url !== undefined && url !== progress.orderAt(ca.name).order.url;
-  if (isNew) log.info({ order: url, account: ca.name, names: namesOf(job) }, 'order made');
+  if (isNew)
+    log.info(
+      { order: url, account: ca.name, names: namesOf(job) },
+      order.kept ? 'order taken up again' : 'order made',
+    );
   await progress.saveOrder(ca.name, checkpoint);
   if (checkpoint.failures > 0 || url === undefined) return;
   await noteSuccess(run, ca);

@@ -35,6 +35,7 @@ import {
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
+import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
@@ -162,7 +163,9 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
-  return writeResult(run, ca.name, result, ca.limits.failuresKey(run.job.data.identifiers));
+  const { failuresKey, csrKey } = ca.limits;
+  const over = [failuresKey(run.job.data.identifiers), csrKey(run.csr.digest)];
+  return writeResult(run, ca.name, result, over);
 }
 
 function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): Issued {
@@ -214,8 +217,8 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   }
 }
 
-function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd> {
+async function fail(run: SignRun, account: string, error: unknown): Promise<SignJobEnd> {
   if (!(error instanceof IssuanceError)) run.log.error({ err: error }, 'bug in a sign job');
   const result: SignResult = { outcome: 'failed', block: run.job.data.block, error: toSignFailure(error) };
-  return writeResult(run, account, result);
+  return writeResult(run, account, result, await keepForNextJob(run, account, error));
 }

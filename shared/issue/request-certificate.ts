@@ -11,6 +11,7 @@ import {
 import type { Identifier } from '../base/identifier.ts';
 import type { Limits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
+import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { CsrText, ParsedCsr } from '../pki/csr.ts';
 import { certificateKey } from '../pki/public-key.ts';
@@ -118,7 +119,7 @@ export function openIssuing(parts: {
       return undefined;
     },
     async order(block, csr, request) {
-      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request));
+      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
       if (limit) throw limit;
       const data = toSignJob(block, csr, request);
       const id = await signQueue.enqueue(data);
@@ -181,21 +182,27 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
 
 /**
  * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
- * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, and a
- * blocked key is one at every CA.
+ * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, as does
+ * a CSR, but for what only this CA has against it, and a blocked key.
  */
 async function limitAtEveryAccount(
   limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
   { accounts }: AuthBlock,
   { identifiers, publicKey }: ParsedCsr,
+  csr: string,
 ): Promise<IssuanceError | undefined> {
   const standing = accounts.map(({ account }) =>
-    limits.get(account)?.standingAgainst(identifiers, publicKey),
+    limits.get(account)?.standingAgainst(identifiers, csr, publicKey),
   );
   const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
   const lasting = found.filter(({ code }) => code !== 'unavailable');
   const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
-  return lasting.find(({ code }) => code === 'challengeFailed' || code === 'denied') ?? everywhere;
+  return lasting.find(isHopeless) ?? everywhere;
+}
+
+function isHopeless(limit: IssuanceError): boolean {
+  const isRefused = limit.code === 'badCsr' && !goesElsewhere(limit, 0, false);
+  return isRefused || limit.code === 'challengeFailed' || limit.code === 'denied';
 }
 
 const HOUR = 3_600_000;

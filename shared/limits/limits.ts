@@ -7,6 +7,8 @@ import { afterFailure } from './failure-backoff.ts';
 import { type Cover, readRateLimit } from './read-rate-limit.ts';
 import {
   type Failed,
+  type KeptOrder,
+  keptOrder,
   type Parked,
   parseFailed,
   type StandingLimitError,
@@ -15,7 +17,10 @@ import {
 
 export { StandingLimitError } from './standing-limit.ts';
 
-const HISTORY_LIFE = 2 * 24 * 3_600_000;
+const DAY = 24 * 3_600_000;
+const HISTORY_LIFE = 2 * DAY;
+const REFUSAL_LIFE = DAY;
+const ORDER_LIFE = 7 * DAY;
 
 /** One entry of what is parked, as an operator sees it. */
 export type Limit = {
@@ -31,21 +36,31 @@ export type Limit = {
 export type Limits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
-   * `unavailable` where the CA asked all clients to wait for a moment; `denied` where the key is blocked.
+   * `unavailable` where the CA asked all clients to wait for a moment; `badCsr` where it has refused the CSR;
+   * `denied` where the key is blocked.
    *
+   * @param csr digest of the CSR, where there is one
    * @param publicKey the `keyDigest` of the key that the certificate would be for
    */
-  standingAgainst(identifiers: Identifier[], publicKey?: string): Promise<StandingLimitError | undefined>;
+  standingAgainst(
+    identifiers: Identifier[],
+    csr?: string,
+    publicKey?: string,
+  ): Promise<StandingLimitError | undefined>;
   /**
    * The keys in Redis of what may stand against names, for a caller that reads more in the same round trip.
    */
-  keysAgainst(identifiers: Identifier[], publicKey?: string): string[];
+  keysAgainst(identifiers: Identifier[], csr?: string, publicKey?: string): string[];
   /** The same as `standingAgainst`, from those keys and their values. */
   findStanding(keys: readonly string[], values: readonly (string | null)[]): StandingLimitError | undefined;
+  /** The order of an earlier job for the same CSR by this account, from those keys and their values. */
+  findKept(keys: readonly string[], values: readonly (string | null)[]): KeptOrder | undefined;
   /** The key in Redis that blocks a public key. @param publicKey its `keyDigest` */
   blockedKey(publicKey: string): string;
   /** The key in Redis of these names' failures; a success deletes it. */
   failuresKey(identifiers: Identifier[]): string;
+  /** The key in Redis of what is known of a CSR; another end of its order deletes it. */
+  csrKey(csr: string): string;
   /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
   park(identifiers: Identifier[], error: IssuanceError): Promise<Limit[]>;
   /**
@@ -54,6 +69,11 @@ export type Limits = {
    * @returns when the same names may be tried again, in milliseconds since the epoch; `undefined`: at once
    */
   recordFailure(identifiers: Identifier[], error: IssuanceError): Promise<number | undefined>;
+  /**
+   * Remembers by a CSR's digest that the CA has refused it, for a day; or an order that is still under way,
+   * for a week after the time at which the CA wants to be asked again.
+   */
+  rememberCsr(csr: string, identifiers: Identifier[], error: IssuanceError, order?: KeptOrder): Promise<void>;
   /** Forgets the failures of these names. */
   recordSuccess(identifiers: Identifier[]): Promise<void>;
 };
@@ -86,26 +106,30 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     return (await redis.get(key)) !== own;
   }
 
-  const keysAgainst = (identifiers: Identifier[], publicKey?: string) => [
+  const csrKey = (csr: string) => parkedKey(store, `csr/${csr.slice(0, 16)}@${scope.ca}`);
+  const keysAgainst = (identifiers: Identifier[], csr?: string, publicKey?: string) => [
     ...(publicKey === undefined ? [] : [blockedKey(store, publicKey)]),
     failedKey(identifiers),
     ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
+    ...(csr === undefined ? [] : [csrKey(csr)]),
   ];
 
   const findStanding = (keys: readonly string[], values: readonly (string | null)[]) => {
-    const found = values.flatMap((text, at) => (text ? [{ key: keys[at] ?? '', text }] : []));
+    const found = foundAt(keys, values);
     return found.length === 0 ? undefined : standingOf(found, clock.now());
   };
 
   return {
-    async standingAgainst(identifiers, publicKey) {
-      const keys = keysAgainst(identifiers, publicKey);
+    async standingAgainst(identifiers, csr, publicKey) {
+      const keys = keysAgainst(identifiers, csr, publicKey);
       return findStanding(keys, await redis.mget(keys));
     },
     keysAgainst,
     findStanding,
+    findKept: (keys, values) => keptOrder(foundAt(keys, values), scope.account),
     blockedKey: publicKey => blockedKey(store, publicKey),
     failuresKey: failedKey,
+    csrKey,
     async park(identifiers, error) {
       const { covers, until } = readRateLimit(
         identifiers,
@@ -132,6 +156,12 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await write(key, failed, history.until + HISTORY_LIFE);
       return history.until > now ? history.until : undefined;
     },
+    async rememberCsr(csr, identifiers, { code, message: detail, problem, retryAfter = 0 }, order) {
+      const until = order ? Math.max(retryAfter, clock.now()) + ORDER_LIFE : clock.now() + REFUSAL_LIFE;
+      const value: Parked = { code, until, detail, names: namesOf(identifiers) };
+      if (problem) value.problem = problem;
+      await write(csrKey(csr), order ? { ...value, order } : value, until);
+    },
     recordSuccess: async identifiers => {
       await redis.del(failedKey(identifiers));
     },
@@ -139,6 +169,9 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
 }
 
 /** All keys whose limits an order has to respect. */
+const foundAt = (keys: readonly string[], values: readonly (string | null)[]) =>
+  values.flatMap((text, at) => (text ? [{ key: keys[at] ?? '', text }] : []));
+
 function keysOf(identifiers: Identifier[], scope: LimitScope): string[] {
   return [
     accountKey(scope),

@@ -7,6 +7,15 @@ import type { FailureHistory } from './failure-backoff.ts';
 /** A limit that is known from before: the CA was not asked. */
 export class StandingLimitError extends IssuanceError {}
 
+/** An order that the CA was still working on when its job ended; the next job for the same CSR goes on. */
+export type KeptOrder = {
+  url: string;
+  account: string;
+  certificateProfile?: string | undefined;
+  /** Whether it counts for the CA's limits. */
+  turn?: 'counted' | 'exempt' | undefined;
+};
+
 /** What a CA held back; without `until` only an operator can end it. Milliseconds since the epoch. */
 export type Parked = {
   code: IssuanceErrorCode;
@@ -14,10 +23,11 @@ export type Parked = {
   detail: string;
   names: string[];
   problem?: Problem;
+  order?: KeptOrder;
 };
 
 /** Names that failed too often. */
-export type Failed = FailureHistory & Omit<Parked, 'until'>;
+export type Failed = FailureHistory & Omit<Parked, 'until' | 'order'>;
 
 /** Why no certificate is issued for a public key any more; `at` is in milliseconds since the epoch. */
 export type BlockedKey = { reason: string; at: number };
@@ -28,7 +38,14 @@ const said = {
   names: listOf(isText),
   problem: optional(shapeOf({ type: isText })),
 };
-const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber) });
+const isTurn = (value: unknown): value is KeptOrder['turn'] => value === 'counted' || value === 'exempt';
+const isKept = shapeOf<KeptOrder>({
+  url: isText,
+  account: isText,
+  certificateProfile: optional(isText),
+  turn: optional(isTurn),
+});
+const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });
 const isBlocked = shapeOf<BlockedKey>({ reason: isText, at: isNumber });
 const isStanding = (value: unknown): value is Parked | Failed | BlockedKey =>
@@ -47,11 +64,21 @@ export function standingOf(found: readonly Found[], now: number): StandingLimitE
   const blocked = all.find(one => 'reason' in one);
   if (blocked) return refuseKey(blocked);
   const limits = all.filter(one => 'code' in one);
-  const parked = limits.filter(one => !('recent' in one)).sort((a, b) => endOf(b) - endOf(a))[0];
+  const held = limits.filter(one => !('recent' in one || 'order' in one));
+  const refused = held.find(one => one.code === 'badCsr' && endOf(one) > now);
+  if (refused) return toError({ ...refused, until: undefined }); // waiting makes it no better
+  const parked = held.sort((a, b) => endOf(b) - endOf(a))[0];
   if (parked && endOf(parked) > now) return toError(parked);
   const failed = limits.find(one => 'recent' in one);
   return failed && endOf(failed) > now ? toError(failed) : undefined;
 }
+
+/** The order that one of what was found keeps for an account. */
+export const keptOrder = (found: readonly Found[], account: string): KeptOrder | undefined =>
+  found
+    .map(({ key, text }) => parseValue(key, text, isStanding))
+    .flatMap(one => ('order' in one && one.order ? [one.order] : []))
+    .find(order => order.account === account);
 
 const endOf = ({ until = Number.POSITIVE_INFINITY }: Pick<Parked, 'until'>) => until;
 

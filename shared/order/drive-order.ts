@@ -2,28 +2,28 @@ import { describeError, linkSignals } from '../base/basics.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
-import { afterFailedStep, TooSlowError } from './failed-step.ts';
+import { afterFailedStep } from './failed-step.ts';
 import { mayBeAtIt } from './finalizing.ts';
-import { beforeHandOver } from './hand-over.ts';
+import { beforeHandOver, takeBack } from './hand-over.ts';
 import { type Act, learnPace, mustOutlive, newOrderState, nextStep, type Seen } from './next-step.ts';
 import { OrderEndedError } from './order-failure.ts';
 import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
+import { StillWorkingError } from './still-working.ts';
 
-/** Milliseconds from the first newOrder on, after which an order is given up. */
 const LONGEST_ORDER = 3_600_000;
-/** Milliseconds that taking back may take when a run is stopped. */
-const LAST_STEP = 3_000;
 
 /** What becomes of an order whose step failed; `at` in milliseconds since the epoch. */
 export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do: 'fail'; error: unknown };
 
 /**
  * Whether newOrder may be sent: `turn` says whether it counts for the CA's limits; `wait` until then, in
- * milliseconds since the epoch; or something is there `instead` of an order.
+ * milliseconds since the epoch; or an order of an earlier job is there to be resumed; or something is there
+ * `instead` of an order.
  */
 export type Leave<Instead> =
   | { do: 'order'; turn: Checkpoint['turn'] }
   | { do: 'wait'; until: number }
+  | { do: 'resume'; url: string; turn?: Checkpoint['turn'] }
   | { do: 'use'; instead: Instead };
 
 export type DriveParts<Instead = never> = OrderParts & {
@@ -41,6 +41,11 @@ export type DriveParts<Instead = never> = OrderParts & {
   judge(error: unknown, checkpoint: Checkpoint): Promise<Verdict>;
   /** Milliseconds; a longer wait ends the drive, to be gone on with `later`. */
   longestWait: number;
+  /**
+   * Milliseconds that a CA has which was told of all challenges, where that is less than the hour of an
+   * order.
+   */
+  longestTold?: number;
 };
 
 /** How a drive ended; `until` is in milliseconds since the epoch. */
@@ -158,19 +163,23 @@ class Drive<Instead> {
     if (this.#saved && this.#saved !== this.#checkpoint) await this.#save(this.#checkpoint);
   }
 
-  async #askLeave(): Promise<Driven<Instead> | undefined> {
+  async #askLeave(): Promise<Act | Driven<Instead> | undefined> {
     const leave = await this.#parts.mayOrder?.(this.#checkpoint);
     if (leave?.do === 'wait') return { end: 'later', until: leave.until };
     if (leave?.do === 'use') return { end: 'instead', instead: leave.instead };
     const begun = this.#checkpoint.begun ?? this.#parts.clock.now();
     this.#checkpoint = { ...this.#checkpoint, begun, turn: leave?.turn };
-    return undefined;
+    return leave?.do === 'resume' ? this.#take({ saw: 'kept', url: leave.url }) : undefined;
   }
 
   async #wait(until: number): Promise<Act | Driven<Instead>> {
-    const { clock, longestWait } = this.#parts;
-    if (until - (this.#checkpoint.begun ?? clock.now()) > LONGEST_ORDER) throw new TooSlowError();
-    const wait = until - clock.now();
+    const { clock, longestWait, longestTold = LONGEST_ORDER } = this.#parts;
+    const { begun, order } = this.#checkpoint;
+    const now = clock.now();
+    const longest = order.presentedAt === undefined ? longestTold : LONGEST_ORDER;
+    const since = longest < LONGEST_ORDER ? (order.initiatedAt ?? begun) : begun;
+    if (until - (since ?? now) > longest) throw new StillWorkingError(until, now, longest);
+    const wait = until - now;
     if (wait > longestWait) {
       await this.#saveRest();
       return { end: 'later', until };
@@ -182,7 +191,8 @@ class Drive<Instead> {
   async #afterFailure(error: unknown): Promise<Act | Driven<Instead>> {
     this.#stopped.throwIfAborted();
     const failed: Verdict = { do: 'fail', error };
-    const verdict = error instanceof TooSlowError ? failed : await this.#parts.judge(error, this.#checkpoint);
+    const verdict =
+      error instanceof StillWorkingError ? failed : await this.#parts.judge(error, this.#checkpoint);
     if (verdict.do === 'fail') {
       await this.#giveUp();
       throw verdict.error;
@@ -216,18 +226,8 @@ class Drive<Instead> {
   async handOver(): Promise<void> {
     if (!this.#saved) return;
     const order = this.#toldCa ? undefined : beforeHandOver(this.#checkpoint.order);
-    if (order) await this.#takeBack(order);
+    if (order) await takeBack(this.#parts, order, () => this.#save({ ...this.#checkpoint, order }));
     else await this.#saveRest().catch(() => {}); // the next drive asks the CA
-  }
-
-  async #takeBack(order: OrderState): Promise<void> {
-    try {
-      await this.#parts.confirm?.();
-      await this.#save({ ...this.#checkpoint, order });
-      await withdrawAll({ ...this.#parts, signal: AbortSignal.timeout(LAST_STEP) }, order.challenges);
-    } catch (error) {
-      this.#parts.warn?.(`challenge responses are not taken back: ${describeError(error)}`);
-    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { problemKind } from '../acme/problem.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import { StillWorkingError } from './still-working.ts';
 
 /** Why an account did not issue, as data. */
 export type Refusal = {
@@ -32,7 +33,7 @@ const ownJudgements = new Set([
  * @param unreachable whether the fleet has found that the CA cannot be reached
  */
 export function goesElsewhere(error: unknown, patience: number, unreachable: boolean): boolean {
-  if (!(error instanceof IssuanceError)) return false;
+  if (!(error instanceof IssuanceError) || error instanceof StillWorkingError) return false;
   const late = (error.retryAfter ?? Number.POSITIVE_INFINITY) > patience;
   switch (error.code) {
     case 'unavailable':

@@ -3,12 +3,6 @@ import { IssuanceError } from '../base/basics.ts';
 import { newOrderState } from './next-step.ts';
 import type { Checkpoint } from './order-state.ts';
 
-export class TooSlowError extends IssuanceError {
-  constructor() {
-    super('unavailable', 'the CA does not finish the order within an hour');
-  }
-}
-
 /** A new order is a new one to the CA's limits too. */
 export function afterFailedStep(checkpoint: Checkpoint, withNewOrder: boolean): Checkpoint {
   const failures = checkpoint.failures + 1;

@@ -62,7 +62,7 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
     case 'replacementRefused':
       return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
     case 'kept':
-      return { state: { ...newOrderState(), url: seen.url }, act: { do: 'ask' } };
+      return { state: { ...newOrderState(), url: seen.url, kept: true }, act: { do: 'ask' } };
     case 'order':
       return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
     case 'challenges':

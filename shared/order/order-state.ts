@@ -39,6 +39,8 @@ export type OrderChallenge = {
 export type OrderState = {
   /** Set from newOrder's answer on, and saved before any challenge is touched. */
   url?: string;
+  /** Whether an earlier job has made it. */
+  kept?: true;
   /** Whether the CA refused `replaces`, as one already replaced: then the order is sent without it. */
   replaced?: true;
   /** Presented, or about to be; empty again once withdrawn. */

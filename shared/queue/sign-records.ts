@@ -49,7 +49,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
-if KEYS[5] then redis.call('DEL', KEYS[5]) end
+if KEYS[5] then redis.call('DEL', unpack(KEYS, 5)) end
 redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
 return 1`);
 
@@ -114,11 +114,11 @@ export type SignRecords = {
    * Writes the result, and lets others order the same names.
    *
    * @param flight what the job has ordered
-   * @param failures key of the failures that a success ends
+   * @param over keys of what this end makes void
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
-  writeResult(lock: JobLock, result: SignResult, flight: Flight, failures?: string): Promise<string>;
+  writeResult(lock: JobLock, result: SignResult, flight: Flight, over?: string[]): Promise<string>;
   /** Tells those who wait that BullMQ has failed the job for good. */
   publishFailure(jobId: string): Promise<void>;
   /**
@@ -175,9 +175,8 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       if (jobIds.length === 0) return [];
       return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
     },
-    writeResult: async ({ jobId, token }, result, flight, failures) => {
-      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight)];
-      if (failures !== undefined) keys.push(failures);
+    writeResult: async ({ jobId, token }, result, flight, over = []) => {
+      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight), ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);

@@ -201,6 +201,7 @@ async function drive(
       signal,
       paces: ca.paces,
       longestWait: Number.POSITIVE_INFINITY,
+      longestTold: 15 * 60_000, // meanwhile the other domains wait; the next run goes on
       confirm,
       warn: fault => entry.say('warn', fault),
       async save(checkpoint) {

@@ -40,13 +40,13 @@ test('a blocked key stands against every order, asked for in the round trip of t
   const limits = openLimits(store, scope, turnedClock(0));
   await openBlockedKeys(store).block(one, why);
   const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
-  const standing = await limits.standingAgainst(identifiers, one);
+  const standing = await limits.standingAgainst(identifiers, undefined, one);
   assert.equal(standing?.code, 'denied');
   assert.equal(
     standing?.message,
     'the public key is blocked since 2026-11-27T03:00:00Z; make a new key: it was on a USB stick',
   );
-  assert.equal(await limits.standingAgainst(identifiers, other), undefined);
+  assert.equal(await limits.standingAgainst(identifiers, undefined, other), undefined);
   assert.equal(await limits.standingAgainst(identifiers), undefined);
 });
 

@@ -94,6 +94,60 @@ test('park() without an end stands until an operator clears it', async () => {
   assert.deepEqual(await listLimits(store, clock), []);
 });
 
+test('rememberCsr() has a CSR that the CA refused refused at once there, for a day or until an operator lifts it', async () => {
+  const [store, clock] = [freshStore(), startClock()];
+  const limits = openLimits(store, scope, clock);
+  const elsewhere = openLimits(store, { account: 'second', ca: 'other.example' }, clock);
+  const [order, csr] = [orderOf('a.example.org'), 'f'.repeat(96)];
+  const problem = { type: 'urn:ietf:params:acme:error:badCSR', detail: 'weak key' };
+  const refused = new IssuanceError('badCsr', 'the CA refused: weak key', { problem });
+  await limits.rememberCsr(csr, order, refused);
+  await limits.park(order, rateLimited('slow down', clock.now() + 48 * HOUR));
+  const standing = await limits.standingAgainst(order, csr);
+  assert.ok(standing instanceof StandingLimitError);
+  assert.deepEqual(
+    [standing.code, standing.message, standing.problem, standing.retryAfter],
+    ['badCsr', 'the CA refused: weak key', problem, undefined],
+  );
+  assert.equal((await limits.standingAgainst(order, 'e'.repeat(96)))?.code, 'rateLimited');
+  assert.equal(await elsewhere.standingAgainst(order, csr), undefined);
+  clock.turn(24 * HOUR);
+  assert.equal((await limits.standingAgainst(order, csr))?.code, 'rateLimited');
+
+  await limits.rememberCsr(csr, order, refused);
+  const key = `csr/${'f'.repeat(16)}@ca.example`;
+  assert.ok((await listLimits(store, clock)).some(one => one.key === key && one.detail === refused.message));
+  assert.deepEqual(await clearLimit(store, key, clock), [key]);
+  assert.equal((await limits.standingAgainst(order, csr))?.code, 'rateLimited');
+});
+
+test('rememberCsr() keeps an order for its account until the end of its CSR, and holds nobody back for it', async () => {
+  const [store, clock] = [freshStore(), startClock()];
+  const limits = openLimits(store, scope, clock);
+  const sibling = openLimits(store, { account: 'second', ca: scope.ca }, clock);
+  const records = openSignRecords(store);
+  const [order, csr] = [orderOf('a.example.org'), 'f'.repeat(96)];
+  const kept = { url: 'https://ca.example/order/1', account: 'default', turn: 'counted' } as const;
+  const working = new IssuanceError('unavailable', 'still working', { retryAfter: clock.now() + 9 * HOUR });
+  await limits.rememberCsr(csr, order, working, kept);
+  const found = async (by = limits, of = csr) => {
+    const keys = by.keysAgainst(order, of);
+    return by.findKept(keys, await redis.mget(keys));
+  };
+  assert.equal(await limits.standingAgainst(order, csr), undefined);
+  assert.deepEqual(await found(), kept);
+  assert.equal(await found(sibling), undefined, 'another account cannot have it');
+  assert.equal(await found(limits, 'e'.repeat(96)), undefined);
+  assert.equal(await redis.pexpiretime(limits.csrKey(csr)), clock.now() + (9 + 7 * 24) * HOUR);
+
+  const lock = { jobId: 'job', token: 'token' };
+  await redis.set(`${store.prefix}:sign:job:lock`, 'token');
+  const over = [limits.failuresKey(order), limits.csrKey(csr)];
+  const result = { outcome: 'issued', block: 'web', chain: 'a chain' } as const;
+  await records.writeResult(lock, result, { account: 'default', identifiers: order }, over);
+  assert.equal(await found(), undefined);
+});
+
 test('recordFailure() holds the same names back from the fourth failure in an hour on, with the stored reason', async () => {
   const clock = startClock();
   const store = freshStore();

@@ -88,8 +88,8 @@ function open(
       accounts.map(({ account }) => [
         account,
         {
-          standingAgainst: async (...question) => {
-            asked.push(question);
+          standingAgainst: async (...what) => {
+            asked.push(what);
             return stand(account);
           },
         },
@@ -202,6 +202,17 @@ test('order() is refused where the validation of the names fails at any account,
   assert.deepEqual(queue.enqueued, []);
 });
 
+test('order() refuses a CSR that a CA has refused, but for what only this CA has against it', async () => {
+  const refusal = (kind: string) =>
+    new IssuanceError('badCsr', kind, { problem: { type: `urn:ietf:params:acme:error:${kind}` } });
+  const orderAt = (standing: Record<string, IssuanceError>) =>
+    open({ standing }).issuing.order(withAccounts('first', 'second'), csr, post);
+  await assert.rejects(orderAt({ second: refusal('badCSR') }), { code: 'badCsr', message: 'badCSR' });
+  assert.ok(await orderAt({ first: refusal('badPublicKey') }));
+  const both = { first: refusal('badPublicKey'), second: refusal('badPublicKey') };
+  await assert.rejects(orderAt(both), { code: 'badCsr', message: 'badPublicKey' });
+});
+
 test('order() is unavailable where the limits cannot be read', async () => {
   const { issuing } = open({ standing: { broken: new Error('ECONNREFUSED') } });
   const asked = issuing.order(withAccounts('broken'), csr, post);
@@ -253,10 +264,13 @@ test('order() is refused where the key is blocked, whatever else stands at the a
   assert.deepEqual(queue.enqueued, []);
 });
 
-test('order() asks of the key beside the names, and its job has the key', async () => {
+test('order() asks of the CSR and its key beside the names, and its job has the key', async () => {
   const { issuing, queue, asked } = open();
   await issuing.order(web, csr, post);
-  assert.deepEqual([asked, queue.enqueued[0]?.publicKey], [[[identifiers, publicKey]], publicKey]);
+  assert.deepEqual(
+    [asked, queue.enqueued[0]?.publicKey],
+    [[[identifiers, csr.digest, publicKey]], publicKey],
+  );
 });
 
 test('result() hands out no certificate of a key that was blocked since', async () => {

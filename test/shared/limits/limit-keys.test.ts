@@ -34,16 +34,20 @@ test('setKey() is the same for the same names in another order, and for no other
   assert.notEqual(setKey([dns('192.0.2.1')], scope), setKey([{ type: 'ip', value: '192.0.2.1' }], scope));
 });
 
-test('standingAgainst() asks for the account, the set, each name, and each registered domain once', async () => {
+test('standingAgainst() asks for the account, the set, each name, and each registered domain once, and for the CSR, in one command', async () => {
   const asked: string[] = [];
+  let commands = 0;
   const mget = async (keys: string[]) => {
+    commands++;
     asked.push(...keys);
     return keys.map(() => null);
   };
   const identifiers = [dns('a.example.org'), dns('b.example.org')];
   await openLimits({ redis: { mget } as never, prefix: 'p' }, scope, turnedClock(0)).standingAgainst(
     identifiers,
+    '0123456789abcdef0123',
   );
+  assert.equal(commands, 1);
   assert.deepEqual(
     asked.map(key => key.replace(/^p:limit:/, '')),
     [
@@ -53,6 +57,7 @@ test('standingAgainst() asks for the account, the set, each name, and each regis
       'domain/example.org@ca.example',
       'name/a.example.org@ca.example',
       'name/b.example.org@ca.example',
+      'csr/0123456789abcdef@ca.example',
     ],
   );
 });

@@ -445,6 +445,46 @@ test('driveOrder() counts the hour of an order whose beginning is not known from
   assert.ok(parts.clock.now() <= 3_605_000);
 });
 
+test('driveOrder() leaves an order at once that its CA works on for hours, and says when to come', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca, turnedClock(5_000));
+  const { finalize } = ca;
+  const retryAfter = 5_000 + 7_200_000;
+  ca.finalize = async (order, csr) => ({ ...(await finalize(order, csr)), retryAfter });
+  parts.judge = async () => assert.fail('it is no failure of a step');
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), {
+    code: 'unavailable',
+    retryAfter,
+    message: 'the CA is still working on the order, and wants to be asked again at 1970-01-01T02:00:05.000Z',
+  });
+  assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url });
+});
+
+test('driveOrder() sees a validation of seconds within a minute, though the CA asks for a day of patience', async () => {
+  const ca = scriptCa();
+  const parts = partsFor(ca);
+  const { getOrder } = ca;
+  ca.moving = false;
+  ca.getOrder = async url => {
+    ca.moving = parts.clock.now() > 2_000;
+    const order = await getOrder(url);
+    return order.status === 'pending' ? { ...order, retryAfter: parts.clock.now() + 86_400_000 } : order;
+  };
+  await driveThrough(parts, taskFor('a.example'));
+  assert.ok(parts.clock.now() < 60_000, `${parts.clock.now()}`);
+});
+
+test('driveOrder() goes on with the order of an earlier job, and saves that it has it', async () => {
+  const ca = scriptCa();
+  await ca.newOrder(taskFor('a.example').identifiers);
+  const { url } = ca.order;
+  const mayOrder = async () => ({ do: 'resume', url, turn: 'counted' }) as const;
+  const parts = { ...partsFor(ca), mayOrder };
+  const { checkpoint } = await driveThrough(parts, taskFor('a.example'));
+  assert.deepEqual([countOf(ca, 'newOrder'), checkpoint.turn], [1, 'counted']);
+  assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url, kept: true });
+});
+
 test('driveOrder() waits to the very end of the hour, and no longer', async () => {
   for (const [hour, issued] of [
     [3_600_000, true],

@@ -18,6 +18,9 @@ function caOf({ again }: { again?: number }) {
       blockedKey: () => '',
       findStanding: () => undefined,
       failuresKey: () => '',
+      findKept: () => undefined,
+      csrKey: () => '',
+      rememberCsr: async () => {},
       park: async (): Promise<Limit[]> => {
         calls.push('park');
         return [{ key: 'account/a', until: 5, detail: 'x', names: [] }];

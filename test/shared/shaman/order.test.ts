@@ -277,14 +277,45 @@ test('shaman says what is replaced to the CA alone that issued it', async () => 
   const bySecond = { account: 'second', directory: 'https://ca1.example/directory' };
   for (const [issuedBy, expected] of [
     [bySecond, ['first anew', 'second aki.serial']],
-    [undefined, ['first aki.serial', 'second anew']], // the profile's own server is that of the first
+    // The profile's own server is that of the first, and a CA that refuses may do so for `replaces` alone.
+    [undefined, ['first aki.serial', 'first anew', 'second anew']],
   ] as const) {
     await using ready = await start(['first', 'second']);
     const { script, order, readEntry, told } = ready;
     await (await readEntry()).change({ memory: { renewal, ...(issuedBy && { issuedBy }) } });
-    script.failNext.set('newOrder', refuse('denied', 'caa'));
+    const { newOrder } = script;
+    script.newOrder = async (...asked) => {
+      script.failNext.set('newOrder', refuse('denied', 'caa'));
+      return newOrder(...asked);
+    };
     await order();
     assert.deepEqual(told, expected);
+  }
+});
+
+test('shaman leaves an order that its CA works on to the next run, with the time to come again, or after a quarter of an hour', async () => {
+  for (const [wait, after] of [
+    [7_200_000, 0],
+    [undefined, 900_000],
+  ] as const) {
+    await using ready = await start(['first', 'second']);
+    const { script, second, order, clock } = ready;
+    const { finalize } = script;
+    script.moving = true;
+    script.finalize = async (...asked) => {
+      script.moving = false;
+      const retryAfter = wait === undefined ? undefined : clock.now() + wait;
+      return { ...(await finalize(...asked)), retryAfter };
+    };
+    await assert.rejects(order(), (error: IssuanceError) => {
+      assert.equal(error.code, 'unavailable');
+      assert.ok((error.retryAfter ?? 0) >= clock.now() + 60_000 - 10_000);
+      return true;
+    });
+    assert.ok(clock.now() >= after - 10_000 && clock.now() < after + 20_000, `${clock.now()}`);
+    script.moving = true;
+    assert.equal((await order()).chain, 'the chain');
+    assert.deepEqual([requestsOf(script).filter(one => one === 'newOrder').length, second.calls], [1, []]);
   }
 });
 
