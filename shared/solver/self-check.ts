@@ -157,8 +157,8 @@ function get(
     port,
     path: url.pathname + url.search,
     signal,
-    headers: { Host: url.host },
-    ...(proxy && { agent: openAgent(secure, proxy) }),
+    // A proxy is asked by the name, from which Node makes the header.
+    ...(proxy ? { agent: openAgent(secure, proxy) } : { headers: { Host: url.host } }),
   };
   const servername = isIP(url.hostname) ? '' : url.hostname;
   return new Promise((resolve, reject) => {

@@ -84,7 +84,8 @@ test('requests to a CA of several hosts and ports share the connections to each'
     await listenOverTls(stack, '::1'),
   ];
   const ca = [await readFile((await tlsAuthority()).caFile, 'utf8')];
-  const connection = stack.use(openCaConnection({ directoryUrl: 'https://x', userAgent: 'quarry/test', ca }));
+  const directoryUrl = 'https://127.0.0.1/dir';
+  const connection = stack.use(openCaConnection({ directoryUrl, userAgent: 'quarry/test', ca }));
   const ports: number[] = [];
   for (const host of [...hosts, ...hosts]) {
     const { data } = await sendRequest(connection, { url: `https://${host}/thing`, signal: never });
@@ -99,7 +100,8 @@ test('a request carries the password that stands in the URL', async () => {
   await using stack = new AsyncDisposableStack();
   const host = await listenOverTls(stack, '127.0.0.1');
   const ca = [await readFile((await tlsAuthority()).caFile, 'utf8')];
-  const connection = stack.use(openCaConnection({ directoryUrl: 'https://x', userAgent: 'quarry/test', ca }));
+  const directoryUrl = 'https://127.0.0.1/dir';
+  const connection = stack.use(openCaConnection({ directoryUrl, userAgent: 'quarry/test', ca }));
   const url = `https://quarry:s%2Fcret@${host}/thing`;
   const { data } = await sendRequest(connection, { url, signal: never });
   const by = `Basic ${Buffer.from('quarry:s/cret').toString('base64')}`;

@@ -101,7 +101,7 @@ const identifiers = [
 ] as const;
 const both = 'DNS:a.org,IP:192.0.2.1';
 const accept = (chain: string, now = Date.now()) =>
-  acceptChain(chain, { identifiers, csr, mayHold: ({ value }) => value === 'www.a.org' }, now);
+  acceptChain(chain, { identifiers, csr, mayHold: ({ value }) => value === 'www.a.org' }, now).pems;
 
 test('acceptChain() takes a chain leaf first, with all that was ordered, and with what may be in it besides', () => {
   for (const names of [both, 'IP:192.0.2.1,DNS:A.org', `${both},DNS:www.a.org`]) {
