@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, suite, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, isText, openRedis, shapeOf } from '../../shared/base/redis.ts';
 import {
   type Consumer,
   type FailedJob,
@@ -28,6 +28,8 @@ after(async () => {
 
 let prefixes = 0;
 
+const isData = shapeOf<Data>({ question: isText });
+
 /** A queue of its own, and the workers that take its jobs. */
 function openGround() {
   const prefix = `{bullmq-${++prefixes}}`;
@@ -43,7 +45,7 @@ function openGround() {
       return (await queue.getJob(id)) ?? assert.fail('no job');
     },
     openWorker: (run: Consumer<Data, string>['run'], more: Partial<Consumer<Data, string>> = {}) =>
-      openWorker<Data, string>('questions', { concurrency: 1, patience: 0, run, ...more }, parts),
+      openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run, ...more }, parts),
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
@@ -190,3 +192,22 @@ suite('a worker that stops', () => {
     assert.equal((await ground.ended(id)).failedReason, 'refused');
   });
 });
+
+for (const [what, data] of [
+  ['lacks a field', '{}'],
+  ['is of another kind', '[1]'],
+  ['is nothing', 'null'],
+] as const)
+  test(`a job whose data ${what} fails for good, and its key is named and not its content`, async () => {
+    await using ground = openGround();
+    const id = await ground.add(3);
+    await redis.hset(`${ground.prefix}:questions:${id}`, 'data', data);
+    const failures: FailedJob<Data>[] = [];
+    const run = async () => assert.fail('it was run');
+    await using _ = ground.openWorker(run, { failed: (_, job) => void failures.push(job) });
+    const job = await ground.ended(id);
+    const key = `${ground.prefix}:questions:${id} data`;
+    assert.equal(job.failedReason, `the value of ${key} in Redis is damaged; delete it to go on without it`);
+    await waitUntil('the failure to be told', () => failures.length === 1);
+    assert.deepEqual([failures[0]?.over, failures[0]?.data], [true, undefined]);
+  });
