@@ -10,6 +10,7 @@ import {
   openWorker,
   UnrecoverableError,
 } from '../../shared/queue/bullmq.ts';
+import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -211,3 +212,17 @@ for (const [what, data] of [
     await waitUntil('the failure to be told', () => failures.length === 1);
     assert.deepEqual([failures[0]?.over, failures[0]?.data], [true, undefined]);
   });
+
+test('a job whose data is no JSON holds up no other, and the log does not quote it', async () => {
+  await using ground = openGround();
+  const id = await ground.add();
+  await redis.hset(`${ground.prefix}:questions:${id}`, 'data', '{"question":"secret');
+  const log = keptLog();
+  const parts = { redisUrl: server.url, prefix: ground.prefix, log: log.log };
+  const run = async () => 'because';
+  await using _ = openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run }, parts);
+  assert.equal((await ground.ended(await ground.add())).returnvalue, 'because');
+  await waitUntil('the damage to be logged', () => log.text().includes('in Redis is damaged'));
+  assert.doesNotMatch(log.text(), /secret/);
+  assert.match(log.text(), new RegExp(`the data of a job in ${ground.prefix}:questions in Redis is damaged`));
+});
