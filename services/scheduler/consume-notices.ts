@@ -10,7 +10,7 @@ import {
   openWorker,
   UnrecoverableError,
 } from '../../shared/queue/bullmq.ts';
-import { type Delivery, NOTIFY_QUEUE } from '../../shared/queue/notices.ts';
+import { type Delivery, isDelivery, NOTIFY_QUEUE } from '../../shared/queue/notices.ts';
 
 const CONCURRENCY = 4;
 /** How long a delivery may go on after SIGTERM before it is cut off. */
@@ -40,15 +40,16 @@ export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): A
   }
 
   function failed(error: Error, { data, attempts, over }: FailedJob<Delivery>) {
-    const said = { block: data.block, message: data.message.id, reason: describeError(error) };
-    count(data.block, over ? 'given up' : 'failed');
+    const { block = 'unknown', message } = data ?? {};
+    const said = { block, message: message?.id, reason: describeError(error) };
+    count(block, over ? 'given up' : 'failed');
     if (over) log.error({ ...said, attempts }, 'message not delivered, given up');
     else log.warn(said, 'message not delivered, trying again later');
   }
 
   return openWorker<Delivery, void>(
     NOTIFY_QUEUE,
-    { concurrency: CONCURRENCY, patience: LAST_DELIVERY, run, failed },
+    { concurrency: CONCURRENCY, isData: isDelivery, patience: LAST_DELIVERY, run, failed },
     parts,
   );
 }

@@ -6,7 +6,7 @@ import {
   type Later,
   openWorker,
 } from '../../shared/queue/bullmq.ts';
-import { SCHEDULE_QUEUE, type TaskData } from '../../shared/queue/schedule.ts';
+import { isTaskData, SCHEDULE_QUEUE, type TaskData } from '../../shared/queue/schedule.ts';
 import type { Task } from './tasks.ts';
 
 /** Different tasks may run side by side; a task never runs beside itself. */
@@ -55,7 +55,7 @@ export function consumeTasks(tasks: readonly Task[], parts: Parts): AsyncDisposa
 
   return openWorker<TaskData, undefined>(
     SCHEDULE_QUEUE,
-    { concurrency: CONCURRENCY, patience: 0, run, failed },
+    { concurrency: CONCURRENCY, isData: isTaskData, patience: 0, run, failed },
     parts,
   );
 }

@@ -37,7 +37,8 @@ export async function indexStorage(
   const state = `${prefix}:indexing:${name}`;
   const { done, going, at = '' } = await redis.hgetall(state);
   let added = 0;
-  for (let cursor: string | undefined = going === purpose ? at : ''; cursor !== undefined; ) {
+  const from = going === purpose && /^[0-9a-f]*$/.test(at) ? at : ''; // a damaged place is begun anew
+  for (let cursor: string | undefined = from; cursor !== undefined; ) {
     const part: Awaited<ReturnType<Upkeep['keys']>> = await upkeep.keys(cursor);
     const unknown = done === purpose ? await expiry.unknown(name, part.keys) : part.keys;
     for (let index = 0; index < unknown.length; index += AT_ONCE) {

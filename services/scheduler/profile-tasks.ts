@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
-import type { Store } from '../../shared/base/redis.ts';
+import { parseNumber, type Store } from '../../shared/base/redis.ts';
 import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
@@ -69,7 +69,7 @@ async function readAuthorities(account: AccountConfig | undefined): Promise<stri
 async function ownSchedule({ redis, prefix }: Store): Promise<string> {
   const key = `${prefix}:schedule-minute`;
   await redis.set(key, String(randomInt(12 * 60)), 'NX');
-  const minutes = Number(await redis.get(key));
+  const minutes = parseNumber(key, (await redis.get(key)) ?? '');
   const hour = Math.floor(minutes / 60);
   return `${minutes % 60} ${hour},${hour + 12} * * *`;
 }

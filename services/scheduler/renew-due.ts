@@ -4,6 +4,7 @@ import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/rene
 const BATCH = 200;
 /** Most of a look is waiting, for the CA and for Redis. */
 const AT_ONCE = 16;
+const AFTER_DAMAGE = 3_600_000;
 
 /**
  * Looks at every certificate that is due for it, once, the most urgent first.
@@ -21,7 +22,11 @@ export async function renewDue(
   for (;;) {
     const ids = (await index.due(until, BATCH)).filter(id => !seen.has(id));
     if (ids.length === 0) return seen.size;
-    const found = (await index.read(ids)).filter(one => one !== undefined);
+    const read = await index.read(ids);
+    const found = read.filter(one => one !== undefined);
+    // What cannot be read would else be due again at once.
+    const unread = ids.filter((_, at) => read[at] === undefined);
+    if (unread.length > 0) await index.putOff(unread, until + AFTER_DAMAGE);
     for (const id of ids) seen.add(id);
     for (let next = 0; next < found.length; next += AT_ONCE) {
       signal.throwIfAborted();

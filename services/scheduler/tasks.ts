@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import type { Clock, Log } from '../../shared/base/basics.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
@@ -68,7 +68,9 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     );
   }
 
-  const index = openRenewalIndex(store);
+  const index = openRenewalIndex(store, error =>
+    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
+  );
   const cas = [...parts.cas.values()];
   const renewalParts: RenewalParts = {
     ...parts,

@@ -1,7 +1,12 @@
 import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { openWorker } from '../../shared/queue/bullmq.ts';
-import { REVOKE_QUEUE, type RevokeJobData, type RevokeResult } from '../../shared/queue/revoke-queue.ts';
+import {
+  isRevokeJobData,
+  REVOKE_QUEUE,
+  type RevokeJobData,
+  type RevokeResult,
+} from '../../shared/queue/revoke-queue.ts';
 import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
 const CONCURRENCY = 4;
@@ -21,6 +26,7 @@ export function consumeRevokeJobs(
     REVOKE_QUEUE,
     {
       concurrency: CONCURRENCY,
+      isData: isRevokeJobData,
       patience: 0,
       async run({ data, lastAttempt }, { abort }) {
         const result = await runRevokeJob(jobParts, data, lastAttempt, abort);

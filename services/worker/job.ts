@@ -14,6 +14,7 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
+import type { SavedProgress } from './saved-progress.ts';
 import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
 export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
@@ -28,16 +29,6 @@ export type SignRun = {
   signals: Signals;
 };
 
-/** Saved after every step of a job. */
-type SavedProgress = {
-  /** How far the order at each account is. */
-  orders: Record<string, Checkpoint>;
-  /** The accounts that have refused in this round over all of them. */
-  refusals: Refusal[];
-  /** Whether CAs that do not offer the certificate profile are asked without it. */
-  withoutProfile?: true;
-};
-
 /**
  * How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker
  * has the job.
@@ -48,10 +39,14 @@ export class JobProgress {
   #saved: SavedProgress;
 
   /** @param saved what the records hold of the job */
-  constructor(records: Pick<SignRecords, 'writeCheckpoint'>, lock: JobLock, saved: unknown) {
+  constructor(
+    records: Pick<SignRecords, 'writeCheckpoint'>,
+    lock: JobLock,
+    saved: SavedProgress | undefined,
+  ) {
     this.#records = records;
     this.#lock = lock;
-    this.#saved = (saved as SavedProgress | undefined) ?? { orders: {}, refusals: [] };
+    this.#saved = saved ?? { orders: {}, refusals: [] };
   }
 
   get refusals(): readonly Refusal[] {

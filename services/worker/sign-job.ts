@@ -6,16 +6,18 @@ import {
   linkSignals,
   toSignFailure,
 } from '../../shared/base/basics.ts';
-import { Counter, Gauge, type Registry } from '../../shared/base/metrics.ts';
+import type { Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
 import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import {
+  isSignJobData,
   LockLostError,
   SIGN_QUEUE,
   type SignJobData,
+  type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
 import {
@@ -37,12 +39,14 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { readKept } from './saved-progress.ts';
+import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
 const LAST_STEP = 3_000;
 
-const NOTHING_KEPT = { checkpoint: undefined, resultWritten: undefined };
+const NOTHING_KEPT = { checkpoint: undefined, resultWritten: undefined, damage: undefined };
 const JOB_ENDED = new Error('the job has ended');
 
 /** Takes sign jobs, and gives them back when they have to wait or when the worker stops. */
@@ -72,31 +76,19 @@ export function consumeSignJobs(
 
   return openWorker<SignJobData, string>(
     SIGN_QUEUE,
-    { concurrency, patience: LAST_STEP, run, failed },
+    { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
     { redisUrl, prefix, log },
   );
 }
 
 /** Lets other jobs order the same names, and the clients of this one go. */
-async function endWithoutResult({ records }: SignJobParts, jobId: string, data: SignJobData): Promise<void> {
-  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
+async function endWithoutResult(
+  { records }: SignJobParts,
+  jobId: string,
+  data: SignJobData | undefined,
+): Promise<void> {
+  if (data) await leaveFlights(records, jobId, data);
   await records.publishFailure(jobId);
-}
-
-function openFigures(metrics: Registry) {
-  return {
-    running: new Gauge({
-      name: 'quarry_worker_jobs_running',
-      help: 'Sign jobs in a slot now',
-      registers: [metrics],
-    }),
-    finished: new Counter({
-      name: 'quarry_worker_jobs_total',
-      help: 'Sign jobs finished, by outcome',
-      labelNames: ['outcome'],
-      registers: [metrics],
-    }),
-  };
 }
 
 /**
@@ -110,17 +102,27 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
-    const { checkpoint, resultWritten } = job.isNew
-      ? NOTHING_KEPT
-      : await parts.records.readJob(job.lock.jobId);
+    const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);
     const run = { parts, job, csr: readJobCsr(job), log, progress, signals: { ...signals, abort } };
+    if (damage) return await endDamaged(run, damage);
     // A predecessor wrote the result and did not live to tell BullMQ.
     return resultWritten ? await finish(run, resultWritten) : await toEnd(run);
   } finally {
     running.abort(JOB_ENDED);
   }
+}
+
+/** The next post begins anew. */
+async function endDamaged(run: SignRun, damage: IssuanceError): Promise<SignJobEnd> {
+  const { parts, job } = run;
+  await leaveFlights(parts.records, job.lock.jobId, job.data);
+  return fail(run, '', damage);
+}
+
+async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {
+  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
 }
 
 async function toEnd(run: SignRun): Promise<SignJobEnd> {

@@ -72,9 +72,28 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
-    if (error instanceof IssuanceError) throw error;
+    const known = error instanceof IssuanceError ? error : toDamage(error);
+    if (known) throw known;
     throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
   }
+}
+
+/** A value in Redis that nobody can have meant. @param key where it lies; nothing of the value is told */
+export const damagedValue = (key: string) =>
+  new IssuanceError(
+    'misconfigured',
+    `the value of ${key} in Redis is damaged; delete it to go on without it`,
+  );
+
+/**
+ * What Redis says where a command or a script stumbles over a value, as damage; `undefined` for all else.
+ *
+ * @param keys those that the script was given
+ */
+export function toDamage(error: unknown, keys?: readonly string[]): IssuanceError | undefined {
+  const { message = '', command } = error as { message?: string; command?: { args?: unknown[] } };
+  if (!/^(WRONGTYPE |ERR .*user_script:\d+: )/.test(message)) return undefined;
+  return damagedValue(keys?.join(' or ') ?? String(command?.args?.[0]));
 }
 
 /** An `IssuanceError` on its way across the queue; a bug is `internal`: its details stay in a log. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
-import { type Clock, describeError, IssuanceError, type Log } from './basics.ts';
+import { type Clock, damagedValue, describeError, type Log, toDamage } from './basics.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -67,6 +67,8 @@ export const toScript = (text: string): Script => ({
 /**
  * Runs a script. Its text is sent only where Redis does not know it: the first time, and again after a
  * restart, a fail-over or SCRIPT FLUSH.
+ *
+ * @throws IssuanceError `misconfigured` where it stumbles over a value that is damaged
  */
 export async function runScript(
   redis: Redis,
@@ -77,8 +79,11 @@ export async function runScript(
   try {
     return await redis.evalsha(digest, keys.length, ...keys, ...args);
   } catch (error) {
-    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return redis.eval(text, keys.length, ...keys, ...args);
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT')))
+      throw toDamage(error, keys) ?? error;
+    return redis.eval(text, keys.length, ...keys, ...args).catch(failure => {
+      throw toDamage(failure, keys) ?? failure;
+    });
   }
 }
 
@@ -178,11 +183,23 @@ export function closeRedis(redis: Redis): void {
 type Check = (value: unknown) => boolean;
 
 export const isText: Check = value => typeof value === 'string';
+export const isFlag: Check = value => typeof value === 'boolean';
 export const isNumber: Check = value => typeof value === 'number';
 export const optional =
   (check: Check): Check =>
   value =>
     value === undefined || check(value);
+export const oneOf =
+  (...values: readonly unknown[]): Check =>
+  value =>
+    values.includes(value);
+export const either =
+  <One, Other>(
+    isOne: (value: unknown) => value is One,
+    isOther: (value: unknown) => value is Other,
+  ): ((value: unknown) => value is One | Other) =>
+  (value): value is One | Other =>
+    isOne(value) || isOther(value);
 export const listOf =
   (check: Check): Check =>
   value =>
@@ -213,8 +230,9 @@ export function parseValue<T>(key: string, text: string, isValid: (value: unknow
   throw damagedValue(key);
 }
 
-const damagedValue = (key: string) =>
-  new IssuanceError(
-    'misconfigured',
-    `the value of ${key} in Redis is damaged; delete it to go on without it`,
-  );
+/** A number that Redis holds as text. @throws IssuanceError `misconfigured` as `parseValue` */
+export function parseNumber(key: string, text: string): number {
+  const number = text === '' ? Number.NaN : Number(text);
+  if (Number.isFinite(number)) return number;
+  throw damagedValue(key);
+}

@@ -3,7 +3,16 @@ import type { ProxyEnv } from 'node:http';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/directory.ts';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import {
+  either,
+  isText,
+  parseNumber,
+  parseValue,
+  runScript,
+  type Store,
+  shapeOf,
+  toScript,
+} from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
 import { caOf, type Limits, openLimits } from '../limits/limits.ts';
@@ -205,6 +214,11 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`);
 
+const isAccountState = either(
+  shapeOf<{ url: string }>({ url: isText }),
+  shapeOf<{ fault: string }>({ fault: isText }),
+);
+
 export function openAccountStates({ redis, prefix }: Store): AccountStates {
   const key = `${prefix}:accounts`;
   return {
@@ -214,9 +228,9 @@ export function openAccountStates({ redis, prefix }: Store): AccountStates {
     async read(account) {
       const text = await redis.hget(key, account);
       if (text === null) return undefined;
-      const space = text.indexOf(' ');
-      const state = JSON.parse(text.slice(space + 1)) as AccountState;
-      return { ...state, since: Number(text.slice(0, space)) };
+      const [space, place] = [text.indexOf(' '), `${key} ${account}`];
+      const state = parseValue(place, text.slice(space + 1), isAccountState);
+      return { ...state, since: parseNumber(place, text.slice(0, space)) };
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { AcmeAccount } from '../acme/client.ts';
 import type { CaConnection } from '../acme/connection.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 
 /** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
 export type AccountHolder = {
@@ -243,7 +243,7 @@ export function openBreaker(
     },
     async opened() {
       const [since, reason] = await redis.hmget(key, 'since', 'reason');
-      return since ? { since: Number(since), reason: reason ?? '' } : undefined;
+      return since ? { since: parseNumber(`${key} since`, since), reason: reason ?? '' } : undefined;
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
@@ -196,7 +196,8 @@ export function openBudget(
     async ordersLeft() {
       if (!orders) return undefined;
       const interval = orders.period / orders.count;
-      const full = Math.max(Number((await redis.get(keyOf(accountKey(scope)))) ?? 0), clock.now());
+      const key = keyOf(accountKey(scope));
+      const full = Math.max(parseNumber(key, (await redis.get(key)) ?? '0'), clock.now());
       const spent = Math.ceil((full - clock.now()) / interval);
       return { left: Math.max(orders.count - spent, 0), rate: orders };
     },

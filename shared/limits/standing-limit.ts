@@ -1,5 +1,5 @@
 import { IssuanceError, type IssuanceErrorCode, isFailureCode, type Problem } from '../base/basics.ts';
-import { isNumber, isText, listOf, optional, parseValue, shapeOf } from '../base/redis.ts';
+import { either, isNumber, isText, listOf, optional, parseValue, shapeOf } from '../base/redis.ts';
 import type { FailureHistory } from './failure-backoff.ts';
 
 // What stands against an order, as Redis has it.
@@ -48,8 +48,7 @@ const isKept = shapeOf<KeptOrder>({
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });
 const isBlocked = shapeOf<BlockedKey>({ reason: isText, at: isNumber });
-const isStanding = (value: unknown): value is Parked | Failed | BlockedKey =>
-  isBlocked(value) || isFailed(value) || isParked(value);
+const isStanding = either(isBlocked, either(isFailed, isParked));
 
 /** A value of Redis, and the key that it is under. */
 type Found = { key: string; text: string };

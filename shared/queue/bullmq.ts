@@ -1,5 +1,5 @@
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { describeError, type Log, linkSignals } from '../base/basics.ts';
+import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
@@ -51,8 +51,14 @@ export type HeldJob<Data> = {
   lastAttempt: boolean;
 };
 
-/** A job after an attempt that failed; `over`: it is not tried again. */
-export type FailedJob<Data> = { id: string; name: string; data: Data; attempts: number; over: boolean };
+/** A job after an attempt that failed; `over`: it is not tried again. Damaged `data` is absent. */
+export type FailedJob<Data> = {
+  id: string;
+  name: string;
+  data: Data | undefined;
+  attempts: number;
+  over: boolean;
+};
 
 export type JobSignals = {
   /** The worker is stopping: end between two steps. */
@@ -67,6 +73,8 @@ export type Later = { later: number };
 export type Consumer<Data, Result> = {
   /** How many jobs run at once. */
   concurrency: number;
+  /** Whether a job's data is what this queue's jobs have; one whose data is not fails for good. */
+  isData(value: unknown): value is Data;
   /** How many milliseconds a job may go on after the worker begins to stop. */
   patience: number;
   /**
@@ -84,7 +92,7 @@ export type Consumer<Data, Result> = {
  */
 export function openWorker<Data, Result>(
   queue: string,
-  { concurrency, patience, run, failed }: Consumer<Data, Result>,
+  { concurrency, isData, patience, run, failed }: Consumer<Data, Result>,
   { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
 ): AsyncDisposable {
   const stopping = new AbortController();
@@ -95,6 +103,8 @@ export function openWorker<Data, Result>(
     using abort = linkSignals(cutOff.signal);
     cancelled?.addEventListener('abort', () => abort.abort(new Error('the lock of the job was lost')));
     const signals = { stopping: stopping.signal, abort: abort.signal };
+    const key = `${prefix}:${queue}:${job.id} data`;
+    if (!isData(job.data)) throw new UnrecoverableError(damagedValue(key).message);
     const end = await run(toHeldJob(job, token), signals).catch((error: unknown): Later => {
       const final = cancelled?.aborted || error instanceof UnrecoverableError;
       if (final || !stopping.signal.aborted) throw error;
@@ -114,12 +124,17 @@ export function openWorker<Data, Result>(
     stalledInterval: STALLED_INTERVAL,
     maxStalledCount: MOST_KILLS,
   });
-  worker.on('error', error => log.debug({ reason: describeError(error) }, `${queue} worker`));
+  worker.on('error', error => {
+    // What JSON.parse says of a job's data quotes it.
+    if (error instanceof SyntaxError)
+      log.error(`the data of a job in ${prefix}:${queue} in Redis is damaged`);
+    else log.debug({ reason: describeError(error) }, `${queue} worker`);
+  });
   worker.on('lockRenewalFailed', jobIds => {
     for (const jobId of jobIds) worker.cancelJob(jobId);
   });
   worker.on('failed', (job, error) => {
-    if (job) failed?.(error, toFailedJob(job));
+    if (job) failed?.(error, toFailedJob(job, isData));
     else log.error({ reason: describeError(error) }, `a ${queue} job failed that Redis has lost`);
   });
 
@@ -152,10 +167,10 @@ const toHeldJob = <Data>(job: Job<Data>, token = ''): HeldJob<Data> => ({
   lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
 });
 
-const toFailedJob = <Data>(job: Job<Data>): FailedJob<Data> => ({
+const toFailedJob = <Data>(job: Job<Data>, isData: (value: unknown) => value is Data): FailedJob<Data> => ({
   id: job.id ?? '',
   name: job.name,
-  data: job.data,
+  data: isData(job.data) ? job.data : undefined,
   attempts: job.attemptsMade,
   over: job.finishedOn !== undefined,
 });

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import {
+  isNumber,
+  isText,
+  listOf,
+  optional,
+  runScript,
+  type Store,
+  shapeOf,
+  toScript,
+} from '../base/redis.ts';
 import { deliveryId, type Message, type NotifyEvent } from '../notify/message.ts';
 import type { EventKind, NotifyConfig } from '../notify/notify-section.ts';
 import { openQueue } from './bullmq.ts';
@@ -9,6 +18,14 @@ export const NOTIFY_QUEUE = 'notify';
 
 /** The data of a delivery job: a message, and the name of its notify block, which itself may hold secrets. */
 export type Delivery = { block: string; message: Message };
+
+export const isDelivery = shapeOf<Delivery>({
+  block: isText,
+  message: shapeOf<Message>({
+    ...{ id: isText, matter: isText, kind: isText, subject: isText, names: listOf(isText), detail: isText },
+    ...{ at: isNumber, daysLeft: optional(isNumber) },
+  }),
+});
 
 /** Notifies people of events: one message per event, however many processes run into it and however often. */
 export type Notices = AsyncDisposable & {

@@ -1,9 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Job } from 'bullmq';
-import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
-import type { RevocationReason } from '../pki/revocation.ts';
+import {
+  type Clock,
+  damagedValue,
+  IssuanceError,
+  type Log,
+  needingRedis,
+  type SignFailure,
+} from '../base/basics.ts';
+import { either, isFlag, isText, listOf, oneOf, optional, type Store, shapeOf } from '../base/redis.ts';
+import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import { openQueue } from './bullmq.ts';
+import { isSignFailure } from './sign-job.ts';
 
 export const REVOKE_QUEUE = 'revoke';
 
@@ -31,6 +39,22 @@ export type RevokeJobData = {
 export type RevokeResult =
   | { outcome: 'revoked'; already: boolean; account: string }
   | { outcome: 'failed'; error: SignFailure };
+
+export const isRevokeJobData = shapeOf<RevokeJobData>({
+  ...{
+    certificate: isText,
+    reason: optional(oneOf(...Object.keys(revocationReasons))),
+    names: listOf(isText),
+  },
+  ...{ block: isText, accounts: listOf(isText), requestId: isText },
+});
+
+const isRevokeResult = either(
+  shapeOf<Extract<RevokeResult, { outcome: 'revoked' }>>({
+    ...{ outcome: oneOf('revoked'), already: isFlag, account: isText },
+  }),
+  shapeOf<Extract<RevokeResult, { outcome: 'failed' }>>({ outcome: oneOf('failed'), error: isSignFailure }),
+);
 
 /**
  * The intake's side of the `revoke` queue. Revocations have a queue of their own, so that none waits behind
@@ -80,7 +104,7 @@ export function openRevokeQueue({
     async result(jobId, signal) {
       for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
         const job = await needingRedis(() => queue.getJob(jobId));
-        const result = readResult(job);
+        const result = readResult(job, `${store.prefix}:${REVOKE_QUEUE}:${jobId} returnvalue`);
         if (result || signal.aborted) return result;
         await clock.sleep(pause, signal).catch(() => {}); // a last look follows
       }
@@ -89,9 +113,15 @@ export function openRevokeQueue({
   };
 }
 
-function readResult(job: Job<RevokeJobData, RevokeResult> | undefined): RevokeResult | undefined {
+function readResult(
+  job: Job<RevokeJobData, RevokeResult> | undefined,
+  key: string,
+): RevokeResult | undefined {
   if (!job) throw new IssuanceError('unavailable', 'the revocation was lost: post the certificate again');
   if (job.finishedOn === undefined) return undefined;
   // A job that BullMQ itself or a bug has failed has no result; details stay in the worker's log.
-  return job.returnvalue ?? { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
+  const { returnvalue: result } = job;
+  if (!result) return { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
+  if (isRevokeResult(result)) return result;
+  throw damagedValue(key);
 }

@@ -1,11 +1,13 @@
 import type { Log } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
 
 /** The job's name says all. */
 export type TaskData = Record<string, never>;
+
+export const isTaskData = shapeOf<TaskData>({});
 
 /** Work that comes again and again. */
 export type RepeatedTask = {

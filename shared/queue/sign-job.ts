@@ -1,6 +1,7 @@
 import type { AccountChoice } from '../admission/account-choice.ts';
-import type { SignFailure } from '../base/basics.ts';
+import { isFailureCode, type Problem, type SignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
+import { either, isNumber, isText, listOf, oneOf, optional, shapeOf } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
 /** What a sign job carries: no secret, and names only as they were admitted. */
@@ -50,3 +51,30 @@ export type SignResult =
       refused?: { account: string; reason: string }[];
     }
   | { outcome: 'failed'; block: string; error: SignFailure };
+
+// What Redis holds of them is checked where it is read.
+
+const isIssuedBy = shapeOf<IssuedBy>({ account: isText, directory: isText });
+const isProblem = shapeOf<Pick<Problem, 'type'>>({ type: isText });
+export const isSignFailure = shapeOf<SignFailure>({
+  ...{ code: isFailureCode, detail: isText, retryAfter: optional(isNumber), problem: optional(isProblem) },
+});
+
+export const isSignResult = either(
+  shapeOf<Extract<SignResult, { outcome: 'issued' }>>({
+    ...{ outcome: oneOf('issued'), block: isText, chain: isText, issuedBy: optional(isIssuedBy) },
+    refused: optional(listOf(shapeOf({ account: isText, reason: isText }))),
+  }),
+  shapeOf<Extract<SignResult, { outcome: 'failed' }>>({
+    ...{ outcome: oneOf('failed'), block: isText, error: isSignFailure },
+  }),
+);
+
+export const isSignJobData = shapeOf<SignJobData>({
+  ...{ csr: isText, identifiers: listOf(shapeOf<Identifier>({ type: oneOf('dns', 'ip'), value: isText })) },
+  accounts: listOf(shapeOf<Pick<AccountChoice, 'account'>>({ account: isText })),
+  ...{ publicKey: optional(isText), solvers: listOf(isText), storage: isText, block: isText },
+  replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
+  ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
+  share: optional(shapeOf({ name: isText, part: isNumber })),
+});

@@ -5,6 +5,7 @@ import { openQueue } from './bullmq.ts';
 import {
   deduplicationId,
   openSignRecords,
+  parseResult,
   resultsChannel,
   SIGN_QUEUE,
   type SignJobData,
@@ -120,7 +121,7 @@ function openWaiters(
   }
 
   async function look(jobId: string, failed = false) {
-    const result = await records.readResult(jobId);
+    const [result] = await records.readResults([jobId]);
     if (result || failed) wake(jobId, result);
   }
 
@@ -218,7 +219,7 @@ function openEnds(
 
   connection.on('message', (_, message: string) => {
     const end = message.indexOf(' ');
-    on.onEnd(message.slice(0, end), parseResult(message.slice(end + 1)));
+    on.onEnd(message.slice(0, end), readMessage(message.slice(end + 1)));
   });
   connection.on('ready', () => {
     listen().catch(error => log.debug({ reason: String(error) }, 'results cannot be listened for'));
@@ -235,9 +236,9 @@ function openEnds(
   };
 }
 
-function parseResult(text: string): SignResult | undefined {
+function readMessage(text: string): SignResult | undefined {
   try {
-    return text === '' ? undefined : (JSON.parse(text) as SignResult);
+    return text === '' ? undefined : parseResult('', text);
   } catch {
     return undefined;
   }

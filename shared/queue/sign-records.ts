@@ -1,10 +1,14 @@
 import { hash } from 'node:crypto';
+import { toSignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { JobLock } from './bullmq.ts';
-import type { SignJobData, SignResult } from './sign-job.ts';
+import { isSignResult, type SignJobData, type SignResult } from './sign-job.ts';
 
-export type { SignJobData, SignResult } from './sign-job.ts';
+export { isSignJobData, type SignJobData, type SignResult } from './sign-job.ts';
+
+/** @throws IssuanceError `misconfigured` that names the key */
+export const parseResult = (key: string, text: string): SignResult => parseValue(key, text, isSignResult);
 
 export const SIGN_QUEUE = 'sign';
 
@@ -93,6 +97,11 @@ export class LockLostError extends Error {
   override readonly name = 'LockLostError';
 }
 
+type KeptOfJob<Checkpoint> = {
+  checkpoint: Checkpoint | undefined;
+  resultWritten: { key: string; result: SignResult } | undefined;
+};
+
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = {
   /**
@@ -101,14 +110,24 @@ export type SignRecords = {
    * @throws LockLostError when another worker has the job now
    */
   confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
-  /** How far a job came, and where its result is, if that is written already. */
-  readJob(
+  /**
+   * How far a job came, and where its result is, if that is written already.
+   *
+   * @throws IssuanceError `misconfigured` where one of the two is damaged
+   */
+  readJob<Checkpoint>(
     jobId: string,
-  ): Promise<{ checkpoint: unknown; resultWritten: { key: string; result: SignResult } | undefined }>;
+    isCheckpoint: (value: unknown) => value is Checkpoint,
+  ): Promise<KeptOfJob<Checkpoint>>;
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
-  /** `undefined` also where the certificate of the result was revoked since; so does `readResults`. */
+  /**
+   * `undefined` also where the certificate of the result was revoked since; so does `readResults`.
+   *
+   * @throws IssuanceError `misconfigured` where it is damaged
+   */
   readResult(jobId: string): Promise<SignResult | undefined>;
+  /** One that is damaged is a failure that says so. */
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /**
    * Writes the result, and lets others order the same names.
@@ -145,7 +164,17 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     if (written !== 1) throw lost(jobId);
   }
 
-  const parse = <T>(text: string | null | undefined) => (text ? (JSON.parse(text) as T) : undefined);
+  const parseAt = (key: string, text: string | null | undefined) =>
+    text ? parseResult(key, text) : undefined;
+
+  /** One that is damaged must not keep the others from who waits for them. */
+  function readAt(key: string, text: string | null): SignResult | undefined {
+    try {
+      return parseAt(key, text);
+    } catch (error) {
+      return { outcome: 'failed', block: '', error: toSignFailure(error) };
+    }
+  }
 
   async function dropRevoked(results: (SignResult | undefined)[]): Promise<typeof results> {
     const marks = results.map(result => (result?.outcome === 'issued' ? revokedKey(result.chain) : ''));
@@ -162,18 +191,25 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
       if (holder !== token) throw lost(jobId);
       return values;
     },
-    readJob: async jobId => {
+    async readJob(jobId, isCheckpoint) {
       const key = resultKey(jobId);
       const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
-      const result = parse<SignResult>(text);
-      return { checkpoint: parse(checkpoint), resultWritten: result && { key, result } };
+      const result = parseAt(key, text);
+      return {
+        checkpoint: checkpoint ? parseValue(checkpointKey(jobId), checkpoint, isCheckpoint) : undefined,
+        resultWritten: result && { key, result },
+      };
     },
     writeCheckpoint: (lock, state) =>
       writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
-    readResult: async jobId => (await dropRevoked([parse(await redis.get(resultKey(jobId)))]))[0],
+    readResult: async jobId => {
+      const key = resultKey(jobId);
+      return (await dropRevoked([parseAt(key, await redis.get(key))]))[0];
+    },
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
-      return dropRevoked((await redis.mget(jobIds.map(resultKey))).map(text => parse<SignResult>(text)));
+      const keys = jobIds.map(resultKey);
+      return dropRevoked((await redis.mget(keys)).map((text, at) => readAt(keys[at] ?? '', text)));
     },
     writeResult: async ({ jobId, token }, result, flight, over = []) => {
       const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight), ...over];

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 
 /**
  * What an auth block gets certificates for: its hosts with these names have their certificates in this
@@ -48,8 +48,9 @@ export function openNewestIndex({ redis, prefix }: Store): NewestIndex {
     },
     async find(holder) {
       const text = await redis.get(keyOf(holder));
-      const space = text?.indexOf(' ') ?? -1;
-      return text && space > 0 ? { at: Number(text.slice(0, space)), id: text.slice(space + 1) } : undefined;
+      if (text === null) return undefined;
+      const space = text.indexOf(' ');
+      return { at: parseNumber(keyOf(holder), text.slice(0, space)), id: text.slice(space + 1) };
     },
   };
 }

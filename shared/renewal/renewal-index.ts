@@ -1,58 +1,10 @@
-import type { RenewalInfo } from '../acme/renewal-info.ts';
-import type { Store } from '../base/redis.ts';
-import type { IssuedBy } from '../storage/storage.ts';
+import type { IssuanceError } from '../base/basics.ts';
+import { parseNumber, parseValue, type Store } from '../base/redis.ts';
 import { openIndexWriter, type Written } from './index-writer.ts';
-import { planWanted, type RenewalPlan } from './renewal-window.ts';
+import { isManaged, isRenewed, type LastFetch, type ManagedCertificate } from './managed-certificate.ts';
+import { planWanted } from './renewal-window.ts';
 
-/** A certificate that Quarry renews by itself, or watches only. Times in milliseconds since the epoch. */
-export type ManagedCertificate = {
-  /** `stored/<storage>/<digest of its CSR>` or `profile/<name of the renewal section>/<domain>`. */
-  id: string;
-  /** Of a stored one: the key of its entry, which of macen's entries is not that of the id. */
-  place?: string | undefined;
-  /**
-   * Whether Quarry renews it by itself. Of others it is only found out whether the CA wants them renewed
-   * sooner than clients would have them renewed by their posts.
-   */
-  renews: boolean;
-  /** Differs between this certificate and its successor: its `renewalInfoId`, or else its end. */
-  certificate: string;
-  /** Absent where it is not recorded, as of macen's entries. */
-  issuedBy?: IssuedBy | undefined;
-  /** The accounts that were asked before, and why they did not issue. */
-  refused?: readonly { account: string; reason: string }[] | undefined;
-  names: string[];
-  notBefore: number;
-  notAfter: number;
-  /** What the CA suggests, or in a few words why nothing is known of it. */
-  info: Pick<RenewalInfo, 'start' | 'end' | 'explanationUrl'> | { none: string };
-  /** Whether `certificate` is a `renewalInfoId`, by which the CA knows it. */
-  named: boolean;
-  /** When to ask the CA for renewal information; absent where it is not asked. */
-  poll?: number | undefined;
-  /** Failed questions in a row. */
-  pollFailures: number;
-  plan: RenewalPlan;
-  /** Failed attempts to renew it. */
-  failures?: { count: number; last: number; retryAfter?: number | undefined; reason: string } | undefined;
-  /** The sign job that renews it now. */
-  job?: { id: string; since: number } | undefined;
-  /** Whether it was made by renewing ahead, without a client that asked for it. */
-  ahead: boolean;
-  /** Whether the scheduler has seen it yet. */
-  looked: boolean;
-  /** Whether it is not renewed, as no client fetched it. */
-  left?: boolean;
-  /** Whether its host has got a newer one by another key: then nothing is done for it. */
-  superseded?: boolean;
-  /**
-   * Whether an operator wants it renewed now; it is tried once, and the operator's command waits for the
-   * result.
-   */
-  forced?: boolean;
-  /** When an operator wants it renewed, among others; tried until it is. */
-  reissue?: number | undefined;
-};
+export { isRenewed, type LastFetch, type ManagedCertificate } from './managed-certificate.ts';
 
 export type FoundCertificate = {
   managed: ManagedCertificate;
@@ -61,9 +13,6 @@ export type FoundCertificate = {
   /** What it follows. */
   known: ManagedCertificate | undefined;
 };
-
-/** The last time that a client got the certificate, and by which auth block. */
-export type LastFetch = { at: number; block: string };
 
 /**
  * What Quarry renews or watches, ordered by when something is to be done, so that no look ever goes
@@ -83,6 +32,8 @@ export type RenewalIndex = {
   /** The ids that are due, the most urgent first, and what is only watched last. */
   due(now: number, limit: number): Promise<string[]>;
   read(ids: string[]): Promise<(ManagedCertificate | undefined)[]>;
+  /** Has them due at another time, whatever they are. */
+  putOff(ids: string[], at: number): Promise<void>;
   /** Remembers that a client got the certificate. */
   fetched(id: string, fetch: LastFetch): Promise<void>;
   lastFetches(ids: string[]): Promise<(LastFetch | undefined)[]>;
@@ -100,13 +51,17 @@ export type RenewalIndex = {
   ): Promise<{ managed: number; due: number; failed: number; soonestEnd: number | undefined }>;
 };
 
-/** Whether Quarry renews a certificate by itself, as things are. */
-export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =>
-  (renews || reissue !== undefined) && !superseded;
-
 const LIST_PART = 500;
 
-export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
+/**
+ * @param damaged gets each entry that cannot be read, which is passed over then; by default it is thrown
+ */
+export function openRenewalIndex(
+  { redis, prefix }: Store,
+  damaged: (error: IssuanceError) => void = error => {
+    throw error;
+  },
+): RenewalIndex {
   const key = (name: string) => `${prefix}:renewals:${name}`;
   const [entries, due, ends, failed] = [key('entries'), key('due'), key('ends'), key('failed')];
   const [fetches, wanted, watched] = [key('fetched'), key('wanted'), key('watched')];
@@ -116,7 +71,16 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
     (await writeAll([toWritten(managed, at, over)])) === 1;
 
   async function read(ids: string[]): Promise<(ManagedCertificate | undefined)[]> {
-    return ids.length === 0 ? [] : (await redis.hmget(entries, ...ids)).map(parse);
+    if (ids.length === 0) return [];
+    return (await redis.hmget(entries, ...ids)).map((text, at) => parse(ids[at], text));
+  }
+
+  function parse(id: string | undefined, text: string | null | undefined): ManagedCertificate | undefined {
+    try {
+      return text ? parseEntry(`${entries} ${id}`, text) : undefined;
+    } catch (error) {
+      return void damaged(error as IssuanceError);
+    }
   }
 
   /**
@@ -157,11 +121,16 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
       return [...ids, ...(await redis.zrangebyscore(watched, '-inf', now, 'LIMIT', 0, limit - ids.length))];
     },
     read,
+    async putOff(ids, at) {
+      for (const set of [due, watched]) for (const id of ids) await redis.zadd(set, 'XX', at, id);
+    },
     async fetched(id, { at, block }) {
       await redis.hset(fetches, id, `${at} ${block}`);
     },
     async lastFetches(ids) {
-      return ids.length === 0 ? [] : (await redis.hmget(fetches, ...ids)).map(parseFetch);
+      if (ids.length === 0) return [];
+      const found = await redis.hmget(fetches, ...ids);
+      return found.map((text, at) => parseFetch(`${fetches} ${ids[at]}`, text));
     },
     async force(id, now) {
       const [managed] = await read([id]);
@@ -179,7 +148,7 @@ export function openRenewalIndex({ redis, prefix }: Store): RenewalIndex {
       do {
         const [next, found] = await redis.hscan(entries, cursor, 'COUNT', LIST_PART);
         cursor = next;
-        yield found.filter((_, index) => index % 2 === 1).flatMap(text => parse(text) ?? []);
+        yield found.flatMap((id, index) => (index % 2 === 0 ? (parse(id, found[index + 1]) ?? []) : []));
       } while (cursor !== '0');
     },
     async *listByEnd() {
@@ -214,14 +183,13 @@ function toWritten(managed: ManagedCertificate, at: number, over: Written['over'
   return { id, over, certificate, text: JSON.stringify(managed), at, notAfter, ...flags };
 }
 
-function parse(text: string | null): ManagedCertificate | undefined {
-  if (text === null) return undefined;
-  const managed = JSON.parse(text.slice(text.indexOf('\n') + 1)) as ManagedCertificate;
+function parseEntry(key: string, text: string): ManagedCertificate {
+  const managed = parseValue(key, text.slice(text.indexOf('\n') + 1), isManaged);
   return { ...managed, renews: managed.renews ?? true }; // written before anything was only watched
 }
 
-function parseFetch(text: string | null): LastFetch | undefined {
+function parseFetch(key: string, text: string | null): LastFetch | undefined {
   if (text === null) return undefined;
   const space = text.indexOf(' ');
-  return { at: Number(text.slice(0, space)), block: text.slice(space + 1) };
+  return { at: parseNumber(key, text.slice(0, space)), block: text.slice(space + 1) };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/basics.ts';
 import { withParents } from '../base/identifier.ts';
-import { runAll, type Store } from '../base/redis.ts';
+import { parseNumber, runAll, type Store } from '../base/redis.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
 const LIFE = RESPONSE_LIFE * 1_000;
@@ -49,6 +49,14 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
     ...between(name, zone).map((parent): [string, string] => [belowKey(prefix, parent), `${name} ${value}`]),
   ];
 
+  async function readPlace(of: string, value: string): Promise<(Place & { at: number }) | undefined> {
+    const key = placeKey(prefix, of, value);
+    const text = await redis.get(key);
+    if (text === null) return undefined;
+    const [name = '', zone = '', at = ''] = text.split(' ');
+    return { name, zone, at: parseNumber(key, at) };
+  }
+
   async function findAbove(names: readonly string[], now: number): Promise<Set<string>> {
     const counts = await Promise.all(names.map(name => redis.zcount(belowKey(prefix, name), now, '+inf')));
     return new Set(names.filter((_, index) => counts[index] !== 0));
@@ -69,14 +77,13 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
       );
     },
     async addedAt(of, value) {
-      const [, , time] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];
-      return time === undefined ? undefined : Number(time);
+      return (await readPlace(of, value))?.at;
     },
     async remove(of, value) {
-      const [name, zone] = (await redis.get(placeKey(prefix, of, value)))?.split(' ') ?? [];
-      if (name === undefined || zone === undefined) return;
+      const place = await readPlace(of, value);
+      if (!place) return;
       const commands = redis.multi();
-      for (const [key, member] of entries({ name, zone }, value)) commands.zrem(key, member);
+      for (const [key, member] of entries(place, value)) commands.zrem(key, member);
       await runAll(commands.del(placeKey(prefix, of, value)));
     },
     async find(names) {

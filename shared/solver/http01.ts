@@ -1,4 +1,4 @@
-import { needingRedis } from '../base/basics.ts';
+import { damagedValue, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
 import { openGetTogether, type Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
@@ -70,7 +70,11 @@ export function openChallengeResponses({ redis, prefix }: Store): ChallengeRespo
     put: async (token, keyAuthorization) => {
       await redis.set(challengeKey(prefix, token), keyAuthorization, 'EX', RESPONSE_LIFE);
     },
-    get: token => getTogether(challengeKey(prefix, token)),
+    async get(token) {
+      const keyAuthorization = await getTogether(challengeKey(prefix, token));
+      if (keyAuthorization === null || keyAuthorization.startsWith(`${token}.`)) return keyAuthorization;
+      throw damagedValue(challengeKey(prefix, token));
+    },
     delete: async token => {
       await redis.del(challengeKey(prefix, token));
     },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Clock, needingRedis } from '../base/basics.ts';
+import { type Clock, damagedValue, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
@@ -110,7 +110,9 @@ export function openTlsAlpnResponses({ redis, prefix }: Store, clock: Clock): Tl
         ...([tlsAlpnKey(prefix, identifier), now - RESPONSE_LIFE * 1e6, '+inf', 'WITHSCORES'] as const),
       );
       const inTurn = put.findIndex((_, index) => index % 2 === 1 && Number(put[index]) > now - TURN);
-      return put[(inTurn > 0 ? inTurn : put.length - 1) - 1];
+      const digest = put[(inTurn > 0 ? inTurn : put.length - 1) - 1];
+      if (digest === undefined || /^[\w-]{43}$/.test(digest)) return digest;
+      throw damagedValue(tlsAlpnKey(prefix, identifier));
     },
     async delete({ identifier, digest }) {
       await redis.zrem(tlsAlpnKey(prefix, identifier), digest);

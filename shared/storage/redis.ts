@@ -1,5 +1,14 @@
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { escapeGlob, openGetTogether, runScript, type Store, toScript } from '../base/redis.ts';
+import {
+  escapeGlob,
+  isText,
+  openGetTogether,
+  parseValue,
+  runScript,
+  type Store,
+  shapeOf,
+  toScript,
+} from '../base/redis.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -13,6 +22,8 @@ const KEYS_PER_PART = 1_000;
 /** The value of a key, as JSON has it; `quarry` is the certificate's record. */
 type Value = { csr: string; chain: string; quarry?: unknown };
 
+const isEntry = shapeOf<Value>({ csr: isText, chain: isText, quarry: () => true });
+
 /** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
   config: { name: string } & KeepingConfig,
@@ -22,18 +33,19 @@ export function openRedisStorage(
   const entries = openReadEntries();
   const getTogether = openGetTogether(redis);
   const base = `${prefix}:storage:${name}:`;
-  const damaged = (error: unknown) => {
-    log.warn({ storage: name, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
+  const damaged = (key: string, error: unknown) => {
+    const entry = { storage: name, key: base + key };
+    log.warn({ ...entry, reason: describeError(error) }, 'stored entry is damaged, taken as absent');
     return undefined;
   };
 
-  function parse(text: string | null): KeptEntry | undefined {
+  function parse(key: string, text: string | null): KeptEntry | undefined {
     if (text === null) return undefined;
     try {
-      const { csr, chain, quarry } = JSON.parse(text) as Value;
+      const { csr, chain, quarry } = parseValue(base + key, text, isEntry);
       return readWholeEntry({ csr, chain, record: quarry });
     } catch (error) {
-      return damaged(error);
+      return damaged(key, error);
     }
   }
 
@@ -41,18 +53,18 @@ export function openRedisStorage(
   function readOnce(csr: CsrText, text: string): StoredCertificate {
     const known = entries.recall(csr.digest, () => text);
     if (known) return known;
-    const value = JSON.parse(text) as Value;
-    const stored = readEntry(csr, { csr: value.csr ?? '', chain: value.chain, record: value.quarry });
+    const value = parseValue(base + csr.digest, text, isEntry);
+    const stored = readEntry(csr, { csr: value.csr, chain: value.chain, record: value.quarry });
     entries.remember(csr.digest, text, stored);
     return stored;
   }
 
-  const read = async (key: string) => parse(await getTogether(base + key));
+  const read = async (key: string) => parse(key, await getTogether(base + key));
 
   /** @returns what goes */
   async function removeIf(key: string, goes: (kept: KeptEntry) => boolean): Promise<KeptEntry | undefined> {
     const text = await redis.get(base + key);
-    const kept = parse(text);
+    const kept = parse(key, text);
     if (!kept || text === null || !goes(kept)) return undefined;
     await runScript(redis, REMOVE_IF_SAME, [base + key], [text]);
     return kept;
@@ -67,7 +79,7 @@ export function openRedisStorage(
         const stored = readOnce(csr, text);
         return isFresh(stored, config, clock.now()) && isGood(stored) ? stored : undefined;
       } catch (error) {
-        return damaged(error);
+        return damaged(csr.digest, error);
       }
     },
     async put(csr: CsrText, chain, issuedBy, life) {
@@ -93,7 +105,7 @@ export function openRedisStorage(
       async setRenewFrom(key, chain, at) {
         const text = await redis.get(base + key);
         if (text === null || chainIn(text) !== chain) return false;
-        const value = JSON.parse(text) as Value;
+        const value = parseValue(base + key, text, isEntry);
         const certificate = fingerprintOf(chain);
         const { issuedBy } = parseRecord(value.quarry, certificate) ?? {};
         const quarry = formatRecord({ certificate, issuedBy, renewFrom: at });

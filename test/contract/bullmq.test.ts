@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, suite, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, isText, openRedis, shapeOf } from '../../shared/base/redis.ts';
 import {
   type Consumer,
   type FailedJob,
@@ -10,6 +10,7 @@ import {
   openWorker,
   UnrecoverableError,
 } from '../../shared/queue/bullmq.ts';
+import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -28,6 +29,8 @@ after(async () => {
 
 let prefixes = 0;
 
+const isData = shapeOf<Data>({ question: isText });
+
 /** A queue of its own, and the workers that take its jobs. */
 function openGround() {
   const prefix = `{bullmq-${++prefixes}}`;
@@ -43,7 +46,7 @@ function openGround() {
       return (await queue.getJob(id)) ?? assert.fail('no job');
     },
     openWorker: (run: Consumer<Data, string>['run'], more: Partial<Consumer<Data, string>> = {}) =>
-      openWorker<Data, string>('questions', { concurrency: 1, patience: 0, run, ...more }, parts),
+      openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run, ...more }, parts),
     [Symbol.asyncDispose]: () => queue.close(),
   };
 }
@@ -189,4 +192,37 @@ suite('a worker that stops', () => {
     }
     assert.equal((await ground.ended(id)).failedReason, 'refused');
   });
+});
+
+for (const [what, data] of [
+  ['lacks a field', '{}'],
+  ['is of another kind', '[1]'],
+  ['is nothing', 'null'],
+] as const)
+  test(`a job whose data ${what} fails for good, and its key is named and not its content`, async () => {
+    await using ground = openGround();
+    const id = await ground.add(3);
+    await redis.hset(`${ground.prefix}:questions:${id}`, 'data', data);
+    const failures: FailedJob<Data>[] = [];
+    const run = async () => assert.fail('it was run');
+    await using _ = ground.openWorker(run, { failed: (_, job) => void failures.push(job) });
+    const job = await ground.ended(id);
+    const key = `${ground.prefix}:questions:${id} data`;
+    assert.equal(job.failedReason, `the value of ${key} in Redis is damaged; delete it to go on without it`);
+    await waitUntil('the failure to be told', () => failures.length === 1);
+    assert.deepEqual([failures[0]?.over, failures[0]?.data], [true, undefined]);
+  });
+
+test('a job whose data is no JSON holds up no other, and the log does not quote it', async () => {
+  await using ground = openGround();
+  const id = await ground.add();
+  await redis.hset(`${ground.prefix}:questions:${id}`, 'data', '{"question":"secret');
+  const log = keptLog();
+  const parts = { redisUrl: server.url, prefix: ground.prefix, log: log.log };
+  const run = async () => 'because';
+  await using _ = openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run }, parts);
+  assert.equal((await ground.ended(await ground.add())).returnvalue, 'because');
+  await waitUntil('the damage to be logged', () => log.text().includes('in Redis is damaged'));
+  assert.doesNotMatch(log.text(), /secret/);
+  assert.match(log.text(), new RegExp(`the data of a job in ${ground.prefix}:questions in Redis is damaged`));
 });

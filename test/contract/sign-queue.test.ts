@@ -41,6 +41,26 @@ suite('sign queue', () => {
     assert.deepEqual(await intake.queue.result(jobId, AbortSignal.abort()), issued);
   });
 
+  test('a result that is damaged reaches its waiters as a failure that names it, and no waiter for another', async () => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    const [damaged, other] = [await intake.queue.enqueue(signJob()), await intake.queue.enqueue(signJob())];
+    const waiting = [damaged, other].map(jobId => intake.queue.result(jobId, never));
+    const key = `${prefix}:result:${damaged}`;
+    await redis.set(key, '{"outcome":"issued"');
+    await redis.set(`${prefix}:result:${other}`, JSON.stringify(issued));
+    for (const jobId of [damaged, other]) await redis.publish(`${prefix}:results`, `${jobId} nonsense`);
+    const [first, second] = await Promise.all(waiting);
+    const detail = `the value of ${key} in Redis is damaged; delete it to go on without it`;
+    assert.deepEqual(first, {
+      outcome: 'failed',
+      block: '',
+      error: { code: 'misconfigured', detail, problem: undefined, retryAfter: undefined },
+    });
+    assert.deepEqual(second, issued);
+    await assert.rejects(intake.queue.blockOf(damaged), { code: 'misconfigured', message: detail });
+  });
+
   test('a job whose worker fails without a word is run again, for the same waiters', async () => {
     const { prefix } = newStore();
     await using intake = await intakeSide(prefix);

@@ -18,6 +18,8 @@ const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' 
 
 const flight: Flight = { account: 'account', identifiers: [{ type: 'dns', value: 'a.example' }] };
 
+const isAny = (value: unknown): value is object => typeof value === 'object';
+
 let jobs = 0;
 
 /** A job that a worker holds, by BullMQ's own lock key. */
@@ -29,10 +31,13 @@ async function heldJob() {
 
 test('a checkpoint is read back as it was written, by whoever has the job next', async () => {
   const lock = await heldJob();
-  assert.deepEqual(await records.readJob(lock.jobId), { checkpoint: undefined, resultWritten: undefined });
+  assert.deepEqual(await records.readJob(lock.jobId, isAny), {
+    checkpoint: undefined,
+    resultWritten: undefined,
+  });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
-  const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId);
+  const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId, isAny);
   assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
 });
 
@@ -42,7 +47,7 @@ test('a result is read back, alone and among others', async () => {
   const key = await records.writeResult(lock, issued, flight);
   assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
   assert.deepEqual(await records.readResult(lock.jobId), issued);
-  assert.deepEqual(await records.readJob(lock.jobId), {
+  assert.deepEqual(await records.readJob(lock.jobId, isAny), {
     checkpoint: undefined,
     resultWritten: { key, result: issued },
   });
@@ -62,7 +67,7 @@ for (const [what, lose] of [
     await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
     await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
     await assert.rejects(records.writeResult(lock, issued, flight), { name: 'LockLostError' });
-    assert.deepEqual(await records.readJob(lock.jobId), {
+    assert.deepEqual(await records.readJob(lock.jobId, isAny), {
       checkpoint: { step: 1 },
       resultWritten: undefined,
     });
@@ -124,4 +129,36 @@ test('a result whose certificate was revoked since is as good as none, and other
     result => result?.outcome,
   );
   assert.deepEqual(outcomes, [undefined, 'issued', undefined]);
+});
+
+for (const [what, text] of [
+  ['no JSON', '{"outcome":"issued","ch'],
+  ['of no kind that there is', '{"outcome":"lost","block":"mail","secret":"x"}'],
+  ['without its chain', '{"outcome":"issued","block":"mail"}'],
+  [
+    'a failure of no code that there is',
+    '{"outcome":"failed","block":"mail","error":{"code":"x","detail":"y"}}',
+  ],
+] as const)
+  test(`a result that is ${what} is named by its key, and keeps no other from being read`, async () => {
+    const [lock, damaged] = [await heldJob(), await heldJob()];
+    await records.writeResult(lock, issued, flight);
+    const key = `${prefix}:result:${damaged.jobId}`;
+    await redis.set(key, text);
+    const message = `the value of ${key} in Redis is damaged; delete it to go on without it`;
+    await assert.rejects(records.readResult(damaged.jobId), { code: 'misconfigured', message });
+    await assert.rejects(records.readJob(damaged.jobId, isAny), { message });
+    const [first, second] = await records.readResults([damaged.jobId, lock.jobId]);
+    assert.equal(first?.outcome === 'failed' && first.error.detail, message);
+    assert.deepEqual(second, issued);
+  });
+
+test('a checkpoint that is damaged is named by its key', async () => {
+  const lock = await heldJob();
+  const key = `${prefix}:checkpoint:${lock.jobId}`;
+  for (const text of ['nonsense', '7']) {
+    await redis.set(key, text);
+    const message = `the value of ${key} in Redis is damaged; delete it to go on without it`;
+    await assert.rejects(records.readJob(lock.jobId, isAny), { code: 'misconfigured', message });
+  }
 });

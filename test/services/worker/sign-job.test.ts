@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { damagedValue, IssuanceError } from '../../../shared/base/basics.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
@@ -505,3 +505,31 @@ test('runSignJob() orders nothing for a blocked key, and asks for it with the li
   assert.ok(bench.ca.calls.includes('newOrder') && !bench.ca.calls.includes('finalize'), `${bench.ca.calls}`);
   assert.equal(bench.ca.presented.size, 0);
 });
+
+test('runSignJob() fails a job whose progress is damaged with the key of that, and gives up what it holds', async () => {
+  await using bench = await openJobBench();
+  const left: string[] = [];
+  const damage = damagedValue('{quarry}:checkpoint:job-1');
+  bench.records.readJob = async () => Promise.reject(damage);
+  bench.records.leaveFlight = async (_, { account }) => void left.push(account);
+  const { code, detail } = await failureOf(bench);
+  assert.deepEqual([code, detail, left], ['misconfigured', damage.message, ['account']]);
+  assert.deepEqual(bench.ca.calls, []);
+});
+
+for (const [what, saved] of [
+  ['no orders', { refusals: [] }],
+  [
+    'an order without challenges',
+    { orders: { account: { order: {}, failures: 0, lostOrders: 0 } }, refusals: [] },
+  ],
+  ['a refusal of no code', { orders: {}, refusals: [{ account: 'account', code: 'no', detail: '' }] }],
+] as const)
+  test(`runSignJob() takes progress with ${what} for damaged`, async () => {
+    await using bench = await openJobBench();
+    bench.records.readJob = async (_, isCheckpoint) => {
+      if (!isCheckpoint(saved)) throw damagedValue('its key');
+      return { checkpoint: saved, resultWritten: undefined };
+    };
+    assert.match((await failureOf(bench)).detail, /^the value of its key in Redis is damaged/);
+  });
