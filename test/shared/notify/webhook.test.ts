@@ -138,6 +138,7 @@ test('a webhook is posted to through a proxy, whose password is in no error', as
     paths.push(request.url);
     response.end();
   }).listen(0, '127.0.0.1');
+  stack.defer(() => void server.close().closeAllConnections());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const url = `https://proxied.example:${port}/hook/t0ken`;
@@ -153,5 +154,4 @@ test('a webhook is posted to through a proxy, whose password is in no error', as
   await waitUntil('the CONNECT', async () => proxy.asked.length === 3);
   stop.abort(new Error('stopping'));
   assert.equal((await posting).message, 'stopping');
-  server.close().closeAllConnections();
 });

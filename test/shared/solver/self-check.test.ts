@@ -174,6 +174,9 @@ test('the self-check goes through its own proxy, which looks names up', async ()
     asked.push(`${request.url} ${request.headers.host} ${request.headers['proxy-authorization']}`);
     answer.end(response.keyAuthorization);
   }).listen(0, '127.0.0.1');
+  using cleanup = new DisposableStack();
+  const end = () => void proxy.close().closeAllConnections();
+  cleanup.defer(end);
   await once(proxy, 'listening');
   const { port } = proxy.address() as AddressInfo;
   const url = `http://u:p@127.0.0.1:${port}`;
@@ -183,8 +186,7 @@ test('the self-check goes through its own proxy, which looks names up', async ()
   const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
   assert.equal(await look(named, signal), undefined);
   assert.deepEqual(asked, [`http://www.example.org${path} www.example.org Basic dTpw`]);
-  proxy.closeAllConnections();
-  proxy.close();
+  end();
   const fault = await look(named, signal);
   assert.match(fault ?? '', /^Quarry looked at http:\/\/www\.example\.org itself: connect ECONNREFUSED/);
 });
@@ -195,6 +197,8 @@ test('the self-check follows a redirect to https through its proxy', async () =>
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
   const server = createTlsServer({ cert, key }, (_, answer) => answer.end(response.keyAuthorization));
   server.listen(0, '127.0.0.1');
+  using cleanup = new DisposableStack();
+  cleanup.defer(() => void server.close().closeAllConnections());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const Location = `https://www.example.org:${port}/`;
@@ -210,5 +214,4 @@ test('the self-check follows a redirect to https through its proxy', async () =>
     proxy.asked.map(({ authority }) => authority),
     [`www.example.org:${port}`],
   );
-  server.close().closeAllConnections();
 });
