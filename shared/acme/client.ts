@@ -125,7 +125,7 @@ export function openAcmeClient(
     async downloadChain(url, preferredIssuer, warn) {
       const answer = await ask(url);
       if (preferredIssuer === undefined) return text(answer.data, 'a certificate chain');
-      return chooseChain(answer, preferredIssuer, { fetch: one => ask(one), signal, warn });
+      return chooseChain(answer, preferredIssuer, { fetch: one => signer.post(one), signal, warn });
     },
     accountUrl: account.url,
     keyAuthorization: token => `${token}.${signer.key.thumbprint}`,
