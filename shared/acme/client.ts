@@ -33,7 +33,10 @@ import { problemKind, toIssuanceError } from './problem.ts';
  */
 const FINALIZE_TIMEOUT = 120_000;
 
-/** An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. */
+/**
+ * An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. What the
+ * CA has told us of is asked for again over some seconds, should it be 404: one of its replicas may lag.
+ */
 export type AcmeClient = {
   /**
    * Section 7.4.

@@ -8,7 +8,7 @@ import { type AccountDirectory, openAccountDirectory } from '../../../shared/ca/
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { type FakeCa, startFakeCa } from '../acme/fake-ca.ts';
+import { type FakeCa, problem, startFakeCa } from '../acme/fake-ca.ts';
 import { connect, never } from '../acme/open-connection.ts';
 
 const terms = 'https://ca.example/terms/2';
@@ -170,3 +170,25 @@ for (const [what, text] of [
     });
     assert.equal(await readFile(file, 'utf8'), text);
   });
+
+test('openAccountDirectory() makes the account, with its binding, at a CA that asks for one when it is asked for the account', async () => {
+  await using ready = await start();
+  const { ca, open } = ready;
+  ca.on('/new-account', ({ payload = {} }) =>
+    payload.externalAccountBinding
+      ? { status: 201, headers: { Location: `${ca.url}/account/7` }, body: { status: 'valid' } }
+      : problem(403, 'externalAccountRequired', 'an external account binding is required'),
+  );
+  const { url } = await open({ eab: { kid: 'kid-1', hmacKey: 'c2VjcmV0' } });
+  assert.equal(url, `${ca.url}/account/7`);
+  assert.deepEqual(
+    accountPosts(ca).map(payload => Object.keys(payload ?? {})),
+    [['onlyReturnExisting'], ['termsOfServiceAgreed', 'externalAccountBinding']],
+  );
+  await using unbound = await start();
+  unbound.ca.on('/new-account', () => problem(403, 'externalAccountRequired', 'a binding is required'));
+  await assert.rejects(unbound.open(), {
+    code: 'misconfigured',
+    message: 'the CA refused: a binding is required',
+  });
+});
