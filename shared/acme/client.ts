@@ -33,7 +33,10 @@ import { problemKind, toIssuanceError } from './problem.ts';
  */
 const FINALIZE_TIMEOUT = 120_000;
 
-/** An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. */
+/**
+ * An account's signed calls (RFC 8555): each rejects with an `IssuanceError` or the signal's reason. What the
+ * CA has told us of is asked for again over some seconds, should it be 404: one of its replicas may lag.
+ */
 export type AcmeClient = {
   /**
    * Section 7.4.
@@ -125,7 +128,7 @@ export function openAcmeClient(
     async downloadChain(url, preferredIssuer, warn) {
       const answer = await ask(url);
       if (preferredIssuer === undefined) return text(answer.data, 'a certificate chain');
-      return chooseChain(answer, preferredIssuer, { fetch: one => ask(one), signal, warn });
+      return chooseChain(answer, preferredIssuer, { fetch: one => signer.post(one), signal, warn });
     },
     accountUrl: account.url,
     keyAuthorization: token => `${token}.${signer.key.thumbprint}`,

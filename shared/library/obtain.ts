@@ -34,7 +34,8 @@ const LAST_STEP = 3_000;
 /**
  * Goes from names to a certificate (RFC 8555 section 7.4), as Quarry itself does: orders, has the solvers
  * answer the challenges, tells the CA, waits, finalizes, fetches the chain. A CA that is away is asked again
- * for a while, one that has lost the order gets another.
+ * for a while, one that has lost the order gets another. The certificate is checked for its key, its names
+ * and its time.
  *
  * @returns `chain`: PEM, leaf first; `certificate`: its URL at the CA
  * @throws IssuanceError that says why there is no certificate; or the signal's reason. Nothing is presented

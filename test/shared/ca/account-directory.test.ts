@@ -239,3 +239,25 @@ test('openAccountDirectory() makes an RSA key where one is wanted, as macen take
   await rm(join(dir, 'registration.json'));
   assert.deepEqual(await open(), account);
 });
+
+test('openAccountDirectory() makes the account, with its binding, at a CA that asks for one when it is asked for the account', async () => {
+  await using ready = await start();
+  const { ca, open } = ready;
+  ca.on('/new-account', ({ payload = {} }) =>
+    payload.externalAccountBinding
+      ? { status: 201, headers: { Location: `${ca.url}/account/7` }, body: { status: 'valid' } }
+      : problem(403, 'externalAccountRequired', 'an external account binding is required'),
+  );
+  const { url } = await open({ eab: { kid: 'kid-1', hmacKey: 'c2VjcmV0' } });
+  assert.equal(url, `${ca.url}/account/7`);
+  assert.deepEqual(
+    accountPosts(ca).map(payload => Object.keys(payload ?? {})),
+    [['onlyReturnExisting'], ['termsOfServiceAgreed', 'externalAccountBinding']],
+  );
+  await using unbound = await start();
+  unbound.ca.on('/new-account', () => problem(403, 'externalAccountRequired', 'a binding is required'));
+  await assert.rejects(unbound.open(), {
+    code: 'misconfigured',
+    message: 'the CA refused: a binding is required',
+  });
+});
