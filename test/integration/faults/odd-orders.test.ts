@@ -27,8 +27,8 @@ const withChallenges =
   });
 
 /**
- * A CA that looks at a challenge when it is told, and says on the authorization what it found, while the order
- * stays pending: so often, and then it is told nothing any more.
+ * A CA that looks at a challenge when it is told, and says on the authorization what it found, while the
+ * order stays pending: so often, and then it is told nothing any more.
  */
 function playStuck(ca: FaultProxy, name: string, times: number, found: Json): Rule {
   const told = ca.rule({
