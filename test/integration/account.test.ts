@@ -105,6 +105,18 @@ suite("an account directory in macen's format", () => {
     assert.ok(worker.log().some(({ msg }) => /registration is damaged/.test(`${msg}`)));
   });
 
+  test('whose account.pem was replaced gets the account of that key, and the first one back with its key', async () => {
+    const file = join(dir, 'account.pem');
+    const macens = await readFile(file, 'utf8');
+    const { privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' });
+    await writeFile(file, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
+    const other = await issueWith(dir, 'replaced.example');
+    assert.notEqual(other, uri);
+    assert.equal((await readRegistration(dir)).uri, other);
+    await writeFile(file, macens);
+    assert.equal(await issueWith(dir, 'put-back.example'), uri);
+  });
+
   test('may hold an EC key instead, in SEC1 as openssl writes it', async () => {
     const ecDir = join(fleet.dir, 'ec-account');
     await mkdir(ecDir);

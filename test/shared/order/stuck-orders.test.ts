@@ -53,7 +53,7 @@ test("a challenge that stays pending with an error is the client's, in the CA's 
     problem: { ...error, identifier: { type: 'dns', value: name } },
   });
   assert.equal(countOf(ca, `initiate ${name}`), 4);
-  assert.ok(parts.clock.now() >= 30_000 && parts.clock.now() < 60_000, `${parts.clock.now()}`);
+  assert.equal(parts.clock.now(), 30_000);
   assert.equal(ca.presented.size, 0);
 });
 
