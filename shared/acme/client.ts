@@ -4,7 +4,8 @@ import { LRUCache } from 'lru-cache';
 import { IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { splitChain } from '../pki/certificate.ts';
-import { readPrivateKey, signForJose } from '../pki/key.ts';
+import { signForJose } from '../pki/key.ts';
+import { readPrivateKey } from '../pki/private-key.ts';
 import {
   type CaConnection,
   nonceOf,

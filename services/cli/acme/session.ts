@@ -4,7 +4,7 @@ import { type CaConnection, openCaConnection } from '../../../shared/acme/connec
 import { describeError, describeFileError, systemClock } from '../../../shared/base/basics.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
-import { readPrivateKey } from '../../../shared/pki/key.ts';
+import { readPrivateKey } from '../../../shared/pki/private-key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { obtain } from '../../../shared/library/obtain.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { connect } from '../acme/open-connection.ts';
 import { type CaScript, scriptCa } from '../order/scripted-ca.ts';

@@ -5,8 +5,8 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { parseIdentifier } from '../../../shared/base/identifier.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
-import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
+import { readPrivateKey } from '../../../shared/pki/private-key.ts';
 import { ecKey, opensslOver, rsaKey } from './openssl-csr.ts';
 
 const keyOf = (file: string) => readPrivateKey(readFileSync(file));
