@@ -85,10 +85,11 @@ function describeAccounts({ accounts }: Config): string[] {
   });
 }
 
-function describeAccount({ acmeServer, dir, termsOfService, contact }: AccountConfig): string {
+function describeAccount({ acmeServer, dir, termsOfService, contact, anyKey }: AccountConfig): string {
   const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
   const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
-  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}`;
+  const keys = anyKey ? ', any keys' : '';
+  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}${keys}`;
 }
 
 function describeListeners({ mgmt, verifications, admin }: Config): string[] {

@@ -77,7 +77,8 @@ export function parseAuth(
   const hmac = completeHmac(section, hmacType, hmacKeys);
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
   const verifications = named.length > 0 ? [...new Set(named)] : listOf(references.defaultVerification());
-  const accounts = toAccountChoices(section, chooseAccounts(section, namedAccounts, references), wanted);
+  const chosen = chooseAccounts(section, namedAccounts, references);
+  const accounts = toAccountChoices(section, chosen, wanted, references);
   const block = {
     name: section.label,
     ips,

@@ -22,6 +22,8 @@ export type AccountConfig = {
   eab?: { kid: string; hmacKey: string };
   /** CA certificates (PEM) that the ACME server's own TLS is verified with. */
   caFile?: string;
+  /** The CA also takes keys and signatures that public CAs do not. */
+  anyKey?: true;
   /** What its CA is known to allow it. */
   limits: LimitsConfig;
 };
@@ -87,6 +89,7 @@ function parseAccount(
   const hmacKey = section.one('eab-hmac-key', parseEabKey);
   const caFile =
     section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
+  const anyKey = section.one('keys', parseKeys) ?? false;
   section.finish();
   if (dir === undefined)
     return section.fail('is missing; it is where account.pem and registration.json lie', 'dir');
@@ -100,6 +103,7 @@ function parseAccount(
     contact,
     ...(kid !== undefined && hmacKey !== undefined && { eab: { kid, hmacKey } }),
     ...(caFile !== undefined && { caFile }),
+    ...(anyKey && { anyKey }),
     limits: parseLimits(limits, acmeServer),
   };
 }
@@ -139,6 +143,10 @@ export const parseContact: Parse<string> = (text, fail) => {
     ? text
     : fail('is neither an e-mail address nor a URL such as mailto:…');
 };
+
+/** Whether they are `any`. */
+const parseKeys: Parse<boolean> = (text, fail) =>
+  ['usual', 'any'].includes(text) ? text === 'any' : fail('is neither usual nor any');
 
 export const parseEabKey: Parse<string> = (text, fail) =>
   /^[\w+/-]+=*$/.test(text) ? text : fail('is not base64url, as the CA hands it out');

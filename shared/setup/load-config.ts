@@ -119,6 +119,7 @@ function createReferences(
   return {
     account: referenceTo(accounts, 'account'),
     accountNames: [...accounts.keys()],
+    anyKeyAccounts: new Set([...accounts.values()].filter(({ anyKey }) => anyKey).map(({ name }) => name)),
     defaultAccounts: defaults.accounts.length > 0 ? defaults.accounts : chooseDefaultAccount(accounts),
     verification: referenceTo(new Map(verifications), 'verification'),
     storage: referenceTo(new Map(storages), 'storage'),
