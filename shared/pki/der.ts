@@ -21,6 +21,8 @@ export const Tag = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  universalString: 0x1c,
+  bmpString: 0x1e,
   sequence: 0x30,
   set: 0x31,
 } as const;
@@ -111,6 +113,9 @@ function findFault({ tag, bytes, from, end }: Der): string | undefined {
       return length === 0 ? undefined : 'a NULL has content';
     case Tag.oid:
       return isOid(bytes.subarray(from, end)) ? undefined : 'an OBJECT IDENTIFIER is malformed';
+    case Tag.bmpString:
+    case Tag.universalString:
+      return length % (tag === Tag.bmpString ? 2 : 4) === 0 ? undefined : 'a part of a character is missing';
     default: {
       if ((tag & NUMBER) === 0) return 'a tag is 0';
       const collection = (tag | CONSTRUCTED) === Tag.sequence || (tag | CONSTRUCTED) === Tag.set;
@@ -203,17 +208,16 @@ const strings: Record<number, (bytes: Buffer) => string | undefined> = {
   19: bytes => matching(bytes, /^[A-Za-z0-9 '()+,\-./:=?*&]*$/),
   20: bytes => bytes.toString('latin1'),
   22: bytes => (isAscii(bytes) ? bytes.toString('latin1') : undefined),
-  30: bytes => matching(utf16(bytes), /^[^\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]*$/),
+  [Tag.bmpString]: bytes => matching(utf16(bytes), /^[^\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]*$/),
 };
 
-function matching(text: Buffer | string | undefined, allowed: RegExp): string | undefined {
-  const read = typeof text === 'string' ? text : text?.toString('latin1');
-  return read !== undefined && allowed.test(read) ? read : undefined;
+function matching(text: Buffer | string, allowed: RegExp): string | undefined {
+  const read = typeof text === 'string' ? text : text.toString('latin1');
+  return allowed.test(read) ? read : undefined;
 }
 
 /** A BMPString is in the order that Node does not read. */
-const utf16 = (bytes: Buffer) =>
-  bytes.length % 2 === 0 ? Buffer.from(bytes).swap16().toString('utf16le') : undefined;
+const utf16 = (bytes: Buffer) => Buffer.from(bytes).swap16().toString('utf16le');
 
 /** Reads the string that is to stand here. */
 export function readText(element: Der | undefined): string {

@@ -81,12 +81,12 @@ const hashes = new Map([
  */
 function readPss({ parts }: Der): { id: string; hash: string | undefined } {
   const tags = parts.map(({ tag }) => tag);
-  const field = (number: number) => {
-    const found = parts.find(({ tag }) => tag === (CONTEXT_SPECIFIC | CONSTRUCTED | number));
+  const fields = [0, 1, 2, 3].map(number => CONTEXT_SPECIFIC | CONSTRUCTED | number);
+  const [hash, mask, salt, trailer] = fields.map(field => {
+    const found = parts.find(({ tag }) => tag === field);
     expectNoMore(found?.parts.slice(1) ?? []);
     return found?.parts[0];
-  };
-  const [hash, mask, salt, trailer] = [0, 1, 2, 3].map(field);
+  });
   const { id, isPlain } = hash ? readAlgorithm(hash) : { id: sha1, isPlain: true };
   const inMask = mask?.parts[1] && readAlgorithm(mask.parts[1]);
   const known = hashes.get(id);
@@ -98,8 +98,7 @@ function readPss({ parts }: Der): { id: string; hash: string | undefined } {
     inMask.isPlain &&
     isNumber(salt, known?.length) &&
     (trailer === undefined || isNumber(trailer, 1)) &&
-    tags.every((tag, at) => at === 0 || tag > (tags[at - 1] as number)) &&
-    tags.every(tag => tag <= (CONTEXT_SPECIFIC | CONSTRUCTED | 3));
+    tags.join() === fields.filter(tag => tags.includes(tag)).join();
   return { id, hash: isUsual ? known?.name : undefined };
 }
 

@@ -175,7 +175,6 @@ const malformedStrings: [what: string, value: Buffer][] = [
   ['UTF-8 that is none', der(0x0c, Buffer.from([0xff]))],
   ['an IA5String beyond ASCII', der(0x16, Buffer.from([0xe9]))],
   ['a letter in a NumericString', der(0x12, Buffer.from('1a'))],
-  ['half a character of a BMPString', der(0x1e, Buffer.from([0, 0x61, 0]))],
   ['a surrogate in a BMPString', der(0x1e, Buffer.from([0xd8, 0]))],
   ['a UniversalString', der(0x1c, Buffer.from([0, 0, 0, 0x61]))],
   ['a VisibleString', der(0x1a, Buffer.from('a'))],
@@ -415,6 +414,19 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
         attributes: [asking('example.org')],
       }),
     /EC key is malformed/,
+  ],
+  [
+    'half a character of a BMPString',
+    () => handmadeCsr({ subject: organization(der(0x1e, Buffer.from([0, 0x61, 0]))) }),
+    /cannot be parsed: a part of a character is missing/,
+  ],
+  [
+    'a part of a character in an attribute that nobody reads',
+    () =>
+      handmadeCsr({
+        attributes: [asking('example.org'), der(0x30, uuid, der(0x31, der(0x1c, Buffer.from('a'))))],
+      }),
+    /cannot be parsed: a part of a character is missing/,
   ],
   ['a SHA-1 salt', signedWith('-sha256', ...pss, '-sigopt', 'rsa_pss_saltlen:20'), /PSS parameters/],
 
