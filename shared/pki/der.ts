@@ -132,9 +132,13 @@ function isBitString(content: Buffer): boolean {
   return ((content.at(-1) as number) & (2 ** unused - 1)) === 0;
 }
 
+/** In bytes; a UUID takes 20. */
+const LONGEST_OID = 64;
+
 /** Numbers in base 128, each in its shortest form, the last of them whole. */
 function isOid(content: Buffer): boolean {
-  if (content.length === 0 || (content[content.length - 1] as number) >= 0x80) return false;
+  if (content.length === 0 || content.length > LONGEST_OID) return false;
+  if ((content[content.length - 1] as number) >= 0x80) return false;
   return !content.some((byte, at) => byte === 0x80 && (at === 0 || (content[at - 1] as number) < 0x80));
 }
 

@@ -145,6 +145,7 @@ const damaged: [what: string, hex: string, fault: string][] = [
   ['a bit string whose missing bits are set', '03020401', `${stray} (at byte 0)`],
   ['a null that holds something', '050100', 'a NULL has content (at byte 0)'],
   ['an empty OID', '0600', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
+  ['an OID that is too long', `0641${'2a'.repeat(65)}`, 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
   ['an OID that does not end', '060188', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
   ['an OID with a number in a longer form', '0603558001', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
   ['nesting of more than 20 elements', nested(22), 'elements are nested more than 20 deep (at byte 42)'],
