@@ -32,10 +32,20 @@ export function describeKeyType({ asymmetricKeyType, asymmetricKeyDetails: detai
  */
 export function readPrivateKey(pem: string | Buffer): KeyObject {
   const key = openPrivateKey(pem);
-  const info = createPublicKey(key).export({ type: 'spki', format: 'der' });
-  const { fault } = judgeKey(readDer(info));
+  const { fault } = judgeKey(readDer(toPublicKeyInfo(key)));
   if (fault) throw new Error(fault);
   return key;
+}
+
+/**
+ * The public key of a private one, as SubjectPublicKeyInfo (RFC 5280 section 4.1) in DER. An EC key's point
+ * is uncompressed, as CAs want it, whatever the private key's file has.
+ */
+export function toPublicKeyInfo(key: KeyObject): Buffer {
+  const own = createPublicKey(key);
+  const isEc = curves.has(own.asymmetricKeyDetails?.namedCurve ?? '');
+  const plain = isEc ? createPublicKey({ key: own.export({ format: 'jwk' }), format: 'jwk' }) : own;
+  return plain.export({ type: 'spki', format: 'der' });
 }
 
 function openPrivateKey(pem: string | Buffer): KeyObject {

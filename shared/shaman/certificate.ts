@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { saysAccountIsGone } from '../acme/problem.ts';
@@ -7,6 +7,7 @@ import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
+import { toPublicKeyInfo } from '../pki/private-key.ts';
 import { askWindow, type WindowMemory } from '../renewal/ask-window.ts';
 import {
   type ExplainedWindow,
@@ -82,8 +83,7 @@ export function findMismatch(
   { accepts }: Pick<Accounts, 'accepts'>,
 ): string | undefined {
   if (!accepts({ leaf, issuedBy: memory.issuedBy })) return 'it is of an account that is not ordered from';
-  if (!leaf.publicKey.equals(createPublicKey(key).export({ type: 'spki', format: 'der' })))
-    return 'its key is a new one';
+  if (!leaf.publicKey.equals(toPublicKeyInfo(key))) return 'its key is a new one';
   const missing = identifiers.find(
     ({ type, value }) => !leaf.identifiers.some(one => one.type === type && one.value === value),
   );
