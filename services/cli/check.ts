@@ -87,11 +87,13 @@ function describeAccounts({ accounts }: Config): string[] {
   });
 }
 
-function describeAccount({ acmeServer, dir, termsOfService, contact, proxy }: AccountConfig): string {
+function describeAccount(account: AccountConfig): string {
+  const { acmeServer, dir, termsOfService, contact, proxy, anyKey } = account;
   const terms = Array.isArray(termsOfService) ? `accepted at ${termsOfService.join(', ')}` : termsOfService;
   const accepted = typeof terms === 'string' ? terms : terms ? 'accepted' : 'not accepted';
   const through = proxy ? `, proxy ${describeProxy(proxy)}` : '';
-  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}${through}`;
+  const keys = anyKey ? ', any keys' : '';
+  return `${acmeServer}, in ${dir}, terms ${accepted}, ${count(contact.length, 'contact')}${through}${keys}`;
 }
 
 function describeListeners({ mgmt, verifications, admin }: Config): string[] {

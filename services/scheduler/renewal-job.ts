@@ -1,4 +1,5 @@
 import type { Admission } from '../../shared/admission/admit.ts';
+import { blocksForUnusual } from '../../shared/admission/unusual-keys.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { toSignJob } from '../../shared/issue/request-certificate.ts';
 import { parseCsr } from '../../shared/pki/csr.ts';
@@ -12,14 +13,14 @@ import type { PollParts } from './poll-renewal-info.ts';
  * certificate last; what the configuration denies by now is not renewed, and no other block stands in, as it
  * may be other clients'.
  *
- * @throws IssuanceError `denied`
+ * @throws IssuanceError `denied`; `badCsr` where no CA of the block takes the CSR
  */
 export async function toRenewalJob(
   { admission, caOf }: { admission: Admission } & Pick<PollParts, 'caOf'>,
   { forced, certificate, named, issuedBy, notAfter }: ManagedCertificate,
   { storage, entry, fetched }: { storage: string; entry: KeptEntry; fetched: LastFetch | undefined },
 ): Promise<SignJobData> {
-  const { identifiers, publicKey } = parseCsr(entry.csr.der);
+  const { identifiers, publicKey, unusual } = parseCsr(entry.csr.der);
   const candidates = admission.blocks.filter(block => block.storage === storage);
   // An operator vouches for what no client was seen to fetch.
   const block = fetched
@@ -31,10 +32,11 @@ export async function toRenewalJob(
     );
   const refused = identifiers.find(identifier => !block.mayHave(identifier));
   if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
+  const [able = block] = unusual ? blocksForUnusual(admission, [block], identifiers, unusual) : [block];
   const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
   const issuer = named ? caOf(issuedBy) : undefined; // another CA does not know the certificate
   const replaces = issuer && { id: certificate, directory: issuer.connection.directoryUrl };
-  return toSignJob(block, entry.csr, {
+  return toSignJob(able, entry.csr, {
     identifiers,
     publicKey,
     requestId,

@@ -1,7 +1,7 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { getJwk } from 'acme-client/src/crypto/index.js';
 import { IssuanceError } from '../base/basics.ts';
-import { readPrivateKey } from '../pki/key.ts';
+import { readPrivateKey } from '../pki/private-key.ts';
 
 /** An account's key as requests need it. */
 export type AccountKey = {

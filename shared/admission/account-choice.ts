@@ -10,6 +10,8 @@ export type AccountChoice = {
    * must be offered.
    */
   profileIfOffered?: true;
+  /** Its CA also takes keys and signatures that public CAs do not. */
+  anyKey?: true;
 };
 
 /** What the option `account` may name, and what stands in for it. */
@@ -19,6 +21,8 @@ export type AccountReferences = {
   accountNames: readonly string[];
   /** In the order of preference; empty where no account is the default. */
   defaultAccounts: readonly string[];
+  /** Those with `keys = any`. */
+  anyKeyAccounts: ReadonlySet<string>;
 };
 
 /**
@@ -88,6 +92,7 @@ export function toAccountChoices(
   section: SectionReader,
   accounts: readonly string[],
   wanted: { 'certificate-profile': PerAccount | undefined; 'preferred-chain': PerAccount | undefined },
+  { anyKeyAccounts }: Pick<AccountReferences, 'anyKeyAccounts'>,
 ): AccountChoice[] {
   for (const [option, value] of Object.entries(wanted)) refuseOthers(section, option, value, accounts);
   const profile = wanted['certificate-profile'];
@@ -100,6 +105,7 @@ export function toAccountChoices(
       ...(certificateProfile !== undefined && { certificateProfile }),
       ...(preferredChain !== undefined && { preferredChain }),
       ...(ifOffered && { profileIfOffered: true }),
+      ...(anyKeyAccounts.has(account) && { anyKey: true }),
     };
   });
 }

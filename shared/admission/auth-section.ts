@@ -77,7 +77,8 @@ export function parseAuth(
     named.length > 0
       ? [...new Set(named)]
       : [references.defaultVerification() ?? namesNone(section, 'verification')];
-  const accounts = toAccountChoices(section, chooseAccounts(section, namedAccounts, references), wanted);
+  const chosen = chooseAccounts(section, namedAccounts, references);
+  const accounts = toAccountChoices(section, chosen, wanted, references);
   const block = {
     name: section.label,
     ips,

@@ -70,10 +70,14 @@ function findWholeFault(labels: string[]): string | undefined {
   // No top-level domain is numeric: such a name is an IP address, or will be taken for one (RFC 3696 section
   // 2).
   if (/^\d+$/.test(labels.at(-1) ?? '')) return 'its last label is a number; addresses go into IP SANs';
-  // domainToUnicode leaves a label as it is when its punycode is broken.
-  const isBroken = (text: string) => text.startsWith('xn--') && domainToUnicode(text) === text;
-  return labels.some(isBroken) ? 'it has an invalid A-label' : undefined;
+  if (!labels.some(isALabel)) return undefined;
+  // It leaves a label as it is when its punycode is broken. One call for all of them, as each costs much.
+  const unicode = domainToUnicode(labels.join('.')).split('.');
+  const isBroken = labels.some((text, at) => isALabel(text) && unicode[at] === text);
+  return isBroken ? 'it has an invalid A-label' : undefined;
 }
+
+const isALabel = (text: string) => text.startsWith('xn--');
 
 // Names in the DNS are kept as `toName` writes them: in lower case, without the dot at their end. The root is
 // ''.

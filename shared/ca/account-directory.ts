@@ -7,7 +7,7 @@ import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
-import { generateKeyPem, readPrivateKey } from '../pki/key.ts';
+import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 
 export type AccountDirectory = {
   /** Holds `account.pem` (PKCS#8) and `registration.json`, as macen lays them out. */

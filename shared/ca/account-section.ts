@@ -28,6 +28,8 @@ export type AccountConfig = {
   proxy?: ProxyEnv;
   /** Of an account key that is still to be made; absent: EC. */
   keyType?: 'rsa';
+  /** The CA also takes keys and signatures that public CAs do not. */
+  anyKey?: true;
   /** What its CA is known to allow it. */
   limits: LimitsConfig;
 };
@@ -95,6 +97,7 @@ function parseAccount(
     section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
   const proxy = section.one('proxy', parseProxy) ?? readProxy(env);
   const keyType = section.one('key-type', parseKeyType);
+  const anyKey = section.one('keys', parseKeys) ?? false;
   section.finish();
   if (dir === undefined)
     return section.fail('is missing; it is where account.pem and registration.json lie', 'dir');
@@ -110,6 +113,7 @@ function parseAccount(
     ...(caFile !== undefined && { caFile }),
     ...(proxy !== undefined && proxy !== 'none' && { proxy }),
     ...(keyType === 'rsa' && { keyType }),
+    ...(anyKey && { anyKey }),
     limits: parseLimits(limits, acmeServer),
   };
 }
@@ -152,6 +156,10 @@ export const parseContact: Parse<string> = (text, fail) => {
     ? text
     : fail('is neither an e-mail address nor a URL such as mailto:…');
 };
+
+/** Whether they are `any`. */
+const parseKeys: Parse<boolean> = (text, fail) =>
+  ['usual', 'any'].includes(text) ? text === 'any' : fail('is neither usual nor any');
 
 export const parseEabKey: Parse<string> = (text, fail) =>
   /^[\w+/-]+=*$/.test(text) ? text : fail('is not base64url, as the CA hands it out');

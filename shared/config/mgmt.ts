@@ -25,6 +25,9 @@ export type Defaults = {
   accounts: string[];
 };
 
+/** A hundred names of a hundred characters, a key of 4096 bits and its signature, in PEM. */
+const MAX_SIZE = 16 * 1024;
+
 /**
  * `[mgmt]`, and the defaults for auth blocks, which macen keeps there too.
  *
@@ -40,7 +43,7 @@ export function parseMgmt(
 ): { mgmt: MgmtConfig; defaults: Defaults } {
   // macen's code reads `listener`, its README says `mgmt`.
   const listeners = readListeners(section, ['listener', 'mgmt'], defaultListeners(1313, '127.0.0.1', '::1'));
-  const maxSize = section.one('max-size', byteSize(16 * 1024 ** 2)) ?? 4096;
+  const maxSize = section.one('max-size', byteSize(16 * 1024 ** 2)) ?? MAX_SIZE;
   const wait = section.one('wait', wholeNumber(0, 3600)) ?? 180;
   const trustedProxies = section.many('trusted-proxy', parseCidr);
   const tls = {

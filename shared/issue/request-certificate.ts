@@ -39,6 +39,9 @@ type OrderJob = {
   promise(): Promise<void>;
 };
 
+/** What of a CSR is ordered. */
+type Ordered = Pick<ParsedCsr, 'identifiers' | 'publicKey'>;
+
 /**
  * The way from an admitted request to a certificate, whatever protocol the client speaks: look in storage,
  * else order, then wait for the result. Each call throws IssuanceError `unavailable` when Redis cannot be
@@ -67,7 +70,7 @@ export type Issuing = {
   order(
     block: AuthBlock,
     csr: CsrText,
-    request: ParsedCsr & { requestId: string; patience: number },
+    request: Ordered & { requestId: string; patience: number },
   ): Promise<OrderJob>;
   /**
    * The certificate of a job that succeeded; `undefined` when the signal fires first, or when Redis has lost
@@ -188,7 +191,7 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
 async function limitAtEveryAccount(
   limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
   { accounts }: AuthBlock,
-  { identifiers, publicKey }: ParsedCsr,
+  { identifiers, publicKey }: Ordered,
   csr: string,
 ): Promise<IssuanceError | undefined> {
   const standing = accounts.map(({ account }) =>

@@ -30,8 +30,8 @@ export {
   type Problem,
 } from '../base/basics.ts';
 export type { ChallengeType, Identifier } from '../base/identifier.ts';
-export { generateKeyPem, readPrivateKey } from '../pki/key.ts';
 export { makeCsr } from '../pki/make-csr.ts';
+export { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 export type { RevocationReason } from '../pki/revocation.ts';
 export type { ChallengeResponse, Solver } from '../solver/solver.ts';
 export { type Account, type AccountOptions, openAccount } from './account.ts';

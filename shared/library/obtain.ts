@@ -4,8 +4,8 @@ import { withdrawAll } from '../order/challenges.ts';
 import { driveOrder } from '../order/drive-order.ts';
 import { retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { newCheckpoint } from '../order/next-step.ts';
-import { readPrivateKey } from '../pki/key.ts';
 import { makeCsr } from '../pki/make-csr.ts';
+import { readPrivateKey } from '../pki/private-key.ts';
 import type { Solver } from '../solver/solver.ts';
 import type { Account } from './account.ts';
 

@@ -14,14 +14,19 @@ import {
   CONTEXT_SPECIFIC,
   contentOf,
   type Der,
+  expectNoMore,
   expectTag,
   NUMBER,
-  readDer,
+  readNatural,
   readOid,
+  readShortOid,
+  readText,
+  readWholeDer,
   Tag,
   wholeOf,
 } from './der.ts';
 import { readPublicKey, refuse, verifySelfSignature } from './key.ts';
+import { LACKS_ATTRIBUTES, MICROSOFT_ALONE } from './unread-forms.ts';
 
 export type CsrText = {
   der: Buffer;
@@ -38,6 +43,8 @@ export type ParsedCsr = {
   identifiers: Identifier[];
   /** The `keyDigest` of its key. */
   publicKey: string;
+  /** Why only a CA certifies it that takes more than the public ones; undefined where all do. */
+  unusual: string | undefined;
 };
 
 /** Finds the one PEM CSR in a posted body. Cheap: nothing of the CSR itself is looked at. Throws `badCsr`. */
@@ -60,12 +67,14 @@ export function parseCsr(der: Buffer): ParsedCsr {
     const extensions = readRequestedExtensions(attributes);
     refuseCertificateAuthority(extensions);
     const identifiers = collectIdentifiers(subject, extensions);
-    verifySelfSignature(wholeOf(info), signed, publicKey);
-    return { identifiers, publicKey: keyDigest(publicKeyInfo) };
+    const signature = verifySelfSignature(wholeOf(info), signed, publicKey.key);
+    const unusual = publicKey.unusual ?? signature.unusual;
+    return { identifiers, publicKey: keyDigest(publicKeyInfo), unusual };
   } catch (error) {
     if (error instanceof IssuanceError) throw error;
     // The client sent the bytes that the reader or OpenSSL stumbled over.
-    throw new IssuanceError('badCsr', 'the CSR cannot be parsed', { cause: error });
+    const where = error instanceof SyntaxError ? `: ${error.message}` : '';
+    return refuse(`the CSR cannot be parsed${where}`, error);
   }
 }
 
@@ -75,88 +84,92 @@ function findOnlyCsr(text: string): Buffer {
     if (first && more.length === 0) return first.der;
     throw new Error(first ? 'the body holds more than one CSR' : 'the body holds no PEM certificate request');
   } catch (error) {
-    throw new IssuanceError('badCsr', (error as Error).message, { cause: error });
+    return refuse((error as Error).message, error);
   }
 }
 
 const sha384 = (data: string | Buffer): string => hash('sha384', data);
 
-/** The fields of a CertificationRequest (RFC 2986 section 4). */
-type Request = {
-  /** What is signed. */
-  info: Der;
-  subject: Der;
-  publicKeyInfo: Der;
-  attributes: Der[];
-  algorithm: Der;
-  signature: Der;
-};
-
-function decodeRequest(der: Buffer): Request {
-  const request = expectTag(readDer(der), Tag.sequence);
-  if (request.end !== der.length) refuse('the CSR is followed by other bytes');
-  const [info, algorithm, signature, ...more] = request.parts;
+/** The fields of a CertificationRequest (RFC 2986 section 4); `info` is what is signed. */
+function decodeRequest(der: Buffer) {
+  const [info, algorithm, signature, ...more] = expectTag(readWholeDer(der), Tag.sequence).parts;
   const [version, subject, publicKeyInfo, attributes, ...rest] = expectTag(info, Tag.sequence).parts;
-  expectTag(version, Tag.integer);
   // A name must not hide in what no reader expects.
-  if (more.length > 0 || rest.length > 0) throw new Error('unexpected elements');
+  expectNoMore([...more, ...rest]);
+  // Tools have long written the version of a certificate there.
+  if (readNatural(version) > 2n) refuse('the CSR is of a version that is not known');
+  if (!attributes) refuse(LACKS_ATTRIBUTES);
   return {
-    info: info as Der,
+    info: expectTag(info, Tag.sequence),
     subject: expectTag(subject, Tag.sequence),
     publicKeyInfo: expectTag(publicKeyInfo, Tag.sequence),
-    // Some tools leave the attributes away where there are none.
-    attributes: attributes ? expectTag(attributes, CONTEXT_SPECIFIC | CONSTRUCTED).parts : [],
+    attributes: expectTag(attributes, CONTEXT_SPECIFIC | CONSTRUCTED).parts,
     algorithm: expectTag(algorithm, Tag.sequence),
     signature: expectTag(signature, Tag.bitString),
   };
 }
 
-/** The content of each extension that a CSR asks for, by its OID. */
+/** The extensions that a CSR asks for, by their OIDs. */
 type RequestedExtensions = Map<string, Der>;
 
-/** PKCS #9 extensionRequest (RFC 2985 section 5.4.2) and Microsoft's older name for the same. */
-const extensionRequests = ['1.2.840.113549.1.9.14', '1.3.6.1.4.1.311.2.1.14'];
+/** PKCS #9 extensionRequest (RFC 2985 section 5.4.2). */
+const extensionRequest = '1.2.840.113549.1.9.14';
+/** Microsoft's older name for the same, which CAs do not read. */
+const microsoftRequest = '1.3.6.1.4.1.311.2.1.14';
 const basicConstraints = '2.5.29.19';
 const subjectAltName = '2.5.29.17';
 
 function readRequestedExtensions(attributes: Der[]): RequestedExtensions {
+  const values = new Map<string, Der>();
+  for (const attribute of attributes) {
+    const [type, set, ...more] = expectTag(attribute, Tag.sequence).parts;
+    expectNoMore(more);
+    const id = readOid(type);
+    if (values.has(id)) refuse(`the CSR has attribute ${id} twice`);
+    values.set(id, expectTag(set, Tag.set));
+  }
+  const asked = readExtensions(values.get(extensionRequest));
+  const microsoft = readExtensions(values.get(microsoftRequest));
+  if (microsoft.has(subjectAltName) && !asked.has(subjectAltName)) refuse(MICROSOFT_ALONE);
+  for (const [id, extension] of microsoft) {
+    const other = asked.get(id);
+    if (other && !wholeOf(other).equals(wholeOf(extension)))
+      refuse(`the CSR asks for extension ${id} in two attributes, and not for the same`);
+  }
+  return new Map([...microsoft, ...asked]);
+}
+
+function readExtensions(values: Der | undefined): RequestedExtensions {
   const extensions: RequestedExtensions = new Map();
-  for (const extension of attributes.flatMap(readExtensionRequest)) {
+  if (!values) return extensions;
+  const [list, ...more] = values.parts;
+  // Of several lists readers take the first, or all.
+  if (list?.tag !== Tag.sequence || more.length > 0) refuse('the requested extensions are not one list');
+  for (const extension of list.parts) {
     const [id, ...fields] = expectTag(extension, Tag.sequence).parts;
-    const name = readOid(id);
+    const name = readShortOid(id);
     // Readers differ in which of two extensions they take.
     if (extensions.has(name)) refuse(`the CSR asks for extension ${name} twice`);
-    if (fields.length === 2) expectTag(fields.shift(), Tag.boolean); // whether it is critical
-    if (fields.length !== 1) throw new Error('unexpected elements');
-    extensions.set(name, decodeExtension(name, expectTag(fields[0], Tag.octetString)));
+    if (fields.length > 1) expectTag(fields.shift(), Tag.boolean); // whether it is critical
+    expectTag(fields[0], Tag.octetString);
+    expectNoMore(fields.slice(1));
+    extensions.set(name, extension);
   }
   return extensions;
 }
 
-/** The extensions in an attribute that asks for some; none in any other. */
-function readExtensionRequest(attribute: Der): Der[] {
-  const [type, values, ...more] = expectTag(attribute, Tag.sequence).parts;
-  const lists = expectTag(values, Tag.set).parts;
-  if (more.length > 0) throw new Error('unexpected elements');
-  if (!extensionRequests.includes(readOid(type))) return [];
-  if (lists.some(({ tag }) => tag !== Tag.sequence)) refuse('the requested extensions are malformed');
-  return lists.flatMap(({ parts }) => parts);
-}
-
-function decodeExtension(id: string, value: Der): Der {
-  const malformed = `the requested extension ${id} is malformed`;
-  const content = contentOf(value);
+/** What an extension holds, which is to be a SEQUENCE; undefined where it is not asked for. */
+function decodeExtension(extensions: RequestedExtensions, id: string): Der[] | undefined {
+  const value = extensions.get(id)?.parts.at(-1);
   try {
-    const extension = readDer(content);
-    return extension.end === content.length ? extension : refuse(malformed);
+    return value && expectTag(readWholeDer(contentOf(value)), Tag.sequence).parts;
   } catch (error) {
-    throw new IssuanceError('badCsr', malformed, { cause: error });
+    return refuse(`the requested extension ${id} is malformed: ${(error as Error).message}`, error);
   }
 }
 
 function refuseCertificateAuthority(extensions: RequestedExtensions): void {
-  const value = extensions.get(basicConstraints);
-  const [first] = value ? expectTag(value, Tag.sequence).parts : [];
+  const [first] = decodeExtension(extensions, basicConstraints) ?? [];
   if (first?.tag === Tag.boolean && contentOf(first)[0] !== 0) refuse('the CSR asks for CA:TRUE');
 }
 
@@ -167,18 +180,22 @@ const mostNames = 100;
 const kinds = ['other', 'e-mail', 'DNS', 'X.400', 'directory', 'EDI party', 'URI', 'IP', 'registered ID'];
 
 function collectIdentifiers(subject: Der, extensions: RequestedExtensions): Identifier[] {
-  const alternatives = readAlternativeNames(extensions.get(subjectAltName));
-  const common = readCommonName(subject, alternatives);
+  const alternatives = readAlternativeNames(decodeExtension(extensions, subjectAltName) ?? []);
+  const common = readCommonName(readCommonNames(subject), alternatives);
   const distinct = new Map([...common, ...alternatives].map(name => [keyOf(name), name]));
   if (distinct.size === 0) refuse('the CSR names no host');
-  if (distinct.size > mostNames) refuse(`the CSR has ${distinct.size} names; at most ${mostNames} are taken`);
+  refuseTooMany(distinct.size, 'names');
   return [...distinct.values()];
 }
 
-function readAlternativeNames(extension: Der | undefined): Identifier[] {
-  if (!extension) return [];
-  if (extension.tag !== Tag.sequence) refuse('the subject alternative names are malformed');
-  return extension.parts.map(readAlternativeName);
+function refuseTooMany(count: number, what: string): void {
+  if (count > mostNames) refuse(`the CSR has ${count} ${what}; at most ${mostNames} are taken`);
+}
+
+function readAlternativeNames(names: Der[]): Identifier[] {
+  const distinct = new Map(names.map(name => [wholeOf(name).toString('latin1'), name]));
+  refuseTooMany(distinct.size, 'names'); // before each costs a look
+  return [...distinct.values()].map(readAlternativeName);
 }
 
 function readAlternativeName(name: Der): Identifier {
@@ -193,13 +210,21 @@ function readAlternativeName(name: Der): Identifier {
   return { type: 'ip', value };
 }
 
+/** All values of the subject have to be strings that readers can read. */
+function readCommonNames(subject: Der): string[] {
+  const names: string[] = [];
+  for (const attribute of subject.parts.flatMap(set => expectTag(set, Tag.set).parts)) {
+    const [type, value, ...more] = expectTag(attribute, Tag.sequence).parts;
+    expectNoMore(more);
+    const text = readText(value);
+    if (readShortOid(type) === commonName) names.push(text);
+  }
+  refuseTooMany(names.length, 'common names');
+  return names;
+}
+
 /** At most one name: a CN that is meant for people ("My server") does not count. */
-function readCommonName(subject: Der, alternatives: Identifier[]): Identifier[] {
-  const texts = subject.parts
-    .flatMap(({ tag, parts }) => (tag === Tag.set ? parts : refuse('the subject is malformed')))
-    .map(attribute => expectTag(attribute, Tag.sequence).parts)
-    .filter(([type]) => readOid(type) === commonName)
-    .map(([, value]) => textOf(value));
+function readCommonName(texts: string[], alternatives: Identifier[]): Identifier[] {
   const known = new Set(alternatives.map(keyOf));
   const names = texts.map(readHost);
   // Of several CNs some readers take the first and some the last, so each of them has to be a SAN.
@@ -219,30 +244,6 @@ function readHost(text: string): Identifier | undefined {
   const isMeantAsHost = text.includes('.') && !/\s/.test(text);
   if (!isMeantAsHost && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(text)) return undefined;
   return { type: 'dns', value: parseDnsName(text) };
-}
-
-/** The strings of X.509 (RFC 5280 section 4.1.2.4) and their kin, by their tags. */
-const strings: Record<number, (bytes: Buffer) => string> = {
-  12: bytes => bytes.toString(),
-  18: bytes => bytes.toString('latin1'),
-  19: bytes => bytes.toString('latin1'),
-  20: bytes => bytes.toString('latin1'),
-  22: bytes => bytes.toString('latin1'),
-  26: bytes => bytes.toString('latin1'),
-  28: bytes => toText(bytes, 4),
-  30: bytes => toText(bytes, 2),
-};
-
-/** UniversalString and BMPString: big-endian numbers of characters. */
-function toText(bytes: Buffer, size: number): string {
-  if (bytes.length % size !== 0) throw new Error('a part of a character is missing');
-  const numbers = Array.from({ length: bytes.length / size }, (_, at) => bytes.readUIntBE(at * size, size));
-  return numbers.map(number => String.fromCodePoint(number)).join('');
-}
-
-function textOf(value: Der | undefined): string {
-  const read = strings[value?.tag ?? 0];
-  return value && read ? read(contentOf(value)) : refuse('the common name is not text');
 }
 
 const keyOf = ({ type, value }: Identifier) => `${type}:${value}`;

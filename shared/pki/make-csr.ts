@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import * as asn1js from 'asn1js';
 import {
   Attribute,
@@ -10,6 +10,7 @@ import {
   GeneralNames,
 } from 'pkijs';
 import { addressToBytes, type Identifier } from '../base/identifier.ts';
+import { toPublicKeyInfo } from './private-key.ts';
 
 const commonName = '2.5.4.3';
 export const subjectAltName = '2.5.29.17';
@@ -34,8 +35,7 @@ export async function makeCsr(key: KeyObject, identifiers: readonly Identifier[]
   const request = new CertificationRequest({ attributes: [requestedNames(identifiers)] });
   const common = identifiers.find(({ type, value }) => type === 'dns' && value.length <= longestCommonName);
   if (common) request.subject.typesAndValues.push(toCommonName(common.value));
-  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
-  request.subjectPublicKeyInfo.fromSchema(asn1js.fromBER(spki).result);
+  request.subjectPublicKeyInfo.fromSchema(asn1js.fromBER(toPublicKeyInfo(key)).result);
   await request.sign(toCryptoKey(key), 'SHA-256');
   return Buffer.from(request.toSchema(true).toBER());
 }

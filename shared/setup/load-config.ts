@@ -131,6 +131,7 @@ function createReferences(
   return {
     account: referenceTo(accounts, 'account'),
     accountNames: [...accounts.keys()],
+    anyKeyAccounts: new Set([...accounts.values()].filter(({ anyKey }) => anyKey).map(({ name }) => name)),
     defaultAccounts: defaults.accounts.length > 0 ? defaults.accounts : chooseDefaultAccount(accounts),
     verification: referenceTo(new Map(verifications), 'verification', unwrittenVerification),
     storage: referenceTo(new Map(storages), 'storage', unwrittenStorage(storages)),

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
 import { ConfigError } from '../config/config-error.ts';
-import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/key.ts';
+import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/private-key.ts';
 import { type DomainMemory, formatMemory } from './memory.ts';
 import { parseShamanProfile, type ShamanDomain, type ShamanProfile } from './profile.ts';
 import { formatJson, parseJsonAsWritten } from './python-json.ts';

@@ -3,7 +3,7 @@ import { parseAcmeServer, parseContact, parseEabKey } from '../ca/account-sectio
 import { ConfigError } from '../config/config-error.ts';
 import { parseText } from '../config/option-values.ts';
 import type { Fail, Parse } from '../config/section-reader.ts';
-import type { KeyType } from '../pki/key.ts';
+import type { KeyType } from '../pki/private-key.ts';
 import { type DomainMemory, type ProfileMemory, parseDomainMemory, parseProfileMemory } from './memory.ts';
 
 /** The programs that present a challenge response and take it back, as they are written. */

@@ -7,7 +7,7 @@ import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
-import { generateKeyPem } from '../../shared/pki/key.ts';
+import { generateKeyPem } from '../../shared/pki/private-key.ts';
 import { freePort } from '../support/free-port.ts';
 import { startPebble } from '../support/pebble.ts';
 import { quietLog } from '../support/quiet-log.ts';

@@ -6,7 +6,7 @@ import { createAccount } from '../../shared/acme/account.ts';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { generateKeyPem } from '../../shared/pki/key.ts';
+import { generateKeyPem } from '../../shared/pki/private-key.ts';
 import { formatJson } from '../../shared/shaman/python-json.ts';
 import { type Json, type ShamanDirectory, startShamanGround } from '../support/shaman-ground.ts';
 

@@ -4,7 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { lockDirectory } from '../../shared/base/directory-lock.ts';
-import { generateKeyPem } from '../../shared/pki/key.ts';
+import { generateKeyPem } from '../../shared/pki/private-key.ts';
 import { describeShaman } from '../../shared/shaman/describe-shaman.ts';
 import { leafNames } from '../support/chain.ts';
 import { thumbprint } from '../support/fleet.ts';

@@ -24,6 +24,9 @@ const debianPackages = {
   delv: 'bind9-dnsutils',
   kdig: 'knot-dnsutils',
   'nginx-stream': 'libnginx-mod-stream',
+  cc: 'gcc',
+  'libc-headers': 'libc6-dev',
+  'libcrypto-headers': 'libssl-dev',
 } as const;
 
 /** Services that Debian's packages start; nobody asked for that. */
@@ -38,8 +41,12 @@ export type Tool = keyof typeof debianPackages;
 const allTools = Object.keys(debianPackages) as Tool[];
 const pebbleTools: readonly Tool[] = ['pebble', 'pebble-challtestsrv'];
 
-/** Where Debian puts the module that `nginx-stream` stands for. */
-const streamModule = '/usr/lib/nginx/modules/ngx_stream_module.so';
+/** Where Debian puts what is no program. */
+const files: Partial<Record<Tool, string>> = {
+  'nginx-stream': '/usr/lib/nginx/modules/ngx_stream_module.so',
+  'libc-headers': '/usr/include/stdio.h',
+  'libcrypto-headers': '/usr/include/openssl/x509.h',
+};
 
 const pebbleVersion = 'v2.10.1';
 const pebbleModule = `github.com/letsencrypt/pebble/v2/cmd/...@${pebbleVersion}`;
@@ -76,7 +83,8 @@ export async function provision<Name extends Tool = Tool>(
 }
 
 function find(name: Tool): string | undefined {
-  if (name === 'nginx-stream') return existsSync(streamModule) ? streamModule : undefined;
+  const file = files[name];
+  if (file !== undefined) return existsSync(file) ? file : undefined;
   if (name === 'redis-server') return findCommand(name) ?? findCommand('valkey-server');
   if (!pebbleTools.includes(name)) return findCommand(name, [...pathFolders(), '/usr/sbin']);
   const folder = findOwnPebble() ?? pathFolders().find(holdsPebble);
@@ -105,9 +113,12 @@ async function warnOfOldPebble(say: Say): Promise<void> {
     say(`${pebble} is older than ${pebbleVersion}, which Go would build`);
 }
 
+/** It is used where it is there, and not installed. */
+export const findGo = () => findCommand('go', [...pathFolders(), '/usr/local/go/bin']);
+
 /** Without Go, or when building fails, Debian's package has to do. */
 async function buildPebble(say: Say): Promise<void> {
-  const go = findCommand('go', [...pathFolders(), '/usr/local/go/bin']);
+  const go = findGo();
   if (!go || (find('pebble') && failedLately())) return;
   say(`building Pebble ${pebbleVersion} with ${go}`);
   const folder = `${pebbleCache}.${process.pid}`;

@@ -1,6 +1,6 @@
 import { createAtomically } from '../../../shared/base/atomic-file.ts';
 import { describeFileError } from '../../../shared/base/basics.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import type { AcmeAction } from './action.ts';
 
 export const keyActions: AcmeAction[] = [

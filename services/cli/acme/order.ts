@@ -1,8 +1,8 @@
 import { openAcmeClient } from '../../../shared/acme/client.ts';
 import { fetchResource, listOrders } from '../../../shared/acme/resource.ts';
 import { joinChain, splitChain } from '../../../shared/pki/certificate.ts';
-import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
+import { readPrivateKey } from '../../../shared/pki/private-key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 import type { AcmeAction } from './action.ts';

@@ -5,7 +5,7 @@ import { describeError, describeFileError, systemClock } from '../../../shared/b
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { readProxy } from '../../../shared/config/proxy.ts';
-import { readPrivateKey } from '../../../shared/pki/key.ts';
+import { readPrivateKey } from '../../../shared/pki/private-key.ts';
 import { UsageError } from '../command.ts';
 import type { Given } from '../form.ts';
 

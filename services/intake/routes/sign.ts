@@ -3,6 +3,7 @@ import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import type { Admission, AuthBlock } from '../../../shared/admission/admit.ts';
 import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
@@ -207,8 +208,10 @@ export function signRoute(parts: {
     }
 
     const parsed = parseCsr(csr.der);
-    ctx.state.names = parsed.identifiers.map(({ value }) => value);
-    const block = admission.admit(blocks, parsed.identifiers);
+    const { identifiers, unusual } = parsed;
+    ctx.state.names = identifiers.map(({ value }) => value);
+    const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
+    const block = admission.admit(able, identifiers);
 
     const { requestId } = ctx.state;
     const job = await issuing.order(block, csr, { ...parsed, requestId, patience });

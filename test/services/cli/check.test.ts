@@ -87,10 +87,13 @@ test('check() prints every account, and from which of them each block orders', a
     '[account "other"]\nacme-server = https://ca.example/dir\ndir = /b\naccept-terms-of-service = yes\n';
   const both = '[auth a]\nall = yes\ndomain = *\naccount = other, default\n';
   const renewal = '[renewal "web"]\nshaman-profile = /srv/web\naccount = other\n';
-  const output = await checkText(`${start}${other}contact = a@b.example\n${both}${renewal}`);
+  const output = await checkText(`${start}${other}contact = a@b.example\nkeys = any\n${both}${renewal}`);
   const staging = 'https://acme-staging-v02.api.letsencrypt.org/directory';
   assert.ok(output.includes(`\naccount "default": ${staging}, in /a, terms not accepted, 0 contacts\n`));
-  assert.match(output, /^account "other": https:\/\/ca\.example\/dir, in \/b, terms accepted, 1 contact$/m);
+  assert.match(
+    output,
+    /^account "other": https:\/\/ca\.example\/dir, in \/b, terms accepted, 1 contact, any keys$/m,
+  );
   assert.match(output, /^renewal "web": \/srv\/web, twice a day, from other, without/m);
   assert.match(output, /^block .* {2}accounts$/m);
   assert.match(output, /^a .* {2}other, default$/m);

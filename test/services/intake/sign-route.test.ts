@@ -10,7 +10,7 @@ import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
-import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { ecKey, makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { listen } from '../../support/listen.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -45,6 +45,24 @@ test('POST /sign answers from the storage without a job', async () => {
   const answer = await intake.post(csr);
   assert.deepEqual([answer.status, await answer.text(), intake.queue.enqueued], [200, pem, []]);
   assert.deepEqual(intake.fetches, ['hmac']);
+});
+
+test('POST /sign orders for an unusual key only where the account takes any, and else answers 415', async () => {
+  const unusual = makeCsr({ key: ecKey('P-521'), names: 'DNS:www.example.org' });
+  await using intake = await openIntake();
+  const answer = await intake.post(unusual);
+  assert.equal(answer.status, 415);
+  assert.equal(await answer.text(), "the key's curve is P-521; take P-256 or P-384\n");
+  assert.deepEqual(intake.queue.enqueued, []);
+
+  const accounts = [{ account: 'account' }, { account: 'own', anyKey: true as const }];
+  await using open = await openIntake([{ ...hmacBlock, accounts }]);
+  assert.equal((await open.post(unusual)).status, 503);
+  assert.equal((await open.post(csr)).status, 503);
+  assert.deepEqual(
+    open.queue.enqueued.map(job => job.accounts.map(({ account }) => account)),
+    [['own'], ['account', 'own']],
+  );
 });
 
 test('POST /sign gives no stored certificate to a block that may not have its names', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { test } from 'node:test';
 import { createAccount, findAccount, readTermsOfService, rolloverKey } from '../../../shared/acme/account.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import { startWithAccount } from './account-ready.ts';
 import { type Jws, problem, startFakeCa } from './fake-ca.ts';
 import { accountKeyPem, connect, never } from './open-connection.ts';

@@ -1,7 +1,7 @@
 import { openSigner, type Signer } from '../../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import { type Clock, systemClock } from '../../../shared/base/basics.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 
 /** One account key for all tests of a process. */
 export const accountKeyPem = await generateKeyPem('P-256');

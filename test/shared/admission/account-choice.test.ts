@@ -30,6 +30,15 @@ test('a certificate profile that is given for accounts by name is for these alon
   ]);
 });
 
+test('an account whose CA takes any key says so in every block', async () => {
+  const text = `${account}keys = usual\n[account "own"]\ndir = /o\nkeys = any\n${auth}account = default, own\n`;
+  assert.deepEqual(await choicesOf(text), [{ account: 'default' }, { account: 'own', anyKey: true }]);
+  assert.equal(
+    await refusal(`${account}keys = weak\n${auth}`),
+    'main.ini:3: [account] keys: is neither usual nor any',
+  );
+});
+
 test('a preferred chain may hold spaces, commas and colons, for all accounts or for one', async () => {
   const chainsOf = async (line: string) =>
     (await choicesOf(both(`preferred-chain = ${line}`)))?.map(({ preferredChain }) => preferredChain);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openAcmeClient } from '../../../shared/acme/client.ts';
 import { type AccountDirectory, openAccountDirectory } from '../../../shared/ca/account-directory.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';

@@ -37,16 +37,28 @@ export function signedCsr(info: Buffer): Buffer {
   return der(0x30, info, der(0x30, oid.ecdsaWithSha256), der(0x03, signature));
 }
 
-/** A signed CSR; `common` is the CN's value with its tag, `more` comes after the attributes. */
+/**
+ * A signed CSR; `common` is the CN's value with its tag, `more` comes after the attributes; `attributes:
+ * false` leaves their element away. The key of this file signs it, whatever `key` (SubjectPublicKeyInfo) it
+ * holds.
+ */
 export function handmadeCsr({
+  version = 0,
   common,
-  attributes = [] as Buffer[],
-  more = [] as Buffer[],
+  subject = common ? der(0x30, der(0x31, der(0x30, oid.commonName, common))) : der(0x30),
+  key = publicKey.export({ type: 'spki', format: 'der' }),
+  attributes = [],
+  more = [],
 }: HandmadeOptions): Buffer {
-  const subject = common ? der(0x30, der(0x31, der(0x30, oid.commonName, common))) : der(0x30);
-  const key = publicKey.export({ type: 'spki', format: 'der' });
-  const version = der(0x02, Buffer.from([0]));
-  return signedCsr(der(0x30, version, subject, key, der(0xa0, ...attributes), ...more));
+  const last = attributes ? [der(0xa0, ...attributes)] : [];
+  return signedCsr(der(0x30, der(0x02, Buffer.from([version])), subject, key, ...last, ...more));
 }
 
-type HandmadeOptions = { common?: Buffer; attributes?: Buffer[]; more?: Buffer[] };
+type HandmadeOptions = {
+  version?: number;
+  common?: Buffer;
+  subject?: Buffer;
+  key?: Buffer;
+  attributes?: Buffer[] | false;
+  more?: Buffer[];
+};

@@ -35,7 +35,11 @@ const seeds: [what: string, csr: Buffer][] = [
   ['a PSS', read(makeCsr({ key: rsaKey(), names, options: ['-sigopt', 'rsa_padding_mode:pss'] }))],
   [
     'a handmade',
-    handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('a.org'))] }),
+    handmadeCsr({
+      attributes: [oid.microsoftExtensions, oid.extensionRequest].map(type =>
+        extensionAttribute(type, alternativeNames('a.org')),
+      ),
+    }),
   ],
 ];
 

@@ -5,9 +5,9 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { parseIdentifier } from '../../../shared/base/identifier.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
-import { readPrivateKey } from '../../../shared/pki/key.ts';
 import { makeCsr } from '../../../shared/pki/make-csr.ts';
-import { ecKey, opensslOver, rsaKey } from './openssl-csr.ts';
+import { readPrivateKey } from '../../../shared/pki/private-key.ts';
+import { ecKey, openssl, opensslOver, rsaKey } from './openssl-csr.ts';
 
 const keyOf = (file: string) => readPrivateKey(readFileSync(file));
 
@@ -30,6 +30,16 @@ for (const [what, file] of [
     assert.deepEqual(parseCsr(csr).identifiers, [{ type: 'dns', value: 'example.org' }]);
   });
 }
+
+test('makeCsr() writes the point of a key uncompressed, whatever the file of the key has', async () => {
+  const file = `${ecKey()}.short`;
+  openssl('ec', '-in', ecKey(), '-conv_form', 'compressed', '-out', file);
+  const csr = await makeCsr(keyOf(file), [parseIdentifier('example.org')]);
+  assert.deepEqual(parseCsr(csr), {
+    identifiers: [{ type: 'dns', value: 'example.org' }],
+    unusual: undefined,
+  });
+});
 
 test('makeCsr() puts all names into the SAN: wildcards, and addresses of both kinds', async () => {
   const names = ['192.0.2.7', '2001:db8::5:0:1', '::1', '1::', '*.example.org', 'example.org'].map(

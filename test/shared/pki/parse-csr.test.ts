@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid } from './handmade-csr.ts';
-import { type CsrOptions, ecKey, keyFile, makeCsr, manyNames, rsaKey } from './openssl-csr.ts';
+import { type CsrOptions, ecKey, keyFile, makeCsr, manyNames, openssl, rsaKey } from './openssl-csr.ts';
 
 const toDer = (options: CsrOptions) => readCsr(Buffer.from(makeCsr(options))).der;
 const wanted = { names: 'DNS:example.org' };
@@ -28,6 +28,18 @@ function assertRefused(csr: Buffer, reason: RegExp): void {
 
 const utf8 = (text: string) => der(0x0c, Buffer.from(text));
 const asking = (...names: string[]) => extensionAttribute(oid.extensionRequest, alternativeNames(...names));
+const microsoft = (...names: string[]) =>
+  extensionAttribute(oid.microsoftExtensions, alternativeNames(...names));
+const keyUsage = der(
+  0x30,
+  der(0x06, Buffer.from('551d0f', 'hex')),
+  der(0x04, der(0x03, Buffer.from('05a0', 'hex'))),
+);
+/** 2.25 and a number of 35 bits. */
+const uuid = der(0x06, Buffer.from('69ffffffff7f', 'hex'));
+/** An attribute of the subject that is no CN. */
+const organization = (value: Buffer) =>
+  der(0x30, der(0x31, der(0x30, der(0x06, Buffer.from('55040a', 'hex')), value)));
 
 const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
   ['a CN alone', () => toDer({ subject: '/CN=Example.ORG' }), ['dns:example.org']],
@@ -93,11 +105,26 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
     ['dns:example.org'],
   ],
   [
-    "Microsoft's attribute",
+    "the same extensions in Microsoft's attribute and in PKCS #9's",
+    () => handmadeCsr({ attributes: [microsoft('example.org'), asking('example.org')] }),
+    ['dns:example.org'],
+  ],
+  [
+    "no more than a key usage in Microsoft's attribute",
     () =>
       handmadeCsr({
-        attributes: [extensionAttribute(oid.microsoftExtensions, alternativeNames('example.org'))],
+        attributes: [asking('example.org'), extensionAttribute(oid.microsoftExtensions, keyUsage)],
       }),
+    ['dns:example.org'],
+  ],
+  [
+    'the version of a certificate, as some tools write it',
+    () => handmadeCsr({ version: 2, attributes: [asking('example.org')] }),
+    ['dns:example.org'],
+  ],
+  [
+    'an attribute of a UUID, which no reader looks at',
+    () => handmadeCsr({ attributes: [asking('example.org'), der(0x30, uuid, der(0x31))] }),
     ['dns:example.org'],
   ],
   [
@@ -111,25 +138,14 @@ const accepted: [what: string, csr: () => Buffer, names: string[]][] = [
     () => toDer({ key: ecKey('P-384'), ...wanted, options: ['-sha384'] }),
     ['dns:example.org'],
   ],
-  [
-    'a P-521 key and SHA-512',
-    () => toDer({ key: ecKey('P-521'), ...wanted, options: ['-sha512'] }),
-    ['dns:example.org'],
-  ],
-  [
-    'a PSS signature',
-    () =>
-      toDer({
-        key: rsaKey(),
-        ...wanted,
-        options: ['-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:digest'],
-      }),
-    ['dns:example.org'],
-  ],
 ];
 
 for (const [what, csr, names] of accepted) {
   test(`parseCsr() accepts ${what}`, () => assert.deepEqual(namesOf(csr()), names));
+}
+
+for (const [what, csr] of accepted) {
+  test(`parseCsr() finds nothing unusual in ${what}`, () => assert.equal(parseCsr(csr()).unusual, undefined));
 }
 
 test('parseCsr() accepts 100 names', () => {
@@ -146,6 +162,39 @@ const signedWith =
   () =>
     toDer({ key: rsaKey(), ...wanted, options });
 const long = `${'a'.repeat(63)}.`;
+
+/** basicConstraints with CA:TRUE in BER. */
+const berTrue = der(
+  0x30,
+  der(0x06, Buffer.from('551d13', 'hex')),
+  der(0x01, Buffer.from([1])),
+  der(0x04, der(0x30)),
+);
+const malformedStrings: [what: string, value: Buffer][] = [
+  ['an @ in a PrintableString', der(0x13, Buffer.from('a@b'))],
+  ['UTF-8 that is none', der(0x0c, Buffer.from([0xff]))],
+  ['an IA5String beyond ASCII', der(0x16, Buffer.from([0xe9]))],
+  ['a letter in a NumericString', der(0x12, Buffer.from('1a'))],
+  ['a surrogate in a BMPString', der(0x1e, Buffer.from([0xd8, 0]))],
+  ['a UniversalString', der(0x1c, Buffer.from([0, 0, 0, 0x61]))],
+  ['a VisibleString', der(0x1a, Buffer.from('a'))],
+  ['a number in the subject', der(0x02, Buffer.from([1]))],
+];
+const manyCommonNames = (count: number) =>
+  der(0x30, ...Array.from({ length: count }, () => der(0x31, der(0x30, oid.commonName, utf8('a')))));
+const rsaOid = der(0x06, Buffer.from('2a864886f70d010101', 'hex'));
+const plainRsa = der(0x30, rsaOid, der(0x05));
+const rsaNumbers = der(0x30, der(0x02, Buffer.from([5])), der(0x02, Buffer.from([3])));
+const rsaInfo = (algorithm: Buffer, ...key: Buffer[]) =>
+  der(0x30, algorithm, der(0x03, Buffer.from([0]), ...key));
+const p256 = der(0x30, Buffer.from('06072a8648ce3d020106082a8648ce3d030107', 'hex'));
+const ecInfo = (point: Buffer) => der(0x30, p256, der(0x03, Buffer.from([0]), point));
+const pss = ['-sigopt', 'rsa_padding_mode:pss'];
+function compressed(): string {
+  const file = `${ecKey()}.compressed`;
+  openssl('ec', '-in', ecKey(), '-conv_form', 'compressed', '-out', file);
+  return file;
+}
 
 const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
   ['no name at all', () => toDer({}), /names no host/],
@@ -180,7 +229,7 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
   [
     'a CN that is not text',
     () => handmadeCsr({ common: der(0x02, Buffer.from([1])), attributes: [asking('example.org')] }),
-    /common name is not text/,
+    /a value is no string, or a malformed one \(at byte 20\)/,
   ],
   [
     'a CN that is an address and no SAN',
@@ -223,14 +272,164 @@ const refused: [what: string, csr: () => Buffer, reason: RegExp][] = [
   ['an IP network', withNames('DER:30:0a:87:08:c0:00:02:01:ff:ff:ff:00'), /IPv4 or an IPv6/],
   ['an IPv4 address in IPv6 form', withNames('IP:::ffff:192.0.2.1'), /IPv4 or an IPv6/],
   ['101 names', withNames(manyNames(101)), /101 names; at most 100/],
-  ['SANs that are not a sequence', withNames('DER:04:00'), /alternative names are malformed/],
-  ['SANs followed by other bytes', withNames('DER:30:03:82:01:61:05:00'), /2\.5\.29\.17 is malformed/],
+  [
+    'SANs that are not a sequence',
+    withNames('DER:04:00'),
+    /2\.5\.29\.17 is malformed: a SEQUENCE is expected/,
+  ],
+  [
+    'SANs followed by other bytes',
+    withNames('DER:30:03:82:01:61:05:00'),
+    /2\.5\.29\.17 is malformed: other bytes follow/,
+  ],
   ['a constructed DNS name', withNames('DER:30:05:a2:03:16:01:61'), /alternative name is malformed/],
   [
     'two SAN extensions',
-    () => handmadeCsr({ attributes: [asking('a.example.org'), asking('b.example.org')] }),
-    /2\.5\.29\.17 twice/,
+    () =>
+      handmadeCsr({
+        attributes: [
+          extensionAttribute(oid.extensionRequest, alternativeNames('a.org'), alternativeNames('b.org')),
+        ],
+      }),
+    /asks for extension 2\.5\.29\.17 twice/,
   ],
+  [
+    'the same SAN extension twice',
+    () =>
+      handmadeCsr({
+        attributes: [
+          extensionAttribute(oid.extensionRequest, alternativeNames('a.org'), alternativeNames('a.org')),
+        ],
+      }),
+    /asks for extension 2\.5\.29\.17 twice/,
+  ],
+  [
+    'two attributes that ask for extensions',
+    () => handmadeCsr({ attributes: [asking('a.example.org'), asking('a.example.org')] }),
+    /attribute 1\.2\.840\.113549\.1\.9\.14 twice/,
+  ],
+  [
+    'two lists of extensions in one attribute',
+    () => {
+      const list = der(0x30, alternativeNames('a.org'));
+      return handmadeCsr({ attributes: [der(0x30, oid.extensionRequest, der(0x31, list, list))] });
+    },
+    /requested extensions are not one list/,
+  ],
+  [
+    'an attribute that asks for extensions and has none',
+    () => handmadeCsr({ attributes: [der(0x30, oid.extensionRequest, der(0x31))] }),
+    /requested extensions are not one list/,
+  ],
+  [
+    "other names in Microsoft's attribute than in PKCS #9's",
+    () => handmadeCsr({ attributes: [microsoft('a.org'), asking('b.org')] }),
+    /extension 2\.5\.29\.17 in two attributes, and not for the same/,
+  ],
+  [
+    "names in Microsoft's attribute alone",
+    () => handmadeCsr({ common: utf8('a.org'), attributes: [microsoft('a.org')] }),
+    /Microsoft's attribute 1\.3\.6\.1\.4\.1\.311\.2\.1\.14 alone, which CAs do not read: ask for them in extensionRequest/,
+  ],
+  ['no attributes element', () => handmadeCsr({ attributes: false }), /lacks its attributes element/],
+  [
+    'a version that no tool writes',
+    () => handmadeCsr({ version: 3, attributes: [asking('example.org')] }),
+    /version that is not known/,
+  ],
+  [
+    'BER in place of DER',
+    () => handmadeCsr({ attributes: [extensionAttribute(oid.extensionRequest, berTrue)] }),
+    /cannot be parsed: a BOOLEAN is neither 00 nor FF \(at byte \d+\)/,
+  ],
+  [
+    'a UUID as extension',
+    () =>
+      handmadeCsr({
+        attributes: [extensionAttribute(oid.extensionRequest, der(0x30, uuid, der(0x04, der(0x05))))],
+      }),
+    /OBJECT IDENTIFIER has a number of more than 28 bits/,
+  ],
+  ...malformedStrings.map(([what, value]): [string, () => Buffer, RegExp] => [
+    what,
+    () => handmadeCsr({ subject: organization(value), attributes: [asking('example.org')] }),
+    /a value is no string, or a malformed one/,
+  ]),
+  [
+    'more CNs than names are taken',
+    () => handmadeCsr({ subject: manyCommonNames(101), attributes: [asking('example.org')] }),
+    /has 101 common names; at most 100/,
+  ],
+  [
+    'more elements than any CSR needs',
+    () => handmadeCsr({ subject: manyCommonNames(250), attributes: [asking('example.org')] }),
+    /more than 1000 elements/,
+  ],
+  [
+    'an RSA key without the NULL',
+    () => handmadeCsr({ key: rsaInfo(der(0x30, rsaOid), rsaNumbers), attributes: [asking('example.org')] }),
+    /lacks the NULL .* such as openssl req/,
+  ],
+  [
+    'an RSA key that is followed by other bytes',
+    () => handmadeCsr({ key: rsaInfo(plainRsa, rsaNumbers, der(0x05)), attributes: [asking('example.org')] }),
+    /cannot be parsed: other bytes follow/,
+  ],
+  [
+    'an RSA key of three numbers',
+    () =>
+      handmadeCsr({
+        key: rsaInfo(
+          plainRsa,
+          der(0x30, der(0x02, Buffer.from([5])), der(0x02, Buffer.from([3])), der(0x02, Buffer.from([3]))),
+        ),
+        attributes: [asking('example.org')],
+      }),
+    /cannot be parsed: there is an element too many/,
+  ],
+  [
+    'a compressed point',
+    () => toDer({ key: compressed(), ...wanted }),
+    /point is compressed, .* openssl ec -conv_form uncompressed/,
+  ],
+  [
+    'a point that is not on the curve',
+    () =>
+      handmadeCsr({
+        key: ecInfo(Buffer.concat([Buffer.from([4]), Buffer.alloc(64, 1)])),
+        attributes: [asking('example.org')],
+      }),
+    /public key is malformed, or not on its curve/,
+  ],
+  [
+    'a point at infinity',
+    () => handmadeCsr({ key: ecInfo(Buffer.from([0])), attributes: [asking('example.org')] }),
+    /EC key is malformed/,
+  ],
+  [
+    'a point in the hybrid form',
+    () =>
+      handmadeCsr({
+        key: ecInfo(Buffer.concat([Buffer.from([6]), Buffer.alloc(64, 1)])),
+        attributes: [asking('example.org')],
+      }),
+    /EC key is malformed/,
+  ],
+  [
+    'half a character of a BMPString',
+    () => handmadeCsr({ subject: organization(der(0x1e, Buffer.from([0, 0x61, 0]))) }),
+    /cannot be parsed: a part of a character is missing/,
+  ],
+  [
+    'a part of a character in an attribute that nobody reads',
+    () =>
+      handmadeCsr({
+        attributes: [asking('example.org'), der(0x30, uuid, der(0x31, der(0x1c, Buffer.from('a'))))],
+      }),
+    /cannot be parsed: a part of a character is missing/,
+  ],
+  ['a SHA-1 salt', signedWith('-sha256', ...pss, '-sigopt', 'rsa_pss_saltlen:20'), /PSS parameters/],
+
   [
     'an attribute that is none',
     () => handmadeCsr({ attributes: [asking('example.org'), der(0x05)] }),
@@ -290,6 +489,38 @@ for (const [what, csr, reason] of refused) {
   test(`parseCsr() refuses ${what}`, () => assertRefused(csr(), reason));
 }
 
+const unusual: [what: string, csr: () => Buffer, why: RegExp][] = [
+  [
+    'a P-521 key and SHA-512',
+    () => toDer({ key: ecKey('P-521'), ...wanted, options: ['-sha512'] }),
+    /P-521; take P-256 or P-384/,
+  ],
+  [
+    'a PSS signature',
+    () =>
+      toDer({ key: rsaKey(), ...wanted, options: ['-sha256', ...pss, '-sigopt', 'rsa_pss_saltlen:digest'] }),
+    /signed by RSASSA-PSS/,
+  ],
+  [
+    'the exponent 65539',
+    withKey('-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-pkeyopt', 'rsa_keygen_pubexp:65539'),
+    /exponent is not 65537/,
+  ],
+];
+
+for (const [what, csr, why] of unusual) {
+  test(`parseCsr() leaves ${what} to CAs that take more than the public ones`, () => {
+    assert.match(parseCsr(csr()).unusual ?? '', why);
+    assert.deepEqual(namesOf(csr()), ['dns:example.org']);
+  });
+}
+
+test('a key whose point was compressed is good once it is written as the refusal says', () => {
+  const file = `${ecKey()}.uncompressed`;
+  openssl('ec', '-in', compressed(), '-conv_form', 'uncompressed', '-out', file);
+  assert.deepEqual(namesOf(toDer({ key: file, ...wanted })), ['dns:example.org']);
+});
+
 test('parseCsr() refuses an RSA key over 8192 bits', () => {
   const modulus = Buffer.alloc(1057, 0xff).fill(0, 0, 1);
   const rsa = der(0x30, der(0x02, modulus), der(0x02, Buffer.from([1, 0, 1])));
@@ -314,5 +545,5 @@ test('parseCsr() refuses a CSR whose names were changed after it was signed', ()
 });
 
 test('parseCsr() refuses a CSR that is followed by other bytes', () => {
-  assertRefused(Buffer.concat([toDer(wanted), Buffer.from([0])]), /followed by other bytes/);
+  assertRefused(Buffer.concat([toDer(wanted), Buffer.from([0])]), /other bytes follow/);
 });

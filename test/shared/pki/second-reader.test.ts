@@ -29,6 +29,15 @@ const addresses = der(
 );
 const infoOf = (csr: Buffer) => wholeOf(readDer(csr).parts[0] ?? assert.fail());
 
+const longer = 'a length takes more bytes than it needs, which is BER';
+const stray = 'a BIT STRING has bits that do not count';
+const nested = (levels: number) => {
+  let element: Buffer = Buffer.alloc(0);
+  for (let level = 0; level < levels; level++) element = der(0x30, element);
+  return element.toString('hex');
+};
+const list = (length: number) => der(0x30, ...Array.from({ length }, () => der(0x05))).toString('hex');
+
 const seeds: [what: string, csr: Buffer][] = [
   [
     'of one name',
@@ -36,7 +45,7 @@ const seeds: [what: string, csr: Buffer][] = [
   ],
   ['of more names', handmadeCsr({ attributes: [password, asking('a.example', 'b.example', '*.c.example')] })],
   ['with a CN in UTF-16', handmadeCsr({ common: der(0x1e, Buffer.from('a.example', 'utf16le').swap16()) })],
-  ['of addresses', handmadeCsr({ attributes: [extensionAttribute(oid.microsoftExtensions, addresses)] })],
+  ['of addresses', handmadeCsr({ attributes: [extensionAttribute(oid.extensionRequest, addresses)] })],
 ];
 
 /** Changes a few bytes at random: other bits, other values, and those of the neighbour. */
@@ -114,35 +123,47 @@ test(`certificates are read as pkijs reads them, in ${ROUNDS} mutations`, () => 
   assert.ok(accepted > 10, `${accepted} were accepted`);
 });
 
-const damaged: [what: string, hex: string][] = [
-  ['nothing', ''],
-  ['a tag alone', '30'],
-  ['a tag of several bytes', '1f8101 00'],
-  ['an indefinite length', '30800000'],
-  ['a length that is longer than it need be', '0c810161'],
-  ['a length of two bytes where one does', `0c820081${'61'.repeat(129)}`],
-  ['a length beyond the end', '0c0261'],
-  ['a length of four bytes', '0c8400000001' + '61'],
-  ['a part that goes beyond the whole', '30030c0261'],
-  ['a constructed string', '2c020c00'],
-  ['a primitive sequence', '1000'],
-  ['a boolean that is neither true nor false', '010101'],
-  ['an empty integer', '0200'],
-  ['an integer with a zero too many', '02020001'],
-  ['an integer with a one too many', '0202ff80'],
-  ['a bit string without its first byte', '0300'],
-  ['a bit string of no bits that lacks some', '030101'],
-  ['a null that holds something', '050100'],
-  ['an empty OID', '0600'],
-  ['an OID that does not end', '060188'],
-  ['an OID with a number in a longer form', '0603558001'],
+const damaged: [what: string, hex: string, fault: string][] = [
+  ['nothing', '', 'an element is missing (at byte 0)'],
+  ['a tag alone', '30', 'a length is missing (at byte 1)'],
+  ['a tag of several bytes', '1f8101 00', 'a tag takes more than one byte (at byte 0)'],
+  ['a tag that is 0', '30020000', 'a tag is 0 (at byte 2)'],
+  ['an indefinite length', '30800000', 'a length is indefinite, which is BER (at byte 1)'],
+  ['a length that is longer than it need be', '0c810161', `${longer} (at byte 1)`],
+  ['a length of two bytes where one does', `0c820081${'61'.repeat(129)}`, `${longer} (at byte 1)`],
+  ['a length beyond the end', '0c0261', 'a length goes beyond the end (at byte 1)'],
+  ['a length of four bytes', '0c840000000161', 'a length goes beyond the end (at byte 1)'],
+  ['a part that goes beyond the whole', '30030c0261', 'a length goes beyond the end (at byte 3)'],
+  ['a constructed string', '2c020c00', 'a string is in pieces, which is BER (at byte 0)'],
+  ['a primitive sequence', '1000', 'a SEQUENCE or SET has no elements (at byte 0)'],
+  ['a boolean that is neither true nor false', '3003010101', 'a BOOLEAN is neither 00 nor FF (at byte 2)'],
+  ['an empty integer', '0200', 'an INTEGER is empty or has a byte too many (at byte 0)'],
+  ['an integer with a zero too many', '02020001', 'an INTEGER is empty or has a byte too many (at byte 0)'],
+  ['an integer with a one too many', '0202ff80', 'an INTEGER is empty or has a byte too many (at byte 0)'],
+  ['a bit string without its first byte', '0300', `${stray} (at byte 0)`],
+  ['a bit string of no bits that lacks some', '030101', `${stray} (at byte 0)`],
+  ['a bit string that lacks more than seven bits', '03020800', `${stray} (at byte 0)`],
+  ['a bit string whose missing bits are set', '03020401', `${stray} (at byte 0)`],
+  ['a null that holds something', '050100', 'a NULL has content (at byte 0)'],
+  ['an empty OID', '0600', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
+  ['an OID that is too long', `0641${'2a'.repeat(65)}`, 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
+  ['an OID that does not end', '060188', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
+  ['an OID with a number in a longer form', '0603558001', 'an OBJECT IDENTIFIER is malformed (at byte 0)'],
+  ['nesting of more than 20 elements', nested(22), 'elements are nested more than 20 deep (at byte 42)'],
+  ['more than 1,000 elements', list(1_000), 'there are more than 1000 elements (at byte 2002)'],
 ];
 
-for (const [what, hex] of damaged) {
-  test(`readDer() refuses ${what}`, () => {
-    assert.throws(() => readDer(Buffer.from(hex.replace(' ', ''), 'hex')), /^Error: the DER is damaged$/);
+for (const [what, hex, fault] of damaged) {
+  test(`readDer() refuses ${what}, and says so`, () => {
+    const bytes = Buffer.from(hex.replace(' ', ''), 'hex');
+    assert.throws(() => readDer(bytes), { name: 'SyntaxError', message: fault });
   });
 }
+
+test('readDer() takes bit strings whose missing bits are zero, 20 levels, and 1,000 elements', () => {
+  for (const hex of ['030204f0', '030100', nested(21), list(999)])
+    assert.equal(readDer(Buffer.from(hex, 'hex')).end, hex.length / 2);
+});
 
 test('readDer() reads one element, and says where it ends', () => {
   const read = readDer(Buffer.from('30050201050500ff', 'hex'));

@@ -19,7 +19,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
         { host: '127.0.0.1', port: 1313, explicit: false },
         { host: '::1', port: 1313, explicit: false },
       ],
-      maxSize: 4096,
+      maxSize: 16_384,
       wait: 180,
       trustedProxies: [],
     },

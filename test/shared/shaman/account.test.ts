@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
-import { generateKeyPem } from '../../../shared/pki/key.ts';
+import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import { OWN_ACCOUNT, openAccounts, openShamanAccount } from '../../../shared/shaman/account.ts';
 import { openShamanFile } from '../../../shared/shaman/file.ts';
 import { quietLog } from '../../support/quiet-log.ts';
