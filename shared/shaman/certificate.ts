@@ -7,6 +7,7 @@ import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
+import { isSameKey } from '../pki/same-key.ts';
 import { askWindow, type WindowMemory } from '../renewal/ask-window.ts';
 import {
   type ExplainedWindow,
@@ -82,8 +83,8 @@ export function findMismatch(
   { accepts }: Pick<Accounts, 'accepts'>,
 ): string | undefined {
   if (!accepts({ leaf, issuedBy: memory.issuedBy })) return 'it is of an account that is not ordered from';
-  const publicKey = createPublicKey({ key: leaf.publicKey, format: 'der', type: 'spki' });
-  if (!publicKey.equals(createPublicKey(key))) return 'its key is a new one';
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  if (!isSameKey(leaf.publicKey, publicKey)) return 'its key is a new one';
   const missing = identifiers.find(
     ({ type, value }) => !leaf.identifiers.some(one => one.type === type && one.value === value),
   );

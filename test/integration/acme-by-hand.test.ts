@@ -101,7 +101,7 @@ suite('quarry acme says in one line on standard error what is wrong', () => {
       [unknown('other.pem'), 'the CA has no account for this key'],
       [
         ['acme', 'unreg', 'other.pem', `${pebble.directoryUrl}/x`, 'create'],
-        /is no ACME directory \(status 404\)$/,
+        /is no ACME directory \(status 404, text\/plain, "404 page not found"\)$/,
       ],
       [[...reg, 'order', 'status', 'https://127.0.0.1:1/x'], /^the CA at 127\.0\.0\.1:1 cannot be reached: /],
       [[...reg, 'order', 'create', 'dns|example.org'], /^the CA refused: /],

@@ -6,6 +6,7 @@ import { acceptChain, certifiesKey, readCertificate } from '../../../shared/pki/
 import { readCsr } from '../../../shared/pki/csr.ts';
 import { der } from './handmade-csr.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from './openssl-csr.ts';
+import { rewritten } from './rewritten-key.ts';
 
 test('readCertificate() gives times, names, key, issuer and serial', () => {
   const names = 'DNS:Example.org,DNS:*.example.org,IP:192.0.2.1,IP:2001:db8::1';
@@ -66,17 +67,6 @@ test("certifiesKey() tells a CSR with the certificate's key from one with anothe
     assert.equal(certifiesKey(certificate, derOf(other)), false);
   }
 });
-
-/** The same key as another writer has it: without the NULL of RSA, or with a compressed point. */
-function rewritten(publicKeyInfo: Buffer): Buffer {
-  const rsa = Buffer.from('06092a864886f70d010101', 'hex');
-  const at = publicKeyInfo.indexOf(rsa);
-  if (at >= 0) return der(0x30, der(0x30, rsa), publicKeyInfo.subarray(at + rsa.length + 2));
-  const [x, y] = [publicKeyInfo.subarray(-64, -32), publicKeyInfo.subarray(-32)];
-  const sign = Buffer.from([0, (y.at(-1) ?? 0) % 2 === 0 ? 2 : 3]);
-  const algorithm = Buffer.from('06072a8648ce3d020106082a8648ce3d030107', 'hex');
-  return der(0x30, der(0x30, algorithm), der(0x03, sign, x));
-}
 
 test('certifiesKey() compares keys, and not how they are written', () => {
   for (const [key, other] of [
