@@ -207,14 +207,14 @@ export function signRoute(parts: {
       return answerCertificate(ctx, stored);
     }
 
-    const parsed = parseCsr(csr.der);
-    const { identifiers, unusual } = parsed;
+    const { unusual, ...ordered } = parseCsr(csr.der);
+    const { identifiers } = ordered;
     ctx.state.names = identifiers.map(({ value }) => value);
     const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
     const block = admission.admit(able, identifiers);
 
     const { requestId } = ctx.state;
-    const job = await issuing.order(block, csr, { ...parsed, requestId, patience });
+    const job = await issuing.order(block, csr, { ...ordered, requestId, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
     if (answered !== 'finished') await job.promise();
     if (answered === 'unanswered') throw stillWorking(waiting);

@@ -35,10 +35,8 @@ test('makeCsr() writes the point of a key uncompressed, whatever the file of the
   const file = `${ecKey()}.short`;
   openssl('ec', '-in', ecKey(), '-conv_form', 'compressed', '-out', file);
   const csr = await makeCsr(keyOf(file), [parseIdentifier('example.org')]);
-  assert.deepEqual(parseCsr(csr), {
-    identifiers: [{ type: 'dns', value: 'example.org' }],
-    unusual: undefined,
-  });
+  const { identifiers, unusual } = parseCsr(csr);
+  assert.deepEqual([identifiers, unusual], [[{ type: 'dns', value: 'example.org' }], undefined]);
 });
 
 test('makeCsr() puts all names into the SAN: wildcards, and addresses of both kinds', async () => {
