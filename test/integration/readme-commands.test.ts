@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { roleNames } from '../../services/cli/run-roles.ts';
@@ -43,6 +44,7 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
     });
     folder = fleet.all('up')[0]?.folder ?? '';
     const { csrPem } = await makeCsr({ names: ['www.example.org'] });
+    await writeFile(join(folder, 'www.csr'), csrPem);
     const { status, body } = await fleet.post(csrPem);
     assert.equal(status, 200, body);
   });
@@ -50,7 +52,7 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
 
   test('is found', () => {
     const words = new Set(commands.map(command => command.split(' ')[0]));
-    for (const word of ['ca', 'check', 'limits', 'notify', 'reissue', 'renew', 'renewals', 'shaman'])
+    for (const word of ['ca', 'check', 'keys', 'limits', 'notify', 'reissue', 'renew', 'renewals', 'shaman'])
       assert.ok(words.has(word), `${word} in ${commands.join('\n')}`);
     assert.ok(commands.some(command => command.startsWith('check --probe ')));
   });
