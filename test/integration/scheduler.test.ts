@@ -12,10 +12,13 @@ let fleet: Fleet;
 before(async () => {
   fleet = await startFleet({
     roles: [],
-    pebble: { profiles: { brief: { description: 'ends at once', validityPeriod: 1 } } },
+    pebble: { profiles: { brief: { description: 'one day', validityPeriod: 86_400 } } },
   });
 });
 after(() => fleet[Symbol.asyncDispose]());
+
+/** For Node: a process whose clock is two days ahead, where what was issued today has ended. */
+const inTwoDays = 'data:text/javascript,const now = Date.now; Date.now = () => now() + 2 * 86_400_000;';
 
 const figure = async (adminUrl: string, name: string) =>
   Number(
@@ -42,7 +45,8 @@ domain = *`;
     assert.deepEqual(await readdir(folder), [digest.slice(2)]);
     await cp(folder, join(directory, '00'), { recursive: true }); // as somebody else would have put it there
 
-    const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
+    const later = { blocks, nodeArgs: ['--import', inTwoDays] };
+    const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', later)));
     const found = () => schedulers.some(({ log }) => log().some(({ added }) => Number(added) >= 1));
     await waitUntil('the entry to be found', found);
     await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'expire/kept', 0);
