@@ -169,7 +169,7 @@ const isSquare = (number: bigint) => squareRoot(number) ** 2n === number;
 
 /** The greatest integer whose square is not above `n`: Newton's method, twice the digits with each step. */
 function squareRoot(n: bigint): bigint {
-  if (n === 0n) return 0n;
+  if (n < 4n) return n === 0n ? 0n : 1n;
   const half = (n.toString(2).length - 1) >> 1;
   let [root, bits] = [1n, 0];
   for (let step = half.toString(2).length - 1; step >= 0; step--) {

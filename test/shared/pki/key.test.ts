@@ -148,6 +148,11 @@ test('judgeKey() finds primes that follow each other, and the square of one', ()
   assert.match(faultOf(p * p) ?? '', close);
 });
 
+test('judgeKey() finds twin primes, between which there is but one number', () => {
+  const between = 0xf7c6c5n << 1000n;
+  assert.match(faultOf((between - 1n) * (between + 1n)) ?? '', close);
+});
+
 test('judgeKey() finds primes that differ in their lower half, as of the keys of "Fermat Factorization in the Wild"', () => {
   const upper = prime(512) << 512n;
   const random = seededRandom(2023);
