@@ -160,7 +160,7 @@ class Drive<Instead> {
   }
 
   async #saveRest(): Promise<void> {
-    if (this.#saved && this.#saved !== this.#checkpoint) await this.#save(this.#checkpoint);
+    if (this.#saved !== this.#checkpoint) await this.#save(this.#checkpoint);
   }
 
   async #askLeave(): Promise<Act | Driven<Instead> | undefined> {
@@ -224,8 +224,9 @@ class Drive<Instead> {
 
   /** The next drive may be hours away: responses that were not announced to the CA do not wait for it. */
   async handOver(): Promise<void> {
-    if (!this.#saved) return;
-    const order = this.#toldCa ? undefined : beforeHandOver(this.#checkpoint.order);
+    const isFinalizing = this.#checkpoint.order.finalizedAt !== undefined; // which is not sent twice
+    if (!this.#saved && !isFinalizing) return;
+    const order = this.#toldCa || isFinalizing ? undefined : beforeHandOver(this.#checkpoint.order);
     if (order) await takeBack(this.#parts, order, () => this.#save({ ...this.#checkpoint, order }));
     else await this.#saveRest().catch(() => {}); // the next drive asks the CA
   }
