@@ -2,7 +2,7 @@ import { openAcmeClient } from '../../shared/acme/client.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
-import { newOrderState } from '../../shared/order/next-step.ts';
+import { unpresented } from '../../shared/order/next-step.ts';
 import type { SignRun } from './job.ts';
 
 /**
@@ -19,8 +19,5 @@ export async function withdrawAt({ parts, job, log, progress, signals }: SignRun
   } catch (error) {
     log.warn({ reason: describeError(error), order: url }, 'challenge responses remain until they expire');
   }
-  await progress.saveOrder(ca.name, {
-    ...checkpoint,
-    order: { ...newOrderState(), ...(url !== undefined && { url }) },
-  });
+  await progress.saveOrder(ca.name, { ...checkpoint, order: unpresented(checkpoint.order) });
 }

@@ -14,6 +14,8 @@ export type KeptOrder = {
   certificateProfile?: string | undefined;
   /** Whether it counts for the CA's limits. */
   turn?: 'counted' | 'exempt' | undefined;
+  /** When finalize was sent, where the CA may be at it still; milliseconds since the epoch. */
+  finalizedAt?: number | undefined;
 };
 
 /** What a CA held back; without `until` only an operator can end it. Milliseconds since the epoch. */
@@ -44,6 +46,7 @@ const isKept = shapeOf<KeptOrder>({
   account: isText,
   certificateProfile: optional(isText),
   turn: optional(isTurn),
+  finalizedAt: optional(isNumber),
 });
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });

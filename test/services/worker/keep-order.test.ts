@@ -69,8 +69,9 @@ for (const [what, seconds, code, least] of [
     const { retryAfter = 0 } = result.error;
     assert.ok(retryAfter >= began + least && retryAfter <= bench.clock.now() + least + 1_000);
     const url = `${bench.http.url}/order/1`;
-    const order = { url, account: 'account', certificateProfile: undefined, turn: 'counted' };
-    assert.deepEqual(bench.known[0]?.order, order);
+    const { finalizedAt, ...order } = bench.known[0]?.order ?? {};
+    assert.deepEqual(order, { url, account: 'account', certificateProfile: undefined, turn: 'counted' });
+    assert.ok(finalizedAt !== undefined && finalizedAt < began + 10_000);
     assert.match(bench.log.text(), /the order is kept for the next post of the same/);
 
     bench.ca.order.status = 'valid';
@@ -84,6 +85,27 @@ for (const [what, seconds, code, least] of [
     assert.match(bench.log.text(), /order taken up again/);
     assert.deepEqual(bench.over, [[], ['failures', `csr ${bench.known[0]?.csr.slice(0, 4)}`]]);
   });
+
+test('an order that was kept after its finalize was cut off is not finalized again at once', async () => {
+  await using bench = await openKeeping();
+  let finalized = 0;
+  bench.http.on('/finalize/1', () => {
+    finalized++;
+    bench.clock.turn(30_000);
+    return { status: 504, headers: { 'Retry-After': '14400' }, body: 'Gateway Time-out' };
+  });
+  assert.equal((await runToEnd(bench)).outcome, 'failed');
+  const { getOrder } = bench.ca;
+  let asked = 0;
+  bench.ca.getOrder = async url => {
+    if (++asked === 3)
+      Object.assign(bench.ca.order, { status: 'valid', certificate: `${bench.http.url}/cert/1` });
+    return getOrder(url);
+  };
+  nextJob(bench);
+  assert.equal((await runToEnd(bench)).outcome, 'issued');
+  assert.deepEqual([finalized, asked], [1, 3]);
+});
 
 test('an order that was kept and has come to nothing since is forgotten, and a new one made', async () => {
   await using bench = await openKeeping();

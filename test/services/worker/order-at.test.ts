@@ -78,6 +78,35 @@ test('an order that was left so is taken up again where the other account refuse
   assert.equal(bench.ca.presented.size, 0);
 });
 
+/** The first finalize at this CA is cut off by a proxy; from its n-th question on, the order is issued. */
+function cutOffFinalize({ http, ca, clock }: JobBench, issuedAt: number) {
+  const sent = { finalize: 0, questions: 0 };
+  http.on('/finalize/1', () => {
+    sent.finalize++;
+    clock.turn(30_000);
+    return { status: 504, body: 'Gateway Time-out' };
+  });
+  const { getOrder } = ca;
+  ca.getOrder = async url => {
+    if (sent.finalize > 0 && ++sent.questions === issuedAt)
+      Object.assign(ca.order, { status: 'valid', certificate: `${http.url}/cert/1` });
+    return getOrder(url);
+  };
+  return sent;
+}
+
+test('an order that was left so while its CA may have been issuing is not finalized again', async () => {
+  await using bench = await openJobBench({}, {});
+  bench.job.data.patience = bench.clock.now() + 600_000;
+  const sent = cutOffFinalize(bench, 3);
+  let left = 0;
+  bench.guard.breaker.admit = async () => (sent.finalize > 0 && ++left === 1 ? 'open' : 'closed');
+  const problem = { type: 'urn:ietf:params:acme:error:caa', status: 403 };
+  bench.second.ca.failNext.set('newOrder', new IssuanceError('denied', 'x', { problem }));
+  assert.equal(await issuedBy(bench), 'account');
+  assert.deepEqual([left > 1, sent], [true, { finalize: 1, questions: 3 }]);
+});
+
 test('an order at an account that is not open is left with its URL alone, and the log says what remains', async () => {
   await using bench = await openInterrupted();
   bench.guard.account.current = () => {

@@ -457,7 +457,7 @@ test('driveOrder() leaves an order at once that its CA works on for hours, and s
     retryAfter,
     message: 'the CA is still working on the order, and wants to be asked again at 1970-01-01T02:00:05.000Z',
   });
-  assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url });
+  assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 5_250 });
 });
 
 test('driveOrder() sees a validation of seconds within a minute, though the CA asks for a day of patience', async () => {

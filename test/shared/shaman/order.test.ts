@@ -7,6 +7,7 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
+import type { OrderState } from '../../../shared/order/order-state.ts';
 import { openedKey } from '../../../shared/pki/public-key.ts';
 import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
 import { runDomain } from '../../../shared/shaman/domain.ts';
@@ -220,9 +221,9 @@ test('shaman leaves an order whose CA went away, withdraws its challenges, and p
   assert.deepEqual(told, ['first anew', 'second anew', 'second anew']);
 });
 
-test('shaman withdraws what a killed run has presented at a CA that is passed over now', async () => {
+test('shaman withdraws what a killed run has presented at a CA that is passed over now, and knows that it sent finalize', async () => {
   await using ready = await start(['first', 'second']);
-  const { script, order, readEntry } = ready;
+  const { script, second, order, readEntry } = ready;
   const made = await script.newOrder(taskFor(name).identifiers);
   const challenge = {
     identifier: { type: 'dns' as const, value: name },
@@ -239,6 +240,7 @@ test('shaman withdraws what a killed run has presented at a CA that is passed ov
     url: made.url,
     names: [name],
     account: 'first',
+    finalizedAt: 7,
   };
   await (await readEntry()).change({ orderUrl: made.url, memory: { order: memory } });
   script.getOrder = async () => {
@@ -246,8 +248,15 @@ test('shaman withdraws what a killed run has presented at a CA that is passed ov
   };
   const found = await ready.find();
   for (let time = 0; time < 3; time++) await found?.ca.breaker.failed('it is away');
+  const { newOrder } = second;
+  let left: OrderState | undefined;
+  second.newOrder = async identifiers => {
+    left = (await ready.domain()).memory.order;
+    return newOrder(identifiers);
+  };
   assert.equal((await order()).ca.name, 'second');
   assert.equal(script.presented.size, 0);
+  assert.deepEqual([left?.challenges, left?.finalizedAt], [[], 7]);
 });
 
 test('shaman says of every account why it does not issue, and when one may', async () => {
