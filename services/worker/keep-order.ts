@@ -1,3 +1,4 @@
+import { refusesCsr } from '../../shared/acme/problem.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { OrderEndedError } from '../../shared/order/order-failure.ts';
 import { flightOf, type SignRun } from './job.ts';
@@ -25,6 +26,5 @@ export async function keepForNextJob(
     log.info({ order: order.url, account }, 'the order is kept for the next post of the same');
     return [];
   }
-  const isRefusal = error instanceof IssuanceError && error.code === 'badCsr';
-  return isRefusal ? [] : [ca.limits.csrKey(csr.digest)];
+  return refusesCsr(error) ? [] : [ca.limits.csrKey(csr.digest)];
 }

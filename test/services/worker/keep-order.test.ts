@@ -151,27 +151,31 @@ test('an order for another certificate profile is not gone on with', async () =>
   assert.equal(newOrders(bench), 1);
 });
 
-test('a CSR that the CA refuses once the order is ready is remembered, in its words', async () => {
-  await using bench = await openKeeping();
-  bench.http.on('/finalize/1', () => problem(400, 'badCSR', 'weak key'));
-  const result = await runToEnd(bench);
-  assert.ok(result.outcome === 'failed' && result.error.code === 'badCsr');
-  assert.deepEqual(
-    bench.known.map(({ error, order }) => [error.code, error.message, order]),
-    [['badCsr', 'the CA refused: weak key', undefined]],
-  );
-  assert.deepEqual(bench.over, [[]]);
-});
+for (const kind of ['badCSR', 'badPublicKey'])
+  test(`a CSR that the CA refuses once the order is ready is remembered, in its words (${kind})`, async () => {
+    await using bench = await openKeeping();
+    bench.http.on('/finalize/1', () => problem(400, kind, 'weak key'));
+    const result = await runToEnd(bench);
+    assert.ok(result.outcome === 'failed' && result.error.code === 'badCsr');
+    assert.deepEqual(
+      bench.known.map(({ error, order }) => [error.code, error.message, order]),
+      [['badCsr', 'the CA refused: weak key', undefined]],
+    );
+    assert.deepEqual(bench.over, [[]]);
+  });
 
 test('what is wrong with the order and not with the CSR is not remembered of the CSR', async () => {
   for (const [path, type] of [
     ['/new-order', 'malformed'],
     ['/finalize/1', 'rejectedIdentifier'],
+    ['/finalize/1', 'malformed'],
+    ['/finalize/1', 'unauthorized'],
   ] as const) {
     await using bench = await openKeeping();
     bench.http.on(path, () => problem(400, type, 'no'));
     assert.equal((await runToEnd(bench)).outcome, 'failed');
     assert.deepEqual(bench.known, []);
+    assert.equal(bench.over[0]?.length, path === '/finalize/1' ? 1 : 0, 'an order that was kept is not');
   }
 });
 
