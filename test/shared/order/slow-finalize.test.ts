@@ -128,15 +128,19 @@ for (const [what, state] of resumed)
     assert.ok(!ca.calls.some(call => call.startsWith('present')), 'nothing is left to prove');
   });
 
-test('driveOrder() that gives up after its finalize was cut off keeps that, and a later one looks up the order', async () => {
-  const { ca, parts, finalized } = start();
-  failFinalize(ca, parts, 2_000, unanswered());
-  const { judge } = parts;
-  parts.judge = async error => ({ do: 'fail', error });
-  await assert.rejects(driveThrough(parts, taskFor('a.example')), { code: 'unavailable' });
-  const from = parts.saved.at(-1);
-  assert.deepEqual(from?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 0 });
-  issueAt(ca, 3);
-  await driveThrough({ ...parts, judge }, taskFor('a.example'), { from });
-  assert.equal(finalized(), 1);
-});
+for (const [what, after, error] of [
+  ['was cut off', 2_000, unanswered()],
+  ['got an answer that cannot be read', 0, new IssuanceError('unexpected', 'no JSON')],
+] as const)
+  test(`driveOrder() that gives up after its finalize ${what} keeps that, and a later one looks up the order`, async () => {
+    const { ca, parts, finalized } = start();
+    failFinalize(ca, parts, after, error);
+    const { judge } = parts;
+    parts.judge = async error => ({ do: 'fail', error });
+    await assert.rejects(driveThrough(parts, taskFor('a.example')), error);
+    const from = parts.saved.at(-1);
+    assert.deepEqual(from?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 0 });
+    issueAt(ca, 3);
+    await driveThrough({ ...parts, judge }, taskFor('a.example'), { from });
+    assert.equal(finalized(), 1);
+  });
