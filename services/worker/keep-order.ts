@@ -21,7 +21,7 @@ export async function keepForNextJob(
   if (isGood && ['unavailable', 'rateLimited'].includes(error.code)) {
     const { certificateProfile } = flightOf(job.data, account);
     const { url, finalizedAt } = order;
-    const kept = { url, account, certificateProfile, turn, finalizedAt };
+    const kept = { url, account, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
     await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
     log.info({ order: order.url, account }, 'the order is kept for the next post of the same');
     return [];

@@ -12,10 +12,10 @@ export type KeptOrder = {
   url: string;
   account: string;
   certificateProfile?: string | undefined;
+  /** When finalize was sent last, where the CA may be at it still; milliseconds since the epoch. */
+  finalizedAt?: number | undefined;
   /** Whether it counts for the CA's limits. */
   turn?: 'counted' | 'exempt' | undefined;
-  /** When finalize was sent, where the CA may be at it still; milliseconds since the epoch. */
-  finalizedAt?: number | undefined;
 };
 
 /** What a CA held back; without `until` only an operator can end it. Milliseconds since the epoch. */
@@ -45,8 +45,8 @@ const isKept = shapeOf<KeptOrder>({
   url: isText,
   account: isText,
   certificateProfile: optional(isText),
-  turn: optional(isTurn),
   finalizedAt: optional(isNumber),
+  turn: optional(isTurn),
 });
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });

@@ -5,7 +5,7 @@ import { withdrawAll } from './challenges.ts';
 import { afterFailedStep } from './failed-step.ts';
 import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver, takeBack } from './hand-over.ts';
-import { type Act, learnPace, mustOutlive, nextStep, type Seen, unpresented } from './next-step.ts';
+import { type Act, learnPace, leftState, mustOutlive, nextStep, type Seen } from './next-step.ts';
 import { OrderEndedError } from './order-failure.ts';
 import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 import { StillWorkingError } from './still-working.ts';
@@ -170,7 +170,8 @@ class Drive<Instead> {
     const begun = this.#checkpoint.begun ?? this.#parts.clock.now();
     this.#checkpoint = { ...this.#checkpoint, begun, turn: leave?.turn };
     if (leave?.do !== 'resume') return undefined;
-    return this.#take({ saw: 'kept', url: leave.url, finalizedAt: leave.finalizedAt });
+    const { url, finalizedAt } = leave;
+    return this.#take({ saw: 'kept', url, finalizedAt });
   }
 
   async #wait(until: number): Promise<Act | Driven<Instead>> {
@@ -209,7 +210,7 @@ class Drive<Instead> {
   async #giveUp(): Promise<void> {
     const { order } = this.#checkpoint;
     if (order.challenges.length > 0) await this.#withdraw();
-    await this.#save({ ...this.#checkpoint, order: unpresented(order) });
+    await this.#save({ ...this.#checkpoint, order: leftState(order) });
   }
 
   async #withdraw(): Promise<void> {

@@ -5,8 +5,8 @@ import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
 
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
 
-/** An order that nothing is presented for any more. It may still be good, and finalize have come through. */
-export const unpresented = ({ url, finalizedAt }: OrderState): OrderState => ({
+/** What of an order outlasts its challenges: who takes it up again presents anew, and finalizes once. */
+export const leftState = ({ url, finalizedAt }: Pick<OrderState, 'url' | 'finalizedAt'>): OrderState => ({
   ...newOrderState(),
   ...(url !== undefined && { url }),
   ...(finalizedAt !== undefined && { finalizedAt }),
@@ -69,7 +69,7 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
     case 'replacementRefused':
       return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
     case 'kept':
-      return { state: { ...unpresented({ ...state, ...seen }), kept: true }, act: { do: 'ask' } };
+      return { state: { ...leftState(seen), kept: true }, act: { do: 'ask' } };
     case 'order':
       return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
     case 'challenges':
