@@ -101,14 +101,6 @@ async function stopWhileFinalizing(ca: ScriptedCa, parts: TestParts, from: Check
   return parts.saved.at(-1) ?? from;
 }
 
-test('driveOrder() that is stopped while the CA finalizes tells its successor, who looks up the order', async () => {
-  const { ca, parts, finalized } = start();
-  const from = await stopWhileFinalizing(ca, parts, newCheckpoint());
-  issueAt(ca, 3);
-  assert.equal((await driveThrough(parts, taskFor('a.example'), { from })).chain, 'the chain');
-  assert.equal(finalized(), 1);
-});
-
 const identifier = { type: 'dns' as const, value: 'a.example' };
 const challenge = { identifier, url: 'x', token: 'x', solver: 'http', told: false };
 
@@ -128,19 +120,33 @@ for (const [what, state] of resumed)
     assert.ok(!ca.calls.some(call => call.startsWith('present')), 'nothing is left to prove');
   });
 
-for (const [what, after, error] of [
-  ['was cut off', 2_000, unanswered()],
-  ['got an answer that cannot be read', 0, new IssuanceError('unexpected', 'no JSON')],
-] as const)
-  test(`driveOrder() that gives up after its finalize ${what} keeps that, and a later one looks up the order`, async () => {
-    const { ca, parts, finalized } = start();
-    failFinalize(ca, parts, after, error);
-    const { judge } = parts;
-    parts.judge = async error => ({ do: 'fail', error });
-    await assert.rejects(driveThrough(parts, taskFor('a.example')), error);
-    const from = parts.saved.at(-1);
-    assert.deepEqual(from?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 0 });
-    issueAt(ca, 3);
-    await driveThrough({ ...parts, judge }, taskFor('a.example'), { from });
-    assert.equal(finalized(), 1);
-  });
+test('driveOrder() looks up an order whose finalize got an answer that cannot be read, should it be taken up again', async () => {
+  const { ca, parts, finalized } = start();
+  const error = new IssuanceError('unexpected', 'no JSON');
+  failFinalize(ca, parts, 0, error);
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), error);
+  const from = parts.saved.at(-1);
+  assert.deepEqual(from?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 0 });
+  issueAt(ca, 3);
+  await driveThrough(parts, taskFor('a.example'), { from });
+  assert.equal(finalized(), 1);
+});
+
+test('driveOrder() that is stopped while the CA finalizes tells its successor, who looks up the order', async () => {
+  const { ca, parts, finalized } = start();
+  const from = await stopWhileFinalizing(ca, parts, newCheckpoint());
+  issueAt(ca, 3);
+  assert.equal((await driveThrough(parts, taskFor('a.example'), { from })).chain, 'the chain');
+  assert.equal(finalized(), 1);
+});
+
+test('driveOrder() that gives an order up while the CA may finalize tells who takes it up again', async () => {
+  const { ca, parts, finalized } = start();
+  failFinalize(ca, parts, 31_000, unanswered());
+  const judge: TestParts['judge'] = async error => ({ do: 'fail', error });
+  await assert.rejects(driveOrder({ ...parts, judge }, taskFor('a.example'), newCheckpoint()), /no answer/);
+  issueAt(ca, 3);
+  const from = parts.saved.at(-1);
+  assert.equal((await driveThrough(parts, taskFor('a.example'), from && { from })).chain, 'the chain');
+  assert.equal(finalized(), 1);
+});
