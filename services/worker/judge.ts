@@ -1,5 +1,5 @@
 import type { AcmeAccount } from '../../shared/acme/client.ts';
-import { problemKind, saysAccountIsGone } from '../../shared/acme/problem.ts';
+import { problemKind, refusesCsr, saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
@@ -37,7 +37,7 @@ export async function judge(
   const known = saysAccountIsGone(remembered)
     ? await renewAccount(run, ca, account, remembered, checkpoint.lostOrders)
     : remembered;
-  if (known instanceof IssuanceError && known.code === 'badCsr' && checkpoint.order.url !== undefined)
+  if (known instanceof IssuanceError && refusesCsr(known) && checkpoint.order.url !== undefined)
     await ca.limits.rememberCsr(run.csr.digest, job.data.identifiers, known);
   const now = parts.clock.now();
   const retry = retryTime(known, checkpoint, now, RETRIES);

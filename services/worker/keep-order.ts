@@ -1,3 +1,4 @@
+import { refusesCsr } from '../../shared/acme/problem.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { OrderEndedError } from '../../shared/order/order-failure.ts';
 import { flightOf, type SignRun } from './job.ts';
@@ -19,11 +20,11 @@ export async function keepForNextJob(
   const isGood = error instanceof IssuanceError && !(error instanceof OrderEndedError);
   if (isGood && ['unavailable', 'rateLimited'].includes(error.code)) {
     const { certificateProfile } = flightOf(job.data, account);
-    const kept = { url: order.url, account, certificateProfile, turn };
+    const { url, finalizedAt } = order;
+    const kept = { url, account, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
     await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
     log.info({ order: order.url, account }, 'the order is kept for the next post of the same');
     return [];
   }
-  const isRefusal = error instanceof IssuanceError && error.code === 'badCsr';
-  return isRefusal ? [] : [ca.limits.csrKey(csr.digest)];
+  return refusesCsr(error) ? [] : [ca.limits.csrKey(csr.digest)];
 }

@@ -55,7 +55,8 @@ export type AcmeClient = {
   /** Tells the CA that the challenge can be validated (section 7.5.1). */
   initiateChallenge(url: string): Promise<void>;
   /**
-   * Asks for the certificate of an order that is ready (section 7.4). The CA has two minutes for its answer.
+   * Asks for the certificate of an order that is ready (section 7.4). The CA has two minutes for its answer;
+   * of one with nothing in it the order is taken to be `processing`.
    *
    * @param csr DER, for all of the order's names
    */
@@ -102,9 +103,6 @@ export function openAcmeClient(
   }
   const read = (answer: HttpAnswer, url: string) => toOrder(answer, url, connection.clock.now());
   const getOrder = async (url: string) => read(await ask(url), url);
-  /** Some CAs answer with nothing in it: then the order is looked up. */
-  const orderIn = (answer: HttpAnswer, url: string) =>
-    answer.data === '' ? getOrder(url) : read(answer, url);
   return {
     async newOrder(identifiers, { profile, replaces } = {}) {
       const { urls } = await readDirectory(connection, signal, timeout?.());
@@ -114,16 +112,20 @@ export function openAcmeClient(
         ...(replaces !== undefined && urls.renewalInfo !== undefined && { replaces }),
       }));
       const location = text(answer.headers.location, 'the URL of the new order');
-      return orderIn(answer, resolveUrl(location, answer));
+      const url = resolveUrl(location, answer);
+      return answer.data === '' ? getOrder(url) : read(answer, url);
     },
     getOrder,
     getAuthorization: async url => toAuthorization(await ask(url), url),
     initiateChallenge: async url => {
       await ask(url, {});
     },
-    async finalize({ finalize, url }, csr) {
-      const to = text(finalize ?? (await getOrder(url)).finalize, 'a finalize URL');
-      return orderIn(await ask(to, { csr: csr.toString('base64url') }, FINALIZE_TIMEOUT), url);
+    async finalize(order, csr) {
+      const to = text(order.finalize ?? (await getOrder(order.url)).finalize, 'a finalize URL');
+      const answer = await ask(to, { csr: csr.toString('base64url') }, FINALIZE_TIMEOUT);
+      if (answer.data !== '') return read(answer, order.url);
+      const retryAfter = parseRetryAfter(answer.headers['retry-after'], connection.clock.now());
+      return { ...order, status: 'processing', retryAfter };
     },
     async downloadChain(url, preferredIssuer, warn) {
       const answer = await ask(url);

@@ -85,6 +85,16 @@ export function toCsrFault(error: unknown, kinds: string[]): unknown {
     : error;
 }
 
+/**
+ * Whether the CA refuses the CSR itself, and will do so again: `malformed` and `unauthorized` in answer to
+ * one may also be said of the order or of the account.
+ */
+export function refusesCsr(error: unknown): boolean {
+  if (!(error instanceof IssuanceError) || error.code !== 'badCsr') return false;
+  const { problem } = error;
+  return [problem, ...(problem?.subproblems ?? [])].some(one => reactions[problemKind(one)] === 'badCsr');
+}
+
 /** What a validation may find (RFC 8555 section 6.7). */
 const validationFaults = new Set(['connection', 'dns', 'incorrectResponse', 'tls', 'unauthorized']);
 

@@ -1,12 +1,8 @@
 import { parse } from 'tldts';
 import { plainAddress, toAddressSet } from '../base/identifier.ts';
+import { isReserved } from '../base/reserved-addresses.ts';
 
 const isLoopback = toAddressSet(['0.0.0.0/8', '127.0.0.0/8', '::/127']);
-/** Private, shared and link-local addresses, where clouds have their metadata (RFC 6890). */
-const isInside = toAddressSet([
-  ...['10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'],
-  ...['fc00::/7', 'fe80::/10', 'fec0::/10'],
-]);
 
 /**
  * Whether a CA may name a URL on that host in its answers: one out in the internet has no business with
@@ -27,7 +23,7 @@ function zoneOf(hostname: string): 'loopback' | 'inside' | 'public' {
   const address = plainAddress(host);
   if (address === undefined) return /(^|\.)localhost$/.test(host) ? 'loopback' : 'public';
   if (isLoopback(address)) return 'loopback';
-  return isInside(address) ? 'inside' : 'public';
+  return isReserved(address) ? 'inside' : 'public';
 }
 
 /** Whether a CA is out in the internet: a name that only an internal DNS has is not. */

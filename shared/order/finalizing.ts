@@ -8,13 +8,14 @@ const AT_ONCE = 2_000;
 
 /**
  * Whether a request that failed may have come through: the CA itself said nothing, as where it is slower than
- * our patience or than that of a proxy in front of it.
+ * our patience or than that of a proxy in front of it, or nothing that can be read.
  *
  * @param took milliseconds from the request to its failure
  */
 export const mayBeAtIt = (error: unknown, took: number) =>
   !(error instanceof IssuanceError) || // as the signal's reason
-  (error.code === 'unavailable' && error.problem === undefined && took >= AT_ONCE);
+  (error.problem === undefined &&
+    (error.code === 'unexpected' || (error.code === 'unavailable' && took >= AT_ONCE)));
 
 /** Milliseconds from finalize on; after that, a CA that shows nothing of it has not got it. */
 const LONGEST_FINALIZE = 180_000;

@@ -28,28 +28,22 @@ export async function lookAtAuthorizations(
   order: AcmeOrder,
 ): Promise<Seen> {
   const found = await fetchAuthorizations(parts.acme, order, identifiers);
-  const failed = state.challenges.filter(one => isToldInVain(one, found));
-  const isSpent = failed.length > 0 && (state.tries ?? 0) >= MOST_TRIES;
-  if (isSpent || found.some(({ authorization }) => isOver(authorization))) {
+  const hasTries = (state.tries ?? 0) < MOST_TRIES;
+  const challenges = state.challenges.map(one => ({ ...one, found: challengeAt(one.url, found) }));
+  const failed = challenges.filter(one => one.found?.status === 'pending' && one.found.error !== undefined);
+  if ((failed.length > 0 && !hasTries) || found.some(({ authorization }) => isOver(authorization))) {
     const faults = await lookAgain(parts, state.challenges);
     throw authorizationFailure(found, state, lostOrders, faults);
   }
-  for (const challenge of failed) await initiate(parts.acme, challenge);
-  return { saw: 'looked', order, toldAgain: failed.length > 0 };
+  // A CA may call a challenge `processing`, too, for which it waits for a word that a predecessor never gave.
+  const unheard = challenges.filter(one => one.told && one.found?.status === 'processing');
+  const again = hasTries ? [...failed, ...unheard] : [];
+  for (const challenge of again) await initiate(parts.acme, challenge);
+  return { saw: 'looked', order, toldAgain: again.length > 0 };
 }
 
-/**
- * A CA that waits for a word may call a challenge `processing`, too, which a predecessor perhaps never gave.
- */
-function isToldInVain({ url, told }: OrderChallenge, found: Authorized[]): boolean {
-  const challenge = found
-    .flatMap(({ authorization }) => authorization.challenges)
-    .find(one => one.url === url);
-  if (!challenge) return false;
-  return challenge.status === 'pending'
-    ? challenge.error !== undefined
-    : told && challenge.status === 'processing';
-}
+const challengeAt = (url: string, found: Authorized[]) =>
+  found.flatMap(({ authorization }) => authorization.challenges).find(one => one.url === url);
 
 /** After a failure, what the CA said is easier to understand beside what can be seen from here. */
 export async function lookAgain(

@@ -5,13 +5,13 @@ import { isIP } from 'node:net';
 import { describeError, type Log } from '../base/basics.ts';
 import { http } from '../base/http.ts';
 import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts';
+import { isReserved } from '../base/reserved-addresses.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import { parseProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from './dns-server.ts';
-import { isReserved } from './reserved-addresses.ts';
 import type { ChallengeResponse } from './solver.ts';
 
 /** Whether Quarry looks at a challenge response itself before the CA does. */

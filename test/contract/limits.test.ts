@@ -127,7 +127,8 @@ test('rememberCsr() keeps an order for its account until the end of its CSR, and
   const sibling = openLimits(store, { account: 'second', ca: scope.ca }, clock);
   const records = openSignRecords(store);
   const [order, csr] = [orderOf('a.example.org'), 'f'.repeat(96)];
-  const kept = { url: 'https://ca.example/order/1', account: 'default', turn: 'counted' } as const;
+  const url = 'https://ca.example/order/1';
+  const kept = { url, account: 'default', turn: 'counted', finalizedAt: clock.now() } as const;
   const working = new IssuanceError('unavailable', 'still working', { retryAfter: clock.now() + 9 * HOUR });
   await limits.rememberCsr(csr, order, working, kept);
   const found = async (by = limits, of = csr) => {

@@ -70,7 +70,9 @@ for (const [what, seconds, code, least] of [
     assert.ok(retryAfter >= began + least && retryAfter <= bench.clock.now() + least + 1_000);
     const url = `${bench.http.url}/order/1`;
     const order = { url, account: 'account', certificateProfile: undefined, turn: 'counted' };
-    assert.deepEqual(bench.known[0]?.order, order);
+    const { finalizedAt, ...kept } = bench.known[0]?.order ?? {};
+    assert.deepEqual(kept, order);
+    assert.ok(finalizedAt !== undefined && finalizedAt >= began && finalizedAt < began + 60_000);
     assert.match(bench.log.text(), /the order is kept for the next post of the same/);
 
     bench.ca.order.status = 'valid';
@@ -84,6 +86,27 @@ for (const [what, seconds, code, least] of [
     assert.match(bench.log.text(), /order taken up again/);
     assert.deepEqual(bench.over, [[], ['failures', `csr ${bench.known[0]?.csr.slice(0, 4)}`]]);
   });
+
+test('an order that was kept after its finalize was cut off is not finalized again at once', async () => {
+  await using bench = await openKeeping();
+  let finalized = 0;
+  bench.http.on('/finalize/1', () => {
+    finalized++;
+    bench.clock.turn(30_000);
+    return { status: 504, headers: { 'Retry-After': '14400' }, body: 'Gateway Time-out' };
+  });
+  assert.equal((await runToEnd(bench)).outcome, 'failed');
+  const { getOrder } = bench.ca;
+  let asked = 0;
+  bench.ca.getOrder = async url => {
+    if (++asked === 3)
+      Object.assign(bench.ca.order, { status: 'valid', certificate: `${bench.http.url}/cert/1` });
+    return getOrder(url);
+  };
+  nextJob(bench);
+  assert.equal((await runToEnd(bench)).outcome, 'issued');
+  assert.deepEqual([finalized, asked], [1, 3]);
+});
 
 test('an order that was kept and has come to nothing since is forgotten, and a new one made', async () => {
   await using bench = await openKeeping();
@@ -129,27 +152,31 @@ test('an order for another certificate profile is not gone on with', async () =>
   assert.equal(newOrders(bench), 1);
 });
 
-test('a CSR that the CA refuses once the order is ready is remembered, in its words', async () => {
-  await using bench = await openKeeping();
-  bench.http.on('/finalize/1', () => problem(400, 'badCSR', 'weak key'));
-  const result = await runToEnd(bench);
-  assert.ok(result.outcome === 'failed' && result.error.code === 'badCsr');
-  assert.deepEqual(
-    bench.known.map(({ error, order }) => [error.code, error.message, order]),
-    [['badCsr', 'the CA refused: weak key', undefined]],
-  );
-  assert.deepEqual(bench.over, [[]]);
-});
+for (const kind of ['badCSR', 'badPublicKey'])
+  test(`a CSR that the CA refuses once the order is ready is remembered, in its words (${kind})`, async () => {
+    await using bench = await openKeeping();
+    bench.http.on('/finalize/1', () => problem(400, kind, 'weak key'));
+    const result = await runToEnd(bench);
+    assert.ok(result.outcome === 'failed' && result.error.code === 'badCsr');
+    assert.deepEqual(
+      bench.known.map(({ error, order }) => [error.code, error.message, order]),
+      [['badCsr', 'the CA refused: weak key', undefined]],
+    );
+    assert.deepEqual(bench.over, [[]]);
+  });
 
 test('what is wrong with the order and not with the CSR is not remembered of the CSR', async () => {
   for (const [path, type] of [
     ['/new-order', 'malformed'],
     ['/finalize/1', 'rejectedIdentifier'],
+    ['/finalize/1', 'malformed'],
+    ['/finalize/1', 'unauthorized'],
   ] as const) {
     await using bench = await openKeeping();
     bench.http.on(path, () => problem(400, type, 'no'));
     assert.equal((await runToEnd(bench)).outcome, 'failed');
     assert.deepEqual(bench.known, []);
+    assert.equal(bench.over[0]?.length, path === '/finalize/1' ? 1 : 0, 'an order that was kept is not');
   }
 });
 

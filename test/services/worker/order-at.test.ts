@@ -5,6 +5,7 @@ import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
 import type { OrderState } from '../../../shared/order/order-state.ts';
+import type { CaAnswer } from '../../shared/acme/fake-ca.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 
@@ -76,6 +77,50 @@ test('an order that was left so is taken up again where the other account refuse
   assert.equal(await issuedBy(bench), 'account');
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
   assert.equal(bench.ca.presented.size, 0);
+});
+
+/** A CA that calls its order ready after finalize, until it has issued at the n-th question. */
+function issueLate({ http, ca }: JobBench, issuedAt: number, answer: () => CaAnswer) {
+  const sent = { finalize: 0, questions: 0 };
+  http.on('/finalize/1', () => {
+    sent.finalize++;
+    return answer();
+  });
+  const { getOrder } = ca;
+  ca.getOrder = async url => {
+    if (sent.finalize > 0 && ++sent.questions === issuedAt)
+      Object.assign(ca.order, { status: 'valid', certificate: `${http.url}/cert/1` });
+    return getOrder(url);
+  };
+  return sent;
+}
+
+test('an order that was left so while its CA may have been issuing is not finalized again', async () => {
+  await using bench = await openJobBench({}, {});
+  bench.job.data.patience = bench.clock.now() + 600_000;
+  const sent = issueLate(bench, 3, () => {
+    bench.clock.turn(30_000);
+    return { status: 504, body: 'Gateway Time-out' };
+  });
+  let left = 0;
+  bench.guard.breaker.admit = async () => (sent.finalize > 0 && ++left === 1 ? 'open' : 'closed');
+  const problem = { type: 'urn:ietf:params:acme:error:caa', status: 403 };
+  bench.second.ca.failNext.set('newOrder', new IssuanceError('denied', 'x', { problem }));
+  assert.equal(await issuedBy(bench), 'account');
+  assert.deepEqual([left > 1, sent], [true, { finalize: 1, questions: 3 }]);
+});
+
+test('an order whose finalize was answered with nothing is not finalized again where its CA is away after that', async () => {
+  await using bench = await openJobBench();
+  const sent = issueLate(bench, 4, () => {
+    bench.ca.failNext.set(
+      'getOrder',
+      new IssuanceError('unavailable', 'x', { problem: { type: '', status: 503 } }),
+    );
+    return { body: '' };
+  });
+  assert.equal(await issuedBy(bench), 'account');
+  assert.deepEqual(sent, { finalize: 1, questions: 4 });
 });
 
 test('an order at an account that is not open is left with its URL alone, and the log says what remains', async () => {

@@ -106,18 +106,26 @@ test('an account whose object the CA does not send is known by its URL', async (
 test('an order that the CA does not send with its answer is looked up', async () => {
   await using ready = await start();
   const { ca, client } = ready;
-  const order = { status: 'ready', authorizations: [], finalize: `${ca.url}/finalize/1` };
   ca.on('/new-order', () => ({ status: 201, headers: { Location: `${ca.url}/order/1` } }));
-  ca.on('/order/1', () => ({ body: order }));
-  ca.on('/finalize/1', () => json(''));
+  ca.on('/order/1', () => ({ body: { status: 'ready', authorizations: [] } }));
   const made = await client.newOrder([]);
   assert.deepEqual([made.url, made.status], [`${ca.url}/order/1`, 'ready']);
-  order.status = 'processing';
-  assert.equal((await client.finalize(made, Buffer.from('a CSR'))).status, 'processing');
-  assert.deepEqual(
-    [sent(ca, '/new-order'), sent(ca, '/finalize/1'), sent(ca, '/order/1')].map(({ length }) => length),
-    [1, 1, 2],
-  );
+  assert.deepEqual([sent(ca, '/new-order').length, sent(ca, '/order/1').length], [1, 1]);
+});
+
+test('an order that the CA does not send with its answer to finalize is being processed', async () => {
+  await using ready = await start();
+  const { ca, client } = ready;
+  const body = { status: 'ready', authorizations: [], finalize: `${ca.url}/finalize/1` };
+  ca.on('/order/1', () => ({ body }));
+  const made = await client.getOrder(`${ca.url}/order/1`);
+  ca.on('/order/1', () => ({ status: 503 }));
+  ca.on('/finalize/1', () => ({ ...json(''), headers: { ...json('').headers, 'Retry-After': '7' } }));
+  const { retryAfter, ...finalized } = await client.finalize(made, Buffer.from('a CSR'));
+  const { retryAfter: _, ...before } = made;
+  assert.deepEqual(finalized, { ...before, status: 'processing' });
+  assert.ok(retryAfter !== undefined);
+  assert.deepEqual([sent(ca, '/finalize/1').length, sent(ca, '/order/1').length], [1, 1]);
 });
 
 // What stands in the place of JSON

@@ -12,6 +12,9 @@ const loopback = ['http://127.0.0.1:6379/', 'https://localhost/', 'https://[::1]
 const inside = [
   ...['https://10.0.0.1/', 'https://192.168.1.1/', 'https://172.20.0.1/', 'https://100.64.0.1/'],
   ...['https://169.254.169.254/latest', 'https://[fd00::1]/', 'https://[fe80::1]/', 'https://0xa000001/'],
+  // An address of this network stands in them: NAT64, 6to4, and IPv4 behind zeros.
+  ...['https://[64:ff9b::a9fe:a9fe]/latest', 'https://[2002:7f00:1::]/', 'https://[::a00:1]/'],
+  ...['https://[64:ff9b:1::a00:1]/', 'https://198.18.0.1/', 'https://224.0.0.1/', 'https://[ff02::1]/'],
 ];
 const mapped = [
   'https://[::ffff:127.0.0.1]/',

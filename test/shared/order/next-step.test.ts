@@ -125,6 +125,8 @@ test('an order whose challenges were announced again is asked for as if for the 
 test('the order of an earlier job is asked for', () => {
   const { state, act } = nextStep(newOrderState(), { saw: 'kept', url }, 0);
   assert.deepEqual([state, act], [{ ...made, kept: true }, { do: 'ask' }]);
+  const finalizing = nextStep(newOrderState(), { saw: 'kept', url, finalizedAt: 7 }, 0);
+  assert.deepEqual(finalizing.state, { ...made, kept: true, finalizedAt: 7 });
 });
 
 test('challenges that are chosen are started, beside those that were presented before and are proven by now', () => {

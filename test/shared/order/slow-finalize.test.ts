@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { driveOrder } from '../../../shared/order/drive-order.ts';
-import { newCheckpoint } from '../../../shared/order/next-step.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
+import type { Checkpoint, OrderState } from '../../../shared/order/order-state.ts';
 import { driveThrough, partsFor, type TestParts, taskFor } from './drive.ts';
 import { type ScriptedCa, scriptCa } from './scripted-ca.ts';
 
@@ -86,8 +87,8 @@ for (const [what, after, error] of [
     assert.ok(parts.clock.now() < after + 10_000);
   });
 
-test('driveOrder() that is stopped while the CA finalizes tells its successor, who looks up the order', async () => {
-  const { ca, parts, finalized } = start();
+/** A run that is stopped while the CA finalizes. @returns what its successor goes on from */
+async function stopWhileFinalizing(ca: ScriptedCa, parts: TestParts, from: Checkpoint): Promise<Checkpoint> {
   const stop = new AbortController();
   const stopped = new Error('the worker has stopped');
   ca.finalize = async () => {
@@ -95,8 +96,55 @@ test('driveOrder() that is stopped while the CA finalizes tells its successor, w
     stop.abort(stopped);
     throw stopped;
   };
-  const first = driveOrder({ ...parts, signal: stop.signal }, taskFor('a.example'), newCheckpoint());
+  const first = driveOrder({ ...parts, signal: stop.signal }, taskFor('a.example'), from);
   await assert.rejects(first, error => error === stopped);
+  return parts.saved.at(-1) ?? from;
+}
+
+const identifier = { type: 'dns' as const, value: 'a.example' };
+const challenge = { identifier, url: 'x', token: 'x', solver: 'http', told: false };
+
+const resumed: [string, Partial<OrderState>][] = [
+  ['an order that was announced', { initiated: true }],
+  ['an order whose challenges are proven by now', { challenges: [challenge] }],
+];
+for (const [what, state] of resumed)
+  test(`driveOrder() that has saved nothing yet, as it resumed ${what}, tells its successor too`, async () => {
+    const { ca, parts, finalized } = start();
+    const { url } = await ca.newOrder([identifier]);
+    const before = newCheckpoint({ ...newOrderState(), ...state, url });
+    const from = await stopWhileFinalizing(ca, parts, before);
+    issueAt(ca, 3);
+    assert.equal((await driveThrough(parts, taskFor('a.example'), { from })).chain, 'the chain');
+    assert.equal(finalized(), 1);
+    assert.ok(!ca.calls.some(call => call.startsWith('present')), 'nothing is left to prove');
+  });
+
+test('driveOrder() looks up an order whose finalize got an answer that cannot be read, should it be taken up again', async () => {
+  const { ca, parts, finalized } = start();
+  const error = new IssuanceError('unexpected', 'no JSON');
+  failFinalize(ca, parts, 0, error);
+  await assert.rejects(driveThrough(parts, taskFor('a.example')), error);
+  const from = parts.saved.at(-1);
+  assert.deepEqual(from?.order, { ...newOrderState(), url: ca.order.url, finalizedAt: 0 });
+  issueAt(ca, 3);
+  await driveThrough(parts, taskFor('a.example'), { from });
+  assert.equal(finalized(), 1);
+});
+
+test('driveOrder() that is stopped while the CA finalizes tells its successor, who looks up the order', async () => {
+  const { ca, parts, finalized } = start();
+  const from = await stopWhileFinalizing(ca, parts, newCheckpoint());
+  issueAt(ca, 3);
+  assert.equal((await driveThrough(parts, taskFor('a.example'), { from })).chain, 'the chain');
+  assert.equal(finalized(), 1);
+});
+
+test('driveOrder() that gives an order up while the CA may finalize tells who takes it up again', async () => {
+  const { ca, parts, finalized } = start();
+  failFinalize(ca, parts, 31_000, unanswered());
+  const judge: TestParts['judge'] = async error => ({ do: 'fail', error });
+  await assert.rejects(driveOrder({ ...parts, judge }, taskFor('a.example'), newCheckpoint()), /no answer/);
   issueAt(ca, 3);
   const from = parts.saved.at(-1);
   assert.equal((await driveThrough(parts, taskFor('a.example'), from && { from })).chain, 'the chain');

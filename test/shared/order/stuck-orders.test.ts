@@ -85,6 +85,31 @@ test('a CA that takes its time, and says nothing of an error, is waited for', as
   assert.ok(looks > 3 && looks < 16, `${looks} looks in ten minutes`);
 });
 
+test('a CA that validates for minutes what a killed run perhaps told it of is told again a few times, and waited for', async () => {
+  const ca = stuckCa(() => ({ status: 'processing' }));
+  const { url } = await ca.newOrder(task.identifiers);
+  const [challenge] = ca.authorizations.flatMap(({ challenges }) => challenges).slice(1);
+  assert.ok(challenge?.type === 'http-01');
+  challenge.status = 'processing';
+  ca.presented.add(challenge.token);
+  const [identifier] = task.identifiers;
+  assert.ok(identifier);
+  const presented = { identifier, url: challenge.url, token: challenge.token, solver: 'http', told: false };
+  const parts = partsFor(ca);
+  const { sleep } = parts.clock;
+  parts.clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (parts.clock.now() < 300_000) return;
+    challenge.status = 'valid';
+    for (const authorization of ca.authorizations) authorization.status = 'valid';
+    ca.moving = true;
+  };
+  const from = newCheckpoint({ ...newOrderState(), url, challenges: [presented] });
+  await driveThrough(parts, task, { from });
+  assert.ok(parts.clock.now() >= 300_000);
+  assert.deepEqual([countOf(ca, 'newOrder'), countOf(ca, `initiate ${name}`)], [1, 3]);
+});
+
 /** A CA whose order is handed out with an authorization in this state, so often. */
 function spentCa(status: string, times: number) {
   const ca = scriptCa();

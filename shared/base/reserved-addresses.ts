@@ -1,8 +1,8 @@
 import { isIPv4 } from 'node:net';
-import { plainAddress, toAddressSet } from '../base/identifier.ts';
+import { plainAddress, toAddressSet } from './identifier.ts';
 
 /**
- * Addresses where no public CA looks, and where a name that somebody else controls could lead us: IANA's
+ * Addresses where no public CA looks or is, and where somebody else's name or answer could lead us: IANA's
  * registries of special-purpose addresses (RFC 6890), with multicast, and what is deprecated but may still be
  * routed.
  */
