@@ -1,5 +1,4 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
-import type { Directory } from '../../shared/acme/directory.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
@@ -7,13 +6,7 @@ import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';
 import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-order.ts';
-import {
-  admit,
-  BREAKER_RETRY,
-  LeftError,
-  noteUnreachable,
-  toLeft,
-} from '../../shared/order/leave-account.ts';
+import { admit, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
 import { csrKey } from '../../shared/pki/public-key.ts';
@@ -21,6 +14,7 @@ import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
+import { findOfferedProfile } from './offered-profile.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -170,38 +164,18 @@ async function toTask(
   onAccepted: (chain: AcceptedChain) => void,
 ): Promise<OrderTask> {
   const { parts, job, csr } = run;
-  const { identifiers, block } = job.data;
+  const { identifiers, block, accounts } = job.data;
+  const { certificateProfile: profile } = choice;
+  const isFixed = profile === undefined || accounts.length === 1;
   const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => parts.mayHave(block, other) };
   return {
     identifiers,
     csr: csr.der,
     accept: sent => onAccepted(acceptChain(sent, wanted, parts.clock.now())),
-    certificateProfile: await profileAt(run, ca, choice),
+    certificateProfile: isFixed ? profile : await findOfferedProfile(run, ca, choice, timeoutOf(run)),
     preferredChain: choice.preferredChain,
     replaces: replacedAt(run, ca),
   };
-}
-
-/** A plain profile is not sent to CAs that do not offer it, once no CA that offers it has issued. */
-async function profileAt(run: SignRun, ca: Ca, choice: AccountChoice): Promise<string | undefined> {
-  const { certificateProfile: profile, profileIfOffered } = choice;
-  if (profile === undefined || run.job.data.accounts.length === 1) return profile;
-  const { profiles } = await readDirectoryAt(run, ca);
-  if (profiles?.includes(profile)) return profile;
-  if (profileIfOffered && run.progress.withoutProfile) return undefined;
-  const detail = `the CA of account ${ca.name} does not offer the certificate profile ${profile}`;
-  const withoutProfile = profileIfOffered && { withoutProfile: true as const };
-  throw new LeftError({ account: ca.name, code: 'misconfigured', detail, ...withoutProfile });
-}
-
-async function readDirectoryAt(run: SignRun, ca: Ca): Promise<Directory> {
-  try {
-    return await ca.directory(run.signals.abort, timeoutOf(run));
-  } catch (error) {
-    if (!(error instanceof IssuanceError)) throw error;
-    await noteUnreachable(ca, error, run.log);
-    throw toLeft(ca.name, error, run.parts.clock.now() + BREAKER_RETRY);
-  }
 }
 
 /**
