@@ -132,15 +132,23 @@ function isWorthWaiting({ job }: SignRun, until: number): boolean {
   return due === undefined ? accounts.length > 1 && until <= patienceOf(job) : until <= due;
 }
 
-/** Never answer a renewal with the certificate it replaces. */
+/**
+ * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
+ * besides.
+ */
 async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
-  const { storage, due, accounts } = job.data;
+  const { storage, due, accounts, identifiers, block } = job.data;
   const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
     account: name,
     directory: directoryUrl,
   }));
   const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
-  const stored = await parts.storages.get(storage)?.get(csr, found => isIssuedFor(found, wanted, all));
+  const mayHave = (one: Identifier) =>
+    identifiers.some(({ type, value }) => type === one.type && value === one.value) ||
+    parts.mayHave(block, one);
+  const stored = await parts.storages
+    .get(storage)
+    ?.get(csr, found => found.leaf.identifiers.every(mayHave) && isIssuedFor(found, wanted, all));
   return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
 }
 
