@@ -19,7 +19,8 @@ export async function keepForNextJob(
   const isGood = error instanceof IssuanceError && !(error instanceof OrderEndedError);
   if (isGood && ['unavailable', 'rateLimited'].includes(error.code)) {
     const { certificateProfile } = flightOf(job.data, account);
-    const kept = { url: order.url, account, certificateProfile, turn };
+    const { url, finalizedAt } = order;
+    const kept = { url, account, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
     await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
     log.info({ order: order.url, account }, 'the order is kept for the next post of the same');
     return [];

@@ -2,7 +2,7 @@ import { openAcmeClient } from '../../shared/acme/client.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
-import { newOrderState } from '../../shared/order/next-step.ts';
+import { leftState } from '../../shared/order/next-step.ts';
 import type { SignRun } from './job.ts';
 
 /**
@@ -10,7 +10,8 @@ import type { SignRun } from './job.ts';
  */
 export async function withdrawAt({ parts, job, log, progress, signals }: SignRun, ca: Ca): Promise<void> {
   const checkpoint = progress.orderAt(ca.name);
-  const { challenges, url } = checkpoint.order;
+  const { order } = checkpoint;
+  const { challenges, url } = order;
   if (challenges.length === 0) return;
   const solvers = job.data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
   try {
@@ -19,8 +20,5 @@ export async function withdrawAt({ parts, job, log, progress, signals }: SignRun
   } catch (error) {
     log.warn({ reason: describeError(error), order: url }, 'challenge responses remain until they expire');
   }
-  await progress.saveOrder(ca.name, {
-    ...checkpoint,
-    order: { ...newOrderState(), ...(url !== undefined && { url }) },
-  });
+  await progress.saveOrder(ca.name, { ...checkpoint, order: leftState(order) });
 }

@@ -12,6 +12,8 @@ export type KeptOrder = {
   url: string;
   account: string;
   certificateProfile?: string | undefined;
+  /** When finalize was sent last, where the CA may be at it still; milliseconds since the epoch. */
+  finalizedAt?: number | undefined;
   /** Whether it counts for the CA's limits. */
   turn?: 'counted' | 'exempt' | undefined;
 };
@@ -43,6 +45,7 @@ const isKept = shapeOf<KeptOrder>({
   url: isText,
   account: isText,
   certificateProfile: optional(isText),
+  finalizedAt: optional(isNumber),
   turn: optional(isTurn),
 });
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });

@@ -5,7 +5,7 @@ import { withdrawAll } from './challenges.ts';
 import { afterFailedStep } from './failed-step.ts';
 import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver, takeBack } from './hand-over.ts';
-import { type Act, learnPace, mustOutlive, newOrderState, nextStep, type Seen } from './next-step.ts';
+import { type Act, learnPace, leftState, mustOutlive, nextStep, type Seen } from './next-step.ts';
 import { OrderEndedError } from './order-failure.ts';
 import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
 import { StillWorkingError } from './still-working.ts';
@@ -23,7 +23,7 @@ export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do:
 export type Leave<Instead> =
   | { do: 'order'; turn: Checkpoint['turn'] }
   | { do: 'wait'; until: number }
-  | { do: 'resume'; url: string; turn?: Checkpoint['turn'] }
+  | { do: 'resume'; url: string; finalizedAt?: number | undefined; turn?: Checkpoint['turn'] }
   | { do: 'use'; instead: Instead };
 
 export type DriveParts<Instead = never> = OrderParts & {
@@ -169,7 +169,9 @@ class Drive<Instead> {
     if (leave?.do === 'use') return { end: 'instead', instead: leave.instead };
     const begun = this.#checkpoint.begun ?? this.#parts.clock.now();
     this.#checkpoint = { ...this.#checkpoint, begun, turn: leave?.turn };
-    return leave?.do === 'resume' ? this.#take({ saw: 'kept', url: leave.url }) : undefined;
+    if (leave?.do !== 'resume') return undefined;
+    const { url, finalizedAt } = leave;
+    return this.#take({ saw: 'kept', url, finalizedAt });
   }
 
   async #wait(until: number): Promise<Act | Driven<Instead>> {
@@ -206,10 +208,9 @@ class Drive<Instead> {
 
   /** The order itself may still be good: a later drive presents all anew. */
   async #giveUp(): Promise<void> {
-    const { url, challenges } = this.#checkpoint.order;
-    if (challenges.length > 0) await this.#withdraw();
-    const order: OrderState = { ...newOrderState(), ...(url !== undefined && { url }) };
-    await this.#save({ ...this.#checkpoint, order });
+    const { order } = this.#checkpoint;
+    if (order.challenges.length > 0) await this.#withdraw();
+    await this.#save({ ...this.#checkpoint, order: leftState(order) });
   }
 
   async #withdraw(): Promise<void> {

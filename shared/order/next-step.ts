@@ -5,6 +5,13 @@ import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
 
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
 
+/** What of an order outlasts its challenges: who takes it up again presents anew, and finalizes once. */
+export const leftState = ({ url, finalizedAt }: Pick<OrderState, 'url' | 'finalizedAt'>): OrderState => ({
+  ...newOrderState(),
+  ...(url !== undefined && { url }),
+  ...(finalizedAt !== undefined && { finalizedAt }),
+});
+
 export const newCheckpoint = (order = newOrderState()): Checkpoint => ({ order, failures: 0, lostOrders: 0 });
 
 /** What one act on an order has found. */
@@ -13,7 +20,7 @@ export type Seen =
   | { saw: 'nothing' }
   | { saw: 'order'; order: AcmeOrder }
   /** The order of an earlier job for the same is there still. */
-  | { saw: 'kept'; url: string }
+  | { saw: 'kept'; url: string; finalizedAt?: number | undefined }
   /** The CA refuses to take the order for a replacement. */
   | { saw: 'replacementRefused' }
   /** What is still to be proven, and by which challenges. */
@@ -62,7 +69,7 @@ export function nextStep(state: OrderState, seen: Seen, now: number, paces?: Pol
     case 'replacementRefused':
       return { state: { ...newOrderState(), replaced: true }, act: { do: 'create' } };
     case 'kept':
-      return { state: { ...newOrderState(), url: seen.url, kept: true }, act: { do: 'ask' } };
+      return { state: { ...leftState(seen), kept: true }, act: { do: 'ask' } };
     case 'order':
       return followOrder(state.url === undefined ? begin(state, seen.order) : state, seen.order, now, paces);
     case 'challenges':

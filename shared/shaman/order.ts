@@ -7,7 +7,7 @@ import { withdrawAll } from '../order/challenges.ts';
 import { type DriveParts, driveOrder } from '../order/drive-order.ts';
 import { goesElsewhere, type Refusal, refusedByAll, retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { admit, LeftError, noteUnreachable, toLeft } from '../order/leave-account.ts';
-import { newCheckpoint, newOrderState } from '../order/next-step.ts';
+import { leftState, newCheckpoint, newOrderState } from '../order/next-step.ts';
 import type { Checkpoint, OrderTask } from '../order/order-state.ts';
 import type { Solver } from '../solver/solver.ts';
 import { type Accounts, OWN_ACCOUNT } from './account.ts';
@@ -103,7 +103,7 @@ async function withdraw(
     entry.say('warn', `challenge responses of order ${order.url} remain until they expire: ${reason}`);
   }
   const { url, names, account, turn } = order;
-  const fresh = { ...newOrderState(), url, names, ...(account && { account }), ...(turn && { turn }) };
+  const fresh = { ...leftState(order), url, names, ...(account && { account }), ...(turn && { turn }) };
   await entry.change({ memory: { order: fresh } });
 }
 

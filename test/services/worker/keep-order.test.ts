@@ -70,7 +70,9 @@ for (const [what, seconds, code, least] of [
     assert.ok(retryAfter >= began + least && retryAfter <= bench.clock.now() + least + 1_000);
     const url = `${bench.http.url}/order/1`;
     const order = { url, account: 'account', certificateProfile: undefined, turn: 'counted' };
-    assert.deepEqual(bench.known[0]?.order, order);
+    const { finalizedAt, ...kept } = bench.known[0]?.order ?? {};
+    assert.deepEqual(kept, order);
+    assert.ok(finalizedAt !== undefined && finalizedAt >= began && finalizedAt < began + 60_000);
     assert.match(bench.log.text(), /the order is kept for the next post of the same/);
 
     bench.ca.order.status = 'valid';

@@ -457,7 +457,9 @@ test('driveOrder() leaves an order at once that its CA works on for hours, and s
     retryAfter,
     message: 'the CA is still working on the order, and wants to be asked again at 1970-01-01T02:00:05.000Z',
   });
-  assert.deepEqual(parts.saved.at(-1)?.order, { ...newOrderState(), url: ca.order.url });
+  const { finalizedAt = 0, ...left } = parts.saved.at(-1)?.order ?? {};
+  assert.deepEqual(left, { ...newOrderState(), url: ca.order.url });
+  assert.ok(finalizedAt >= 5_000 && finalizedAt <= parts.clock.now());
 });
 
 test('driveOrder() sees a validation of seconds within a minute, though the CA asks for a day of patience', async () => {
@@ -478,11 +480,11 @@ test('driveOrder() goes on with the order of an earlier job, and saves that it h
   const ca = scriptCa();
   await ca.newOrder(taskFor('a.example').identifiers);
   const { url } = ca.order;
-  const mayOrder = async () => ({ do: 'resume', url, turn: 'counted' }) as const;
+  const mayOrder = async () => ({ do: 'resume', url, turn: 'counted', finalizedAt: 1 }) as const;
   const parts = { ...partsFor(ca), mayOrder };
   const { checkpoint } = await driveThrough(parts, taskFor('a.example'));
   assert.deepEqual([countOf(ca, 'newOrder'), checkpoint.turn], [1, 'counted']);
-  assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url, kept: true });
+  assert.deepEqual(parts.saved[0]?.order, { ...newOrderState(), url, kept: true, finalizedAt: 1 });
 });
 
 test('driveOrder() waits to the very end of the hour, and no longer', async () => {

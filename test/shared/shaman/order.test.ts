@@ -239,6 +239,7 @@ test('shaman withdraws what a killed run has presented at a CA that is passed ov
     url: made.url,
     names: [name],
     account: 'first',
+    finalizedAt: 7,
   };
   await (await readEntry()).change({ orderUrl: made.url, memory: { order: memory } });
   script.getOrder = async () => {
@@ -246,6 +247,12 @@ test('shaman withdraws what a killed run has presented at a CA that is passed ov
   };
   const found = await ready.find();
   for (let time = 0; time < 3; time++) await found?.ca.breaker.failed('it is away');
+  const { newOrder } = ready.second;
+  ready.second.newOrder = async identifiers => {
+    const left = { ...memory, challenges: [] };
+    assert.deepEqual((await readEntry()).domain.memory.order, left, 'the CA may be finalizing it still');
+    return newOrder(identifiers);
+  };
   assert.equal((await order()).ca.name, 'second');
   assert.equal(script.presented.size, 0);
 });
