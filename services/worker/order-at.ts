@@ -50,6 +50,7 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
   const account = currentAccount(ca, parts.clock.now());
   const acme = openAcmeClient(ca.connection, account, signals.abort, () => timeoutOf(run));
   let accepted: AcceptedChain | undefined;
+  let isConfirmed = false;
   const task = await toTask(run, ca, choice, chain => {
     accepted = chain;
   });
@@ -62,7 +63,10 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
       signal: signals.abort,
       stopping: signals.stopping,
       longestWait: LONGEST_WAIT_IN_SLOT,
-      confirm: () => confirm(run, ca),
+      async confirm() {
+        await confirm(run, ca);
+        isConfirmed = true;
+      },
       warn: fault => log.warn(fault),
       save: checkpoint => saveStep(run, ca, checkpoint),
       mayOrder: checkpoint => askLeave(run, ca, task, checkpoint),
@@ -73,6 +77,7 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
   );
   if (driven.end !== 'issued') return driven;
   if (!accepted) throw new Error('a chain was handed out that nobody had accepted');
+  if (!isConfirmed) await confirm(run, ca); // finalized by an earlier run, or by an earlier job
   return { end: 'issued', accepted, checkpoint: driven.checkpoint };
 }
 
@@ -111,12 +116,14 @@ async function askLeave(
   if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
   const stored = await findStored(run);
   if (stored) return { do: 'use', instead: stored };
-  const kept = checkpoint.lostOrders === 0 ? ca.limits.findKept(limitKeys, limits) : undefined;
+  const standing = ca.limits.findStanding(limitKeys, limits);
+  // A limit on new orders is none on one that is made.
+  const mayResume = checkpoint.lostOrders === 0 && (!standing || standing.code === 'rateLimited');
+  const kept = mayResume ? ca.limits.findKept(limitKeys, limits) : undefined;
   if (kept && kept.certificateProfile === flight.certificateProfile) return { do: 'resume', ...kept };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   const claim = toClaim(job);
-  const standing = ca.limits.findStanding(limitKeys, limits);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;

@@ -132,15 +132,44 @@ test('an order that was kept is forgotten also where the one in its place cannot
   assert.deepEqual(bench.over.at(-1), [`csr ${bench.known[0]?.csr.slice(0, 4)}`]);
 });
 
-test('an order that was kept stays so where the next post comes to nothing before it goes on with it', async () => {
+test('an order that was kept is not asked for, and stays kept, while anything but a limit on new orders stands', async () => {
   await using bench = await openKeeping();
   approveByHand(bench, '14400');
   await runToEnd(bench);
   nextJob(bench);
-  bench.guard.limits.findKept = () => undefined;
-  bench.guard.limits.findStanding = () => new StandingLimitError('rateLimited', 'come back');
-  assert.equal((await runToEnd(bench)).outcome, 'failed');
-  assert.deepEqual([bench.over.at(-1), bench.known.length], [[], 1]);
+  const { length } = bench.http.log();
+  for (const code of ['unavailable', 'challengeFailed', 'denied'] as const) {
+    const retryAfter = bench.clock.now() + 2 * HOUR; // after the end of the job
+    bench.guard.limits.findStanding = () => new StandingLimitError(code, 'come back', { retryAfter });
+    nextJob(bench);
+    const result = await runToEnd(bench);
+    assert.ok(result.outcome === 'failed' && result.error.code === code, JSON.stringify(result));
+    assert.deepEqual([bench.over.at(-1), bench.known.length], [[], 1]);
+    assert.equal(bench.http.log().length, length, 'the CA is asked nothing');
+  }
+  const ofNewOrders = new StandingLimitError('rateLimited', 'of new orders');
+  bench.guard.limits.findStanding = keys => (keys.length === 0 ? ofNewOrders : undefined); // none on the key
+  bench.ca.order.status = 'valid';
+  bench.ca.order.certificate = `${bench.http.url}/cert/1`;
+  nextJob(bench);
+  const result = await runToEnd(bench);
+  assert.equal(result.outcome, 'issued', JSON.stringify(result));
+});
+
+test('an order that was kept gets no certificate for a key that was blocked meanwhile', async () => {
+  await using bench = await openKeeping();
+  approveByHand(bench, '14400');
+  await runToEnd(bench);
+  bench.ca.order.status = 'valid';
+  bench.ca.order.certificate = `${bench.http.url}/cert/1`;
+  nextJob(bench);
+  bench.guard.limits.blockedKey = () => 'a key';
+  bench.records.confirmLock = async (_, keys = []) => keys.map(() => 'blocked');
+  const blocked = new StandingLimitError('denied', 'the public key is blocked');
+  bench.guard.limits.findStanding = (_, values) => (values.includes('blocked') ? blocked : undefined);
+  const result = await runToEnd(bench);
+  assert.ok(result.outcome === 'failed' && result.error.code === 'denied', JSON.stringify(result));
+  assert.deepEqual(bench.storage.chains, []);
 });
 
 /** Two accounts, each at a CA of its own; what is kept at each, and what the end of the job makes void. */
