@@ -63,9 +63,10 @@ function readReason(text = 'an operator has blocked it'): string {
 
 function toList(blocked: Map<string, BlockedKey>): string {
   if (blocked.size === 0) return 'no key is blocked\n';
-  const inOrder = [...blocked].sort(([, a], [, b]) => a.at - b.at);
-  const lines = inOrder.map(
-    ([key, { at, reason }]) => `${key}  since ${new Date(at).toISOString()}\n    ${reason}\n`,
-  );
+  const inOrder = [...blocked].sort(([, a], [, b]) => (a.at ?? 0) - (b.at ?? 0));
+  const lines = inOrder.map(([key, { at, reason }]) => {
+    const since = at === undefined ? 'since an unknown time' : `since ${new Date(at).toISOString()}`;
+    return `${key}  ${since}\n    ${reason}\n`;
+  });
   return lines.join('');
 }

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { IssuanceError } from '../../shared/base/basics.ts';
-import type { Issuers } from '../../shared/ca/issuers.ts';
+import type { DirectoriesOf, Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { isSelfSigned } from '../../shared/pki/issuer.ts';
@@ -19,26 +19,31 @@ type Parts = {
 
 /**
  * Which of some accounts may have got a certificate, as no CA is to be asked about what anybody can make: it
- * is in a storage, or was signed by who has signed what the accounts got. As long as nothing was issued that
- * could tell, it may be any of them, unless it has signed itself.
+ * is in a storage, or was signed by who has signed what the accounts got, or at least says that its issuer is
+ * of the same organisation. As long as nothing was issued that could tell, it may be any of them, unless it
+ * has signed itself.
  *
  * @param pem the certificate, as `splitChain` gives it
+ * @returns `isClaimed`: whether only what it says of its issuer speaks for these
  * @throws IssuanceError `unknown` where none can
  */
 export type FindIssuing = <One extends Pick<Ca, 'directoryUrl'>>(
   cas: readonly One[],
   pem: string,
   signal: AbortSignal,
-) => Promise<One[]>;
+) => Promise<{ issuing: One[]; isClaimed: boolean }>;
 
 export function openFindIssuing(parts: Parts): FindIssuing {
   const { issuers } = parts;
   let isNoted = false;
 
   /** Once, for what was issued before issuers were noted. */
-  async function directoriesOf(certificate: X509Certificate, signal: AbortSignal) {
+  async function directoriesOf(
+    certificate: X509Certificate,
+    signal: AbortSignal,
+  ): Promise<DirectoriesOf | undefined> {
     const known = await issuers.directoriesOf(certificate);
-    if (isNoted || (known && known.length > 0)) return known;
+    if (isNoted || (known && known.signed.length > 0)) return known;
     await noteStored(parts, signal);
     isNoted = true;
     return issuers.directoriesOf(certificate);
@@ -49,15 +54,15 @@ export function openFindIssuing(parts: Parts): FindIssuing {
     const stored = await findStored(parts, pem);
     const own = isSelfSigned(certificate);
     const directories = stored
-      ? [stored.issuedBy?.directory ?? '']
+      ? { signed: [stored.issuedBy?.directory ?? ''], claimed: [] }
       : own
-        ? []
+        ? { signed: [], claimed: [] }
         : await directoriesOf(certificate, signal);
-    if (!directories) return [...cas];
-    const found = cas.filter(({ directoryUrl }) =>
-      directories.some(one => one === directoryUrl || one === ''),
-    );
-    if (found.length > 0) return found;
+    if (!directories) return { issuing: [...cas], isClaimed: false };
+    const isClaimed = directories.signed.length === 0;
+    const wanted = isClaimed ? directories.claimed : directories.signed;
+    const issuing = cas.filter(({ directoryUrl }) => wanted.some(one => one === directoryUrl || one === ''));
+    if (issuing.length > 0) return { issuing, isClaimed };
     const issuer = own ? 'it has signed itself' : `its issuer is ${certificate.issuer.replace(/\n/g, ', ')}`;
     throw new IssuanceError('unknown', `no account here has got this certificate: ${issuer}`);
   };

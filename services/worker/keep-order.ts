@@ -1,30 +1,55 @@
 import { refusesCsr } from '../../shared/acme/problem.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
-import { OrderEndedError } from '../../shared/order/order-failure.ts';
+import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Refusal } from '../../shared/order/fail-over.ts';
+import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { flightOf, type SignRun } from './job.ts';
 
+/** How a job ended at one account. */
+type End = { ca: Ca; key: string; checkpoint: Checkpoint; error: unknown };
+
 /**
- * Keeps the order of a job that fails while its CA is still working on it, or cannot be asked: the next post
- * of the same CSR goes on with it, instead of making another.
+ * Keeps the orders of a job that fails while their CAs are still working on them, or cannot be asked: the
+ * next post of the same CSR goes on with them, instead of making others. Each account's own error counts.
  *
+ * @param account that the job ended at with `error`; the others have refused before, or were never asked
  * @returns keys in Redis of what was kept before and is void now
  */
-export async function keepForNextJob(
-  { parts, job, csr, progress, log }: SignRun,
-  account: string,
-  error: unknown,
-): Promise<string[]> {
-  const { order, turn } = progress.orderAt(account);
-  const ca = parts.cas.get(account);
-  if (!ca || order.url === undefined) return [];
-  const isGood = error instanceof IssuanceError && !(error instanceof OrderEndedError);
-  if (isGood && ['unavailable', 'rateLimited'].includes(error.code)) {
-    const { certificateProfile } = flightOf(job.data, account);
-    const { url, finalizedAt } = order;
-    const kept = { url, account, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
-    await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
-    log.info({ order: order.url, account }, 'the order is kept for the next post of the same');
-    return [];
+export async function keepForNextJob(run: SignRun, account: string, error: unknown): Promise<string[]> {
+  const refused = run.progress.refusals.map(one => ({ account: one.account, error: toError(one) }));
+  const ends = [...refused, { account, error }].flatMap(one => toEnd(run, one.account, one.error));
+  const of = (what: ReturnType<typeof whatToKeep>) => ends.filter(one => whatToKeep(one) === what);
+  const settled = new Set(of('refusal').map(({ key }) => key)); // accounts at one CA share a key
+  for (const end of of('order')) {
+    if (!settled.has(end.key)) await keep(run, end);
+    settled.add(end.key);
   }
-  return refusesCsr(error) ? [] : [ca.limits.csrKey(csr.digest)];
+  return of('nothing').flatMap(({ key }) => (settled.has(key) ? [] : [key]));
+}
+
+const toError = ({ code, detail, problem, until }: Refusal) =>
+  new IssuanceError(code, detail, { problem, retryAfter: until });
+
+function toEnd({ parts, csr, progress }: SignRun, account: string, error: unknown): End[] {
+  const ca = parts.cas.get(account);
+  if (!ca) return [];
+  return [{ ca, key: ca.limits.csrKey(csr.digest), checkpoint: progress.orderAt(account), error }];
+}
+
+/** A job that had no order changes nothing; a refusal of the CSR was remembered where it was made. */
+function whatToKeep({ checkpoint, error }: End): 'order' | 'refusal' | 'nothing' | 'as it was' {
+  const code = error instanceof IssuanceError ? error.code : undefined;
+  if (refusesCsr(error)) return 'refusal';
+  if (checkpoint.order.url === undefined) return checkpoint.lostOrders > 0 ? 'nothing' : 'as it was';
+  return code === 'unavailable' || code === 'rateLimited' ? 'order' : 'nothing';
+}
+
+async function keep({ job, csr, log }: SignRun, { ca, checkpoint, error }: End): Promise<void> {
+  const { order, turn } = checkpoint;
+  const { url, finalizedAt } = order;
+  if (url === undefined || !(error instanceof IssuanceError)) return;
+  const { certificateProfile } = flightOf(job.data, ca.name);
+  const kept = { url, account: ca.name, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
+  await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
+  log.info({ order: url, account: ca.name }, 'the order is kept for the next post of the same');
 }

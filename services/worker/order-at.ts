@@ -1,5 +1,4 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
-import type { Directory } from '../../shared/acme/directory.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
@@ -7,13 +6,7 @@ import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';
 import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-order.ts';
-import {
-  admit,
-  BREAKER_RETRY,
-  LeftError,
-  noteUnreachable,
-  toLeft,
-} from '../../shared/order/leave-account.ts';
+import { admit, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
 import { csrKey } from '../../shared/pki/public-key.ts';
@@ -21,6 +14,7 @@ import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
+import { findOfferedProfile } from './offered-profile.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -56,6 +50,7 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
   const account = currentAccount(ca, parts.clock.now());
   const acme = openAcmeClient(ca.connection, account, signals.abort, () => timeoutOf(run));
   let accepted: AcceptedChain | undefined;
+  let isConfirmed = false;
   const task = await toTask(run, ca, choice, chain => {
     accepted = chain;
   });
@@ -68,7 +63,10 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
       signal: signals.abort,
       stopping: signals.stopping,
       longestWait: LONGEST_WAIT_IN_SLOT,
-      confirm: () => confirm(run, ca),
+      async confirm() {
+        await confirm(run, ca);
+        isConfirmed = true;
+      },
       warn: fault => log.warn(fault),
       save: checkpoint => saveStep(run, ca, checkpoint),
       mayOrder: checkpoint => askLeave(run, ca, task, checkpoint),
@@ -79,6 +77,7 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
   );
   if (driven.end !== 'issued') return driven;
   if (!accepted) throw new Error('a chain was handed out that nobody had accepted');
+  if (!isConfirmed) await confirm(run, ca); // finalized by an earlier run, or by an earlier job
   return { end: 'issued', accepted, checkpoint: driven.checkpoint };
 }
 
@@ -117,12 +116,14 @@ async function askLeave(
   if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
   const stored = await findStored(run);
   if (stored) return { do: 'use', instead: stored };
-  const kept = checkpoint.lostOrders === 0 ? ca.limits.findKept(limitKeys, limits) : undefined;
+  const standing = ca.limits.findStanding(limitKeys, limits);
+  // A limit on new orders is none on one that is made.
+  const mayResume = checkpoint.lostOrders === 0 && (!standing || standing.code === 'rateLimited');
+  const kept = mayResume ? ca.limits.findKept(limitKeys, limits) : undefined;
   if (kept && kept.certificateProfile === flight.certificateProfile) return { do: 'resume', ...kept };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   const claim = toClaim(job);
-  const standing = ca.limits.findStanding(limitKeys, limits);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;
@@ -138,15 +139,23 @@ function isWorthWaiting({ job }: SignRun, until: number): boolean {
   return due === undefined ? accounts.length > 1 && until <= patienceOf(job) : until <= due;
 }
 
-/** Never answer a renewal with the certificate it replaces. */
+/**
+ * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
+ * besides.
+ */
 async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
-  const { storage, due, accounts } = job.data;
+  const { storage, due, accounts, identifiers, block } = job.data;
   const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
     account: name,
     directory: directoryUrl,
   }));
   const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
-  const stored = await parts.storages.get(storage)?.get(csr, found => isIssuedFor(found, wanted, all));
+  const mayHave = (one: Identifier) =>
+    identifiers.some(({ type, value }) => type === one.type && value === one.value) ||
+    parts.mayHave(block, one);
+  const stored = await parts.storages
+    .get(storage)
+    ?.get(csr, found => found.leaf.identifiers.every(mayHave) && isIssuedFor(found, wanted, all));
   return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
 }
 
@@ -170,38 +179,18 @@ async function toTask(
   onAccepted: (chain: AcceptedChain) => void,
 ): Promise<OrderTask> {
   const { parts, job, csr } = run;
-  const { identifiers, block } = job.data;
+  const { identifiers, block, accounts } = job.data;
+  const { certificateProfile: profile } = choice;
+  const isFixed = profile === undefined || accounts.length === 1;
   const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => parts.mayHave(block, other) };
   return {
     identifiers,
     csr: csr.der,
     accept: sent => onAccepted(acceptChain(sent, wanted, parts.clock.now())),
-    certificateProfile: await profileAt(run, ca, choice),
+    certificateProfile: isFixed ? profile : await findOfferedProfile(run, ca, choice, timeoutOf(run)),
     preferredChain: choice.preferredChain,
     replaces: replacedAt(run, ca),
   };
-}
-
-/** A plain profile is not sent to CAs that do not offer it, once no CA that offers it has issued. */
-async function profileAt(run: SignRun, ca: Ca, choice: AccountChoice): Promise<string | undefined> {
-  const { certificateProfile: profile, profileIfOffered } = choice;
-  if (profile === undefined || run.job.data.accounts.length === 1) return profile;
-  const { profiles } = await readDirectoryAt(run, ca);
-  if (profiles?.includes(profile)) return profile;
-  if (profileIfOffered && run.progress.withoutProfile) return undefined;
-  const detail = `the CA of account ${ca.name} does not offer the certificate profile ${profile}`;
-  const withoutProfile = profileIfOffered && { withoutProfile: true as const };
-  throw new LeftError({ account: ca.name, code: 'misconfigured', detail, ...withoutProfile });
-}
-
-async function readDirectoryAt(run: SignRun, ca: Ca): Promise<Directory> {
-  try {
-    return await ca.directory(run.signals.abort, timeoutOf(run));
-  } catch (error) {
-    if (!(error instanceof IssuanceError)) throw error;
-    await noteUnreachable(ca, error, run.log);
-    throw toLeft(ca.name, error, run.parts.clock.now() + BREAKER_RETRY);
-  }
 }
 
 /**

@@ -42,8 +42,10 @@ export async function runRevokeJob(
   const { certificate, names, requestId } = data;
   const log = parts.log.child({ request: requestId });
   try {
-    const { account, revoked } = await revokeAtCas(parts, data, signal);
-    if (data.reason === 'keyCompromise') await blockKey(parts, data);
+    const { account, revoked, isClaimed } = await revokeAtCas(parts, data, signal);
+    const isCompromised = data.reason === 'keyCompromise';
+    if (isCompromised && !isClaimed) await blockKey(parts, data);
+    if (isCompromised && isClaimed) log.warn({ names, account }, KEY_NOT_BLOCKED);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
@@ -61,6 +63,10 @@ export async function runRevokeJob(
   }
 }
 
+/** A CA that looks at the serial number alone would have anybody's key blocked by a forged certificate. */
+const KEY_NOT_BLOCKED =
+  'the key is not blocked, as only its name says who issued the certificate; quarry keys block does it';
+
 /** CAs leave that to the account: they certify the key again when it asks them to. */
 async function blockKey(
   { blockedKeys, clock }: Pick<RevokeJobParts, 'blockedKeys' | 'clock'>,
@@ -74,19 +80,21 @@ async function blockKey(
  * Asks one account after the other of those that may have ordered the certificate, those of the auth block
  * first, as only the one that did can revoke it for sure.
  *
- * @returns by which account it is revoked, and whether it was this call that did it
+ * @returns by which account it is revoked, whether it was this call that did it, and `isClaimed` as
+ *   `FindIssuing` has it
  * @throws IssuanceError where no account can revoke it; a CA that is away may be the one that could
  */
 async function revokeAtCas(
   { cas, findIssuing }: RevokeJobParts,
   { certificate, reason, accounts }: RevokeJobData,
   signal: AbortSignal,
-): Promise<{ account: string; revoked: boolean }> {
+): Promise<{ account: string; revoked: boolean; isClaimed: boolean }> {
   const inOrder = [...new Set([...accounts, ...cas.keys()])].flatMap(account => cas.get(account) ?? []);
   const errors: unknown[] = [];
-  for (const ca of await findIssuing(inOrder, certificate, signal)) {
+  const { issuing, isClaimed } = await findIssuing(inOrder, certificate, signal);
+  for (const ca of issuing) {
     try {
-      return { account: ca.name, revoked: await revokeAt(ca, certificate, reason, signal) };
+      return { account: ca.name, revoked: await revokeAt(ca, certificate, reason, signal), isClaimed };
     } catch (error) {
       signal.throwIfAborted();
       errors.push(error);

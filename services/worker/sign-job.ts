@@ -209,7 +209,7 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
   const conclusion = concludeRound(progress.refusals, { patience: patienceOf(job), lastTry });
   switch (conclusion.do) {
     case 'fail':
-      return fail(run, progress.refusals.at(-1)?.account ?? '', conclusion.error);
+      return fail(run, '', conclusion.error); // what it held at each is given up already
     case 'withoutProfile':
       await progress.saveRound(conclusion.kept, true);
       return undefined;

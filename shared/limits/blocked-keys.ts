@@ -1,7 +1,7 @@
 import { describeError, type Log } from '../base/basics.ts';
 import { closeRedis, openRedis, runAll, type Store } from '../base/redis.ts';
 import { blockedKey } from './limits.ts';
-import { type BlockedKey, parseBlocked } from './standing-limit.ts';
+import { type BlockedKey, parseBlock, parseBlocked } from './standing-limit.ts';
 
 /** Public keys that get no certificate any more, by their `keyDigest`; the whole fleet knows them. */
 export type BlockedKeys = {
@@ -9,7 +9,9 @@ export type BlockedKeys = {
   block(publicKey: string, why: BlockedKey): Promise<void>;
   /** @returns whether it was blocked */
   unblock(publicKey: string): Promise<boolean>;
+  /** @throws IssuanceError `misconfigured` where what Redis holds is damaged */
   find(publicKey: string): Promise<BlockedKey | undefined>;
+  /** One that is damaged is blocked as well, and hides no other. */
   list(): Promise<Map<string, BlockedKey>>;
 };
 
@@ -18,12 +20,12 @@ export function openBlockedKeys(store: Store): BlockedKeys {
   const { redis } = store;
   const all = `${store.prefix}:blocked-keys`;
 
-  async function read(publicKeys: string[]): Promise<[string, BlockedKey][]> {
+  async function read(publicKeys: string[], parse: typeof parseBlock): Promise<[string, BlockedKey][]> {
     if (publicKeys.length === 0) return [];
     const keys = publicKeys.map(one => blockedKey(store, one));
     const values = await redis.mget(keys);
     return values.flatMap((text, at) =>
-      text ? [[publicKeys[at] ?? '', parseBlocked({ key: keys[at] ?? '', text })]] : [],
+      text ? [[publicKeys[at] ?? '', parse({ key: keys[at] ?? '', text })]] : [],
     );
   }
 
@@ -37,8 +39,8 @@ export function openBlockedKeys(store: Store): BlockedKeys {
       const [known] = await runAll(changes.publish(channelOf(store), publicKey));
       return known === 1;
     },
-    find: async publicKey => (await read([publicKey]))[0]?.[1],
-    list: async () => new Map(await read(await redis.smembers(all))),
+    find: async publicKey => (await read([publicKey], parseBlocked))[0]?.[1],
+    list: async () => new Map(await read(await redis.smembers(all), parseBlock)),
   };
 }
 

@@ -31,8 +31,11 @@ export type Parked = {
 /** Names that failed too often. */
 export type Failed = FailureHistory & Omit<Parked, 'until' | 'order'>;
 
-/** Why no certificate is issued for a public key any more; `at` is in milliseconds since the epoch. */
-export type BlockedKey = { reason: string; at: number };
+/**
+ * Why no certificate is issued for a public key any more; `at` is in milliseconds since the epoch, and absent
+ * where that is damaged.
+ */
+export type BlockedKey = { reason: string; at?: number };
 
 const said = {
   code: isFailureCode,
@@ -50,7 +53,8 @@ const isKept = shapeOf<KeptOrder>({
 });
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });
-const isBlocked = shapeOf<BlockedKey>({ reason: isText, at: isNumber });
+const isDate = (value: unknown) => typeof value === 'number' && !Number.isNaN(new Date(value).getTime());
+const isBlocked = shapeOf<BlockedKey>({ reason: isText, at: isDate });
 const isStanding = either(isBlocked, either(isFailed, isParked));
 
 /** A value of Redis, and the key that it is under. */
@@ -59,6 +63,15 @@ type Found = { key: string; text: string };
 export const parseFailed = ({ key, text }: Found): Failed => parseValue(key, text, isFailed);
 export const parseParked = ({ key, text }: Found): Parked => parseValue(key, text, isParked);
 export const parseBlocked = ({ key, text }: Found): BlockedKey => parseValue(key, text, isBlocked);
+
+/** A block whose reason is damaged is one still; unblocking the key ends it. */
+export function parseBlock(found: Found): BlockedKey {
+  try {
+    return parseBlocked(found);
+  } catch {
+    return { reason: `the value of ${found.key} in Redis, which says why, is damaged` };
+  }
+}
 
 /** The most lasting of what was found, if that is not over. */
 export function standingOf(found: readonly Found[], now: number): StandingLimitError | undefined {
@@ -90,7 +103,7 @@ function toError({ code, detail, problem, until }: Parked): StandingLimitError {
 
 /** For who would have a certificate for a blocked key. */
 export function refuseKey({ reason, at }: BlockedKey): StandingLimitError {
-  const since = new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
-  const detail = `the public key is blocked since ${since}; make a new key: ${reason}`;
+  const since = at === undefined ? '' : ` since ${new Date(at).toISOString().replace(/\.\d+Z$/, 'Z')}`;
+  const detail = `the public key is blocked${since}; make a new key: ${reason}`;
   return new StandingLimitError('denied', detail);
 }

@@ -196,7 +196,7 @@ class Drive<Instead> {
     const verdict =
       error instanceof StillWorkingError ? failed : await this.#parts.judge(error, this.#checkpoint);
     if (verdict.do === 'fail') {
-      await this.#giveUp();
+      await this.#giveUp(error instanceof OrderEndedError);
       throw verdict.error;
     }
     const withNewOrder = verdict.withNewOrder || error instanceof OrderEndedError;
@@ -206,11 +206,12 @@ class Drive<Instead> {
     return holdsSlot ? { end: 'later', until: verdict.at } : this.#wait(verdict.at);
   }
 
-  /** The order itself may still be good: a later drive presents all anew. */
-  async #giveUp(): Promise<void> {
+  /** An order that has not ended may still be good: a later drive presents all anew. */
+  async #giveUp(hasEnded: boolean): Promise<void> {
     const { order } = this.#checkpoint;
     if (order.challenges.length > 0) await this.#withdraw();
-    await this.#save({ ...this.#checkpoint, order: leftState(order) });
+    const failed = afterFailedStep(this.#checkpoint, hasEnded);
+    await this.#save(hasEnded ? failed : { ...failed, order: leftState(order) });
   }
 
   async #withdraw(): Promise<void> {

@@ -31,3 +31,17 @@ export function isSignedBy(certificate: X509Certificate, issuer: string): boolea
 }
 
 export const isSelfSigned = (certificate: X509Certificate) => certificate.verify(certificate.publicKey);
+
+/**
+ * Whether a certificate says that its issuer is of the same organisation as this one. Anybody can say so.
+ *
+ * @param issuer as `issuerIn` gives it
+ */
+export function isOfSameOrganisation(certificate: X509Certificate, issuer: string): boolean {
+  const name = issuer.startsWith(NAME) ? issuer.slice(NAME.length) : new X509Certificate(issuer).subject;
+  const organisation = organisationIn(certificate.issuer);
+  return organisation !== undefined && organisation === organisationIn(name);
+}
+
+/** @param name a line for each attribute */
+const organisationIn = (name: string) => name.split('\n').find(line => line.startsWith('O='));

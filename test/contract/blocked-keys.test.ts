@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Store } from '../../shared/base/redis.ts';
 import { openBlockedKeys, watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openLimits } from '../../shared/limits/limits.ts';
+import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -62,3 +63,21 @@ test('who watches has all blocked keys at hand, and hears of each change', async
   await waitUntil('the first key to go', () => !watched.known.has(one));
   assert.deepEqual([...watched.known], [[other, why]]);
 });
+
+for (const damaged of ['nonsense', '{"reason":7}', '{"reason":"x","at":1e300}'])
+  test(`a key is blocked still where Redis has ${damaged} for the reason, and hides no other, until it is unblocked`, async () => {
+    const store = newStore();
+    const keys = openBlockedKeys(store);
+    await keys.block(one, why);
+    await keys.block(other, why);
+    const key = `${store.prefix}:blocked-key:${one}`;
+    await redis.set(key, damaged);
+    const { reason = '', at } = (await keys.list()).get(one) ?? {};
+    assert.deepEqual([reason, at], [`the value of ${key} in Redis, which says why, is damaged`, undefined]);
+    assert.equal(refuseKey({ reason }).message, `the public key is blocked; make a new key: ${reason}`);
+    using watched = watch(store);
+    await waitUntil('both keys', () => watched.known.size === 2);
+    assert.equal(await keys.unblock(one), true);
+    await waitUntil('the damaged one to go', () => !watched.known.has(one));
+    assert.deepEqual([...watched.known], [[other, why]]);
+  });

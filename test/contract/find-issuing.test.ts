@@ -31,7 +31,8 @@ function open() {
     store,
     storage,
     issuers,
-    find: (pem: string) => find([one, two], splitChain(pem)[0] ?? '', never),
+    find: async (pem: string) => (await find([one, two], splitChain(pem)[0] ?? '', never)).issuing,
+    isClaimed: async (pem: string) => (await find([one, two], splitChain(pem)[0] ?? '', never)).isClaimed,
   };
 }
 
@@ -73,4 +74,28 @@ test('a damaged issuer in Redis has signed nothing, and hides no other', async (
   await store.redis.sadd(`${store.prefix}:issuers`, 'nonsense', `${one.directoryUrl} nonsense`);
   await issuers.note(two.directoryUrl, chain);
   assert.deepEqual(await find(later), [two]);
+});
+
+test('a certificate by a key that its CA has signed nothing else with is asked about by the name of its organisation', async () => {
+  const { issuers, find, isClaimed } = open();
+  const [subject, next] = ['/C=US/O=A test organisation/CN=R10', '/C=US/O=A test organisation/CN=R11'];
+  const known = makeIssued({ issuer: subject });
+  await issuers.note(two.directoryUrl, known.leaf + known.issuer);
+  const rotated = makeIssued({ issuer: next, issuerKey: rsaKey() }).leaf;
+  assert.deepEqual([await find(rotated), await isClaimed(rotated)], [[two], true]);
+  assert.deepEqual([await find(known.leaf), await isClaimed(known.leaf)], [[two], false]);
+  const other = makeIssued({ issuer: '/C=US/O=Another organisation/CN=R10', issuerKey: rsaKey() }).leaf;
+  await assert.rejects(find(other), unknown);
+  await assert.rejects(find(foreign), unknown, 'no organisation is none in common');
+  await assert.rejects(find(known.issuer), { ...unknown, message: /: it has signed itself$/ });
+});
+
+test('an issuer of a storage that has signed a certificate goes before one of the same organisation', async () => {
+  const { storage, issuers, find, isClaimed } = open();
+  const noted = makeIssued({ issuer: '/O=A test organisation/CN=R10', issuerKey: rsaKey() });
+  await issuers.note(one.directoryUrl, noted.leaf + noted.issuer);
+  const stored = makeIssued({ issuer: '/O=A test organisation/CN=R11' });
+  await storage.put(csr, stored.leaf + stored.issuer, { account: 'second', directory: two.directoryUrl });
+  const sibling = makeIssued({ issuer: '/O=A test organisation/CN=R11' }).leaf;
+  assert.deepEqual([await find(sibling), await isClaimed(sibling)], [[two], false]);
 });

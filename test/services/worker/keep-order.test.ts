@@ -142,6 +142,105 @@ test('an order that was kept and is invalid now makes the next post fail, and is
   assert.deepEqual(bench.over.at(-1), [`csr ${bench.known[0]?.csr.slice(0, 4)}`]);
 });
 
+test('an order that was kept is forgotten also where the one in its place cannot be made', async () => {
+  await using bench = await openKeeping();
+  approveByHand(bench, '14400');
+  await runToEnd(bench);
+  bench.http.on('/order/1', () => problem(404, 'malformed', 'no such order'));
+  bench.http.on('/new-order', () => problem(403, 'rejectedIdentifier', 'no'));
+  nextJob(bench);
+  assert.equal((await runToEnd(bench)).outcome, 'failed');
+  assert.deepEqual(bench.over.at(-1), [`csr ${bench.known[0]?.csr.slice(0, 4)}`]);
+});
+
+test('an order that was kept is not asked for, and stays kept, while anything but a limit on new orders stands', async () => {
+  await using bench = await openKeeping();
+  approveByHand(bench, '14400');
+  await runToEnd(bench);
+  nextJob(bench);
+  const { length } = bench.http.log();
+  for (const code of ['unavailable', 'challengeFailed', 'denied'] as const) {
+    const retryAfter = bench.clock.now() + 2 * HOUR; // after the end of the job
+    bench.guard.limits.findStanding = () => new StandingLimitError(code, 'come back', { retryAfter });
+    nextJob(bench);
+    const result = await runToEnd(bench);
+    assert.ok(result.outcome === 'failed' && result.error.code === code, JSON.stringify(result));
+    assert.deepEqual([bench.over.at(-1), bench.known.length], [[], 1]);
+    assert.equal(bench.http.log().length, length, 'the CA is asked nothing');
+  }
+  const ofNewOrders = new StandingLimitError('rateLimited', 'of new orders');
+  bench.guard.limits.findStanding = keys => (keys.length === 0 ? ofNewOrders : undefined); // none on the key
+  bench.ca.order.status = 'valid';
+  bench.ca.order.certificate = `${bench.http.url}/cert/1`;
+  nextJob(bench);
+  const result = await runToEnd(bench);
+  assert.equal(result.outcome, 'issued', JSON.stringify(result));
+});
+
+test('an order that was kept gets no certificate for a key that was blocked meanwhile', async () => {
+  await using bench = await openKeeping();
+  approveByHand(bench, '14400');
+  await runToEnd(bench);
+  bench.ca.order.status = 'valid';
+  bench.ca.order.certificate = `${bench.http.url}/cert/1`;
+  nextJob(bench);
+  bench.guard.limits.blockedKey = () => 'a key';
+  bench.records.confirmLock = async (_, keys = []) => keys.map(() => 'blocked');
+  const blocked = new StandingLimitError('denied', 'the public key is blocked');
+  bench.guard.limits.findStanding = (_, values) => (values.includes('blocked') ? blocked : undefined);
+  const result = await runToEnd(bench);
+  assert.ok(result.outcome === 'failed' && result.error.code === 'denied', JSON.stringify(result));
+  assert.deepEqual(bench.storage.chains, []);
+});
+
+/** Two accounts, each at a CA of its own; what is kept at each, and what the end of the job makes void. */
+async function openTwo() {
+  const bench = await openKeeping({});
+  bench.job.data.patience = 60_000;
+  const kept: [string, string, string | undefined][] = [];
+  for (const { guard } of [bench, bench.second]) {
+    guard.limits.csrKey = () => `csr at ${guard.name}`;
+    guard.limits.rememberCsr = async (_, __, { code }, order) =>
+      void kept.push([guard.name, code, order?.url]);
+  }
+  return Object.assign(bench, { kept });
+}
+
+/** The first CA goes away at finalize, for longer than its account is waited for. */
+function goAway({ http, guard }: JobBench): void {
+  http.on('/finalize/1', () => {
+    guard.breaker.opened = async () => ({ since: 0, reason: 'x' });
+    guard.breaker.answered = async () => assert.fail('to give up is no success');
+    return { ...problem(503, 'serverInternal', 'away'), headers: { 'Retry-After': '7200' } };
+  });
+}
+
+test('the order of an account that was left is kept, and what ended at the other is not', async () => {
+  await using bench = await openTwo();
+  goAway(bench);
+  bench.second.http.on('/finalize/1', async () => {
+    await bench.second.ca.finalize(bench.second.ca.order, Buffer.from(''));
+    const { url: _, certificate: __, ...body } = bench.second.ca.order;
+    const error = { type: acmeError('caa'), detail: 'not any more' };
+    return { body: { ...body, status: 'invalid', error } };
+  });
+  assert.equal((await runToEnd(bench)).outcome, 'failed');
+  assert.deepEqual(bench.kept, [['account', 'unavailable', `${bench.http.url}/order/1`]]);
+  assert.deepEqual(bench.over, [['csr at second']]);
+});
+
+test('what another account has refused the CSR for is no reason to keep an order there, nor does it end what is known', async () => {
+  await using bench = await openTwo();
+  goAway(bench);
+  bench.second.http.on('/finalize/1', () => problem(400, 'badPublicKey', 'weak key'));
+  assert.equal((await runToEnd(bench)).outcome, 'failed');
+  assert.deepEqual(bench.kept, [
+    ['second', 'badCsr', undefined],
+    ['account', 'unavailable', `${bench.http.url}/order/1`],
+  ]);
+  assert.deepEqual(bench.over, [[]]);
+});
+
 test('an order for another certificate profile is not gone on with', async () => {
   await using bench = await openKeeping();
   bench.guard.limits.findKept = () => ({

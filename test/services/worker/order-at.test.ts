@@ -68,6 +68,16 @@ test('an order that is left before a run comes to it is withdrawn, and its URL i
   assert.doesNotMatch(bench.log.text(), /remain until they expire/);
 });
 
+test('an order that its CA may be finalizing is left with the time of that', async () => {
+  await using bench = await openInterrupted();
+  const saved = JSON.parse(bench.records.checkpoints.at(-1) ?? '');
+  saved.orders.account.order.finalizedAt = 7;
+  bench.records.checkpoints.push(JSON.stringify(saved));
+  bench.guard.breaker.admit = async () => 'open';
+  assert.equal(await issuedBy(bench), 'second');
+  assert.deepEqual(bench.atSecond[0]?.order, { ...bench.onlyUrl, finalizedAt: 7 });
+});
+
 test('an order that was left so is taken up again where the other account refuses too', async () => {
   await using bench = await openInterrupted();
   let asks = 0;

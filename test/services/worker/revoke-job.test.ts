@@ -53,7 +53,7 @@ async function openRevoking(answer: CaAnswer) {
     expiry: { endingAt: async () => [] },
     renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { markRevoked: async pem => void marked.push(pem) },
-    findIssuing: async cas => [...cas],
+    findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),
     blockedKeys: { block: async (...block) => void blocked.push(block) },
     clock: turnedClock(7_000),
   };
@@ -104,6 +104,14 @@ test('a revoke job blocks no key for another reason, nor where the CA refuses', 
   await using refusing = await openRevoking(problem(403, 'unauthorized', 'not yours'));
   await runRevokeJob(refusing.parts, compromised, false, never);
   assert.deepEqual(refusing.blocked, []);
+});
+
+test('a revoke job blocks no key where nothing but its name says who issued the certificate, and says so', async () => {
+  await using opened = await openRevoking(problem(400, 'alreadyRevoked', 'revoked before'));
+  opened.parts.findIssuing = async cas => ({ issuing: [...cas], isClaimed: true });
+  const result = await runRevokeJob(opened.parts, compromised, false, never);
+  assert.deepEqual([result.outcome, opened.blocked, opened.marked], ['revoked', [], [certificate]]);
+  assert.match(opened.log.text(), /the key is not blocked.*quarry keys block does it/);
 });
 
 for (const [status, kind, code] of [

@@ -458,6 +458,21 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   assert.deepEqual(bench.ca.calls, []);
 });
 
+test('runSignJob() hands out no stored certificate with a name more that the auth block does not admit', async () => {
+  for (const [name, instead] of [
+    ['www.other.example', false],
+    ['www.mail.example', true],
+  ] as const) {
+    await using bench = await openJobBench();
+    const stored = makeCertificate({ names: `${san},DNS:${name}` });
+    const found = { chain: stored, leaf: readCertificate(stored) };
+    bench.storage.get = async (_, isGood = () => true) => (isGood(found) ? found : undefined);
+    const end = await run(bench);
+    assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+    assert.equal(end.result.chain === stored, instead, name);
+  }
+});
+
 test('runSignJob() renews what is to be replaced however fresh it is, and takes what somebody else has renewed', async () => {
   await using bench = await openJobBench();
   const due = 5_000_000;

@@ -150,3 +150,14 @@ test('driveOrder() that gives an order up while the CA may finalize tells who ta
   assert.equal((await driveThrough(parts, taskFor('a.example'), from && { from })).chain, 'the chain');
   assert.equal(finalized(), 1);
 });
+
+test('driveOrder() that gives an order up while the CA may finalize tells who takes it up again', async () => {
+  const { ca, parts, finalized } = start();
+  failFinalize(ca, parts, 31_000, unanswered());
+  const judge: TestParts['judge'] = async error => ({ do: 'fail', error });
+  await assert.rejects(driveOrder({ ...parts, judge }, taskFor('a.example'), newCheckpoint()), /no answer/);
+  issueAt(ca, 3);
+  const from = parts.saved.at(-1);
+  assert.equal((await driveThrough(parts, taskFor('a.example'), from && { from })).chain, 'the chain');
+  assert.equal(finalized(), 1);
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { isSelfSigned, isSignedBy, issuerIn } from '../../../shared/pki/issuer.ts';
+import { isOfSameOrganisation, isSelfSigned, isSignedBy, issuerIn } from '../../../shared/pki/issuer.ts';
 import { ecKey, makeCertificate, makeIssued } from './openssl-csr.ts';
 
 const genuine = makeIssued({});
@@ -31,4 +31,17 @@ test('an issuer whose name alone is known has signed what has that name, but for
   );
   assert.deepEqual([isSelfSigned(selfSigned), isSelfSigned(leaf)], [true, false]);
   assert.equal(isSignedBy(selfSigned, `name ${selfSigned.issuer}`), false);
+});
+
+test('two issuers are of the same organisation by all of its name, be their certificates known or not', () => {
+  const issued = makeIssued({ issuer: '/O=A CA/CN=R10' });
+  const one = new X509Certificate(issued.leaf);
+  const other = makeIssued({ issuer: '/O=A CA/CN=R11', issuerKey: ecKey() }).issuer;
+  assert.deepEqual(
+    [other, 'name O=A CA\nCN=R11', 'name O=A CA too\nCN=R10', 'name CN=R10'].map(issuer =>
+      isOfSameOrganisation(one, issuer),
+    ),
+    [true, true, false, false],
+  );
+  assert.equal(isOfSameOrganisation(leaf, genuine.issuer), false, 'neither names one');
 });
