@@ -126,7 +126,10 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
     },
     keysAgainst,
     findStanding,
-    findKept: (keys, values) => keptOrder(foundAt(keys, values), scope.account),
+    findKept(keys, values) {
+      const found = foundAt(keys, values);
+      return found.length === 0 ? undefined : keptOrder(found, scope.account);
+    },
     blockedKey: publicKey => blockedKey(store, publicKey),
     failuresKey: failedKey,
     csrKey,
