@@ -235,15 +235,14 @@ async function saveOrder(
   { order, turn }: Checkpoint,
 ): Promise<void> {
   const { url } = order;
-  if (url === undefined) return; // before newOrder there is nothing to go on from
+  const by = account === OWN_ACCOUNT ? undefined : account;
+  if (url === undefined) {
+    // Before newOrder there is nothing to go on from, nor is there after the end of an order.
+    const isOver = entry.domain.orderUrl !== undefined && entry.domain.memory.order?.account === by;
+    if (isOver) await entry.change({ orderUrl: undefined, memory: { order: undefined } });
+    return;
+  }
   if (entry.domain.orderUrl !== url) entry.say('info', `order ${url}`);
-  const isOwn = account === OWN_ACCOUNT;
-  const memory: OrderMemory = {
-    ...order,
-    url,
-    names: entry.names,
-    ...(!isOwn && { account }),
-    ...(turn && { turn }),
-  };
-  await entry.change({ orderUrl: url, memory: { order: memory } });
+  const whose = { names: entry.names, ...(by && { account: by }), ...(turn && { turn }) };
+  await entry.change({ orderUrl: url, memory: { order: { ...order, url, ...whose } } });
 }

@@ -157,6 +157,21 @@ test('shaman makes one new order at once where the CA has lost one, and leaves i
   assert.equal(orders(), 4);
 });
 
+test('shaman forgets an order that its CA has ended, and makes a new one in the next run', async () => {
+  await using ready = await start();
+  const { script, order, orders, domain } = ready;
+  const { initiateChallenge } = script;
+  script.initiateChallenge = async () => {
+    script.initiateChallenge = initiateChallenge;
+    Object.assign(script.order, { status: 'invalid', error: { ...kind('caa'), detail: 'not here' } });
+  };
+  await assert.rejects(order(), /not here/);
+  const { orderUrl, memory } = await domain();
+  assert.deepEqual([orderUrl, memory.order, script.presented.size], [undefined, undefined, 0]);
+  assert.equal((await order()).chain, 'the chain');
+  assert.equal(orders(), 2);
+});
+
 test('shaman makes no new order where it is the account that the CA has lost', async () => {
   await using ready = await start();
   const { script, order, orders } = ready;
