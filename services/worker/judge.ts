@@ -29,8 +29,8 @@ export async function judge(
 ): Promise<Verdict> {
   const { parts, job, log } = run;
   await parts.records.confirmLock(job.lock); // else it would withdraw what its successor presents
-  const { initiatedAt } = checkpoint.order;
-  const unanswered = initiatedAt !== undefined && parts.outages.anySince(initiatedAt);
+  const told = toldSince(run, checkpoint);
+  const unanswered = told !== undefined && parts.outages.anySince(told);
   const remembered = await rememberFailure(ca, job.data.identifiers, error, unanswered, limit =>
     onLimit(run, ca, limit),
   );
@@ -57,6 +57,14 @@ export async function judge(
     'step failed',
   );
   return { do: 'retry', ...verdict };
+}
+
+/**
+ * Since when the CA may have looked at what was presented. An earlier run, of which only that is known, has
+ * told it at some time since the job was made.
+ */
+function toldSince({ job }: SignRun, { order: { initiatedAt, challenges } }: Checkpoint): number | undefined {
+  return initiatedAt ?? (challenges.length > 0 ? job.createdAt : undefined);
 }
 
 /** A refusal is an answer too. Operators are notified, once, of a refusal of the account itself. */

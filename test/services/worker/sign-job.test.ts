@@ -366,6 +366,19 @@ test('runSignJob() makes a new order where Redis was away while the CA looked, a
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 2);
 });
 
+test('runSignJob() makes a new order where Redis was away too for the run that told the CA, which saved no more', async () => {
+  await using bench = await openJobBench({ faults: { 'a.example': fault } });
+  const { parts, records, job } = bench;
+  await failureOf(bench);
+  records.results.length = 0;
+  const presented = records.checkpoints.findIndex(text => text.includes('"token"'));
+  assert.match(records.checkpoints[presented] ?? '', /"initiated":false/);
+  records.checkpoints.length = presented + 1;
+  parts.outages = { anySince: time => time >= job.createdAt };
+  await waitForNextRun(bench);
+  assert.match(bench.log.text(), /the CA looked at the challenges while Redis was away/);
+});
+
 test('runSignJob() ends with the failure also where the challenges cannot be withdrawn', async () => {
   await using bench = await openJobBench({ faults: { 'a.example': fault } });
   bench.ca.failNext.set('withdraw', new IssuanceError('unavailable', 'Redis cannot be reached'));
