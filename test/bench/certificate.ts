@@ -7,6 +7,7 @@ import { decodePem, encodePem } from '../../shared/pki/certificate.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
 import { provision } from '../support/provision.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
+import type { FakeOrder } from './fake-ca.ts';
 
 /**
  * A CSR and a chain of two that certifies it, as long as a CA's would be, without a CA.
@@ -52,8 +53,22 @@ export function withSerial(chain: string, number: number): string {
   const der = decodePem(chain, ['CERTIFICATE']);
   const serial = Buffer.from(new X509Certificate(der).serialNumber, 'hex');
   der.writeUInt32BE(number, der.indexOf(serial) + serial.length - 4);
-  const leaf = encodePem('CERTIFICATE', der);
-  return (
-    leaf + chain.slice(chain.indexOf('-----END CERTIFICATE-----') + '-----END CERTIFICATE-----\n'.length)
-  );
+  return withLeaf(chain, der);
 }
+
+/**
+ * Another serial number and another name, written over alike.
+ *
+ * @param from the name that the chain is for, as long as the order's
+ */
+export function chainFor(chain: string, from: string, { number, name }: FakeOrder): string {
+  const der = decodePem(chain, ['CERTIFICATE']);
+  const named = Buffer.from(der.toString('latin1').replaceAll(from, name), 'latin1');
+  if (named.length !== der.length) throw new Error(`${name} is not as long as ${from}`);
+  return withSerial(withLeaf(chain, named), number);
+}
+
+const endOfLeaf = '-----END CERTIFICATE-----\n';
+
+const withLeaf = (chain: string, der: Buffer) =>
+  encodePem('CERTIFICATE', der) + chain.slice(chain.indexOf(endOfLeaf) + endOfLeaf.length);

@@ -15,9 +15,12 @@ export type FakeCa = AsyncDisposable & {
 
 type Answer = { status?: number; location?: string; body: object | string };
 
+/** An order for one name. */
+export type FakeOrder = { number: number; name: string };
+
 export type FakeCaOptions = {
-  /** The chain that the order of this number gets; orders count from 1. */
-  chainOf(order: number): string;
+  /** The chain that an order gets; orders count from 1. */
+  chainOf(order: FakeOrder): string;
   /**
    * The port on loopback where it fetches each challenge three times, on connections of their own, as Pebble
    * does; by default it fetches none.
@@ -38,6 +41,8 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
   let orders = 0;
   let nonces = 0;
   let issued = 0;
+  /** What was ordered, by the order's id. */
+  const names = new Map<string, string>();
   /** Whether the challenge of an order was answered, by the order's id. */
   const validations = new Map<string, Promise<boolean>>();
 
@@ -56,7 +61,7 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
   });
 
   /** @param kind of the URL's path, which ends with the order's `id` */
-  async function answer(kind: string, id: string): Promise<Answer> {
+  async function answer(kind: string, id: string, sent: string): Promise<Answer> {
     switch (kind) {
       case 'dir':
         return { body: directory(base) };
@@ -65,10 +70,11 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
         return { location: `${base}/account/1`, body: { status: 'valid' } };
       case 'new-order': {
         const made = `${++orders}`;
+        names.set(made, orderedName(sent));
         return { status: 201, location: `${base}/order/${made}`, body: toOrder(made, 'pending') };
       }
       case 'authz': {
-        const identifier = { type: 'dns', value: `order-${id}.bench.example` };
+        const identifier = { type: 'dns', value: names.get(id) };
         return { body: { status: 'pending', identifier, challenges: [toChallenge(id, 'pending')] } };
       }
       case 'challenge':
@@ -78,19 +84,22 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
         return { body: toOrder(id, ((await validations.get(id)) ?? true) ? 'ready' : 'invalid') };
       case 'finalize':
         return { body: toOrder(id, 'valid') };
-      case 'cert':
+      case 'cert': {
         issued++;
+        const name = names.get(id) ?? '';
         validations.delete(id);
-        return { body: chainOf(Number(id)) };
+        names.delete(id);
+        return { body: chainOf({ number: Number(id), name }) };
+      }
       default:
         return { status: kind === 'new-nonce' ? 204 : 404, body: '' };
     }
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    await text(request); // what is left unread would keep the connection from being used again
+    const sent = await text(request);
     const [, kind = '', id = ''] = request.url?.split('/') ?? [];
-    const { status = 200, location, body } = await answer(kind, id);
+    const { status = 200, location, body } = await answer(kind, id, sent);
     const content = typeof body === 'string' ? body : JSON.stringify(body);
     response.writeHead(status, {
       'Content-Type': typeof body === 'string' ? 'application/pem-certificate-chain' : 'application/json',
@@ -117,6 +126,13 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
       await closed;
     },
   };
+}
+
+/** @param sent newOrder's JWS (RFC 8555 section 7.4), of which nobody looks at the signature */
+function orderedName(sent: string): string {
+  const { payload } = JSON.parse(sent) as { payload: string };
+  const { identifiers } = JSON.parse(Buffer.from(payload, 'base64url').toString());
+  return identifiers[0].value;
 }
 
 const wrongAnswer = {

@@ -5,8 +5,9 @@ import { freePorts } from '../support/free-port.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
 import { type Redis, startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { makeCertificate, withSerial } from './certificate.ts';
+import { chainFor, makeCertificate } from './certificate.ts';
 import { startFakeCa } from './fake-ca.ts';
+import { firstName } from './named-csrs.ts';
 
 /** Of Quarry's keys in Redis. */
 export const prefix = '{quarry}';
@@ -67,9 +68,11 @@ export const fakeGround =
   (keeps: boolean): StartGround =>
   async (stack, concurrency) => {
     const { path: dir } = stack.use(await tempDir());
-    const { chain, keyPem } = await makeCertificate(dir, ['host-0-0.bench.example']);
+    const { chain, keyPem } = await makeCertificate(dir, [firstName]);
     const ground = await prepare(stack, { concurrency, keeps }, async fetchFrom => {
-      const ca = stack.use(await startFakeCa({ chainOf: order => withSerial(chain, order), fetchFrom }));
+      const ca = stack.use(
+        await startFakeCa({ chainOf: order => chainFor(chain, firstName, order), fetchFrom }),
+      );
       return { ca, caPids: [] };
     });
     return { ...ground, keyPem };

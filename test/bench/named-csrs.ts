@@ -1,5 +1,8 @@
 import { crypto } from 'acme-client';
 
+/** The name of the first CSR; those of others with one name are as long. */
+export const firstName = 'host-00000-0.bench.example';
+
 /** A CSR (PEM) and the names that it is for. */
 export type NamedCsr = { names: string[]; csr: string };
 
@@ -15,7 +18,7 @@ export async function makeCsrs(count: number, namesEach = 1, keyPem?: string): P
   while (csrs.length < count) {
     const names = Array.from(
       { length: namesEach },
-      (_, index) => `host-${csrs.length}-${index}.bench.example`,
+      (_, index) => `host-${`${csrs.length}`.padStart(5, '0')}-${index}.bench.example`,
     );
     const [commonName = ''] = names;
     const [, csr] = await crypto.createCsr({ commonName, altNames: names }, key);
