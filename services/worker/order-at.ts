@@ -9,7 +9,7 @@ import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-or
 import { admit, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
-import { csrKey } from '../../shared/pki/public-key.ts';
+import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
@@ -88,7 +88,7 @@ async function confirm(run: SignRun, ca: Ca): Promise<void> {
   if (refusal) throw refusal;
 }
 
-const publicKeyOf = ({ job, csr }: SignRun) => job.data.publicKey ?? csrKey(csr.der);
+const publicKeyOf = ({ job, csr }: SignRun) => job.data.publicKey ?? csrKeyDigest(csr.der);
 
 /** The next account is tried while the client still waits, even if this CA answers slowly. */
 function timeoutOf({ parts, job, progress }: SignRun): number {

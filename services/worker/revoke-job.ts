@@ -10,7 +10,7 @@ import {
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
-import { certificateKey } from '../../shared/pki/public-key.ts';
+import { certificateKeyDigest } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
 import type { FindIssuing } from './find-issuing.ts';
@@ -73,7 +73,7 @@ async function blockKey(
   { certificate, names }: RevokeJobData,
 ): Promise<void> {
   const reason = `a certificate for ${names.join(', ')} was revoked, as the key is compromised`;
-  await blockedKeys.block(certificateKey(readCertificate(certificate)), { reason, at: clock.now() });
+  await blockedKeys.block(certificateKeyDigest(readCertificate(certificate)), { reason, at: clock.now() });
 }
 
 /**

@@ -14,7 +14,7 @@ import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { CsrText, ParsedCsr } from '../pki/csr.ts';
-import { certificateKey } from '../pki/public-key.ts';
+import { certificateKeyDigest } from '../pki/public-key.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
@@ -171,7 +171,7 @@ async function lookUp(
 }
 
 function refuseBlocked(blockedKeys: ReadonlyMap<string, BlockedKey>, leaf: Certificate): void {
-  const blocked = blockedKeys.get(certificateKey(leaf));
+  const blocked = blockedKeys.get(certificateKeyDigest(leaf));
   if (blocked) throw refuseKey(blocked);
 }
 

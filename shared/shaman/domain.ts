@@ -3,7 +3,7 @@ import type { Clock } from '../base/basics.ts';
 import { acceptFor } from '../order/accept-chain.ts';
 import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
-import { openedKey } from '../pki/public-key.ts';
+import { openedKeyDigest } from '../pki/public-key.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
@@ -41,7 +41,7 @@ export async function runDomain(ordering: Ordering, entry: DomainEntry, habits: 
   const resumed = await findOrder(ordering, entry);
   const wanted = resumed ? { patience: ordering.clock.now() } : await whyOrder(ordering, entry, key, habits);
   if (!wanted) return false;
-  const refuseBlocked = async () => habits.refuseBlocked?.(openedKey(key));
+  const refuseBlocked = async () => habits.refuseBlocked?.(openedKeyDigest(key));
   const confirm = async () => {
     await ordering.confirm();
     await refuseBlocked(); // it may have been blocked since the order was made

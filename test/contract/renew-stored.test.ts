@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { findIssuer } from '../../services/scheduler/poll-renewal-info.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
-import { csrKey } from '../../shared/pki/public-key.ts';
+import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import type { IssuedBy } from '../../shared/storage/storage.ts';
 import { startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect } from '../shared/acme/open-connection.ts';
@@ -30,7 +30,7 @@ suite('renewing ahead', () => {
       {
         csr: csr.pem,
         identifiers: [{ type: 'dns', value: 'a.example.org' }],
-        publicKey: csrKey(csr.der),
+        publicKey: csrKeyDigest(csr.der),
         accounts: [{ account: 'account', certificateProfile: 'short' }],
         solvers: ['http'],
         storage: 'kept',

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { test } from 'node:test';
 import { readCsr } from '../../../shared/pki/csr.ts';
-import { csrKey } from '../../../shared/pki/public-key.ts';
+import { csrKeyDigest } from '../../../shared/pki/public-key.ts';
 import { makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { type FakeIntake, hmacBlock, hmacHeader, openIntake } from './open-intake.ts';
 
@@ -160,7 +160,7 @@ test('what passes all checks is enqueued with its names, and nothing of the bloc
   assert.deepEqual(job, {
     csr,
     identifiers: [{ type: 'dns', value: 'www.example.org' }],
-    publicKey: csrKey(readCsr(Buffer.from(csr)).der),
+    publicKey: csrKeyDigest(readCsr(Buffer.from(csr)).der),
     ...{ accounts: [{ account: 'account' }], solvers: ['http'], storage: 'kept', block: 'hmac', patience: 0 },
   });
   assert.match(requestId, /^[0-9a-f-]{36}$/);

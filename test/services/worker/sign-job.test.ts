@@ -5,7 +5,7 @@ import { damagedValue, IssuanceError } from '../../../shared/base/basics.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
-import { csrKey } from '../../../shared/pki/public-key.ts';
+import { csrKeyDigest } from '../../../shared/pki/public-key.ts';
 import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
@@ -513,7 +513,7 @@ test('runSignJob() orders nothing for a blocked key, and asks for it with the li
   await using bench = await openJobBench();
   const { limits } = bench.guard;
   const refusal = new StandingLimitError('denied', 'the public key is blocked');
-  const publicKey = csrKey(readCsr(Buffer.from(csr)).der);
+  const publicKey = csrKeyDigest(readCsr(Buffer.from(csr)).der);
   limits.keysAgainst = (_, __, key) => [`key ${key}`, 'a limit'];
   limits.blockedKey = key => `key ${key}`;
   limits.findStanding = (keys, values) =>

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { keyDigest } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { readDer } from '../../../shared/pki/der.ts';
-import { csrKey, openedKey, readKeyDigest } from '../../../shared/pki/public-key.ts';
+import { csrKeyDigest, openedKeyDigest, readKeyDigest } from '../../../shared/pki/public-key.ts';
 import { ecKey, makeCertificate, makeCsr, opensslOver, rsaKey } from './openssl-csr.ts';
 
 const infoOf = (key: string) => createPublicKey(readFileSync(key)).export({ format: 'der', type: 'spki' });
@@ -21,8 +21,8 @@ for (const [what, key] of [
     const publicKey = opensslOver(readFileSync(key, 'utf8'), 'pkey', '-pubout');
     for (const pem of [csr, makeCertificate({ key }), publicKey]) assert.equal(readKeyDigest(pem), digest);
     const { der } = readCsr(Buffer.from(csr));
-    assert.deepEqual([parseCsr(der).publicKey, csrKey(der)], [digest, digest]);
-    assert.equal(openedKey(readFileSync(key)), digest);
+    assert.deepEqual([parseCsr(der).publicKey, csrKeyDigest(der)], [digest, digest]);
+    assert.equal(openedKeyDigest(readFileSync(key)), digest);
   });
 
 test('a key has the same digest where its point is compressed, and where its RSA has no NULL', () => {

@@ -7,7 +7,7 @@ import { IssuanceError } from '../../../shared/base/basics.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
-import { openedKey } from '../../../shared/pki/public-key.ts';
+import { openedKeyDigest } from '../../../shared/pki/public-key.ts';
 import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
 import { runDomain } from '../../../shared/shaman/domain.ts';
 import { DomainEntry, inDirectory, openShamanFile } from '../../../shared/shaman/file.ts';
@@ -369,6 +369,6 @@ test('shaman orders nothing for a key that is blocked, and does not finalize whe
   await assert.rejects(run(), { code: 'denied' });
   assert.deepEqual([orders(), script.calls.includes('finalize'), script.presented.size], [1, false, 0]);
   const { file, domain } = await readEntry();
-  const own = openedKey(await readFile(inDirectory(file, domain.key ?? '')));
+  const own = openedKeyDigest(await readFile(inDirectory(file, domain.key ?? '')));
   assert.deepEqual(asked, [own, own, own]);
 });
