@@ -22,6 +22,7 @@ const floors: Record<string, number> = {
   config: 1,
   pki: 1,
   dns: 1,
+  trail: 1,
   admission: 2,
   storage: 2,
   acme: 2,
@@ -80,6 +81,7 @@ const forTestsAlone: Record<string, string> = {
   'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-records.ts valuesKey': 'how long a record lives is looked up in Redis',
   'shared/solver/dns01-update.ts openDnsUpdateSolver': 'each kind of solver meets a server of its own',
+  'shared/trail/trail.ts trailKey': 'scripts append to it, as soon as there is one',
   'shared/solver/http01.ts challengeKey': 'how long a response lives is looked up in Redis',
 };
 
