@@ -28,7 +28,7 @@ export type Proof = {
 };
 
 /** Why a request is not from a client, in words that may be told to whoever sent it. */
-export type Refusal = { refused: string };
+type Refusal = { refused: string };
 
 type Verdict = Proof | Refusal | undefined;
 
