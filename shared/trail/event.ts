@@ -1,8 +1,8 @@
 /**
- * What happened. `admitted`: an auth block let a client order. `refused`: a request got nothing. `ordered`: a CA
- * has made the order. `issued`: a CA has issued. `failed`: a job ended without a certificate. `handed-out`: a
- * client got a certificate that was there already. `renewed`: a scheduler has a certificate renewed. `revoked`:
- * the CA has revoked. `operator`: an act at a command line.
+ * What happened. `admitted`: an auth block let a client order. `refused`: a request got nothing. `ordered`: a
+ * CA has made the order. `issued`: a CA has issued. `failed`: a job ended without a certificate.
+ * `handed-out`: a client got a certificate that was there already. `renewed`: a scheduler has a certificate
+ * renewed. `revoked`: the CA has revoked. `operator`: an act at a command line.
  */
 type TrailEventKind =
   | 'admitted'

@@ -31,7 +31,7 @@ function toFields({ leaf, ...event }: TrailEvent): string[] {
   return leaf === undefined ? fields : [...fields, 'leaf', leaf];
 }
 
-/** KEYS: the stream. ARGV: how many entries it keeps, 0 for all; for each entry how many fields, and these. */
+/** KEYS: the stream. ARGV: how many entries it keeps, 0 for all; of each, how many fields, and these. */
 const APPEND = toScript(`
 local at = 2
 while at <= #ARGV do
