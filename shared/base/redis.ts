@@ -130,9 +130,9 @@ while at <= #ARGV do
 end
 return 1`);
 
-type Fields = Record<string, string>;
+const toFields = (record: unknown, beside: string[] = []) => ['event', JSON.stringify(record), ...beside];
 
-/** What is written to a stream: records as JSON, each in a field `event`, and others beside it. */
+/** What is written to a stream: records as JSON in a field `event`, with others `beside` it. */
 export type StreamWriter<T> = {
   /**
    * Resolves once Redis has the record. All of one turn of the event loop leave in one command, as most of
@@ -140,9 +140,9 @@ export type StreamWriter<T> = {
    *
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
-  write(record: T, beside?: Fields): Promise<void>;
+  write(record: T, beside?: string[]): Promise<void>;
   /** The arguments of XADD after the key, for a script that runs anyway. */
-  entryFor(record: T, beside?: Fields): string[];
+  entryFor(record: T, beside?: string[]): string[];
 };
 
 /** @param most how many entries the stream keeps, about; 0 for all */
@@ -167,12 +167,6 @@ export function openStreamWriter<T>(redis: Redis, stream: string, most: number):
     entryFor: (record, beside) => ['*', ...toFields(record, beside)],
   };
 }
-
-const toFields = (record: unknown, beside: Fields = {}): string[] => [
-  'event',
-  JSON.stringify(record),
-  ...Object.entries(beside).flat(),
-];
 
 /** Escapes a prefix for a MATCH pattern. */
 export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
