@@ -1,6 +1,6 @@
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { describeError } from '../../shared/base/basics.ts';
-import { watchOutages } from '../../shared/base/redis.ts';
+import { watchOutages } from '../../shared/base/outages.ts';
 import {
   type Role,
   type RoleParts,
