@@ -1,7 +1,7 @@
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
-import { watchOutages } from '../../shared/base/redis.ts';
+import { watchOutages } from '../../shared/base/outages.ts';
 import {
   type Role,
   type RoleParts,

@@ -8,6 +8,7 @@ import {
   allMethod,
   clientIpMethod,
   hmacMethod,
+  type Proof,
 } from './methods.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
@@ -16,6 +17,9 @@ export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains'
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;
 };
+
+/** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
+export type AdmittingBlock = AuthBlock & Pick<Proof, 'by' | 'clientNames'>;
 
 /**
  * May this client have these names? This is asked in three steps, the cheap ones first; each throws `denied`
@@ -26,17 +30,17 @@ export type Admission = {
   readonly blocks: readonly AuthBlock[];
   /** Before the body is read: the blocks whose methods can still hold. */
   possible(request: AdmissionRequest): AuthBlock[];
-  /** With the body's bytes as posted: those of `blocks` whose methods all hold. */
-  verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): AuthBlock[];
+  /** With the body's bytes as posted: those of `blocks` whose methods all hold, and who asks. */
+  verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): Promise<AdmittingBlock[]>;
   /** The first of `blocks` that has every name; `undefined` where none has. */
-  find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined;
+  find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined;
   /** Like `find`, but throws `denied` where none has. */
-  holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
+  holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
   /**
    * With the CSR read: like `holder`, and also refuses names that none of the block's verifications can
    * prove.
    */
-  admit(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
+  admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
 
 export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
@@ -44,15 +48,22 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
   return {
     blocks: all,
     possible: request => {
-      const blocks = all.filter(({ methods }) => holdAll(methods, method => method.possible(request)));
+      // A block without methods admits no client, which `every` alone would get wrong.
+      const blocks = all.filter(
+        ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
+      );
       const hint = request.claim ? '' : ' without an HMAC in an Authentication header';
       return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
     },
-    verified: (blocks, request, message) => {
-      const holding = blocks.filter(({ methods }) =>
-        holdAll(methods, method => method.holds(request, message)),
-      );
-      return atLeastOne(holding, 'the HMAC does not match');
+    async verified(blocks, request, message) {
+      const admitting: AdmittingBlock[] = [];
+      let why = 'the HMAC does not match';
+      for (const block of blocks) {
+        const found = await prove(block, request, message);
+        if (Array.isArray(found)) admitting.push(toAdmitting(block, found));
+        else if (found) why = found.refused;
+      }
+      return atLeastOne(admitting, why);
     },
     find,
     holder,
@@ -64,11 +75,11 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
   };
 }
 
-function find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined {
+function find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined {
   return identifiers.length > 0 ? blocks.find(block => identifiers.every(block.mayHave)) : undefined;
 }
 
-function holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock {
+function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block {
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
@@ -85,9 +96,29 @@ function openBlock(config: AuthBlockConfig): AuthBlock {
   return { ...rest, methods, mayHave };
 }
 
-/** A block without methods admits no client, which `every` alone would get wrong. */
-function holdAll(methods: AdmissionMethod[], holds: (method: AdmissionMethod) => boolean): boolean {
-  return methods.length > 0 && methods.every(holds);
+/** The proofs of all methods of a block; else what the first that does not hold says of the request. */
+async function prove({ methods }: AuthBlock, request: AdmissionRequest, message: Buffer) {
+  const proofs: Proof[] = [];
+  for (const method of methods) {
+    const verdict = await method.holds(request, message);
+    if (!verdict || 'refused' in verdict) return verdict;
+    proofs.push(verdict);
+  }
+  return proofs.length > 0 ? proofs : undefined;
+}
+
+function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
+  const by = proofs.map(proof => proof.by).join(', ');
+  const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
+  const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
+  return {
+    ...block,
+    by,
+    ...(narrower.length > 0 && {
+      mayHave: identifier => [block.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
+    }),
+    ...(clientNames.length > 0 && { clientNames }),
+  };
 }
 
 function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string {
@@ -110,7 +141,7 @@ function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]):
   );
 }
 
-function atLeastOne(blocks: AuthBlock[], otherwise: string): AuthBlock[] {
+function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {
   return blocks.length > 0 ? blocks : deny(otherwise);
 }
 

@@ -1,6 +1,6 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { plainAddress, toAddressSet } from '../base/identifier.ts';
+import { type Identifier, plainAddress, toAddressSet } from '../base/identifier.ts';
 
 /** What a client shows of itself. */
 export type AdmissionRequest = {
@@ -17,18 +17,36 @@ type HmacClaim = {
   digest: Buffer;
 };
 
+/** What a method found to be true of a request's client. */
+export type Proof = {
+  /** Who asked, in a few words for the trail, without secrets: `hmac key 2`. */
+  by: string;
+  /** The names that it narrows those of its block to, for this request; all where it is absent. */
+  mayHave?(identifier: Identifier): boolean;
+  /** The same names as text, so that they can be judged again later. */
+  clientNames?: readonly string[];
+};
+
+/** Why a request is not from a client, in words that may be told to whoever sent it. */
+type Refusal = { refused: string };
+
+type Verdict = Proof | Refusal | undefined;
+
 /** One way of an auth block to recognise its clients. */
 export type AdmissionMethod = {
-  /** Cheap, before the body is read: whether `holds` could be true. */
+  /** Cheap, before the body is read: whether `holds` could give a proof. */
   possible(request: AdmissionRequest): boolean;
-  /** Whether the request, with its body (the bytes as posted), is from a client of this block. */
-  holds(request: AdmissionRequest, message: Buffer): boolean;
+  /**
+   * Who the client of this block is that sent the request, with its body (the bytes as posted). Undefined
+   * where it is from none and there is no more to say.
+   */
+  holds(request: AdmissionRequest, message: Buffer): Verdict | Promise<Verdict>;
 };
 
 /** `all = yes`: every client. */
 export const allMethod: AdmissionMethod = {
   possible: () => true,
-  holds: () => true,
+  holds: () => ({ by: 'all' }),
 };
 
 /** Addresses of clients, which come again and again; each is asked for twice a request. */
@@ -38,14 +56,14 @@ const MOST_REMEMBERED = 1_000;
 export function clientIpMethod(cidrs: readonly string[]): AdmissionMethod {
   const contains = toAddressSet(cidrs);
   const known = new LRUCache<string, boolean>({ max: MOST_REMEMBERED });
-  const holds = ({ clientIp }: { clientIp: string }) => {
+  const possible = ({ clientIp }: AdmissionRequest) => {
     const last = known.get(clientIp);
     if (last !== undefined) return last;
     const found = contains(clientIp);
     known.set(clientIp, found);
     return found;
   };
-  return { possible: holds, holds };
+  return { possible, holds: request => (possible(request) ? { by: 'address' } : undefined) };
 }
 
 /** `hmac_type`, `hmac_key`: clients that know one of the keys. */
@@ -54,9 +72,10 @@ export function hmacMethod({ type, keys }: { type: string; keys: readonly string
   return {
     possible: ({ claim }) => claim?.hash === type,
     holds: ({ claim }, message) => {
-      if (claim?.hash !== type) return false;
+      if (claim?.hash !== type) return undefined;
       // All keys are tried, so that the time does not reveal which of them matched.
-      return macs.map(mac => isEqual(claim.digest, mac(message))).includes(true);
+      const key = macs.map(mac => isEqual(claim.digest, mac(message))).indexOf(true);
+      return key < 0 ? undefined : { by: `hmac key ${key + 1}` };
     },
   };
 }

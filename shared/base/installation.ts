@@ -3,7 +3,8 @@ import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createAtomically } from './atomic-file.ts';
 import { type Clock, describeFileError, type Log } from './basics.ts';
-import { type Store, untilRedisAnswers } from './redis.ts';
+import { untilRedisAnswers } from './outages.ts';
+import type { Store } from './redis.ts';
 
 // The secret of an installation: what its roles know and Redis does not. sealed.md tells what it is for.
 
