@@ -133,10 +133,10 @@ function isEqual(digest: Buffer, expected: Buffer): boolean {
 }
 
 /**
- * Reads `hmac name=sha256, hash=<hex>`, or that of version 2, from a request's headers. Authentication is macen's name for the
- * header; Authorization is read where that one holds no HMAC. The comma may be missing, case does not matter,
- * values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when there is none, or when
- * it is malformed.
+ * Reads `hmac name=sha256, hash=<hex>`, or that of version 2, from a request's headers. Authentication is
+ * macen's name for the header; Authorization is read where that one holds no HMAC. The comma may be missing,
+ * case does not matter, values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when
+ * there is none, or when it is malformed.
  */
 export function parseHmacHeader(headers: {
   authentication?: string | string[] | undefined;
