@@ -11,8 +11,8 @@ export type InventoryFoundParts = {
 };
 
 /**
- * Takes what is in a storage into the inventory, as far as that does not know it: certificates of macen and of
- * earlier versions of Quarry, and all of them after Redis has lost its data.
+ * Takes what is in a storage into the inventory, as far as that does not know it: certificates of macen and
+ * of earlier versions of Quarry, and all of them after Redis has lost its data.
  *
  * @param now milliseconds since the epoch
  */

@@ -18,7 +18,7 @@ export type NoteKind = (typeof noteKinds)[number];
 
 export type InventoriedCertificate = InventoryEntry & { [kind in NoteKind]?: Note };
 
-export type InventoryKeys = {
+type InventoryKeys = {
   /** A hash: by id, what `formatEntry` writes. */
   records: string;
   /** A sorted set of lines. */

@@ -13,7 +13,7 @@ import {
 
 /** Writes what becomes of certificates. All of it may be said again, and says the same then. */
 export type InventoryWriter = {
-  /** Certificates were issued. Those of the same names and auth block that began before them are superseded. */
+  /** Certificates were issued. Those of the same names and block that began before are superseded. */
   add(issued: readonly { entry: InventoryEntry; at: number }[]): Promise<void>;
   /**
    * Like `add`, of certificates that turned up: what is known of one already stays.
@@ -37,7 +37,7 @@ const DROPPED_AT_ONCE = 200;
 /**
  * Writes certificates and their lines, in place of those that they had.
  *
- * KEYS: records, index. ARGV: '1' where only what is not there is to be written; how many others of a name are
+ * KEYS: records, index. ARGV: '1' where only what is not there is to be written; how many of a name are
  * wanted; then for each certificate: id, value, the ends of the range of its first name, how many lines go,
  * these, how many come, these. Answers for each with a list, of '1' where it was written, and lines that lead
  * to others of its first name.

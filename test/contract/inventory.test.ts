@@ -68,7 +68,7 @@ test('all of them are listed once, page by page, domains before all below them',
   assert.deepEqual(all.slice(2), ['example.org', '*.example.org']);
 });
 
-test('a page goes on behind the last one, also where that certificate is gone by then, and others have come', async () => {
+test('a page goes on behind the last one, also where that is gone by then, and others have come', async () => {
   const { writer, inventory } = open();
   for (const number of [1, 3, 5, 7]) await writer.add([{ entry: issued(leaves.make(number)), at: now }]);
   const first = await inventory.page({}, 2);
@@ -81,7 +81,7 @@ test('a page goes on behind the last one, also where that certificate is gone by
   assert.equal(second.next, undefined);
 });
 
-test('globs, blocks and revocations choose, each alone and together, over more lines than one look has', async () => {
+test('globs, blocks and revocations choose, each alone and together, over several looks', async () => {
   const { writer, inventory } = open();
   const many = 1_300;
   const numbers = Array.from({ length: many }, (_, number) => number);
@@ -125,7 +125,7 @@ test('what is said again says the same, and what turns up changes nothing that i
   assert.deepEqual((await inventory.page({}, 9)).certificates, [known]);
 });
 
-test('what was found and is then said to be issued is in the list of its block, and of no other', async () => {
+test('what was found and is then said to be issued is in the list of its block alone', async () => {
   const { writer, inventory } = open();
   const leaf = toLeaf('www.example.org');
   const turnedUp = toEntry(leaf, { how: 'found', block: 'old' });
@@ -136,7 +136,7 @@ test('what was found and is then said to be issued is in the list of its block, 
   assert.equal((await inventory.find('www.example.org'))[0]?.how, 'post');
 });
 
-test('a certificate for the same names and block supersedes, until the older one is fetched again', async () => {
+test('a certificate for the same names and block supersedes until the older one is fetched again', async () => {
   const { writer, inventory } = open();
   const [old, other, newer] = [toLeaf('a.example', 30), toLeaf('a.example', 31), toLeaf('a.example', 32)];
   const [first, elsewhere, last] = [issued(old), issued(other, 'mail'), issued(newer)];
@@ -169,7 +169,7 @@ test('what has ended leaves with all that was kept of it', async () => {
   assert.equal(await writer.dropEnded(now + day / 2, never), 0);
   assert.equal(await writer.dropEnded(now + 2 * day, never), 1);
   assert.deepEqual(namesIn((await inventory.page({}, 9)).certificates), ['long.example']);
-  const lines = await redis.zrange(keys.index, 0, -1);
+  const lines = await redis.zrange(keys.index, '0', '-1');
   assert.equal(lines.length, 4);
   const notes = await Promise.all(Object.values(keys.notes).map(key => redis.hlen(key)));
   assert.deepEqual([...notes, await redis.hlen(keys.records)], [0, 0, 0, 0, 1]);
