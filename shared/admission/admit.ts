@@ -2,6 +2,7 @@ import { domainToASCII } from 'node:url';
 import { IssuanceError } from '../base/basics.ts';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
 import {
   type AdmissionMethod,
   type AdmissionRequest,
@@ -10,11 +11,16 @@ import {
   hmacMethod,
   type Proof,
 } from './methods.ts';
+import { describeRefusal, describeStranger, describeUnprovable } from './refusals.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
-export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains' | 'addresses'> & {
+export type AuthBlock = Omit<
+  AuthBlockConfig,
+  'ips' | 'hmac' | 'all' | 'clientCerts' | 'domains' | 'addresses'
+> & {
   /** All of them must hold. */
   methods: AdmissionMethod[];
+  /** Whoever its client is: `{client}` stands for no name here. */
   mayHave(identifier: Identifier): boolean;
 };
 
@@ -52,8 +58,7 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       const blocks = all.filter(
         ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
       );
-      const hint = request.claim ? '' : ' without an HMAC in an Authentication header';
-      return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
+      return blocks.length > 0 ? blocks : deny(describeStranger(request));
     },
     async verified(blocks, request, message) {
       const admitting: AdmittingBlock[] = [];
@@ -84,10 +89,12 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
 }
 
 function openBlock(config: AuthBlockConfig): AuthBlock {
-  const { ips, hmac, all, domains, addresses, ...rest } = config;
+  const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac));
+  if (clientCerts.length > 0)
+    methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
@@ -111,22 +118,15 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   const by = proofs.map(proof => proof.by).join(', ');
   const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
   const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
+  const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
   return {
-    ...block,
+    ...named,
     by,
     ...(narrower.length > 0 && {
-      mayHave: identifier => [block.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
+      mayHave: identifier => [named.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
     }),
     ...(clientNames.length > 0 && { clientNames }),
   };
-}
-
-function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string {
-  if (identifiers.length === 0) return 'there are no names to admit';
-  const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
-  return refused
-    ? `not admitted: ${refused.value}`
-    : 'not admitted together: no auth block has all of these names';
 }
 
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
@@ -135,10 +135,7 @@ function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]):
     identifier => !challenges.some(challenge => canProve(challenge, identifier)),
   );
   if (!hopeless) return;
-  const needed = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
-  deny(
-    `not possible for ${hopeless.value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`,
-  );
+  deny(describeUnprovable(hopeless, challenges));
 }
 
 function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {

@@ -1,6 +1,7 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Identifier, plainAddress, toAddressSet } from '../base/identifier.ts';
+import type { ShownCertificate } from './client-ca.ts';
 
 /** What a client shows of itself. */
 export type AdmissionRequest = {
@@ -8,6 +9,8 @@ export type AdmissionRequest = {
   clientIp: string;
   /** What its Authentication header says, not verified yet. */
   claim: HmacClaim | undefined;
+  /** Its certificate, or why the one that it shows does not count. */
+  certificate?: ShownCertificate | undefined;
 };
 
 /** What a client claims: "the HMAC of my body with this hash is that". */
@@ -23,7 +26,7 @@ export type Proof = {
   by: string;
   /** The names that it narrows those of its block to, for this request; all where it is absent. */
   mayHave?(identifier: Identifier): boolean;
-  /** The same names as text, so that they can be judged again later. */
+  /** The names that the client has of itself, for which `{client}` stands in its block; as text. */
   clientNames?: readonly string[];
 };
 

@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
+import { describeShown, type ShownCertificate } from '../../../shared/admission/client-ca.ts';
 import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
@@ -9,17 +11,33 @@ import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
+/** How it is known who sends a request. */
+export type Clients = {
+  isTrustedProxy: (address: string) => boolean;
+  /** Only where clients are asked for certificates. */
+  certificateOf?: (request: IncomingMessage) => ShownCertificate | undefined;
+};
+
 /** What admission asks of a request; the log gets the client's address too. */
 export function toAdmissionRequest(
   ctx: Context,
-  isTrustedProxy: (address: string) => boolean,
+  { isTrustedProxy, certificateOf }: Clients,
 ): AdmissionRequest {
   const forwardedFor = ctx.get('X-Forwarded-For') || undefined;
   const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
   ctx.state.client = clientIp;
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
-  return { clientIp, claim: parseHmacHeader({ authentication, authorization: more }) };
+  const claim = parseHmacHeader({ authentication, authorization: more });
+  if (!certificateOf) return { clientIp, claim };
+  const certificate = certificateOf(ctx.req);
+  if (certificate) noteCertificate(ctx, certificate);
+  return { clientIp, claim, certificate };
+}
+
+function noteCertificate({ state }: Context, shown: ShownCertificate): void {
+  state.certificate = describeShown(shown);
+  if ('fault' in shown) state.badCertificate = state.certificate;
 }
 
 /**
@@ -180,18 +198,18 @@ export function openCsrReader(most = MOST_REMEMBERED): (body: Buffer) => CsrText
  */
 export function signRoute(parts: {
   admission: Admission;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   /** Bytes. */
   maxSize: number;
   issuing: Issuing;
   waiting: Waiting;
 }) {
-  const { admission, isTrustedProxy, maxSize, issuing, waiting } = parts;
+  const { admission, clients, maxSize, issuing, waiting } = parts;
   const patience = waiting.wait * 1000;
   const readCsrOnce = openCsrReader();
 
   async function receive(ctx: Context): Promise<{ blocks: AdmittingBlock[]; csr: CsrText }> {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
     const blocks = await admission.verified(possible, request, body);
