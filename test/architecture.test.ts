@@ -67,7 +67,6 @@ const forTestsAlone: Record<string, string> = {
   'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
-  'shared/base/redis.ts reportOutages': 'an outage is played to it, event by event',
   'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
   'shared/limits/limits.ts failuresKey': 'how long failures are kept is looked up in Redis',
   'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
@@ -32,6 +33,8 @@ export type Config = {
   /** By name, in the order of the files; at least one. */
   accounts: Map<string, AccountConfig>;
   mgmt: MgmtConfig;
+  /** The file of the installation's secret; only the roles that need it make it. */
+  secretFile: string;
   /** By name; holds an implicit block only when an auth block uses it. */
   verifications: Map<string, VerificationConfig>;
   storages: Map<string, StorageConfig>;
@@ -62,11 +65,12 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
 
   const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
-  if (accounts.size === 0) return missing(file, 'account', 'is missing; its dir is needed');
+  const [firstAccount] = accounts.values();
+  if (!firstAccount) return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
   const mgmtSection = optional('mgmt');
-  const { mgmt, defaults } = parseMgmt(mgmtSection, {
+  const { mgmt, secretFile, defaults } = parseMgmt(mgmtSection, {
     verification: defaultReferenceTo(verifications, 'verification'),
     storage: defaultReferenceTo(storages, 'storage', unwrittenStorage(storages)),
     account: referenceTo(accounts, 'account'),
@@ -83,6 +87,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   return {
     accounts,
     mgmt,
+    secretFile: secretFile ?? join(firstAccount.dir, 'installation.key'),
     verifications,
     storages,
     auth,

@@ -38,6 +38,4 @@ export type TrailEvent = {
   count?: number | undefined;
   /** What else there is to say, in one line. */
   detail?: string | undefined;
-  /** Of `issued`: the certificate, DER in base64, for the inventory. It is not sealed. */
-  leaf?: string | undefined;
 };

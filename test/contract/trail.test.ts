@@ -11,7 +11,7 @@ const event = { at: 1_764_200_000_000, event: 'handed-out' as const, names: ['a.
 
 test('an event is in Redis once it is written, with its leaf in a field of its own', async () => {
   const store = newStore();
-  await openTrail(store).write({ ...event, leaf: 'MIIB' });
+  await openTrail(store).write(event, ['leaf', 'MIIB']);
   const [entry] = await redis.xrange(trailKey(store.prefix), '-', '+');
   assert.deepEqual(entry?.[1], ['event', JSON.stringify(event), 'leaf', 'MIIB']);
 });
@@ -23,7 +23,7 @@ test('events of one turn leave in one command, each once and in their order', as
   const before = await callsOf('evalsha');
   const counts = Array.from({ length: 50 }, (_, count) => count);
   await Promise.all(
-    counts.map(count => trail.write({ ...event, count, ...(count === 7 && { leaf: 'MIIB' }) })),
+    counts.map(count => trail.write({ ...event, count }, count === 7 ? ['leaf', 'MIIB'] : [])),
   );
   assert.equal((await callsOf('evalsha')) - before, 1);
   const entries = await redis.xrange(trailKey(store.prefix), '-', '+');
@@ -46,7 +46,7 @@ test('a stream that nobody seals is bounded, and one that is sealed keeps all', 
   const [bounded, whole] = [newStore(), newStore()];
   const events = Array.from({ length: 1_000 }, () => event);
   for (const [store, most] of [[bounded, 200] as const, [whole, undefined] as const]) {
-    const trail = openTrail(store, { most });
+    const trail = openTrail(store, { ...(most && { most }) });
     await Promise.all(events.map(one => trail.write(one)));
   }
   assert.ok((await redis.xlen(trailKey(bounded.prefix))) < 400);
