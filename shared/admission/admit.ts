@@ -1,8 +1,8 @@
 import { domainToASCII } from 'node:url';
-import { IssuanceError } from '../base/basics.ts';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
+import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
   type AdmissionRequest,
@@ -11,7 +11,7 @@ import {
   hmacMethod,
   type Proof,
 } from './methods.ts';
-import { describeRefusal, describeStranger, describeUnprovable } from './refusals.ts';
+import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<
@@ -36,8 +36,17 @@ export type Admission = {
   readonly blocks: readonly AuthBlock[];
   /** Before the body is read: the blocks whose methods can still hold. */
   possible(request: AdmissionRequest): AuthBlock[];
-  /** With the body's bytes as posted: those of `blocks` whose methods all hold, and who asks. */
-  verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): Promise<AdmittingBlock[]>;
+  /**
+   * With the body's bytes as posted, undefined where the request has none by its method: those of `blocks`
+   * whose methods all hold, and who asks.
+   *
+   * @throws also IssuanceError `unavailable` where a method has to ask Redis, which cannot be reached
+   */
+  verified(
+    blocks: AuthBlock[],
+    request: AdmissionRequest,
+    body: Buffer | undefined,
+  ): Promise<AdmittingBlock[]>;
   /** The first of `blocks` that has every name; `undefined` where none has. */
   find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined;
   /** Like `find`, but throws `denied` where none has. */
@@ -49,8 +58,12 @@ export type Admission = {
   admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
 
-export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
-  const all = configs.map(openBlock);
+/** @param takeOnce needed where clients are verified */
+export function openAdmission(
+  configs: readonly AuthBlockConfig[],
+  takeOnce: TakeOnce = () => Promise.reject(new Error('no request can be taken here')),
+): Admission {
+  const all = configs.map(config => openBlock(config, takeOnce));
   return {
     blocks: all,
     possible: request => {
@@ -60,11 +73,11 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       );
       return blocks.length > 0 ? blocks : deny(describeStranger(request));
     },
-    async verified(blocks, request, message) {
+    async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];
       let why = 'the HMAC does not match';
       for (const block of blocks) {
-        const found = await prove(block, request, message);
+        const found = await prove(block, request, body);
         if (Array.isArray(found)) admitting.push(toAdmitting(block, found));
         else if (found) why = found.refused;
       }
@@ -88,11 +101,11 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig): AuthBlock {
+function openBlock(config: AuthBlockConfig, takeOnce: TakeOnce): AuthBlock {
   const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
-  if (hmac) methods.push(hmacMethod(hmac));
+  if (hmac) methods.push(hmacMethod(hmac, takeOnce));
   if (clientCerts.length > 0)
     methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
   if (all) methods.push(allMethod);
@@ -104,10 +117,10 @@ function openBlock(config: AuthBlockConfig): AuthBlock {
 }
 
 /** The proofs of all methods of a block; else what the first that does not hold says of the request. */
-async function prove({ methods }: AuthBlock, request: AdmissionRequest, message: Buffer) {
+async function prove({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
   const proofs: Proof[] = [];
   for (const method of methods) {
-    const verdict = await method.holds(request, message);
+    const verdict = await method.holds(request, body);
     if (!verdict || 'refused' in verdict) return verdict;
     proofs.push(verdict);
   }
@@ -134,16 +147,11 @@ function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]):
   const hopeless = identifiers.find(
     identifier => !challenges.some(challenge => canProve(challenge, identifier)),
   );
-  if (!hopeless) return;
-  deny(describeUnprovable(hopeless, challenges));
+  if (hopeless) deny(describeUnprovable(hopeless, challenges));
 }
 
 function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {
   return blocks.length > 0 ? blocks : deny(otherwise);
-}
-
-function deny(detail: string): never {
-  throw new IssuanceError('denied', detail);
 }
 
 /** One character of a name, or any number of them. */

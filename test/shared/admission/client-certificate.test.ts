@@ -20,7 +20,7 @@ const certificate = (...names: string[]): ShownCertificate => ({
 });
 
 const showing = (shown?: ShownCertificate, clientIp = '192.0.2.7'): AdmissionRequest => ({
-  ...{ clientIp, claim: undefined, certificate: shown },
+  ...{ clientIp, method: 'POST', target: '/sign', claim: undefined, certificate: shown },
 });
 
 /** The block that admits these names, and by what; or the refusal. */

@@ -1,10 +1,15 @@
+import { IssuanceError } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import { describeCertificate } from './client-ca.ts';
 import type { AdmissionRequest } from './methods.ts';
 
-// What is said to clients that are not admitted; it reveals nothing of the configuration.
+// How admission refuses: in words that reveal nothing of the configuration.
 
-/** To a client whose request no block can admit, whatever its body. */
+export function deny(detail: string): never {
+  throw new IssuanceError('denied', detail);
+}
+
+/** Why no block can admit the request, whatever its body. */
 export function describeStranger({ clientIp, claim, certificate }: AdmissionRequest): string {
   const without = claim ? '' : ' without an HMAC in an Authentication header';
   const refusal = `no auth block admits ${clientIp}${without}`;
@@ -12,10 +17,10 @@ export function describeStranger({ clientIp, claim, certificate }: AdmissionRequ
   return isGood ? `${refusal}; none takes the ${describeCertificate(certificate)}` : refusal;
 }
 
-/** To one that is known, but not for all of these names. */
+/** Why none of the blocks has all of the names. */
 export function describeRefusal(
   blocks: readonly { mayHave(identifier: Identifier): boolean }[],
-  identifiers: Identifier[],
+  identifiers: readonly Identifier[],
 ): string {
   if (identifiers.length === 0) return 'there are no names to admit';
   const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
@@ -24,8 +29,11 @@ export function describeRefusal(
     : 'not admitted together: no auth block has all of these names';
 }
 
-/** To one that may have a name which its block cannot prove. */
-export function describeUnprovable({ type, value }: Identifier, challenges: ChallengeType[]): string {
+/** @param challenges all that there are for the name */
+export function describeUnprovable(
+  { type, value }: Identifier,
+  challenges: readonly ChallengeType[],
+): string {
   const needed = type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
   return `not possible for ${value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
 }
