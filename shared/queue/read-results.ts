@@ -21,12 +21,11 @@ export type Results = {
   markRevoked(certificate: string): Promise<void>;
 };
 
-export const resultKey = (prefix: string, jobId: string) => `${prefix}:result:${jobId}`;
-
 export const parseResult = (key: string, text: string | null | undefined) =>
   text ? parseValue(key, text, isSignResult) : undefined;
 
-export function openResults({ redis, prefix }: Store): Results {
+/** @param resultKey where the result of a job is */
+export function openResults({ redis, prefix }: Store, resultKey: (jobId: string) => string): Results {
   const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
 
   async function dropRevoked(results: (SignResult | undefined)[]): Promise<typeof results> {
@@ -40,12 +39,12 @@ export function openResults({ redis, prefix }: Store): Results {
 
   return {
     readResult: async jobId => {
-      const key = resultKey(prefix, jobId);
+      const key = resultKey(jobId);
       return (await dropRevoked([parseResult(key, await redis.get(key))]))[0];
     },
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
-      const keys = jobIds.map(jobId => resultKey(prefix, jobId));
+      const keys = jobIds.map(resultKey);
       return dropRevoked((await redis.mget(keys)).map((text, at) => readAt(keys[at] ?? '', text)));
     },
     markRevoked: async certificate => {

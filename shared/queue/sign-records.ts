@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { JobLock } from './bullmq.ts';
-import { openResults, parseResult, type Results, resultKey } from './read-results.ts';
+import { openResults, parseResult, type Results } from './read-results.ts';
 import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
@@ -135,6 +135,7 @@ export type SignRecords = Results & {
 
 export function openSignRecords(store: Store): SignRecords {
   const { redis, prefix } = store;
+  const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
@@ -147,14 +148,14 @@ export function openSignRecords(store: Store): SignRecords {
   }
 
   return {
-    ...openResults(store),
+    ...openResults(store, resultKey),
     confirmLock: async ({ jobId, token }, more = []) => {
       const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
       if (holder !== token) throw lost(jobId);
       return values;
     },
     async readJob(jobId, isCheckpoint) {
-      const key = resultKey(prefix, jobId);
+      const key = resultKey(jobId);
       const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
       const result = parseResult(key, text);
       return {
@@ -165,7 +166,7 @@ export function openSignRecords(store: Store): SignRecords {
     writeCheckpoint: (lock, state) =>
       writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
     writeResult: async ({ jobId, token }, result, flight, over = []) => {
-      const key = resultKey(prefix, jobId);
+      const key = resultKey(jobId);
       const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
