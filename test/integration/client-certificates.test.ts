@@ -192,7 +192,7 @@ async function startProxy(): Promise<{ port: number; stop(): Promise<void> }> {
     .replaceAll(/http:\/\/[\d.]+:1313/g, `http://127.0.0.1:${plainPort}`);
   assert.doesNotMatch(servers, /443|1313/);
   const nginx = await startNginx(`${servers}\nserver { listen 127.0.0.1:${ready}; return 204; }`, ready);
-  return { port: tls, stop: () => nginx[Symbol.asyncDispose]() };
+  return { port: tls, stop: async () => nginx[Symbol.asyncDispose]() };
 }
 
 test('behind nginx, as the page shows it, the certificate of the client counts, and no header that it smuggles', async () => {
