@@ -5,7 +5,7 @@ import { certificateKeyDigest } from '../pki/public-key.ts';
 import { openChainVerifier } from '../pki/verify-chain.ts';
 
 /** A certificate that a client has shown, with a chain to a trusted CA; who showed it has its key. */
-export type ClientCertificate = {
+type ClientCertificate = {
   /** Its DNS and IP SANs; the CN does not count. */
   identifiers: Identifier[];
   /** SHA-256 of its DER, in hex. */

@@ -9,7 +9,7 @@ const MOST_BETWEEN = 6;
 const MOST_TRIED = 30;
 
 /** What a leaf's chain leads to. */
-export type VerifiedChain = { leaf: ChainLink } | { fault: string };
+type VerifiedChain = { leaf: ChainLink } | { fault: string };
 
 /**
  * Verifies chains (RFC 5280 section 6.1) up to certificates that are trusted, which need not be self-signed.
