@@ -3,14 +3,12 @@ import { toSignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { JobLock } from './bullmq.ts';
-import { isSignResult, type SignJobData, type SignResult } from './sign-job.ts';
+import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
-export { isSignJobData, type SignJobData, type SignResult } from './sign-job.ts';
+export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 /** @throws IssuanceError `misconfigured` that names the key */
 export const parseResult = (key: string, text: string): SignResult => parseValue(key, text, isSignResult);
-
-export const SIGN_QUEUE = 'sign';
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
