@@ -20,8 +20,8 @@ export const hasNoTurn = (priority: number) => priority === POSTS.back || priori
  * round, and a flow that was idle has saved up nothing. The time of a queue that is empty stands still. Once
  * it has come half the way, all that waits is set back.
  *
- * `turns` keeps the last turn of each flow, and under '' the latest of all. Where they are lost, jobs keep the
- * priorities that they have.
+ * `turns` keeps the last turn of each flow, and under '' the latest of all. Where they are lost, jobs keep
+ * the priorities that they have.
  */
 const TURN = `
 local UNIT = 0x100000000 -- BullMQ's score is the priority times this, and a counter
@@ -73,7 +73,8 @@ return { promised, turn }`);
  * KEYS: as above, two; the lock, the job. ARGV: as above; the lock's token. Answers 1 where nobody waits.
  */
 const RESUME = toScript(`${TURN}
-local turn, others = next_turn(KEYS[1], KEYS[2], ARGV[1], 'back/' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))
+local first, last = tonumber(ARGV[3]), tonumber(ARGV[4])
+local turn, others = next_turn(KEYS[1], KEYS[2], ARGV[1], 'back/' .. ARGV[2], first, last)
 if others and redis.call('GET', KEYS[3]) == ARGV[5] then redis.call('HSET', KEYS[4], 'priority', turn) end
 return others and 0 or 1`);
 
