@@ -144,7 +144,7 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
   const methods = [
     ...(all ? ['all'] : []),
     ...ips.map(ip => `ip ${ip}`),
-    ...(hmac ? [`hmac ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
+    ...(hmac ? [`hmac${hmac.version ?? ''} ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
   ];
   const names = [...domains, ...addresses.map(cidr => `address ${cidr}`)];
   const solvers = block.verifications.map(solver => `${solver} (${verifications.get(solver)?.type})`);

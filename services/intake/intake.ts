@@ -2,6 +2,7 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
+import { openTakeOnce } from '../../shared/admission/hmac2.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
@@ -39,7 +40,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const secret = await openSecret(config.secretFile, log);
   const revokeQueue = stack.use(openRevokeQueue({ store, clock, log }));
   const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
-  const admission = openAdmission(config.auth);
+  const admission = openAdmission(config.auth, openTakeOnce(store));
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
   const limits = new Map(

@@ -87,7 +87,7 @@ return 1`);
 export type Turns = {
   /** Before a job is given back to wait: it gets another turn when it comes back. */
   leave(lock: JobLock, data: SignJobData): Promise<void>;
-  /** @returns whether a job that has come back may go on; else it has its turn now, and is to be given back */
+  /** @returns whether a job that has come back may go on; else it has its turn, and is to be given back */
   resume(lock: JobLock, data: SignJobData): Promise<boolean>;
 };
 
