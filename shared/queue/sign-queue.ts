@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Log, needingRedis } from '../base/basics.ts';
-import { parseValue, type Store } from '../base/redis.ts';
+import { parseValue, runScript, type Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
@@ -13,12 +13,11 @@ import {
   type SignRecords,
   type SignResult,
 } from './sign-records.ts';
+import { ASK_TURN, POSTS, RENEWALS } from './turns.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 /** BullMQ's attempts cover failures of Redis only: what fails an order becomes the job's result. */
 const ATTEMPTS = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
-/** Jobs without a priority go first; renewals have time. */
-const AFTER_POSTS = { priority: 1 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
 
@@ -49,12 +48,24 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
   const records = openSignRecords(store);
   const waiters = openWaiters(parts, records);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
-  const promiseKey = (data: SignJobData) => `${prefix}:promise:${deduplicationId(data)}`;
+  const jobs = `${prefix}:${SIGN_QUEUE}:`;
+  const promiseKey = (same: string) => `${prefix}:promise:${same}`;
+
+  /** @returns the job that was promised to whoever asks for the same, or ''; and the priority of a new one */
+  async function askTurn(
+    { due, block }: SignJobData,
+    same: string,
+  ): Promise<[promised: string, priority: number]> {
+    const { turns, first, last } = due === undefined ? POSTS : RENEWALS;
+    const keys = [`${jobs}prioritized`, `${prefix}:turns:${turns}`, promiseKey(same), `${jobs}de:${same}`];
+    return (await runScript(redis, ASK_TURN, keys, [jobs, block, first, last])) as [string, number];
+  }
 
   return {
     enqueue: data =>
       needingRedis(async () => {
-        const promised = await redis.getdel(promiseKey(data));
+        const same = deduplicationId(data);
+        const [promised, priority] = await askTurn(data, same);
         if (promised && (await records.readResult(promised))?.outcome === 'issued') return promised;
         const own = randomUUID();
         let id = '';
@@ -62,9 +73,9 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
         try {
           const job = await queue.add('sign', data, {
             jobId: own,
-            deduplication: { id: deduplicationId(data) },
+            deduplication: { id: same },
+            priority,
             ...ATTEMPTS,
-            ...(data.due !== undefined && AFTER_POSTS),
             removeOnComplete: true,
             removeOnFail: FAILED_JOBS_KEPT,
           });
@@ -83,7 +94,9 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
         return job?.data.block;
       }),
     promise: async (jobId, data) => {
-      await needingRedis(() => redis.set(promiseKey(data), jobId, 'EX', PROMISE_LIFE_SECONDS));
+      await needingRedis(() =>
+        redis.set(promiseKey(deduplicationId(data)), jobId, 'EX', PROMISE_LIFE_SECONDS),
+      );
     },
     async [Symbol.asyncDispose]() {
       await waiters[Symbol.asyncDispose]();
