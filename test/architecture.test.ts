@@ -69,7 +69,6 @@ const forTestsAlone: Record<string, string> = {
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
   'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
   'shared/inventory/lines.ts toSortedName': 'how names sort is a table',
-  'shared/limits/limits.ts failuresKey': 'how long failures are kept is looked up in Redis',
   'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',
   'shared/order/challenges.ts chooseChallenge': 'what CAs offer is a table',
   'shared/order/challenges.ts findMissing': 'the bounds of a propagation, without an order around it',

@@ -15,7 +15,7 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
-import { caOf, openLimits } from '../../shared/limits/limits.ts';
+import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -49,7 +49,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const limits = new Map(
     accounts.map(({ account, directory }) => [
       account,
-      openLimits(store, { account, ca: caOf(directory) }, clock),
+      openStandingLimits(store, { account, ca: caOf(directory) }, clock),
     ]),
   );
   const renewals = openStoredRenewals(config.storages, store);
