@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url';
-import { IssuanceError } from '../base/basics.ts';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
   type AdmissionRequest,
@@ -10,6 +10,7 @@ import {
   hmacMethod,
   type Proof,
 } from './methods.ts';
+import { deny, describeRefusal, describeUnprovable } from './refusal.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains' | 'addresses'> & {
@@ -30,8 +31,17 @@ export type Admission = {
   readonly blocks: readonly AuthBlock[];
   /** Before the body is read: the blocks whose methods can still hold. */
   possible(request: AdmissionRequest): AuthBlock[];
-  /** With the body's bytes as posted: those of `blocks` whose methods all hold, and who asks. */
-  verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): Promise<AdmittingBlock[]>;
+  /**
+   * With the body's bytes as posted, undefined where the request has none by its method: those of `blocks`
+   * whose methods all hold, and who asks.
+   *
+   * @throws also IssuanceError `unavailable` where a method has to ask Redis, which cannot be reached
+   */
+  verified(
+    blocks: AuthBlock[],
+    request: AdmissionRequest,
+    body: Buffer | undefined,
+  ): Promise<AdmittingBlock[]>;
   /** The first of `blocks` that has every name; `undefined` where none has. */
   find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined;
   /** Like `find`, but throws `denied` where none has. */
@@ -43,8 +53,12 @@ export type Admission = {
   admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
 
-export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
-  const all = configs.map(openBlock);
+/** @param takeOnce needed where clients are verified */
+export function openAdmission(
+  configs: readonly AuthBlockConfig[],
+  takeOnce: TakeOnce = () => Promise.reject(new Error('no request can be taken here')),
+): Admission {
+  const all = configs.map(config => openBlock(config, takeOnce));
   return {
     blocks: all,
     possible: request => {
@@ -55,11 +69,11 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
       const hint = request.claim ? '' : ' without an HMAC in an Authentication header';
       return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
     },
-    async verified(blocks, request, message) {
+    async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];
       let why = 'the HMAC does not match';
       for (const block of blocks) {
-        const found = await prove(block, request, message);
+        const found = await prove(block, request, body);
         if (Array.isArray(found)) admitting.push(toAdmitting(block, found));
         else if (found) why = found.refused;
       }
@@ -83,11 +97,11 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig): AuthBlock {
+function openBlock(config: AuthBlockConfig, takeOnce: TakeOnce): AuthBlock {
   const { ips, hmac, all, domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
-  if (hmac) methods.push(hmacMethod(hmac));
+  if (hmac) methods.push(hmacMethod(hmac, takeOnce));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
@@ -97,10 +111,10 @@ function openBlock(config: AuthBlockConfig): AuthBlock {
 }
 
 /** The proofs of all methods of a block; else what the first that does not hold says of the request. */
-async function prove({ methods }: AuthBlock, request: AdmissionRequest, message: Buffer) {
+async function prove({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
   const proofs: Proof[] = [];
   for (const method of methods) {
-    const verdict = await method.holds(request, message);
+    const verdict = await method.holds(request, body);
     if (!verdict || 'refused' in verdict) return verdict;
     proofs.push(verdict);
   }
@@ -121,32 +135,16 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   };
 }
 
-function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string {
-  if (identifiers.length === 0) return 'there are no names to admit';
-  const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
-  return refused
-    ? `not admitted: ${refused.value}`
-    : 'not admitted together: no auth block has all of these names';
-}
-
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
   if (challenges.length === 0) return; // the CA may hold the names valid already
   const hopeless = identifiers.find(
     identifier => !challenges.some(challenge => canProve(challenge, identifier)),
   );
-  if (!hopeless) return;
-  const needed = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
-  deny(
-    `not possible for ${hopeless.value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`,
-  );
+  if (hopeless) deny(describeUnprovable(hopeless, challenges));
 }
 
 function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {
   return blocks.length > 0 ? blocks : deny(otherwise);
-}
-
-function deny(detail: string): never {
-  throw new IssuanceError('denied', detail);
 }
 
 /** One character of a name, or any number of them. */

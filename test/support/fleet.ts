@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis as RedisClient } from 'ioredis';
@@ -100,6 +100,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
   const accountDir = join(dir, 'account');
+  const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
   const redis = started.use(await startRedis({ appendonly: true }));
   const front = started.use(await startChallengeFront());
@@ -186,6 +187,7 @@ ${second ? secondSection(second, secondAccount) : ''}
 [mgmt]
 listener = ${at.mgmt}
 ${mgmt?.includes('wait =') ? '' : 'wait = 240'}
+${mgmt?.includes('secret-file =') ? '' : `secret-file = ${secretFile}`}
 ${mgmt ?? ''}
 [verification "http"]
 type = http01
@@ -209,6 +211,7 @@ ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
     async [Symbol.asyncDispose]() {
       for (const dir of second ? [accountDir, second.accountDir] : [accountDir])
         for (const secret of accountSecrets(join(dir, 'account.pem'))) secrets.add(secret);
+      if (existsSync(secretFile)) secrets.add(readFileSync(secretFile, 'utf8').trim());
       await running.disposeAsync();
       for (const { name, output } of outputs) {
         assert.match(output(), /"msg":/, `the log of ${name} was kept`);

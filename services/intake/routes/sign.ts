@@ -1,9 +1,11 @@
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
-import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { forwardedAddress } from '../../../shared/admission/client-address.ts';
+import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
@@ -14,13 +16,21 @@ export function toAdmissionRequest(
   ctx: Context,
   isTrustedProxy: (address: string) => boolean,
 ): AdmissionRequest {
-  const forwardedFor = ctx.get('X-Forwarded-For') || undefined;
-  const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
+  const remote = ctx.req.socket.remoteAddress ?? '';
+  const peer = plainAddress(remote) ?? remote;
+  ctx.state.client = peer;
+  const forwardedFor = ctx.get('X-Forwarded-For');
+  const clientIp = forwardedFor ? forwardedAddress(peer, forwardedFor, isTrustedProxy) : peer;
   ctx.state.client = clientIp;
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
-  return { clientIp, claim: parseHmacHeader({ authentication, authorization: more }) };
+  const claim = parseHmacHeader({ authentication, authorization: more });
+  return { clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim };
 }
+
+/** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */
+const toOriginForm = (target: string) =>
+  target.startsWith('/') ? target : target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, '');
 
 /**
  * Reads the body of a request that says how long it is.

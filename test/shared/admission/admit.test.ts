@@ -3,9 +3,10 @@ import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import type { AdmissionMethod, AdmissionRequest } from '../../../shared/admission/methods.ts';
+import type { AdmissionMethod } from '../../../shared/admission/methods.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
+import { toRequest } from './admission-request.ts';
 
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
   ...{ name, ips: [], all: false, domains: [], addresses: [] },
@@ -27,8 +28,8 @@ const open = block('open', { all: true, domains: ['*.test.example.net'], address
 
 const body = Buffer.from('a CSR');
 const digest = createHmac('sha256', 'secret').update(body).digest();
-const from = (clientIp: string): AdmissionRequest => ({ clientIp, claim: undefined });
-const signed = (clientIp: string): AdmissionRequest => ({ clientIp, claim: { hash: 'sha256', digest } });
+const from = (clientIp: string) => toRequest({ clientIp });
+const signed = (clientIp: string) => toRequest({ clientIp, claim: { hash: 'sha256', digest } });
 const dns = (...names: string[]): Identifier[] => names.map(value => ({ type: 'dns', value }));
 const namesOf = (blocks: { name: string }[]) => blocks.map(({ name }) => name);
 
