@@ -5,6 +5,8 @@ import type { Parse, SectionReader } from './section-reader.ts';
 export type TrailConfig = {
   /** Where they are sealed into files. Absent: nowhere. */
   dir?: string;
+  /** The key that signs them, PKCS#8 in PEM. Absent: beside the secret of the installation. */
+  keyFile?: string;
   /** Days that a file is kept. */
   keep: number;
   syslog?: SyslogTarget;
@@ -22,14 +24,21 @@ const KEEP = 400;
 export function parseTrail(section: SectionReader): TrailConfig {
   const dir = section.one('dir', parseText);
   const keep = section.one('keep', wholeNumber(1, 36_500));
+  const keyFile = section.one('key-file', parseText);
   const target = section.one('syslog', parseTarget);
   const caFile = section.one('syslog-ca-file', parseReadableFile);
   section.finish();
   if (keep !== undefined && dir === undefined) section.fail('needs dir beside it', 'keep');
+  if (keyFile !== undefined && dir === undefined) section.fail('needs dir beside it', 'key-file');
   if (caFile !== undefined && target?.kind !== 'tls')
     section.fail('needs syslog = tls://… beside it', 'syslog-ca-file');
   const syslog = target?.kind === 'tls' && caFile !== undefined ? { ...target, caFile } : target;
-  return { keep: keep ?? KEEP, ...(dir !== undefined && { dir }), ...(syslog && { syslog }) };
+  return {
+    keep: keep ?? KEEP,
+    ...(dir !== undefined && { dir }),
+    ...(keyFile !== undefined && { keyFile }),
+    ...(syslog && { syslog }),
+  };
 }
 
 /** RFC 5426, RFC 6587 and RFC 5425; their usual ports. */

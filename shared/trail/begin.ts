@@ -2,7 +2,7 @@ import { BEGINNING, type Head, type NoteKind } from './line.ts';
 import type { SealState } from './plan-lines.ts';
 
 /** What is known of the trail's end where the sealer begins. */
-export type Found = {
+type Found = {
   /** What the directory says, where that is signed with our key. */
   own: Head | undefined;
   /** What Redis says, under the same condition. */

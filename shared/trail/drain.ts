@@ -15,7 +15,7 @@ export type TrailConsumer = {
   take(entries: readonly TrailEntry[], oldest: string): Promise<void>;
 };
 
-export type Drained = {
+type Drained = {
   /** Why consumers have not taken all, by their names. */
   failed: Map<string, unknown>;
 };
@@ -85,4 +85,15 @@ async function trim({ redis, prefix }: Store, reached: readonly string[], keep: 
   const [newest] = await redis.xrevrange(key, '+', '-', 'COUNT', 1);
   const isTaken = least === undefined || (newest !== undefined && !isBefore(least, newest[0]));
   if (isTaken) await redis.xtrim(key, 'MAXLEN', '~', keep);
+}
+
+/** The first event that is in no file yet, and how many there are about; `undefined` where all are. */
+export async function findUnsealed({
+  redis,
+  prefix,
+}: Store): Promise<{ since: number; count: number } | undefined> {
+  const key = trailKey(prefix);
+  const cursor = (await redis.hget(cursorsKey(prefix), 'files')) ?? FIRST;
+  const [first] = await redis.xrange(key, `(${cursor}`, '+', 'COUNT', 1);
+  return first && { since: Number(first[0].split('-')[0]), count: await redis.xlen(key) };
 }

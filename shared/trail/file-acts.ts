@@ -20,11 +20,12 @@ export async function listFiles(directory: string): Promise<string[]> {
   return (await readdir(directory)).filter(isTrailFile).sort();
 }
 
-/** A head that is signed with this key; `undefined` for anything else. */
-export function parseHead(text: string | null | undefined, key: PublicKey): Head | undefined {
+/** A head that is signed with this key, if one is given; `undefined` for anything else. */
+export function parseHead(text: string | null | undefined, key: PublicKey | undefined): Head | undefined {
   try {
     const value: unknown = JSON.parse(text ?? '');
-    return isHead(value) && key.isSignature(headText(value), value.signature) ? value : undefined;
+    if (!isHead(value)) return undefined;
+    return key && !key.isSignature(headText(value), value.signature) ? undefined : value;
   } catch {
     return undefined;
   }

@@ -18,20 +18,30 @@ import {
   sizeOf,
   writePublicKey,
 } from './file-acts.ts';
-import { fileOf, type NoteKind, toHead } from './line.ts';
+import { fileOf, type Head, type NoteKind, toHead } from './line.ts';
 import { type Plan, planHourMark, planLines, planNotes, type Write } from './plan-lines.ts';
-import type { SigningKey } from './signing-key.ts';
+import type { PublicKey, SigningKey } from './signing-key.ts';
 
 const DAY = 24 * 3_600_000;
 
 /** Where the trail ends, for all who seal or verify; it holds what `head.json` does. */
-export const headKey = (prefix: string) => `${prefix}:trail-head`;
+const headKey = (prefix: string) => `${prefix}:trail-head`;
 
 /** Moves the end on, unless somebody else has. KEYS: the head. ARGV: what it was, '' for none; what it is. */
 const MOVE_HEAD = toScript(`
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1`);
+
+/** The end that Redis knows. @param key its signature has to be of this; `undefined` believes it as it is */
+export async function readHead({ redis, prefix }: Store, key?: PublicKey): Promise<Head | undefined> {
+  return parseHead(await redis.get(headKey(prefix)), key);
+}
+
+/** Has Redis forget which directory holds the trail: the next sealer goes on in its own. */
+export async function restartTrail({ redis, prefix }: Store): Promise<void> {
+  await redis.del(headKey(prefix));
+}
 
 /** The files of a trail, open for one sealer at a time. */
 export type TrailFiles = AsyncDisposable &

@@ -43,7 +43,7 @@ export function toMarkLine(after: ChainEnd, mark: MarkKind, trail: string, key: 
 const signedText = (of: { trail: string; mark: MarkKind; n: number; prev: string; time: string }) =>
   `quarry trail ${of.trail} ${of.mark} at line ${of.n} after ${of.prev} time ${of.time}`;
 
-export type Mark = { n: number; prev: string; mark: MarkKind; signed: string; signature: string };
+type Mark = { n: number; prev: string; mark: MarkKind; signed: string; signature: string };
 
 export const isMark = shapeOf<Mark>({
   ...{ n: isNumber, prev: isText, mark: oneOf('start', 'hour', 'end'), signed: isText, signature: isText },

@@ -8,7 +8,7 @@ import {
   verify,
 } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import { createAtomically, readIfThere } from '../base/atomic-file.ts';
 import { describeError } from '../base/basics.ts';
 
@@ -28,13 +28,14 @@ export type PublicKey = {
   isSignature(text: string, signature: string): boolean;
 };
 
-/** The private key's file, in the directory of the first account. */
-export const signingKeyFile = (directory: string) => join(directory, 'trail.key');
-
-/** @throws Error in one line that names the file */
-export async function openSigningKey(directory: string): Promise<SigningKey> {
-  const file = signingKeyFile(directory);
-  const pem = (await readIfThere(file)) ?? (await makeKey(directory, file));
+/**
+ * Reads the key, and makes it where it is absent.
+ *
+ * @param file PKCS#8 in PEM
+ * @throws Error in one line that names the file
+ */
+export async function openSigningKey(file: string): Promise<SigningKey> {
+  const pem = (await readIfThere(file)) ?? (await makeKey(file));
   try {
     const key = createPrivateKey(pem);
     return {
@@ -46,10 +47,10 @@ export async function openSigningKey(directory: string): Promise<SigningKey> {
   }
 }
 
-async function makeKey(directory: string, file: string): Promise<string> {
+async function makeKey(file: string): Promise<string> {
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-  await mkdir(directory, { recursive: true });
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await createAtomically(file, pem, 0o600);
   return (await readIfThere(file)) ?? pem;
 }

@@ -18,7 +18,7 @@ import type { PublicKey } from './signing-key.ts';
 /** Something that should not be, or that the sealer itself has noted. `file` is '' for all of the trail. */
 export type Finding = { file: string; line: number; what: string };
 
-export type Verified = {
+type Verified = {
   /** Each says that the trail is not what was sealed, or that events are missing. */
   faults: Finding[];
   /** What the sealer noted that is no fault. */
@@ -32,8 +32,9 @@ export type Verified = {
 const MOST_FINDINGS = 100;
 
 /**
- * Verifies a trail: that each line is the one that was sealed after the line before it, that each signature is
- * of this key, and that the trail begins and ends where the signed heads say. Memory does not grow with it.
+ * Verifies a trail: that each line is the one that was sealed after the line before it, that each signature
+ * is of this key, and that the trail begins and ends where the signed heads say. Memory does not grow with
+ * it.
  *
  * @param known what Redis knows of the end, read before the call; `undefined` where nobody asked it
  */

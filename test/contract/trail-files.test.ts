@@ -5,8 +5,7 @@ import { after, test } from 'node:test';
 import type { Store } from '../../shared/base/redis.ts';
 import { drainTrail } from '../../shared/trail/drain.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
-import { parseHead } from '../../shared/trail/file-acts.ts';
-import { headKey, openTrailFiles } from '../../shared/trail/files.ts';
+import { openTrailFiles, readHead } from '../../shared/trail/files.ts';
 import { openSigningKey } from '../../shared/trail/signing-key.ts';
 import { openTrail, trailKey } from '../../shared/trail/trail.ts';
 import { verifyTrail } from '../../shared/trail/verify.ts';
@@ -18,7 +17,7 @@ import { startOwnRedis } from './own-redis.ts';
 const { redis, newStore } = await startOwnRedis();
 const keys = await tempDir();
 after(() => keys[Symbol.asyncDispose]());
-const key = await openSigningKey(keys.path);
+const key = await openSigningKey(join(keys.path, 'trail.key'));
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const start = Date.parse('2026-11-27T10:00:00Z');
@@ -52,7 +51,7 @@ async function seal({ directory, store, clock }: Ground, keep = 400): Promise<vo
 }
 
 async function verify({ directory, store }: Ground, withRedis = true) {
-  const known = withRedis ? parseHead(await redis.get(headKey(store.prefix)), key.publicKey) : undefined;
+  const known = withRedis ? await readHead(store, key.publicKey) : undefined;
   return verifyTrail(directory, key.publicKey, known);
 }
 
@@ -237,7 +236,7 @@ test('a sealer that was killed before Redis heard of its lines seals none of the
   await using on = await ground();
   await happen(on.store, [start]);
   await seal(on);
-  const [cursors, head] = [`${on.store.prefix}:trail-cursors`, headKey(on.store.prefix)];
+  const [cursors, head] = [`${on.store.prefix}:trail-cursors`, `${on.store.prefix}:trail-head`];
   const [before, known] = [await redis.hgetall(cursors), (await redis.get(head)) ?? ''];
   await happen(on.store, [start + 1, start + 2]);
   const entries = await redis.xrange(trailKey(on.store.prefix), '-', '+');
@@ -329,7 +328,7 @@ test('two sealers never have the same directory, and two directories never the s
     /is sealed up to line 2 in another directory, and this one is empty: name that directory, or/,
   );
   await using paused = await openTrailFiles({ ...parts, directory: on.directory });
-  await redis.set(headKey(on.store.prefix), 'moved by another');
+  await redis.set(`${on.store.prefix}:trail-head`, 'moved by another');
   const { failed } = await drainTrail(on.store, { consumers: [paused], keep: 0 }, never);
   assert.equal(failed.size, 0, 'there was nothing to seal');
   await happen(on.store, [start + 1]);
