@@ -3,6 +3,7 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -49,6 +50,13 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
+  const index = openRenewalIndex(store, error =>
+    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
+  );
+  const inventory = openInventoryWriter(store, error =>
+    log.error({ reason: describeError(error) }, 'the inventory of a certificate cannot be read'),
+  );
+  const found = { store, expiry, renewals, index, inventory, clock, log };
   const keeping: RenewalParts['storages'] = new Map();
   const tasks: Task[] = [];
 
@@ -56,12 +64,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     const storage = storages.get(storageConfig.name);
     if (!storage?.upkeep || storageConfig.type === 'none') continue;
     const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
-    const purpose = renewAhead ? 'renewal' : 'watch';
+    const purpose = `${renewAhead ? 'renewal' : 'watch'} inventory`;
     keeping.set(name, { storage, renewWithin, renewAhead });
     tasks.push(
       // Planned anew where what is to be found has changed.
       every(24 * HOUR, `index/${name}`, purpose, async signal => {
-        await indexStorage(storage, purpose, { store, expiry, renewals, clock, log }, signal);
+        await indexStorage(storage, purpose, found, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
@@ -69,9 +77,6 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     );
   }
 
-  const index = openRenewalIndex(store, error =>
-    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
-  );
   const cas = [...parts.cas.values()];
   const renewalParts: RenewalParts = {
     ...parts,
