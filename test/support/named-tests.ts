@@ -4,7 +4,7 @@ import { root } from './read-sources.ts';
 
 // Pages whose tables name the tests that show what they say.
 
-export type Row = { line: string; cells: string[] };
+type Row = { line: string; cells: string[] };
 type Named = { file: string; name: string };
 
 /** The rows of all tables of a page that have these heads. @param path from the root of the repository */
@@ -51,4 +51,3 @@ const toPattern = (template: string) =>
       .map(escaped)
       .join('.+')}$`,
   );
-
