@@ -3,6 +3,7 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
@@ -96,8 +97,14 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     await renewDue(renewalParts, look, signal);
   });
   const { trail } = config;
-  const drain = openTrailDrain({ ...parts, trail, keyFile: trailKeyFile(config), consumers: [] });
-  tasks.push(every(5 * SECOND, 'trail', trail.dir ?? '', drain));
+  const consumers = [{ name: INVENTORY, take: openProjection(inventory, log) }];
+  const drain = openTrailDrain({ ...parts, trail, keyFile: trailKeyFile(config), consumers });
+  tasks.push(
+    every(5 * SECOND, 'trail', trail.dir ?? '', drain),
+    every(MINUTE, 'expire-inventory', '', async signal => {
+      await inventory.dropEnded(clock.now(), signal);
+    }),
+  );
   if (config.renewals.length === 0) return [renew, ...tasks];
   const { openProfileTasks } = await import('./profile-tasks.ts');
   return [renew, ...tasks, ...(await openProfileTasks(config, { ...parts, index }))];
