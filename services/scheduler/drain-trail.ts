@@ -2,13 +2,15 @@ import { type Clock, describeError, type Log } from '../../shared/base/basics.ts
 import type { Store } from '../../shared/base/redis.ts';
 import type { TrailConfig } from '../../shared/config/trail.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
-import { drainTrail, findUnsealed, type TrailConsumer } from '../../shared/trail/drain.ts';
+import { drainTrail, findWaiting, type TrailConsumer } from '../../shared/trail/drain.ts';
 import { openTrailFiles, type TrailFiles } from '../../shared/trail/files.ts';
 import { openSigningKey } from '../../shared/trail/signing-key.ts';
 import { openSyslogConsumer } from '../../shared/trail/syslog.ts';
 
 /** How many events stay in Redis for `quarry trail show` where no files have them. */
 const KEPT_IN_REDIS = 20_000;
+/** The consumer that seals. */
+const FILES = 'files';
 const UPKEEP_INTERVAL = 300_000;
 /** Events that wait for so long are a message to operators; milliseconds. */
 const PATIENCE = 60_000;
@@ -41,7 +43,7 @@ export function openTrailDrain(parts: Parts): (signal: AbortSignal) => Promise<v
     const { failed } = await drainTrail(store, { consumers: all, keep }, signal);
     for (const [consumer, error] of failed)
       log.warn({ consumer, reason: describeError(error) }, 'events of the trail wait in Redis');
-    await sealing?.end(failed.get('files'));
+    await sealing?.end(failed.get(FILES));
   };
 }
 
@@ -66,7 +68,7 @@ function openSealing(parts: Parts, directory: string) {
 
   return {
     consumer: {
-      name: 'files',
+      name: FILES,
       take: async (entries, oldest) => (await open()).take(entries, oldest),
     } satisfies TrailConsumer,
     async end(error: unknown): Promise<void> {
@@ -88,7 +90,7 @@ async function tellOfFailure(
 ): Promise<boolean> {
   const reason = describeError(failure);
   log.error({ directory, reason }, 'the trail cannot be sealed');
-  const waiting = await findUnsealed(store);
+  const waiting = await findWaiting(store, FILES);
   if (!waiting || clock.now() - waiting.since < PATIENCE) return false;
   const since = new Date(waiting.since).toISOString();
   const detail = `events since ${since} wait in Redis, as they cannot be sealed into ${directory}: ${reason}`;
@@ -98,7 +100,7 @@ async function tellOfFailure(
 
 /** What an operator should know who asks how the scheduler is. */
 export async function readTrailNotes(store: Store, clock: Clock): Promise<string[]> {
-  const waiting = await findUnsealed(store);
+  const waiting = await findWaiting(store, FILES);
   if (!waiting || clock.now() - waiting.since < PATIENCE) return [];
   return [
     `${waiting.count} events of the trail are not sealed, since ${new Date(waiting.since).toISOString()}`,

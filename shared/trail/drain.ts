@@ -87,13 +87,13 @@ async function trim({ redis, prefix }: Store, reached: readonly string[], keep: 
   if (isTaken) await redis.xtrim(key, 'MAXLEN', '~', keep);
 }
 
-/** The first event that is in no file yet, and how many there are about; `undefined` where all are. */
-export async function findUnsealed({
-  redis,
-  prefix,
-}: Store): Promise<{ since: number; count: number } | undefined> {
+/** Since when events wait for a consumer, and how many there are about; `undefined` where it has all. */
+export async function findWaiting(
+  { redis, prefix }: Store,
+  consumer: string,
+): Promise<{ since: number; count: number } | undefined> {
   const key = trailKey(prefix);
-  const cursor = (await redis.hget(cursorsKey(prefix), 'files')) ?? FIRST;
+  const cursor = (await redis.hget(cursorsKey(prefix), consumer)) ?? FIRST;
   const [first] = await redis.xrange(key, `(${cursor}`, '+', 'COUNT', 1);
   return first && { since: Number(first[0].split('-')[0]), count: await redis.xlen(key) };
 }
