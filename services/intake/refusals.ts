@@ -4,7 +4,7 @@ import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
 
 /** What the trail hears of a request that got nothing. */
-export type Refusal = Pick<TrailEvent, 'names' | 'client' | 'request' | 'detail'>;
+type Refusal = Pick<TrailEvent, 'names' | 'client' | 'request' | 'detail'>;
 
 export type Refusals = AsyncDisposable & {
   /** Resolves once the event is written or counted. Never rejects: a refusal stays one. */
