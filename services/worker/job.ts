@@ -5,7 +5,7 @@ import { type Orderer, proofOf } from '../../shared/limits/limits.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
-import type { Certificate } from '../../shared/pki/certificate.ts';
+import { type Certificate, describeLeaf } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
@@ -14,7 +14,9 @@ import {
   type SignJobData,
   type SignRecords,
   type SignResult,
+  type Told,
 } from '../../shared/queue/sign-records.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { SavedProgress } from './saved-progress.ts';
 import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
@@ -68,8 +70,9 @@ export class JobProgress {
     return this.#saved.orders[account] ?? newCheckpoint();
   }
 
-  saveOrder(account: string, checkpoint: Checkpoint): Promise<void> {
-    return this.#save({ ...this.#saved, orders: { ...this.#saved.orders, [account]: checkpoint } });
+  /** @param told an event that is to be in the trail once it is saved */
+  saveOrder(account: string, checkpoint: Checkpoint, told?: TrailEvent): Promise<void> {
+    return this.#save({ ...this.#saved, orders: { ...this.#saved.orders, [account]: checkpoint } }, told);
   }
 
   saveRefusal(refusal: Refusal): Promise<void> {
@@ -81,9 +84,9 @@ export class JobProgress {
     return this.#save({ ...this.#saved, refusals, ...(withoutProfile && { withoutProfile }) });
   }
 
-  async #save(next: SavedProgress): Promise<void> {
+  async #save(next: SavedProgress, told?: TrailEvent): Promise<void> {
     this.#saved = next;
-    await this.#records.writeCheckpoint(this.#lock, next);
+    await this.#records.writeCheckpoint(this.#lock, next, told);
   }
 }
 
@@ -178,27 +181,54 @@ async function planRenewal(
   await parts.renewals.issued(storage, entry, how, parts.clock.now());
 }
 
+/** An event about a job. @param account that it happened at */
+export function toEvent(
+  { parts, job }: Pick<SignRun, 'parts' | 'job'>,
+  event: TrailEvent['event'],
+  account: string | undefined,
+  more: Partial<TrailEvent> = {},
+): TrailEvent {
+  const { block, due, by = due === undefined ? undefined : 'renewal', client, requestId: request } = job.data;
+  const who = { block, by, client, account, request, job: job.lock.jobId };
+  return { at: parts.clock.now(), event, names: namesOf(job), ...who, ...more };
+}
+
+/** Of a certificate that was issued the inventory gets itself. */
+function tellOfIssue(run: SignRun, { chain, issuedBy }: Issued, { how, leaf }: Leaf): Told {
+  const { der, ...what } = describeLeaf(chain, leaf);
+  const beside = how === 'issued' ? ['leaf', der.toString('base64')] : [];
+  return { event: toEvent(run, how, issuedBy?.account, what), beside };
+}
+
+/** The first certificate of a result, and whether the job had it issued or found it in a storage. */
+type Leaf = { how: 'issued' | 'handed-out'; leaf: Certificate };
+
 /**
  * Writes the result for those who wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
  * @param over keys in Redis of what this end makes void
+ * @param found needed where a certificate is the result
  */
 export async function writeResult(
   run: SignRun,
   account: string,
   result: SignResult,
   over: string[] = [],
+  found?: Leaf,
 ): Promise<SignJobEnd> {
   const { parts, job, log } = run;
+  let told: Told | undefined;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
   if (result.outcome === 'issued') {
     log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
+    told = found && tellOfIssue(run, result, found);
   } else {
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
+    told = { event: toEvent(run, 'failed', account || undefined, { detail }) };
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over);
+  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over, told);
   return finish(run, { key, result });
 }
 

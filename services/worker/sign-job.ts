@@ -174,9 +174,9 @@ const unknownAccount = (account: string) =>
 async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobEnd> {
   if (driven.end === 'later') return driven;
   if (driven.end === 'instead') {
-    const { chain, issuedBy } = driven.instead;
-    const { block } = run.job.data;
-    return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
+    const { chain, issuedBy, leaf } = driven.instead;
+    const stored = { block: run.job.data.block, chain, ...(issuedBy && { issuedBy }) };
+    return writeResult(run, ca.name, { outcome: 'issued', ...stored }, [], { how: 'handed-out', leaf });
   }
   const { pems, leaf } = driven.accepted;
   const result = toIssued(run, ca, driven.accepted);
@@ -186,7 +186,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   const { failureKeys, csrKey } = ca.limits;
   const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
-  return writeResult(run, ca.name, result, over);
+  return writeResult(run, ca.name, result, over, { how: 'issued', leaf });
 }
 
 function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): Issued {

@@ -21,6 +21,7 @@ import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
@@ -74,7 +75,18 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
-  const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
+  const revokeParts = {
+    cas,
+    records,
+    storages,
+    expiry,
+    renewals,
+    findIssuing,
+    blockedKeys,
+    trail: openTrail(store),
+    clock,
+    log,
+  };
   const consumers = [
     consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
     consumeRevokeJobs(revokeParts, queueParts),

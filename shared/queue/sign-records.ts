@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
+import type { TrailEvent } from '../trail/event.ts';
+import { openTrail, trailKey } from '../trail/trail.ts';
 import type { JobLock } from './bullmq.ts';
 import { openResults, parseResult, type Results } from './read-results.ts';
 import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
@@ -27,26 +29,28 @@ const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
  * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
  * successor.
  *
- * KEYS: lock, what to write. ARGV: token, its value, its life.
+ * KEYS: lock, what to write, and the trail where there is an event. ARGV: token, its value, its life, the entry.
  */
 const WRITE_FENCED = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+if KEYS[3] then redis.call('XADD', KEYS[3], unpack(ARGV, 4)) end
 return 1`);
 
 /**
  * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
  * others may order the same names.
  *
- * KEYS: lock, result, checkpoint, flight, and what else is to be deleted. ARGV: token, result, its life, the
- * checkpoint's, the job's id, the channel.
+ * KEYS: lock, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, result, its life,
+ * the checkpoint's, the job's id, the channel, the entry of the trail where there is an event.
  */
 const WRITE_RESULT = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
-if KEYS[5] then redis.call('DEL', unpack(KEYS, 5)) end
+if ARGV[7] then redis.call('XADD', KEYS[5], unpack(ARGV, 7)) end
+if KEYS[6] then redis.call('DEL', unpack(KEYS, 6)) end
 redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
 return 1`);
 
@@ -95,6 +99,9 @@ type KeptOfJob<Checkpoint> = {
   resultWritten: { key: string; result: SignResult } | undefined;
 };
 
+/** An event of the trail that is written in the same moment, with fields `beside` it as `Trail` has them. */
+export type Told = { event: TrailEvent; beside?: string[] };
+
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = Results & {
   /**
@@ -113,7 +120,7 @@ export type SignRecords = Results & {
     isCheckpoint: (value: unknown) => value is Checkpoint,
   ): Promise<KeptOfJob<Checkpoint>>;
   /** @throws LockLostError when another worker has the job now */
-  writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
+  writeCheckpoint(lock: JobLock, state: unknown, told?: TrailEvent): Promise<void>;
   /**
    * Writes the result, and lets others order the same names.
    *
@@ -122,7 +129,13 @@ export type SignRecords = Results & {
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
-  writeResult(lock: JobLock, result: SignResult, flight: Flight, over?: string[]): Promise<string>;
+  writeResult(
+    lock: JobLock,
+    result: SignResult,
+    flight: Flight,
+    over?: string[],
+    told?: Told,
+  ): Promise<string>;
   /** Tells those who wait that BullMQ has failed the job for good. */
   publishFailure(jobId: string): Promise<void>;
   /**
@@ -141,9 +154,23 @@ export function openSignRecords(store: Store): SignRecords {
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
-  async function writeFenced({ jobId, token }: JobLock, key: string, value: unknown, seconds: number) {
+  const [stream, { entryFor }] = [trailKey(prefix), openTrail(store)];
+
+  async function writeFenced(
+    { jobId, token }: JobLock,
+    key: string,
+    value: unknown,
+    seconds: number,
+    told?: TrailEvent,
+  ) {
     const text = JSON.stringify(value);
-    const written = await runScript(redis, WRITE_FENCED, [lockKey(jobId), key], [token, text, seconds]);
+    const keys = [lockKey(jobId), key, ...(told ? [stream] : [])];
+    const written = await runScript(redis, WRITE_FENCED, keys, [
+      token,
+      text,
+      seconds,
+      ...(told ? entryFor(told) : []),
+    ]);
     if (written !== 1) throw lost(jobId);
   }
 
@@ -163,13 +190,20 @@ export function openSignRecords(store: Store): SignRecords {
         resultWritten: result && { key, result },
       };
     },
-    writeCheckpoint: (lock, state) =>
-      writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
-    writeResult: async ({ jobId, token }, result, flight, over = []) => {
+    writeCheckpoint: (lock, state, told) =>
+      writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS, told),
+    writeResult: async ({ jobId, token }, result, flight, over = [], told) => {
       const key = resultKey(jobId);
-      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), ...over];
+      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
+      const values = [
+        token,
+        JSON.stringify(result),
+        ...lives,
+        jobId,
+        resultsChannel(prefix),
+        ...(told ? entryFor(told.event, told.beside) : []),
+      ];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },

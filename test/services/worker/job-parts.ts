@@ -9,6 +9,7 @@ import {
   type SignJobData,
   type SignRecords,
   type SignResult,
+  type Told,
 } from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -43,7 +44,13 @@ export const jobData: SignJobData = {
  * Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this
  * worker's.
  */
-export type KeptRecords = SignRecords & { checkpoints: string[]; results: SignResult[]; held: boolean };
+export type KeptRecords = SignRecords & {
+  checkpoints: string[];
+  results: SignResult[];
+  /** What the trail was told in the same moment. */
+  told: Told[];
+  held: boolean;
+};
 
 function keepRecords(): KeptRecords {
   const confirm = () => {
@@ -54,7 +61,7 @@ function keepRecords(): KeptRecords {
     list.push(value);
   };
   const records: KeptRecords = {
-    ...{ checkpoints: [], results: [], held: true },
+    ...{ checkpoints: [], results: [], told: [], held: true },
     confirmLock: async (_, more = []) => {
       confirm();
       return more.map(() => null);
@@ -66,15 +73,19 @@ function keepRecords(): KeptRecords {
         resultWritten: result && { key: 'the key', result },
       };
     },
-    writeCheckpoint: async (_, state) => write(records.checkpoints, JSON.stringify(state)),
+    async writeCheckpoint(_, state, event) {
+      write(records.checkpoints, JSON.stringify(state));
+      if (event) records.told.push({ event });
+    },
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
     markRevoked: async () => {},
     publishFailure: async () => {},
     enterFlight: async () => [],
     leaveFlight: async () => {},
-    async writeResult(_, result) {
+    async writeResult(_lock, result, _flight, _over, told) {
       write(records.results, result);
+      if (told) records.told.push(told);
       return 'the key';
     },
   };
