@@ -14,6 +14,7 @@ import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describePersistRecords } from './persist-records.ts';
+import { describeUndivided } from './shares.ts';
 
 /**
  * How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut.
@@ -37,6 +38,7 @@ export async function check(
   const found = [
     ...config.warnings,
     ...describeUnreachable(config.auth),
+    ...describeUndivided(config),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
   ];

@@ -141,9 +141,9 @@ export function openIssuing(parts: {
 
 /** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
 export function toSignJob(
-  { name, accounts, verifications, storage, share }: AuthBlock,
+  { name, accounts, verifications, storage }: AuthBlock,
   csr: CsrText,
-  more: Omit<SignJobData, 'csr' | 'accounts' | 'solvers' | 'storage' | 'block' | 'share'>,
+  more: Omit<SignJobData, 'csr' | 'accounts' | 'solvers' | 'storage' | 'block'>,
 ): SignJobData {
   return {
     csr: csr.pem,
@@ -151,7 +151,6 @@ export function toSignJob(
     solvers: verifications,
     storage,
     block: name,
-    ...(share && { share }),
     ...more,
   };
 }

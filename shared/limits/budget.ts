@@ -37,7 +37,7 @@ export type Budget = {
    */
   takeOrder(identifiers: Identifier[], claim: Claim): Promise<Shortage | undefined>;
   /** Counts an issued certificate. */
-  spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id'>): Promise<void>;
+  spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
   /** Ends a job's place, and what was kept for a certificate that did not come. */
@@ -56,10 +56,21 @@ export type Claim = {
   rank: number;
   /** Until when it is ready to wait. */
   patience: number;
-  /** What it may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
-  share?: { name: string; part: number } | undefined;
+  /** Absent where nothing is divided. */
+  share?: Share | undefined;
   /** The auth block, where that is slowed down. */
   slow?: string | undefined;
+};
+
+/** What a job may use of what the CA allows, with all others whose share has this name. */
+export type Share = {
+  name: string;
+  /** Of the account's orders: in (0, 1]; absent: all. */
+  part?: number | undefined;
+  /** Of the certificates of each registered domain: in [0, 1], and one at least; absent: all. */
+  domains?: ReadonlyMap<string, number>;
+  /** How many other shares there are that may have certificates of the same set of names. */
+  rivalsForSet?: number;
 };
 
 /** `until` is in milliseconds since the epoch. */
@@ -162,19 +173,32 @@ export function openBudget(
   const orderBuckets = ({ share, slow }: Pick<Claim, 'share' | 'slow'>): Bucket[] => [
     ...(slow === undefined ? [] : toBuckets(SLOW_RATE, 'spend', () => [slowKey(slow)])),
     ...toBuckets(orders, 'spend', () => [accountKey(scope)]),
-    ...(share ? toBuckets(partOf(orders, share.part), 'spend', () => [shareKey(share, scope)]) : []),
+    ...(share
+      ? toBuckets(partOf(orders, share.part), 'spend', () => [`share/${share.name}@${scope.account}`])
+      : []),
   ];
-  const certificateBuckets = (identifiers: Identifier[]): Bucket[] => [
+  const certificateBuckets = (identifiers: Identifier[], share: Claim['share']): Bucket[] => [
     ...toBuckets(certificatesPerSet, 'keep', () => [setKey(identifiers, scope)]),
     ...toBuckets(certificatesPerDomain, 'keep', () =>
       registeredDomains(identifiers).map(domain => domainKey(domain, scope)),
+    ),
+    ...(share ? sharedBuckets(identifiers, share) : []),
+  ];
+  const sharedBuckets = (identifiers: Identifier[], { name, domains = new Map(), rivalsForSet }: Share) => [
+    ...toBuckets(leftBy(certificatesPerSet, rivalsForSet), 'keep', () => [
+      `share/${name}/${setKey(identifiers, scope)}`,
+    ]),
+    ...registeredDomains(identifiers).flatMap(domain =>
+      toBuckets(partOf(certificatesPerDomain, domains.get(domain)), 'keep', () => [
+        `share/${name}/${domainKey(domain, scope)}`,
+      ]),
     ),
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
     toBuckets(failedAuthorizations, 'look', () => names.map(name => nameKey(name, scope)));
   const allBuckets = (identifiers: Identifier[], claim: Pick<Claim, 'share' | 'slow'>) => [
     ...orderBuckets(claim),
-    ...certificateBuckets(identifiers),
+    ...certificateBuckets(identifiers, claim.share),
     ...nameBuckets(identifiers.map(({ value }) => value)),
   ];
 
@@ -202,23 +226,38 @@ export function openBudget(
       const short = counted[index - 1];
       return short && { key: short.key, until: Number(until), waits: waits === 1 };
     },
-    spendCertificate: (identifiers, { id }) => settle(certificateBuckets(identifiers), 'spend', id),
+    spendCertificate: (identifiers, { id, share }) =>
+      settle(certificateBuckets(identifiers, share), 'spend', id),
     spendFailures: names => settle(nameBuckets(names), 'spend', ''),
     leave: (identifiers, claim) => settle(allBuckets(identifiers, claim), 'leave', claim.id),
     async ordersLeft() {
       if (!orders) return undefined;
-      const interval = orders.period / orders.count;
       const key = keyOf(accountKey(scope));
-      const full = Math.max(parseNumber(key, (await redis.get(key)) ?? '0'), clock.now());
-      const spent = Math.ceil((full - clock.now()) / interval);
-      return { left: Math.max(orders.count - spent, 0), rate: orders };
+      const full = parseNumber(key, (await redis.get(key)) ?? '0');
+      return { left: leftOf(orders, full, clock.now()), rate: orders };
     },
   };
 }
 
-const shareKey = ({ name }: NonNullable<Claim['share']>, { account }: LimitScope) =>
-  `share/${name}@${account}`;
+/** How many tokens a bucket holds. @param full when it will be full; in milliseconds since the epoch */
+export function leftOf({ count, period }: Rate, full: number, now: number): number {
+  const spent = Math.ceil((Math.max(full, now) - now) / (period / count));
+  return Math.max(count - spent, 0);
+}
 
-function partOf(rate: Rate | undefined, part: number): Rate | undefined {
-  return rate && { count: Math.max(1, Math.floor(rate.count * part + 1e-6)), period: rate.period };
+/** @returns `undefined` where nothing is divided */
+export function partOf(rate: Rate | undefined, part: number | undefined): Rate | undefined {
+  if (!rate || part === undefined) return undefined;
+  return { ...rate, count: Math.max(1, Math.floor(rate.count * part + 1e-6)) };
+}
+
+/**
+ * The limit of a set is small, and a set is one block's as a rule: so it is not divided into parts of one or
+ * two, but what the rivals of a share can use up together leaves it one.
+ *
+ * @returns `undefined` where nothing is divided
+ */
+function leftBy(rate: Rate | undefined, rivals = 0): Rate | undefined {
+  if (!rate || rivals === 0) return undefined;
+  return { ...rate, count: Math.max(1, Math.floor((rate.count - 1) / rivals)) };
 }
