@@ -5,8 +5,9 @@ import { openReach, openShares } from '../../shared/admission/shares.ts';
 import { escapeGlob, parseNumber, type Store } from '../../shared/base/redis.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
-import { leftOf, partOf } from '../../shared/limits/budget.ts';
+import { leftOf } from '../../shared/limits/budget.ts';
 import { caOf } from '../../shared/limits/limits.ts';
+import { partOf } from '../../shared/limits/share.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 
 // How what the CAs allow is divided between auth blocks, for people.

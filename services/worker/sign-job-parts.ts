@@ -3,7 +3,7 @@ import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
-import type { Share } from '../../shared/limits/budget.ts';
+import type { Share } from '../../shared/limits/share.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';

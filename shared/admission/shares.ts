@@ -1,5 +1,5 @@
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
-import type { Share } from '../limits/budget.ts';
+import type { Share } from '../limits/share.ts';
 import { compileGlob, toAsciiLabels, toDomainGlob } from './admit.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { REST } from './order-shares.ts';
@@ -9,7 +9,7 @@ import { REST } from './order-shares.ts';
  *
  * @param domains the registered domains of the identifiers
  */
-export type ShareOf = (
+type ShareOf = (
   order: { block: string; account: string; identifiers: readonly Identifier[] },
   domains: readonly string[],
 ) => Share | undefined;
