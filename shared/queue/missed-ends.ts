@@ -26,11 +26,11 @@ export function openFindMissed({ redis, prefix }: Store, results: Pick<Results, 
   }
 
   return async (jobIds, forLost = looks++ % LOOKS_PER_LOOK_FOR_LOST === 0) => {
-    if (jobIds.length === 0) return new Map();
+    if (jobIds.length === 0) return [];
     // In this order: a job that ends in between has its result by the time the results are read.
     const ended = forLost ? await findEnded(jobIds) : new Set();
     const read = await results.readResults(jobIds);
-    const all = jobIds.map((jobId, index) => [jobId, read[index]] as const);
-    return new Map(all.filter(([jobId, result]) => result || ended.has(jobId)));
+    const all = jobIds.map((jobId, index) => ({ jobId, result: read[index], isOver: ended.has(jobId) }));
+    return all.filter(({ result, isOver }) => result || isOver);
   };
 }
