@@ -3,6 +3,8 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { openInventoryWriter } from '../../shared/inventory/writer.ts';
+import type { Seals } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -31,6 +33,7 @@ export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 type TaskParts = {
   store: Store;
+  seals: Seals;
   signQueue: SignQueue;
   notices: Notices;
   /** By the names of their accounts. */
@@ -44,10 +47,17 @@ type TaskParts = {
  * are any, pkijs and the DNS updates with it.
  */
 export async function openTasks(config: Config, parts: TaskParts): Promise<Task[]> {
-  const { store, clock, log } = parts;
+  const { store, seals, clock, log } = parts;
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
+  const index = openRenewalIndex(store, error =>
+    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
+  );
+  const inventory = openInventoryWriter(store, error =>
+    log.error({ reason: describeError(error) }, 'the inventory of a certificate cannot be read'),
+  );
+  const found = { store, expiry, renewals, index, inventory, clock, log };
   const keeping: RenewalParts['storages'] = new Map();
   const tasks: Task[] = [];
 
@@ -55,12 +65,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     const storage = storages.get(storageConfig.name);
     if (!storage?.upkeep || storageConfig.type === 'none') continue;
     const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
-    const purpose = renewAhead ? 'renewal' : 'watch';
+    const purpose = `${renewAhead ? 'renewal' : 'watch'} inventory`;
     keeping.set(name, { storage, renewWithin, renewAhead });
     tasks.push(
       // Planned anew where what is to be found has changed.
       every(24 * HOUR, `index/${name}`, purpose, async signal => {
-        await indexStorage(storage, purpose, { store, expiry, renewals, clock, log }, signal);
+        await indexStorage(storage, purpose, found, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
@@ -68,9 +78,6 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     );
   }
 
-  const index = openRenewalIndex(store, error =>
-    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
-  );
   const cas = [...parts.cas.values()];
   const renewalParts: RenewalParts = {
     ...parts,
@@ -79,7 +86,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     newest: openNewestIndex(store),
     storages: keeping,
     admission: openAdmission(config.auth),
-    records: openSignRecords(store),
+    records: openSignRecords(store, seals),
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = async (managed: ManagedCertificate) => {

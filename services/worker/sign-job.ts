@@ -11,7 +11,14 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
-import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
+import {
+  type FailedJob,
+  type HeldJob,
+  type JobSignals,
+  type Later,
+  openWorker,
+  type Seals,
+} from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
   LockLostError,
@@ -20,12 +27,14 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
+import { hasNoTurn, type Turns } from '../../shared/queue/turns.ts';
 import {
   finish,
   flightOf,
   type Issued,
   JobProgress,
   keepCertificate,
+  ordererOf,
   patienceOf,
   readJobCsr,
   type Signals,
@@ -39,6 +48,7 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';
@@ -53,15 +63,24 @@ const JOB_ENDED = new Error('the job has ended');
 export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
-  { redisUrl, prefix, metrics, log }: { redisUrl: string; prefix: string; metrics: Registry; log: Log },
+  {
+    turns,
+    metrics,
+    ...queueParts
+  }: { redisUrl: string; prefix: string; seals: Seals; turns: Turns; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
-  async function run(job: SignJob, signals: JobSignals): Promise<string | Later> {
+  async function run(job: HeldJob<SignJobData>, signals: JobSignals): Promise<string | Later> {
+    const { lock, data } = job;
+    if (!job.isNew && hasNoTurn(job.priority) && !(await turns.resume(lock, data))) return { later: 0 };
     figures.running.inc();
     try {
       const end = await runSignJob(jobParts, job, signals);
-      if (end.end === 'later') return { later: end.until };
+      if (end.end === 'later') {
+        await turns.leave(lock, data);
+        return { later: end.until };
+      }
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -70,14 +89,14 @@ export function consumeSignJobs(
   }
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
-    log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+    queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
     if (over) endWithoutResult(jobParts, id, data).catch(() => {});
   }
 
   return openWorker<SignJobData, string>(
     SIGN_QUEUE,
     { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
-    { redisUrl, prefix, log },
+    queueParts,
   );
 }
 
@@ -102,6 +121,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
+    if (!job.isSealed) return await refuseUnsealed(parts, job);
     const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);
@@ -165,8 +185,8 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
-  const { failuresKey, csrKey } = ca.limits;
-  const over = [failuresKey(run.job.data.identifiers), csrKey(run.csr.digest)];
+  const { failureKeys, csrKey } = ca.limits;
+  const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
   return writeResult(run, ca.name, result, over);
 }
 

@@ -13,13 +13,16 @@ import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { openTurns } from '../../shared/queue/turns.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
@@ -52,9 +55,10 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
+  const [seals, trail] = [openSeals(secret), openTrail(store)];
   const { blocks } = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);
   const jobParts: SignJobParts = {
@@ -67,15 +71,27 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     notices,
     outages: watchOutages(store.redis, clock),
     mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    trail,
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
+  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
-  const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
+  const revokeParts = {
+    cas,
+    records,
+    storages,
+    expiry,
+    renewals,
+    findIssuing,
+    blockedKeys,
+    trail,
+    clock,
+    log,
+  };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, queueParts),
+    consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.

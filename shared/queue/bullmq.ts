@@ -23,7 +23,7 @@ const HAND_OVER_DELAY = 100;
  * made with. What is `of` something is of nothing else, so that nothing can be passed off as another's.
  */
 export type Seals = {
-  /** In hex. @param of what the text is of, such as `result <job>` @param text JSON, so without a line's end */
+  /** In hex. @param of what the text is of, such as `result <job>` @param text JSON: without a line's end */
   sealOf(of: string, text: string): string;
   isSeal(seal: unknown, of: string, text: string): boolean;
 };
@@ -64,8 +64,8 @@ export function isSealedData(seals: Seals, queue: string, jobId: string, sealed:
 const RANDOM_DIGITS = 16;
 
 /**
- * An unguessable id for a job that does `what`: one half of it is random, the other says what the job does, so
- * that nobody can be led to a job that does something else.
+ * An unguessable id for a job that does `what`: one half of it is random, the other says what the job does,
+ * so that nobody can be led to a job that does something else.
  */
 export function newJobId(seals: Seals, what: string): string {
   return toJobId(seals, randomUUID().replaceAll('-', '').slice(-RANDOM_DIGITS), what);
@@ -181,6 +181,7 @@ const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSea
   lock: { jobId: job.id ?? '', token },
   createdAt: job.timestamp,
   isNew: job.attemptsStarted === 1,
+  priority: Number(job.priority),
   lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
 });
 

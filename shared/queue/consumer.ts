@@ -14,6 +14,7 @@ export type HeldJob<Data> = {
   createdAt: number;
   /** Whether no worker has had it before, not even one that was killed. */
   isNew: boolean;
+  priority: number;
   /** No attempt follows this one: an error fails the job for good. */
   lastAttempt: boolean;
 };

@@ -12,7 +12,10 @@ const LOOKS_PER_LOOK_FOR_LOST = 5;
  * @returns those that have ended, with their results: BullMQ has failed those that have none, or Redis has
  *   lost them
  */
-type FindMissed = (jobIds: string[], forLost?: boolean) => Promise<Map<string, SignResult | undefined>>;
+type FindMissed = (jobIds: string[], forLost?: boolean) => Promise<Missed[]>;
+
+/** `isOver`: whether no other result will come. */
+type Missed = { jobId: string; result: SignResult | undefined; isOver: boolean };
 
 export function openFindMissed({ redis, prefix }: Store, results: Pick<Results, 'readResults'>): FindMissed {
   let looks = 0;

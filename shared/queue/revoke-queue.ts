@@ -1,13 +1,17 @@
 import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
+import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
 import {
-  type Clock,
-  IssuanceError,
-  type Log,
-  needingRedis,
-  type SignFailure,
-} from '../base/basics.ts';
-import { either, isFlag, isText, listOf, oneOf, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
+  either,
+  isFlag,
+  isText,
+  listOf,
+  oneOf,
+  optional,
+  parseValue,
+  type Store,
+  shapeOf,
+} from '../base/redis.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import { fromSealed, isJobIdOf, newJobId, openQueue, type Seals, sealData, toSealed } from './bullmq.ts';
 import { isSignFailure } from './sign-job.ts';
@@ -135,7 +139,8 @@ function readResult(
   // A job that BullMQ itself or a bug has failed has no result; details stay in the worker's log.
   if (!sealed) return { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
   const text = fromSealed(seals, resultOf(id), `${sealed}`);
-  if (text !== undefined) return parseValue(`${prefix}:${REVOKE_QUEUE}:${id} returnvalue`, text, isRevokeResult);
+  if (text !== undefined)
+    return parseValue(`${prefix}:${REVOKE_QUEUE}:${id} returnvalue`, text, isRevokeResult);
   tellUnsealed(id, 'what Redis gave as the result of a revocation bears no seal of this installation');
   const detail = 'the result in Redis bears no seal of this installation: post the certificate again';
   throw new IssuanceError('unavailable', detail);

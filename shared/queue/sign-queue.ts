@@ -1,5 +1,5 @@
 import { type Clock, type Log, needingRedis } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
+import { runScript, type Store } from '../base/redis.ts';
 import { isJobIdOf, isSealedData, newJobId, openQueue, type Seals, sealData } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
@@ -14,12 +14,11 @@ import {
   type SignResult,
 } from './sign-records.ts';
 import { openTellUnsealed } from './tell-unsealed.ts';
+import { ASK_TURN, POSTS, RENEWALS } from './turns.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 /** BullMQ's attempts cover failures of Redis only: what fails an order becomes the job's result. */
 const ATTEMPTS = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
-/** Jobs without a priority go first; renewals have time. */
-const AFTER_POSTS = { priority: 1 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
 const UNSEALED = 'what Redis gave as the result of a job bears no seal of this installation';
@@ -53,22 +52,37 @@ export function openSignQueue(parts: Parts): SignQueue {
   const records = openSignRecords(store, seals);
   const waiters = openWaiters(parts, records);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
-  async function holds(jobId: string, what: string): Promise<boolean> {
-    if (!isJobIdOf(seals, jobId, what)) return false;
-    return (await records.readResult(jobId))?.outcome === 'issued';
+  const jobs = `${prefix}:${SIGN_QUEUE}:`;
+  const promiseKey = (same: string) => `${prefix}:promise:${same}`;
+
+  /** @returns the job that was promised to whoever asks for the same, or ''; and the priority of a new one */
+  async function askTurn(
+    { due, block }: SignJobData,
+    same: string,
+  ): Promise<[promised: string, priority: number]> {
+    const { turns, first, last } = due === undefined ? POSTS : RENEWALS;
+    const keys = [`${jobs}prioritized`, `${prefix}:turns:${turns}`, promiseKey(same), `${jobs}de:${same}`];
+    return (await runScript(redis, ASK_TURN, keys, [jobs, block, first, last])) as [string, number];
   }
 
-  /** @returns the id of the job that was made, or of the one with the same `deduplication` */
-  async function add(data: SignJobData, deduplication?: string): Promise<{ id: string; own: string }> {
-    const own = newJobId(seals, deduplication ?? deduplicationId(data));
+  /** Whoever writes to Redis may have promised any job. */
+  async function isKept(promised: string, same: string): Promise<boolean> {
+    return isJobIdOf(seals, promised, same) && (await records.readResult(promised))?.outcome === 'issued';
+  }
+
+  /** @returns the id of the job that was made, or of the one with the same deduplication */
+  async function add(
+    data: SignJobData,
+    own: string,
+    options: { priority: number; deduplication?: { id: string } },
+  ): Promise<string> {
     let id = '';
     waiters.expect(own);
     try {
       const job = await queue.add('sign', sealData(seals, SIGN_QUEUE, own, data), {
         jobId: own,
-        ...(deduplication !== undefined && { deduplication: { id: deduplication } }),
+        ...options,
         ...ATTEMPTS,
-        ...(data.due !== undefined && AFTER_POSTS),
         removeOnComplete: true,
         removeOnFail: FAILED_JOBS_KEPT,
       });
@@ -76,20 +90,21 @@ export function openSignQueue(parts: Parts): SignQueue {
     } finally {
       if (id !== own) waiters.forget(own);
     }
-    return { id, own };
+    return id;
   }
-
-  const promiseKey = (data: SignJobData) => `${prefix}:promise:${deduplicationId(data)}`;
 
   return {
     enqueue: data =>
       needingRedis(async () => {
-        const what = deduplicationId(data);
-        const promised = await redis.getdel(promiseKey(data));
-        if (promised && (await holds(promised, what))) return promised;
-        const { id, own } = await add(data, what);
-        // Nobody is to be led to the result of another job; an earlier version's jobs cannot be told apart.
-        return id === own || isJobIdOf(seals, id, what) ? id : (await add(data)).own;
+        const same = deduplicationId(data);
+        const [promised, priority] = await askTurn(data, same);
+        if (promised && (await isKept(promised, same))) return promised;
+        const own = newJobId(seals, same);
+        const id = await add(data, own, { priority, deduplication: { id: same } });
+        if (id === own || isJobIdOf(seals, id, same)) return id;
+        // It would lead to the result of another job, or of one that an earlier version made without a seal.
+        const [, turn] = await askTurn(data, own);
+        return add(data, own, { priority: turn });
       }),
     result: (jobId, signal) => needingRedis(() => waiters.wait(jobId, signal)),
     blockOf: jobId =>
@@ -100,7 +115,9 @@ export function openSignQueue(parts: Parts): SignQueue {
         return job && isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
       }),
     promise: async (jobId, data) => {
-      await needingRedis(() => redis.set(promiseKey(data), jobId, 'EX', PROMISE_LIFE_SECONDS));
+      await needingRedis(() =>
+        redis.set(promiseKey(deduplicationId(data)), jobId, 'EX', PROMISE_LIFE_SECONDS),
+      );
     },
     async [Symbol.asyncDispose]() {
       await waiters[Symbol.asyncDispose]();
