@@ -13,10 +13,15 @@ export type Store = { redis: Redis; prefix: string };
  */
 type Patience = 'impatient' | 'patient';
 
-/** @param url `redis://`, `rediss://`, or `unix:/path` of a socket */
-export function openRedis(url: string, patience: Patience, log: Log): Redis {
+/**
+ * @param url `redis://`, `rediss://`, or `unix:/path` of a socket, with a login `unix://USER:PASSWORD@/path`
+ * @param enableReadyCheck whether it waits until Redis has loaded its data, for which a user needs INFO
+ */
+export function openRedis(url: string, patience: Patience, log: Log, enableReadyCheck = true): Redis {
   const options: RedisOptions = {
     connectTimeout: 5_000,
+    disableClientInfo: true, // a user would need one more right
+    enableReadyCheck,
     // Clients, or a CA, wait behind an impatient connection.
     retryStrategy: attempt =>
       Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
@@ -24,12 +29,20 @@ export function openRedis(url: string, patience: Patience, log: Log): Redis {
       ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
       : { maxRetriesPerRequest: null }),
   };
-  const redis = url.startsWith('unix:')
-    ? new Redis(url.slice('unix:'.length), options)
-    : new Redis(url, options);
+  const redis = connectTo(url, options);
   reportOutages(redis, log);
   redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;
+}
+
+function connectTo(url: string, options: RedisOptions): Redis {
+  if (!url.startsWith('unix:')) return new Redis(url, options);
+  const [, username = '', password, path] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];
+  const login = password !== undefined && {
+    ...(username && { username: decodeURIComponent(username) }),
+    password: decodeURIComponent(password),
+  };
+  return new Redis(path ?? '', { ...options, ...login });
 }
 
 /**

@@ -1,0 +1,203 @@
+import { escapeGlob } from '../base/redis.ts';
+import type { RedisUser } from '../config/redis.ts';
+import type { VerificationConfig } from '../solver/kinds.ts';
+import type { Config } from './load-config.ts';
+import type { CommandName } from './redis-commands.ts';
+
+/** Which user touches what with which commands; those that a script calls count, too. */
+type By = Partial<Record<RedisUser, readonly CommandName[]>>;
+
+/** Keys, or channels, of Quarry: their names behind its prefix and a colon, where `*` is any text. */
+type Use = { names: string; by: By; channel?: true };
+
+const keys = (names: string, by: By): Use => ({ names, by });
+const channel = (names: string, by: By): Use => ({ names, by, channel: true });
+
+const script = ['eval', 'evalsha'] as const;
+
+/** BullMQ's scripts that add jobs. */
+const toProduce: readonly CommandName[] = [
+  ...([...script, 'del', 'exists', 'hget', 'hgetall', 'hmget', 'hmset', 'hset', 'incr'] as const),
+  ...([
+    'llen',
+    'lpush',
+    'lrange',
+    'pttl',
+    'rpush',
+    'sadd',
+    'scard',
+    'xadd',
+    'xtrim',
+    'zadd',
+    'zrange',
+  ] as const),
+  ...(['zrem', 'zrevrangebyscore', 'zscore'] as const),
+];
+/** And those that take them and end them. */
+const toConsume: readonly CommandName[] = [
+  ...toProduce,
+  ...([
+    'client|setname',
+    'bzpopmin',
+    'get',
+    'hdel',
+    'hexists',
+    'hincrby',
+    'lrem',
+    'ltrim',
+    'pexpire',
+    'pttl',
+  ] as const),
+  ...(['rpoplpush', 'set', 'srem', 'zcard', 'zpopmin', 'zrangebyscore', 'zremrangebyrank'] as const),
+  ...(['zremrangebyscore', 'zrevrange'] as const),
+];
+
+const toBreak: readonly CommandName[] = [
+  ...([...script, 'del', 'exists', 'hdel', 'hexists', 'hget', 'hmget', 'hset', 'pexpire', 'time'] as const),
+];
+
+/**
+ * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so here.
+ * From it come the users' rights, and what each role makes sure of when it starts. The fleets of the
+ * integration tests run with these rights and no others.
+ */
+const uses: Use[] = [
+  // from a post to its result: sign-queue.ts, sign-records.ts
+  keys('sign:*', { intake: toProduce, worker: [...toConsume, 'mget'], scheduler: toProduce }),
+  keys('promise:*', { intake: ['getdel', 'set'], scheduler: ['getdel'] }),
+  keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
+  keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
+  keys('result:*', {
+    intake: ['get', 'mget'],
+    worker: [...script, 'get', 'mget', 'set'],
+    scheduler: ['get', 'mget'],
+  }),
+  keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
+  channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
+
+  // the other queues: revoke-queue.ts, schedule.ts, notices.ts
+  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('schedule:*', { scheduler: toConsume }),
+  keys('schedule-times', {
+    scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
+    cli: ['zadd'],
+  }),
+  keys('schedule-rules', { scheduler: ['hdel', 'hgetall', 'hset'] }),
+  keys('schedule-minute', { scheduler: ['get', 'set'] }),
+  keys('notify:*', { worker: toProduce, scheduler: toConsume }),
+  keys('told:*', {
+    worker: [...script, 'del', 'get', 'pexpire', 'set'],
+    scheduler: [...script, 'del', 'get', 'pexpire', 'set'],
+    cli: ['del'],
+  }),
+
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
+  keys('limit:*', { intake: ['mget'], worker: ['del', 'get', 'mget', 'set'], cli: ['del', 'get', 'scan'] }),
+  keys('limit-met:*', { worker: ['get', 'set'] }),
+  keys('budget:*', {
+    worker: [
+      ...([...script, 'del', 'exists', 'get', 'pexpire', 'set', 'zadd', 'zcount'] as const),
+      ...(['zrangebyscore', 'zrem', 'zrevrange'] as const),
+    ],
+    cli: ['get'],
+  }),
+  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
+  channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
+  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  keys('issuers', { worker: ['sadd', 'smembers'] }),
+
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  keys('renewals:fetched', { intake: ['hset'] }),
+  keys('renewals:*', {
+    worker: [...script, 'get', 'hdel', 'hget', 'hmget', 'hset', 'sadd', 'set', 'srem', 'zadd', 'zrem'],
+    scheduler: [
+      ...([...script, 'get', 'hdel', 'hget', 'hmget', 'hset', 'sadd', 'scard', 'set', 'srem'] as const),
+      ...(['zadd', 'zcard', 'zcount', 'zrangebyscore', 'zrem'] as const),
+    ],
+    cli: [...script, 'hget', 'hmget', 'hscan', 'hset', 'sadd', 'srem', 'zadd', 'zrangebyscore', 'zrem'],
+  }),
+  keys('expiry:*', {
+    worker: ['zadd', 'zrangebyscore', 'zrem'],
+    scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
+];
+
+/** redis.ts of the storages */
+const storageUse = (name: string) =>
+  keys(`storage:${escapeGlob(name)}:*`, {
+    intake: ['get'],
+    worker: [...script, 'del', 'get', 'set'],
+    scheduler: [...script, 'del', 'get', 'scan', 'set'],
+  });
+
+const toPutRecords: readonly CommandName[] = [
+  ...(['get', 'set', 'del', 'pexpire', 'zadd', 'zrem', 'zremrangebyscore'] as const),
+];
+const toRemember: readonly CommandName[] = ['expire', 'sadd', 'smembers', 'srem'];
+const toTakeTurns: readonly CommandName[] = [...script, 'expire', 'time', 'zadd', 'zrem', 'zremrangebyscore'];
+
+/** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
+const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
+  http01: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
+  'dns01-server': [
+    keys('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
+    keys('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
+    keys('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
+  ],
+  tlsalpn01: [keys('tls-alpn-01:*', { worker: toTakeTurns, responder: ['zrangebyscore'], cli: toTakeTurns })],
+  'dns01-challtestsrv': [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
+};
+
+/** Names as Redis matches them, and the commands that are meant for them. */
+type Right = { pattern: string; commands: readonly CommandName[] };
+
+/** What one user may do. */
+export type RedisRights = { keys: Right[]; channels: Right[] };
+
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+
+/** The least that a role, or the operator's commands, need with this configuration. */
+export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+  const types = new Set([...verifications.values()].map(({ type }) => type));
+  const stores = [...storages.values()].filter(({ type }) => type === 'redis');
+  const all = [
+    ...uses,
+    ...stores.map(({ name }) => storageUse(name)),
+    ...[...types].flatMap(type => challengeUses[type] ?? []),
+  ];
+  const own = (chosen: Use[]) =>
+    chosen.flatMap(({ names, by }) => {
+      const pattern = `${escapeGlob(redis.prefix)}:${names}`;
+      const { [user]: commands } = by;
+      return commands ? [{ pattern, commands }] : [];
+    });
+  return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
+}
+
+/**
+ * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
+ * together, and try out what they may do in such a bracket.
+ */
+const basics = ['info', 'multi', 'exec', 'discard'];
+
+/**
+ * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights
+ * and no others.
+ *
+ * @param url of the Redis; where it names a database, SELECT is needed, too
+ */
+export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
+  const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
+  return [
+    'resetchannels',
+    ...channels.map(({ pattern }) => `&${pattern}`),
+    ...keys.map(({ pattern }) => `~${pattern}`),
+    '-@all',
+    ...[...commands].sort().map(name => `+${name}`),
+  ];
+}
