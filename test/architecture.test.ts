@@ -22,6 +22,7 @@ const floors: Record<string, number> = {
   config: 1,
   pki: 1,
   dns: 1,
+  trail: 1,
   admission: 2,
   storage: 2,
   acme: 2,
@@ -66,7 +67,6 @@ const forTestsAlone: Record<string, string> = {
   'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
-  'shared/base/redis.ts reportOutages': 'an outage is played to it, event by event',
   'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
   'shared/limits/limits.ts failuresKey': 'how long failures are kept is looked up in Redis',
   'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',
@@ -80,6 +80,7 @@ const forTestsAlone: Record<string, string> = {
   'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-records.ts valuesKey': 'how long a record lives is looked up in Redis',
   'shared/solver/dns01-update.ts openDnsUpdateSolver': 'each kind of solver meets a server of its own',
+  'shared/trail/trail.ts trailKey': 'scripts append to it, as soon as there is one',
   'shared/solver/http01.ts challengeKey': 'how long a response lives is looked up in Redis',
 };
 

@@ -1,6 +1,7 @@
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { findUnreachable } from '../../shared/admission/unreachable-blocks.ts';
 import { describeError } from '../../shared/base/basics.ts';
+import { findSecretFault } from '../../shared/base/installation.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
@@ -37,6 +38,7 @@ export async function check(
     ...config.warnings,
     ...describeUnreachable(config.auth),
     ...(await describeBadProfiles(config)),
+    ...(await describeSecret(config)),
   ];
   const warnings = found.map(warning => `warning: ${warning}`);
   const lines = [
@@ -66,6 +68,11 @@ function describeUnreachable(blocks: AuthBlockConfig[]): string[] {
     ({ block, behind }) =>
       `${name(block)}: is never reached: ${name(behind)} before it accepts all that it would`,
   );
+}
+
+async function describeSecret({ secretFile }: Config): Promise<string[]> {
+  const fault = await findSecretFault(secretFile);
+  return fault === undefined ? [] : [`[mgmt] secret-file: ${fault}`];
 }
 
 /** No more than warnings, as the schedulers may run where this is not run. */
@@ -137,7 +144,7 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
   const methods = [
     ...(all ? ['all'] : []),
     ...ips.map(ip => `ip ${ip}`),
-    ...(hmac ? [`hmac ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
+    ...(hmac ? [`hmac${hmac.version ?? ''} ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
   ];
   const names = [...domains, ...addresses.map(cidr => `address ${cidr}`)];
   const solvers = block.verifications.map(solver => `${solver} (${verifications.get(solver)?.type})`);

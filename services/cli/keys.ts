@@ -5,6 +5,7 @@ import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
 import { readKeyDigest } from '../../shared/pki/public-key.ts';
 import { type Command, needFiles, readOptions, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
+import { noteOperator } from './operator-event.ts';
 
 const acts = ['list', 'block', 'unblock'];
 const LONGEST_REASON = 200;
@@ -28,6 +29,7 @@ export const keysCommand: Command = {
     using opened = await openFleetRedis(files, env);
     const keys = openBlockedKeys(opened.store);
     if (act === 'list') return write(toList(await keys.list()));
+    await noteOperator(opened.store, `keys ${act} ${publicKey}${act === 'block' ? `: ${reason}` : ''}`);
     if (act === 'unblock') {
       if (await keys.unblock(publicKey)) return write(`unblocked: ${publicKey}\n`);
       throw new Error(`the key ${publicKey} is not blocked; quarry keys list has those that are`);

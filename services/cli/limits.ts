@@ -5,6 +5,7 @@ import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { forgetEvents } from '../../shared/queue/notices.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
+import { noteOperator } from './operator-event.ts';
 
 /** `quarry limits`: two forms, one of which acts. */
 export const limitsCommand: Command = {
@@ -39,6 +40,7 @@ async function clear(
   write: (text: string) => void,
 ): Promise<void> {
   using opened = await openFleetRedis(files, env);
+  await noteOperator(opened.store, `limits clear ${key}`);
   const cleared = await clearLimit(opened.store, key, systemClock);
   if (cleared.length === 0) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
   for (const one of cleared) {

@@ -13,6 +13,7 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { type Command, needFiles, readOptions, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
+import { noteOperator } from './operator-event.ts';
 
 /**
  * The scheduler takes up so many a second; what the CA's limits leave no room for waits in the queue of
@@ -20,6 +21,7 @@ import { openFleetRedis } from './fleet-redis.ts';
  */
 const PACE = 10;
 const MOST_SHOWN = 20;
+const NOTED_AT_ONCE = 500;
 
 const OPTIONS = '[--account ACCOUNT] [--issued-before TIME] [--yes]';
 
@@ -46,6 +48,7 @@ export const reissueCommand: Command = {
     const found = choose(await readAll(index), wanted, accountOf, systemClock.now());
     write(describe(found, accountOf));
     if (!values.yes && !(await isAgreedTo())) return write('nothing is reissued\n');
+    await noteReissue(opened.store, found);
     await reissue(opened.store, index, found);
     write('the schedulers begin; quarry renewals shows how it goes\n');
   },
@@ -155,6 +158,14 @@ async function isAgreedTo(): Promise<boolean> {
     return /^y(es)?$/i.test((await asking.question('Go on? [y/N] ')).trim());
   } finally {
     asking.close();
+  }
+}
+
+/** An event for each certificate; a part of them in one command. */
+async function noteReissue(store: Store, found: readonly ManagedCertificate[]): Promise<void> {
+  for (let at = 0; at < found.length; at += NOTED_AT_ONCE) {
+    const part = found.slice(at, at + NOTED_AT_ONCE);
+    await Promise.all(part.map(({ id, names }) => noteOperator(store, `reissue ${id}`, { names })));
   }
 }
 

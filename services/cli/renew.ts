@@ -9,6 +9,7 @@ import {
 import { placeOf } from '../../shared/renewal/stored-renewals.ts';
 import { type Command, readWords, UsageError } from './command.ts';
 import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
+import { noteOperator } from './operator-event.ts';
 
 const LOOK = 500;
 const UNTIL_TAKEN_UP = 60_000;
@@ -26,6 +27,7 @@ export const renewCommand: Command = {
     using opened = await openFleetRedis(files, env);
     const index = openRenewalIndex(opened.store);
     const found = await findByName(index, name);
+    for (const { id, names } of found) await noteOperator(opened.store, `renew ${id}`, { names });
     const ended = await Promise.all(found.map(managed => renew(opened, index, managed)));
     for (const { names, end } of ended)
       write(`renewed: ${names.join(', ')}, valid until ${new Date(end).toISOString()}\n`);

@@ -13,8 +13,9 @@ import {
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
+import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
-import { resultRoute, signRoute, type Waiting } from './routes/sign.ts';
+import { signRoute, type Waiting } from './routes/sign.ts';
 
 /**
  * The intake's HTTP interface: few routes, each with one method; a log line for each request, an answer to

@@ -2,11 +2,14 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
+import { openTakeOnce } from '../../shared/admission/hmac2.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
+import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
-import { closeRedis, openRedis, whyRedisIsAway } from '../../shared/base/redis.ts';
+import { whyRedisIsAway } from '../../shared/base/outages.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
@@ -23,6 +26,8 @@ import { createApp } from './app.ts';
 /** Milliseconds. A CSR is small: a client still sending after 20 s is stalled. */
 const RECEIVE_TIMEOUT = 20_000;
 const RELOAD_INTERVAL = 5_000;
+/** Milliseconds that the intake waits for Redis before it listens all the same. */
+const FIRST_LOOK = 1_000;
 
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
 export async function startIntake(config: Config, parts: RoleParts): Promise<Role> {
@@ -32,9 +37,10 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   await using stack = new AsyncDisposableStack();
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
   const store = { redis, prefix: config.redis.prefix };
+  const secret = await openSecret(config.secretFile, log);
   const revokeQueue = stack.use(openRevokeQueue({ store, clock, log }));
   const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
-  const admission = openAdmission(config.auth);
+  const admission = openAdmission(config.auth, openTakeOnce(store));
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
   const limits = new Map(
@@ -48,6 +54,11 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const queues = { signQueue, renewals, blockedKeys };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
+  const known = { secret, file: config.secretFile };
+  const checked = requireSameSecret(store, known, clock, stopping.signal).catch(error => {
+    if (!stopping.signal.aborted) throw error;
+  });
+  await Promise.race([checked, clock.sleep(FIRST_LOOK)]);
   const waiting = { clock, wait, stopping: stopping.signal };
   const isTrustedProxy = toAddressSet(trustedProxies);
   const app = createApp({ admission, isTrustedProxy, maxSize, issuing, revokeQueue, waiting, log, metrics });
@@ -57,10 +68,12 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
   const running = stack.move();
+  const failed = checked.then(() => new Promise<never>(() => {}));
+  failed.catch(() => {}); // the caller may look later
   return {
     name: 'intake',
     notReady: () => whyRedisIsAway(redis),
-    failed: new Promise(() => {}),
+    failed,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -1,4 +1,5 @@
 import { type Clock, describeError } from '../../shared/base/basics.ts';
+import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';
@@ -19,6 +20,8 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
   const { redisUrl, clock, log, metrics } = parts;
   const { prefix } = config.redis;
   return startRole('scheduler', { redisUrl, prefix, clock, log }, async ({ store, stopping, report }) => {
+    const secret = await openSecret(config.secretFile, log);
+    await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
     using cas = await openCas(config.accounts.values(), store, { clock, log });
     await using signQueue = openSignQueue({ store, redisUrl, log });
     await using notices = openNotices(config.notify, { store, clock, log });

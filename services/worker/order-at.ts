@@ -62,6 +62,7 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
       paces: ca.paces,
       signal: signals.abort,
       stopping: signals.stopping,
+      looksEnd: signals.stopping,
       longestWait: LONGEST_WAIT_IN_SLOT,
       async confirm() {
         await confirm(run, ca);

@@ -1,6 +1,6 @@
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
-import type { Outages } from '../../shared/base/redis.ts';
+import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';

@@ -1,6 +1,7 @@
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { describeError } from '../../shared/base/basics.ts';
-import { watchOutages } from '../../shared/base/redis.ts';
+import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
+import { watchOutages } from '../../shared/base/outages.ts';
 import {
   type Role,
   type RoleParts,
@@ -39,6 +40,8 @@ export function startWorker(config: Config, parts: RoleParts): Role {
 async function runWorker(config: Config, parts: RoleParts, role: RunningRole): Promise<void> {
   const { clock, log, redisUrl, metrics } = parts;
   const { store, stopping, report } = role;
+  const secret = await openSecret(config.secretFile, log);
+  await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
   await using stack = new AsyncDisposableStack();
   const cas = stack.use(await openCas(config.accounts.values(), store, { clock, log }));
   const notices = stack.use(openNotices(config.notify, { store, clock, log }));

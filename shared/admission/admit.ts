@@ -1,14 +1,16 @@
 import { domainToASCII } from 'node:url';
-import { IssuanceError } from '../base/basics.ts';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
   type AdmissionRequest,
   allMethod,
   clientIpMethod,
   hmacMethod,
+  type Proof,
 } from './methods.ts';
+import { deny, describeRefusal, describeUnprovable } from './refusal.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains' | 'addresses'> & {
@@ -16,6 +18,9 @@ export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains'
   methods: AdmissionMethod[];
   mayHave(identifier: Identifier): boolean;
 };
+
+/** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
+export type AdmittingBlock = AuthBlock & Pick<Proof, 'by' | 'clientNames'>;
 
 /**
  * May this client have these names? This is asked in three steps, the cheap ones first; each throws `denied`
@@ -26,33 +31,53 @@ export type Admission = {
   readonly blocks: readonly AuthBlock[];
   /** Before the body is read: the blocks whose methods can still hold. */
   possible(request: AdmissionRequest): AuthBlock[];
-  /** With the body's bytes as posted: those of `blocks` whose methods all hold. */
-  verified(blocks: AuthBlock[], request: AdmissionRequest, message: Buffer): AuthBlock[];
+  /**
+   * With the body's bytes as posted, undefined where the request has none by its method: those of `blocks`
+   * whose methods all hold, and who asks.
+   *
+   * @throws also IssuanceError `unavailable` where a method has to ask Redis, which cannot be reached
+   */
+  verified(
+    blocks: AuthBlock[],
+    request: AdmissionRequest,
+    body: Buffer | undefined,
+  ): Promise<AdmittingBlock[]>;
   /** The first of `blocks` that has every name; `undefined` where none has. */
-  find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined;
+  find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined;
   /** Like `find`, but throws `denied` where none has. */
-  holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
+  holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
   /**
    * With the CSR read: like `holder`, and also refuses names that none of the block's verifications can
    * prove.
    */
-  admit(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock;
+  admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
 
-export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
-  const all = configs.map(openBlock);
+/** @param takeOnce needed where clients are verified */
+export function openAdmission(
+  configs: readonly AuthBlockConfig[],
+  takeOnce: TakeOnce = () => Promise.reject(new Error('no request can be taken here')),
+): Admission {
+  const all = configs.map(config => openBlock(config, takeOnce));
   return {
     blocks: all,
     possible: request => {
-      const blocks = all.filter(({ methods }) => holdAll(methods, method => method.possible(request)));
+      // A block without methods admits no client, which `every` alone would get wrong.
+      const blocks = all.filter(
+        ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
+      );
       const hint = request.claim ? '' : ' without an HMAC in an Authentication header';
       return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
     },
-    verified: (blocks, request, message) => {
-      const holding = blocks.filter(({ methods }) =>
-        holdAll(methods, method => method.holds(request, message)),
-      );
-      return atLeastOne(holding, 'the HMAC does not match');
+    async verified(blocks, request, body) {
+      const admitting: AdmittingBlock[] = [];
+      let why = 'the HMAC does not match';
+      for (const block of blocks) {
+        const found = await prove(block, request, body);
+        if (Array.isArray(found)) admitting.push(toAdmitting(block, found));
+        else if (found) why = found.refused;
+      }
+      return atLeastOne(admitting, why);
     },
     find,
     holder,
@@ -64,19 +89,19 @@ export function openAdmission(configs: readonly AuthBlockConfig[]): Admission {
   };
 }
 
-function find(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock | undefined {
+function find<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block | undefined {
   return identifiers.length > 0 ? blocks.find(block => identifiers.every(block.mayHave)) : undefined;
 }
 
-function holder(blocks: AuthBlock[], identifiers: Identifier[]): AuthBlock {
+function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block {
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig): AuthBlock {
+function openBlock(config: AuthBlockConfig, takeOnce: TakeOnce): AuthBlock {
   const { ips, hmac, all, domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
-  if (hmac) methods.push(hmacMethod(hmac));
+  if (hmac) methods.push(hmacMethod(hmac, takeOnce));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
@@ -85,17 +110,29 @@ function openBlock(config: AuthBlockConfig): AuthBlock {
   return { ...rest, methods, mayHave };
 }
 
-/** A block without methods admits no client, which `every` alone would get wrong. */
-function holdAll(methods: AdmissionMethod[], holds: (method: AdmissionMethod) => boolean): boolean {
-  return methods.length > 0 && methods.every(holds);
+/** The proofs of all methods of a block; else what the first that does not hold says of the request. */
+async function prove({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
+  const proofs: Proof[] = [];
+  for (const method of methods) {
+    const verdict = await method.holds(request, body);
+    if (!verdict || 'refused' in verdict) return verdict;
+    proofs.push(verdict);
+  }
+  return proofs.length > 0 ? proofs : undefined;
 }
 
-function describeRefusal(blocks: AuthBlock[], identifiers: Identifier[]): string {
-  if (identifiers.length === 0) return 'there are no names to admit';
-  const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
-  return refused
-    ? `not admitted: ${refused.value}`
-    : 'not admitted together: no auth block has all of these names';
+function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
+  const by = proofs.map(proof => proof.by).join(', ');
+  const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
+  const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
+  return {
+    ...block,
+    by,
+    ...(narrower.length > 0 && {
+      mayHave: identifier => [block.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
+    }),
+    ...(clientNames.length > 0 && { clientNames }),
+  };
 }
 
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
@@ -103,19 +140,11 @@ function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]):
   const hopeless = identifiers.find(
     identifier => !challenges.some(challenge => canProve(challenge, identifier)),
   );
-  if (!hopeless) return;
-  const needed = hopeless.type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
-  deny(
-    `not possible for ${hopeless.value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`,
-  );
+  if (hopeless) deny(describeUnprovable(hopeless, challenges));
 }
 
-function atLeastOne(blocks: AuthBlock[], otherwise: string): AuthBlock[] {
+function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {
   return blocks.length > 0 ? blocks : deny(otherwise);
-}
-
-function deny(detail: string): never {
-  throw new IssuanceError('denied', detail);
 }
 
 /** One character of a name, or any number of them. */

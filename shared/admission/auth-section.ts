@@ -23,8 +23,11 @@ export type AuthBlockConfig = {
   name: string;
   /** Addresses and CIDRs that the client must come from; empty when that does not matter. */
   ips: string[];
-  /** The hash by Node's name, and the keys of which one must have been used. */
-  hmac?: { type: string; keys: string[] };
+  /**
+   * The hash by Node's name, and the keys of which one must have been used; by requests of version 2 alone
+   * where it says so.
+   */
+  hmac?: { type: string; keys: string[]; version?: 2 };
   /** Every client is admitted. */
   all: boolean;
   /** fnmatch globs, as written. */
@@ -59,6 +62,7 @@ export function parseAuth(
   const ips = section.many('ip', parseCidr);
   const hmacType = section.one('hmac_type', parseHashName);
   const hmacKeys = section.many('hmac_key', parseHmacKey);
+  const hmacVersion = section.one('hmac', parseHmacVersion);
   const all = section.one('all', parseFlag) ?? false;
   const domains = section.many('domain', parseDomainGlob);
   const addresses = section.many('address', parseCidr);
@@ -71,7 +75,7 @@ export function parseAuth(
   };
   const percent = section.one('share', parsePercent);
   section.finish();
-  const hmac = completeHmac(section, hmacType, hmacKeys);
+  const hmac = completeHmac(section, { type: hmacType, keys: hmacKeys, version: hmacVersion });
   requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
   const verifications =
     named.length > 0
@@ -105,13 +109,13 @@ const SHORTEST_KEY = 16;
 
 function completeHmac(
   section: SectionReader,
-  type: string | undefined,
-  keys: string[],
+  { type, keys, version }: { type: string | undefined; keys: string[]; version: 2 | undefined },
 ): AuthBlockConfig['hmac'] {
-  if (type === undefined && keys.length === 0) return undefined;
+  if (type === undefined && keys.length === 0)
+    return version && section.fail('needs hmac_type and hmac_key beside it', 'hmac');
   if (type === undefined) return section.fail('needs hmac_type beside it', 'hmac_key');
   if (keys.length === 0) return section.fail('needs hmac_key beside it', 'hmac_type');
-  return { type, keys };
+  return { type, keys, ...(version && { version }) };
 }
 
 /** In macen a block whose methods are all missing, or misspelt, admits everyone: here that has to be said. */
@@ -146,6 +150,9 @@ const parseHashName: Parse<string> = (text, fail) => {
   if (isBrokenHash(text)) return fail('md5 and sha1 are too weak; use sha256');
   return toHashName(text) ?? fail(`unknown hash; known: ${hashNames.join(', ')}`);
 };
+
+const parseHmacVersion: Parse<2> = (text, fail) =>
+  text.toLowerCase() === 'v2' ? 2 : fail('is not v2; without it, both versions are taken');
 
 const parseHmacKey: Parse<string> = (text, fail) =>
   text || fail('is empty, so anyone could compute the HMAC');

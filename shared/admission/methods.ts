@@ -1,34 +1,61 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { plainAddress, toAddressSet } from '../base/identifier.ts';
+import { type Identifier, toAddressSet } from '../base/identifier.ts';
+import { type OnceOnly, parseOnceOnly, type TakeOnce, toSignedBytes } from './hmac2.ts';
 
 /** What a client shows of itself. */
 export type AdmissionRequest = {
   /** Canonical: IPv4-mapped addresses as IPv4, without zone. See clientAddress(). */
   clientIp: string;
+  /** As the request line has it. */
+  method: string;
+  /** Path and query, as the request line has them. */
+  target: string;
   /** What its Authentication header says, not verified yet. */
   claim: HmacClaim | undefined;
 };
 
-/** What a client claims: "the HMAC of my body with this hash is that". */
+/** What a client claims: "the HMAC of my request with this hash is that". */
 type HmacClaim = {
   /** Node's name. */
   hash: string;
   digest: Buffer;
+  /** Of version 2 alone. */
+  once?: OnceOnly;
 };
+
+/** What a method found to be true of a request's client. */
+export type Proof = {
+  /** Who asked, in a few words for the trail, without secrets: `hmac key 2`. */
+  by: string;
+  /** The names that it narrows those of its block to, for this request; all where it is absent. */
+  mayHave?(identifier: Identifier): boolean;
+  /** The same names as text, so that they can be judged again later. */
+  clientNames?: readonly string[];
+};
+
+/** Why a request is not from a client, in words that may be told to whoever sent it. */
+type Refusal = { refused: string };
+
+type Verdict = Proof | Refusal | undefined;
 
 /** One way of an auth block to recognise its clients. */
 export type AdmissionMethod = {
-  /** Cheap, before the body is read: whether `holds` could be true. */
+  /** Cheap, before the body is read: whether `holds` could give a proof. */
   possible(request: AdmissionRequest): boolean;
-  /** Whether the request, with its body (the bytes as posted), is from a client of this block. */
-  holds(request: AdmissionRequest, message: Buffer): boolean;
+  /**
+   * Who the client of this block is that sent the request.
+   *
+   * @param body the bytes as posted; undefined where the request has none by its method
+   * @returns undefined where it is from no client and there is no more to say
+   */
+  holds(request: AdmissionRequest, body: Buffer | undefined): Verdict | Promise<Verdict>;
 };
 
 /** `all = yes`: every client. */
 export const allMethod: AdmissionMethod = {
   possible: () => true,
-  holds: () => true,
+  holds: () => ({ by: 'all' }),
 };
 
 /** Addresses of clients, which come again and again; each is asked for twice a request. */
@@ -38,28 +65,45 @@ const MOST_REMEMBERED = 1_000;
 export function clientIpMethod(cidrs: readonly string[]): AdmissionMethod {
   const contains = toAddressSet(cidrs);
   const known = new LRUCache<string, boolean>({ max: MOST_REMEMBERED });
-  const holds = ({ clientIp }: { clientIp: string }) => {
+  const possible = ({ clientIp }: Pick<AdmissionRequest, 'clientIp'>) => {
     const last = known.get(clientIp);
     if (last !== undefined) return last;
     const found = contains(clientIp);
     known.set(clientIp, found);
     return found;
   };
-  return { possible: holds, holds };
+  return { possible, holds: request => (possible(request) ? { by: 'address' } : undefined) };
 }
 
-/** `hmac_type`, `hmac_key`: clients that know one of the keys. */
-export function hmacMethod({ type, keys }: { type: string; keys: readonly string[] }): AdmissionMethod {
+/** `hmac_type`, `hmac_key`: clients that know one of the keys. `hmac = v2` takes no other version. */
+export function hmacMethod(
+  { type, keys, version }: { type: string; keys: readonly string[]; version?: 2 },
+  takeOnce: TakeOnce,
+): AdmissionMethod {
   const macs = keys.map(key => openHmac(type, key));
+  const isPossible = (claim: HmacClaim | undefined): claim is HmacClaim =>
+    claim?.hash === type && (version === undefined || claim.once !== undefined);
   return {
-    possible: ({ claim }) => claim?.hash === type,
-    holds: ({ claim }, message) => {
-      if (claim?.hash !== type) return false;
+    possible: ({ claim }) => isPossible(claim),
+    holds: (request, body) => {
+      const { claim } = request;
+      if (!isPossible(claim)) return undefined;
+      const { once } = claim;
+      const message = once ? toSignedBytes(request, once, body ?? NOTHING, type) : (body ?? pathOf(request));
       // All keys are tried, so that the time does not reveal which of them matched.
-      return macs.map(mac => isEqual(claim.digest, mac(message))).includes(true);
+      const at = macs.map(mac => isEqual(claim.digest, mac(message))).indexOf(true);
+      const mac = macs[at];
+      if (!mac) return undefined;
+      const proof = { by: `hmac key ${at + 1}` };
+      return once ? takeOnce(nameKey(mac), once).then(refused => (refused ? { refused } : proof)) : proof;
     },
   };
 }
+
+const NOTHING = Buffer.alloc(0);
+
+/** What a request without a body signs in version 1. */
+const pathOf = ({ target }: AdmissionRequest) => Buffer.from(target.replace(/\?.*/, ''));
 
 /**
  * HMAC (RFC 2104) with one key, whose two pads are made once: the two hashes that are left cost a fifth of
@@ -80,16 +124,19 @@ function openHmac(type: string, key: string): (message: Buffer) => Buffer {
   return message => hashAfter(outer, hashAfter(inner, message));
 }
 
+/** What Redis may know a key by. */
+const nameKey = (mac: (message: Buffer) => Buffer) => mac(Buffer.from('name')).toString('hex', 0, 8);
+
 /** Takes the same time whichever bytes differ. */
 function isEqual(digest: Buffer, expected: Buffer): boolean {
   return digest.length === expected.length && timingSafeEqual(digest, expected);
 }
 
 /**
- * Reads `hmac name=sha256, hash=<hex>` from a request's headers. Authentication is macen's name for the
- * header; Authorization is read where that one holds no HMAC. The comma may be missing, case does not matter,
- * values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when there is none, or when
- * it is malformed.
+ * Reads `hmac name=sha256, hash=<hex>`, or that of version 2, from a request's headers. Authentication is
+ * macen's name for the header; Authorization is read where that one holds no HMAC. The comma may be missing,
+ * case does not matter, values may be quoted, hashes may be spelt as OpenSSL 3 or hashlib do. Undefined when
+ * there is none, or when it is malformed.
  */
 export function parseHmacHeader(headers: {
   authentication?: string | string[] | undefined;
@@ -103,23 +150,28 @@ export function parseHmacHeader(headers: {
 
 const toOne = (header: string | string[] = '') => (Array.isArray(header) ? header.join(', ') : header);
 
-const isHmac = /^\s*hmac\s/i;
+const isHmac = /^\s*hmac(2?)\s/i;
 
 function parseClaim(header: string): HmacClaim | undefined {
-  if (!isHmac.test(header)) return undefined;
+  const [, version] = isHmac.exec(header) ?? [];
+  if (version === undefined) return undefined;
   const fields = header
     .trim()
     .split(/[\s,]+/)
     .slice(1)
     .filter(Boolean)
     .map(parseField);
-  const [name, ...otherNames] = fields.filter(([field]) => field === 'name');
-  const [hash, ...otherHashes] = fields.filter(([field]) => field === 'hash');
-  // Two names or hashes leave open which one is meant, so neither counts.
-  if (!name || !hash || otherNames.length || otherHashes.length) return undefined;
-  const type = toHashName(name[1]);
-  const isHex = /^([0-9a-f]{2})+$/i.test(hash[1]);
-  return type !== undefined && isHex ? { hash: type, digest: Buffer.from(hash[1], 'hex') } : undefined;
+  // A field that is there twice leaves open which one is meant, so neither counts.
+  const only = (name: string) => {
+    const [value, ...others] = fields.filter(([field]) => field === name);
+    return others.length > 0 ? undefined : value?.[1];
+  };
+  const [type, hex] = [toHashName(only('name') ?? ''), only('hash') ?? ''];
+  if (type === undefined || !/^([0-9a-f]{2})+$/i.test(hex)) return undefined;
+  const claim = { hash: type, digest: Buffer.from(hex, 'hex') };
+  if (version === '') return claim;
+  const once = parseOnceOnly(only);
+  return once && { ...claim, once };
 }
 
 function parseField(text: string): [field: string, value: string] {
@@ -127,27 +179,6 @@ function parseField(text: string): [field: string, value: string] {
   const value = text.slice(equals + 1);
   const quoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
   return [text.slice(0, Math.max(equals, 0)).toLowerCase(), quoted ? value.slice(1, -1) : value];
-}
-
-/**
- * The client's address: the other end of the connection, or, where that is a trusted proxy, the address that
- * its X-Forwarded-For names. The header is read from the right, and only past trusted proxies, as a stranger
- * may have written what stands further left. An entry that is not an address ends the walk, and the last
- * trusted hop counts.
- */
-export function clientAddress(
-  remote: string,
-  forwardedFor: string | undefined,
-  isTrustedProxy: (address: string) => boolean,
-): string {
-  let address = plainAddress(remote) ?? remote;
-  if (forwardedFor === undefined) return address;
-  for (const hop of forwardedFor.split(',').reverse()) {
-    const next = plainAddress(hop.trim());
-    if (next === undefined || !isTrustedProxy(address)) break;
-    address = next;
-  }
-  return address;
 }
 
 /** Python's hashlib and OpenSSL name these otherwise than Node does. */

@@ -33,7 +33,8 @@ function coversIps(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
 
 function coversHmac({ hmac: earlier }: AuthBlockConfig, { hmac: later }: AuthBlockConfig): boolean {
   if (!earlier) return true;
-  return later?.type === earlier.type && later.keys.every(key => earlier.keys.includes(key));
+  const takesVersions = earlier.version === undefined || later?.version === earlier.version;
+  return later?.type === earlier.type && takesVersions && later.keys.every(key => earlier.keys.includes(key));
 }
 
 const coversGlob = (other: string, glob: string) =>

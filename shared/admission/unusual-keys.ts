@@ -9,12 +9,12 @@ import type { Admission, AuthBlock } from './admit.ts';
  * @param why it is unusual, in a few words
  * @throws IssuanceError `badCsr` where none is left, or only such as do not have the names, which others have
  */
-export function blocksForUnusual(
+export function blocksForUnusual<Block extends AuthBlock>(
   { find }: Pick<Admission, 'find'>,
-  blocks: AuthBlock[],
+  blocks: Block[],
   identifiers: Identifier[],
   why: string,
-): AuthBlock[] {
+): Block[] {
   const able = blocks
     .map(block => ({ ...block, accounts: block.accounts.filter(({ anyKey }) => anyKey) }))
     .filter(({ accounts }) => accounts.length > 0);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
-import { type Clock, damagedValue, describeError, type Log, toDamage } from './basics.ts';
+import type { ChainableCommander, Redis, RedisOptions } from 'ioredis';
+import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
+import { reportOutages } from './outages.ts';
+import { connectTo } from './redis-url.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -33,16 +35,6 @@ export function openRedis(url: string, patience: Patience, log: Log, enableReady
   reportOutages(redis, log);
   redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;
-}
-
-function connectTo(url: string, options: RedisOptions): Redis {
-  if (!url.startsWith('unix:')) return new Redis(url, options);
-  const [, username = '', password, path] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];
-  const login = password !== undefined && {
-    ...(username && { username: decodeURIComponent(username) }),
-    password: decodeURIComponent(password),
-  };
-  return new Redis(path ?? '', { ...options, ...login });
 }
 
 /**
@@ -130,47 +122,54 @@ export function openGetTogether(redis: Redis): (key: string) => Promise<string |
     });
 }
 
-/**
- * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.
- */
-export function reportOutages(redis: Redis, log: Log): void {
-  let away = false;
-  redis.on('error', error => {
-    if (!away) log.warn({ reason: describeError(error) }, 'Redis cannot be reached, trying again');
-    away = true;
-  });
-  redis.on('ready', () => {
-    if (away) log.info('Redis is back');
-    away = false;
-  });
-}
+/** KEYS: the stream. ARGV: how many entries it keeps, 0 for all; of each, how many fields, and these. */
+const APPEND = toScript(`
+local at = 2
+while at <= #ARGV do
+  local last = at + 2 * ARGV[at]
+  local entry = {'*', unpack(ARGV, at + 1, last)}
+  if ARGV[1] ~= '0' then entry = {'MAXLEN', '~', ARGV[1], unpack(entry)} end
+  redis.call('XADD', KEYS[1], unpack(entry))
+  at = last + 1
+end
+return 1`);
 
-/** The times when Redis was away, as far as a connection of this process has noticed. */
-export type Outages = {
-  /** Whether Redis was away at any moment since then. @param time milliseconds since the epoch */
-  anySince(time: number): boolean;
+const toFields = (record: unknown, beside: string[] = []) => ['event', JSON.stringify(record), ...beside];
+
+/** What is written to a stream: records as JSON in a field `event`, with others `beside` it. */
+export type StreamWriter<T> = {
+  /**
+   * Resolves once Redis has the record. All of one turn of the event loop leave in one command, as most of
+   * what a command costs does not depend on how many they are.
+   *
+   * @throws IssuanceError `unavailable` when Redis cannot be reached
+   */
+  write(record: T, beside?: string[]): Promise<void>;
+  /** The arguments of XADD after the key, for a script that runs anyway. */
+  entryFor(record: T, beside?: string[]): string[];
 };
 
-export function watchOutages(redis: Redis, clock: Clock): Outages {
-  let away = redis.status !== 'ready';
-  let ended = Number.NEGATIVE_INFINITY;
-  redis.on('close', () => {
-    away = true;
-  });
-  redis.on('ready', () => {
-    away = false;
-    ended = clock.now();
-  });
-  return { anySince: time => away || ended >= time };
-}
+/** @param most how many entries the stream keeps, about; 0 for all */
+export function openStreamWriter<T>(redis: Redis, stream: string, most: number): StreamWriter<T> {
+  let entries: (string | number)[] = [];
+  let written = Promise.resolve<unknown>(undefined);
 
-/** What a role says of itself while it cannot reach Redis; `undefined` while it can. */
-export const whyRedisIsAway = (redis: Redis) =>
-  redis.status === 'ready' ? undefined : 'Redis cannot be reached';
+  function append() {
+    const appended = entries;
+    entries = [];
+    return runScript(redis, APPEND, [stream], [most, ...appended]);
+  }
 
-/** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
-export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
-  while (redis.status !== 'ready') await clock.sleep(100, signal);
+  return {
+    write: (record, beside) =>
+      needingRedis(async () => {
+        if (entries.length === 0) written = new Promise(resolve => setImmediate(() => resolve(append())));
+        const fields = toFields(record, beside);
+        entries.push(fields.length / 2, ...fields);
+        await written;
+      }),
+    entryFor: (record, beside) => ['*', ...toFields(record, beside)],
+  };
 }
 
 /** Escapes a prefix for a MATCH pattern. */

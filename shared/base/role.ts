@@ -1,6 +1,7 @@
 import type { Clock, Log } from './basics.ts';
 import type { Registry } from './metrics.ts';
-import { closeRedis, openRedis, type Store, untilRedisAnswers, whyRedisIsAway } from './redis.ts';
+import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
+import { closeRedis, openRedis, type Store } from './redis.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = { redisUrl: string; clock: Clock; log: Log; metrics: Registry };

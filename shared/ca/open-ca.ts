@@ -6,6 +6,8 @@ import { type Clock, describeError, IssuanceError, type Log } from '../base/basi
 import {
   either,
   isText,
+  listOf,
+  optional,
   parseNumber,
   parseValue,
   runScript,
@@ -120,11 +122,15 @@ export function openCaOf(
 ): Ca & Disposable {
   const { name, directoryUrl, ca, proxy } = of;
   const connection = openCaConnection({ directoryUrl, userAgent: USER_AGENT, clock, ca, proxy });
+  const told = (state: AccountState) => {
+    const issuers = connection.directory?.answer.caaIdentities ?? [];
+    changed?.('url' in state && issuers.length > 0 ? { ...state, issuers } : state);
+  };
   return {
     name,
     directoryUrl,
     connection,
-    account: holdAccount(connection, openAccount, changed),
+    account: holdAccount(connection, openAccount, told),
     directory: (signal, timeout) => readDirectory(connection, signal, timeout),
     limits,
     budget,
@@ -215,7 +221,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`);
 
 const isAccountState = either(
-  shapeOf<{ url: string }>({ url: isText }),
+  shapeOf<{ url: string; issuers?: string[] }>({ url: isText, issuers: optional(listOf(isText)) }),
   shapeOf<{ fault: string }>({ fault: isText }),
 );
 

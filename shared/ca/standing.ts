@@ -24,8 +24,8 @@ export type OpenAccount = (
   lost?: string,
 ) => Promise<AcmeAccount>;
 
-/** How an account is: its URL at the CA, or why it cannot be used, in one line. */
-export type AccountState = { url: string } | { fault: string };
+/** How an account is: its URL, and what CAA records call its CA; or why it is of no use, in one line. */
+export type AccountState = { url: string; issuers?: string[] } | { fault: string };
 
 /** @param changed gets how the account is, each time that changes */
 export function holdAccount(

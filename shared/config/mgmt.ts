@@ -1,7 +1,7 @@
 import { isEveryone } from '../base/identifier.ts';
 import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
-import { byteSize, parseList, parseReadableFile, wholeNumber } from './option-values.ts';
+import { byteSize, parseList, parseReadableFile, parseText, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** The HTTP interface that clients post their CSRs to. */
@@ -32,6 +32,7 @@ const MAX_SIZE = 16 * 1024;
  * `[mgmt]`, and the defaults for auth blocks, which macen keeps there too.
  *
  * @param references the parsers of the options that name a block
+ * @returns besides these the file that holds the secret of the installation, where one is named
  */
 export function parseMgmt(
   section: SectionReader,
@@ -40,12 +41,13 @@ export function parseMgmt(
     storage: Parse<string | false>;
     account: Parse<string>;
   },
-): { mgmt: MgmtConfig; defaults: Defaults } {
+): { mgmt: MgmtConfig; secretFile: string | undefined; defaults: Defaults } {
   // macen's code reads `listener`, its README says `mgmt`.
   const listeners = readListeners(section, ['listener', 'mgmt'], defaultListeners(1313, '127.0.0.1', '::1'));
   const maxSize = section.one('max-size', byteSize(16 * 1024 ** 2)) ?? MAX_SIZE;
   const wait = section.one('wait', wholeNumber(0, 3600)) ?? 180;
   const trustedProxies = section.many('trusted-proxy', parseCidr);
+  const secretFile = section.one('secret-file', parseText);
   const tls = {
     certFile: section.one('tls-cert', parseReadableFile),
     keyFile: section.one('tls-key', parseReadableFile),
@@ -60,7 +62,7 @@ export function parseMgmt(
   if (everyone)
     section.warn(`${everyone} lets every client choose the address it is taken for`, 'trusted-proxy');
   const mgmt = { listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) };
-  return { mgmt, defaults };
+  return { mgmt, secretFile, defaults };
 }
 
 function completeTls(

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeFileError } from '../base/basics.ts';
+import { withLogin } from '../base/redis-url.ts';
 import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
@@ -86,16 +87,6 @@ export function readPassword(file: string): string {
   if (password === '' || /\s/.test(password))
     throw new Error(`${file} does not hold one word, the password of a Redis user`);
   return password;
-}
-
-/** A socket's URL becomes `unix://NAME:PASSWORD@/path`, which `openRedis` knows. */
-function withLogin(url: string, { name, password }: { name: string | undefined; password: string }): string {
-  const socket = /^unix:(.*)$/.exec(url)?.[1];
-  const login = (user: string) => `${user}:${encodeURIComponent(password)}`;
-  if (socket !== undefined) return `unix://${login(encodeURIComponent(name ?? ''))}@${socket}`;
-  const { protocol, username, host, pathname, search } = new URL(url);
-  const user = name === undefined ? username : encodeURIComponent(name);
-  return `${protocol}//${login(user)}@${host}${pathname}${search}`;
 }
 
 /** The socket of a private Redis. A relative `dir` starts where the process was started. */

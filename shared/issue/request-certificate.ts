@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Admission, AuthBlock } from '../admission/admit.ts';
+import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import {
   type Clock,
   describeError,
@@ -56,21 +56,21 @@ export type Issuing = {
    * @throws IssuanceError `denied` where its key is blocked
    */
   findStored(
-    blocks: AuthBlock[],
+    blocks: AdmittingBlock[],
     csr: CsrText,
   ): Promise<(IssuedCertificate & { identifiers: Identifier[] }) | undefined>;
   /**
    * Has a certificate ordered for names that `block` admitted.
    *
    * @param request `identifiers` and `publicKey` are the CSR's; `patience` is how long the client waits for
-   *   the result, in milliseconds
+   *   the result, in milliseconds; `client` is its address
    * @throws IssuanceError the limit that keeps every account of the block from ordering now; `denied` where
    *   the key is blocked
    */
   order(
-    block: AuthBlock,
+    block: AdmittingBlock,
     csr: CsrText,
-    request: Ordered & { requestId: string; patience: number },
+    request: Ordered & { requestId: string; client: string; patience: number },
   ): Promise<OrderJob>;
   /**
    * The certificate of a job that succeeded; `undefined` when the signal fires first, or when Redis has lost
@@ -124,7 +124,8 @@ export function openIssuing(parts: {
     async order(block, csr, request) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
       if (limit) throw limit;
-      const data = toSignJob(block, csr, request);
+      const { by, clientNames } = block;
+      const data = toSignJob(block, csr, { ...request, by, ...(clientNames && { clientNames }) });
       const id = await signQueue.enqueue(data);
       return { id, promise: () => signQueue.promise(id, data) };
     },
@@ -142,7 +143,7 @@ export function openIssuing(parts: {
 export function toSignJob(
   { name, accounts, verifications, storage, share }: AuthBlock,
   csr: CsrText,
-  more: Pick<SignJobData, 'identifiers' | 'publicKey' | 'requestId' | 'patience' | 'due' | 'replaces'>,
+  more: Omit<SignJobData, 'csr' | 'accounts' | 'solvers' | 'storage' | 'block' | 'share'>,
 ): SignJobData {
   return {
     csr: csr.pem,

@@ -3,6 +3,7 @@ import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../acme/object
 import { problemKind, toChallengeFault } from '../acme/problem.ts';
 import { type Clock, IssuanceError } from '../base/basics.ts';
 import { canonicalAddress, type Identifier, quoteName, toName } from '../base/identifier.ts';
+import { lookAside } from '../solver/look-aside.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
 import type { Seen } from './next-step.ts';
 import type { OrderChallenge, OrderState } from './order-state.ts';
@@ -18,6 +19,8 @@ export type PresentParts = {
   signal: AbortSignal;
   /** Gets what a solver's own look found wrong, in one line, where the order goes on all the same. */
   warn?: (fault: string) => void;
+  /** Ends looks that nobody waits for, which may go on when this drive has ended; absent: `signal` does. */
+  looksEnd?: AbortSignal;
 };
 
 /** An authorization, and the name of the order that it is for. */
@@ -149,14 +152,10 @@ export async function findMissing(
  */
 async function checkVisible(parts: PresentParts, challenges: OrderChallenge[]): Promise<void> {
   await eachSolver(parts, challenges, async ({ selfCheck }, response) => {
-    const looking = selfCheck?.look(response, parts.signal);
-    if (selfCheck?.mode === 'require') {
-      const fault = await looking;
-      if (fault) throw new IssuanceError('challengeFailed', `${response.identifier.value}: ${fault}`);
-    } else {
-      // It rejects only when the job has ended.
-      looking?.then(fault => fault && parts.warn?.(fault)).catch(() => {});
-    }
+    if (!selfCheck) return;
+    if (selfCheck.mode === 'warn') return lookAside(selfCheck, response, parts);
+    const fault = await selfCheck.look(response, parts.signal);
+    if (fault) throw new IssuanceError('challengeFailed', `${response.identifier.value}: ${fault}`);
   });
 }
 

@@ -1,5 +1,6 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
+import { lookAside } from '../solver/look-aside.ts';
 import {
   type Authorized,
   eachSolver,
@@ -45,13 +46,17 @@ export async function lookAtAuthorizations(
 const challengeAt = (url: string, found: Authorized[]) =>
   found.flatMap(({ authorization }) => authorization.challenges).find(one => one.url === url);
 
-/** After a failure, what the CA said is easier to understand beside what can be seen from here. */
+/**
+ * After a failure, what the CA said is easier to understand beside what was seen from here. Nobody waits for
+ * a look any more: one that has not ended yet, or is begun now, tells the log alone.
+ */
 export async function lookAgain(
   parts: PresentParts,
   challenges: OrderChallenge[],
 ): Promise<Map<string, string>> {
-  const faults = await eachSolver(parts, challenges, async (solver, response) => {
-    const fault = await solver.selfCheck?.look(response, parts.signal);
+  const faults = await eachSolver(parts, challenges, async ({ selfCheck }, response) => {
+    const fault = await selfCheck?.faultOf(response).catch(() => undefined);
+    if (selfCheck && fault === undefined) lookAside(selfCheck, response, parts);
     return [response.identifier.value, fault ?? ''] as const;
   });
   return new Map(faults.filter(([, fault]) => fault !== ''));

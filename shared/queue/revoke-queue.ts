@@ -33,6 +33,10 @@ export type RevokeJobData = {
   accounts: string[];
   /** Of the post that made the job. */
   requestId: string;
+  /** As in a sign job. */
+  by?: string;
+  client?: string;
+  clientNames?: readonly string[];
 };
 
 /** How a revoke job ended. `already`: the certificate was revoked before. */
@@ -47,6 +51,7 @@ export const isRevokeJobData = shapeOf<RevokeJobData>({
     names: listOf(isText),
   },
   ...{ block: isText, accounts: listOf(isText), requestId: isText },
+  ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });
 
 const isRevokeResult = either(

@@ -37,6 +37,12 @@ export type SignJobData = {
   block: string;
   /** Of the post that made the job. */
   requestId: string;
+  /** Of a post: by what its block knew the client, as admission says it. */
+  by?: string;
+  /** Of a post: the client's address. */
+  client?: string;
+  /** The names that the client's own proof admits, where it narrows those of the block. */
+  clientNames?: readonly string[];
 };
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
@@ -77,4 +83,5 @@ export const isSignJobData = shapeOf<SignJobData>({
   replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
   ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
   share: optional(shapeOf({ name: isText, part: isNumber })),
+  ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { divideOrders } from '../admission/order-shares.ts';
 import { type AccountConfig, parseAccounts } from '../ca/account-section.ts';
@@ -29,6 +30,8 @@ export type Config = {
   /** By name, in the order of the files; at least one. */
   accounts: Map<string, AccountConfig>;
   mgmt: MgmtConfig;
+  /** The file of the installation's secret; only the roles that need it make it. */
+  secretFile: string;
   /** By name; holds an implicit block only when an auth block uses it. */
   verifications: Map<string, VerificationConfig>;
   storages: Map<string, StorageConfig>;
@@ -59,10 +62,11 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
 
   const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
-  if (accounts.size === 0) return missing(file, 'account', 'is missing; its dir is needed');
+  const [firstAccount] = accounts.values();
+  if (!firstAccount) return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
-  const { mgmt, defaults } = parseMgmt(optional('mgmt'), {
+  const { mgmt, secretFile, defaults } = parseMgmt(optional('mgmt'), {
     verification: defaultReferenceTo(verifications, 'verification'),
     storage: defaultReferenceTo(storages, 'storage', unwrittenStorage(storages)),
     account: referenceTo(accounts, 'account'),
@@ -75,6 +79,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   return {
     accounts,
     mgmt,
+    secretFile: secretFile ?? join(firstAccount.dir, 'installation.key'),
     verifications,
     storages,
     auth,

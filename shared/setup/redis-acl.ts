@@ -13,48 +13,30 @@ type Use = { names: string; by: By; channel?: true };
 const keys = (names: string, by: By): Use => ({ names, by });
 const channel = (names: string, by: By): Use => ({ names, by, channel: true });
 
+type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
+
+const list = <Text extends string>(text: Words<Text> extends CommandName ? Text : never) =>
+  text.split(' ') as CommandName[];
+
 const script = ['eval', 'evalsha'] as const;
 
 /** BullMQ's scripts that add jobs. */
-const toProduce: readonly CommandName[] = [
-  ...([...script, 'del', 'exists', 'hget', 'hgetall', 'hmget', 'hmset', 'hset', 'incr'] as const),
-  ...([
-    'llen',
-    'lpush',
-    'lrange',
-    'pttl',
-    'rpush',
-    'sadd',
-    'scard',
-    'xadd',
-    'xtrim',
-    'zadd',
-    'zrange',
-  ] as const),
-  ...(['zrem', 'zrevrangebyscore', 'zscore'] as const),
+const toProduce = [
+  ...list('eval evalsha del exists hget hgetall hmget hmset hset incr llen lpush lrange pttl rpush sadd'),
+  ...list('scard xadd xtrim zadd zrange zrem zrevrangebyscore zscore'),
 ];
 /** And those that take them and end them. */
-const toConsume: readonly CommandName[] = [
+const toConsume = [
   ...toProduce,
-  ...([
-    'client|setname',
-    'bzpopmin',
-    'get',
-    'hdel',
-    'hexists',
-    'hincrby',
-    'lrem',
-    'ltrim',
-    'pexpire',
-    'pttl',
-  ] as const),
-  ...(['rpoplpush', 'set', 'srem', 'zcard', 'zpopmin', 'zrangebyscore', 'zremrangebyrank'] as const),
-  ...(['zremrangebyscore', 'zrevrange'] as const),
+  ...list('client|setname bzpopmin get hdel hexists hincrby lrem ltrim pexpire rpoplpush set smembers srem'),
+  ...list('zcard zpopmin zrangebyscore zremrangebyrank zremrangebyscore zrevrange'),
 ];
 
-const toBreak: readonly CommandName[] = [
-  ...([...script, 'del', 'exists', 'hdel', 'hexists', 'hget', 'hmget', 'hset', 'pexpire', 'time'] as const),
-];
+const toTell = list('eval evalsha del get pexpire set');
+const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
+const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
+const toIndex = list('eval evalsha get hdel hget hmget hset sadd set srem zadd zrem');
+const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
 
 /**
  * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so here.
@@ -62,6 +44,10 @@ const toBreak: readonly CommandName[] = [
  * integration tests run with these rights and no others.
  */
 const uses: Use[] = [
+  // who takes part, and who asks: installation.ts, hmac2.ts
+  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+  keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+
   // from a post to its result: sign-queue.ts, sign-records.ts
   keys('sign:*', { intake: toProduce, worker: [...toConsume, 'mget'], scheduler: toProduce }),
   keys('promise:*', { intake: ['getdel', 'set'], scheduler: ['getdel'] }),
@@ -85,22 +71,12 @@ const uses: Use[] = [
   keys('schedule-rules', { scheduler: ['hdel', 'hgetall', 'hset'] }),
   keys('schedule-minute', { scheduler: ['get', 'set'] }),
   keys('notify:*', { worker: toProduce, scheduler: toConsume }),
-  keys('told:*', {
-    worker: [...script, 'del', 'get', 'pexpire', 'set'],
-    scheduler: [...script, 'del', 'get', 'pexpire', 'set'],
-    cli: ['del'],
-  }),
+  keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
   // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
   keys('limit:*', { intake: ['mget'], worker: ['del', 'get', 'mget', 'set'], cli: ['del', 'get', 'scan'] }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
-  keys('budget:*', {
-    worker: [
-      ...([...script, 'del', 'exists', 'get', 'pexpire', 'set', 'zadd', 'zcount'] as const),
-      ...(['zrangebyscore', 'zrem', 'zrevrange'] as const),
-    ],
-    cli: ['get'],
-  }),
+  keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
@@ -111,33 +87,31 @@ const uses: Use[] = [
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
-    worker: [...script, 'get', 'hdel', 'hget', 'hmget', 'hset', 'sadd', 'set', 'srem', 'zadd', 'zrem'],
-    scheduler: [
-      ...([...script, 'get', 'hdel', 'hget', 'hmget', 'hset', 'sadd', 'scard', 'set', 'srem'] as const),
-      ...(['zadd', 'zcard', 'zcount', 'zrangebyscore', 'zrem'] as const),
-    ],
-    cli: [...script, 'hget', 'hmget', 'hscan', 'hset', 'sadd', 'srem', 'zadd', 'zrangebyscore', 'zrem'],
+    worker: toIndex,
+    scheduler: [...toIndex, ...toLookThrough],
+    cli: [...toIndex, ...toLookThrough],
   }),
   keys('expiry:*', {
     worker: ['zadd', 'zrangebyscore', 'zrem'],
     scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
+
+  // trail.ts
+  keys('trail', { cli: [...script, 'xadd'] }),
 ];
 
 /** redis.ts of the storages */
 const storageUse = (name: string) =>
   keys(`storage:${escapeGlob(name)}:*`, {
     intake: ['get'],
-    worker: [...script, 'del', 'get', 'set'],
+    worker: [...script, 'del', 'get', 'scan', 'set'],
     scheduler: [...script, 'del', 'get', 'scan', 'set'],
   });
 
-const toPutRecords: readonly CommandName[] = [
-  ...(['get', 'set', 'del', 'pexpire', 'zadd', 'zrem', 'zremrangebyscore'] as const),
-];
-const toRemember: readonly CommandName[] = ['expire', 'sadd', 'smembers', 'srem'];
-const toTakeTurns: readonly CommandName[] = [...script, 'expire', 'time', 'zadd', 'zrem', 'zremrangebyscore'];
+const toPutRecords = list('get set del pexpire zadd zrem zremrangebyscore');
+const toRemember = list('expire sadd smembers srem');
+const toTakeTurns = list('eval evalsha expire time zadd zrem zremrangebyscore');
 
 /** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
 const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {

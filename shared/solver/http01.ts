@@ -3,8 +3,9 @@ import { canProve } from '../base/identifier.ts';
 import { openGetTogether, type Store } from '../base/redis.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
+import { openKeptFaults } from './kept-faults.ts';
 import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
-import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
+import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
 export const http01: Kind<Http01Config> = { parse: parseHttp01, open: openHttp01Solver };
@@ -39,9 +40,12 @@ function openHttp01Solver(
 ): Solver {
   const responses = openChallengeResponses(store);
   const { mode } = selfCheck;
+  const isPresented = async ({ token }: ChallengeResponse) => (await responses.get(token)) !== null;
   return {
     name,
-    ...(mode !== 'off' && { selfCheck: { mode, look: openSelfCheck(selfCheck, log) } }),
+    ...(mode !== 'off' && {
+      selfCheck: { mode, ...openKeptFaults(store, openSelfCheck(selfCheck, log, isPresented)) },
+    }),
     challengeType: 'http-01',
     canProve: identifier => canProve('http-01', identifier),
     present: ({ token, keyAuthorization }) => needingRedis(() => responses.put(token, keyAuthorization)),

@@ -59,8 +59,14 @@ type SelfCheck = (response: ChallengeResponse, signal: AbortSignal) => Promise<s
 /**
  * Where a look goes to an address that is reserved, as `networks` allows, only the log has what was seen: a
  * client that leads names there is not to learn what is open.
+ *
+ * @param isPresented whether the response is not withdrawn yet: an answer that came later says nothing
  */
-export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckConfig, log: Log): SelfCheck {
+export function openSelfCheck(
+  { port, resolvers, networks, proxy }: SelfCheckConfig,
+  log: Log,
+  isPresented: (response: ChallengeResponse) => Promise<boolean> = async () => true,
+): SelfCheck {
   const isAllowed = toAddressSet(networks);
 
   async function addressOf(host: string, signal: AbortSignal): Promise<string> {
@@ -83,7 +89,8 @@ export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckCon
     return look(follow(url, seen.location, port), visited, signal);
   }
 
-  return async ({ identifier, token, keyAuthorization }, signal) => {
+  return async (response, signal) => {
+    const { identifier, token, keyAuthorization } = response;
     const url = new URL(`http://${toHost(identifier)}/.well-known/acme-challenge/${token}`);
     const deadline = AbortSignal.timeout(DEADLINE);
     const visited: string[] = [];
@@ -92,6 +99,7 @@ export function openSelfCheck({ port, resolvers, networks, proxy }: SelfCheckCon
       return deadline.aborted ? `no answer within ${DEADLINE / 1000} seconds` : describeError(error);
     });
     if (typeof seen !== 'string' && seen.status === 200 && seen.body.trimEnd() === keyAuthorization) return;
+    if (typeof seen !== 'string' && !(await isPresented(response))) return;
     const fault = typeof seen === 'string' ? `itself: ${seen}` : describeSeen(seen, visited);
     if (!visited.some(isReserved)) return `Quarry looked at http://${url.host} ${fault}`;
     log.info({ host: url.host, addresses: visited }, `Quarry looked ${fault}`);

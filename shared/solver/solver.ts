@@ -58,6 +58,8 @@ export type Solver = {
   readonly selfCheck?: {
     mode: 'warn' | 'require';
     look(response: ChallengeResponse, signal: AbortSignal): Promise<string | undefined>;
+    /** What a look at it found wrong, in whatever process that was. */
+    faultOf(response: ChallengeResponse): Promise<string | undefined>;
   };
 };
 

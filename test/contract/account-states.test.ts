@@ -86,6 +86,47 @@ acme-server = ${second}
   ]);
 });
 
+test('quarry ca prints the CAA record of an account that is open, with the methods of all that orders from it', async () => {
+  const { prefix } = newStore();
+  const states = openAccountStates({ redis, prefix });
+  for (const name of ['default', 'second', 'third', 'renewing'])
+    await states.write(name, { url: `https://ca.example/${name}`, issuers: ['ca.example', 'b.example'] });
+  await states.write('bare', { url: 'https://ca.example/bare' });
+  await states.write('closed', { fault: 'no terms' });
+  const others = ['second', 'third', 'renewing', 'bare', 'closed'];
+  const accounts = ['', ...others.map(name => ` "${name}"`)].map(
+    (name, at) => `[account${name}]\ndir = a${at}\n`,
+  );
+  const verifications = `[verification "http"]
+type = http01
+listener = 127.0.0.1:0
+[verification "dns"]
+type = dns01-server
+listener = 127.0.0.1:0
+zone = acme.example.org
+`;
+  const block = (name: string, accounts: string, verification: string) =>
+    `[auth "${name}"]\nall = yes\ndomain = *\naccount = ${accounts}\nverification = ${verification}\n`;
+  const blocks = [
+    block('one', 'default, second', 'http'),
+    block('two', 'second, bare, closed, renewing', 'dns, http'),
+    '[renewal "hosts"]\nshaman-profile = .\naccount = renewing\nverification = http\n',
+  ];
+  const redisSection = `[redis]\nurl = ${url}\nprefix = ${prefix}\n`;
+  const ini = [redisSection, ...accounts, verifications, ...blocks].join('');
+  const { code, stdout, stderr } = await runQuarry(['ca', 'main.ini'], ini);
+  assert.deepEqual([code, stderr], [0, '']);
+  const records = stdout.split('\n').filter(line => line.startsWith(' '));
+  const record = (name: string, methods: string) =>
+    `  CAA 0 issue "ca.example; accounturi=https://ca.example/${name}${methods}"`;
+  assert.deepEqual(records, [
+    record('default', '; validationmethods=http-01'),
+    record('second', '; validationmethods=http-01,dns-01'),
+    record('third', ''),
+    record('renewing', ''),
+  ]);
+});
+
 test('quarry ca wants a configuration file, and a Redis that it can reach', async () => {
   const without = await runQuarry(['ca']);
   assert.deepEqual(

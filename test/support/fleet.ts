@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis as RedisClient } from 'ioredis';
@@ -101,6 +101,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
   const accountDir = join(dir, 'account');
+  const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
   const redis = started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
   const users = await makeRedisUsers(dir, redis.url);
@@ -193,6 +194,7 @@ ${second ? secondSection(second, secondAccount) : ''}
 [mgmt]
 listener = ${at.mgmt}
 ${mgmt?.includes('wait =') ? '' : 'wait = 240'}
+${mgmt?.includes('secret-file =') ? '' : `secret-file = ${secretFile}`}
 ${mgmt ?? ''}
 [verification "http"]
 type = http01
@@ -217,6 +219,7 @@ ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
     async [Symbol.asyncDispose]() {
       for (const dir of second ? [accountDir, second.accountDir] : [accountDir])
         for (const secret of accountSecrets(join(dir, 'account.pem'))) secrets.add(secret);
+      if (existsSync(secretFile)) secrets.add(readFileSync(secretFile, 'utf8').trim());
       const refusals = await users.refusals();
       await running.disposeAsync();
       assert.deepEqual(refusals, [], 'each role has all rights in Redis that it needs');

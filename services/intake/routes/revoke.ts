@@ -29,7 +29,7 @@ export function revokeRoute(parts: {
     const request = toAdmissionRequest(ctx, isTrustedProxy);
     const possible = admission.possible(request);
     const body = await readBody(ctx, LARGEST_CHAIN, 'certificate');
-    const blocks = admission.verified(possible, request, body);
+    const blocks = await admission.verified(possible, request, body);
     const reason = readReason(ctx);
     const { pem, names, identifiers, notAfter } = readRevocable(body.toString());
     ctx.state.names = names;
@@ -37,10 +37,11 @@ export function revokeRoute(parts: {
     if (notAfter <= waiting.clock.now())
       ctx.throw(409, 'the certificate has expired; there is nothing to revoke');
 
-    const { requestId } = ctx.state;
+    const { requestId, client } = ctx.state;
     const accounts = block.accounts.map(({ account }) => account);
-    const admitted = { certificate: pem, names, block: block.name, accounts, requestId };
-    const data = { ...admitted, ...(reason && { reason }) };
+    const { name, by, clientNames } = block;
+    const admitted = { certificate: pem, names, block: name, by, client, accounts, requestId };
+    const data = { ...admitted, ...(clientNames && { clientNames }), ...(reason && { reason }) };
     const jobId = await revokeQueue.enqueue(data);
     ctx.state.job = jobId;
     using patience = patienceOf(ctx, waiting);

@@ -1,10 +1,11 @@
-import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
-import type { Admission, AuthBlock } from '../../../shared/admission/admit.ts';
-import { type AdmissionRequest, clientAddress, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
+import { forwardedAddress } from '../../../shared/admission/client-address.ts';
+import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
@@ -15,13 +16,21 @@ export function toAdmissionRequest(
   ctx: Context,
   isTrustedProxy: (address: string) => boolean,
 ): AdmissionRequest {
-  const forwardedFor = ctx.get('X-Forwarded-For') || undefined;
-  const clientIp = clientAddress(ctx.req.socket.remoteAddress ?? '', forwardedFor, isTrustedProxy);
+  const remote = ctx.req.socket.remoteAddress ?? '';
+  const peer = plainAddress(remote) ?? remote;
+  ctx.state.client = peer;
+  const forwardedFor = ctx.get('X-Forwarded-For');
+  const clientIp = forwardedFor ? forwardedAddress(peer, forwardedFor, isTrustedProxy) : peer;
   ctx.state.client = clientIp;
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
-  return { clientIp, claim: parseHmacHeader({ authentication, authorization: more }) };
+  const claim = parseHmacHeader({ authentication, authorization: more });
+  return { clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim };
 }
+
+/** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */
+const toOriginForm = (target: string) =>
+  target.startsWith('/') ? target : target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, '');
 
 /**
  * Reads the body of a request that says how long it is.
@@ -107,7 +116,7 @@ export function patienceOf(
  *
  * @returns `unanswered` when the caller has to send that 503
  */
-async function answerResult(
+export async function answerResult(
   ctx: Context,
   jobId: string,
   issuing: Pick<Issuing, 'result'>,
@@ -146,7 +155,7 @@ function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
 }
 
 /** The 503 for a plain client whose job goes on without it. */
-function stillWorking(waiting: Waiting): IssuanceError {
+export function stillWorking(waiting: Waiting): IssuanceError {
   return comeBack(waiting, 'the certificate is still being worked on', 'post the same CSR again');
 }
 
@@ -191,11 +200,11 @@ export function signRoute(parts: {
   const patience = waiting.wait * 1000;
   const readCsrOnce = openCsrReader();
 
-  async function receive(ctx: Context): Promise<{ blocks: AuthBlock[]; csr: CsrText }> {
+  async function receive(ctx: Context): Promise<{ blocks: AdmittingBlock[]; csr: CsrText }> {
     const request = toAdmissionRequest(ctx, isTrustedProxy);
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
-    const blocks = admission.verified(possible, request, body);
+    const blocks = await admission.verified(possible, request, body);
     return { blocks, csr: readCsrOnce(body) };
   }
 
@@ -213,37 +222,10 @@ export function signRoute(parts: {
     const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
     const block = admission.admit(able, identifiers);
 
-    const { requestId } = ctx.state;
-    const job = await issuing.order(block, csr, { ...ordered, requestId, patience });
+    const { requestId, client } = ctx.state;
+    const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
     if (answered !== 'finished') await job.promise();
     if (answered === 'unanswered') throw stillWorking(waiting);
-  };
-}
-
-const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/**
- * `GET /sign/<id>`: the result of a post that was answered with 202. Only clients that the job's own auth
- * block accepts may have it; where that block has an HMAC, the fetch carries one over its path.
- */
-export function resultRoute(parts: {
-  admission: Pick<Admission, 'possible' | 'verified'>;
-  isTrustedProxy: (address: string) => boolean;
-  issuing: Pick<Issuing, 'blockOf' | 'result'>;
-  waiting: Waiting;
-}) {
-  const { admission, isTrustedProxy, issuing, waiting } = parts;
-
-  return async (ctx: RouterContext): Promise<void> => {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
-    const possible = admission.possible(request);
-    const jobId = ctx.params.id ?? '';
-    const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;
-    if (block === undefined) ctx.throw(404, 'no such result');
-    const own = possible.filter(({ name }) => name === block);
-    if (own.length === 0) ctx.throw(403, 'this result is not for this client');
-    admission.verified(own, request, Buffer.from(ctx.path));
-    if ((await answerResult(ctx, jobId, issuing, waiting)) === 'unanswered') throw stillWorking(waiting);
   };
 }

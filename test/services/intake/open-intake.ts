@@ -1,7 +1,8 @@
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
+import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
@@ -44,6 +45,25 @@ export const loopbackBlock: AuthBlockConfig = { ...withoutHmac, name: 'loopback'
 export const hmacHeader = (message: string) => ({
   Authentication: `hmac name=sha256, hash=${createHmac('sha256', hmacKey).update(message).digest('hex')}`,
 });
+
+/** Headers of HMAC version 2, each with a nonce of its own. */
+export function hmac2Header(method: string, target: string, body = ''): { Authentication: string } {
+  const [time, nonce] = [String(Math.trunc(Date.now() / 1000)), randomBytes(16).toString('hex')];
+  const lines = ['hmac2', method, target, time, nonce, createHash('sha256').update(body).digest('hex')];
+  const hash = createHmac('sha256', hmacKey)
+    .update(`${lines.join('\n')}\n`)
+    .digest('hex');
+  return { Authentication: `hmac2 name=sha256, time=${time}, nonce=${nonce}, hash=${hash}` };
+}
+
+/** Takes each nonce once, in memory and at any time. */
+function openFakeTakeOnce(): TakeOnce {
+  const seen = new Set<string>();
+  return async (key, { nonce }) => {
+    const name = `${key} ${nonce}`;
+    return seen.size === seen.add(name).size ? 'it came before' : undefined;
+  };
+}
 
 /** A queue of revocations in memory. */
 export type FakeRevokeQueue = RevokeQueue & {
@@ -93,7 +113,7 @@ export type FakeIntake = AsyncDisposable & {
 /** The intake's app on a loopback port, with a queue and a storage that do what a test says. */
 export async function openIntake(
   blocks: AuthBlockConfig[] = [hmacBlock],
-  { wait = 0, maxSize = 4096, trusted = [] as string[] } = {},
+  { wait = 0, maxSize = 4096, trusted = [] as string[], takeOnce = openFakeTakeOnce() } = {},
 ): Promise<FakeIntake> {
   const revokeQueue = openFakeRevokeQueue();
   const [queue, stopping, clock] = [openFakeQueue(), new AbortController(), turnedClock(1_000_000)];
@@ -106,7 +126,7 @@ export async function openIntake(
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
   };
-  const admission = openAdmission(blocks);
+  const admission = openAdmission(blocks, takeOnce);
   const issuing = openIssuing({
     admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),

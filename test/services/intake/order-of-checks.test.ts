@@ -162,6 +162,7 @@ test('what passes all checks is enqueued with its names, and nothing of the bloc
     identifiers: [{ type: 'dns', value: 'www.example.org' }],
     publicKey: csrKeyDigest(readCsr(Buffer.from(csr)).der),
     ...{ accounts: [{ account: 'account' }], solvers: ['http'], storage: 'kept', block: 'hmac', patience: 0 },
+    ...{ by: 'hmac key 1', client: '127.0.0.1' },
   });
   assert.match(requestId, /^[0-9a-f-]{36}$/);
 });

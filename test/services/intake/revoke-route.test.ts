@@ -25,7 +25,8 @@ test('POST /revoke has a worker revoke the first certificate of the body, and an
   const [{ requestId, ...data } = { requestId: '' }] = intake.revokeQueue.enqueued;
   const [certificate] = splitChain(pem);
   const admitted = { names: ['www.example.org'], block: 'hmac', accounts: ['account'] };
-  assert.deepEqual(data, { certificate, ...admitted, reason: 'keyCompromise' });
+  const asked = { by: 'hmac key 1', client: '127.0.0.1', reason: 'keyCompromise' };
+  assert.deepEqual(data, { certificate, ...admitted, ...asked });
   assert.match(requestId, /^[0-9a-f-]{36}$/);
   assert.match(intake.log.text(), new RegExp(`"job":"${jobId}","names":\\["www.example.org"\\]`));
 });

@@ -314,4 +314,39 @@ test('POST /sign believes X-Forwarded-For from a trusted proxy only', async () =
   behind.queue.results.set(jobId, issued satisfies SignResult);
   assert.equal((await behind.post(csr, headers)).status, 200);
   assert.equal((await behind.post(csr, { 'X-Forwarded-For': '192.0.2.7, 203.0.113.1' })).status, 403);
+  assert.equal((await behind.post(csr, { 'X-Forwarded-For': '192.0.2.7:51234' })).status, 200);
+});
+
+test('a client of which the proxy names no address is not taken for the proxy, but refused, and that is logged', async () => {
+  await using intake = await openIntake([{ ...loopbackBlock, all: true }], { trusted: ['127.0.0.0/8'] });
+  intake.queue.results.set(jobId, issued satisfies SignResult);
+  assert.equal((await intake.post(csr, { 'X-Forwarded-For': '' })).status, 200, 'from the proxy itself');
+  for (const [forwardedFor, why] of [
+    ['unknown', 'X-Forwarded-For has "unknown", which is no address: the client is not known'],
+    ['127.0.0.1,', 'X-Forwarded-For has an empty entry: the client is not known'],
+  ] as const) {
+    const answer = await intake.post(csr, { 'X-Forwarded-For': forwardedFor });
+    assert.deepEqual([answer.status, await answer.text()], [403, `${why}\n`]);
+    const line = intake.log.lines.findLast(({ msg }) => msg === 'request');
+    assert.deepEqual([line?.status, line?.client, line?.reason], [403, '127.0.0.1', why]);
+  }
+});
+
+test('several X-Forwarded-For headers are read as one', async () => {
+  await using intake = await openIntake([{ ...loopbackBlock, ips: ['192.0.2.7'] }], {
+    trusted: ['127.0.0.0/8', '10.0.0.0/8'],
+  });
+  intake.queue.results.set(jobId, issued satisfies SignResult);
+  const status = (...values: string[]) =>
+    new Promise(resolve => {
+      const asked = request({ port: intake.port, method: 'POST', path: '/sign' });
+      asked.setHeader('X-Forwarded-For', values).once('response', answer => {
+        answer.resume();
+        resolve(answer.statusCode);
+      });
+      asked.end(csr);
+    });
+  assert.equal(await status('192.0.2.7', '10.0.0.2'), 200);
+  assert.equal(await status('192.0.2.7', '203.0.113.1'), 403);
+  assert.equal(await status('192.0.2.7', ''), 403);
 });

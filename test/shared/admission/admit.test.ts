@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
-import { openAdmission } from '../../../shared/admission/admit.ts';
+import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
+import type { AdmissionMethod } from '../../../shared/admission/methods.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
+import { toRequest } from './admission-request.ts';
 
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({
   ...{ name, ips: [], all: false, domains: [], addresses: [] },
@@ -27,8 +28,8 @@ const open = block('open', { all: true, domains: ['*.test.example.net'], address
 
 const body = Buffer.from('a CSR');
 const digest = createHmac('sha256', 'secret').update(body).digest();
-const from = (clientIp: string): AdmissionRequest => ({ clientIp, claim: undefined });
-const signed = (clientIp: string): AdmissionRequest => ({ clientIp, claim: { hash: 'sha256', digest } });
+const from = (clientIp: string) => toRequest({ clientIp });
+const signed = (clientIp: string) => toRequest({ clientIp, claim: { hash: 'sha256', digest } });
 const dns = (...names: string[]): Identifier[] => names.map(value => ({ type: 'dns', value }));
 const namesOf = (blocks: { name: string }[]) => blocks.map(({ name }) => name);
 
@@ -66,18 +67,66 @@ test('a block with all = yes still demands its other methods', () => {
   assert.throws(() => both.possible(from('203.0.113.1')));
 });
 
-test('verified() leaves the blocks whose HMAC matches the bytes', () => {
+test('verified() leaves the blocks whose HMAC matches the bytes', async () => {
   const request = signed('192.0.2.7');
   const blocks = admission.possible(request);
-  assert.deepEqual(namesOf(admission.verified(blocks, request, body)), ['mail', 'secure', 'open']);
-  assert.deepEqual(namesOf(admission.verified(blocks, request, Buffer.from('another'))), ['mail', 'open']);
+  assert.deepEqual(namesOf(await admission.verified(blocks, request, body)), ['mail', 'secure', 'open']);
+  const others = await admission.verified(blocks, request, Buffer.from('another'));
+  assert.deepEqual(namesOf(others), ['mail', 'open']);
 });
 
-test('verified() denies when only an HMAC could have held', () => {
+test('verified() says by what each block knows the client, and tells no secret', async () => {
+  const keys = ['first', 'secret', 'third'];
+  const second = block('second', { hmac: { type: 'sha256', keys }, domains: ['*'] });
+  const several = openAdmission([mail, secure, open, second]);
+  const request = signed('192.0.2.7');
+  const blocks = await several.verified(several.possible(request), request, body);
+  assert.deepEqual(
+    blocks.map(({ name, by }) => [name, by]),
+    [
+      ['mail', 'address'],
+      ['secure', 'address, hmac key 1'],
+      ['open', 'all'],
+      ['second', 'hmac key 2'],
+    ],
+  );
+  assert.equal(several.admit(blocks, dns('www.example.org')).by, 'address, hmac key 1');
+});
+
+/** A block whose one method says this of every request. */
+const saying = (verdict: Awaited<ReturnType<AdmissionMethod['holds']>>) => ({
+  ...(openAdmission([block('told', { all: true, domains: ['*.example.org'] })]).blocks[0] as AuthBlock),
+  methods: [{ possible: () => true, holds: async () => verdict }],
+});
+
+test('verified() narrows the names of a block to those that the proof of its client admits', async () => {
+  const mayHave = ({ value }: Identifier) => value === 'web1.example.org' || value === 'web1.example.net';
+  const told = saying({ by: 'token web1', mayHave, clientNames: ['web1.example.*'] });
+  const [narrow] = await admission.verified([told], from('192.0.2.7'), body);
+  assert.ok(narrow);
+  assert.deepEqual([narrow.by, narrow.clientNames], ['token web1', ['web1.example.*']]);
+  assert.equal(admission.find([narrow], dns('web1.example.org')), narrow);
+  for (const name of ['web2.example.org', 'web1.example.net'])
+    assertDenied(() => admission.admit([narrow], dns(name)), `not admitted: ${name}`);
+  assert.equal(admission.find([told], dns('web2.example.org')), told, 'for this request alone');
+});
+
+test('verified() denies in the words of the method that has some, where no block is left', async () => {
+  const told = saying({ refused: 'the token has ended' });
+  const refused = admission.verified([told, saying(undefined)], from('192.0.2.7'), body);
+  await assert.rejects(refused, { code: 'denied', message: 'the token has ended' });
+  const others = await admission.verified([told, saying({ by: 'all' })], from('192.0.2.7'), body);
+  assert.deepEqual(
+    others.map(({ by }) => by),
+    ['all'],
+  );
+});
+
+test('verified() denies when only an HMAC could have held', async () => {
   const closed = openAdmission([secure]);
   const request = signed('192.0.2.7');
-  const wrong = () => closed.verified(closed.possible(request), request, Buffer.from('another'));
-  assertDenied(wrong, 'the HMAC does not match');
+  const wrong = closed.verified(closed.possible(request), request, Buffer.from('another'));
+  await assert.rejects(wrong, { code: 'denied', message: 'the HMAC does not match' });
 });
 
 test('admit() gives the first block that has every name, with its solver and storage', () => {

@@ -37,6 +37,13 @@ test('[auth] reads methods, names and references', async () => {
   assert.doesNotMatch(warnings.join(), /old/);
 });
 
+test('[auth] hmac = v2 demands that version', async () => {
+  const key = 'old-0123456789abcdef';
+  const options = ['hmac_type = sha256', `hmac_key = ${key}`, 'hmac = V2', 'domain = a'];
+  const { auth } = await loadText(block(...options));
+  assert.deepEqual(auth[0]?.hmac, { type: 'sha256', keys: [key], version: 2 });
+});
+
 test('[auth] names several verifications in the order of preference', async () => {
   const kinds = '[verification "web"]\ntype = http01\n[verification "other"]\ntype = http01\n';
   const { auth } = await loadText(
@@ -80,6 +87,16 @@ const refused: [string, string[], RegExp][] = [
     /ips: unknown option; known here: ip, hmac_type/,
   ],
   ['spells hmac_key otherwise', ['hmac_type = sha256', 'hmac-key = s3cret'], /hmac-key: unknown option/],
+  [
+    'has hmac alone',
+    ['hmac = v2', 'ip = 192.0.2.1'],
+    /^main\.ini:2: .* hmac: needs hmac_type and hmac_key beside it$/,
+  ],
+  [
+    'names a version that there is not',
+    ['hmac_type = sha256', 'hmac_key = s3cret', 'hmac = v3'],
+    /^main\.ini:4: \[auth "a"\] hmac: is not v2; without it, both versions are taken$/,
+  ],
   ['has hmac_type alone', ['hmac_type = sha256', 'ip = 192.0.2.1'], /hmac_type: needs hmac_key/],
   ['has hmac_key alone', ['hmac_key = s3cret'], /^main\.ini:2: \[auth "a"\] hmac_key: needs hmac_type/],
   [

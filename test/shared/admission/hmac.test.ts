@@ -5,7 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import { hashNames, hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { toRequest } from './admission-request.ts';
 
 const body = Buffer.from('-----BEGIN …\r\n\xff\n');
 const hex = createHmac('sha256', 'old').update(body).digest('hex');
@@ -70,36 +72,42 @@ test('parseHmacHeader() prefers Authentication, when it holds an HMAC', () => {
   assert.deepEqual(parseHmacHeader({ authentication: 'hmac name=x', authorization: mine }), undefined);
 });
 
-const method = hmacMethod({ type: 'sha256', keys: ['new', 'old'] });
+/** Nothing of version 1 is taken once only. */
+const never: TakeOnce = () => Promise.reject(new Error('asked'));
+const method = hmacMethod({ type: 'sha256', keys: ['new', 'old'] }, never);
 const holds = (digest: string, hash = 'sha256') =>
-  method.holds({ clientIp: '192.0.2.1', claim: { hash, digest: Buffer.from(digest, 'hex') } }, body);
+  method.holds(toRequest({ claim: { hash, digest: Buffer.from(digest, 'hex') } }), body);
+const first = { by: 'hmac key 1' };
 
-test('hmacMethod() holds for each of its keys', () => {
-  for (const key of ['new', 'old'])
-    assert.equal(holds(createHmac('sha256', key).update(body).digest('hex')), true);
+test('hmacMethod() holds for each of its keys, and says which', () => {
+  for (const [key, by] of [
+    ['new', 'hmac key 1'],
+    ['old', 'hmac key 2'],
+  ] as const)
+    assert.deepEqual(holds(createHmac('sha256', key).update(body).digest('hex')), { by });
 });
 
 test('hmacMethod() does not hold for another key, body, length or hash', () => {
-  assert.equal(holds(createHmac('sha256', 'foreign').update(body).digest('hex')), false);
-  assert.equal(holds(createHmac('sha256', 'old').update(`${body} `).digest('hex')), false);
-  assert.equal(holds(hex.slice(0, 32)), false);
-  assert.equal(holds(`${hex}00`), false);
-  assert.equal(holds(''), false);
-  assert.equal(holds(createHmac('sha512', 'old').update(body).digest('hex'), 'sha512'), false);
-  assert.equal(holds(hex, 'sha512'), false);
-  assert.equal(method.holds({ clientIp: '192.0.2.1', claim: undefined }, body), false);
+  assert.equal(holds(createHmac('sha256', 'foreign').update(body).digest('hex')), undefined);
+  assert.equal(holds(createHmac('sha256', 'old').update(`${body} `).digest('hex')), undefined);
+  assert.equal(holds(hex.slice(0, 32)), undefined);
+  assert.equal(holds(`${hex}00`), undefined);
+  assert.equal(holds(''), undefined);
+  assert.equal(holds(createHmac('sha512', 'old').update(body).digest('hex'), 'sha512'), undefined);
+  assert.equal(holds(hex, 'sha512'), undefined);
+  assert.equal(method.holds(toRequest(), body), undefined);
 });
 
 test("hmacMethod() is possible only for a claim with its hash's name", () => {
-  assert.equal(method.possible({ clientIp: '192.0.2.1', claim }), true);
-  assert.equal(method.possible({ clientIp: '192.0.2.1', claim: { ...claim, hash: 'sha512' } }), false);
-  assert.equal(method.possible({ clientIp: '192.0.2.1', claim: undefined }), false);
+  assert.equal(method.possible(toRequest({ claim })), true);
+  assert.equal(method.possible(toRequest({ claim: { ...claim, hash: 'sha512' } })), false);
+  assert.equal(method.possible(toRequest()), false);
 });
 
 test('hmacMethod() takes its keys as UTF-8', () => {
-  const umlaut = hmacMethod({ type: 'sha256', keys: ['schlüssel'] });
+  const umlaut = hmacMethod({ type: 'sha256', keys: ['schlüssel'] }, never);
   const digest = createHmac('sha256', Buffer.from('schlüssel', 'utf8')).update(body).digest();
-  assert.equal(umlaut.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, body), true);
+  assert.deepEqual(umlaut.holds(toRequest({ claim: { hash: 'sha256', digest } }), body), first);
 });
 
 for (const type of hashNames)
@@ -111,11 +119,11 @@ for (const type of hashNames)
       const key = 'k'.repeat(length);
       for (const message of [Buffer.alloc(0), body, Buffer.alloc(5_000, 'CSR')]) {
         const digest = createHmac(type, key).update(message).digest();
-        const request = { clientIp: '192.0.2.1', claim: { hash: type, digest } };
-        const { holds } = hmacMethod({ type, keys: [key] });
-        assert.equal(holds(request, message), true, `a key of ${length} bytes`);
+        const request = toRequest({ claim: { hash: type, digest } });
+        const { holds } = hmacMethod({ type, keys: [key] }, never);
+        assert.deepEqual(holds(request, message), first, `a key of ${length} bytes`);
         digest[digest.length - 1] = (digest.at(-1) ?? 0) ^ 1;
-        assert.equal(holds(request, message), false);
+        assert.equal(holds(request, message), undefined);
       }
     }
   });
@@ -124,8 +132,8 @@ test('hmacMethod() is asked about many messages, none of which changes what it s
   const messages = Array.from({ length: 50 }, (_, at) => Buffer.from(`message ${at}`));
   for (const message of [...messages, ...messages]) {
     const digest = createHmac('sha256', 'new').update(message).digest();
-    assert.equal(method.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, message), true);
-    assert.equal(method.holds({ clientIp: '192.0.2.1', claim: { hash: 'sha256', digest } }, body), false);
+    assert.deepEqual(method.holds(toRequest({ claim: { hash: 'sha256', digest } }), message), first);
+    assert.equal(method.holds(toRequest({ claim: { hash: 'sha256', digest } }), body), undefined);
   }
 });
 
@@ -146,10 +154,8 @@ test("the header that macen's documented command prints is accepted, with every 
   ]) {
     const command = `openssl dgst -${type} -hmac key domain.csr | ${toHeader}`;
     const line = execFileSync('sh', ['-c', command], { cwd: folder, encoding: 'utf8' }).trim();
-    const request = {
-      clientIp: '192.0.2.1',
-      claim: parseHmacHeader({ authentication: line.replace('Authentication: ', '') }),
-    };
-    assert.equal(hmacMethod({ type, keys: ['key'] }).holds(request, body), true, line);
+    const claim = parseHmacHeader({ authentication: line.replace('Authentication: ', '') });
+    const request = toRequest({ claim });
+    assert.deepEqual(hmacMethod({ type, keys: ['key'] }, never).holds(request, body), first, line);
   }
 });

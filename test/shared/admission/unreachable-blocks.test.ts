@@ -31,6 +31,9 @@ test('findUnreachable() leaves a block that accepts one client, key, name or add
   assert.deepEqual(names([first, { ...first, ips: [] }]), []);
   assert.deepEqual(names([first, { ...first, hmac: hmac('k', 'l') }]), []);
   assert.deepEqual(names([first, { ...first, hmac: { type: 'sha512', keys: ['k'] } }]), []);
+  const demanding = { ...first, name: 'demanding', hmac: { ...hmac('k'), version: 2 as const } };
+  assert.deepEqual(names([demanding, first]), []);
+  assert.deepEqual(names([first, demanding]), [['demanding', 'first']]);
   assert.deepEqual(names([first, block('other', { ips: first.ips, domains: ['a.example'] })]), []);
   assert.deepEqual(names([first, { ...first, domains: ['a.example', 'b.example'] }]), []);
   assert.deepEqual(names([first, { ...first, addresses: ['11.0.0.0/8'] }]), []);

@@ -18,7 +18,9 @@ const store = { redis: { eval: async () => 0 } as never, prefix: '{quarry}' };
 const start = 1_000_000;
 
 /** Two accounts, each at a CA of its own; `clock` does not wait. */
-async function startCas(more: { log?: typeof quietLog; second?: Partial<AccountConfig> } = {}) {
+async function startCas(
+  more: { log?: typeof quietLog; second?: Partial<AccountConfig>; redis?: never } = {},
+) {
   await using stack = new AsyncDisposableStack();
   const [one, other] = [stack.use(await startFakeCa()), stack.use(await startFakeCa())];
   const { path } = stack.use(await tempDir());
@@ -32,7 +34,7 @@ async function startCas(more: { log?: typeof quietLog; second?: Partial<AccountC
   });
   const parts = { clock: turnedClock(start), log: more.log ?? quietLog };
   const configs = [configOf('first', one), { ...configOf('second', other), ...more.second }];
-  const cas = stack.use(await openCas(configs, store, parts));
+  const cas = stack.use(await openCas(configs, { ...store, redis: more.redis ?? store.redis }, parts));
   const [first, second] = [...cas.values()];
   if (!first || !second) throw new Error('an account is missing');
   const stopping = new AbortController();
@@ -67,6 +69,19 @@ test('openCas() opens each account at its own CA, asks none of them anything, an
     assert.equal(account.fault(), 'the account is not open yet');
   }
   assert.deepEqual([fakes.first.requests, fakes.second.requests], [[], []]);
+});
+
+test('what is written of an open account says what its CA is called in CAA records', async () => {
+  const written: string[] = [];
+  const redis = { evalsha: async (...args: string[]) => written.push(args.slice(-2).join(' ')) } as never;
+  await using ready = await startCas({ redis });
+  const { first, second, fakes, signal } = ready;
+  fakes.first.meta = { caaIdentities: ['ca.example', 'other.example'] };
+  await Promise.all([first.account.open(signal), second.account.open(signal)]);
+  assert.deepEqual(written.sort(), [
+    `first ${JSON.stringify({ url: first.account.current().url, issuers: ['ca.example', 'other.example'] })}`,
+    `second ${JSON.stringify({ url: second.account.current().url })}`,
+  ]);
 });
 
 test('openAccounts() waits for one account, and a CA that is away holds up no other and is tried on', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
+import { type AdmittingBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
@@ -20,7 +20,7 @@ const chain = makeCertificate({ names: 'DNS:a.example' });
 const stored = { chain, leaf: readCertificate(chain) };
 const identifiers: Identifier[] = [{ type: 'dns', value: 'a.example' }];
 const { publicKey } = parseCsr(csr.der);
-const post = { identifiers, publicKey, requestId: 'r', patience: 60_000 };
+const post = { identifiers, publicKey, requestId: 'r', client: '192.0.2.7', patience: 60_000 };
 
 const toConfig = (name: string, domain: string, storage: string): AuthBlockConfig => ({
   name,
@@ -42,10 +42,10 @@ const admission = openAdmission([
 const blockNamed = (name: string) => {
   const block = admission.blocks.find(one => one.name === name);
   assert.ok(block);
-  return block;
+  return { ...block, by: 'all' };
 };
 const web = blockNamed('web');
-const withAccounts = (...names: string[]): AuthBlock =>
+const withAccounts = (...names: string[]): AdmittingBlock =>
   Object.assign({ ...web }, { accounts: names.map(account => ({ account })) });
 
 const toAccount = (account: string) => ({

@@ -15,15 +15,18 @@ const initiated = ({ calls }: ScriptedCa) => calls.some(call => call.startsWith(
 function selfChecking(mode: 'warn' | 'require', fault: string | undefined) {
   const ca = scriptCa();
   const warnings: string[] = [];
+  let found: string | undefined;
   const look = async () => {
     assert.ok(ca.presented.size === 1 || initiated(ca));
     await setImmediate();
     ca.calls.push('look');
+    found = fault;
     return fault;
   };
+  const faultOf = async () => found;
   const parts: TestParts = {
     ...partsFor(ca),
-    solvers: [{ ...ca.solver, selfCheck: { mode, look } }],
+    solvers: [{ ...ca.solver, selfCheck: { mode, look, faultOf } }],
     warn: text => void warnings.push(text),
   };
   return { ca, parts, warnings };
@@ -62,6 +65,7 @@ test('what a CA found wrong stands beside what can be seen from here', async () 
     const { ca, parts } = selfChecking('warn', fault);
     const { getOrder } = ca;
     ca.getOrder = async url => {
+      await setImmediate(); // so long the look takes
       const [authorization] = ca.authorizations;
       const problem = { type: 'urn:ietf:params:acme:error:connection', detail: 'refused' };
       for (const challenge of authorization?.challenges ?? []) challenge.error = problem;
@@ -70,6 +74,63 @@ test('what a CA found wrong stands beside what can be seen from here', async () 
     const message = `a.example: refused${beside}`;
     await assert.rejects(driveThrough(parts, taskFor('a.example')), { code: 'challengeFailed', message });
   }
+});
+
+/** A CA that fails every challenge, and a solver whose look meets a server that never answers. */
+function tarpitted(mode: 'warn' | 'require', parts: Partial<TestParts> = {}) {
+  const ca = scriptCa();
+  const { getOrder } = ca;
+  ca.getOrder = async url => {
+    const problem = { type: 'urn:ietf:params:acme:error:connection', detail: 'timeout' };
+    for (const challenge of ca.authorizations[0]?.challenges ?? []) challenge.error = problem;
+    return { ...(await getOrder(url)), status: 'invalid' };
+  };
+  const warnings: string[] = [];
+  const looks: { answer(fault: string | undefined): void; signal: AbortSignal }[] = [];
+  const look = (_: ChallengeResponse, signal: AbortSignal) =>
+    new Promise<string | undefined>((answer, reject) => {
+      looks.push({ answer, signal });
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+  const selfCheck = { mode, look, faultOf: async () => undefined };
+  const all: TestParts = {
+    ...partsFor(ca),
+    solvers: [{ ...ca.solver, selfCheck }],
+    warn: text => void warnings.push(text),
+    ...parts,
+  };
+  return { ca, parts: all, looks, warnings };
+}
+
+test('an order whose name leads to a tarpit ends before the look that would explain it, which tells the log', async () => {
+  const looksEnd = new AbortController();
+  const { ca, parts, looks, warnings } = tarpitted('warn', { looksEnd: looksEnd.signal });
+  const drive = new AbortController();
+  await assert.rejects(driveThrough({ ...parts, signal: drive.signal }, taskFor('a.example')), {
+    code: 'challengeFailed',
+    message: 'a.example: timeout',
+  });
+  drive.abort(); // as a worker does once the job has ended
+  assert.deepEqual([ca.presented.size, warnings], [0, []]);
+  const [first, second] = looks;
+  assert.deepEqual(
+    looks.map(({ signal }) => signal.aborted),
+    [false, false],
+  );
+  first?.answer('a.example does not answer');
+  await setImmediate();
+  assert.deepEqual(warnings, ['a.example does not answer']);
+  looksEnd.abort(); // as SIGTERM does
+  assert.ok(second?.signal.aborted);
+});
+
+test('a look after a failure is waited for by nobody, even where a look is required before it', async () => {
+  const { parts, looks } = tarpitted('require');
+  const ended = assert.rejects(driveThrough(parts, taskFor('a.example')), { message: 'a.example: timeout' });
+  while (looks.length < 1) await setImmediate();
+  looks[0]?.answer(undefined);
+  await ended;
+  assert.equal(looks.length, 2);
 });
 
 const challengeOf = (name: string): OrderChallenge => ({

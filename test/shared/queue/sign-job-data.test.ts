@@ -55,6 +55,7 @@ test("a failure's cause does not cross the queue", () => {
 test('deduplicationId() is equal for identical posts, whichever request they came with', () => {
   const id = deduplicationId(data);
   assert.equal(deduplicationId({ ...data, requestId: 'request-2' }), id);
+  assert.equal(deduplicationId({ ...data, by: 'hmac key 2', client: '192.0.2.7' }), id);
   assert.match(id, /^[0-9a-f]{64}$/); // BullMQ's ids may hold no colon
 });
 

@@ -23,6 +23,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
       wait: 180,
       trustedProxies: [],
     },
+    secretFile: '/var/lib/quarry/installation.key',
     verifications: new Map([
       [
         'http01',

@@ -1,0 +1,38 @@
+import { userInfo } from 'node:os';
+import { systemClock } from '../../shared/base/basics.ts';
+import type { Store } from '../../shared/base/redis.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
+import { openTrail, type Trail } from '../../shared/trail/trail.ts';
+
+/**
+ * Writes an operator's act into the trail. Call it before the act: what the trail cannot tell is not done.
+ *
+ * @param detail the act, such as `keys block 4f…`
+ * @throws IssuanceError `unavailable` when Redis cannot be reached
+ */
+export function noteOperator(
+  store: Store,
+  detail: string,
+  more: Partial<Omit<TrailEvent, 'at' | 'event' | 'by' | 'detail'>> = {},
+): Promise<void> {
+  const by = `operator ${operatorName()}`;
+  return trailOf(store).write({ at: systemClock.now(), event: 'operator', by, detail, ...more });
+}
+
+const trails = new WeakMap<Store, Trail>();
+
+/** One for each store, so that events that are noted together leave together. */
+function trailOf(store: Store): Trail {
+  const known = trails.get(store) ?? openTrail(store);
+  trails.set(store, known);
+  return known;
+}
+
+/** A container may run as a user without a name. */
+function operatorName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}

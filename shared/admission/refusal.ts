@@ -1,0 +1,29 @@
+import { IssuanceError } from '../base/basics.ts';
+import type { ChallengeType, Identifier } from '../base/identifier.ts';
+
+// How admission refuses: in words that reveal nothing of the configuration.
+
+export function deny(detail: string): never {
+  throw new IssuanceError('denied', detail);
+}
+
+/** Why none of the blocks has all of the names. */
+export function describeRefusal(
+  blocks: readonly { mayHave(identifier: Identifier): boolean }[],
+  identifiers: readonly Identifier[],
+): string {
+  if (identifiers.length === 0) return 'there are no names to admit';
+  const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
+  return refused
+    ? `not admitted: ${refused.value}`
+    : 'not admitted together: no auth block has all of these names';
+}
+
+/** @param challenges all that there are for the name */
+export function describeUnprovable(
+  { type, value }: Identifier,
+  challenges: readonly ChallengeType[],
+): string {
+  const needed = type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
+  return `not possible for ${value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
+}

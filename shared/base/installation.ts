@@ -1,0 +1,118 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { createAtomically } from './atomic-file.ts';
+import { type Clock, describeFileError, type Log } from './basics.ts';
+import { untilRedisAnswers } from './outages.ts';
+import type { Store } from './redis.ts';
+
+// The secret of an installation: what its roles know and Redis does not. sealed.md tells what it is for.
+
+/** Characters; `openssl rand -hex 32` makes twice as many. */
+const SHORTEST = 32;
+const BYTES_MADE = 32;
+const ASK_AGAIN = 100;
+/** Others than the owner and its group may read or write it. */
+const OPEN_TO_OTHERS = 0o006;
+
+/** `exposed`: to other users of the machine. */
+type SecretFile = { secret: Buffer; exposed: boolean };
+
+/**
+ * Reads the secret, and makes it where it is absent. Any number of processes may do so at once: the first one
+ * wins, and all of them read the same.
+ *
+ * @returns its bytes, for HMACs
+ * @throws Error in one line when it can neither be read nor be made, or is too short
+ */
+export async function openSecret(file: string, log: Log): Promise<Buffer> {
+  const found = (await readSecret(file)) ?? (await makeSecret(file, log));
+  if (found.exposed) log.warn({ file }, EXPOSED);
+  return found.secret;
+}
+
+/** What an operator should know of the file, without making it; `undefined` where all is well. */
+export async function findSecretFault(file: string): Promise<string | undefined> {
+  try {
+    return (await readSecret(file))?.exposed ? EXPOSED : undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const EXPOSED = 'every user of this machine can read or change the secret of the installation: chmod 600';
+
+async function readSecret(file: string): Promise<SecretFile | undefined> {
+  try {
+    await using handle = await open(file);
+    const { mode } = await handle.stat();
+    const text = (await handle.readFile('utf8')).trim();
+    return { secret: toSecret(file, text), exposed: (mode & OPEN_TO_OTHERS) !== 0 };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === undefined) throw error;
+    throw new Error(`the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}`);
+  }
+}
+
+function toSecret(file: string, text: string): Buffer {
+  if (text.length >= SHORTEST) return Buffer.from(text);
+  const advice = `at least ${SHORTEST} are needed, such as openssl rand -hex 32 makes`;
+  throw new Error(`the secret of the installation, ${file}, has ${text.length} characters: ${advice}`);
+}
+
+async function makeSecret(file: string, log: Log): Promise<SecretFile> {
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    const made = await createAtomically(file, `${randomBytes(BYTES_MADE).toString('hex')}\n`, 0o600);
+    if (made) log.info({ file }, 'secret of the installation made; the roles on other machines need a copy');
+  } catch (error) {
+    const advice = 'copy it from where another role runs, or let [mgmt] secret-file name it';
+    const why = describeFileError(error);
+    throw new Error(
+      `the secret of the installation, ${file}, is absent and cannot be made: ${why}; ${advice}`,
+    );
+  }
+  const made = await readSecret(file);
+  if (!made) throw new Error(`the secret of the installation, ${file}, leads to where there is none`);
+  return made;
+}
+
+const fingerprintKey = (prefix: string) => `${prefix}:installation`;
+
+/** Tells nothing of the secret. */
+const fingerprintOf = (secret: Buffer) =>
+  createHmac('sha256', secret).update('quarry fingerprint').digest('hex').slice(0, 32);
+
+/**
+ * Finds out whether the roles that share a Redis share the secret, too: the first one leaves its fingerprint
+ * there. Asks until Redis answers.
+ *
+ * @throws Error in one line when another secret's is there; the signal's reason
+ */
+export async function requireSameSecret(
+  { redis, prefix }: Store,
+  { secret, file }: { secret: Buffer; file: string },
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const key = fingerprintKey(prefix);
+  const own = fingerprintOf(secret);
+  let found: string | null = null;
+  while (found === null) {
+    await untilRedisAnswers(redis, clock, signal);
+    found = await leaveOrRead(redis, key, own).catch(() => null);
+    if (found === null) await clock.sleep(ASK_AGAIN, signal);
+  }
+  if (found === own) return;
+  throw new Error(
+    `${file} is not the secret of the installation that uses this Redis: copy the file of its other roles ` +
+      `here, or, where that is lost, stop them all and delete ${key} in Redis`,
+  );
+}
+
+async function leaveOrRead(redis: Store['redis'], key: string, own: string): Promise<string | null> {
+  await redis.set(key, own, 'NX');
+  return redis.get(key);
+}

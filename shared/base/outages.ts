@@ -1,0 +1,45 @@
+import type { Redis } from 'ioredis';
+import { type Clock, describeError, type Log } from './basics.ts';
+
+/**
+ * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.
+ */
+export function reportOutages(redis: Redis, log: Log): void {
+  let away = false;
+  redis.on('error', error => {
+    if (!away) log.warn({ reason: describeError(error) }, 'Redis cannot be reached, trying again');
+    away = true;
+  });
+  redis.on('ready', () => {
+    if (away) log.info('Redis is back');
+    away = false;
+  });
+}
+
+/** The times when Redis was away, as far as a connection of this process has noticed. */
+export type Outages = {
+  /** Whether Redis was away at any moment since then. @param time milliseconds since the epoch */
+  anySince(time: number): boolean;
+};
+
+export function watchOutages(redis: Redis, clock: Clock): Outages {
+  let away = redis.status !== 'ready';
+  let ended = Number.NEGATIVE_INFINITY;
+  redis.on('close', () => {
+    away = true;
+  });
+  redis.on('ready', () => {
+    away = false;
+    ended = clock.now();
+  });
+  return { anySince: time => away || ended >= time };
+}
+
+/** What a role says of itself while it cannot reach Redis; `undefined` while it can. */
+export const whyRedisIsAway = (redis: Redis) =>
+  redis.status === 'ready' ? undefined : 'Redis cannot be reached';
+
+/** Resolves once Redis answers; rejects with the signal's reason when that fires first. */
+export async function untilRedisAnswers(redis: Redis, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (redis.status !== 'ready') await clock.sleep(100, signal);
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { openTrail, trailKey } from '../../shared/trail/trail.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { startOwnRedis } from './own-redis.ts';
+
+const { redis, newStore } = await startOwnRedis();
+const event = { at: 1_764_200_000_000, event: 'handed-out' as const, names: ['a.example'], client: '::1' };
+
+test('an event is in Redis once it is written, with its leaf in a field of its own', async () => {
+  const store = newStore();
+  await openTrail(store).write(event, ['leaf', 'MIIB']);
+  const [entry] = await redis.xrange(trailKey(store.prefix), '-', '+');
+  assert.deepEqual(entry?.[1], ['event', JSON.stringify(event), 'leaf', 'MIIB']);
+});
+
+test('events of one turn leave in one command, each once and in their order', async () => {
+  const store = newStore();
+  const trail = openTrail(store);
+  await trail.write(event); // the script is known from here on
+  const before = await callsOf('evalsha');
+  const counts = Array.from({ length: 50 }, (_, count) => count);
+  await Promise.all(
+    counts.map(count => trail.write({ ...event, count }, count === 7 ? ['leaf', 'MIIB'] : [])),
+  );
+  assert.equal((await callsOf('evalsha')) - before, 1);
+  const entries = await redis.xrange(trailKey(store.prefix), '-', '+');
+  assert.deepEqual(
+    entries.slice(1).map(([, [, text = '']]) => JSON.parse(text).count),
+    counts,
+  );
+});
+
+test('what a script appends is what is written', async () => {
+  const store = newStore();
+  const trail = openTrail(store);
+  await trail.write(event);
+  await redis.xadd(trailKey(store.prefix), ...(trail.entryFor(event) as [string, string, string]));
+  const [written, appended] = await redis.xrange(trailKey(store.prefix), '-', '+');
+  assert.deepEqual(appended?.[1], written?.[1]);
+});
+
+test('a stream that nobody seals is bounded, and one that is sealed keeps all', async () => {
+  const [bounded, whole] = [newStore(), newStore()];
+  const events = Array.from({ length: 1_000 }, () => event);
+  for (const [store, most] of [[bounded, 200] as const, [whole, undefined] as const]) {
+    const trail = openTrail(store, { ...(most && { most }) });
+    await Promise.all(events.map(one => trail.write(one)));
+  }
+  assert.ok((await redis.xlen(trailKey(bounded.prefix))) < 400);
+  assert.equal(await redis.xlen(trailKey(whole.prefix)), 1_000);
+});
+
+test('each event of a turn that Redis does not take is refused', async () => {
+  const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+  const trail = openTrail({ redis: away, prefix: 'away' });
+  const results = await Promise.allSettled([trail.write(event), trail.write(event)]);
+  closeRedis(away);
+  for (const result of results) {
+    assert.ok(result.status === 'rejected' && result.reason instanceof IssuanceError);
+    assert.equal(result.reason.code, 'unavailable');
+  }
+});
+
+async function callsOf(command: string): Promise<number> {
+  const text = await redis.info('commandstats');
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(text)?.[1] ?? 0);
+}
