@@ -11,7 +11,13 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
-import { type FailedJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
+import {
+  type FailedJob,
+  type HeldJob,
+  type JobSignals,
+  type Later,
+  openWorker,
+} from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
   LockLostError,
@@ -20,12 +26,14 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
+import { hasNoTurn, type Turns } from '../../shared/queue/turns.ts';
 import {
   finish,
   flightOf,
   type Issued,
   JobProgress,
   keepCertificate,
+  ordererOf,
   patienceOf,
   readJobCsr,
   type Signals,
@@ -53,15 +61,26 @@ const JOB_ENDED = new Error('the job has ended');
 export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
-  { redisUrl, prefix, metrics, log }: { redisUrl: string; prefix: string; metrics: Registry; log: Log },
+  {
+    redisUrl,
+    prefix,
+    turns,
+    metrics,
+    log,
+  }: { redisUrl: string; prefix: string; turns: Turns; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
-  async function run(job: SignJob, signals: JobSignals): Promise<string | Later> {
+  async function run(job: HeldJob<SignJobData>, signals: JobSignals): Promise<string | Later> {
+    const { lock, data } = job;
+    if (!job.isNew && hasNoTurn(job.priority) && !(await turns.resume(lock, data))) return { later: 0 };
     figures.running.inc();
     try {
       const end = await runSignJob(jobParts, job, signals);
-      if (end.end === 'later') return { later: end.until };
+      if (end.end === 'later') {
+        await turns.leave(lock, data);
+        return { later: end.until };
+      }
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -165,8 +184,8 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
-  const { failuresKey, csrKey } = ca.limits;
-  const over = [failuresKey(run.job.data.identifiers), csrKey(run.csr.digest)];
+  const { failureKeys, csrKey } = ca.limits;
+  const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
   return writeResult(run, ca.name, result, over);
 }
 

@@ -15,6 +15,7 @@ import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
+import { openTurns } from '../../shared/queue/turns.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
@@ -75,7 +76,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, queueParts),
+    consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.

@@ -79,7 +79,7 @@ export async function runScript(
   redis: Redis,
   { text, digest }: Script,
   keys: readonly string[],
-  args: readonly (string | number)[],
+  args: readonly (string | number | Buffer)[],
 ): Promise<unknown> {
   try {
     return await redis.evalsha(digest, keys.length, ...keys, ...args);

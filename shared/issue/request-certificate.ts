@@ -9,7 +9,7 @@ import {
   needingRedis,
 } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import type { Limits } from '../limits/limits.ts';
+import { proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
@@ -91,7 +91,7 @@ export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;
   storages: ReadonlyMap<string, Storage>;
   /** Of each account, by its name. */
-  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>;
+  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>;
   /** All that are configured. */
   accounts: readonly IssuedBy[];
   signQueue: SignQueue;
@@ -190,13 +190,15 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
  * a CSR, but for what only this CA has against it, and a blocked key.
  */
 async function limitAtEveryAccount(
-  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
-  { accounts }: AuthBlock,
+  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>,
+  { name: block, accounts, verifications, challenges }: AuthBlock,
   { identifiers, publicKey }: Ordered,
   csr: string,
 ): Promise<IssuanceError | undefined> {
+  const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
+  const orderer = { block, proof: proofOf(identifiers, proofs) };
   const standing = accounts.map(({ account }) =>
-    limits.get(account)?.standingAgainst(identifiers, csr, publicKey),
+    limits.get(account)?.standingAgainst(identifiers, orderer, csr, publicKey),
   );
   const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
   const lasting = found.filter(({ code }) => code !== 'unavailable');
@@ -205,8 +207,8 @@ async function limitAtEveryAccount(
 }
 
 function isHopeless(limit: IssuanceError): boolean {
-  const isRefused = limit.code === 'badCsr' && !goesElsewhere(limit, 0, false);
-  return isRefused || limit.code === 'challengeFailed' || limit.code === 'denied';
+  if (limit.code === 'denied') return true;
+  return (limit.code === 'badCsr' || limit.code === 'challengeFailed') && !goesElsewhere(limit, 0, false);
 }
 
 const HOUR = 3_600_000;

@@ -47,6 +47,7 @@ export type HeldJob<Data> = {
   createdAt: number;
   /** Whether no worker has had it before, not even one that was killed. */
   isNew: boolean;
+  priority: number;
   /** No attempt follows this one: an error fails the job for good. */
   lastAttempt: boolean;
 };
@@ -164,6 +165,7 @@ const toHeldJob = <Data>(job: Job<Data>, token = ''): HeldJob<Data> => ({
   lock: { jobId: job.id ?? '', token },
   createdAt: job.timestamp,
   isNew: job.attemptsStarted === 1,
+  priority: Number(job.priority),
   lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
 });
 

@@ -4,6 +4,8 @@ import type { Identifier } from '../base/identifier.ts';
 import { either, isNumber, isText, listOf, oneOf, optional, shapeOf } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 
+export const SIGN_QUEUE = 'sign';
+
 /** What a sign job carries: no secret, and names only as they were admitted. */
 export type SignJobData = {
   /** Canonical PEM. */

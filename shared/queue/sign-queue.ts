@@ -1,27 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { type Log, needingRedis } from '../base/basics.ts';
-import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import { parseValue, runScript, type Store } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
+import { hearEnds } from './hear-ends.ts';
+import { openFindMissed } from './missed-ends.ts';
+import { isSignResult } from './sign-job.ts';
 import {
   deduplicationId,
   openSignRecords,
-  parseResult,
-  resultsChannel,
   SIGN_QUEUE,
   type SignJobData,
   type SignRecords,
   type SignResult,
 } from './sign-records.ts';
+import { ASK_TURN, POSTS, RENEWALS } from './turns.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
 /** BullMQ's attempts cover failures of Redis only: what fails an order becomes the job's result. */
 const ATTEMPTS = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
-/** Jobs without a priority go first; renewals have time. */
-const AFTER_POSTS = { priority: 1 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
-/** Jobs are lost so rarely that only every so many rechecks look for that. */
-const RECHECKS_PER_LOOK_FOR_LOST = 5;
 
 /** The intake's side of the `sign` queue. */
 export type SignQueue = AsyncDisposable & {
@@ -50,12 +48,24 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
   const records = openSignRecords(store);
   const waiters = openWaiters(parts, records);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
-  const promiseKey = (data: SignJobData) => `${prefix}:promise:${deduplicationId(data)}`;
+  const jobs = `${prefix}:${SIGN_QUEUE}:`;
+  const promiseKey = (same: string) => `${prefix}:promise:${same}`;
+
+  /** @returns the job that was promised to whoever asks for the same, or ''; and the priority of a new one */
+  async function askTurn(
+    { due, block }: SignJobData,
+    same: string,
+  ): Promise<[promised: string, priority: number]> {
+    const { turns, first, last } = due === undefined ? POSTS : RENEWALS;
+    const keys = [`${jobs}prioritized`, `${prefix}:turns:${turns}`, promiseKey(same), `${jobs}de:${same}`];
+    return (await runScript(redis, ASK_TURN, keys, [jobs, block, first, last])) as [string, number];
+  }
 
   return {
     enqueue: data =>
       needingRedis(async () => {
-        const promised = await redis.getdel(promiseKey(data));
+        const same = deduplicationId(data);
+        const [promised, priority] = await askTurn(data, same);
         if (promised && (await records.readResult(promised))?.outcome === 'issued') return promised;
         const own = randomUUID();
         let id = '';
@@ -63,9 +73,9 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
         try {
           const job = await queue.add('sign', data, {
             jobId: own,
-            deduplication: { id: deduplicationId(data) },
+            deduplication: { id: same },
+            priority,
             ...ATTEMPTS,
-            ...(data.due !== undefined && AFTER_POSTS),
             removeOnComplete: true,
             removeOnFail: FAILED_JOBS_KEPT,
           });
@@ -84,7 +94,9 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
         return job?.data.block;
       }),
     promise: async (jobId, data) => {
-      await needingRedis(() => redis.set(promiseKey(data), jobId, 'EX', PROMISE_LIFE_SECONDS));
+      await needingRedis(() =>
+        redis.set(promiseKey(deduplicationId(data)), jobId, 'EX', PROMISE_LIFE_SECONDS),
+      );
     },
     async [Symbol.asyncDispose]() {
       await waiters[Symbol.asyncDispose]();
@@ -110,11 +122,12 @@ function openWaiters(
   { store, redisUrl, log }: { store: Store; redisUrl: string; log: Log },
   records: SignRecords,
 ): Waiters {
-  const { redis, prefix } = store;
+  const findMissed = openFindMissed(store, records);
   const waiters = new Map<string, Set<Wake>>();
   /** Jobs made by this process whose end was not published yet, as long as nothing was missed. */
   const expected = new Set<string>();
-  let rechecks = 0;
+  /** Whether every end from now on will be heard of. */
+  let listening = false;
 
   function wake(jobId: string, result: SignResult | undefined) {
     for (const waiter of waiters.get(jobId) ?? []) waiter(result);
@@ -125,47 +138,44 @@ function openWaiters(
     if (result || failed) wake(jobId, result);
   }
 
-  /** Those that are to have a result, or never get one: BullMQ has failed them, or Redis has lost them. */
-  async function findEnded(jobIds: string[]): Promise<Set<string>> {
-    const read = (jobId: string) =>
-      redis.hmget(`${prefix}:${SIGN_QUEUE}:${jobId}`, 'timestamp', 'finishedOn');
-    const found = await Promise.all(jobIds.map(read));
-    return new Set(jobIds.filter((_, index) => !found[index]?.[0] || found[index]?.[1]));
+  async function lookAtAll(forLost?: boolean) {
+    for (const [jobId, result] of await findMissed([...waiters.keys()], forLost)) wake(jobId, result);
   }
 
-  async function lookAtAll(forLost: boolean) {
-    const jobIds = [...waiters.keys()];
-    if (jobIds.length === 0) return;
-    // In this order: a job that ends in between has its result by the time the results are read.
-    const ended = forLost ? await findEnded(jobIds) : new Set();
-    const results = await records.readResults(jobIds);
-    jobIds.forEach((jobId, index) => {
-      if (results[index] || ended.has(jobId)) wake(jobId, results[index]);
-    });
-  }
-
-  function recheck(forLost = rechecks++ % RECHECKS_PER_LOOK_FOR_LOST === 0) {
+  function recheck(forLost?: boolean) {
     lookAtAll(forLost).catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
   }
 
-  const ends = openEnds(
-    { redisUrl, prefix, log },
+  /** @param result `undefined` where BullMQ has failed the job, or what was published cannot be read */
+  function onEnd(jobId: string, result: SignResult | undefined) {
+    expected.delete(jobId);
+    if (!waiters.has(jobId)) return;
+    if (result) wake(jobId, result);
+    else look(jobId, true).catch(() => recheck());
+  }
+
+  const hearing = hearEnds(
+    { redisUrl, prefix: store.prefix, log },
     {
-      onEnd(jobId, result) {
-        expected.delete(jobId);
-        if (!waiters.has(jobId)) return;
-        if (result) wake(jobId, result);
-        else look(jobId, true).catch(() => recheck());
+      onMessage(_, message) {
+        const end = message.indexOf(' ');
+        onEnd(message.slice(0, end), readMessage(message.slice(end + 1)));
       },
-      onListening: () => recheck(true),
-      onAway: () => expected.clear(),
+      onListening() {
+        listening = true;
+        recheck(true);
+      },
+      onAway() {
+        listening = false;
+        expected.clear();
+      },
     },
   );
   const timer = setInterval(recheck, RECHECK_INTERVAL);
 
   return {
     expect(jobId) {
-      if (ends.listening) expected.add(jobId);
+      if (listening) expected.add(jobId);
     },
     forget: jobId => void expected.delete(jobId),
     async wait(jobId, signal) {
@@ -187,58 +197,14 @@ function openWaiters(
     },
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
-      ends[Symbol.dispose]();
+      hearing[Symbol.dispose]();
     },
-  };
-}
-
-type Ends = Disposable & {
-  /** Whether every end from now on will be heard of. */
-  readonly listening: boolean;
-};
-
-/** Hears of the jobs that end, whenever Redis can be reached. */
-function openEnds(
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
-  on: {
-    /** @param result `undefined` where BullMQ has failed the job, or what was published cannot be read */
-    onEnd(jobId: string, result: SignResult | undefined): void;
-    /** Before it, ends were missed. */
-    onListening(): void;
-    onAway(): void;
-  },
-): Ends {
-  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
-  let listening = false;
-
-  async function listen() {
-    await connection.subscribe(resultsChannel(prefix));
-    listening = true;
-    on.onListening();
-  }
-
-  connection.on('message', (_, message: string) => {
-    const end = message.indexOf(' ');
-    on.onEnd(message.slice(0, end), readMessage(message.slice(end + 1)));
-  });
-  connection.on('ready', () => {
-    listen().catch(error => log.debug({ reason: String(error) }, 'results cannot be listened for'));
-  });
-  connection.on('close', () => {
-    listening = false;
-    on.onAway();
-  });
-  return {
-    get listening() {
-      return listening;
-    },
-    [Symbol.dispose]: () => closeRedis(connection),
   };
 }
 
 function readMessage(text: string): SignResult | undefined {
   try {
-    return text === '' ? undefined : parseResult('', text);
+    return text === '' ? undefined : parseValue('', text, isSignResult);
   } catch {
     return undefined;
   }

@@ -1,16 +1,11 @@
 import { hash } from 'node:crypto';
-import { toSignFailure } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { JobLock } from './bullmq.ts';
-import { isSignResult, type SignJobData, type SignResult } from './sign-job.ts';
+import { openResults, parseResult, type Results } from './read-results.ts';
+import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
-export { isSignJobData, type SignJobData, type SignResult } from './sign-job.ts';
-
-/** @throws IssuanceError `misconfigured` that names the key */
-export const parseResult = (key: string, text: string): SignResult => parseValue(key, text, isSignResult);
-
-export const SIGN_QUEUE = 'sign';
+export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
@@ -22,8 +17,6 @@ export function deduplicationId({ csr, accounts, solvers, storage, block, due }:
 }
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
-/** No result that holds the certificate lasts longer than this. */
-const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
 /**
  * A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order.
@@ -103,7 +96,7 @@ type KeptOfJob<Checkpoint> = {
 };
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
-export type SignRecords = {
+export type SignRecords = Results & {
   /**
    * @param more keys to be read in the same round trip
    * @returns their values
@@ -122,14 +115,6 @@ export type SignRecords = {
   /** @throws LockLostError when another worker has the job now */
   writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
   /**
-   * `undefined` also where the certificate of the result was revoked since; so does `readResults`.
-   *
-   * @throws IssuanceError `misconfigured` where it is damaged
-   */
-  readResult(jobId: string): Promise<SignResult | undefined>;
-  /** One that is damaged is a failure that says so. */
-  readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
-  /**
    * Writes the result, and lets others order the same names.
    *
    * @param flight what the job has ordered
@@ -146,14 +131,12 @@ export type SignRecords = {
    */
   enterFlight(jobId: string, flight: Flight, more: readonly string[]): Promise<(string | null)[] | undefined>;
   leaveFlight(jobId: string, flight: Flight): Promise<void>;
-  /** Has no result hand out a certificate any more. @param certificate its PEM */
-  markRevoked(certificate: string): Promise<void>;
 };
 
-export function openSignRecords({ redis, prefix }: Store): SignRecords {
-  const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
+export function openSignRecords(store: Store): SignRecords {
+  const { redis, prefix } = store;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
-  const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
+  const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
@@ -164,28 +147,8 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     if (written !== 1) throw lost(jobId);
   }
 
-  const parseAt = (key: string, text: string | null | undefined) =>
-    text ? parseResult(key, text) : undefined;
-
-  /** One that is damaged must not keep the others from who waits for them. */
-  function readAt(key: string, text: string | null): SignResult | undefined {
-    try {
-      return parseAt(key, text);
-    } catch (error) {
-      return { outcome: 'failed', block: '', error: toSignFailure(error) };
-    }
-  }
-
-  async function dropRevoked(results: (SignResult | undefined)[]): Promise<typeof results> {
-    const marks = results.map(result => (result?.outcome === 'issued' ? revokedKey(result.chain) : ''));
-    const wanted = marks.filter(mark => mark !== '');
-    if (wanted.length === 0) return results;
-    const found = await redis.mget(wanted);
-    const revoked = new Set(wanted.filter((_, index) => found[index] !== null));
-    return results.map((result, index) => (revoked.has(marks[index] ?? '') ? undefined : result));
-  }
-
   return {
+    ...openResults(store, resultKey),
     confirmLock: async ({ jobId, token }, more = []) => {
       const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
       if (holder !== token) throw lost(jobId);
@@ -194,7 +157,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     async readJob(jobId, isCheckpoint) {
       const key = resultKey(jobId);
       const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
-      const result = parseAt(key, text);
+      const result = parseResult(key, text);
       return {
         checkpoint: checkpoint ? parseValue(checkpointKey(jobId), checkpoint, isCheckpoint) : undefined,
         resultWritten: result && { key, result },
@@ -202,21 +165,13 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     },
     writeCheckpoint: (lock, state) =>
       writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
-    readResult: async jobId => {
-      const key = resultKey(jobId);
-      return (await dropRevoked([parseAt(key, await redis.get(key))]))[0];
-    },
-    readResults: async jobIds => {
-      if (jobIds.length === 0) return [];
-      const keys = jobIds.map(resultKey);
-      return dropRevoked((await redis.mget(keys)).map((text, at) => readAt(keys[at] ?? '', text)));
-    },
     writeResult: async ({ jobId, token }, result, flight, over = []) => {
-      const keys = [lockKey(jobId), resultKey(jobId), checkpointKey(jobId), flightKey(flight), ...over];
+      const key = resultKey(jobId);
+      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
-      return resultKey(jobId);
+      return key;
     },
     publishFailure: async jobId => void (await redis.publish(resultsChannel(prefix), `${jobId} `)),
     enterFlight: async (jobId, flight, more) => {
@@ -226,16 +181,7 @@ export function openSignRecords({ redis, prefix }: Store): SignRecords {
     },
     leaveFlight: async (jobId, flight) =>
       void (await runScript(redis, LEAVE_FLIGHT, [flightKey(flight)], [jobId])),
-    markRevoked: async certificate => {
-      await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
-    },
   };
-}
-
-/** Of the first certificate of a chain. */
-function fingerprint(chain: string): string {
-  const [leaf = chain] = chain.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/) ?? [];
-  return hash('sha256', leaf);
 }
 
 function digestOf({ account, identifiers, certificateProfile }: Flight): string {

@@ -1,7 +1,7 @@
 import type { RouterContext } from '@koa/router';
 import type { Admission } from '../../../shared/admission/admit.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
-import { answerResult, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
+import { answerResult, type Clients, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
 
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -11,14 +11,14 @@ const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
  */
 export function resultRoute(parts: {
   admission: Pick<Admission, 'possible' | 'verified'>;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   issuing: Pick<Issuing, 'blockOf' | 'result'>;
   waiting: Waiting;
 }) {
-  const { admission, isTrustedProxy, issuing, waiting } = parts;
+  const { admission, clients, issuing, waiting } = parts;
 
   return async (ctx: RouterContext): Promise<void> => {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const jobId = ctx.params.id ?? '';
     const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;

@@ -140,7 +140,7 @@ export async function openIntake(
   });
   const app = createApp({
     admission,
-    isTrustedProxy: toAddressSet(trusted),
+    clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,
     revokeQueue,

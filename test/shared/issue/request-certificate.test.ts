@@ -202,6 +202,15 @@ test('order() is refused where the validation of the names fails at any account,
   assert.deepEqual(queue.enqueued, []);
 });
 
+test('order() is not refused where it is only one CA that does not validate the names, as its own judgement', async () => {
+  const problem = { type: 'urn:ietf:params:acme:error:caa' };
+  const caa = new IssuanceError('challengeFailed', 'CAA', { problem });
+  const orderAt = (standing: Record<string, IssuanceError>) =>
+    open({ standing }).issuing.order(withAccounts('first', 'second'), csr, post);
+  assert.ok(await orderAt({ first: caa }));
+  await assert.rejects(orderAt({ first: caa, second: caa }), { code: 'challengeFailed' });
+});
+
 test('order() refuses a CSR that a CA has refused, but for what only this CA has against it', async () => {
   const refusal = (kind: string) =>
     new IssuanceError('badCsr', kind, { problem: { type: `urn:ietf:params:acme:error:${kind}` } });
@@ -269,7 +278,7 @@ test('order() asks of the CSR and its key beside the names, and its job has the 
   await issuing.order(web, csr, post);
   assert.deepEqual(
     [asked, queue.enqueued[0]?.publicKey],
-    [[[identifiers, csr.digest, publicKey]], publicKey],
+    [[[identifiers, { block: 'web', proof: 'http:http-01' }, csr.digest, publicKey]], publicKey],
   );
 });
 

@@ -1,0 +1,28 @@
+import type { Log } from '../base/basics.ts';
+import { closeRedis, openRedis } from '../base/redis.ts';
+import { resultsChannel } from './sign-records.ts';
+
+/** Hears of the jobs that end, whenever Redis can be reached. */
+export function hearEnds(
+  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+  on: {
+    onMessage(channel: string, message: string): void;
+    /** From now on every end will be heard of; before, ends were missed. */
+    onListening(): void;
+    onAway(): void;
+  },
+): Disposable {
+  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+
+  async function listen() {
+    await connection.subscribe(resultsChannel(prefix));
+    on.onListening();
+  }
+
+  connection.on('message', on.onMessage);
+  connection.on('ready', () => {
+    listen().catch(error => log.debug({ reason: String(error) }, 'results cannot be listened for'));
+  });
+  connection.on('close', on.onAway);
+  return { [Symbol.dispose]: () => closeRedis(connection) };
+}
