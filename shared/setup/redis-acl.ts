@@ -32,6 +32,9 @@ const toConsume = [
   ...list('zcard zpopmin zrangebyscore zremrangebyrank zremrangebyscore zrevrange'),
 ];
 
+const toTakeTurns = list(
+  'eval evalsha del exists get getdel hgetall hmget hset zincrby zrangebyscore zscore',
+);
 const toTell = list('eval evalsha del get pexpire set');
 const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
 const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
@@ -48,9 +51,14 @@ const uses: Use[] = [
   keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
 
-  // from a post to its result: sign-queue.ts, sign-records.ts
-  keys('sign:*', { intake: toProduce, worker: [...toConsume, 'mget'], scheduler: toProduce }),
-  keys('promise:*', { intake: ['getdel', 'set'], scheduler: ['getdel'] }),
+  // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
+  keys('sign:*', {
+    intake: [...toProduce, ...toTakeTurns],
+    worker: [...toConsume, ...toTakeTurns, 'mget'],
+    scheduler: [...toProduce, ...toTakeTurns],
+  }),
+  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
   keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
   keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
   keys('result:*', {
@@ -74,7 +82,12 @@ const uses: Use[] = [
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
   // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
-  keys('limit:*', { intake: ['mget'], worker: ['del', 'get', 'mget', 'set'], cli: ['del', 'get', 'scan'] }),
+  keys('limit:*', {
+    intake: ['mget'],
+    worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
+    cli: ['del', 'get', 'scan'],
+  }),
+  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
   keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
@@ -97,8 +110,19 @@ const uses: Use[] = [
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
-  // trail.ts
-  keys('trail', { cli: [...script, 'xadd'] }),
+  // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, the inventory's records.ts, writer.ts
+  keys('trail', {
+    intake: [...script, 'xadd'],
+    worker: [...script, 'xadd'],
+    scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
+    cli: [...script, 'xadd', 'xrange'],
+  }),
+  keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
+  keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
+  keys('inventory:*', {
+    scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
+    cli: ['hgetall', 'hmget', 'zrangebylex'],
+  }),
 ];
 
 /** redis.ts of the storages */
@@ -111,7 +135,7 @@ const storageUse = (name: string) =>
 
 const toPutRecords = list('get set del pexpire zadd zrem zremrangebyscore');
 const toRemember = list('expire sadd smembers srem');
-const toTakeTurns = list('eval evalsha expire time zadd zrem zremrangebyscore');
+const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
 
 /** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
 const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
@@ -121,7 +145,7 @@ const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
     keys('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
     keys('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
   ],
-  tlsalpn01: [keys('tls-alpn-01:*', { worker: toTakeTurns, responder: ['zrangebyscore'], cli: toTakeTurns })],
+  tlsalpn01: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
   'dns01-challtestsrv': [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
 };
 
