@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import { parseReadableFile, parseText, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -40,6 +41,10 @@ export function parseTrail(section: SectionReader): TrailConfig {
     ...(syslog && { syslog }),
   };
 }
+
+/** The key that signs the trail lies beside the secret of the installation, if nothing else is said. */
+export const trailKeyFile = ({ trail, secretFile }: { trail: TrailConfig; secretFile: string }): string =>
+  trail.keyFile ?? join(dirname(secretFile), 'trail.key');
 
 /** RFC 5426, RFC 6587 and RFC 5425; their usual ports. */
 const ports = { udp: 514, tcp: 601, tls: 6514 };

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
@@ -103,10 +103,6 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     warnings,
   };
 }
-
-/** The key that signs the trail lies beside the secret of the installation, if nothing else is said. */
-export const trailKeyFile = ({ trail, secretFile }: Config): string =>
-  trail.keyFile ?? join(dirname(secretFile), 'trail.key');
 
 function checkClientCa(section: SectionReader, file: string): void {
   try {

@@ -8,6 +8,7 @@ import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admissio
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import { plainAddress } from '../../../shared/base/identifier.ts';
+import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
@@ -227,7 +228,7 @@ export function signRoute(parts: {
 
   return async (ctx: Context): Promise<void> => {
     const { blocks, csr } = await receive(ctx);
-    const stored = await issuing.findStored(blocks, csr);
+    const stored = await issuing.findStored(blocks, csr, ctx.state as Asker);
     if (stored) {
       ctx.state.names = stored.identifiers.map(({ value }) => value);
       return answerCertificate(ctx, stored);
@@ -242,7 +243,7 @@ export function signRoute(parts: {
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
-    if (answered !== 'finished') await job.promise();
+    await job.answers(answered === 'finished' ? String(ctx.body) : undefined);
     if (answered === 'unanswered') throw stillWorking(waiting);
   };
 }
