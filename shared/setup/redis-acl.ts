@@ -69,6 +69,9 @@ const uses: Use[] = [
   keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
+  // why a challenge is likely to fail: kept-faults.ts
+  keys('look-fault:*', { worker: ['get', 'set'] }),
+
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume }),
   keys('schedule:*', { scheduler: toConsume }),
