@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
-/** @param url `redis://`, `rediss://`, or `unix:/path` of a socket, with a login `unix://USER:PASSWORD@/path` */
+/** @param url as `openRedis` takes it */
 export function connectTo(url: string, options: RedisOptions): Redis {
   if (!url.startsWith('unix:')) return new Redis(url, options);
   const [, username = '', password, path = ''] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];

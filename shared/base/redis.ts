@@ -22,8 +22,7 @@ type Patience = 'impatient' | 'patient';
 export function openRedis(url: string, patience: Patience, log: Log, enableReadyCheck = true): Redis {
   const options: RedisOptions = {
     connectTimeout: 5_000,
-    disableClientInfo: true, // a user would need one more right
-    enableReadyCheck,
+    ...{ enableReadyCheck, disableClientInfo: true }, // each needs a right of the user
     // Clients, or a CA, wait behind an impatient connection.
     retryStrategy: attempt =>
       Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),

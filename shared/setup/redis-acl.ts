@@ -42,9 +42,8 @@ const toIndex = list('eval evalsha get hdel hget hmget hset sadd set srem zadd z
 const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
 
 /**
- * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so here.
- * From it come the users' rights, and what each role makes sure of when it starts. The fleets of the
- * integration tests run with these rights and no others.
+ * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so
+ * here. The fleets of the integration tests run with these rights and no others.
  */
 const uses: Use[] = [
   // who takes part, and who asks: installation.ts, hmac2.ts
@@ -113,7 +112,7 @@ const uses: Use[] = [
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
-  // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, the inventory's records.ts, writer.ts
+  // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
@@ -156,7 +155,7 @@ const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
 type Right = { pattern: string; commands: readonly CommandName[] };
 
 /** What one user may do. */
-export type RedisRights = { keys: Right[]; channels: Right[] };
+type RedisRights = { keys: Right[]; channels: Right[] };
 
 type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
 

@@ -14,7 +14,7 @@ type = dns01-server
 type = tlsalpn01
 [verification "d"]
 type = dns01-challtestsrv
-set-txt-url = http://127.0.0.1:8055/set-txt
+set-txt_url = http://127.0.0.1:8055/set-txt
 [storage "e"]
 type = redis
 `;
