@@ -1,7 +1,24 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
-/** @param url as `openRedis` takes it */
-export function connectTo(url: string, options: RedisOptions): Redis {
+/**
+ * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for
+ * it), `patient` keeps it until Redis is back (a worker has nothing better to do).
+ */
+export type Patience = 'impatient' | 'patient';
+
+/** @param url and enableReadyCheck: as `openRedis` takes them */
+export function connectTo(url: string, patience: Patience, enableReadyCheck: boolean): Redis {
+  const options: RedisOptions = {
+    connectTimeout: 5_000,
+    disableClientInfo: true, // a user would need one more right for it
+    enableReadyCheck,
+    // Clients, or a CA, wait behind an impatient connection.
+    retryStrategy: attempt =>
+      Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
+    ...(patience === 'impatient'
+      ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
+      : { maxRetriesPerRequest: null }),
+  };
   if (!url.startsWith('unix:')) return new Redis(url, options);
   const [, username = '', password, path = ''] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];
   const login = password !== undefined && {
