@@ -18,7 +18,7 @@ import {
 } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { SavedProgress } from './saved-progress.ts';
-import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+import type { Got, Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
 export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
@@ -120,21 +120,26 @@ export function patienceOf({ data, createdAt }: SignJob): number {
     : Math.max(data.due, createdAt + LATE_RENEWAL_PATIENCE);
 }
 
+function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, account: string) {
+  const { block, identifiers } = data;
+  return parts.shareOf?.({ block, account, identifiers });
+}
+
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
  *
  * @param slow the auth block, where the job comes under what slows that down
  */
-export function toClaim(job: SignJob, slow?: string): Claim {
-  const { data, lock, createdAt } = job;
+export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: string): Claim {
+  const { data, lock, createdAt } = run.job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
-    share: data.share,
+    share: shareOf(run, account),
     rank: data.due ?? createdAt,
-    patience: patienceOf(job),
+    patience: patienceOf(run.job),
   };
 }
 
@@ -165,7 +170,7 @@ export async function keepCertificate(
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
     turn === 'counted' &&
       ca.budget
-        .spendCertificate(identifiers, { id: job.lock.jobId })
+        .spendCertificate(identifiers, { id: job.lock.jobId, share: shareOf(run, ca.name) })
         .catch(saying('the certificate cannot be counted')),
   ]);
 }
@@ -194,35 +199,32 @@ export function toEvent(
 }
 
 /** Of a certificate that was issued the inventory gets itself. */
-function tellOfIssue(run: SignRun, { chain, issuedBy }: Issued, { how, leaf }: Leaf): Told {
+function tellOfIssue(run: SignRun, { chain, issuedBy }: Issued, { how, leaf }: Got): Told {
   const { der, ...what } = describeLeaf(chain, leaf);
   const beside = how === 'issued' ? ['leaf', der.toString('base64')] : [];
   return { event: toEvent(run, how, issuedBy?.account, what), beside };
 }
-
-/** The first certificate of a result, and whether the job had it issued or found it in a storage. */
-type Leaf = { how: 'issued' | 'handed-out'; leaf: Certificate };
 
 /**
  * Writes the result for those who wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
  * @param over keys in Redis of what this end makes void
- * @param found needed where a certificate is the result
+ * @param got needed where a certificate is the result
  */
 export async function writeResult(
   run: SignRun,
   account: string,
   result: SignResult,
   over: string[] = [],
-  found?: Leaf,
+  got?: Got,
 ): Promise<SignJobEnd> {
   const { parts, job, log } = run;
   let told: Told | undefined;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
   if (result.outcome === 'issued') {
     log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
-    told = found && tellOfIssue(run, result, found);
+    told = got && tellOfIssue(run, result, got);
   } else {
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
@@ -234,15 +236,14 @@ export async function writeResult(
 
 /** Gives up the job's places before the CAs' limits. */
 export async function finish(
-  { parts, job, progress }: SignRun,
+  run: SignRun,
   resultWritten: { key: string; result: SignResult },
 ): Promise<SignJobEnd> {
+  const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, {
-      id: job.lock.jobId,
-      share: job.data.share,
-    });
+    const claim = { id: job.lock.jobId, share: shareOf(run, account) };
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, claim);
   }
   return { end: 'finished', ...resultWritten };
 }

@@ -3,12 +3,15 @@ import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Share } from '../../shared/limits/share.ts';
+import type { Certificate } from '../../shared/pki/certificate.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
 
 // What a sign job is made of, and what it needs.
 
@@ -25,6 +28,9 @@ export type SignJobParts = {
   outages: Outages;
   /** Whether an auth block admits a name; `false` where there is no such block. */
   mayHave: (block: string, identifier: Identifier) => boolean;
+  trail: Pick<Trail, 'write'>;
+  /** What an order may use of what the CA allows; absent where nothing is divided. */
+  shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
   clock: Clock;
   log: Log;
 };
@@ -32,6 +38,8 @@ export type SignJobParts = {
 export type SignJob = {
   lock: JobLock;
   data: SignJobData;
+  /** Whether the data were made for this job by who knows the secret of the installation. */
+  isSealed: boolean;
   createdAt: number;
   /** Whether no worker has had the job before, so that nothing is kept of it. */
   isNew?: boolean;
@@ -51,3 +59,6 @@ export type Signals = {
   /** Ends it at once. */
   abort: AbortSignal;
 };
+
+/** The certificate that is a job's result, and whether the job had it issued or found it in a storage. */
+export type Got = { how: 'issued' | 'handed-out'; leaf: Certificate };

@@ -1,4 +1,5 @@
 import { openAdmission } from '../../shared/admission/admit.ts';
+import { openShares } from '../../shared/admission/shares.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
@@ -13,6 +14,8 @@ import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
@@ -54,11 +57,14 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
+  const [seals, trail] = [openSeals(secret), openTrail(store)];
   const { blocks } = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);
+  const caNames = new Map([...cas.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
+  const shareOf = openShares(config.auth, caNames);
   const jobParts: SignJobParts = {
     cas,
     solvers: openSolvers(config.verifications.values(), { store, clock, log }),
@@ -69,10 +75,12 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     notices,
     outages: watchOutages(store.redis, clock),
     mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    trail,
+    ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
+  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {
@@ -83,7 +91,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     renewals,
     findIssuing,
     blockedKeys,
-    trail: openTrail(store),
+    trail,
     clock,
     log,
   };

@@ -3,9 +3,9 @@ import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { TrailEvent } from '../trail/event.ts';
 import { openTrail, trailKey } from '../trail/trail.ts';
-import type { JobLock } from './bullmq.ts';
-import { openResults, parseResult, type Results } from './read-results.ts';
-import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
+import { fromSealed, type JobLock, type Seals, toSealed } from './bullmq.ts';
+import { openResults, type Results, unsealedResult } from './read-results.ts';
+import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
@@ -29,7 +29,8 @@ const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
  * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
  * successor.
  *
- * KEYS: lock, what to write, and the trail where there is an event. ARGV: token, its value, its life, the entry.
+ * KEYS: lock, what to write, and the trail where there is an event. ARGV: token, its value, its life, the
+ * event's entry.
  */
 const WRITE_FENCED = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -41,8 +42,8 @@ return 1`);
  * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
  * others may order the same names.
  *
- * KEYS: lock, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, result, its life,
- * the checkpoint's, the job's id, the channel, the entry of the trail where there is an event.
+ * KEYS: lock, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, result, its
+ * life, the checkpoint's, the job's id, the channel, and the entry where there is an event.
  */
 const WRITE_RESULT = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -55,10 +56,31 @@ redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
 return 1`);
 
 /**
- * Where whoever waits hears of ends: the job's id, a space, and the result, which is empty where there is
- * none.
+ * Where whoever waits hears of ends: the job's id, a space, and the result with its seal, which is empty
+ * where there is none.
  */
 export const resultsChannel = (prefix: string) => `${prefix}:results`;
+
+/** Of what a result, in Redis or in a message, bears a seal. */
+const resultOf = (jobId: string) => `${SIGN_QUEUE} result ${jobId}`;
+
+/**
+ * @param key where it was found
+ * @param sealed with its seal in front; the text is empty where a job has ended without a result
+ * @returns `unsealedResult` where it bears none
+ * @throws IssuanceError `misconfigured` where it is damaged
+ */
+export function parseResult(
+  seals: Seals,
+  jobId: string,
+  key: string,
+  sealed: string | null | undefined,
+): SignResult | undefined {
+  if (!sealed) return undefined;
+  const text = fromSealed(seals, resultOf(jobId), sealed);
+  if (text === undefined) return unsealedResult;
+  return text === '' ? undefined : parseValue(key, text, isSignResult);
+}
 
 /** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */
 const FLIGHT_LIFE_SECONDS = 65 * 60;
@@ -111,7 +133,8 @@ export type SignRecords = Results & {
    */
   confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
   /**
-   * How far a job came, and where its result is, if that is written already.
+   * How far a job came, and where its result is, if that is written already. What bears no seal is passed
+   * over, as if Redis had lost it.
    *
    * @throws IssuanceError `misconfigured` where one of the two is damaged
    */
@@ -120,7 +143,7 @@ export type SignRecords = Results & {
     isCheckpoint: (value: unknown) => value is Checkpoint,
   ): Promise<KeptOfJob<Checkpoint>>;
   /** @throws LockLostError when another worker has the job now */
-  writeCheckpoint(lock: JobLock, state: unknown, told?: TrailEvent): Promise<void>;
+  writeCheckpoint(lock: JobLock, state: unknown, event?: TrailEvent): Promise<void>;
   /**
    * Writes the result, and lets others order the same names.
    *
@@ -146,36 +169,23 @@ export type SignRecords = Results & {
   leaveFlight(jobId: string, flight: Flight): Promise<void>;
 };
 
-export function openSignRecords(store: Store): SignRecords {
+/** @param seals of the installation: all that is written bears one */
+export function openSignRecords(store: Store, seals: Seals): SignRecords {
   const { redis, prefix } = store;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
+  const checkpointOf = (jobId: string) => `${SIGN_QUEUE} checkpoint ${jobId}`;
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
+  const parse = (jobId: string, key: string, sealed: string | null | undefined) =>
+    parseResult(seals, jobId, key, sealed);
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
   const [stream, { entryFor }] = [trailKey(prefix), openTrail(store)];
-
-  async function writeFenced(
-    { jobId, token }: JobLock,
-    key: string,
-    value: unknown,
-    seconds: number,
-    told?: TrailEvent,
-  ) {
-    const text = JSON.stringify(value);
-    const keys = [lockKey(jobId), key, ...(told ? [stream] : [])];
-    const written = await runScript(redis, WRITE_FENCED, keys, [
-      token,
-      text,
-      seconds,
-      ...(told ? entryFor(told) : []),
-    ]);
-    if (written !== 1) throw lost(jobId);
-  }
+  const toEntry = (told: Told | undefined) => (told ? entryFor(told.event, told.beside) : []);
 
   return {
-    ...openResults(store, resultKey),
+    ...openResults(store, { resultKey, parse }),
     confirmLock: async ({ jobId, token }, more = []) => {
       const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
       if (holder !== token) throw lost(jobId);
@@ -183,31 +193,32 @@ export function openSignRecords(store: Store): SignRecords {
     },
     async readJob(jobId, isCheckpoint) {
       const key = resultKey(jobId);
-      const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
-      const result = parseResult(key, text);
+      const [sealed, text] = await redis.mget(checkpointKey(jobId), key);
+      const checkpoint = sealed && fromSealed(seals, checkpointOf(jobId), sealed);
+      const result = parse(jobId, key, text);
       return {
         checkpoint: checkpoint ? parseValue(checkpointKey(jobId), checkpoint, isCheckpoint) : undefined,
-        resultWritten: result && { key, result },
+        resultWritten: result && result !== unsealedResult ? { key, result } : undefined,
       };
     },
-    writeCheckpoint: (lock, state, told) =>
-      writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS, told),
+    async writeCheckpoint({ jobId, token }, state, event) {
+      const sealed = toSealed(seals, checkpointOf(jobId), JSON.stringify(state));
+      const keys = [lockKey(jobId), checkpointKey(jobId), ...(event ? [stream] : [])];
+      const values = [token, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
+      if ((await runScript(redis, WRITE_FENCED, keys, values)) !== 1) throw lost(jobId);
+    },
     writeResult: async ({ jobId, token }, result, flight, over = [], told) => {
       const key = resultKey(jobId);
       const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const values = [
-        token,
-        JSON.stringify(result),
-        ...lives,
-        jobId,
-        resultsChannel(prefix),
-        ...(told ? entryFor(told.event, told.beside) : []),
-      ];
+      const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
+      const values = [token, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },
-    publishFailure: async jobId => void (await redis.publish(resultsChannel(prefix), `${jobId} `)),
+    publishFailure: async jobId => {
+      await redis.publish(resultsChannel(prefix), `${jobId} ${toSealed(seals, resultOf(jobId), '')}`);
+    },
     enterFlight: async (jobId, flight, more) => {
       const keys = [flightKey(flight), ...more];
       const values = await runScript(redis, ENTER_FLIGHT, keys, [jobId, FLIGHT_LIFE_SECONDS]);

@@ -111,7 +111,10 @@ async function toTask({ domain }: DomainEntry, key: KeyObject, clock: Clock): Pr
   return { identifiers, csr, certificateProfile, accept: acceptFor(identifiers, csr, clock) };
 }
 
-/** Whoever counts issues hears of it first. Then the file: a run that is stopped in between gets the same certificate once more from the order. */
+/**
+ * Whoever counts issues hears of it first. Then the file: a run that is stopped in between gets the same
+ * certificate once more from the order.
+ */
 async function keepCertificate(
   entry: DomainEntry,
   { chain, url, ca }: Ordered,
