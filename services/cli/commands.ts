@@ -15,6 +15,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   ca: async () => (await import('./ca.ts')).caCommand,
   limits: async () => (await import('./limits.ts')).limitsCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
+  token: async () => (await import('./token.ts')).tokenCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
   certificates: async () => (await import('./certificates.ts')).certificatesCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,

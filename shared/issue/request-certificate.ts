@@ -20,6 +20,7 @@ import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
+import { orderOnce } from './order-once.ts';
 
 /** A certificate as a client gets it. */
 export type IssuedCertificate = {
@@ -124,8 +125,9 @@ export function openIssuing(parts: {
     async order(block, csr, request) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
       if (limit) throw limit;
-      const { by, clientNames } = block;
+      const { by, clientNames, once } = block;
       const data = toSignJob(block, csr, { ...request, by, ...(clientNames && { clientNames }) });
+      if (once) return orderOnce(once, csr.digest, data, signQueue);
       const id = await signQueue.enqueue(data);
       return { id, promise: () => signQueue.promise(id, data) };
     },

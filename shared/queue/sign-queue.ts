@@ -26,10 +26,11 @@ export type SignQueue = AsyncDisposable & {
   /**
    * Enqueues a job, or joins the one that an identical post made.
    *
+   * @param reserve is given a new id before the job is made, and gives the one that it is to have
    * @returns the job's unguessable id
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
-  enqueue(data: SignJobData): Promise<string>;
+  enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>): Promise<string>;
   /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
@@ -62,12 +63,12 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
   }
 
   return {
-    enqueue: data =>
+    enqueue: (data, reserve) =>
       needingRedis(async () => {
         const same = deduplicationId(data);
         const [promised, priority] = await askTurn(data, same);
         if (promised && (await records.readResult(promised))?.outcome === 'issued') return promised;
-        const own = randomUUID();
+        const own = reserve ? await reserve(randomUUID()) : randomUUID();
         let id = '';
         waiters.expect(own);
         try {

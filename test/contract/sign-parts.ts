@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
+import { tokenOf } from '../../services/worker/job.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {
@@ -78,7 +79,9 @@ export function openWorkerSide(
     SIGN_QUEUE,
     async ({ id: jobId = '', data }, token = '') => {
       begun.push({ jobId, data });
-      return records.writeResult({ jobId, token }, await work(data), flightOf(data));
+      const result = await work(data);
+      const over = result.outcome === 'failed' ? tokenOf(records, data) : [];
+      return records.writeResult({ jobId, token }, result, flightOf(data), over);
     },
     { connection, prefix, concurrency: 10 },
   );
