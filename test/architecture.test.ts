@@ -62,7 +62,6 @@ const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen
 const forTestsAlone: Record<string, string> = {
   'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and in the README',
   'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
-  'services/cli/reissue.ts parseTime': 'the ways to write a time are more than a test can run a fleet for',
   'services/intake/routes/sign.ts openCsrReader': 'what it remembers shows in no answer',
   'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
@@ -79,7 +78,6 @@ const forTestsAlone: Record<string, string> = {
   'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-records.ts valuesKey': 'how long a record lives is looked up in Redis',
   'shared/solver/dns01-update.ts openDnsUpdateSolver': 'each kind of solver meets a server of its own',
-  'shared/trail/trail.ts trailKey': 'scripts append to it, as soon as there is one',
   'shared/solver/http01.ts challengeKey': 'how long a response lives is looked up in Redis',
 };
 

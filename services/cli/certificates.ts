@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
+import { systemClock } from '../../shared/base/basics.ts';
 import {
   type InventoriedCertificate,
   type Inventory,
@@ -9,6 +10,8 @@ import {
   supersededBy,
   type Wanted,
 } from '../../shared/inventory/inventory.ts';
+import { INVENTORY } from '../../shared/inventory/project.ts';
+import { findWaiting } from '../../shared/trail/drain.ts';
 import { type Command, type Io, needFiles, readOptions, splitWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 
@@ -42,7 +45,9 @@ export const certificatesCommand: Command = {
     const inventory = openInventory(opened.store);
     const wanted = { glob, block, revoked };
     const pages = isSerial(glob) ? readFound(inventory, glob) : readPages(inventory, wanted, limit, after);
-    await (values.json ? writeJson : writeText)(pages, write);
+    const waiting = await findWaiting(opened.store, INVENTORY);
+    const behind = waiting ? Math.max(0, Math.ceil((systemClock.now() - waiting.since) / 1_000)) : 0;
+    await (values.json ? writeJson : writeText)(pages, behind, write);
   },
 };
 
@@ -75,7 +80,8 @@ function readLimit(text: string | undefined): number | undefined {
   throw new UsageError(`--limit ${text} is no number of certificates from 1 to 999999`);
 }
 
-async function writeText(pages: AsyncIterable<Page>, write: Io['write']): Promise<void> {
+/** @param behind seconds since the first event that is not in the inventory yet; 0 where all are */
+async function writeText(pages: AsyncIterable<Page>, behind: number, write: Io['write']): Promise<void> {
   let any = false;
   for await (const { certificates, next } of pages) {
     if (certificates.length > 0) await write(`${certificates.map(toText).join('\n')}\n`);
@@ -83,9 +89,10 @@ async function writeText(pages: AsyncIterable<Page>, write: Io['write']): Promis
     any ||= certificates.length > 0;
   }
   if (!any) await write('there is no such certificate\n');
+  if (behind > 0) await write(`what has happened in the last ${behind} s is not in here yet\n`);
 }
 
-async function writeJson(pages: AsyncIterable<Page>, write: Io['write']): Promise<void> {
+async function writeJson(pages: AsyncIterable<Page>, behind: number, write: Io['write']): Promise<void> {
   let before = '{ "certificates": [\n';
   let cursor: string | undefined;
   for await (const { certificates, next } of pages) {
@@ -95,7 +102,7 @@ async function writeJson(pages: AsyncIterable<Page>, write: Io['write']): Promis
     before = ',\n';
   }
   const begin = before === ',\n' ? '\n' : before;
-  await write(`${begin}],\n"next": ${JSON.stringify(cursor ?? null)} }\n`);
+  await write(`${begin}],\n"next": ${JSON.stringify(cursor ?? null)}, "behind": ${behind} }\n`);
 }
 
 const ORIGINS = {

@@ -13,6 +13,7 @@ import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import { describeClearListeners } from './clear-listeners.ts';
 import { describePersistRecords } from './persist-records.ts';
 
 /**
@@ -37,6 +38,7 @@ export async function check(
   const found = [
     ...config.warnings,
     ...describeUnreachable(config.auth),
+    ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
   ];

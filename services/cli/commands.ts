@@ -17,6 +17,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   keys: async () => (await import('./keys.ts')).keysCommand,
   token: async () => (await import('./token.ts')).tokenCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
+  trail: async () => (await import('./trail.ts')).trailCommand,
   certificates: async () => (await import('./certificates.ts')).certificatesCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,
   renew: async () => (await import('./renew.ts')).renewCommand,

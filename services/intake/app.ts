@@ -13,6 +13,8 @@ import {
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
+import { isRefusal, type Refusals } from './refusals.ts';
 import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
 import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
@@ -29,12 +31,14 @@ export function createApp(parts: {
   issuing: Issuing;
   revokeQueue: RevokeQueue;
   waiting: Waiting;
+  trail: Pick<Trail, 'write'>;
+  refusals: Pick<Refusals, 'note'>;
   log: Log;
   metrics: Registry;
 }): Koa {
-  const { admission, clients, maxSize, issuing, revokeQueue, waiting, log, metrics } = parts;
+  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, refusals, log, metrics } = parts;
   const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
-  const result = resultRoute({ admission, clients, issuing, waiting });
+  const result = resultRoute({ admission, clients, issuing, trail, waiting });
   const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
   const router = new Router({ sensitive: true, strict: true });
   router.post('/sign', sign).all('/sign', only('POST'));
@@ -43,7 +47,7 @@ export function createApp(parts: {
 
   const app = new Koa();
   app.use(requestLog(log, metrics));
-  app.use(problemResponse(waiting.clock, log));
+  app.use(problemResponse(waiting.clock, refusals, log));
   app.use(router.routes());
   app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
   app.on('error', error => log.debug({ reason: String(error) }, 'connection ended early'));
@@ -84,7 +88,7 @@ function requestLog(log: Log, metrics: Registry): Middleware {
  * Turns every error into an answer: one line of text, or a problem document (RFC 9457) for a client that asks
  * for JSON.
  */
-function problemResponse(clock: Clock, log: Log): Middleware {
+function problemResponse(clock: Clock, refusals: Pick<Refusals, 'note'>, log: Log): Middleware {
   return async (ctx, next) => {
     try {
       await next();
@@ -92,6 +96,7 @@ function problemResponse(clock: Clock, log: Log): Middleware {
       const answer = addNote(toAnswer(error), ctx.state.badCertificate);
       if (answer.status === 500) log.error({ request: ctx.state.requestId, err: error }, 'request failed');
       ctx.state.reason = describeError(error);
+      if (isRefusal(answer.status)) await refusals.note(toRefusal(ctx, answer.detail));
       ctx.status = answer.status;
       ctx.set(answer.headers);
       const retryAfter = toRetryAfter(answer, clock.now());
@@ -100,6 +105,10 @@ function problemResponse(clock: Clock, log: Log): Middleware {
     }
   };
 }
+
+const toRefusal = ({ state: { client, names, requestId: request } }: Context, detail: string) => ({
+  ...{ client, names, request, detail },
+});
 
 type Answer = {
   status: number;

@@ -23,8 +23,10 @@ import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { toIssuedBy } from '../../shared/storage/issued-for.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail, trailOptions } from '../../shared/trail/trail.ts';
 import { createApp } from './app.ts';
 import { openClientCertificates } from './client-certificates.ts';
+import { openRefusals } from './refusals.ts';
 import type { Clients } from './routes/sign.ts';
 
 /** Milliseconds. A CSR is small: a client still sending after 20 s is stalled. */
@@ -35,7 +37,7 @@ const FIRST_LOOK = 1_000;
 
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
 export async function startIntake(config: Config, parts: RoleParts): Promise<Role> {
-  const { redisUrl, clock, log, metrics } = parts;
+  const { redisUrl, clock, log } = parts;
   const { listeners, maxSize, wait, trustedProxies, clientCaFile } = config.mgmt;
   // Ends in the reverse order of its lines: waiting clients are answered first, Redis is closed last.
   await using stack = new AsyncDisposableStack();
@@ -58,7 +60,9 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   );
   const renewals = openStoredRenewals(config.storages, store);
   const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
-  const queues = { signQueue, renewals, blockedKeys };
+  const trail = openTrail(store, trailOptions(config.trail));
+  const refusals = stack.use(openRefusals(trail, clock, log));
+  const queues = { signQueue, renewals, blockedKeys, trail };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const known = { secret, file: config.secretFile };
@@ -72,7 +76,17 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
     const shown = stack.use(openClientCertificates(clientCaFile, { ...clients, blockedKeys, clock, log }));
     clients.certificateOf = shown.certificateOf;
   }
-  const app = createApp({ admission, clients, maxSize, issuing, revokeQueue, waiting, log, metrics });
+  const app = createApp({
+    ...parts,
+    admission,
+    clients,
+    maxSize,
+    issuing,
+    revokeQueue,
+    waiting,
+    trail,
+    refusals,
+  });
 
   stack.defer(() => unwatchTlsFiles(config.mgmt));
   const open = stack.use(await openListeners(listeners, serverMaker(config.mgmt, app.callback(), log), log));

@@ -3,6 +3,8 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { trailKeyFile } from '../../shared/config/trail.ts';
+import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
@@ -14,6 +16,7 @@ import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrailDrain } from './drain-trail.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
 import { findIssuer } from './poll-renewal-info.ts';
@@ -94,6 +97,15 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     };
     await renewDue(renewalParts, look, signal);
   });
+  const { trail } = config;
+  const consumers = [{ name: INVENTORY, take: openProjection(inventory, log) }];
+  const drain = openTrailDrain({ ...parts, trail, keyFile: trailKeyFile(config), consumers });
+  tasks.push(
+    every(5 * SECOND, 'trail', trail.dir ?? '', drain),
+    every(MINUTE, 'expire-inventory', '', async signal => {
+      await inventory.dropEnded(clock.now(), signal);
+    }),
+  );
   if (config.renewals.length === 0) return [renew, ...tasks];
   const { openProfileTasks } = await import('./profile-tasks.ts');
   return [renew, ...tasks, ...(await openProfileTasks(config, { ...parts, index }))];

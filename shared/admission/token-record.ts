@@ -55,8 +55,12 @@ export const newToken = (): string => PREFIX + randomBytes(BYTES).toString('base
 
 const credentials = new RegExp(`^bearer +(${PREFIX}[A-Za-z0-9_-]{43})$`, 'i');
 
-/** @param values of the Authorization header, each as it came (RFC 6750 section 2.1) */
-export function readBearer(values: readonly string[]): ShownToken {
+/**
+ * @param values of the Authorization header, each as it came (RFC 6750 section 2.1)
+ * @returns `undefined` where there is no bearer token
+ */
+export function readBearer(values: readonly string[]): ShownToken | undefined {
+  if (!values.some(value => /^\s*bearer\b/i.test(value))) return undefined;
   const [token] = values.length === 1 ? (credentials.exec(values[0]?.trim() ?? '')?.slice(1) ?? []) : [];
   return { digest: token === undefined ? undefined : tokenDigest(token) };
 }

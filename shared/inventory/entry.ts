@@ -9,7 +9,7 @@ import type { Indexed } from './lines.ts';
  * How Quarry came to a certificate: a client's post ordered it, a renewal that no client waited for, a shaman
  * profile, or it was in a storage when the inventory began.
  */
-type Origin = 'post' | 'ahead' | 'shaman' | 'found';
+export type Origin = 'post' | 'ahead' | 'shaman' | 'found';
 
 /** What is kept of a certificate for good; all else is in the certificate. */
 type Kept = { how: Origin; block?: string | undefined; account?: string | undefined };
@@ -45,7 +45,7 @@ export const sampleName = (issuer: string) => hash('sha256', issuer, 'base64url'
 export const sampleOf = (value: Buffer) => value.toString('latin1', 0, SAMPLE_NAME);
 
 /** Part of the fingerprint, in 16 characters: as ids are kept several times, they are to be short. */
-const idOf = (fingerprint: string) => Buffer.from(fingerprint, 'hex').toString('base64url', 0, 12);
+export const idOf = (fingerprint: string) => Buffer.from(fingerprint, 'hex').toString('base64url', 0, 12);
 
 /** @param leaf DER. Throws an Error when it is damaged */
 export function toEntry(leaf: Buffer, kept: Kept): InventoryEntry {

@@ -14,6 +14,7 @@ import { type Defaults, type MgmtConfig, parseMgmt } from '../config/mgmt.ts';
 import { readSections } from '../config/read-sections.ts';
 import { parseRedis, type RedisConfig } from '../config/redis.ts';
 import { SectionReader } from '../config/section-reader.ts';
+import { parseTrail, type TrailConfig } from '../config/trail.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
 import type { RenewalConfig } from '../shaman/renewal-section.ts';
@@ -45,6 +46,7 @@ export type Config = {
   redis: RedisConfig;
   worker: WorkerConfig;
   admin: AdminConfig;
+  trail: TrailConfig;
   notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
   warnings: string[];
@@ -96,6 +98,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
+    trail: parseTrail(optional('trail')),
     notify: all('notify').map(section => parseNotify(section, env)),
     warnings,
   };

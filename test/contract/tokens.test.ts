@@ -15,7 +15,7 @@ import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { parseIdentifier } from '../../shared/base/identifier.ts';
 import type { Redis, Store } from '../../shared/base/redis.ts';
-import { orderOnce } from '../../shared/issue/order-once.ts';
+import { enqueueOnce } from '../../shared/issue/enqueue-once.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';
@@ -39,7 +39,7 @@ function open(configs = [block('hosts')], store: Store = newStore()) {
   const tokens = openTokenList(store, secret, clock);
   const admission = openAdmission(configs, { judgeToken: openJudgeToken(store, secret, clock) });
   async function ask(token: string) {
-    const shown = readBearer([`Bearer ${token}`]);
+    const shown = readBearer([`Bearer ${token}`]) ?? { digest: undefined };
     const request = {
       clientIp: '198.51.100.1',
       method: 'POST',
@@ -208,14 +208,11 @@ async function openOnce(result: SignResult) {
     const once = await opened.onceOf(token);
     const queue = intakes[at]?.queue;
     assert.ok(queue);
-    const data = signJob(csr);
-    return orderOnce(once, csr, data, queue).then(
-      ({ id }) => id,
-      (error: Error) => {
-        assert.ok(error instanceof IssuanceError && error.code === 'denied', String(error));
-        return error.message;
-      },
-    );
+    const data = { ...signJob(csr), spends: once.digest };
+    return enqueueOnce(once, csr, data, queue).catch((error: Error) => {
+      assert.ok(error instanceof IssuanceError && error.code === 'denied', String(error));
+      return error.message;
+    });
   }
   const startWorker = () => openWorkerSide(url, opened.prefix, async () => result);
   const resultOf = (id: string) => intakes[0]?.queue.result(id, AbortSignal.timeout(60_000));

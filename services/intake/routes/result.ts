@@ -1,8 +1,10 @@
 import type { RouterContext } from '@koa/router';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { deny } from '../../../shared/admission/refusal.ts';
+import { toHandedOut } from '../../../shared/issue/hand-out.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
+import type { Trail } from '../../../shared/trail/trail.ts';
 import { answerResult, type Clients, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
 
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -17,9 +19,10 @@ export function resultRoute(parts: {
   admission: Pick<Admission, 'possible' | 'verified'>;
   clients: Clients;
   issuing: Pick<Issuing, 'blockOf' | 'result'>;
+  trail: Pick<Trail, 'write'>;
   waiting: Waiting;
 }) {
-  const { admission, clients, issuing, waiting } = parts;
+  const { admission, clients, issuing, trail, waiting } = parts;
 
   return async (ctx: RouterContext): Promise<void> => {
     const request = toAdmissionRequest(ctx, clients);
@@ -31,7 +34,16 @@ export function resultRoute(parts: {
     if (own.length === 0) ctx.throw(403, NOT_YOURS);
     const [admitting] = await admission.verified(own, request, undefined);
     const results = admitting?.narrowed ? onlyFor(admitting, issuing, jobId) : issuing;
-    if ((await answerResult(ctx, jobId, results, waiting)) === 'unanswered') throw stillWorking(waiting);
+    const answered = await answerResult(ctx, jobId, results, waiting);
+    if (answered === 'unanswered') throw stillWorking(waiting);
+    if (answered === 'accepted') return;
+    const certificate = {
+      chain: String(ctx.body),
+      account: ctx.response.get('X-Quarry-Account') || undefined,
+    };
+    const { client, requestId } = ctx.state;
+    const asker = { block, by: admitting?.by ?? '', client, requestId, job: jobId };
+    await trail.write(toHandedOut(certificate, asker, waiting.clock.now()));
   };
 }
 

@@ -9,6 +9,7 @@ import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { dropUsed } from '../../../shared/admission/used-tokens.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import { plainAddress } from '../../../shared/base/identifier.ts';
+import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
@@ -36,15 +37,13 @@ export function toAdmissionRequest(
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
   const claim = parseHmacHeader({ authentication, authorization: more });
   const certificate = certificateOf?.(ctx);
-  const token = more?.some(value => isBearer.test(value)) ? readBearer(more) : undefined;
+  const token = more && readBearer(more);
   return {
     ...{ clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim },
     ...(certificate && { certificate }),
     ...(token && { token }),
   };
 }
-
-const isBearer = /^\s*bearer\b/i;
 
 /** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */
 const toOriginForm = (target: string) =>
@@ -229,7 +228,7 @@ export function signRoute(parts: {
 
   return async (ctx: Context): Promise<void> => {
     const { blocks, csr } = await receive(ctx);
-    const stored = await issuing.findStored(blocks, csr);
+    const stored = await issuing.findStored(blocks, csr, ctx.state as Asker);
     if (stored) {
       ctx.state.names = stored.identifiers.map(({ value }) => value);
       return answerCertificate(ctx, stored);
@@ -244,7 +243,7 @@ export function signRoute(parts: {
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
-    if (answered !== 'finished') await job.promise();
+    await job.answers(answered === 'finished' ? String(ctx.body) : undefined);
     if (answered === 'unanswered') throw stillWorking(waiting);
   };
 }

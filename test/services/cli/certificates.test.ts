@@ -5,6 +5,8 @@ import { after, beforeEach, test } from 'node:test';
 import { certificatesCommand } from '../../../services/cli/certificates.ts';
 import { toEntry } from '../../../shared/inventory/entry.ts';
 import { openInventoryWriter } from '../../../shared/inventory/writer.ts';
+import { drainTrail } from '../../../shared/trail/drain.ts';
+import { openTrail } from '../../../shared/trail/trail.ts';
 import { startOwnRedis } from '../../contract/own-redis.ts';
 import { account, auth } from '../../shared/setup/load-text.ts';
 import { nameOf, openLeafMaker } from '../../support/made-leaves.ts';
@@ -67,13 +69,13 @@ test('quarry certificates tells what is known of each, for people and for progra
         ...{ superseded: null, forgotten: null },
       },
     ],
-    next: null,
+    ...{ next: null, behind: 0 },
   });
 });
 
 test('quarry certificates says that there is none', async () => {
   assert.equal(await list(), 'there is no such certificate\n');
-  assert.deepEqual(JSON.parse(await list('--json')), { certificates: [], next: null });
+  assert.deepEqual(JSON.parse(await list('--json')), { certificates: [], next: null, behind: 0 });
 });
 
 test('quarry certificates takes a glob, a serial number, a block, and revoked ones alone', async () => {
@@ -99,6 +101,17 @@ test('quarry certificates goes on where a page ended, and without a limit lists 
   const last = await list('--after', cursor);
   assert.equal(last.match(/^host/gm)?.length, 1_096);
   assert.doesNotMatch(last, /more/);
+});
+
+test('quarry certificates says since when it waits for what has happened', async () => {
+  await fill(1);
+  const trail = openTrail({ redis, prefix: '{quarry}' });
+  await trail.write({ at, event: 'operator', detail: 'keys list' });
+  assert.match(await list(), /\nwhat has happened in the last \d+ s is not in here yet\n$/);
+  assert.ok(JSON.parse(await list('--json')).behind > 0);
+  const consumers = [{ name: 'inventory', take: async () => {} }];
+  await drainTrail({ redis, prefix: '{quarry}' }, { consumers, keep: 10 }, new AbortController().signal);
+  assert.equal(JSON.parse(await list('--json')).behind, 0);
 });
 
 test('quarry certificates refuses words that it cannot use', async () => {

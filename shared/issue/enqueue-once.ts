@@ -5,22 +5,22 @@ import type { SignJobData } from '../queue/sign-records.ts';
 
 /**
  * Has the one certificate ordered that a one-time token is good for. The token is bound to the CSR and the
- * job before the job is made: so of two posts at once, to whatever intakes, one is first; the other has the same
- * CSR, and joins it, or is refused. A job that fails lets the token go.
+ * job before the job is made: so of two posts at once, to whatever intakes, one is first; the other has the
+ * same CSR, and joins it, or is refused. A job that fails lets the token go.
  *
  * @param csr its digest
+ * @param data of the job, which `spends` the token
+ * @returns the job's id
  * @throws IssuanceError `denied` where the token was used
  */
-export async function orderOnce(
-  { digest, used, bind, noteEnqueued }: OneCertificate,
+export async function enqueueOnce(
+  { used, bind, noteEnqueued }: OneCertificate,
   csr: string,
   data: SignJobData,
-  signQueue: Pick<SignQueue, 'enqueue' | 'promise' | 'blockOf'>,
-): Promise<{ id: string; promise(): Promise<void> }> {
-  const own = { ...data, spends: digest };
-  const toOrder = (id: string) => ({ id, promise: () => signQueue.promise(id, own) });
+  signQueue: Pick<SignQueue, 'enqueue' | 'blockOf'>,
+): Promise<string> {
   if (used && used.csr !== csr) refuseUsed();
-  if (used && (await signQueue.blockOf(used.job)) !== undefined) return toOrder(used.job);
+  if (used && (await signQueue.blockOf(used.job)) !== undefined) return used.job;
   // Bound, and the intake ended before it made the job; else the job has ended, and Redis has forgotten it.
   if (used?.enqueued) refuseUsed();
 
@@ -29,7 +29,7 @@ export async function orderOnce(
     if (bound.csr !== csr) refuseUsed();
     return bound.job;
   }
-  const id = await signQueue.enqueue(own, reserve);
-  await noteEnqueued({ csr, job: id });
-  return toOrder(id);
+  const job = await signQueue.enqueue(data, reserve);
+  await noteEnqueued({ csr, job });
+  return job;
 }
