@@ -17,6 +17,7 @@ import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -44,8 +45,9 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
   const store = { redis, prefix: config.redis.prefix };
   const secret = await openSecret(config.secretFile, log);
-  const revokeQueue = stack.use(openRevokeQueue({ store, clock, log }));
-  const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
+  const seals = openSeals(secret);
+  const revokeQueue = stack.use(openRevokeQueue({ store, seals, clock, log }));
+  const signQueue = stack.use(openSignQueue({ store, redisUrl, seals, clock, log }));
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, secret, clock),
