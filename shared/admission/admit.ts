@@ -64,7 +64,7 @@ export type Admission = {
 };
 
 /** What only Redis can say of a request. */
-export type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken };
+type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken };
 
 const nobodyToAsk = () => Promise.reject(new Error('no request can be taken here'));
 

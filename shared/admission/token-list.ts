@@ -94,8 +94,8 @@ function endOf({ revoked, until, use }: ListedToken): number | undefined {
 const isOver = (token: ListedToken, now: number) => (endOf(token) ?? Number.POSITIVE_INFINITY) <= now;
 
 /**
- * KEYS: the names, the new token, the one that had the name before, its use. ARGV: the name, the digest of the
- * one before, or '', the new digest, the record. Answers 0 where the name is another's meanwhile.
+ * KEYS: the names, the new token, the one that had the name before, its use. ARGV: the name, the digest of
+ * the one before, or '', the new digest, the record. Answers 0 where the name is another's meanwhile.
  */
 const ADD = toScript(`
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end

@@ -67,12 +67,12 @@ export function readBearer(values: readonly string[]): ShownToken | undefined {
 
 export const tokenDigest = (token: string): string => hash('sha256', token);
 
-/** The keys of a token, by its digest: its record, and what it was used for, which only one-time tokens have. */
+/** The keys of a token, by its digest: of its record, and of what a one-time token was used for. */
 export const tokenKey = (prefix: string, digest: string) => `${prefix}:token:${digest}`;
 export const tokenUseKey = (prefix: string, digest: string) => `${prefix}:token-use:${digest}`;
 
 /** Reads and writes what Redis keeps of tokens. What bears no seal, or that of another, is not there. */
-export type TokenRecords = {
+type TokenRecords = {
   /**
    * One command. A use without a seal ends the token rather than to make it good again.
    *

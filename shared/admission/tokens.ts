@@ -11,8 +11,8 @@ import type { OneCertificate, ShownToken, Used } from './token-types.ts';
 const UNKNOWN = 'the token is not known';
 
 /**
- * Judges tokens by what Redis says now, with one command for each request. Only who has a token hears why it is
- * not good.
+ * Judges tokens by what Redis says now, with one command for each request. Only who has a token hears why it
+ * is not good.
  *
  * @param secret of the installation
  */
