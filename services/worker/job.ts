@@ -18,7 +18,8 @@ import {
 } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { SavedProgress } from './saved-progress.ts';
-import type { Got, Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+import type { Got, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
+import { tokenOf } from './spent-token.ts';
 
 export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
@@ -230,15 +231,14 @@ export async function writeResult(
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
     told = { event: toEvent(run, 'failed', account || undefined, { detail }) };
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over, told);
+  const flight = flightOf(job.data, account);
+  const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
+  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed], told);
   return finish(run, { key, result });
 }
 
 /** Gives up the job's places before the CAs' limits. */
-export async function finish(
-  run: SignRun,
-  resultWritten: { key: string; result: SignResult },
-): Promise<SignJobEnd> {
+export async function finish(run: SignRun, resultWritten: Written): Promise<SignJobEnd> {
   const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;

@@ -60,5 +60,8 @@ export type Signals = {
   abort: AbortSignal;
 };
 
+/** Where a result is. */
+export type Written = { key: string; result: SignResult };
+
 /** The certificate that is a job's result, and whether the job had it issued or found it in a storage. */
 export type Got = { how: 'issued' | 'handed-out'; leaf: Certificate };

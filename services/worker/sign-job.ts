@@ -51,6 +51,7 @@ import { type Ordered, orderAt } from './order-at.ts';
 import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { openFigures } from './sign-figures.ts';
+import { tokenOf } from './spent-token.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
@@ -107,7 +108,7 @@ async function endWithoutResult(
   data: SignJobData | undefined,
 ): Promise<void> {
   if (data) await leaveFlights(records, jobId, data);
-  await records.publishFailure(jobId);
+  await records.publishFailure(jobId, data && tokenOf(records, data));
 }
 
 /**

@@ -50,6 +50,8 @@ export type KeptRecords = SignRecords & {
   results: SignResult[];
   /** What the trail was told in the same moment. */
   told: Told[];
+  /** Keys that ends have made void. */
+  voided: string[];
   held: boolean;
 };
 
@@ -62,7 +64,7 @@ function keepRecords(): KeptRecords {
     list.push(value);
   };
   const records: KeptRecords = {
-    ...{ checkpoints: [], results: [], told: [], held: true },
+    ...{ checkpoints: [], results: [], told: [], voided: [], held: true },
     confirmLock: async (_, more = []) => {
       confirm();
       return more.map(() => null);
@@ -82,10 +84,12 @@ function keepRecords(): KeptRecords {
     readResults: async () => records.results,
     markRevoked: async () => {},
     publishFailure: async () => {},
+    tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],
     leaveFlight: async () => {},
-    async writeResult(_lock, result, _flight, _over, told) {
+    async writeResult(_lock, result, _flight, over = [], told) {
       write(records.results, result);
+      records.voided.push(...over);
       if (told) records.told.push(told);
       return 'the key';
     },
