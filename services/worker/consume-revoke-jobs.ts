@@ -30,7 +30,7 @@ export function consumeRevokeJobs(
       patience: 0,
       async run({ data, lastAttempt }, { abort }) {
         const result = await runRevokeJob(jobParts, data, lastAttempt, abort);
-        finished.inc({ outcome: result.outcome === 'revoked' ? 'revoked' : result.error.code });
+        finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
         return result;
       },
     },

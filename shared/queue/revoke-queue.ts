@@ -37,11 +37,20 @@ export type RevokeJobData = {
   by?: string;
   client?: string;
   clientNames?: readonly string[];
+  /**
+   * An operator's act, which no auth block has to admit. `forget`: the CA is asked for nothing, only the
+   * storages lose the certificate.
+   */
+  operator?: 'revoke' | 'forget';
 };
 
-/** How a revoke job ended. `already`: the certificate was revoked before. */
+/**
+ * How a revoke job ended. `already`: the certificate was revoked before; `storages`: the names of those that
+ * had it.
+ */
 export type RevokeResult =
   | { outcome: 'revoked'; already: boolean; account: string }
+  | { outcome: 'forgotten'; storages: string[] }
   | { outcome: 'failed'; error: SignFailure };
 
 export const isRevokeJobData = shapeOf<RevokeJobData>({
@@ -52,12 +61,20 @@ export const isRevokeJobData = shapeOf<RevokeJobData>({
   },
   ...{ block: isText, accounts: listOf(isText), requestId: isText },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
+  operator: optional(oneOf('revoke', 'forget')),
 });
 
-const isRevokeResult = either(
+const isDone = either(
   shapeOf<Extract<RevokeResult, { outcome: 'revoked' }>>({
     ...{ outcome: oneOf('revoked'), already: isFlag, account: isText },
   }),
+  shapeOf<Extract<RevokeResult, { outcome: 'forgotten' }>>({
+    ...{ outcome: oneOf('forgotten'), storages: listOf(isText) },
+  }),
+);
+
+const isRevokeResult = either(
+  isDone,
   shapeOf<Extract<RevokeResult, { outcome: 'failed' }>>({ outcome: oneOf('failed'), error: isSignFailure }),
 );
 
@@ -81,6 +98,10 @@ export type RevokeQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<RevokeResult | undefined>;
 };
 
+/** Equal for jobs that may be one. */
+const whatOf = ({ certificate, operator }: RevokeJobData) =>
+  operator === 'forget' ? `forget ${certificate}` : certificate;
+
 /** @param store an impatient connection, kept open by the caller */
 export function openRevokeQueue({
   store,
@@ -98,7 +119,7 @@ export function openRevokeQueue({
       needingRedis(async () => {
         const job = await queue.add('revoke', data, {
           jobId: randomUUID(),
-          deduplication: { id: createHash('sha256').update(data.certificate).digest('hex') },
+          deduplication: { id: createHash('sha256').update(whatOf(data)).digest('hex') },
           ...ATTEMPTS,
           removeOnComplete: RESULT_KEPT,
           removeOnFail: FAILED_JOBS_KEPT,
