@@ -2,8 +2,7 @@ import type { Store } from '../../shared/base/redis.ts';
 import { FORGET } from '../../shared/inventory/project.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { type Command, readOptions } from './command.ts';
-import { agreeOnAll, endEach, findLiving, readName } from './end-certificates.ts';
-import { openFleetRedis } from './fleet-redis.ts';
+import { agreeOnAll, endEach, findLiving, openFleetQueue, readName } from './end-certificates.ts';
 
 const OPTIONS = '[--all] [--yes]';
 
@@ -20,14 +19,14 @@ export const forgetCommand: Command = {
       yes: { type: 'boolean' },
     });
     const { name, files } = await readName('forget', positionals);
-    using opened = await openFleetRedis(files, env);
+    using opened = await openFleetQueue(files, env);
     const found = await findLiving(opened.store, name);
     const what = { todo: 'to be forgotten, and not revoked', otherwise: 'nothing is forgotten' };
     if (!(await agreeOnAll(found, values, what, write))) return write('nothing is forgotten\n');
     const names = new Set(found.flatMap(one => one.names));
     const left = await findLeft(opened.store, names);
     const act = { operator: 'forget', detail: `${FORGET} ${name}` } as const;
-    await endEach(opened.store, found, act, ({ names, serial }, result) => {
+    await endEach(opened, found, act, ({ names, serial }, result) => {
       const storages = result.outcome === 'forgotten' ? result.storages : [];
       const from =
         storages.length > 0 ? `removed from storage ${storages.join(', ')}` : 'it was in no storage';

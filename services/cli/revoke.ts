@@ -1,7 +1,6 @@
 import { parseRevocationReason, REASONS_TEXT, type RevocationReason } from '../../shared/pki/revocation.ts';
 import { type Command, readOptions, UsageError } from './command.ts';
-import { agreeOnAll, endEach, findLiving, readName } from './end-certificates.ts';
-import { openFleetRedis } from './fleet-redis.ts';
+import { agreeOnAll, endEach, findLiving, openFleetQueue, readName } from './end-certificates.ts';
 
 const OPTIONS = '[--reason REASON] [--all] [--yes]';
 
@@ -19,13 +18,13 @@ export const revokeCommand: Command = {
     });
     const { name, files } = await readName('revoke', positionals);
     const reason = readReason(values.reason);
-    using opened = await openFleetRedis(files, env);
+    using opened = await openFleetQueue(files, env);
     const found = await findLiving(opened.store, name);
     const what = { todo: 'to be revoked', otherwise: 'nothing is revoked' };
     if (!(await agreeOnAll(found, values, what, write))) return write('nothing is revoked\n');
     const detail = reason === undefined ? `revoke ${name}` : `revoke ${name}: ${reason}`;
     const act = { operator: 'revoke', detail, ...(reason && { reason }) } as const;
-    await endEach(opened.store, found, act, ({ names, serial }, result) => {
+    await endEach(opened, found, act, ({ names, serial }, result) => {
       const already = result.outcome === 'revoked' && result.already;
       return write(`revoked${already ? ' already' : ''}: ${names.join(', ')}, serial ${serial}\n`);
     });

@@ -17,6 +17,7 @@ import {
   type JobSignals,
   type Later,
   openWorker,
+  type Seals,
 } from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
@@ -47,6 +48,7 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';
@@ -62,12 +64,10 @@ export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
   {
-    redisUrl,
-    prefix,
     turns,
     metrics,
-    log,
-  }: { redisUrl: string; prefix: string; turns: Turns; metrics: Registry; log: Log },
+    ...queueParts
+  }: { redisUrl: string; prefix: string; seals: Seals; turns: Turns; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
@@ -89,14 +89,14 @@ export function consumeSignJobs(
   }
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
-    log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+    queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
     if (over) endWithoutResult(jobParts, id, data).catch(() => {});
   }
 
   return openWorker<SignJobData, string>(
     SIGN_QUEUE,
     { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
-    { redisUrl, prefix, log },
+    queueParts,
   );
 }
 
@@ -121,6 +121,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
+    if (!job.isSealed) return await refuseUnsealed(parts, job);
     const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);

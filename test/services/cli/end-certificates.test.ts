@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import type { Command } from '../../../services/cli/command.ts';
@@ -21,10 +22,14 @@ const leaves = openLeafMaker();
 const dir = await tempDir();
 after(() => dir[Symbol.asyncDispose]());
 const file = join(dir.path, 'main.ini');
-await writeFile(file, `${account}${auth}`);
+const secretFile = join(dir.path, 'installation.key');
+await writeFile(file, `${account}${auth}[mgmt]\nsecret-file = ${secretFile}\n`);
 const at = Date.parse('2026-11-27T06:00:00Z');
 
-beforeEach(() => redis.flushall());
+beforeEach(async () => {
+  await redis.flushall();
+  await writeFile(secretFile, 'a secret that is long enough for an installation', { mode: 0o600 });
+});
 
 /** Why the command does nothing, and what it has written before. It leaves nothing in the trail and no job. */
 async function refusal(command: Command, ...words: string[]): Promise<{ why: Error; written: string }> {
@@ -65,7 +70,7 @@ for (const [name, command, done] of [
     const message = `${done}, as there are several: say --all, or the serial number of one`;
     assert.deepEqual([why.name, why.message], ['UsageError', message]);
     assert.match(written, /^2 certificates are to be /);
-    for (const { serial = '' } of [first, second].map(one => one ?? {})) assert.ok(written.includes(serial));
+    for (const one of [first, second]) assert.ok(written.includes(one?.serial ?? 'none'));
   });
 
   test(`quarry ${name} takes one name that is spelled out, and no glob`, async () => {
@@ -86,6 +91,19 @@ for (const [name, command, done] of [
     assert.equal(why.message, `what is called ${nameOf(1)} is revoked already`);
   });
 }
+
+test('neither goes on without the secret of the roles, nor with another one, and makes none', async () => {
+  await fill(1);
+  await rm(secretFile);
+  const absent = await refusal(revokeCommand, '--yes', nameOf(1), file);
+  const where = `${secretFile}, is not here: run this where a role has it`;
+  assert.equal(absent.why.message, `the secret of the installation, ${where}`);
+  assert.equal(existsSync(secretFile), false);
+  await writeFile(secretFile, 'another secret that is long enough for it', { mode: 0o600 });
+  await redis.set('{quarry}:installation', 'the fingerprint of the roles');
+  const other = await refusal(forgetCommand, '--yes', nameOf(1), file);
+  assert.match(other.why.message, /is not the secret of the installation that uses this Redis/);
+});
 
 test('quarry revoke takes a reason that CAs take', async () => {
   await fill(1);

@@ -1,0 +1,174 @@
+import { escapeGlob } from '../base/redis.ts';
+import type { CommandName } from '../base/redis-commands.ts';
+import { channel, keys, list, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { kindOf } from '../solver/kinds.ts';
+import type { Config } from './load-config.ts';
+
+const script = ['eval', 'evalsha'] as const;
+
+/** BullMQ's scripts that add jobs. */
+const toProduce = [
+  ...list('eval evalsha del exists hget hgetall hmget hmset hset incr llen lpush lrange pttl rpush sadd'),
+  ...list('scard xadd xtrim zadd zrange zrem zrevrangebyscore zscore'),
+];
+/** And those that take them and end them. */
+const toConsume = [
+  ...toProduce,
+  ...list('client|setname bzpopmin get hdel hexists hincrby lrem ltrim pexpire rpoplpush set smembers srem'),
+  ...list('zcard zpopmin zrangebyscore zremrangebyrank zremrangebyscore zrevrange'),
+];
+
+const toTakeTurns = list(
+  'eval evalsha del exists get getdel hgetall hmget hset zincrby zrangebyscore zscore',
+);
+const toTell = list('eval evalsha del get pexpire set');
+const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
+const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
+const toIndex = list('eval evalsha get hdel hget hmget hset sadd set srem zadd zrem');
+const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
+
+/**
+ * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so
+ * here; a verification says it in the file of its kind. The fleets of the integration tests run with these
+ * rights and no others.
+ */
+const uses: RedisUse[] = [
+  // who takes part, and who asks: installation.ts, hmac2.ts
+  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+  keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+
+  // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
+  keys('sign:*', {
+    intake: [...toProduce, ...toTakeTurns],
+    worker: [...toConsume, ...toTakeTurns, 'mget'],
+    scheduler: [...toProduce, ...toTakeTurns],
+  }),
+  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
+  keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
+  keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
+  keys('result:*', {
+    intake: ['get', 'mget'],
+    worker: [...script, 'get', 'mget', 'set'],
+    scheduler: ['get', 'mget'],
+  }),
+  keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
+  channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
+
+  // why a challenge is likely to fail: kept-faults.ts
+  keys('look-fault:*', { worker: ['get', 'set'] }),
+
+  // the other queues: revoke-queue.ts, schedule.ts, notices.ts
+  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('schedule:*', { scheduler: toConsume }),
+  keys('schedule-times', {
+    scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
+    cli: ['zadd'],
+  }),
+  keys('schedule-rules', { scheduler: ['hdel', 'hgetall', 'hset'] }),
+  keys('schedule-minute', { scheduler: ['get', 'set'] }),
+  keys('notify:*', { worker: toProduce, scheduler: toConsume }),
+  keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
+
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
+  keys('limit:*', {
+    intake: ['mget'],
+    worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
+    cli: ['del', 'get', 'scan'],
+  }),
+  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('limit-met:*', { worker: ['get', 'set'] }),
+  keys('budget:*', { worker: toCount, cli: ['get'] }),
+  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
+  channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
+  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  keys('issuers', { worker: ['sadd', 'smembers'] }),
+
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  keys('renewals:fetched', { intake: ['hset'] }),
+  keys('renewals:*', {
+    worker: toIndex,
+    scheduler: [...toIndex, ...toLookThrough],
+    cli: [...toIndex, ...toLookThrough],
+  }),
+  keys('expiry:*', {
+    worker: ['zadd', 'zrangebyscore', 'zrem'],
+    scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
+
+  // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
+  keys('trail', {
+    intake: [...script, 'xadd'],
+    worker: [...script, 'xadd'],
+    scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
+    cli: [...script, 'xadd', 'xrange'],
+  }),
+  keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
+  keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
+  keys('inventory:*', {
+    scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
+    cli: ['hgetall', 'hmget', 'zrangebylex'],
+  }),
+];
+
+/** redis.ts of the storages */
+const storageUse = (name: string) =>
+  keys(`storage:${escapeGlob(name)}:*`, {
+    intake: ['get'],
+    worker: [...script, 'del', 'get', 'scan', 'set'],
+    scheduler: [...script, 'del', 'get', 'scan', 'set'],
+  });
+
+/** Names as Redis matches them, and the commands that are meant for them. */
+type Right = { pattern: string; commands: readonly CommandName[] };
+
+/** What one user may do. */
+type RedisRights = { keys: Right[]; channels: Right[] };
+
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+
+/** The least that a role, or the operator's commands, need with this configuration. */
+export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+  const kinds = new Set([...verifications.values()].map(kindOf));
+  const stores = [...storages.values()].filter(({ type }) => type === 'redis');
+  const all = [
+    ...uses,
+    ...stores.map(({ name }) => storageUse(name)),
+    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses),
+  ];
+  const own = (chosen: RedisUse[]) =>
+    chosen.flatMap(({ names, by }) => {
+      const pattern = `${escapeGlob(redis.prefix)}:${names}`;
+      const { [user]: commands } = by;
+      return commands ? [{ pattern, commands }] : [];
+    });
+  return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
+}
+
+/**
+ * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
+ * together, and try out what they may do in such a bracket.
+ */
+const basics = ['info', 'multi', 'exec', 'discard'];
+
+/**
+ * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights
+ * and no others.
+ *
+ * @param url of the Redis; where it names a database, SELECT is needed, too
+ */
+export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
+  const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
+  return [
+    'resetchannels',
+    ...channels.map(({ pattern }) => `&${pattern}`),
+    ...keys.map(({ pattern }) => `~${pattern}`),
+    '-@all',
+    ...[...commands].sort().map(name => `+${name}`),
+  ];
+}
