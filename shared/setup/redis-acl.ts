@@ -34,7 +34,9 @@ const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
  */
 const uses: RedisUse[] = [
   // who takes part, and who asks: installation.ts, hmac2.ts
-  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+  keys('installation', {
+    ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'], cli: ['get', 'set'] },
+  }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
@@ -59,7 +61,7 @@ const uses: RedisUse[] = [
   keys('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
-  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -104,7 +106,7 @@ const uses: RedisUse[] = [
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xrange'],
+    cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
