@@ -19,7 +19,7 @@ const PATIENCE = 3_000;
 /** A worker may have to ask a CA again and again. */
 const UNTIL_ENDED = 10 * 60_000;
 
-/** The Redis of the fleet, and what seals jobs for it. @throws Error in one line without the secret of its roles */
+/** The Redis of the fleet, and what seals jobs for it. @throws Error in one line without their secret */
 export async function openFleetQueue(
   files: string[],
   env: Environment,

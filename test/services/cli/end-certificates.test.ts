@@ -31,7 +31,7 @@ beforeEach(async () => {
   await writeFile(secretFile, 'a secret that is long enough for an installation', { mode: 0o600 });
 });
 
-/** Why the command does nothing, and what it has written before. It leaves nothing in the trail and no job. */
+/** Why the command does nothing, leaves nothing in the trail and no job, and what it has written before. */
 async function refusal(command: Command, ...words: string[]): Promise<{ why: Error; written: string }> {
   const written: string[] = [];
   const io = { env: { REDIS_URL: url }, write: (text: string) => void written.push(text) };
