@@ -204,9 +204,15 @@ export async function writeResult(
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over);
+  const flight = flightOf(job.data, account);
+  const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
+  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed]);
   return finish(run, { key, result });
 }
+
+/** Keys of what the job's one-time token is used for, which it is not where the job fails. */
+export const tokenOf = (records: Pick<SignRecords, 'tokenUse'>, { spends }: SignJobData): string[] =>
+  spends === undefined ? [] : [records.tokenUse(spends)];
 
 /** Gives up the job's places before the CAs' limits. */
 export async function finish(
