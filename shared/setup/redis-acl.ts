@@ -87,6 +87,7 @@ const uses: RedisUse[] = [
     cli: ['del', 'get', 'scan'],
   }),
   keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
   keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
