@@ -1,7 +1,8 @@
-import { openAdmission } from '../../shared/admission/admit.ts';
+import { type AuthBlock, openAdmission } from '../../shared/admission/admit.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import {
   type Role,
   type RoleParts,
@@ -13,6 +14,7 @@ import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
@@ -25,6 +27,7 @@ import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
 import { accountSubject } from './judge.ts';
+import type { Sharing } from './sharing.ts';
 import { consumeSignJobs } from './sign-job.ts';
 
 /**
@@ -76,7 +79,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
+    consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
@@ -86,6 +89,17 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   report({ notReady: () => undefined, notes });
   log.info({ accounts: [...cas.keys()], concurrency: config.worker.concurrency }, 'worker ready');
   await untilAborted(stopping);
+}
+
+/** Slots that a change of the configuration has set free are given away at once. */
+async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<Sharing> {
+  const bounded = new Map<string, BlockSlots>();
+  for (const { name, bounds } of blocks) {
+    const slots = openBlockSlots(store, name, bounds?.slots);
+    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    await slots.fill();
+  }
+  return { turns: openTurns(store), slots: bounded };
 }
 
 /** A line for each account that cannot be ordered from now. */

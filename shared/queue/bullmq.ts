@@ -68,8 +68,11 @@ export type JobSignals = {
   abort: AbortSignal;
 };
 
-/** Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. */
-export type Later = { later: number };
+/**
+ * Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. `after`
+ * is called once it was given back.
+ */
+export type Later = { later: number; after?: () => Promise<void> };
 
 export type Consumer<Data, Result> = {
   /** How many jobs run at once. */
@@ -113,6 +116,7 @@ export function openWorker<Data, Result>(
     });
     if (!isLater(end)) return end;
     await job.moveToDelayed(end.later, token);
+    await end.after?.();
     throw new DelayedError();
   }
 
