@@ -13,6 +13,7 @@ import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import { describeClearListeners } from './clear-listeners.ts';
 import { describePersistRecords } from './persist-records.ts';
 
 /**
@@ -37,6 +38,7 @@ export async function check(
   const found = [
     ...config.warnings,
     ...describeUnreachable(config.auth),
+    ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
   ];
@@ -140,13 +142,15 @@ const headings = ['block', 'methods', 'names', 'solver', 'storage'];
 
 /** One cell a column; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
-  const { name, ips, hmac, all, domains, addresses, storage } = block;
+  const { name, ips, hmac, clientCerts = [], all, domains, addresses, ownNames = [], storage } = block;
   const methods = [
     ...(all ? ['all'] : []),
     ...ips.map(ip => `ip ${ip}`),
     ...(hmac ? [`hmac${hmac.version ?? ''} ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
+    ...clientCerts.map(glob => `client-cert ${glob}`),
   ];
-  const names = [...domains, ...addresses.map(cidr => `address ${cidr}`)];
+  const own = ownNames.map(type => (type === 'dns' ? '{client}' : 'address {client}'));
+  const names = [...domains, ...addresses.map(cidr => `address ${cidr}`), ...own];
   const solvers = block.verifications.map(solver => `${solver} (${verifications.get(solver)?.type})`);
   return [
     [name],

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { describeError } from '../../shared/base/basics.ts';
 import type { Environment } from '../../shared/config/environment.ts';
@@ -50,4 +51,13 @@ export function readOptions<T extends OptionConfigs>(words: string[], options: T
 export function needFiles(command: string, files: string[]): string[] {
   if (files.length > 0) return files;
   throw new UsageError(`${command} needs a configuration file: quarry ${command} main.ini`);
+}
+
+/** Files are those words that exist as files, or that end in .ini; all others are names. */
+export async function splitWords(words: string[]): Promise<{ names: string[]; files: string[] }> {
+  const isFile = async (word: string) =>
+    word.endsWith('.ini') || ((await stat(word).catch(() => undefined))?.isFile() ?? false);
+  const [names, files]: [string[], string[]] = [[], []];
+  for (const word of words) ((await isFile(word)) ? files : names).push(word);
+  return { names, files };
 }

@@ -16,6 +16,8 @@ export const commands: Record<string, () => Promise<Command>> = {
   limits: async () => (await import('./limits.ts')).limitsCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
+  trail: async () => (await import('./trail.ts')).trailCommand,
+  certificates: async () => (await import('./certificates.ts')).certificatesCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,
   renew: async () => (await import('./renew.ts')).renewCommand,
   reissue: async () => (await import('./reissue.ts')).reissueCommand,

@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises';
-import { createInterface } from 'node:readline/promises';
 import { toDomainGlob } from '../../shared/admission/admit.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
@@ -11,7 +9,8 @@ import {
 } from '../../shared/renewal/renewal-index.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
-import { type Command, needFiles, readOptions, UsageError } from './command.ts';
+import { isAgreedTo } from './agree.ts';
+import { type Command, needFiles, readOptions, splitWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
 
@@ -47,21 +46,12 @@ export const reissueCommand: Command = {
     const wanted = { names, account: values.account, issuedBefore };
     const found = choose(await readAll(index), wanted, accountOf, systemClock.now());
     write(describe(found, accountOf));
-    if (!values.yes && !(await isAgreedTo())) return write('nothing is reissued\n');
+    if (!values.yes && !(await isAgreedTo('nothing is reissued'))) return write('nothing is reissued\n');
     await noteReissue(opened.store, found);
     await reissue(opened.store, index, found);
     write('the schedulers begin; quarry renewals shows how it goes\n');
   },
 };
-
-/** Files are those words that exist as files, or that end in .ini; all others are names. */
-export async function splitWords(words: string[]): Promise<{ names: string[]; files: string[] }> {
-  const isFile = async (word: string) =>
-    word.endsWith('.ini') || ((await stat(word).catch(() => undefined))?.isFile() ?? false);
-  const [names, files]: [string[], string[]] = [[], []];
-  for (const word of words) ((await isFile(word)) ? files : names).push(word);
-  return { names, files };
-}
 
 /** A date is its first moment in UTC. @throws UsageError */
 export function parseTime(text: string | undefined): number | undefined {
@@ -147,18 +137,6 @@ function describe(
   const over = minutes === 1 ? 'a minute' : `${minutes} minutes`;
   const head = `${what} to be renewed within ${over}, or as soon as the CA's limits allow (${issuers}):`;
   return `${head}\n${shown.join('')}${more}`;
-}
-
-/** @throws Error where there is no terminal to ask at */
-async function isAgreedTo(): Promise<boolean> {
-  if (!process.stdin.isTTY)
-    throw new Error('nothing is reissued, as there is no terminal to ask at; say --yes');
-  const asking = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return /^y(es)?$/i.test((await asking.question('Go on? [y/N] ')).trim());
-  } finally {
-    asking.close();
-  }
 }
 
 /** An event for each certificate; a part of them in one command. */

@@ -13,9 +13,11 @@ import {
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
+import { isRefusal, type Refusals } from './refusals.ts';
 import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
-import { signRoute, type Waiting } from './routes/sign.ts';
+import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
 
 /**
  * The intake's HTTP interface: few routes, each with one method; a log line for each request, an answer to
@@ -23,19 +25,21 @@ import { signRoute, type Waiting } from './routes/sign.ts';
  */
 export function createApp(parts: {
   admission: Admission;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   /** Bytes of a CSR. */
   maxSize: number;
   issuing: Issuing;
   revokeQueue: RevokeQueue;
   waiting: Waiting;
+  trail: Pick<Trail, 'write'>;
+  refusals: Pick<Refusals, 'note'>;
   log: Log;
   metrics: Registry;
 }): Koa {
-  const { admission, isTrustedProxy, maxSize, issuing, revokeQueue, waiting, log, metrics } = parts;
-  const sign = signRoute({ admission, isTrustedProxy, maxSize, issuing, waiting });
-  const result = resultRoute({ admission, isTrustedProxy, issuing, waiting });
-  const revoke = revokeRoute({ admission, isTrustedProxy, revokeQueue, waiting });
+  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, refusals, log, metrics } = parts;
+  const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
+  const result = resultRoute({ admission, clients, issuing, trail, waiting });
+  const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
   const router = new Router({ sensitive: true, strict: true });
   router.post('/sign', sign).all('/sign', only('POST'));
   router.get('/sign/:id', result).all('/sign/:id', only('GET'));
@@ -43,7 +47,7 @@ export function createApp(parts: {
 
   const app = new Koa();
   app.use(requestLog(log, metrics));
-  app.use(problemResponse(waiting.clock, log));
+  app.use(problemResponse(waiting.clock, refusals, log));
   app.use(router.routes());
   app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
   app.on('error', error => log.debug({ reason: String(error) }, 'connection ended early'));
@@ -74,8 +78,8 @@ function requestLog(log: Log, metrics: Registry): Middleware {
     const duration = (performance.now() - started) / 1000;
     const [method, status] = [req.method ?? '', res.statusCode];
     seconds.observe({ method, status }, duration);
-    const { client, job, names, reason } = state;
-    const answer = { request: requestId, client, method, path, status };
+    const { client, certificate, job, names, reason } = state;
+    const answer = { request: requestId, client, certificate, method, path, status };
     log.info({ ...answer, seconds: Number(duration.toFixed(3)), job, names, reason }, 'request');
   };
 }
@@ -84,14 +88,15 @@ function requestLog(log: Log, metrics: Registry): Middleware {
  * Turns every error into an answer: one line of text, or a problem document (RFC 9457) for a client that asks
  * for JSON.
  */
-function problemResponse(clock: Clock, log: Log): Middleware {
+function problemResponse(clock: Clock, refusals: Pick<Refusals, 'note'>, log: Log): Middleware {
   return async (ctx, next) => {
     try {
       await next();
     } catch (error) {
-      const answer = toAnswer(error);
+      const answer = addNote(toAnswer(error), ctx.state.badCertificate);
       if (answer.status === 500) log.error({ request: ctx.state.requestId, err: error }, 'request failed');
       ctx.state.reason = describeError(error);
+      if (isRefusal(answer.status)) await refusals.note(toRefusal(ctx, answer.detail));
       ctx.status = answer.status;
       ctx.set(answer.headers);
       const retryAfter = toRetryAfter(answer, clock.now());
@@ -100,6 +105,10 @@ function problemResponse(clock: Clock, log: Log): Middleware {
     }
   };
 }
+
+const toRefusal = ({ state: { client, names, requestId: request } }: Context, detail: string) => ({
+  ...{ client, names, request, detail },
+});
 
 type Answer = {
   status: number;
@@ -120,6 +129,12 @@ function toAnswer(error: unknown): Answer {
     return { status: error.statusCode, detail: error.message, headers };
   }
   return { status: 500, detail: 'internal error', headers: {} };
+}
+
+/** A refusal says that the certificate which the client shows does not count, as that may be all. */
+function addNote(answer: Answer, badCertificate: string | undefined): Answer {
+  if (answer.status !== 403 || badCertificate === undefined) return answer;
+  return { ...answer, detail: `${answer.detail}; the ${badCertificate}` };
 }
 
 /** The only switch from an error's code to a status. */

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -14,14 +15,18 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
-import { caOf, openLimits } from '../../shared/limits/limits.ts';
+import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { toIssuedBy } from '../../shared/storage/issued-for.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail, trailOptions } from '../../shared/trail/trail.ts';
 import { createApp } from './app.ts';
+import { openClientCertificates } from './client-certificates.ts';
+import { openRefusals } from './refusals.ts';
+import type { Clients } from './routes/sign.ts';
 
 /** Milliseconds. A CSR is small: a client still sending after 20 s is stalled. */
 const RECEIVE_TIMEOUT = 20_000;
@@ -31,8 +36,8 @@ const FIRST_LOOK = 1_000;
 
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
 export async function startIntake(config: Config, parts: RoleParts): Promise<Role> {
-  const { redisUrl, clock, log, metrics } = parts;
-  const { listeners, maxSize, wait, trustedProxies } = config.mgmt;
+  const { redisUrl, clock, log } = parts;
+  const { listeners, maxSize, wait, trustedProxies, clientCaFile } = config.mgmt;
   // Ends in the reverse order of its lines: waiting clients are answered first, Redis is closed last.
   await using stack = new AsyncDisposableStack();
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
@@ -46,12 +51,14 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const limits = new Map(
     accounts.map(({ account, directory }) => [
       account,
-      openLimits(store, { account, ca: caOf(directory) }, clock),
+      openStandingLimits(store, { account, ca: caOf(directory) }, clock),
     ]),
   );
   const renewals = openStoredRenewals(config.storages, store);
   const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
-  const queues = { signQueue, renewals, blockedKeys };
+  const trail = openTrail(store, trailOptions(config.trail));
+  const refusals = stack.use(openRefusals(trail, clock, log));
+  const queues = { signQueue, renewals, blockedKeys, trail };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const known = { secret, file: config.secretFile };
@@ -60,8 +67,22 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   });
   await Promise.race([checked, clock.sleep(FIRST_LOOK)]);
   const waiting = { clock, wait, stopping: stopping.signal };
-  const isTrustedProxy = toAddressSet(trustedProxies);
-  const app = createApp({ admission, isTrustedProxy, maxSize, issuing, revokeQueue, waiting, log, metrics });
+  const clients: Clients = { isTrustedProxy: toAddressSet(trustedProxies) };
+  if (clientCaFile !== undefined) {
+    const shown = stack.use(openClientCertificates(clientCaFile, { ...clients, blockedKeys, clock, log }));
+    clients.certificateOf = shown.certificateOf;
+  }
+  const app = createApp({
+    ...parts,
+    admission,
+    clients,
+    maxSize,
+    issuing,
+    revokeQueue,
+    waiting,
+    trail,
+    refusals,
+  });
 
   stack.defer(() => unwatchTlsFiles(config.mgmt));
   const open = stack.use(await openListeners(listeners, serverMaker(config.mgmt, app.callback(), log), log));
@@ -85,11 +106,16 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
     requestTimeout: RECEIVE_TIMEOUT,
     connectionsCheckingInterval: 1_000,
   };
-  const { tls } = mgmt;
+  const { tls, clientCaFile } = mgmt;
   if (!tls) return () => http.createServer(options, handler);
-  const read = () => ({ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) });
+  const read = () => ({
+    ...{ cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) },
+    ...(clientCaFile !== undefined && toContext(clientCaFile)),
+  });
+  // Whether a certificate counts is for admission to say.
+  const asking = clientCaFile === undefined ? {} : { requestCert: true, rejectUnauthorized: false };
   return () => {
-    const server = createTlsServer({ ...options, ...read() }, handler);
+    const server = createTlsServer({ ...options, ...asking, ...read() }, handler);
     const reload = () => {
       try {
         server.setSecureContext(read());
@@ -108,7 +134,14 @@ function serverMaker(mgmt: MgmtConfig, handler: RequestListener, log: Log): () =
   };
 }
 
-const tlsFiles = ({ tls }: MgmtConfig) => (tls ? [tls.certFile, tls.keyFile] : []);
+/** The CAs are named to clients. A resumed session holds no chain, and would outlive its certificate. */
+const toContext = (clientCaFile: string) => ({
+  ca: readFileSync(clientCaFile),
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
+
+const tlsFiles = ({ tls, clientCaFile }: MgmtConfig) =>
+  tls ? [tls.certFile, tls.keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])] : [];
 
 function unwatchTlsFiles(mgmt: MgmtConfig): void {
   for (const file of tlsFiles(mgmt)) unwatchFile(file);

@@ -3,6 +3,7 @@ import type { Store } from '../../shared/base/redis.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
+import { type InventoryFoundParts, inventoryFound } from './inventory-found.ts';
 
 /** How many entries are read at once, and written; the event loop is others' too. */
 const AT_ONCE = 50;
@@ -13,13 +14,13 @@ const AT_ONCE = 50;
  * `purpose` has changed, as what is known may have been noted for less. Stopped anywhere, the next run goes
  * on from there.
  *
- * @param purpose one word for what the entries are indexed for
+ * @param purpose words for what the entries are indexed for
  * @returns how many entries were new
  */
 export async function indexStorage(
   { name, upkeep }: Storage,
   purpose: string,
-  parts: {
+  parts: InventoryFoundParts & {
     store: Store;
     expiry: ExpiryIndex;
     renewals: StoredRenewals;
@@ -59,10 +60,17 @@ async function addEntries(
   storage: string,
   upkeep: Upkeep,
   places: readonly string[],
-  { renewals, clock }: { renewals: StoredRenewals; clock: Clock },
+  parts: InventoryFoundParts & { renewals: StoredRenewals; clock: Clock },
 ): Promise<number> {
   const read = await Promise.all(places.map(async place => ({ place, entry: await upkeep.read(place) })));
   const found = read.flatMap(({ place, entry }) => (entry ? [{ place, entry }] : []));
-  await renewals.found(storage, found, clock.now());
+  const now = parts.clock.now();
+  await inventoryFound(
+    parts,
+    storage,
+    found.map(({ entry }) => entry),
+    now,
+  );
+  await parts.renewals.found(storage, found, now); // last: what its index knows is not looked at again
   return found.length;
 }

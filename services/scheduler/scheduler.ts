@@ -10,6 +10,7 @@ import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { consumeNotices } from './consume-notices.ts';
 import { consumeTasks } from './consume-tasks.ts';
+import { readTrailNotes } from './drain-trail.ts';
 import { openFigures } from './figures.ts';
 import { openTasks } from './tasks.ts';
 
@@ -31,7 +32,8 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
     await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd });
     await schedule.plan(clock.now());
-    report(ready);
+    const notes = () => (config.trail.dir === undefined ? [] : readTrailNotes(store, clock));
+    report({ ...ready, notes });
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');
     while (!stopping.aborted) {
       await schedule.enqueueDue(clock.now()).catch(error => {

@@ -3,6 +3,9 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import { trailKeyFile } from '../../shared/config/trail.ts';
+import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
+import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -13,6 +16,7 @@ import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrailDrain } from './drain-trail.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
 import { findIssuer } from './poll-renewal-info.ts';
@@ -48,6 +52,13 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
+  const index = openRenewalIndex(store, error =>
+    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
+  );
+  const inventory = openInventoryWriter(store, error =>
+    log.error({ reason: describeError(error) }, 'the inventory of a certificate cannot be read'),
+  );
+  const found = { store, expiry, renewals, index, inventory, clock, log };
   const keeping: RenewalParts['storages'] = new Map();
   const tasks: Task[] = [];
 
@@ -55,12 +66,12 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     const storage = storages.get(storageConfig.name);
     if (!storage?.upkeep || storageConfig.type === 'none') continue;
     const { name, keepExpired, renewAhead, renewWithin } = storageConfig;
-    const purpose = renewAhead ? 'renewal' : 'watch';
+    const purpose = `${renewAhead ? 'renewal' : 'watch'} inventory`;
     keeping.set(name, { storage, renewWithin, renewAhead });
     tasks.push(
       // Planned anew where what is to be found has changed.
       every(24 * HOUR, `index/${name}`, purpose, async signal => {
-        await indexStorage(storage, purpose, { store, expiry, renewals, clock, log }, signal);
+        await indexStorage(storage, purpose, found, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
@@ -68,9 +79,6 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     );
   }
 
-  const index = openRenewalIndex(store, error =>
-    log.error({ reason: describeError(error) }, 'a renewal cannot be read'),
-  );
   const cas = [...parts.cas.values()];
   const renewalParts: RenewalParts = {
     ...parts,
@@ -89,6 +97,15 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     };
     await renewDue(renewalParts, look, signal);
   });
+  const { trail } = config;
+  const consumers = [{ name: INVENTORY, take: openProjection(inventory, log) }];
+  const drain = openTrailDrain({ ...parts, trail, keyFile: trailKeyFile(config), consumers });
+  tasks.push(
+    every(5 * SECOND, 'trail', trail.dir ?? '', drain),
+    every(MINUTE, 'expire-inventory', '', async signal => {
+      await inventory.dropEnded(clock.now(), signal);
+    }),
+  );
   if (config.renewals.length === 0) return [renew, ...tasks];
   const { openProfileTasks } = await import('./profile-tasks.ts');
   return [renew, ...tasks, ...(await openProfileTasks(config, { ...parts, index }))];

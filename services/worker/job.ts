@@ -1,6 +1,7 @@
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
+import { type Orderer, proofOf } from '../../shared/limits/limits.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
@@ -94,6 +95,13 @@ export function flightOf(data: SignJobData, account: string): Flight {
   return { account, identifiers: data.identifiers, certificateProfile: choice?.certificateProfile };
 }
 
+/** Whose order it is for the limits, and how its names are proven. */
+export function ordererOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>): Orderer {
+  const { block, solvers, identifiers } = data;
+  const known = solvers.flatMap(name => parts.solvers.get(name) ?? []);
+  return { block, proof: proofOf(identifiers, known) };
+}
+
 export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
 
 /** A renewal may come so long after it was asked for, even when its certificate has expired. Milliseconds. */
@@ -112,10 +120,13 @@ export function patienceOf({ data, createdAt }: SignJob): number {
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
+ *
+ * @param slow the auth block, where the job comes under what slows that down
  */
-export function toClaim(job: SignJob): Claim {
+export function toClaim(job: SignJob, slow?: string): Claim {
   const { data, lock, createdAt } = job;
   return {
+    slow,
     id: lock.jobId,
     what: deduplicationId(data),
     share: data.share,

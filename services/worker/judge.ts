@@ -8,7 +8,7 @@ import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { rememberFailure, toPausedEvent } from '../../shared/order/remember-failure.ts';
-import { namesOf, patienceOf, type SignRun } from './job.ts';
+import { namesOf, ordererOf, patienceOf, type SignRun } from './job.ts';
 
 export const LONGEST_JOB = 3_600_000;
 const RETRIES = {
@@ -31,8 +31,13 @@ export async function judge(
   await parts.records.confirmLock(job.lock); // else it would withdraw what its successor presents
   const told = toldSince(run, checkpoint);
   const unanswered = told !== undefined && parts.outages.anySince(told);
-  const remembered = await rememberFailure(ca, job.data.identifiers, error, unanswered, limit =>
-    onLimit(run, ca, limit),
+  const remembered = await rememberFailure(
+    ca,
+    job.data.identifiers,
+    ordererOf(run),
+    error,
+    unanswered,
+    limit => onLimit(run, ca, limit),
   );
   const known = saysAccountIsGone(remembered)
     ? await renewAccount(run, ca, account, remembered, checkpoint.lostOrders)
@@ -90,7 +95,7 @@ async function onLimit({ parts, log }: SignRun, ca: Ca, limit: Limit): Promise<v
   const { key, until, detail } = limit;
   log.warn(
     { account: ca.name, limit: key, until: until && new Date(until), reason: detail },
-    'CA rate limit hit',
+    key.startsWith('slow/') ? 'auth block slowed down' : 'CA rate limit hit',
   );
   const event = toPausedEvent(limit);
   if (event) await parts.notices.notify(event);

@@ -12,7 +12,7 @@ import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { flightOf, namesOf, patienceOf, type SignRun, toClaim } from './job.ts';
+import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 import { findOfferedProfile } from './offered-profile.ts';
 
@@ -112,9 +112,12 @@ async function askLeave(
   const { parts, job } = run;
   const now = parts.clock.now();
   const flight = flightOf(job.data, ca.name);
-  const limitKeys = ca.limits.keysAgainst(task.identifiers, run.csr.digest, publicKeyOf(run));
-  const limits = await parts.records.enterFlight(job.lock.jobId, flight, limitKeys);
-  if (!limits) return { do: 'wait', until: now + FLIGHT_RETRY };
+  const limitKeys = ca.limits.keysAgainst(task.identifiers, ordererOf(run), run.csr.digest, publicKeyOf(run));
+  const { block, due } = job.data;
+  const keys = [ca.limits.slowKey(block), ...limitKeys];
+  const found = await parts.records.enterFlight(job.lock.jobId, flight, keys);
+  if (!found) return { do: 'wait', until: now + FLIGHT_RETRY };
+  const [slow, ...limits] = found;
   const stored = await findStored(run);
   if (stored) return { do: 'use', instead: stored };
   const standing = ca.limits.findStanding(limitKeys, limits);
@@ -124,7 +127,9 @@ async function askLeave(
   if (kept && kept.certificateProfile === flight.certificateProfile) return { do: 'resume', ...kept };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
-  const claim = toClaim(job);
+  // What was issued before has been proven before.
+  const isSlow = slow && due === undefined && task.replaces === undefined;
+  const claim = toClaim(job, isSlow ? block : undefined);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;

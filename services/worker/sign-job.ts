@@ -32,6 +32,7 @@ import {
   type Issued,
   JobProgress,
   keepCertificate,
+  ordererOf,
   patienceOf,
   readJobCsr,
   type Signals,
@@ -185,8 +186,8 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
-  const { failuresKey, csrKey } = ca.limits;
-  const over = [failuresKey(run.job.data.identifiers), csrKey(run.csr.digest)];
+  const { failureKeys, csrKey } = ca.limits;
+  const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
   return writeResult(run, ca.name, result, over);
 }
 

@@ -1,6 +1,7 @@
 import { domainToASCII } from 'node:url';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
@@ -10,12 +11,16 @@ import {
   hmacMethod,
   type Proof,
 } from './methods.ts';
-import { deny, describeRefusal, describeUnprovable } from './refusal.ts';
+import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
-export type AuthBlock = Omit<AuthBlockConfig, 'ips' | 'hmac' | 'all' | 'domains' | 'addresses'> & {
+export type AuthBlock = Omit<
+  AuthBlockConfig,
+  'ips' | 'hmac' | 'all' | 'clientCerts' | 'domains' | 'addresses'
+> & {
   /** All of them must hold. */
   methods: AdmissionMethod[];
+  /** Whoever its client is: `{client}` stands for no name here. */
   mayHave(identifier: Identifier): boolean;
 };
 
@@ -66,8 +71,7 @@ export function openAdmission(
       const blocks = all.filter(
         ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
       );
-      const hint = request.claim ? '' : ' without an HMAC in an Authentication header';
-      return atLeastOne(blocks, `no auth block admits ${request.clientIp}${hint}`);
+      return blocks.length > 0 ? blocks : deny(describeStranger(request));
     },
     async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];
@@ -98,10 +102,12 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
 }
 
 function openBlock(config: AuthBlockConfig, takeOnce: TakeOnce): AuthBlock {
-  const { ips, hmac, all, domains, addresses, ...rest } = config;
+  const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac, takeOnce));
+  if (clientCerts.length > 0)
+    methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
@@ -125,11 +131,12 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   const by = proofs.map(proof => proof.by).join(', ');
   const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
   const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
+  const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
   return {
-    ...block,
+    ...named,
     by,
     ...(narrower.length > 0 && {
-      mayHave: identifier => [block.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
+      mayHave: identifier => [named.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
     }),
     ...(clientNames.length > 0 && { clientNames }),
   };

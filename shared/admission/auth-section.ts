@@ -1,4 +1,4 @@
-import { type ChallengeType, canProve, isEveryone } from '../base/identifier.ts';
+import { type ChallengeType, canProve, type Identifier, isEveryone } from '../base/identifier.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { parseFlag, parseList } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
@@ -29,12 +29,16 @@ export type AuthBlockConfig = {
    * where it says so.
    */
   hmac?: { type: string; keys: string[]; version?: 2 };
+  /** fnmatch globs, of which one DNS name of the client's certificate must match one. */
+  clientCerts?: string[];
   /** Every client is admitted. */
   all: boolean;
   /** fnmatch globs, as written. */
   domains: string[];
   /** CIDRs that IP addresses in a CSR must lie in. */
   addresses: string[];
+  /** Of which types it admits the names of the client's own certificate; absent where of none. */
+  ownNames?: Identifier['type'][];
   /** In the order of preference; at least one. */
   verifications: string[];
   /** What the verifications answer, in the same order. */
@@ -53,6 +57,8 @@ export type AuthReferences = AccountReferences & {
   verification: Parse<string>;
   challengeOf(verification: string): ChallengeType;
   storage: Parse<string>;
+  /** Whether clients can show certificates at all. */
+  asksForCertificates: boolean;
   defaultVerification(): string | undefined;
   defaultStorage(): string | undefined;
 };
@@ -67,8 +73,9 @@ export function parseAuth(
   const hmacKeys = section.many('hmac_key', parseHmacKey);
   const hmacVersion = section.one('hmac', parseHmacVersion);
   const all = section.one('all', parseFlag) ?? false;
-  const domains = section.many('domain', parseDomainGlob);
-  const addresses = section.many('address', parseCidr);
+  const clientCerts = section.many('client-cert', parseDomainGlob);
+  const domains = section.many('domain', orClient(parseDomainGlob));
+  const addresses = section.many('address', orClient(parseCidr));
   const named = section.many('verification', parseList(references.verification)).flat();
   const storage = section.one('storage', references.storage);
   const namedAccounts = section.many('account', parseList(references.account)).flat();
@@ -80,7 +87,9 @@ export function parseAuth(
   const bounds = parseBounds(section);
   section.finish();
   const hmac = completeHmac(section, { type: hmacType, keys: hmacKeys, version: hmacVersion });
-  requireMethod(section, { all, others: ips.length > 0 || hmac !== undefined });
+  const ownNames = findOwnNames(section, clientCerts, { domains, addresses }, references);
+  const others = ips.length > 0 || hmac !== undefined || clientCerts.length > 0;
+  requireMethod(section, { all, others });
   const verifications =
     named.length > 0
       ? [...new Set(named)]
@@ -91,9 +100,11 @@ export function parseAuth(
     name: section.label,
     ips,
     ...(hmac && { hmac }),
+    ...(clientCerts.length > 0 && { clientCerts }),
     all,
-    domains,
-    addresses,
+    domains: domains.filter(isNoClient),
+    addresses: addresses.filter(isNoClient),
+    ...(ownNames.length > 0 && { ownNames }),
     verifications,
     challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage() ?? namesNone(section, 'storage'),
@@ -123,19 +134,48 @@ function completeHmac(
   return { type, keys, ...(version && { version }) };
 }
 
+/** What stands in `domain` and `address` for the names of the client's own certificate. */
+const CLIENT = '{client}';
+
+const isNoClient = (text: string) => text !== CLIENT;
+
+function orClient(parse: Parse<string>): Parse<string> {
+  return (text, fail) => {
+    if (text === CLIENT) return text;
+    return /^\{.*\}$/.test(text)
+      ? fail(`of what stands in braces, only ${CLIENT} is known`)
+      : parse(text, fail);
+  };
+}
+
+function findOwnNames(
+  section: SectionReader,
+  clientCerts: string[],
+  { domains, addresses }: { domains: string[]; addresses: string[] },
+  { asksForCertificates }: AuthReferences,
+): Identifier['type'][] {
+  if (clientCerts.length > 0 && !asksForCertificates)
+    section.fail('needs client-ca in [mgmt]: no client is asked for a certificate', 'client-cert');
+  const options = { domain: domains, address: addresses };
+  const [option] = Object.entries(options).find(([, values]) => values.includes(CLIENT)) ?? [];
+  if (option && clientCerts.length === 0) section.fail(`needs client-cert beside ${CLIENT}`, option);
+  const types = { dns: domains, ip: addresses };
+  return (['dns', 'ip'] as const).filter(type => types[type].includes(CLIENT));
+}
+
 /** In macen a block whose methods are all missing, or misspelt, admits everyone: here that has to be said. */
 function requireMethod(section: SectionReader, { all, others }: { all: boolean; others: boolean }): void {
   if (all && others)
-    section.fail('admits everyone, which contradicts ip and hmac_type; remove one of them', 'all');
+    section.fail('admits everyone, which contradicts ip, hmac_type and client-cert; remove one', 'all');
   if (!all && !others)
-    section.fail('would admit everyone: give ip, or hmac_type and hmac_key, or say all = yes');
+    section.fail('would admit everyone: give ip, hmac_type and hmac_key, or client-cert, or say all = yes');
 }
 
 function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {
   const everyone = block.ips.find(isEveryone);
   if (everyone)
     section.warn(`${everyone} admits every ${everyone.includes(':') ? 'IPv6' : 'IPv4'} client`, 'ip');
-  if (block.domains.length + block.addresses.length === 0) {
+  if (block.domains.length + block.addresses.length + (block.ownNames?.length ?? 0) === 0) {
     section.warn('has neither domain nor address, so it matches no CSR');
   }
   if (block.hmac?.keys.some(key => key.length < SHORTEST_KEY)) {

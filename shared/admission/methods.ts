@@ -1,6 +1,7 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
+import type { ShownCertificate } from './client-ca.ts';
 import { type OnceOnly, parseOnceOnly, type TakeOnce, toSignedBytes } from './hmac2.ts';
 
 /** What a client shows of itself. */
@@ -13,6 +14,8 @@ export type AdmissionRequest = {
   target: string;
   /** What its Authentication header says, not verified yet. */
   claim: HmacClaim | undefined;
+  /** Its certificate, or why the one that it shows does not count. */
+  certificate?: ShownCertificate | undefined;
 };
 
 /** What a client claims: "the HMAC of my request with this hash is that". */
@@ -30,7 +33,7 @@ export type Proof = {
   by: string;
   /** The names that it narrows those of its block to, for this request; all where it is absent. */
   mayHave?(identifier: Identifier): boolean;
-  /** The same names as text, so that they can be judged again later. */
+  /** The names that the client has of itself, for which `{client}` stands in its block; as text. */
   clientNames?: readonly string[];
 };
 

@@ -1,10 +1,20 @@
 import { IssuanceError } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
+import { describeCertificate } from './client-ca.ts';
+import type { AdmissionRequest } from './methods.ts';
 
 // How admission refuses: in words that reveal nothing of the configuration.
 
 export function deny(detail: string): never {
   throw new IssuanceError('denied', detail);
+}
+
+/** Why no block can admit the request, whatever its body. */
+export function describeStranger({ clientIp, claim, certificate }: AdmissionRequest): string {
+  const without = claim ? '' : ' without an HMAC in an Authentication header';
+  const refusal = `no auth block admits ${clientIp}${without}`;
+  const isGood = certificate && !('fault' in certificate);
+  return isGood ? `${refusal}; none takes the ${describeCertificate(certificate)}` : refusal;
 }
 
 /** Why none of the blocks has all of the names. */

@@ -15,12 +15,15 @@ export function findUnreachable(
   });
 }
 
-const matchesNothing = (block: AuthBlockConfig) => block.domains.length + block.addresses.length === 0;
+const matchesNothing = ({ domains, addresses, ownNames = [] }: AuthBlockConfig) =>
+  domains.length + addresses.length + ownNames.length === 0;
 
 function covers(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
   return (
     coversIps(earlier, later) &&
     coversHmac(earlier, later) &&
+    coversCertificates(earlier, later) &&
+    coversOwnNames(earlier, later) &&
     later.domains.every(glob => earlier.domains.some(other => coversGlob(other, glob))) &&
     later.addresses.every(cidr => earlier.addresses.some(other => cidrCovers(other, cidr)))
   );
@@ -35,6 +38,21 @@ function coversHmac({ hmac: earlier }: AuthBlockConfig, { hmac: later }: AuthBlo
   if (!earlier) return true;
   const takesVersions = earlier.version === undefined || later?.version === earlier.version;
   return later?.type === earlier.type && takesVersions && later.keys.every(key => earlier.keys.includes(key));
+}
+
+function coversCertificates(
+  { clientCerts: earlier }: AuthBlockConfig,
+  { clientCerts: later }: AuthBlockConfig,
+): boolean {
+  if (!earlier) return true;
+  return later?.every(glob => earlier.some(other => coversGlob(other, glob))) ?? false;
+}
+
+/** What a client has of itself is known to be among what is named only where that is all there is. */
+function coversOwnNames(earlier: AuthBlockConfig, { ownNames = [] }: AuthBlockConfig): boolean {
+  return ownNames.every(
+    type => earlier.ownNames?.includes(type) || (type === 'dns' && earlier.domains.includes('*')),
+  );
 }
 
 const coversGlob = (other: string, glob: string) =>

@@ -75,7 +75,7 @@ export async function runScript(
   redis: Redis,
   { text, digest }: Script,
   keys: readonly string[],
-  args: readonly (string | number)[],
+  args: readonly (string | number | Buffer)[],
 ): Promise<unknown> {
   try {
     return await redis.evalsha(digest, keys.length, ...keys, ...args);
@@ -135,8 +135,8 @@ const toFields = (record: unknown, beside: string[] = []) => ['event', JSON.stri
 /** What is written to a stream: records as JSON in a field `event`, with others `beside` it. */
 export type StreamWriter<T> = {
   /**
-   * Resolves once Redis has the record. All of one turn of the event loop leave in one command, as most of
-   * what a command costs does not depend on how many they are.
+   * Resolves once Redis has the record; at once, and without fail, where the stream keeps only some. All of
+   * one turn of the event loop leave in one command.
    *
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
@@ -156,14 +156,17 @@ export function openStreamWriter<T>(redis: Redis, stream: string, most: number):
     return runScript(redis, APPEND, [stream], [most, ...appended]);
   }
 
+  async function put(fields: string[]): Promise<void> {
+    if (entries.length === 0) written = new Promise(resolve => setImmediate(() => resolve(append())));
+    entries.push(fields.length / 2, ...fields);
+    await (most > 0 ? written.catch(() => {}) : needingRedis(() => written));
+  }
+
   return {
-    write: (record, beside) =>
-      needingRedis(async () => {
-        if (entries.length === 0) written = new Promise(resolve => setImmediate(() => resolve(append())));
-        const fields = toFields(record, beside);
-        entries.push(fields.length / 2, ...fields);
-        await written;
-      }),
+    async write(record, beside) {
+      const done = put(toFields(record, beside));
+      if (most === 0) await done;
+    },
     entryFor: (record, beside) => ['*', ...toFields(record, beside)],
   };
 }

@@ -17,7 +17,8 @@ import {
 } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
-import { caOf, type Limits, openLimits } from '../limits/limits.ts';
+import { caOf } from '../limits/limits.ts';
+import { type Limits, openLimits } from '../limits/open-limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
 import type { AccountConfig } from './account-section.ts';
 import {
@@ -56,12 +57,14 @@ const unguarded: Guards = {
     keysAgainst: () => [],
     blockedKey: () => '',
     findStanding: () => undefined,
-    failuresKey: () => '',
+    failureKeys: () => [],
+    slowKey: () => '',
     findKept: () => undefined,
     csrKey: () => '',
     rememberCsr: async () => {},
     park: async () => [],
     recordFailure: async () => undefined,
+    countFailedOrder: async () => undefined,
     recordSuccess: async () => {},
   },
   budget: {

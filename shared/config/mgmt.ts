@@ -15,6 +15,8 @@ export type MgmtConfig = {
   trustedProxies: string[];
   /** Paths of PEM files. */
   tls?: { certFile: string; keyFile: string };
+  /** PEM of the CAs whose certificates clients may show. */
+  clientCaFile?: string;
 };
 
 /** The blocks that serve where an auth block names none; false where the default is disabled. */
@@ -52,6 +54,7 @@ export function parseMgmt(
     certFile: section.one('tls-cert', parseReadableFile),
     keyFile: section.one('tls-key', parseReadableFile),
   };
+  const clientCaFile = section.one('client-ca', parseReadableFile);
   const defaults = {
     verification: section.one('default-verification', references.verification),
     storage: section.one('default-storage', references.storage),
@@ -61,7 +64,12 @@ export function parseMgmt(
   const everyone = trustedProxies.find(isEveryone);
   if (everyone)
     section.warn(`${everyone} lets every client choose the address it is taken for`, 'trusted-proxy');
-  const mgmt = { listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) };
+  if (clientCaFile !== undefined && tls.certFile === undefined && trustedProxies.length === 0)
+    section.fail('needs tls-cert, or a trusted-proxy, as nobody else can show a certificate', 'client-ca');
+  const mgmt = {
+    ...{ listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) },
+    ...(clientCaFile !== undefined && { clientCaFile }),
+  };
   return { mgmt, secretFile, defaults };
 }
 

@@ -13,6 +13,7 @@ const known: Record<string, 'never' | 'maybe' | 'always'> = {
   worker: 'never',
   limits: 'maybe',
   admin: 'never',
+  trail: 'never',
   verification: 'always',
   storage: 'always',
   auth: 'always',

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import {
   type Clock,
@@ -9,7 +8,7 @@ import {
   needingRedis,
 } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
-import type { Limits } from '../limits/limits.ts';
+import { proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
@@ -20,6 +19,8 @@ import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
+import type { Trail } from '../trail/trail.ts';
+import { type Asker, openFetchRecord, openHandOut } from './hand-out.ts';
 
 /** A certificate as a client gets it. */
 export type IssuedCertificate = {
@@ -34,9 +35,10 @@ type OrderJob = {
   /** Unguessable. */
   id: string;
   /**
-   * Remembers that the client left before the job ended: its next identical request gets this job's result.
+   * To be awaited before the request is answered, with the chain or without: remembers that the client left
+   * before the job ended, so that its next identical request gets this job's result.
    */
-  promise(): Promise<void>;
+  answers(chain: string | undefined): Promise<void>;
 };
 
 /** What of a CSR is ordered. */
@@ -58,6 +60,7 @@ export type Issuing = {
   findStored(
     blocks: AdmittingBlock[],
     csr: CsrText,
+    asker: Asker,
   ): Promise<(IssuedCertificate & { identifiers: Identifier[] }) | undefined>;
   /**
    * Has a certificate ordered for names that `block` admitted.
@@ -91,21 +94,24 @@ export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;
   storages: ReadonlyMap<string, Storage>;
   /** Of each account, by its name. */
-  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>;
+  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>;
   /** All that are configured. */
   accounts: readonly IssuedBy[];
   signQueue: SignQueue;
   renewals: Pick<StoredRenewals, 'fetched'>;
   /** By their `keyDigest`; kept up to date by the caller. Orders are held to what Redis says. */
   blockedKeys: ReadonlyMap<string, BlockedKey>;
+  trail: Pick<Trail, 'write'>;
   clock: Clock;
   log: Log;
 }): Issuing {
   const { admission, storages, limits, accounts, signQueue, renewals, blockedKeys, clock, log } = parts;
+  const { trail } = parts;
   const recordFetch = openFetchRecord(renewals, clock, log);
+  const tellOfHit = openHandOut(trail, clock);
 
   return {
-    async findStored(blocks, csr) {
+    async findStored(blocks, csr, asker) {
       for (const name of new Set(blocks.map(({ storage }) => storage))) {
         const blockFor = (found: StoredCertificate) => {
           const block = admission.find(blocks, found.leaf.identifiers);
@@ -117,6 +123,7 @@ export function openIssuing(parts: {
         if (!stored || !block) continue;
         if (blockedKeys.size > 0) refuseBlocked(blockedKeys, stored.leaf);
         recordFetch(block, csr);
+        await tellOfHit(stored, block, asker);
         return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
       }
       return undefined;
@@ -127,7 +134,15 @@ export function openIssuing(parts: {
       const { by, clientNames } = block;
       const data = toSignJob(block, csr, { ...request, by, ...(clientNames && { clientNames }) });
       const id = await signQueue.enqueue(data);
-      return { id, promise: () => signQueue.promise(id, data) };
+      const told = trail.write(toAdmitted(data, id, clock.now()));
+      told.catch(() => {}); // who answers hears of it
+      return {
+        id,
+        async answers(chain) {
+          await told;
+          if (chain === undefined) await signQueue.promise(id, data);
+        },
+      };
     },
     async result(jobId, signal) {
       const result = await signQueue.result(jobId, signal);
@@ -137,6 +152,15 @@ export function openIssuing(parts: {
     },
     blockOf: signQueue.blockOf,
   };
+}
+
+function toAdmitted(
+  { identifiers, block, by, client, requestId: request }: SignJobData,
+  job: string,
+  at: number,
+) {
+  const names = identifiers.map(({ value }) => value);
+  return { at, event: 'admitted' as const, names, block, by, client, request, job };
 }
 
 /** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
@@ -190,13 +214,15 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
  * a CSR, but for what only this CA has against it, and a blocked key.
  */
 async function limitAtEveryAccount(
-  limits: ReadonlyMap<string, Pick<Limits, 'standingAgainst'>>,
-  { accounts }: AuthBlock,
+  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>,
+  { name: block, accounts, verifications, challenges }: AuthBlock,
   { identifiers, publicKey }: Ordered,
   csr: string,
 ): Promise<IssuanceError | undefined> {
+  const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
+  const orderer = { block, proof: proofOf(identifiers, proofs) };
   const standing = accounts.map(({ account }) =>
-    limits.get(account)?.standingAgainst(identifiers, csr, publicKey),
+    limits.get(account)?.standingAgainst(identifiers, orderer, csr, publicKey),
   );
   const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
   const lasting = found.filter(({ code }) => code !== 'unavailable');
@@ -205,32 +231,6 @@ async function limitAtEveryAccount(
 }
 
 function isHopeless(limit: IssuanceError): boolean {
-  const isRefused = limit.code === 'badCsr' && !goesElsewhere(limit, 0, false);
-  return isRefused || limit.code === 'challengeFailed' || limit.code === 'denied';
-}
-
-const HOUR = 3_600_000;
-const MOST_REMEMBERED = 10_000;
-
-/**
- * Records that a client of a block fetched a stored certificate, as Quarry renews ahead only what is fetched;
- * once an hour is enough for that. The client does not wait for it, and a failed record is made up at the
- * next fetch.
- */
-function openFetchRecord(
-  renewals: Pick<StoredRenewals, 'fetched'>,
-  clock: Clock,
-  log: Log,
-): (block: AuthBlock, csr: CsrText) => void {
-  const recorded = new LRUCache<string, number>({ max: MOST_REMEMBERED });
-  return ({ name, storage }, csr) => {
-    const fetch = `${name} ${csr.digest}`;
-    const now = clock.now();
-    if (now - (recorded.get(fetch) ?? Number.NEGATIVE_INFINITY) < HOUR) return;
-    recorded.set(fetch, now);
-    renewals.fetched(storage, csr, name, now).catch(error => {
-      recorded.delete(fetch);
-      log.debug({ reason: describeError(error) }, 'fetch not recorded');
-    });
-  };
+  if (limit.code === 'denied') return true;
+  return (limit.code === 'badCsr' || limit.code === 'challengeFailed') && !goesElsewhere(limit, 0, false);
 }

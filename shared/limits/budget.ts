@@ -1,7 +1,16 @@
 import type { Clock } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
-import { accountKey, domainKey, type LimitScope, nameKey, registeredDomains, setKey } from './limits.ts';
+import { SLOW_RATE } from './failure-backoff.ts';
+import {
+  accountKey,
+  domainKey,
+  type LimitScope,
+  nameKey,
+  registeredDomains,
+  setKey,
+  slowKey,
+} from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
 
 /**
@@ -49,6 +58,8 @@ export type Claim = {
   patience: number;
   /** What it may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
   share?: { name: string; part: number } | undefined;
+  /** The auth block, where that is slowed down. */
+  slow?: string | undefined;
 };
 
 /** `until` is in milliseconds since the epoch. */
@@ -148,7 +159,8 @@ export function openBudget(
   // A limit that is not counted has no buckets, whose keys would cost more than all else.
   const toBuckets = (rate: Rate | undefined, use: Bucket['use'], keys: () => string[]): Bucket[] =>
     rate ? keys().map(key => ({ key, rate, use })) : [];
-  const orderBuckets = (share: Claim['share']): Bucket[] => [
+  const orderBuckets = ({ share, slow }: Pick<Claim, 'share' | 'slow'>): Bucket[] => [
+    ...(slow === undefined ? [] : toBuckets(SLOW_RATE, 'spend', () => [slowKey(slow)])),
     ...toBuckets(orders, 'spend', () => [accountKey(scope)]),
     ...(share ? toBuckets(partOf(orders, share.part), 'spend', () => [shareKey(share, scope)]) : []),
   ];
@@ -160,8 +172,8 @@ export function openBudget(
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
     toBuckets(failedAuthorizations, 'look', () => names.map(name => nameKey(name, scope)));
-  const allBuckets = (identifiers: Identifier[], { share }: Pick<Claim, 'share'>) => [
-    ...orderBuckets(share),
+  const allBuckets = (identifiers: Identifier[], claim: Pick<Claim, 'share' | 'slow'>) => [
+    ...orderBuckets(claim),
     ...certificateBuckets(identifiers),
     ...nameBuckets(identifiers.map(({ value }) => value)),
   ];

@@ -5,6 +5,21 @@ export const BACKOFF_STEPS = [MINUTE, 10 * MINUTE, 100 * MINUTE, 24 * HOUR];
 const FREE_PER_HOUR = 3;
 
 /**
+ * So many failed orders of one auth block, whatever their names, within so many milliseconds and none that
+ * succeeded, slow the block down.
+ */
+export const SLOW_AFTER = 20;
+export const SLOW_WITHIN = 10 * MINUTE;
+/** For how long after the last failure. Milliseconds. */
+export const SLOW_LIFE = HOUR;
+/** The orders of a block that is slowed down. */
+export const SLOW_RATE = { count: 1, period: MINUTE };
+
+export const describeSlow = (block: string) =>
+  `auth block ${block} is slowed down to an order a minute until one succeeds, as ${SLOW_AFTER} of its orders ` +
+  `failed validation within ${SLOW_WITHIN / MINUTE} minutes and none succeeded`;
+
+/**
  * How often an exact set of names failed validation, since it last succeeded; times in milliseconds since the
  * epoch.
  */

@@ -1,26 +1,11 @@
 import { hash } from 'node:crypto';
 import { getDomain } from 'tldts';
-import type { Clock, IssuanceError } from '../base/basics.ts';
-import type { Identifier } from '../base/identifier.ts';
+import type { Clock } from '../base/basics.ts';
+import { type ChallengeType, canProve, type Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
-import { afterFailure } from './failure-backoff.ts';
-import { type Cover, readRateLimit } from './read-rate-limit.ts';
-import {
-  type Failed,
-  type KeptOrder,
-  keptOrder,
-  type Parked,
-  parseFailed,
-  type StandingLimitError,
-  standingOf,
-} from './standing-limit.ts';
+import { type KeptOrder, keptOrder, type StandingLimitError, standingOf } from './standing-limit.ts';
 
 export { StandingLimitError } from './standing-limit.ts';
-
-const DAY = 24 * 3_600_000;
-const HISTORY_LIFE = 2 * DAY;
-const REFUSAL_LIFE = DAY;
-const ORDER_LIFE = 7 * DAY;
 
 /** One entry of what is parked, as an operator sees it. */
 export type Limit = {
@@ -32,50 +17,49 @@ export type Limit = {
   names: string[];
 };
 
-/** Limits that a CA has answered with, and names that failed too often; the whole fleet knows them. */
-export type Limits = {
+/**
+ * Who orders, and how: what only others meet stands not against these.
+ */
+export type Orderer = {
+  /** The auth block; absent where none does. */
+  block?: string;
+  /** What proves the names, as `proofOf` says. */
+  proof: string;
+};
+
+/** What stands against orders: limits that a CA has answered with, and names that failed too often. */
+export type StandingLimits = {
   /**
    * Why names cannot be ordered now, with what is left to wait: `rateLimited`, `challengeFailed`, or
    * `unavailable` where the CA asked all clients to wait for a moment; `badCsr` where it has refused the CSR;
    * `denied` where the key is blocked.
    *
+   * @param orderer absent: only what stands against everybody
    * @param csr digest of the CSR, where there is one
    * @param publicKey the `keyDigest` of the key that the certificate would be for
    */
   standingAgainst(
     identifiers: Identifier[],
+    orderer?: Orderer,
     csr?: string,
     publicKey?: string,
   ): Promise<StandingLimitError | undefined>;
   /**
    * The keys in Redis of what may stand against names, for a caller that reads more in the same round trip.
    */
-  keysAgainst(identifiers: Identifier[], csr?: string, publicKey?: string): string[];
+  keysAgainst(identifiers: Identifier[], orderer?: Orderer, csr?: string, publicKey?: string): string[];
   /** The same as `standingAgainst`, from those keys and their values. */
   findStanding(keys: readonly string[], values: readonly (string | null)[]): StandingLimitError | undefined;
   /** The order of an earlier job for the same CSR by this account, from those keys and their values. */
   findKept(keys: readonly string[], values: readonly (string | null)[]): KeptOrder | undefined;
   /** The key in Redis that blocks a public key. @param publicKey its `keyDigest` */
   blockedKey(publicKey: string): string;
-  /** The key in Redis of these names' failures; a success deletes it. */
-  failuresKey(identifiers: Identifier[]): string;
+  /** The keys in Redis of the failures that a success of these names, so proven, ends. */
+  failureKeys(identifiers: Identifier[], orderer: Orderer): string[];
+  /** The key in Redis under which an auth block is slowed down. */
+  slowKey(block: string): string;
   /** The key in Redis of what is known of a CSR; another end of its order deletes it. */
   csrKey(csr: string): string;
-  /** Remembers a `rateLimited` error, or an `unavailable` one with a Retry-After, for all that it covers. */
-  park(identifiers: Identifier[], error: IssuanceError): Promise<Limit[]>;
-  /**
-   * Remembers a `challengeFailed` error.
-   *
-   * @returns when the same names may be tried again, in milliseconds since the epoch; `undefined`: at once
-   */
-  recordFailure(identifiers: Identifier[], error: IssuanceError): Promise<number | undefined>;
-  /**
-   * Remembers by a CSR's digest that the CA has refused it, for a day; or an order that is still under way,
-   * for a week after the time at which the CA wants to be asked again.
-   */
-  rememberCsr(csr: string, identifiers: Identifier[], error: IssuanceError, order?: KeptOrder): Promise<void>;
-  /** Forgets the failures of these names. */
-  recordSuccess(identifiers: Identifier[]): Promise<void>;
 };
 
 /** Where Redis has why a key is blocked, until an operator unblocks it. @param publicKey its `keyDigest` */
@@ -83,33 +67,17 @@ export const blockedKey = ({ prefix }: Pick<Store, 'prefix'>, publicKey: string)
   `${prefix}:blocked-key:${publicKey}`;
 
 export const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${prefix}:limit:${key}`;
-const namesOf = (identifiers: Identifier[]) => identifiers.map(({ value }) => value);
 
-export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limits {
+/** Where Redis counts the failed orders of an auth block that is not slowed down. */
+export const failedOrdersKey = ({ prefix }: Pick<Store, 'prefix'>, block: string) =>
+  `${prefix}:failed-orders:${block}`;
+
+export function openStandingLimits(store: Store, scope: LimitScope, clock: Clock): StandingLimits {
   const { redis } = store;
-  const failedKey = (identifiers: Identifier[]) => parkedKey(store, failuresKey(identifiers));
-
-  async function write(key: string, value: Parked | Failed, until: number | undefined): Promise<void> {
-    const text = JSON.stringify(value);
-    if (until === undefined) await redis.set(key, text);
-    else await redis.set(key, text, 'PXAT', Math.ceil(Math.max(until, clock.now() + 1)));
-  }
-
-  /**
-   * Whether another set of names has met, and still meets, a limit whose words say nothing of what it covers.
-   */
-  async function anotherHasMet(identifiers: Identifier[], until: number | undefined): Promise<boolean> {
-    const key = `${store.prefix}:limit-met:${accountKey(scope)}`;
-    const own = setDigest(identifiers);
-    const end = Math.ceil(Math.max(until ?? 0, clock.now() + 1));
-    if ((await redis.set(key, own, 'PXAT', end, 'NX')) !== null) return false;
-    return (await redis.get(key)) !== own;
-  }
-
   const csrKey = (csr: string) => parkedKey(store, `csr/${csr.slice(0, 16)}@${scope.ca}`);
-  const keysAgainst = (identifiers: Identifier[], csr?: string, publicKey?: string) => [
+  const keysAgainst = (identifiers: Identifier[], orderer?: Orderer, csr?: string, publicKey?: string) => [
     ...(publicKey === undefined ? [] : [blockedKey(store, publicKey)]),
-    failedKey(identifiers),
+    ...(orderer ? ownKeys(identifiers, orderer, scope) : []).map(key => parkedKey(store, key)),
     ...keysOf(identifiers, scope).map(key => parkedKey(store, key)),
     ...(csr === undefined ? [] : [csrKey(csr)]),
   ];
@@ -120,8 +88,8 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
   };
 
   return {
-    async standingAgainst(identifiers, csr, publicKey) {
-      const keys = keysAgainst(identifiers, csr, publicKey);
+    async standingAgainst(identifiers, orderer, csr, publicKey) {
+      const keys = keysAgainst(identifiers, orderer, csr, publicKey);
       return findStanding(keys, await redis.mget(keys));
     },
     keysAgainst,
@@ -131,50 +99,48 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       return found.length === 0 ? undefined : keptOrder(found, scope.account);
     },
     blockedKey: publicKey => blockedKey(store, publicKey),
-    failuresKey: failedKey,
+    failureKeys: (identifiers, orderer) => [
+      parkedKey(store, failuresKey(identifiers, orderer, scope)),
+      ...(orderer.block === undefined
+        ? []
+        : [parkedKey(store, slowKey(orderer.block)), failedOrdersKey(store, orderer.block)]),
+    ],
+    slowKey: block => parkedKey(store, slowKey(block)),
     csrKey,
-    async park(identifiers, error) {
-      const { covers, until } = readRateLimit(
-        identifiers,
-        registeredDomains(identifiers),
-        error,
-        clock.now(),
-      );
-      const isWide = covers.includes('unsaid') && (await anotherHasMet(identifiers, until));
-      const keys = [...new Set(covers.map(cover => toKey(cover, identifiers, scope, isWide)))];
-      const limit: Parked = { code: error.code, detail: error.message, names: namesOf(identifiers) };
-      if (until !== undefined) limit.until = until;
-      if (error.problem) limit.problem = error.problem;
-      for (const key of keys) await write(parkedKey(store, key), limit, until);
-      return keys.map(key => ({ key, until, detail: limit.detail, names: limit.names }));
-    },
-    async recordFailure(identifiers, error) {
-      const key = failedKey(identifiers);
-      const text = await redis.get(key);
-      const now = clock.now();
-      const history = afterFailure(text ? parseFailed({ key, text }) : undefined, now, Math.random());
-      const { code, message, problem } = error;
-      const failed: Failed = { ...history, code, detail: message, names: namesOf(identifiers) };
-      if (problem) failed.problem = problem;
-      await write(key, failed, history.until + HISTORY_LIFE);
-      return history.until > now ? history.until : undefined;
-    },
-    async rememberCsr(csr, identifiers, { code, message: detail, problem, retryAfter = 0 }, order) {
-      const until = order ? Math.max(retryAfter, clock.now()) + ORDER_LIFE : clock.now() + REFUSAL_LIFE;
-      const value: Parked = { code, until, detail, names: namesOf(identifiers) };
-      if (problem) value.problem = problem;
-      await write(csrKey(csr), order ? { ...value, order } : value, until);
-    },
-    recordSuccess: async identifiers => {
-      await redis.del(failedKey(identifiers));
-    },
   };
 }
 
-/** All keys whose limits an order has to respect. */
 const foundAt = (keys: readonly string[], values: readonly (string | null)[]) =>
-  values.flatMap((text, at) => (text ? [{ key: keys[at] ?? '', text }] : []));
+  keys.flatMap((key, at) => {
+    const text = values[at];
+    return text ? [{ key, text }] : [];
+  });
 
+/**
+ * What proves names, as far as that can be told before a CA says what it offers: the first verification that
+ * can for each of them.
+ *
+ * @param verifications in the order of preference
+ * @returns their names, joined by `+`; empty where none can
+ */
+export function proofOf(
+  identifiers: readonly Identifier[],
+  verifications: readonly { name: string; challengeType: ChallengeType }[],
+): string {
+  const first = identifiers.map(one =>
+    verifications.find(({ challengeType }) => canProve(challengeType, one)),
+  );
+  const used = new Set(first.flatMap(one => (one ? [`${one.name}:${one.challengeType}`] : [])));
+  return [...used].sort().join('+');
+}
+
+/** What others' orders for the same names do not come under. */
+function ownKeys(identifiers: Identifier[], orderer: Orderer, scope: LimitScope): string[] {
+  const { block } = orderer;
+  return [failuresKey(identifiers, orderer, scope), ...(block === undefined ? [] : [blockKey(block, scope)])];
+}
+
+/** All keys whose limits an order has to respect. */
 function keysOf(identifiers: Identifier[], scope: LimitScope): string[] {
   return [
     accountKey(scope),
@@ -208,22 +174,18 @@ export const domainKey = (domain: string, { ca }: LimitScope) => `domain/${domai
 export const nameKey = (name: string, { ca }: LimitScope) => `name/${name}@${ca}`;
 export const setKey = (identifiers: Identifier[], { ca }: LimitScope) =>
   `set/${setDigest(identifiers)}@${ca}`;
-/** Quarry's own backoff, which is about the names and not about a CA. */
-export const failuresKey = (identifiers: Identifier[]) => `failures/${setDigest(identifiers)}`;
-
-/** @param isWide whether a limit that does not say what it covers is taken to be the account's */
-function toKey(cover: Cover, identifiers: Identifier[], scope: LimitScope, isWide: boolean): string {
-  if (typeof cover === 'object')
-    return 'name' in cover ? nameKey(cover.name, scope) : domainKey(cover.domain, scope);
-  const isAccount = cover === 'account' || (cover === 'unsaid' && isWide);
-  return isAccount ? accountKey(scope) : setKey(identifiers, scope);
-}
+/** What an auth block alone has met at an account, in words that do not say what it covers. */
+export const blockKey = (block: string, { account }: LimitScope) => `block/${block}@${account}`;
+/** Quarry's own backoff: names that fail by one way of proving them may well be proven by another. */
+export const failuresKey = (identifiers: Identifier[], { proof }: Orderer, { ca }: LimitScope) =>
+  `failures/${setDigest(identifiers)}/${proof}@${ca}`;
+export const slowKey = (block: string) => `slow/${block}`;
 
 /** An order asks for its own several times. */
 const digests = new WeakMap<Identifier[], string>();
 
 /** The exact set of identifiers, in whatever order they were asked for; the list stays as it is. */
-function setDigest(identifiers: Identifier[]): string {
+export function setDigest(identifiers: Identifier[]): string {
   const known = digests.get(identifiers);
   if (known) return known;
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();

@@ -31,12 +31,17 @@ function parseLimit(key: string, text: string): Omit<Limit, 'key'> {
 /**
  * Lets what a key names be tried again.
  *
- * @param key as `listLimits` has it; without its `@ca` it is that of every CA
+ * @param key as `listLimits` has it; without its `@ca` it is that of every CA, and failures without their
+ *   verification those of every one
  * @returns the keys that were cleared
  */
 export async function clearLimit(store: Store, key: string, clock: Clock): Promise<string[]> {
   const found = await listLimits(store, clock);
-  const meant = found.filter(limit => limit.key === key || limit.key.startsWith(`${key}@`));
+  const isSet = /^failures\/[0-9a-f]+$/.test(key);
+  const meant = found.filter(
+    limit =>
+      limit.key === key || limit.key.startsWith(`${key}@`) || (isSet && limit.key.startsWith(`${key}/`)),
+  );
   for (const limit of meant) await store.redis.del(parkedKey(store, limit.key));
   return meant.map(limit => limit.key);
 }

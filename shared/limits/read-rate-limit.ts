@@ -32,13 +32,14 @@ export function readRateLimit(
 }
 
 function coversOf(identifiers: Identifier[], domains: string[], problem: Problem | undefined): Cover[] {
-  const said = problem?.detail ?? '';
+  const detail = problem?.detail ?? '';
+  const said = withoutNames(detail);
   const told = namesLike(identifiers, value => value === problem?.identifier?.value);
   if (told.length > 0) return told;
   if (/exact set of (identifiers|domains)/.test(said)) return ['set'];
-  const named = namesLike(identifiers, value => mentions(said, value));
+  const named = namesLike(identifiers, value => mentions(detail, value));
   if (/failed authorizations|paused|temporarily prevented/.test(said) && named.length > 0) return named;
-  const counted = domains.filter(domain => mentions(said, domain)).map(domain => ({ domain }));
+  const counted = domains.filter(domain => mentions(detail, domain)).map(domain => ({ domain }));
   if (/certificates/.test(said) && counted.length > 0) return counted;
   return /\baccount\b|new orders/.test(said) ? ['account'] : ['unsaid'];
 }
@@ -48,6 +49,12 @@ function namesLike(identifiers: Identifier[], isMeant: (name: string) => boolean
   const meant = identifiers.filter(({ value }) => isMeant(value) || isMeant(value.replace(/^\*\./, '')));
   return meant.map(({ value }) => ({ name: value }));
 }
+
+/**
+ * The CA's own words: a client chooses its names, and `account.example.org` must not have a limit be taken
+ * for the account's. What an URL says stays.
+ */
+const withoutNames = (text: string) => text.replace(/(?<![\w./*-])[\w*-]+(?:\.[\w-]+)+/g, '…');
 
 /** A name as a whole: `example.org` is not mentioned by `www.example.org`. */
 function mentions(text: string, name: string): boolean {
@@ -59,7 +66,7 @@ function mentions(text: string, name: string): boolean {
 
 function readEnd(error: IssuanceError, now: number): number | undefined {
   if (error.retryAfter !== undefined) return error.retryAfter;
-  const said = error.problem?.detail ?? '';
+  const said = withoutNames(error.problem?.detail ?? '');
   const time = /retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?(?:UTC|Z)/i.exec(said);
   if (time) return Math.max(Date.parse(`${time[1]}T${time[2]}Z`), now);
   // Let's Encrypt pauses names of accounts that fail on and on; only a person at its portal can end that.

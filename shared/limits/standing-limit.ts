@@ -75,7 +75,7 @@ export function parseBlock(found: Found): BlockedKey {
 
 /** The most lasting of what was found, if that is not over. */
 export function standingOf(found: readonly Found[], now: number): StandingLimitError | undefined {
-  const all = found.map(({ key, text }) => parseValue(key, text, isStanding));
+  const all = found.map(({ key, text }) => sayWhoseItIs(key, parseValue(key, text, isStanding)));
   const blocked = all.find(one => 'reason' in one);
   if (blocked) return refuseKey(blocked);
   const limits = all.filter(one => 'code' in one);
@@ -87,6 +87,17 @@ export function standingOf(found: readonly Found[], now: number): StandingLimitE
   const failed = limits.find(one => 'recent' in one);
   return failed && endOf(failed) > now ? toError(failed) : undefined;
 }
+
+/** Others' orders may have earned what a CA counts for a name. */
+function sayWhoseItIs<One extends BlockedKey | Failed | Parked>(key: string, limit: One): One {
+  const name = /:limit:name\/(.*?)@/.exec(key)?.[1];
+  if (name === undefined || !('detail' in limit)) return limit;
+  return { ...limit, detail: `${limit.detail} (${countedForAll(name)})` };
+}
+
+/** In the answer to a client that may have had no part in it. */
+export const countedForAll = (name: string) =>
+  `the CA counts failures of ${name} for everybody who orders it here`;
 
 /** The order that one of what was found keeps for an account. */
 export const keptOrder = (found: readonly Found[], account: string): KeptOrder | undefined =>

@@ -62,6 +62,8 @@ export function toTitle({
       return `the CA explains when to renew${whom}`;
     case 'account-paused':
       return `account paused${whom}`;
+    case 'trail-unsealed':
+      return 'the trail is not sealed';
     case 'test':
       return 'this is a test';
   }

@@ -16,6 +16,7 @@ export const eventKinds = [
   'renewed-not-fetched',
   'renewal-explained',
   'account-paused',
+  'trail-unsealed',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

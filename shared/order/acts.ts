@@ -5,6 +5,7 @@ import { type Clock, IssuanceError } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
+import { describeShortage } from '../limits/describe-shortage.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import {
   chooseChallenges,
@@ -49,7 +50,7 @@ export async function mayOrder(
   const shortage = await budget.takeOrder(identifiers, claim);
   if (!shortage) return { may: true, turn: 'counted' };
   const { key, until, waits } = shortage;
-  const detail = `the CA's limit for ${key} is used up; it was not asked`;
+  const detail = describeShortage(key);
   return { may: false, limit: new StandingLimitError('rateLimited', detail, { retryAfter: until }), waits };
 }
 

@@ -139,8 +139,10 @@ export function planStored(managed: ManagedCertificate, days: number): RenewalPl
 }
 
 /** Whether a client got the certificate since it was issued. */
-export const isFetched = ({ notBefore }: ManagedCertificate, fetched: LastFetch | undefined) =>
-  fetched !== undefined && fetched.at >= notBefore;
+export const isFetched = (
+  { notBefore }: Pick<ManagedCertificate, 'notBefore'>,
+  fetched: LastFetch | undefined,
+) => fetched !== undefined && fetched.at >= notBefore;
 
 /** Of several entries for the same CSR the one that ends last: macen may have kept older ones elsewhere. */
 function latestOfEach(entries: readonly FoundEntry[], storage: string): FoundEntry[] {

@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
+import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
+import { describeError } from '../base/basics.ts';
 import { type AccountConfig, parseAccounts } from '../ca/account-section.ts';
 import { type AdminConfig, parseAdmin } from '../config/admin.ts';
 import { ConfigError } from '../config/config-error.ts';
@@ -11,6 +14,7 @@ import { type Defaults, type MgmtConfig, parseMgmt } from '../config/mgmt.ts';
 import { readSections } from '../config/read-sections.ts';
 import { parseRedis, type RedisConfig } from '../config/redis.ts';
 import { SectionReader } from '../config/section-reader.ts';
+import { parseTrail, type TrailConfig } from '../config/trail.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
 import type { RenewalConfig } from '../shaman/renewal-section.ts';
@@ -42,6 +46,7 @@ export type Config = {
   redis: RedisConfig;
   worker: WorkerConfig;
   admin: AdminConfig;
+  trail: TrailConfig;
   notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
   warnings: string[];
@@ -66,12 +71,17 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
   if (!firstAccount) return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
-  const { mgmt, secretFile, defaults } = parseMgmt(optional('mgmt'), {
+  const mgmtSection = optional('mgmt');
+  const { mgmt, secretFile, defaults } = parseMgmt(mgmtSection, {
     verification: defaultReferenceTo(verifications, 'verification'),
     storage: defaultReferenceTo(storages, 'storage', unwrittenStorage(storages)),
     account: referenceTo(accounts, 'account'),
   });
-  const references = createReferences({ accounts, verifications, storages }, defaults);
+  if (mgmt.clientCaFile !== undefined) checkClientCa(mgmtSection, mgmt.clientCaFile);
+  const references = {
+    ...createReferences({ accounts, verifications, storages }, defaults),
+    asksForCertificates: mgmt.clientCaFile !== undefined,
+  };
   const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
   if (auth.length === 0)
     missing(file, 'auth', 'no auth block is defined, so no client could get a certificate');
@@ -88,9 +98,18 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
+    trail: parseTrail(optional('trail')),
     notify: all('notify').map(section => parseNotify(section, env)),
     warnings,
   };
+}
+
+function checkClientCa(section: SectionReader, file: string): void {
+  try {
+    openClientCa(readFileSync(file, 'utf8'));
+  } catch (error) {
+    section.fail(`${file} cannot be used: ${describeError(error)}`, 'client-ca');
+  }
 }
 
 /** Cron patterns need a library, which whoever has none of these sections need not load. */
@@ -126,7 +145,7 @@ const unwrittenStorage = (storages: Map<string, StorageConfig>) => (name: string
 function createReferences(
   { accounts, verifications, storages }: Pick<Config, 'accounts' | 'verifications' | 'storages'>,
   defaults: Defaults,
-): AuthReferences {
+): Omit<AuthReferences, 'asksForCertificates'> {
   const { verification, storage } = defaults;
   const standsAlone = verification === undefined && verifications.size !== 1;
   const unwrittenVerification = (name: string) =>

@@ -1,10 +1,11 @@
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';
-import type { Limit } from '../limits/limits.ts';
+import { type Limit, proofOf } from '../limits/limits.ts';
 import { mayOrder, type Permission } from '../order/acts.ts';
 import type { Checkpoint } from '../order/order-state.ts';
 import { rememberFailure } from '../order/remember-failure.ts';
+import type { Solver } from '../solver/solver.ts';
 
 /** What stands between a domain and a CA's newOrder, the same as between a worker's jobs and it. */
 export type OrderGate = {
@@ -31,34 +32,38 @@ export type OrderGate = {
  * Lets the orders of a shaman profile count for a CA's limits. A profile waits in no queue: what has no room
  * now is a failure, and the next run tries again.
  *
- * @param claimant of this profile's claims on the budget
+ * @param by `claimant`: of this profile's claims on the budget; `solvers`: what proves the names, in the
+ *   order of preference; throws where that cannot be run
  */
 export function openGate(
   ca: Pick<Ca, 'limits' | 'budget' | 'directory' | 'connection'>,
   identifiers: Identifier[],
-  claimant: string,
+  by: { claimant: string; solvers: () => readonly Solver[] },
   onLimit: (limit: Limit) => Promise<void>,
   signal: AbortSignal,
 ): OrderGate {
   const { limits, budget, connection } = ca;
+  const { claimant, solvers } = by;
   const id = `${claimant}/${identifiers.map(({ value }) => value).join(',')}`;
+  /** An authenticator of the profile may be called as a verification is. */
+  const orderer = () => ({ proof: `${claimant}/${proofOf(identifiers, solvers())}` });
   const claim = (): Claim => {
     const now = connection.clock.now();
     return { id, what: id, rank: now, patience: now };
   };
   return {
     async before(order) {
-      const standing = await limits.standingAgainst(identifiers);
+      const standing = await limits.standingAgainst(identifiers, orderer());
       const permission = await mayOrder(ca, standing, identifiers, order, claim(), signal);
       if (!permission.may) throw permission.limit;
       return permission.turn;
     },
     // With its own authenticators a profile does without Redis, so that an outage of Redis explains nothing.
-    failed: error => rememberFailure(ca, identifiers, error, false, onLimit),
+    failed: error => rememberFailure(ca, identifiers, orderer(), error, false, onLimit),
     gaveUp: () => budget.leave(identifiers, { id }),
     async issued(turn) {
       if (turn !== 'exempt') await budget.spendCertificate(identifiers, { id });
-      await limits.recordSuccess(identifiers);
+      await limits.recordSuccess(identifiers, orderer());
     },
   };
 }

@@ -146,7 +146,8 @@ async function orderAt(
 ): Promise<Ordered> {
   const { accounts, claimant, onLimit, clock, log, signal } = ordering;
   const hasOthers = accounts.orderers.length > 1;
-  const gate = openGate(ca, task.identifiers, claimant, onLimit, signal);
+  const solvers = () => ordering.solversOf(entry.domain);
+  const gate = openGate(ca, task.identifiers, { claimant, solvers }, onLimit, signal);
   let unreachable = false;
   const judge: Judge = async (error, checkpoint) => {
     const known = await gate.failed(error);

@@ -1,3 +1,5 @@
+import { isNumber, isText, listOf, optional, shapeOf } from '../base/redis.ts';
+
 /**
  * What happened. `admitted`: an auth block let a client order. `refused`: a request got nothing. `ordered`: a
  * CA has made the order. `issued`: a CA has issued. `failed`: a job ended without a certificate.
@@ -39,3 +41,60 @@ export type TrailEvent = {
   /** What else there is to say, in one line. */
   detail?: string | undefined;
 };
+
+const kinds: Record<TrailEventKind, true> = {
+  admitted: true,
+  refused: true,
+  ordered: true,
+  issued: true,
+  failed: true,
+  'handed-out': true,
+  renewed: true,
+  revoked: true,
+  operator: true,
+};
+
+const isEvent = shapeOf<TrailEvent>({
+  ...{ at: isNumber, event: value => Object.hasOwn(kinds, String(value)), names: optional(listOf(isText)) },
+  ...{ block: optional(isText), by: optional(isText), client: optional(isText), account: optional(isText) },
+  ...{ serial: optional(isText), fingerprint: optional(isText), request: optional(isText) },
+  ...{ job: optional(isText), count: optional(isNumber), detail: optional(isText) },
+});
+
+/** An event as it is in the stream. */
+export type TrailEntry = {
+  /** Redis's: the time in milliseconds, `-`, and a number; later entries have greater ones. */
+  id: string;
+  /** `undefined` where somebody has written what is none. */
+  event: TrailEvent | undefined;
+  /** What was written as the event. */
+  text: string;
+  /** Of `issued`: the certificate, DER in base64. */
+  leaf: string | undefined;
+};
+
+/** @param fields by turns a field and its value; trusted in nothing */
+export function parseEntry(id: string, fields: readonly string[]): TrailEntry {
+  const fieldOf = (name: string) => {
+    const at = fields.findIndex((field, index) => index % 2 === 0 && field === name);
+    return at < 0 ? undefined : fields[at + 1];
+  };
+  const text = fieldOf('event') ?? '';
+  return { id, event: parseEvent(text), text, leaf: fieldOf('leaf') };
+}
+
+function parseEvent(text: string): TrailEvent | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isEvent(value) && !Number.isNaN(new Date(value.at).getTime()) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether an id of the stream comes before another. */
+export function isBefore(id: string, other: string): boolean {
+  const [time = 0, number = 0] = id.split('-').map(Number);
+  const [otherTime = 0, otherNumber = 0] = other.split('-').map(Number);
+  return time < otherTime || (time === otherTime && number < otherNumber);
+}

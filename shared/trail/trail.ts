@@ -1,4 +1,5 @@
 import { openStreamWriter, type Store, type StreamWriter } from '../base/redis.ts';
+import type { TrailConfig } from '../config/trail.ts';
 import type { TrailEvent } from './event.ts';
 
 /** The stream of events that are not sealed into files yet, and of the last ones where none are sealed. */
@@ -9,6 +10,12 @@ export const trailKey = (prefix: string) => `${prefix}:trail`;
  * inventory, and not sealed.
  */
 export type Trail = StreamWriter<TrailEvent>;
+
+/** Where nobody seals the events, Redis keeps no more than these: some 60 MB. */
+const MOST_UNSEALED = 200_000;
+
+/** How the trail is written by those who write much. */
+export const trailOptions = ({ dir }: TrailConfig) => (dir === undefined ? { most: MOST_UNSEALED } : {});
 
 /** @param most how many events the stream keeps about, where nobody seals them; else all */
 export const openTrail = ({ redis, prefix }: Store, { most = 0 }: { most?: number } = {}): Trail =>

@@ -5,6 +5,7 @@ import { benchDue } from './due.ts';
 import { benchFirstIndex } from './first-index.ts';
 import { benchHeldClients } from './held-clients.ts';
 import { hotOrdersBenchmark } from './hot-orders.ts';
+import { benchInventory } from './inventory.ts';
 import { benchListRenewals } from './list-renewals.ts';
 import { ordersBenchmark } from './orders.ts';
 import { benchQueueOverhead } from './queue-overhead.ts';
@@ -41,6 +42,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'renewals-5000': { run: benchRenewals },
   'first-index': benchFirstIndex,
   'list-renewals': benchListRenewals,
+  inventory: { run: benchInventory },
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Store } from '../../shared/base/redis.ts';
 import { openBlockedKeys, watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
-import { openLimits } from '../../shared/limits/limits.ts';
+import { openLimits } from '../../shared/limits/open-limits.ts';
 import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -41,13 +41,13 @@ test('a blocked key stands against every order, asked for in the round trip of t
   const limits = openLimits(store, scope, turnedClock(0));
   await openBlockedKeys(store).block(one, why);
   const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
-  const standing = await limits.standingAgainst(identifiers, undefined, one);
+  const standing = await limits.standingAgainst(identifiers, undefined, undefined, one);
   assert.equal(standing?.code, 'denied');
   assert.equal(
     standing?.message,
     'the public key is blocked since 2026-11-27T03:00:00Z; make a new key: it was on a USB stick',
   );
-  assert.equal(await limits.standingAgainst(identifiers, undefined, other), undefined);
+  assert.equal(await limits.standingAgainst(identifiers, undefined, undefined, other), undefined);
   assert.equal(await limits.standingAgainst(identifiers), undefined);
 });
 

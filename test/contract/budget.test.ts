@@ -231,6 +231,26 @@ test('takeOrder() has each block wait for its own share, and none for that of an
   for (let count = 0; count < 8; count++) assert.equal(await take('b.example.org'), 'order');
 });
 
+test('takeOrder() gives a block that is slowed down an order a minute, in the order of the first asking, and no other block waits', async () => {
+  const { clock, take, claimOf } = budgetOf({});
+  const slow = 'web';
+  assert.equal(await take('bad1.example.org', { slow }), 'order');
+  const good = claimOf({ id: 'good', slow });
+  assert.equal(await take('good.example.org', good), 'refused slow/web');
+  clock.turn(1_000);
+  const flood = async () => {
+    for (let count = 0; count < 50; count++) await take('bad.example.org', { slow });
+  };
+  const waiting = claimOf({ id: 'waiting', slow, patience: clock.now() + 2 * MINUTE });
+  assert.equal(await take('bad2.example.org', waiting), 'wait slow/web');
+  await flood();
+  assert.equal(await take('a.example.org'), 'order');
+  assert.equal(await take('a.example.org', { slow: 'mail' }), 'order');
+  clock.turn(MINUTE);
+  // As posted anew, by another job: it was there before all of them.
+  assert.equal(await take('good.example.org', { ...good, id: 'back', rank: clock.now() }), 'order');
+});
+
 test('takeOrder() leaves nothing in Redis of places and orders that are over', async () => {
   const { budget, prefix, clock, take, claimOf } = budgetOf({
     orders: { count: 1, period: 10 * MINUTE },

@@ -5,8 +5,9 @@ import { IssuanceError } from '../../shared/base/basics.ts';
 import { openCaOf } from '../../shared/ca/open-ca.ts';
 import { openBreaker } from '../../shared/ca/standing.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
-import { type Limit, openLimits } from '../../shared/limits/limits.ts';
+import type { Limit } from '../../shared/limits/limits.ts';
 import { listLimits } from '../../shared/limits/list-limits.ts';
+import { openLimits } from '../../shared/limits/open-limits.ts';
 import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { openGate } from '../../shared/shaman/gate.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -44,7 +45,13 @@ function openGround({ renewalInfo = true } = {}) {
   const told: Limit[] = [];
   const gateOf = (name: string) => {
     const onLimit = async (limit: Limit) => void told.push(limit);
-    return openGate(ca, [{ type: 'dns', value: name }], 'profile/web', onLimit, never);
+    return openGate(
+      ca,
+      [{ type: 'dns', value: name }],
+      { claimant: 'profile/web', solvers: () => [] },
+      onLimit,
+      never,
+    );
   };
   return { store, clock, told, gateOf };
 }

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { expireStorage } from '../../services/scheduler/expire-storage.ts';
 import { indexStorage } from '../../services/scheduler/index-storage.ts';
-import { readCertificate } from '../../shared/pki/certificate.ts';
+import { openInventory } from '../../shared/inventory/inventory.ts';
+import { openInventoryWriter } from '../../shared/inventory/writer.ts';
+import { decodePem, readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
@@ -53,7 +55,8 @@ async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = 
   const renewals = openStoredRenewals(configs, store);
   const expiry = openExpiryIndex(store);
   const index = openRenewalIndex(store);
-  const upkeepParts = { store, expiry, renewals, clock, log: log.log };
+  const inventory = openInventoryWriter(store, error => assert.fail(error));
+  const upkeepParts = { store, expiry, renewals, index, inventory, clock, log: log.log };
   const renewingAhead = () => {
     const ahead = new Map([['kept', { ...config, ...keeping, renewAhead: true } as StorageConfig]]);
     const parts = { ...upkeepParts, renewals: openStoredRenewals(ahead, store) };
@@ -71,6 +74,7 @@ async function openGround(type: 'file' | 'redis', lives: number[], renewAhead = 
       renewals,
       expiry,
       index,
+      inventory: openInventory(store),
       dir: dir.path,
     },
     expire: (signal = never) => expireStorage(storage, 7, { expiry, clock, log: log.log }, signal),
@@ -190,6 +194,29 @@ suite("macen's entries", () => {
 });
 
 suite('a search', () => {
+  test('takes what no event has told of into the inventory, with who fetched it last', async () => {
+    await using ground = await openGround('redis', [90, 30, 90]);
+    const [fetched, never, over] = ground.entries;
+    assert.ok(fetched && never && over);
+    for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
+    await ground.renewals.fetched('kept', fetched.csr, 'web', ground.clock.now());
+    await ground.renewals.fetched('kept', over.csr, 'web', over.leaf.notBefore - day); // its predecessor
+    assert.equal(await ground.search(), 3);
+    const { certificates } = await ground.inventory.page({}, 9);
+    const known = certificates.map(({ leaf, how, block, account, fetched }) => [
+      ...[leaf.toString('base64'), how, block, account, fetched?.at],
+    ]);
+    const expected = [
+      [fetched, 'found', 'web', 'default', ground.clock.now()],
+      [never, 'found', undefined, 'default', undefined],
+      [over, 'found', undefined, 'default', undefined],
+    ].map(([entry, ...rest]) => [
+      decodePem((entry as typeof never).chain, ['CERTIFICATE']).toString('base64'),
+      ...rest,
+    ]);
+    assert.deepEqual(new Set(known), new Set(expected));
+  });
+
   test('reads and writes many entries by few commands', async () => {
     await using ground = await openGround('redis', Array(20).fill(90));
     for (const { csr, chain } of ground.entries) await ground.storage.put(csr, chain, issuedBy);
@@ -198,8 +225,8 @@ suite('a search', () => {
     const calls = await redis.info('commandstats');
     const of = (command: string) =>
       Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(calls)?.[1] ?? 0);
-    assert.deepEqual([of('get'), of('mget'), of('hmget')], [0, 1, 1]);
-    assert.ok(of('evalsha') <= 2, 'where Redis does not know the script yet, it is sent again');
+    assert.deepEqual([of('get'), of('mget'), of('hmget')], [0, 1, 7]);
+    assert.ok(of('evalsha') <= 4, 'where Redis does not know the script yet, it is sent again');
     assert.equal((await ground.index.counts(0)).managed, 20);
     assert.equal(await ground.expiry.count('kept'), 20);
   });

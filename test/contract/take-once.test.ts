@@ -95,6 +95,18 @@ test('no time that a header may name makes Redis stumble', async () => {
     assert.match((await takeOnce('key', { time, nonce: 'x'.repeat(64) })) ?? '', /300 seconds are possible$/);
 });
 
+test('it costs one command of Redis', async t => {
+  const takeOnce = openTakeOnce(newStore());
+  await takeOnce('key', await request()); // Redis may not know the script yet
+  const one = await request(0, 'a-nonce-to-be-counted');
+  const { mock } = t.mock.method(redis, 'sendCommand');
+  assert.equal(await takeOnce('key', one), undefined);
+  assert.deepEqual(
+    mock.calls.map(({ arguments: [command] }) => (command as { name: string }).name),
+    ['evalsha'],
+  );
+});
+
 test('while Redis is away no request is taken', async () => {
   const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
   const asked = openTakeOnce({ redis: away, prefix: '{away}' })('key', await request());

@@ -4,6 +4,7 @@ import { IssuanceError } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { openTrail, trailKey } from '../../shared/trail/trail.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 
 const { redis, newStore } = await startOwnRedis();
@@ -48,9 +49,11 @@ test('a stream that nobody seals is bounded, and one that is sealed keeps all', 
   for (const [store, most] of [[bounded, 200] as const, [whole, undefined] as const]) {
     const trail = openTrail(store, { ...(most && { most }) });
     await Promise.all(events.map(one => trail.write(one)));
+    await waitUntil('the events', async () => (await redis.xlen(trailKey(store.prefix))) >= 200);
+    await openTrail(store).write(event);
   }
   assert.ok((await redis.xlen(trailKey(bounded.prefix))) < 400);
-  assert.equal(await redis.xlen(trailKey(whole.prefix)), 1_000);
+  assert.equal(await redis.xlen(trailKey(whole.prefix)), 1_001);
 });
 
 test('each event of a turn that Redis does not take is refused', async () => {
@@ -62,6 +65,13 @@ test('each event of a turn that Redis does not take is refused', async () => {
     assert.ok(result.status === 'rejected' && result.reason instanceof IssuanceError);
     assert.equal(result.reason.code, 'unavailable');
   }
+});
+
+test('a stream that is bounded holds up nobody, and fails nobody while Redis is away', async () => {
+  const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+  const trail = openTrail({ redis: away, prefix: 'away' }, { most: 200 });
+  await Promise.all([trail.write(event), trail.write(event)]);
+  closeRedis(away);
 });
 
 async function callsOf(command: string): Promise<number> {

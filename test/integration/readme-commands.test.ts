@@ -52,7 +52,18 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
 
   test('is found', () => {
     const words = new Set(commands.map(command => command.split(' ')[0]));
-    for (const word of ['ca', 'check', 'keys', 'limits', 'notify', 'reissue', 'renew', 'renewals', 'shaman'])
+    for (const word of [
+      'ca',
+      'check',
+      'keys',
+      'limits',
+      'notify',
+      'reissue',
+      'renew',
+      'renewals',
+      'shaman',
+      'trail',
+    ])
       assert.ok(words.has(word), `${word} in ${commands.join('\n')}`);
     assert.ok(commands.some(command => command.startsWith('check --probe ')));
   });

@@ -93,7 +93,7 @@ suite('quarry reissue', () => {
     const refused = await runQuarry(words, ini);
     assert.deepEqual(
       [refused.code, refused.stderr],
-      [1, 'quarry: nothing is reissued, as there is no terminal to ask at; say --yes\n'],
+      [2, 'quarry: nothing is reissued, as there is no terminal to ask at; say --yes\n'],
     );
     assert.match(
       refused.stdout,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -10,6 +10,7 @@ import { type AskOptions, ask, signed } from '../support/ask.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
+import { shownCommands, writeRecipe } from '../support/readme.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -88,13 +89,13 @@ test('POST /revoke by the commands of the README', async () => {
   const chain = await issue(csr, { hmac });
   await using dir = await tempDir();
   await writeFile(join(dir.path, 'www.pem'), chain);
-  const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
-  const [, command = ''] = /```sh\n(curl [^`]*\/revoke[^`]*)```/.exec(readme) ?? [];
-  assert.ok(command, 'the README shows how to revoke');
+  await writeRecipe(dir.path);
+  await writeFile(join(dir.path, 'quarry.key'), key);
+  const command = shownCommands("hmac2 POST '/revoke");
   const script = command.replace('http://quarry:1313', fleet.all('intake')[0]?.url ?? '');
   assert.notEqual(script, command);
   const PATH = [curl, openssl].map(path => join(path, '..')).join(':');
-  const env = { ...process.env, PATH: `${PATH}:${process.env.PATH}`, KEY: key };
+  const env = { ...process.env, PATH: `${PATH}:${process.env.PATH}` };
   const { stdout } = await promisify(execFile)('bash', ['-c', script], { cwd: dir.path, env });
   assert.equal(stdout, 'revoked\n');
   assert.deepEqual(await fleet.pebble.certificateStatus(chain), { status: 'Revoked', reason: 1 });

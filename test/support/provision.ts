@@ -18,6 +18,7 @@ const debianPackages = {
   wget: 'wget',
   nginx: 'nginx',
   zsh: 'zsh',
+  busybox: 'busybox',
   named: 'bind9',
   dig: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',

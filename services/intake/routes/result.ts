@@ -1,7 +1,9 @@
 import type { RouterContext } from '@koa/router';
 import type { Admission } from '../../../shared/admission/admit.ts';
+import { toHandedOut } from '../../../shared/issue/hand-out.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
-import { answerResult, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
+import type { Trail } from '../../../shared/trail/trail.ts';
+import { answerResult, type Clients, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
 
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -11,21 +13,31 @@ const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
  */
 export function resultRoute(parts: {
   admission: Pick<Admission, 'possible' | 'verified'>;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   issuing: Pick<Issuing, 'blockOf' | 'result'>;
+  trail: Pick<Trail, 'write'>;
   waiting: Waiting;
 }) {
-  const { admission, isTrustedProxy, issuing, waiting } = parts;
+  const { admission, clients, issuing, trail, waiting } = parts;
 
   return async (ctx: RouterContext): Promise<void> => {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const jobId = ctx.params.id ?? '';
     const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;
     if (block === undefined) ctx.throw(404, 'no such result');
     const own = possible.filter(({ name }) => name === block);
     if (own.length === 0) ctx.throw(403, 'this result is not for this client');
-    await admission.verified(own, request, undefined);
-    if ((await answerResult(ctx, jobId, issuing, waiting)) === 'unanswered') throw stillWorking(waiting);
+    const [admitting] = await admission.verified(own, request, undefined);
+    const answered = await answerResult(ctx, jobId, issuing, waiting);
+    if (answered === 'unanswered') throw stillWorking(waiting);
+    if (answered === 'accepted') return;
+    const certificate = {
+      chain: String(ctx.body),
+      account: ctx.response.get('X-Quarry-Account') || undefined,
+    };
+    const { client, requestId } = ctx.state;
+    const asker = { block, by: admitting?.by ?? '', client, requestId, job: jobId };
+    await trail.write(toHandedOut(certificate, asker, waiting.clock.now()));
   };
 }

@@ -8,7 +8,7 @@ import {
   readRevocable,
 } from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
-import { comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
+import { type Clients, comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
 
 /** Bytes; a chain may be posted whole. */
 const LARGEST_CHAIN = 64 * 1024;
@@ -19,14 +19,14 @@ const LARGEST_CHAIN = 64 * 1024;
  */
 export function revokeRoute(parts: {
   admission: Pick<Admission, 'possible' | 'verified' | 'holder'>;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   revokeQueue: Pick<RevokeQueue, 'enqueue' | 'result'>;
   waiting: Waiting;
 }) {
-  const { admission, isTrustedProxy, revokeQueue, waiting } = parts;
+  const { admission, clients, revokeQueue, waiting } = parts;
 
   return async (ctx: Context): Promise<void> => {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const body = await readBody(ctx, LARGEST_CHAIN, 'certificate');
     const blocks = await admission.verified(possible, request, body);

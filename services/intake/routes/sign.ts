@@ -1,20 +1,30 @@
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { forwardedAddress } from '../../../shared/admission/client-address.ts';
+import { describeShown, type ShownCertificate } from '../../../shared/admission/client-ca.ts';
 import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import { plainAddress } from '../../../shared/base/identifier.ts';
+import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
+/** How it is known who sends a request. */
+export type Clients = {
+  isTrustedProxy: (address: string) => boolean;
+  /** Only where clients are asked for certificates. */
+  certificateOf?: (request: IncomingMessage) => ShownCertificate | undefined;
+};
+
 /** What admission asks of a request; the log gets the client's address too. */
 export function toAdmissionRequest(
   ctx: Context,
-  isTrustedProxy: (address: string) => boolean,
+  { isTrustedProxy, certificateOf }: Clients,
 ): AdmissionRequest {
   const remote = ctx.req.socket.remoteAddress ?? '';
   const peer = plainAddress(remote) ?? remote;
@@ -25,7 +35,15 @@ export function toAdmissionRequest(
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
   const claim = parseHmacHeader({ authentication, authorization: more });
-  return { clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim };
+  const request = { clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim };
+  const certificate = certificateOf?.(ctx.req);
+  if (certificate) noteCertificate(ctx, certificate);
+  return certificate ? { ...request, certificate } : request;
+}
+
+function noteCertificate({ state }: Context, shown: ShownCertificate): void {
+  state.certificate = describeShown(shown);
+  if ('fault' in shown) state.badCertificate = state.certificate;
 }
 
 /** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */
@@ -190,18 +208,18 @@ export function openCsrReader(most = MOST_REMEMBERED): (body: Buffer) => CsrText
  */
 export function signRoute(parts: {
   admission: Admission;
-  isTrustedProxy: (address: string) => boolean;
+  clients: Clients;
   /** Bytes. */
   maxSize: number;
   issuing: Issuing;
   waiting: Waiting;
 }) {
-  const { admission, isTrustedProxy, maxSize, issuing, waiting } = parts;
+  const { admission, clients, maxSize, issuing, waiting } = parts;
   const patience = waiting.wait * 1000;
   const readCsrOnce = openCsrReader();
 
   async function receive(ctx: Context): Promise<{ blocks: AdmittingBlock[]; csr: CsrText }> {
-    const request = toAdmissionRequest(ctx, isTrustedProxy);
+    const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
     const blocks = await admission.verified(possible, request, body);
@@ -210,7 +228,7 @@ export function signRoute(parts: {
 
   return async (ctx: Context): Promise<void> => {
     const { blocks, csr } = await receive(ctx);
-    const stored = await issuing.findStored(blocks, csr);
+    const stored = await issuing.findStored(blocks, csr, ctx.state as Asker);
     if (stored) {
       ctx.state.names = stored.identifiers.map(({ value }) => value);
       return answerCertificate(ctx, stored);
@@ -225,7 +243,7 @@ export function signRoute(parts: {
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });
     const answered = await answerResult(ctx, job.id, issuing, waiting);
-    if (answered !== 'finished') await job.promise();
+    await job.answers(answered === 'finished' ? String(ctx.body) : undefined);
     if (answered === 'unanswered') throw stillWorking(waiting);
   };
 }

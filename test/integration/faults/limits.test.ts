@@ -321,7 +321,7 @@ suite('failed validations', { concurrency: true }, () => {
 
     const { stdout } = await quarryLimits();
     const [, key = ''] =
-      /^(failures\/\w+) {2}until \S+\n {4}fails\.example: .*\n {4}last asked for: fails\.example$/m.exec(
+      /^(failures\/\w+\/plain:http-01@\S+) {2}until \S+\n {4}fails\.example: .*\n {4}last asked for: fails\.example$/m.exec(
         stdout,
       ) ?? [];
     assert.notEqual(key, '', stdout);

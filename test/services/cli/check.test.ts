@@ -22,6 +22,7 @@ test("check() prints what each auth block of macen's README allows", async () =>
   assert.equal(
     await checkText(macenReadme),
     `warning: main.ini:4: [account] accept-terms-of-service: what follows the # or ; is ignored; a comment needs a line of its own
+warning: [auth "mail-secure"]: 192.0.2.13:1313 is neither loopback nor TLS: whoever is on the way can send a request again; hmac = v2 prevents it, and so do [mgmt] tls-cert and tls-key
 
 account: https://acme-staging-v02.api.letsencrypt.org/directory, in /etc/macen/account/, terms accepted, 0 contacts
 listeners:
@@ -123,6 +124,11 @@ test('check() prints no secret', async () => {
   const output = await checkText(`${eab}[redis]\nurl = redis://:s3cret@redis\n${hmac}`);
   assert.doesNotMatch(output, /s3cret/);
   assert.match(output, /hmac sha256 \(2 keys\)/);
+});
+
+test('check() says which blocks demand HMACs of version 2', async () => {
+  const hmac = '[auth a]\nhmac_type = sha256\nhmac_key = A1YP67armNf3cBrecyJHdb035\nhmac = v2\ndomain = *\n';
+  assert.match(await checkText(start + hmac), /^a {6}hmac2 sha256 \(1 key\) /m);
 });
 
 test('check() passes on why a configuration cannot be used', async () => {

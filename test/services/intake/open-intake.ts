@@ -1,5 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
+import { openRefusals } from '../../../services/intake/refusals.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
@@ -11,6 +12,8 @@ import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
+import type { TrailEvent } from '../../../shared/trail/event.ts';
+import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { type FakeQueue, jobId, openFakeQueue } from '../../shared/queue/fake-sign-queue.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';
@@ -18,7 +21,7 @@ import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 
 export { jobId };
 
-export const chain = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+export const chain = makeCertificate({ names: 'DNS:www.example.org' });
 export const issued: SignResult = { outcome: 'issued', block: 'hmac', chain };
 export const hmacKey = 'a secret';
 
@@ -107,6 +110,8 @@ export type FakeIntake = AsyncDisposable & {
   clock: TurnedClock;
   metrics: Registry;
   log: ReturnType<typeof keptLog>;
+  /** What the trail was told, and why it cannot be. */
+  trail: { events: TrailEvent[]; fault: Error | undefined };
   post(body: string, headers?: Record<string, string>, path?: string): Promise<Response>;
 };
 
@@ -122,6 +127,12 @@ export async function openIntake(
   const limit: FakeIntake['limit'] = { value: undefined };
   const fetches: string[] = [];
   const blockedKeys = new Map<string, BlockedKey>();
+  const told: FakeIntake['trail'] = { events: [], fault: undefined };
+  const write = async (event: TrailEvent) => {
+    if (told.fault) throw told.fault;
+    told.events.push(event);
+  };
+  const refusals = openRefusals({ write }, clock, log.log);
   const get = async () => {
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
@@ -135,16 +146,19 @@ export async function openIntake(
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },
     blockedKeys,
+    trail: { write },
     clock,
     log: log.log,
   });
   const app = createApp({
     admission,
-    isTrustedProxy: toAddressSet(trusted),
+    clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,
     revokeQueue,
     waiting: { clock, wait, stopping: stopping.signal },
+    trail: { write },
+    refusals,
     log: log.log,
     metrics,
   });
@@ -153,7 +167,10 @@ export async function openIntake(
     fetch(server.url + path, { method: 'POST', body, headers });
   return {
     ...{ url: server.url, port: server.port, queue, revokeQueue, stored, fetches, blockedKeys },
-    ...{ limit, stopping, clock, metrics, log, post },
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    ...{ limit, stopping, clock, metrics, log, post, trail: told },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await refusals[Symbol.asyncDispose]();
+    },
   };
 }

@@ -138,6 +138,20 @@ test('an order is taken out of the budget once for all tries to make it, and aga
   assert.deepEqual(claimed, [1, 1, 1, 1, 2]);
 });
 
+test('an order of a block that is slowed down claims so, and not one that renews', async () => {
+  const slowed = async (data: Partial<SignJobData>) => {
+    await using bench = await openCountedBench(data);
+    bench.guard.limits.slowKey = block => `slow ${block}`;
+    bench.records.enterFlight = async (_, __, keys) => keys.map(key => (key === 'slow mail' ? '{}' : null));
+    assert.equal((await run(bench)).end, 'finished');
+    return bench.claims.map(({ slow }) => slow);
+  };
+  assert.deepEqual(await slowed({}), ['mail']);
+  assert.deepEqual(await slowed({ block: 'other' }), [undefined]);
+  assert.deepEqual(await slowed({ due: Date.now() + DAY }), [undefined]);
+  assert.deepEqual(await slowed({ replaces: { id: 'aki.serial' } }), [undefined]);
+});
+
 test('a renewal that the CA exempts waits for no budget and spends none', async () => {
   await using bench = await openCountedBench({ replaces: { id: 'aki.serial' }, due: 1 }, short(2, true));
   offerRenewalInfo(bench);

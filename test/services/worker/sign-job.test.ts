@@ -514,7 +514,7 @@ test('runSignJob() orders nothing for a blocked key, and asks for it with the li
   const { limits } = bench.guard;
   const refusal = new StandingLimitError('denied', 'the public key is blocked');
   const publicKey = csrKeyDigest(readCsr(Buffer.from(csr)).der);
-  limits.keysAgainst = (_, __, key) => [`key ${key}`, 'a limit'];
+  limits.keysAgainst = (_, __, ___, key) => [`key ${key}`, 'a limit'];
   limits.blockedKey = key => `key ${key}`;
   limits.findStanding = (keys, values) =>
     keys[values.indexOf('blocked')] === `key ${publicKey}` ? refusal : undefined;

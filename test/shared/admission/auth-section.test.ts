@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, loadText, refusal } from '../setup/load-text.ts';
 
 const block = (...options: string[]) => `[auth "a"]\n${options.join('\n')}\n${account}`;
@@ -64,7 +65,34 @@ test('[auth] keeps the order of the blocks', async () => {
   );
 });
 
+test('[auth] reads client-cert, and {client} among the names', async () => {
+  const mgmt = `[mgmt]\ntrusted-proxy = 127.0.0.1\nclient-ca = ${(await tlsAuthority()).caFile}\n`;
+  const { auth, warnings } = await loadText(
+    `${block('client-cert = *.example.org', 'client-cert = a', 'domain = {client}', 'address = {client}')}${mgmt}`,
+  );
+  const { clientCerts, ownNames, domains, addresses } = auth[0] ?? {};
+  assert.deepEqual(
+    { clientCerts, ownNames, domains, addresses },
+    { clientCerts: ['*.example.org', 'a'], ownNames: ['dns', 'ip'], domains: [], addresses: [] },
+  );
+  assert.deepEqual(warnings, []);
+  const both = await refusal(`${block('all = yes', 'client-cert = a', 'domain = b')}${mgmt}`);
+  assert.match(both, /all: admits everyone, which contradicts/);
+  const without = await refusal(`${block('ip = 192.0.2.1', 'domain = {client}')}${mgmt}`);
+  assert.match(without, /domain: needs client-cert beside \{client\}$/);
+});
+
 const refused: [string, string[], RegExp][] = [
+  [
+    'asks for a certificate that no client is asked for',
+    ['client-cert = *', 'domain = {client}'],
+    /^main\.ini:2: \[auth "a"\] client-cert: needs client-ca in \[mgmt\]/,
+  ],
+  [
+    'misspells {client}',
+    ['all = yes', 'domain = {clients}'],
+    /domain: of what stands in braces, only \{client\} is known$/,
+  ],
   [
     'would admit everyone without all = yes',
     ['domain = *'],

@@ -10,6 +10,7 @@ import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
+import type { TrailEvent } from '../../../shared/trail/event.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { makeCertificate, makeCsr } from '../pki/openssl-csr.ts';
@@ -76,6 +77,7 @@ function open(
   };
   const accounts = [...new Set(['default', 'zerossl', 'free', ...Object.keys(standing)])].map(toAccount);
   const asked: unknown[] = [];
+  const events: TrailEvent[] = [];
   const stand = (account: string) => {
     const limit = standing[account];
     if (limit && !(limit instanceof IssuanceError)) throw limit;
@@ -99,34 +101,37 @@ function open(
     signQueue: queue,
     renewals: { fetched },
     blockedKeys: blocked,
+    trail: { write: async event => void events.push(event) },
     clock,
     log: log.log,
   });
-  return { issuing, clock, log, queue, asked };
+  return { issuing, clock, log, queue, asked, events };
 }
+
+const asker = { client: '192.0.2.1', requestId: 'r' };
 
 test('findStored() gives the chain, its names, and the account that ordered it where that is recorded', async () => {
   const { issuing } = open({ kept: { kept: stored } });
   const { identifiers } = stored.leaf;
-  assert.deepEqual(await issuing.findStored([web], csr), { chain, account: undefined, identifiers });
+  assert.deepEqual(await issuing.findStored([web], csr, asker), { chain, account: undefined, identifiers });
   const named = open({ kept: { kept: { ...stored, issuedBy } } });
-  const found = await named.issuing.findStored([withAccounts('default', 'zerossl')], csr);
+  const found = await named.issuing.findStored([withAccounts('default', 'zerossl')], csr, asker);
   assert.deepEqual(found, { chain, account: 'zerossl', identifiers });
 });
 
 test('findStored() gives no certificate of an account that the block would not order from', async () => {
   const { issuing } = open({ kept: { kept: { ...stored, issuedBy } } });
-  assert.equal(await issuing.findStored([web], csr), undefined);
-  assert.equal(await issuing.findStored([withAccounts('free')], csr), undefined);
+  assert.equal(await issuing.findStored([web], csr, asker), undefined);
+  assert.equal(await issuing.findStored([withAccounts('free')], csr, asker), undefined);
   // Nobody knows who issued macen's certificates.
-  assert.equal((await open({ kept: { kept: stored } }).issuing.findStored([web], csr))?.chain, chain);
+  assert.equal((await open({ kept: { kept: stored } }).issuing.findStored([web], csr, asker))?.chain, chain);
 });
 
 test('findStored() looks into the storage of each block, and passes over one that fails', async () => {
   const { issuing, log } = open({ kept: { kept: new Error('EIO'), elsewhere: stored } });
   // The storage `elsewhere` belongs to another block than the one that would order, so it does not count.
-  assert.equal(await issuing.findStored([web, blockNamed('other')], csr), undefined);
-  assert.equal((await issuing.findStored([blockNamed('other')], csr))?.chain, chain);
+  assert.equal(await issuing.findStored([web, blockNamed('other')], csr, asker), undefined);
+  assert.equal((await issuing.findStored([blockNamed('other')], csr, asker))?.chain, chain);
   const { storage, reason, msg } = log.lines[0] ?? {};
   assert.deepEqual([storage, reason, msg], ['kept', 'EIO', 'storage lookup failed']);
 });
@@ -135,9 +140,9 @@ test('what clients find over and over is recorded as fetched once an hour, for e
   const recorded: unknown[] = [];
   const fetched = async (...fetch: unknown[]) => void recorded.push(fetch);
   const { issuing, clock } = open({ kept: { kept: stored }, fetched });
-  for (const name of ['web', 'web', 'mail']) await issuing.findStored([blockNamed(name)], csr);
+  for (const name of ['web', 'web', 'mail']) await issuing.findStored([blockNamed(name)], csr, asker);
   clock.turn(3_600_000);
-  await issuing.findStored([web], csr);
+  await issuing.findStored([web], csr, asker);
   assert.deepEqual(recorded, [
     ['kept', csr, 'web', 1_000_000],
     ['kept', csr, 'mail', 1_000_000],
@@ -151,9 +156,9 @@ test('a fetch that Redis could not record is recorded at the next one', async ()
     if (++tries === 1) throw new Error('Redis is away');
   };
   const { issuing } = open({ kept: { kept: stored }, fetched });
-  await issuing.findStored([web], csr);
+  await issuing.findStored([web], csr, asker);
   await new Promise(setImmediate);
-  await issuing.findStored([web], csr);
+  await issuing.findStored([web], csr, asker);
   assert.equal(tries, 2);
 });
 
@@ -202,6 +207,15 @@ test('order() is refused where the validation of the names fails at any account,
   assert.deepEqual(queue.enqueued, []);
 });
 
+test('order() is not refused where it is only one CA that does not validate the names, as its own judgement', async () => {
+  const problem = { type: 'urn:ietf:params:acme:error:caa' };
+  const caa = new IssuanceError('challengeFailed', 'CAA', { problem });
+  const orderAt = (standing: Record<string, IssuanceError>) =>
+    open({ standing }).issuing.order(withAccounts('first', 'second'), csr, post);
+  assert.ok(await orderAt({ first: caa }));
+  await assert.rejects(orderAt({ first: caa, second: caa }), { code: 'challengeFailed' });
+});
+
 test('order() refuses a CSR that a CA has refused, but for what only this CA has against it', async () => {
   const refusal = (kind: string) =>
     new IssuanceError('badCsr', kind, { problem: { type: `urn:ietf:params:acme:error:${kind}` } });
@@ -222,7 +236,9 @@ test('order() is unavailable where the limits cannot be read', async () => {
 test('a job that is promised to a client which left is the one that was ordered', async () => {
   const { issuing, queue } = open();
   const job = await issuing.order(web, csr, post);
-  await job.promise();
+  await job.answers(chain);
+  assert.deepEqual(queue.promised, []);
+  await job.answers(undefined);
   assert.deepEqual(queue.promised, [jobId]);
 });
 
@@ -249,10 +265,10 @@ test('findStored() refuses what is stored for a blocked key, and records no fetc
   const fetches: unknown[] = [];
   const fetched = async (...fetch: unknown[]) => void fetches.push(fetch);
   const { issuing } = open({ kept: { kept: stored }, blocked, fetched });
-  await assert.rejects(issuing.findStored([web], csr), refusal);
+  await assert.rejects(issuing.findStored([web], csr, asker), refusal);
   assert.deepEqual(fetches, []);
   const others = new Map([['another key', { reason: '', at: 0 }]]);
-  assert.ok(await open({ kept: { kept: stored }, blocked: others }).issuing.findStored([web], csr));
+  assert.ok(await open({ kept: { kept: stored }, blocked: others }).issuing.findStored([web], csr, asker));
 });
 
 test('order() is refused where the key is blocked, whatever else stands at the accounts', async () => {
@@ -269,7 +285,7 @@ test('order() asks of the CSR and its key beside the names, and its job has the 
   await issuing.order(web, csr, post);
   assert.deepEqual(
     [asked, queue.enqueued[0]?.publicKey],
-    [[[identifiers, csr.digest, publicKey]], publicKey],
+    [[[identifiers, { block: 'web', proof: 'http:http-01' }, csr.digest, publicKey]], publicKey],
   );
 });
 

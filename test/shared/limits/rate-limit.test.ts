@@ -119,3 +119,16 @@ test('readRateLimit() passes over a name that the CA limits and nobody ordered, 
   const identifier = { type: 'dns', value: 'victim.example\n* $(id)' };
   assert.deepEqual(limitOf('slow down', { identifier }).covers, ['unsaid']);
 });
+
+test('readRateLimit() takes no word of a name for one of the CA, as clients choose their names', () => {
+  const names = ['account.paused.example.org', 'new-orders.example.com'];
+  const order: Identifier[] = names.map(value => ({ type: 'dns', value }));
+  const portal = 'see https://ca.example/docs';
+  for (const name of ['account.paused.example.org', 'new-orders.example.com', 'portal.account.example.net']) {
+    const detail = `too many requests for "${name}": ${portal}`;
+    const problem: Problem = { type: 'urn:ietf:params:acme:error:rateLimited', detail };
+    const error = new IssuanceError('rateLimited', detail, { problem });
+    const { covers, until } = readRateLimit(order, registeredDomains(order), error, now);
+    assert.deepEqual([covers, until], [['unsaid'], now + 3_600_000], name);
+  }
+});

@@ -13,6 +13,7 @@ const every = [
   'renewed-not-fetched',
   'renewal-explained',
   'account-paused',
+  'trail-unsealed',
 ];
 const section = (text: string) => `${account}${auth}[notify "ops"]\n${text}\n`;
 const mail = 'mail = ops@example.org\nfrom = quarry@example.org\n';

@@ -1,59 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { root } from '../../support/read-sources.ts';
+import { hasTest, namedBy, readRows } from '../../support/named-tests.ts';
 
 // shared/order/answers.md says what a CA may answer and what Quarry does; each row names what shows it.
 
-type Row = { line: string; cells: string[] };
-type Named = { file: string; name: string };
-
-const page = readFileSync(join(root, 'shared/order/answers.md'), 'utf8');
 const heads = ['the CA', 'Quarry', 'shown by'];
-
-/** The rows of all tables of the page, without their heads. */
-const rows: Row[] = page
-  .split('\n')
-  .filter(line => line.startsWith('|') && !/^\|[- |]+\|$/.test(line))
-  .map(line => ({
-    line,
-    cells: line
-      .split('|')
-      .slice(1, -1)
-      .map(cell => cell.trim()),
-  }))
-  .filter(({ cells }) => cells.join() !== heads.join());
-
-/** `file`: a name; `file`: another name */
-const namedBy = (cell: string): Named[] =>
-  cell.split(/; (?=`)/).map(part => {
-    const [, file = '', name = ''] = /^`(test\/[^`]+\.test\.ts)`: (.+)$/.exec(part) ?? [];
-    return { file, name };
-  });
-
-/** Whether a file has a test of exactly this name, which it writes as one literal. */
-function hasTest({ file, name }: Named): boolean {
-  if (name === '' || !existsSync(join(root, file))) return false;
-  const text = readFileSync(join(root, file), 'utf8');
-  const literals = text.matchAll(/\btest\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`([^`]*)`)/g);
-  return [...literals].some(([, single, double, template]) =>
-    template === undefined
-      ? (single ?? double ?? '').replace(/\\(.)/g, '$1') === name
-      : toPattern(template).test(name),
-  );
-}
-
-const escaped = (text: string) => text.replace(/[^\w ]/g, '\\$&');
-
-/** What a test that is made for each row of a table is called: anything may stand for its `${}`. */
-const toPattern = (template: string) =>
-  new RegExp(
-    `^${template
-      .split(/\$\{[^}]*\}/)
-      .map(escaped)
-      .join('.+')}$`,
-  );
+const rows = readRows('shared/order/answers.md', heads);
 
 test('the page of what a CA may answer has three cells in each row, none of them empty', () => {
   assert.ok(rows.length >= 5, `${rows.length} rows`);

@@ -63,8 +63,22 @@ test('mayOrder() lets a limit that stands go first, also before what is exempt o
 });
 
 test('mayOrder() says which limit is used up and until when, and whether the claim waits for it', async () => {
-  for (const waits of [true, false]) {
-    const ca = caOf({ shortage: { key: 'account/a', until: 7, waits } });
+  for (const [waits, key, message] of [
+    [true, 'account/a', "the CA's limit for account/a is used up; it was not asked"],
+    [
+      false,
+      'name/a.example.org@ca.example/v2',
+      "the CA's limit for name/a.example.org@ca.example/v2 is used up; it was not asked " +
+        '(the CA counts failures of a.example.org for everybody who orders it here)',
+    ],
+    [
+      true,
+      'slow/web',
+      'auth block web is slowed down to an order a minute until one succeeds, as 20 of its orders failed ' +
+        'validation within 10 minutes and none succeeded',
+    ],
+  ] as const) {
+    const ca = caOf({ shortage: { key, until: 7, waits } });
     const permission = await mayOrder(
       ca,
       undefined,
@@ -76,6 +90,6 @@ test('mayOrder() says which limit is used up and until when, and whether the cla
     assert.ok(!permission.may);
     const { limit } = permission;
     assert.deepEqual([permission.waits, limit.code, limit.retryAfter], [waits, 'rateLimited', 7]);
-    assert.equal(limit.message, "the CA's limit for account/a is used up; it was not asked");
+    assert.equal(limit.message, message);
   }
 });

@@ -8,7 +8,7 @@ import { rememberFailure, toPausedEvent } from '../../../shared/order/remember-f
 const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
 
 /** A CA whose names may be tried `again` at a time, and what its limits were told. */
-function caOf({ again }: { again?: number }) {
+function caOf({ again, slowed }: { again?: number; slowed?: Limit }) {
   const calls: string[] = [];
   return {
     calls,
@@ -17,7 +17,12 @@ function caOf({ again }: { again?: number }) {
       keysAgainst: () => [],
       blockedKey: () => '',
       findStanding: () => undefined,
-      failuresKey: () => '',
+      failureKeys: () => [],
+      slowKey: () => '',
+      countFailedOrder: async (block: string): Promise<Limit | undefined> => {
+        calls.push(`count ${block}`);
+        return slowed;
+      },
       findKept: () => undefined,
       csrKey: () => '',
       rememberCsr: async () => {},
@@ -54,7 +59,8 @@ const problem = {
 
 async function remember(ca: ReturnType<typeof caOf>, error: unknown, unanswered = false) {
   const limits: string[] = [];
-  const known = await rememberFailure(ca, identifiers, error, unanswered, async ({ key }) => {
+  const orderer = { block: 'web', proof: 'http:http-01' };
+  const known = await rememberFailure(ca, identifiers, orderer, error, unanswered, async ({ key }) => {
     await setImmediate();
     limits.push(key);
   });
@@ -82,15 +88,20 @@ test('rememberFailure() passes over what is no word of the CA about its limits',
 test('rememberFailure() counts the names that failed, and says when the same may be tried again', async () => {
   const ca = caOf({ again: 77 });
   const { known } = await remember(ca, failed('challengeFailed', { problem }));
-  assert.deepEqual(ca.calls, ['spend a.example,b.example', 'record failure']);
+  assert.deepEqual(ca.calls, ['count web', 'spend a.example,b.example', 'record failure']);
   assert.ok(known instanceof IssuanceError);
   assert.deepEqual([known.code, known.retryAfter, known.problem], ['challengeFailed', 77, problem]);
 });
 
-test('rememberFailure() counts nothing where it was not the CA that looked', async () => {
+test('rememberFailure() tells of the auth block that a failure has slowed down', async () => {
+  const slowed = { key: 'slow/web', until: 5, detail: 'x', names: [] };
+  assert.deepEqual((await remember(caOf({ slowed }), failed('challengeFailed'))).limits, ['slow/web']);
+});
+
+test('rememberFailure() counts an order for its block alone where it was not the CA that looked', async () => {
   const ca = caOf({ again: 77 });
   const own = failed('challengeFailed');
-  assert.deepEqual([await remember(ca, own), ca.calls], [{ known: own, limits: [] }, []]);
+  assert.deepEqual([await remember(ca, own), ca.calls], [{ known: own, limits: [] }, ['count web']]);
 });
 
 test('rememberFailure() takes an order for lost where Redis was away while the CA looked, and blames no name', async () => {
@@ -106,7 +117,7 @@ test('rememberFailure() counts the one name of a failed challenge', async () => 
   const ca = caOf({});
   const only = { type: 'urn:ietf:params:acme:error:dns', identifier: { type: 'dns', value: 'a.example' } };
   await remember(ca, failed('challengeFailed', { problem: only }));
-  assert.deepEqual(ca.calls, ['spend a.example', 'record failure']);
+  assert.deepEqual(ca.calls, ['count web', 'spend a.example', 'record failure']);
 });
 
 test('toPausedEvent() is for what only a person can end, and is about the name that is paused, or all names', () => {

@@ -51,6 +51,16 @@ const refused: [string, string, RegExp][] = [
   ['a damaged eab-hmac-key', '[account]\ndir=/a\neab-hmac-key = s3cret!', /eab-hmac-key: is not base64url/],
   ['an unreadable ca-file', '[account]\ndir=/a\nca-file = /nowhere', missingFile],
   ['a ca-file that is a folder', '[account]\ndir=/a\nca-file = /', /illegal operation on a directory$/],
+  [
+    'a client-ca that nobody can show a certificate of',
+    `[mgmt]\nclient-ca = ${itself}`,
+    /client-ca: needs tls-cert, or a trusted-proxy/,
+  ],
+  [
+    'a client-ca without a certificate',
+    `[mgmt]\ntrusted-proxy = 127.0.0.1\nclient-ca = ${itself}`,
+    /^main\.ini:3: \[mgmt\] client-ca: .* cannot be used: it holds no certificate in PEM$/,
+  ],
   ['a bad listener', '[mgmt]\nlistener = 1313', /^main\.ini:2: \[mgmt\] listener: is not host:port/],
   [
     'the same listener twice',

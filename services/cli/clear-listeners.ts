@@ -1,0 +1,29 @@
+import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { bracketed, isLoopback } from '../../shared/base/identifier.ts';
+import { describeSection } from '../../shared/config/config-error.ts';
+import { formatListener } from '../../shared/config/listener.ts';
+import type { MgmtConfig } from '../../shared/config/mgmt.ts';
+
+/** What may go wrong where clients that prove who they are post to listeners without TLS, a line a block. */
+export function describeClearListeners(
+  blocks: readonly AuthBlockConfig[],
+  { listeners, tls }: Pick<MgmtConfig, 'listeners' | 'tls'>,
+): string[] {
+  const clear = tls ? [] : listeners.filter(({ host }) => !isLoopback(bracketed(host)));
+  if (clear.length === 0) return [];
+  const where = clear.map(formatListener).join(', ');
+  return blocks.flatMap(block => {
+    const risk = riskOf(block);
+    const section = describeSection({ name: 'auth', label: block.name });
+    return risk
+      ? [`${section}: ${where} is neither loopback nor TLS: whoever is on the way can ${risk}`]
+      : [];
+  });
+}
+
+function riskOf({ hmac }: AuthBlockConfig): string | undefined {
+  if (!hmac) return undefined;
+  return hmac.version === 2
+    ? 'read requests and change answers; [mgmt] tls-cert and tls-key prevent it'
+    : 'send a request again; hmac = v2 prevents it, and so do [mgmt] tls-cert and tls-key';
+}

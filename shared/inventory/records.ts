@@ -1,0 +1,109 @@
+import type { IssuanceError } from '../base/basics.ts';
+import { isNumber, isText, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
+import { type InventoryEntry, parseEntry, type Sample, sampleName, sampleOf } from './entry.ts';
+
+/** What became of a certificate: when, in milliseconds since the epoch, and who or what did it. */
+export type Note = {
+  at: number;
+  /** How the client or the operator was known; of `superseded`, the serial number of what follows it. */
+  by?: string | undefined;
+  /** Its address. */
+  client?: string | undefined;
+};
+
+const isNote = shapeOf<Note>({ at: isNumber, by: optional(isText), client: optional(isText) });
+
+export const noteKinds = ['fetched', 'revoked', 'superseded', 'forgotten'] as const;
+export type NoteKind = (typeof noteKinds)[number];
+
+export type InventoriedCertificate = InventoryEntry & { [kind in NoteKind]?: Note };
+
+type InventoryKeys = {
+  /** A hash: by id, what `formatEntry` writes. */
+  records: string;
+  /** A sorted set of lines. */
+  index: string;
+  /** A hash: a leaf of each issuer, against which the others are deflated. */
+  samples: string;
+  /** Hashes: by id, a note. */
+  notes: { [kind in NoteKind]: string };
+};
+
+export function inventoryKeys(prefix: string): InventoryKeys {
+  const key = (name: string) => `${prefix}:inventory:${name}`;
+  const notes = Object.fromEntries(noteKinds.map(kind => [kind, key(kind)])) as InventoryKeys['notes'];
+  return { records: key('records'), index: key('index'), samples: key('samples'), notes };
+}
+
+type InventoryRecords = {
+  /** What each id has, and `undefined` where there is nothing, or only what is damaged. */
+  read(ids: readonly string[]): Promise<(InventoriedCertificate | undefined)[]>;
+  /** The samples of their issuers: where there is none, one of the leaves is it from now on. */
+  samplesFor(entries: readonly InventoryEntry[]): Promise<(entry: InventoryEntry) => Sample>;
+};
+
+/** @param damaged gets each value that cannot be read, which counts as absent then */
+export function openInventoryRecords(
+  { redis, prefix }: Store,
+  damaged: (error: IssuanceError) => void,
+): InventoryRecords {
+  const { records, samples, notes } = inventoryKeys(prefix);
+  const known = new Map<string, Buffer>();
+
+  async function learnSamples(values: readonly (Buffer | null)[]) {
+    const isNew = values.some(value => value && !known.has(sampleOf(value)));
+    if (!isNew) return;
+    for (const [name, leaf] of Object.entries(await redis.hgetallBuffer(samples))) known.set(name, leaf);
+  }
+
+  function attempt<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      return void damaged(error as IssuanceError);
+    }
+  }
+
+  function parse(id: string, value: Buffer, texts: readonly (string | null)[]) {
+    const sample = known.get(sampleOf(value)) ?? Buffer.alloc(0);
+    const entry = attempt(() => parseEntry({ key: `${records} ${id}`, id }, value, sample));
+    if (!entry) return undefined;
+    const noted = noteKinds.flatMap((kind, at) => {
+      const text = texts[at];
+      const note = text && attempt(() => parseValue(`${notes[kind]} ${id}`, text, isNote));
+      return note ? [[kind, note]] : [];
+    });
+    return { ...entry, ...Object.fromEntries(noted) } as InventoriedCertificate;
+  }
+
+  return {
+    async read(ids) {
+      if (ids.length === 0) return [];
+      const [values, ...texts] = await Promise.all([
+        redis.hmgetBuffer(records, ...ids),
+        ...noteKinds.map(kind => redis.hmget(notes[kind], ...ids)),
+      ]);
+      await learnSamples(values);
+      return ids.map((id, at) => {
+        const value = values[at];
+        return value
+          ? parse(
+              id,
+              value,
+              texts.map(ofKind => ofKind[at] ?? null),
+            )
+          : undefined;
+      });
+    },
+    async samplesFor(entries) {
+      const ofIssuers = new Map(entries.map(({ issuer, leaf }) => [issuer, leaf]));
+      const found = new Map<string, Sample>();
+      for (const [issuer, leaf] of ofIssuers) {
+        const name = sampleName(issuer);
+        await redis.hsetnx(samples, name, leaf);
+        found.set(issuer, { name, leaf: (await redis.hgetBuffer(samples, name)) ?? leaf });
+      }
+      return ({ issuer, leaf }) => found.get(issuer) ?? { name: sampleName(issuer), leaf };
+    },
+  };
+}

@@ -1,0 +1,11 @@
+import { describeSlow } from './failure-backoff.ts';
+import { countedForAll } from './standing-limit.ts';
+
+/** Why an order has to wait, for its client. @param key of the bucket that is short */
+export function describeShortage(key: string): string {
+  const slow = /^slow\/(.*)$/s.exec(key)?.[1];
+  if (slow !== undefined) return describeSlow(slow);
+  const used = `the CA's limit for ${key} is used up; it was not asked`;
+  const name = /^name\/(.*?)@/.exec(key)?.[1];
+  return name === undefined ? used : `${used} (${countedForAll(name)})`;
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openTrailDrain, readTrailNotes } from '../../services/scheduler/drain-trail.ts';
+import type { NotifyEvent } from '../../shared/notify/message.ts';
+import type { TrailConsumer } from '../../shared/trail/drain.ts';
+import { openTrail, trailKey } from '../../shared/trail/trail.ts';
+import { quietLog } from '../support/quiet-log.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
+
+const { redis, newStore } = await startOwnRedis();
+const never = new AbortController().signal;
+const event = { at: Date.now(), event: 'issued' as const, names: ['a.example'] };
+
+async function ground(dir: string | undefined, consumers: TrailConsumer[] = []) {
+  const [store, clock] = [newStore(), turnedClock(Date.now())];
+  const told: NotifyEvent[] = [];
+  const over: string[] = [];
+  const notices = {
+    notify: async (one: NotifyEvent) => void told.push(one),
+    ended: async (subject: string) => void over.push(subject),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const folder = await tempDir();
+  const directory = dir === undefined ? undefined : join(folder.path, dir);
+  const trail = { keep: 400, ...(directory !== undefined && { dir: directory }) };
+  const keyFile = join(folder.path, 'trail.key');
+  const drain = openTrailDrain({ trail, keyFile, consumers, store, notices, clock, log: quietLog });
+  const write = () => openTrail(store).write(event);
+  return {
+    ...{ store, clock, told, over, directory, write, drain: () => drain(never) },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+test('what cannot be sealed waits in Redis, operators hear of it after a minute, and once it is sealed it is over', async () => {
+  await using on = await ground('trail');
+  const directory = on.directory ?? '';
+  await writeFile(directory, 'a file is where the directory belongs');
+  await on.write();
+  await on.drain();
+  assert.deepEqual([on.told, await readTrailNotes(on.store, on.clock)], [[], []]);
+  on.clock.turn(61_000);
+  await on.drain();
+  assert.deepEqual(
+    on.told.map(({ kind, subject }) => [kind, subject]),
+    [['trail-unsealed', 'trail']],
+  );
+  assert.match(on.told[0]?.detail ?? '', /^events since \S+Z wait in Redis, as .* EEXIST/);
+  assert.match(
+    (await readTrailNotes(on.store, on.clock)).join(),
+    /^1 events of the trail are not sealed, since /,
+  );
+  assert.equal(await redis.xlen(trailKey(on.store.prefix)), 1);
+
+  await rm(directory);
+  on.over.length = 0;
+  await on.drain();
+  const day = `${new Date().toISOString().slice(0, 10)}.jsonl`;
+  assert.match(await readFile(join(directory, day), 'utf8'), /"event":"issued"/);
+  assert.deepEqual([on.over, await readTrailNotes(on.store, on.clock)], [['trail'], []]);
+});
+
+test('other consumers get what cannot be sealed, and have it once', async () => {
+  const taken: string[] = [];
+  const take: TrailConsumer['take'] = async entries => void taken.push(...entries.map(({ id }) => id));
+  await using on = await ground('trail', [{ name: 'inventory', take }]);
+  await writeFile(on.directory ?? '', '');
+  await on.write();
+  await on.drain();
+  await on.drain();
+  assert.equal(taken.length, 1);
+});
+
+test('without a directory nothing is sealed, and nothing is told', async () => {
+  await using on = await ground(undefined);
+  await on.write();
+  on.clock.turn(61_000);
+  await on.drain();
+  assert.deepEqual([on.told, on.over], [[], []]);
+  assert.equal(await redis.xlen(trailKey(on.store.prefix)), 1);
+});

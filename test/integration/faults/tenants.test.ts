@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { after, suite, test } from 'node:test';
+import { startChalltestsrv } from '../../support/challtestsrv.ts';
+import { makeCsr } from '../../support/csr.ts';
+import { startFleet } from '../../support/fleet.ts';
+import { freePort } from '../../support/free-port.ts';
+import { runQuarry } from '../../support/run-quarry.ts';
+import { sent } from './orders.ts';
+
+// What orders of one auth block meet does not hold up another block's. Each test has a Quarry of its own,
+// over the same Redis and CA, whose blocks are told apart by their keys.
+
+const parts = new AsyncDisposableStack();
+after(() => parts.disposeAsync());
+const fleet = parts.use(await startFleet({ roles: [] }));
+/** The CA asks another one. */
+const strange = parts.use(await startChalltestsrv());
+
+const keyOf = (block: string) => `the key of block ${block}`;
+
+const auth = (name: string, more: string) => `[auth "${name}"]
+hmac_type = sha256
+hmac_key = ${keyOf(name)}
+${more}
+`;
+
+async function startApart(name: string, blocks: string, more = '') {
+  const http = `[verification "plain"]\ntype = http01\nlistener = 127.0.0.1:${await freePort()}\n`;
+  const options = {
+    mgmt: `default-verification = plain\n${more}`,
+    redis: `prefix = {${name}}`,
+    blocks: http + blocks,
+  };
+  const to = await fleet.start('up', options);
+  return {
+    to,
+    limits: async (...words: string[]) =>
+      runQuarry(['limits', ...words, 'main.ini'], await fleet.ini(options)),
+    /** What a post through a block is answered with, and how many newOrders the CA was sent for its name. */
+    async tryAs(block: string, name: string) {
+      const before = sent(fleet.ca, name, 'newOrder').length;
+      const { csrPem } = await makeCsr({ names: [name] });
+      const answer = await fleet.post(csrPem, { to, hmac: { key: keyOf(block) } });
+      const newOrders = sent(fleet.ca, name, 'newOrder').length - before;
+      return { ...answer, newOrders, retryAfter: Number(answer.headers['retry-after']) };
+    },
+  };
+}
+
+suite('one auth block holds up no other', { concurrency: true }, () => {
+  test('whose names it fails to prove in a way of its own', async () => {
+    const dns = `[verification "dns"]\ntype = dns01-challtestsrv\nset-txt_url = ${strange.managementUrl}/set-txt\n`;
+    const domain = 'domain = *.crossed.example';
+    const blocks = [auth('dns', `${domain}\nverification = dns`), auth('http', domain)];
+    const { tryAs } = await startApart('crossed', dns + blocks.join(''));
+    const name = 'www.crossed.example';
+    for (let count = 0; count < 4; count++) {
+      const { status, newOrders, body } = await tryAs('dns', name);
+      assert.deepEqual([status, newOrders], [421, 1], body);
+    }
+    const heldBack = async () => {
+      const { status, newOrders, body } = await tryAs('dns', name);
+      assert.deepEqual([status, newOrders], [421, 0], body);
+    };
+    await heldBack();
+    const { status, body } = await tryAs('http', name);
+    assert.equal(status, 200, body);
+    await heldBack();
+  });
+
+  test('when its orders fail at a rate: it alone is slowed down, until one of them succeeds or an operator lets it', async () => {
+    const blocks = [auth('bad', 'domain = *.bad.example'), auth('good', 'domain = *.good.example')];
+    const { tryAs, limits } = await startApart('slow', blocks.join(''), 'wait = 20');
+    let names = 0;
+    const failOne = async () => {
+      const name = `h${names++}.bad.example`;
+      await fleet.misdirect(name);
+      return tryAs('bad', name);
+    };
+    /** Of random names: the backoff by names lets each of them pass. */
+    const fail = async (count: number) => {
+      const failed = await Promise.all(Array.from({ length: count }, failOne));
+      for (const { status, body } of failed) assert.equal(status, 421, body);
+    };
+    await fail(20);
+    await fail(1); // the order of this minute
+    const { status, newOrders, body, retryAfter } = await failOne();
+    assert.deepEqual([status, newOrders], [429, 0], body);
+    assert.match(body, /^auth block bad is slowed down to an order a minute until one succeeds/);
+    assert.ok(retryAfter > 0 && retryAfter <= 60, `${retryAfter}`);
+    assert.equal((await tryAs('good', 'www.good.example')).status, 200);
+
+    const listed = await limits();
+    assert.match(listed.stdout, /^slow\/bad {2}until \S+Z\n {4}auth block bad is slowed down/m);
+    const cleared = await limits('clear', 'slow/bad');
+    assert.deepEqual([cleared.code, cleared.stdout], [0, 'cleared: slow/bad\n'], cleared.stderr);
+
+    await fail(20);
+    assert.equal((await failOne()).status, 429);
+    // Its minute is over, as far as Redis tells.
+    assert.equal(await fleet.redisClient.del('{slow}:budget:slow/bad'), 1);
+    assert.equal((await tryAs('bad', 'works.bad.example')).status, 200);
+    await fail(10); // a success has ended it
+  });
+});
