@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { account, loadText, refusal } from '../setup/load-text.ts';
 
-const block = (...options: string[]) => `[auth "a"]\nall = yes\ndomain = a\n${options.join('\n')}\n${account}`;
+const block = (...options: string[]) =>
+  `[auth "a"]\nall = yes\ndomain = a\n${options.join('\n')}\n${account}`;
 
 test('[auth] has no bounds, unless it says so', async () => {
   const { auth } = await loadText(block());
