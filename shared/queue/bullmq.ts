@@ -69,8 +69,8 @@ export type JobSignals = {
 };
 
 /**
- * Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. `after`
- * is called once it was given back.
+ * Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock.
+ * `after` is called once it was given back.
  */
 export type Later = { later: number; after?: () => Promise<void> };
 
