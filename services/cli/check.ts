@@ -15,6 +15,7 @@ import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describeClearListeners } from './clear-listeners.ts';
 import { describePersistRecords } from './persist-records.ts';
+import { describeUndivided } from './shares.ts';
 
 /**
  * How wide a cell may get before its items go on in the next row; one item alone may be wider, none is cut.
@@ -38,6 +39,7 @@ export async function check(
   const found = [
     ...config.warnings,
     ...describeUnreachable(config.auth),
+    ...describeUndivided(config),
     ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),

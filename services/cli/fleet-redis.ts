@@ -2,7 +2,7 @@ import { isAbsolute } from 'node:path';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
+import { parseRedis, privateSocket, type RedisConfig, urlFor } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { UsageError } from './command.ts';
@@ -34,7 +34,7 @@ export async function reachFleetRedis(
 ): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const url = config.url ?? `unix:${privateSocket(config.dir)}`;
-  const redis = openRedis(url, 'impatient', log);
+  const redis = openRedis(urlFor('cli', url, config), 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
   const fault = redis.status === 'ready' ? undefined : describeFault(config, url);

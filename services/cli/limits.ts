@@ -3,14 +3,17 @@ import type { Environment } from '../../shared/config/environment.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
 import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { forgetEvents } from '../../shared/queue/notices.ts';
+import { loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, readWords, UsageError } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
+import { describeShares } from './shares.ts';
 
 /** `quarry limits`: two forms, one of which acts. */
 export const limitsCommand: Command = {
   usage: ['limits FILE…', 'limits clear KEY FILE…'],
-  summary: "what the CA's limits and failed validations hold back; clear lets what KEY names be tried again",
+  summary:
+    "what the CA's limits and failed validations hold back, and what is left of shares; clear lets what KEY names be tried again",
   example: 'quarry limits clear name/www.example.org main.ini',
   async run(words, { env, write }) {
     const [first, key, ...files] = readWords(words);
@@ -21,11 +24,16 @@ export const limitsCommand: Command = {
   },
 };
 
-/** `quarry limits FILE…`: what the CA's limits and failed validations hold back now. */
+/**
+ * `quarry limits FILE…`: what the CA's limits and failed validations hold back now, and what is left of
+ * shares.
+ */
 async function writeLimits(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
   using opened = await openFleetRedis(files, env);
   const limits = await listLimits(opened.store, systemClock);
-  write(limits.length > 0 ? `${limits.map(toText).join('\n')}\n` : 'nothing is held back\n');
+  const shares = await describeShares(await loadConfig(files, env), opened.store, systemClock.now());
+  const held = limits.length > 0 ? limits.map(toText) : ['nothing is held back'];
+  write(`${[...held, ...shares].join('\n')}\n`);
 }
 
 /**

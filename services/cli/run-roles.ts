@@ -4,6 +4,7 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
+import { urlFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
@@ -50,9 +51,10 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const admin = createAdminApp(running, roles.length, metrics);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
-  const parts: RoleParts = { redisUrl, clock, metrics, log };
   for (const name of [...roles].reverse()) {
-    running.push(stack.use(await startByName(name, config, { ...parts, log: log.child({ role: name }) })));
+    const ownUrl = urlFor(name, redisUrl, config.redis);
+    const parts: RoleParts = { redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) };
+    running.push(stack.use(await startByName(name, config, parts)));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());

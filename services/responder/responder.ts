@@ -26,7 +26,8 @@ type Responder = Role & { readonly addresses: { host: string; port: number }[] }
 export async function startResponder(config: Config, parts: RoleParts): Promise<Responder> {
   const { log } = parts;
   await using opening = new AsyncDisposableStack();
-  const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log), closeRedis);
+  // Its user may read challenges and do nothing else.
+  const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log, false), closeRedis);
   const addresses: Responder['addresses'] = [];
   const isTrusted = toAddressSet(['127.0.0.0/8', '::1', ...config.mgmt.trustedProxies]);
   const answering = { ...parts, store: { redis, prefix: config.redis.prefix }, isProxy: isTrusted };

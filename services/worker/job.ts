@@ -117,19 +117,25 @@ export function patienceOf({ data, createdAt }: SignJob): number {
     : Math.max(data.due, createdAt + LATE_RENEWAL_PATIENCE);
 }
 
+function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, account: string) {
+  const { block, identifiers } = data;
+  return parts.shareOf?.({ block, account, identifiers });
+}
+
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
  *
  * @param slow the auth block, where the job comes under what slows that down
  */
-export function toClaim(job: SignJob, slow?: string): Claim {
+export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: string): Claim {
+  const { job } = run;
   const { data, lock, createdAt } = job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
-    share: data.share,
+    share: shareOf(run, account),
     rank: data.due ?? createdAt,
     patience: patienceOf(job),
   };
@@ -162,7 +168,7 @@ export async function keepCertificate(
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
     turn === 'counted' &&
       ca.budget
-        .spendCertificate(identifiers, { id: job.lock.jobId })
+        .spendCertificate(identifiers, { id: job.lock.jobId, share: shareOf(run, ca.name) })
         .catch(saying('the certificate cannot be counted')),
   ]);
 }
@@ -204,14 +210,15 @@ export async function writeResult(
 
 /** Gives up the job's places before the CAs' limits. */
 export async function finish(
-  { parts, job, progress }: SignRun,
+  run: SignRun,
   resultWritten: { key: string; result: SignResult },
 ): Promise<SignJobEnd> {
+  const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;
     await parts.cas.get(account)?.budget.leave(job.data.identifiers, {
       id: job.lock.jobId,
-      share: job.data.share,
+      share: shareOf(run, account),
     });
   }
   return { end: 'finished', ...resultWritten };

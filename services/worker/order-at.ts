@@ -129,7 +129,7 @@ async function askLeave(
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   // What was issued before has been proven before.
   const isSlow = slow && due === undefined && task.replaces === undefined;
-  const claim = toClaim(job, isSlow ? block : undefined);
+  const claim = toClaim(run, ca.name, isSlow ? block : undefined);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;

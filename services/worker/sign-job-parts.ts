@@ -3,6 +3,7 @@ import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Share } from '../../shared/limits/share.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
@@ -25,6 +26,8 @@ export type SignJobParts = {
   outages: Outages;
   /** Whether an auth block admits a name; `false` where there is no such block. */
   mayHave: (block: string, identifier: Identifier) => boolean;
+  /** What an order may use of what the CA allows; absent where nothing is divided. */
+  shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
   clock: Clock;
   log: Log;
 };

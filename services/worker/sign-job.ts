@@ -219,7 +219,7 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   const ca = parts.cas.get(account);
   if (ca) await withdrawAt(run, ca);
   await progress.saveRefusal(refusal);
-  await ca?.budget.leave(job.data.identifiers, toClaim(job));
+  await ca?.budget.leave(job.data.identifiers, toClaim(run, account));
   await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
 }
 

@@ -1,4 +1,5 @@
 import { type AuthBlock, openAdmission } from '../../shared/admission/admit.ts';
+import { openShares } from '../../shared/admission/shares.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
@@ -14,6 +15,7 @@ import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
 import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
@@ -61,6 +63,8 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const records = openSignRecords(store);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);
+  const caNames = new Map([...cas.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
+  const shareOf = openShares(config.auth, caNames);
   const jobParts: SignJobParts = {
     cas,
     solvers: openSolvers(config.verifications.values(), { store, clock, log }),
@@ -71,6 +75,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     notices,
     outages: watchOutages(store.redis, clock),
     mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
   };

@@ -198,7 +198,7 @@ function matchTokens(tokens: readonly Token[], name: string): boolean {
 }
 
 /** Several stars in a row are one. */
-function compileGlob(pattern: string): Token[] {
+export function compileGlob(pattern: string): Token[] {
   const tokens: Token[] = [];
   for (let at = 0; at < pattern.length; at++) {
     const character = pattern.charAt(at);
@@ -237,7 +237,7 @@ function compileSequence(text: string): Token {
 }
 
 /** Names come as A-labels, so labels of the glob that hold no glob characters are turned into them. */
-function toAsciiLabels(glob: string): string {
+export function toAsciiLabels(glob: string): string {
   return glob
     .split('.')
     .map(label =>

@@ -2,7 +2,7 @@ import type { SectionReader } from '../config/section-reader.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 
 /** Of the blocks that name no share; no block can have this name. */
-const REST = '*';
+export const REST = '*';
 
 type Read = { block: Omit<AuthBlockConfig, 'share'>; percent: number | undefined; section: SectionReader };
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type ChainableCommander, Redis, type RedisOptions } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { reportOutages } from './outages.ts';
+import { connectTo, type Patience } from './redis-url.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -9,25 +10,11 @@ export type { Redis } from 'ioredis';
 export type Store = { redis: Redis; prefix: string };
 
 /**
- * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for
- * it), `patient` keeps it until Redis is back (a worker has nothing better to do).
+ * @param url `redis://`, `rediss://`, or `unix:/path` of a socket, with a login `unix://USER:PASSWORD@/path`
+ * @param enableReadyCheck whether it waits until Redis has loaded its data, for which a user needs INFO
  */
-type Patience = 'impatient' | 'patient';
-
-/** @param url `redis://`, `rediss://`, or `unix:/path` of a socket */
-export function openRedis(url: string, patience: Patience, log: Log): Redis {
-  const options: RedisOptions = {
-    connectTimeout: 5_000,
-    // Clients, or a CA, wait behind an impatient connection.
-    retryStrategy: attempt =>
-      Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
-    ...(patience === 'impatient'
-      ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
-      : { maxRetriesPerRequest: null }),
-  };
-  const redis = url.startsWith('unix:')
-    ? new Redis(url.slice('unix:'.length), options)
-    : new Redis(url, options);
+export function openRedis(url: string, patience: Patience, log: Log, enableReadyCheck = true): Redis {
+  const redis = connectTo(url, patience, enableReadyCheck);
   reportOutages(redis, log);
   redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;

@@ -1,26 +1,92 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { describeFileError } from '../base/basics.ts';
+import { withLogin } from '../base/redis-url.ts';
 import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
+
+/** Who connects to Redis: the roles, and `cli`, which are the operator's commands. */
+export const redisUsers = ['intake', 'worker', 'responder', 'scheduler', 'cli'] as const;
+export type RedisUser = (typeof redisUsers)[number];
 
 export type RedisConfig = {
   /**
    * `redis://`, `rediss://` or `unix:/path`; may hold a password. Absent: `quarry up` starts a private Redis.
    */
   url?: string;
+  /** The file with the password of the URL's user, and of each user that has no file of its own. */
+  passwordFile?: string;
+  /** Redis's own name of each user that has one, and the file with its password. */
+  users?: Partial<Record<RedisUser, { name: string; passwordFile: string }>>;
   /** What every key begins with; the braces keep all of them on one node of a cluster. */
   prefix: string;
   /** Where a private Redis keeps its data. */
   dir: string;
 };
 
-/** `[redis]`; `REDIS_URL` stands in for an absent `url`. */
+/** `[redis]`; REDIS_URL and REDIS_PASSWORD_FILE stand in for an absent `url` and `password-file`. */
 export function parseRedis(section: SectionReader, env: Environment): RedisConfig {
   const url = section.one('url', parseRedisUrl) ?? readVariable(env, 'REDIS_URL', parseRedisUrl);
   const prefix = section.one('prefix', parsePrefix) ?? '{quarry}';
   const dir = section.one('dir', parseText) ?? './quarry-data';
+  const passwordFile =
+    section.one('password-file', parseText) ?? readVariable(env, 'REDIS_PASSWORD_FILE', parseText);
+  const users = readUsers(section, passwordFile);
   section.finish();
-  return { ...(url !== undefined && { url }), prefix, dir };
+  if (passwordFile !== undefined && url !== undefined && URL.parse(url)?.password)
+    section.fail('has a password, as has password-file: give one of them', 'url');
+  if (users && url === undefined) section.fail('is missing; users of a Redis need it', 'url');
+  return { ...(url !== undefined && { url }), ...(passwordFile && { passwordFile }), ...users, prefix, dir };
+}
+
+function readUsers(
+  section: SectionReader,
+  commonFile: string | undefined,
+): Pick<RedisConfig, 'users'> | undefined {
+  const users: RedisConfig['users'] = {};
+  for (const user of redisUsers) {
+    const [ofName, ofFile] = [`user-${user}`, `password-file-${user}`];
+    const name = section.one(ofName, parseUserName);
+    const ownFile = section.one(ofFile, parseText);
+    if (name === undefined && ownFile !== undefined) section.fail(`needs ${ofName} beside it`, ofFile);
+    const passwordFile = ownFile ?? commonFile;
+    if (name === undefined) continue;
+    if (passwordFile === undefined) return section.fail(`needs ${ofFile} beside it`, ofName);
+    users[user] = { name, passwordFile };
+  }
+  return Object.keys(users).length > 0 ? { users } : undefined;
+}
+
+/**
+ * The URL by which a user connects, with its name and its password, which is read anew each time.
+ *
+ * @param url of the Redis
+ * @throws Error in one line where the file of the password cannot be used
+ */
+export function urlFor(
+  user: RedisUser,
+  url: string,
+  { users, passwordFile }: Pick<RedisConfig, 'users' | 'passwordFile'>,
+): string {
+  const own = users?.[user];
+  const file = own?.passwordFile ?? passwordFile;
+  if (file === undefined) return url;
+  return withLogin(url, { name: own?.name, password: readPassword(file) });
+}
+
+/** @throws Error in one line, which repeats nothing of the file */
+export function readPassword(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(`the password of a Redis user in ${file} cannot be read: ${describeFileError(error)}`);
+  }
+  const password = text.trim();
+  if (password === '' || /\s/.test(password))
+    throw new Error(`${file} does not hold one word, the password of a Redis user`);
+  return password;
 }
 
 /** The socket of a private Redis. A relative `dir` starts where the process was started. */
@@ -36,6 +102,9 @@ const parseRedisUrl: Parse<string> = (text, fail) => {
     ? text
     : fail('may have only the number of a database behind its host');
 };
+
+const parseUserName: Parse<string> = (text, fail) =>
+  /^[\w.-]+$/.test(text) ? text : fail('is not a name of letters, digits, -, _ and .');
 
 const parsePrefix: Parse<string> = (text, fail) =>
   /^\S+$/.test(text) ? text : fail('must be one word without spaces');

@@ -33,13 +33,15 @@ const END_OF_HEAD = 0x0a;
 
 const isKept = shapeOf<Kept>({ how: oneOf(...ORIGINS), block: optional(isText), account: optional(isText) });
 
-/** A leaf of an issuer, against which its others are deflated. */
+/** A leaf of an issuer, against which its others are deflated. Its name says which leaf it is. */
 export type Sample = { name: string; leaf: Buffer };
 
 const SAMPLE_NAME = 8;
 
-/** @param issuer as `readCertificate` gives it */
-export const sampleName = (issuer: string) => hash('sha256', issuer, 'base64url').slice(0, SAMPLE_NAME);
+export const toSample = (leaf: Buffer): Sample => ({ name: shortHash(leaf), leaf });
+
+/** In 8 characters. */
+export const shortHash = (what: string | Buffer) => hash('sha256', what, 'base64url').slice(0, SAMPLE_NAME);
 
 /** The sample that a value needs. */
 export const sampleOf = (value: Buffer) => value.toString('latin1', 0, SAMPLE_NAME);

@@ -1,6 +1,6 @@
 import type { IssuanceError } from '../base/basics.ts';
 import { isNumber, isText, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
-import { type InventoryEntry, parseEntry, type Sample, sampleName, sampleOf } from './entry.ts';
+import { type InventoryEntry, parseEntry, type Sample, sampleOf, shortHash, toSample } from './entry.ts';
 
 /** What became of a certificate: when, in milliseconds since the epoch, and who or what did it. */
 export type Note = {
@@ -23,7 +23,7 @@ type InventoryKeys = {
   records: string;
   /** A sorted set of lines. */
   index: string;
-  /** A hash: a leaf of each issuer, against which the others are deflated. */
+  /** A hash: by issuer, a leaf against which the others are deflated. */
   samples: string;
   /** Hashes: by id, a note. */
   notes: { [kind in NoteKind]: string };
@@ -53,7 +53,8 @@ export function openInventoryRecords(
   async function learnSamples(values: readonly (Buffer | null)[]) {
     const isNew = values.some(value => value && !known.has(sampleOf(value)));
     if (!isNew) return;
-    for (const [name, leaf] of Object.entries(await redis.hgetallBuffer(samples))) known.set(name, leaf);
+    for (const leaf of Object.values(await redis.hgetallBuffer(samples)))
+      known.set(toSample(leaf).name, leaf);
   }
 
   function attempt<T>(read: () => T): T | undefined {
@@ -99,11 +100,11 @@ export function openInventoryRecords(
       const ofIssuers = new Map(entries.map(({ issuer, leaf }) => [issuer, leaf]));
       const found = new Map<string, Sample>();
       for (const [issuer, leaf] of ofIssuers) {
-        const name = sampleName(issuer);
-        await redis.hsetnx(samples, name, leaf);
-        found.set(issuer, { name, leaf: (await redis.hgetBuffer(samples, name)) ?? leaf });
+        const field = shortHash(issuer);
+        await redis.hsetnx(samples, field, leaf);
+        found.set(issuer, toSample((await redis.hgetBuffer(samples, field)) ?? leaf));
       }
-      return ({ issuer, leaf }) => found.get(issuer) ?? { name: sampleName(issuer), leaf };
+      return ({ issuer, leaf }) => found.get(issuer) ?? toSample(leaf);
     },
   };
 }

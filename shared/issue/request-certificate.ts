@@ -165,9 +165,9 @@ function toAdmitted(
 
 /** The job that an auth block's clients are given for a CSR whose identifiers it admits. */
 export function toSignJob(
-  { name, accounts, verifications, storage, share }: AuthBlock,
+  { name, accounts, verifications, storage }: AuthBlock,
   csr: CsrText,
-  more: Omit<SignJobData, 'csr' | 'accounts' | 'solvers' | 'storage' | 'block' | 'share'>,
+  more: Omit<SignJobData, 'csr' | 'accounts' | 'solvers' | 'storage' | 'block'>,
 ): SignJobData {
   return {
     csr: csr.pem,
@@ -175,7 +175,6 @@ export function toSignJob(
     solvers: verifications,
     storage,
     block: name,
-    ...(share && { share }),
     ...more,
   };
 }

@@ -12,6 +12,7 @@ import {
   slowKey,
 } from './limits.ts';
 import type { LimitsConfig, Rate } from './limits-section.ts';
+import { leftBy, partOf, type Share } from './share.ts';
 
 /**
  * A job whose turn has come uses its place within this time, as does a client that comes again at the time it
@@ -37,7 +38,7 @@ export type Budget = {
    */
   takeOrder(identifiers: Identifier[], claim: Claim): Promise<Shortage | undefined>;
   /** Counts an issued certificate. */
-  spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id'>): Promise<void>;
+  spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
   /** Ends a job's place, and what was kept for a certificate that did not come. */
@@ -56,8 +57,8 @@ export type Claim = {
   rank: number;
   /** Until when it is ready to wait. */
   patience: number;
-  /** What it may use of the account's orders: a part in (0, 1], with all others whose share has this name. */
-  share?: { name: string; part: number } | undefined;
+  /** Absent where nothing is divided. */
+  share?: Share | undefined;
   /** The auth block, where that is slowed down. */
   slow?: string | undefined;
 };
@@ -162,19 +163,32 @@ export function openBudget(
   const orderBuckets = ({ share, slow }: Pick<Claim, 'share' | 'slow'>): Bucket[] => [
     ...(slow === undefined ? [] : toBuckets(SLOW_RATE, 'spend', () => [slowKey(slow)])),
     ...toBuckets(orders, 'spend', () => [accountKey(scope)]),
-    ...(share ? toBuckets(partOf(orders, share.part), 'spend', () => [shareKey(share, scope)]) : []),
+    ...(share
+      ? toBuckets(partOf(orders, share.part), 'spend', () => [`share/${share.name}@${scope.account}`])
+      : []),
   ];
-  const certificateBuckets = (identifiers: Identifier[]): Bucket[] => [
+  const certificateBuckets = (identifiers: Identifier[], share: Claim['share']): Bucket[] => [
     ...toBuckets(certificatesPerSet, 'keep', () => [setKey(identifiers, scope)]),
     ...toBuckets(certificatesPerDomain, 'keep', () =>
       registeredDomains(identifiers).map(domain => domainKey(domain, scope)),
+    ),
+    ...(share ? sharedBuckets(identifiers, share) : []),
+  ];
+  const sharedBuckets = (identifiers: Identifier[], { name, domains = new Map(), rivalsForSet }: Share) => [
+    ...toBuckets(leftBy(certificatesPerSet, rivalsForSet), 'keep', () => [
+      `share/${name}/${setKey(identifiers, scope)}`,
+    ]),
+    ...registeredDomains(identifiers).flatMap(domain =>
+      toBuckets(partOf(certificatesPerDomain, domains.get(domain)), 'keep', () => [
+        `share/${name}/${domainKey(domain, scope)}`,
+      ]),
     ),
   ];
   const nameBuckets = (names: string[]): Bucket[] =>
     toBuckets(failedAuthorizations, 'look', () => names.map(name => nameKey(name, scope)));
   const allBuckets = (identifiers: Identifier[], claim: Pick<Claim, 'share' | 'slow'>) => [
     ...orderBuckets(claim),
-    ...certificateBuckets(identifiers),
+    ...certificateBuckets(identifiers, claim.share),
     ...nameBuckets(identifiers.map(({ value }) => value)),
   ];
 
@@ -202,23 +216,21 @@ export function openBudget(
       const short = counted[index - 1];
       return short && { key: short.key, until: Number(until), waits: waits === 1 };
     },
-    spendCertificate: (identifiers, { id }) => settle(certificateBuckets(identifiers), 'spend', id),
+    spendCertificate: (identifiers, { id, share }) =>
+      settle(certificateBuckets(identifiers, share), 'spend', id),
     spendFailures: names => settle(nameBuckets(names), 'spend', ''),
     leave: (identifiers, claim) => settle(allBuckets(identifiers, claim), 'leave', claim.id),
     async ordersLeft() {
       if (!orders) return undefined;
-      const interval = orders.period / orders.count;
       const key = keyOf(accountKey(scope));
-      const full = Math.max(parseNumber(key, (await redis.get(key)) ?? '0'), clock.now());
-      const spent = Math.ceil((full - clock.now()) / interval);
-      return { left: Math.max(orders.count - spent, 0), rate: orders };
+      const full = parseNumber(key, (await redis.get(key)) ?? '0');
+      return { left: leftOf(orders, full, clock.now()), rate: orders };
     },
   };
 }
 
-const shareKey = ({ name }: NonNullable<Claim['share']>, { account }: LimitScope) =>
-  `share/${name}@${account}`;
-
-function partOf(rate: Rate | undefined, part: number): Rate | undefined {
-  return rate && { count: Math.max(1, Math.floor(rate.count * part + 1e-6)), period: rate.period };
+/** How many tokens a bucket holds. @param full when it will be full; in milliseconds since the epoch */
+export function leftOf({ count, period }: Rate, full: number, now: number): number {
+  const spent = Math.ceil((Math.max(full, now) - now) / (period / count));
+  return Math.max(count - spent, 0);
 }

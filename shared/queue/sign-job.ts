@@ -30,11 +30,6 @@ export type SignJobData = {
   due?: number;
   /** Of a post: how long its client waits for the result, in milliseconds. */
   patience?: number;
-  /**
-   * What the auth block may use of the account's orders: a part in (0, 1], with all others whose share has
-   * this name.
-   */
-  share?: { name: string; part: number };
   /** The auth block that admitted it. */
   block: string;
   /** Of the post that made the job. */
@@ -84,6 +79,5 @@ export const isSignJobData = shapeOf<SignJobData>({
   ...{ publicKey: optional(isText), solvers: listOf(isText), storage: isText, block: isText },
   replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
   ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
-  share: optional(shapeOf({ name: isText, part: isNumber })),
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });

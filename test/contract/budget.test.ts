@@ -251,6 +251,57 @@ test('takeOrder() gives a block that is slowed down an order a minute, in the or
   assert.equal(await take('good.example.org', { ...good, id: 'back', rank: clock.now() }), 'order');
 });
 
+test('takeOrder() divides the certificates of a registered domain, and one share cannot use up the rest', async () => {
+  const { budget, take, claimOf } = budgetOf({ certificatesPerDomain: { count: 10, period: HOUR } });
+  const greedy = { share: { name: 'greedy', domains: new Map([['example.org', 0.2]]) } };
+  const rest = { share: { name: '*', domains: new Map([['example.org', 0.8]]) } };
+  assert.equal(await take('a.example.org', greedy), 'order');
+  await budget.spendCertificate(orderOf('b.example.org'), claimOf(greedy));
+  const used = 'refused share/greedy/domain/example.org@ca.example';
+  for (let count = 0; count < 20; count++) assert.equal(await take('c.example.org', greedy), used);
+  assert.equal(await take(['a.example.com', 'c.example.org'], greedy), used);
+  assert.equal(await take('a.example.com', greedy), 'order', 'which nobody else can have');
+  for (let count = 0; count < 8; count++) assert.equal(await take('d.example.org', rest), 'order');
+  assert.match(await take('d.example.org', rest), /^refused (share\/\*\/)?domain\/example\.org@/);
+});
+
+test('takeOrder() gives a share one certificate of a registered domain at least', async () => {
+  const { take } = budgetOf({ certificatesPerDomain: { count: 3, period: HOUR } });
+  const small = { share: { name: 'small', domains: new Map([['example.org', 0.01]]) } };
+  assert.equal(await take('a.example.org', small), 'order');
+  assert.equal(await take('a.example.org', small), 'refused share/small/domain/example.org@ca.example');
+});
+
+test('takeOrder() leaves each share that may have a set one certificate of it, whatever the others use up', async () => {
+  for (const [count, rivalsForSet, most] of [
+    [5, 1, 4],
+    [5, 2, 2],
+    [5, 4, 1],
+    [5, 9, 1],
+    [1, 1, 1],
+  ] as const) {
+    const { take } = budgetOf({ certificatesPerSet: { count, period: HOUR } });
+    const claimOf = (name: string) => ({ share: { name, rivalsForSet } });
+    let taken = 0;
+    while ((await take('a.example.org', claimOf('one'))) === 'order') taken++;
+    assert.equal(taken, most, `${count} for ${rivalsForSet + 1}`);
+    if (count > 1) assert.equal(await take('a.example.org', claimOf('other')), 'order');
+  }
+});
+
+test('leave() gives back what was kept of shares, too', async () => {
+  const { budget, prefix, claimOf } = budgetOf({
+    certificatesPerDomain: { count: 10, period: HOUR },
+    certificatesPerSet: { count: 5, period: HOUR },
+  });
+  const domains = new Map([['example.org', 0.1]]);
+  const claim = claimOf({ share: { name: 'web', domains, rivalsForSet: 1 } });
+  assert.equal(await budget.takeOrder(orderOf('a.example.org'), claim), undefined);
+  assert.equal((await redis.keys(`${prefix}:budget:places/share/web/*`)).length, 2);
+  await budget.leave(orderOf('a.example.org'), claim);
+  assert.deepEqual(await redis.keys(`${prefix}:budget:*`), []);
+});
+
 test('takeOrder() leaves nothing in Redis of places and orders that are over', async () => {
   const { budget, prefix, clock, take, claimOf } = budgetOf({
     orders: { count: 1, period: 10 * MINUTE },

@@ -175,6 +175,19 @@ test('what has ended leaves with all that was kept of it', async () => {
   assert.deepEqual([...notes, await redis.hlen(keys.records)], [0, 0, 0, 0, 1]);
 });
 
+test('what is known of an issuer is not taken for granted, as Redis may have lost it', async () => {
+  const { writer, inventory, damaged, keys } = open();
+  const [one, two, three] = [issued(leaves.make(1)), issued(leaves.make(2)), issued(leaves.make(3))];
+  await writer.add([one, two].map(entry => ({ entry, at: now })));
+  assert.equal((await inventory.find(nameOf(2))).length, 1);
+  await redis.del(keys.records, keys.index, keys.samples);
+  await writer.add([three, one].map(entry => ({ entry, at: now })));
+  await writer.note('revoked', [{ id: one.id, note: { at: now } }]);
+  assert.deepEqual(await inventory.find(nameOf(1)), [{ ...one, revoked: { at: now } }]);
+  assert.deepEqual(await inventory.find(nameOf(3)), [three]);
+  assert.deepEqual(damaged, []);
+});
+
 test('a damaged value is told and passed over, and leaves in its time', async () => {
   const { writer, inventory, keys, damaged } = open();
   const [one, two, three] = [

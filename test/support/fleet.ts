@@ -11,6 +11,7 @@ import { freePort } from './free-port.ts';
 import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
+import { makeRedisUsers } from './redis-users.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
@@ -102,7 +103,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const accountDir = join(dir, 'account');
   const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
-  const redis = started.use(await startRedis({ appendonly: true }));
+  const redis = started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
+  const users = await makeRedisUsers(dir, redis.url);
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
   const ca = started.use(await startFaultProxy(pebble));
@@ -129,12 +131,17 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     front,
     secrets,
     all: wanted => roles.filter(({ role }) => role === wanted).map(({ running }) => running),
-    ini: async own => configuration({ ...options, ...own }, await listeners()),
+    async ini(own) {
+      const ini = configuration({ ...options, ...own }, await listeners());
+      await users.allow(ini);
+      return ini;
+    },
     async start(role, own = {}) {
       const merged = { ...options, ...own };
       const at = await listeners();
       const ini = configuration(merged, at);
       const { ready = 'ready', nodeArgs = [] } = merged;
+      await users.allow(ini);
       const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs }));
       const running = Object.assign(quarry, {
         url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
@@ -197,6 +204,7 @@ self-check = off
 ${worker ?? ''}
 [redis]
 ${redisUrl === false ? '' : `url = ${redisUrl ?? redis.url}`}
+${redisUrl === false ? '' : users.lines}
 ${moreRedis ?? ''}
 [logging]
 level = trace
@@ -212,7 +220,9 @@ ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
       for (const dir of second ? [accountDir, second.accountDir] : [accountDir])
         for (const secret of accountSecrets(join(dir, 'account.pem'))) secrets.add(secret);
       if (existsSync(secretFile)) secrets.add(readFileSync(secretFile, 'utf8').trim());
+      const refusals = await users.refusals();
       await running.disposeAsync();
+      assert.deepEqual(refusals, [], 'each role has all rights in Redis that it needs');
       for (const { name, output } of outputs) {
         assert.match(output(), /"msg":/, `the log of ${name} was kept`);
         assert.deepEqual(findLeaks(output(), secrets), [], `the log of ${name} holds secrets`);

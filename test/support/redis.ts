@@ -1,3 +1,4 @@
+import { appendFile } from 'node:fs/promises';
 import { freePort } from './free-port.ts';
 import { type Process, startProcess } from './processes.ts';
 import { provision } from './provision.ts';
@@ -7,6 +8,8 @@ export type RedisOptions = {
   /** Keep the data over a restart; no by default. */
   appendonly?: boolean;
   port?: number;
+  /** Where its users are kept; made where missing. */
+  aclFile?: string;
   /** A folder that stays; by default a private one that is removed on dispose. */
   dir?: string;
 };
@@ -23,7 +26,13 @@ export type Redis = AsyncDisposable & {
 };
 
 /** A Redis (or Valkey) of its own, on loopback, that never evicts. */
-export async function startRedis({ appendonly = false, port, dir }: RedisOptions = {}): Promise<Redis> {
+export async function startRedis({
+  appendonly = false,
+  port,
+  dir,
+  aclFile,
+}: RedisOptions = {}): Promise<Redis> {
+  if (aclFile !== undefined) await appendFile(aclFile, '');
   const { 'redis-server': command } = await provision(['redis-server']);
   const ownDir = dir === undefined ? await tempDir() : undefined;
   const ownPort = port ?? (await freePort());
@@ -34,6 +43,7 @@ export async function startRedis({ appendonly = false, port, dir }: RedisOptions
     save: '',
     appendonly: appendonly ? 'yes' : 'no',
     'maxmemory-policy': 'noeviction',
+    ...(aclFile !== undefined && { aclfile: aclFile }),
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
   const start = () =>

@@ -266,7 +266,7 @@ orders = 10/3h
 certificates-per-domain = 3/7d
 certificates-per-set = 2/7d
 failed-authorizations = 2/1h
-${auth('greedy', 'share = 20%')}[auth "all"]
+${auth('greedy', 'domain = *.greedy2.example\ndomain = *.greedy3.example\nshare = 20%')}[auth "all"]
 all = yes
 domain = *
 `,
@@ -274,16 +274,18 @@ domain = *
     /** So many are made, and then the next one is refused for this limit. */
     const useUp = async (key: string, wanted: string[][], until: Wanted, refused: string[]) => {
       for (const one of wanted) await assertTry(one, until, { to });
-      const body = new RegExp(`limit for ${key}(@\\S+)? is used up; it was not asked`);
+      const body = new RegExp(`${key}(@\\S+)? is used up; it was not asked`);
       await assertTry(refused, { status: 429, newOrders: 0, body, least: 60 }, { to });
     };
     await fleet.misdirect('f.budget.example');
+    const greedy = [['1.greedy.example'], ['1.greedy2.example']];
+    const domain = [['1.dom.example'], ['2.dom.example'], ['3.dom.example']];
     const set = ['a.set.budget-set.example', 'b.set.budget-set.example'];
     await Promise.all([
-      useUp('share/greedy', [['1.greedy.example'], ['2.greedy.example']], issued, ['3.greedy.example']),
-      useUp('domain/dom.example', [['1.dom.example'], ['2.dom.example'], ['3.dom.example']], issued, [
-        '4.dom.example',
+      useUp("the share of auth block greedy of the CA's limit for account/default", greedy, issued, [
+        '1.greedy3.example',
       ]),
+      useUp('domain/dom.example', domain, issued, ['4.dom.example']),
       useUp('set/\\w{16}', [set, set], issued, set),
       useUp(
         'name/f.budget.example',
@@ -292,7 +294,8 @@ domain = *
         ['f.budget.example'],
       ),
     ]);
-    await useUp('share/\\*', [['tenth.example']], issued, ['eleventh.example']);
+    const left = "what the shares of other auth blocks leave of the CA's limit for account/default";
+    await useUp(left, [['tenth.example']], issued, ['eleventh.example']);
   });
 });
 

@@ -68,6 +68,27 @@ suite('one auth block holds up no other', { concurrency: true }, () => {
     await heldBack();
   });
 
+  test('when it has used up its share of a registered domain that both have names of', async () => {
+    const domain = 'domain = *.shared.example';
+    const blocks = [auth('one', `${domain}\nshare = 50%`), auth('other', `${domain}\nshare = 50%`)];
+    const counted = '[limits]\ncertificates-per-domain = 4/7d\n';
+    const { tryAs, limits } = await startApart('domain', counted + blocks.join(''));
+    for (const name of ['a.shared.example', 'b.shared.example'])
+      assert.equal((await tryAs('one', name)).status, 200);
+    const { status, newOrders, body } = await tryAs('one', 'c.shared.example');
+    assert.deepEqual([status, newOrders], [429, 0], body);
+    assert.match(
+      body,
+      /^the share of auth block one of the CA's limit for domain\/shared\.example@\S+ is used up/,
+    );
+    assert.match(
+      (await limits()).stdout,
+      /^share\/one\/domain\/shared\.example@\S+ {2}0 of 2 certificates left$/m,
+    );
+    for (const name of ['d.shared.example', 'e.shared.example'])
+      assert.equal((await tryAs('other', name)).status, 200);
+  });
+
   test('when its orders fail at a rate: it alone is slowed down, until one of them succeeds or an operator lets it', async () => {
     const blocks = [auth('bad', 'domain = *.bad.example'), auth('good', 'domain = *.good.example')];
     const { tryAs, limits } = await startApart('slow', blocks.join(''), 'wait = 20');

@@ -169,3 +169,58 @@ test('check() prints the proxy of an account, without its password', async () =>
   assert.match(output, /^account: .*, 0 contacts, proxy proxy\.example:3128$/m);
   assert.doesNotMatch(output, /s3cret/);
 });
+
+/** Of which it is known what it allows. */
+const letsEncrypt = '[account]\ndir = a\nacme-server = https://acme-v02.api.letsencrypt.org/directory\n';
+
+/** What check() warns of blocks that may use up a registered domain for each other. */
+async function undividedBetween(blocks: Record<string, string>, accounts = letsEncrypt) {
+  const auth = Object.entries(blocks).map(([name, lines]) => `[auth "${name}"]\nall = yes\n${lines}\n`);
+  const output = await checkText(accounts + auth.join(''));
+  return output.split('\n').filter(line => line.includes('can use up'));
+}
+
+test('check() warns of blocks that can use up a registered domain for each other, of which none has a share', async () => {
+  const between = (names: string, domains: string) =>
+    `warning: ${names}: each of them can use up what the CA allows for ${domains}, as none has a share`;
+  const [web, mail] = ['domain = *.example.org', 'domain = mail.example.org\ndomain = *.example.com'];
+  assert.deepEqual(await undividedBetween({ web, mail }), [
+    between('[auth "web"], [auth "mail"]', 'example.org'),
+  ]);
+  assert.deepEqual(await undividedBetween({ web, mail, all: 'domain = *' }), [
+    between('[auth "web"], [auth "mail"], [auth "all"]', 'example.org'),
+    between('[auth "mail"], [auth "all"]', 'example.com'),
+  ]);
+  assert.deepEqual(await undividedBetween({ a: 'domain = *', b: 'domain = *', web }), [
+    between('[auth "a"], [auth "b"]', 'any domain'),
+    between('[auth "a"], [auth "b"], [auth "web"]', 'example.org'),
+  ]);
+  assert.deepEqual(await undividedBetween({ a: 'domain = *.co.uk', b: 'domain = *.co.uk' }), [
+    between('[auth "a"], [auth "b"]', 'any domain of co.uk'),
+  ]);
+  assert.deepEqual(await undividedBetween({ a: 'domain = *example.org', b: 'domain = ?xample.org' }), [
+    between('[auth "a"], [auth "b"]', 'example.org'),
+  ]);
+  const many = ['a', 'b', 'c', 'd', 'e'].map(name => `domain = *.${name}.example`).join('\n');
+  assert.deepEqual(await undividedBetween({ one: many, two: many }), [
+    between('[auth "one"], [auth "two"]', 'a.example, b.example, c.example and 2 more'),
+  ]);
+});
+
+test('check() does not warn of what cannot be used up so, or is divided, or is not counted', async () => {
+  const web = 'domain = *.example.org';
+  const accounts = `${letsEncrypt}[account "second"]\ndir = b\nacme-server = https://ca.example/dir
+[limits "second"]\ncertificates-per-domain = 9/1d\n`;
+  const testCa = '[account]\ndir = a\nacme-server = https://ca.example/dir\n';
+  for (const [blocks, of] of [
+    [{ web, mail: 'domain = *.example.com' }],
+    [{ web, mail: 'domain = badexample.org' }],
+    [{ a: 'domain = a.co.uk', b: 'domain = b.co.uk' }],
+    [{ web, mail: `${web}\nshare = 10%` }],
+    [{ web: `${web}\naccount = default`, mail: `${web}\naccount = second` }, accounts],
+    [{ web, mail: web }, testCa],
+  ] as const)
+    assert.deepEqual(await undividedBetween(blocks, of), [], JSON.stringify(blocks));
+  const counted = `${testCa}[limits]\ncertificates-per-domain = 9/1d\n`;
+  assert.equal((await undividedBetween({ web, mail: web }, counted)).length, 1);
+});

@@ -6,6 +6,7 @@ import {
   patienceOf,
   readJobCsr,
   type SignJob,
+  type SignRun,
   toClaim,
 } from '../../../services/worker/job.ts';
 import { newCheckpoint } from '../../../shared/order/next-step.ts';
@@ -20,18 +21,21 @@ async function jobWith(data: Partial<SignJob['data']>): Promise<SignJob> {
   return { ...bench.job, createdAt: 1_000, data: { ...bench.job.data, ...data } };
 }
 
+/** Where nothing is divided. */
+const toRun = (job: SignJob) => ({ job, parts: {} as SignRun['parts'] });
+
 test('a post waits for as long as its client does, and stands in the order in which posts came', async () => {
   const job = await jobWith({ patience: 60_000 });
   assert.equal(patienceOf(job), 61_000);
   assert.equal(patienceOf(await jobWith({ patience: undefined as never })), 1_000);
-  const { id, rank, patience } = toClaim(job);
+  const { id, rank, patience } = toClaim(toRun(job), 'account');
   assert.deepEqual([id, rank, patience], ['job-1', 1_000, 61_000]);
 });
 
 test('a renewal waits until what it renews ends, at least an hour, and stands by that end', async () => {
   const late = await jobWith({ due: 500 });
   assert.equal(patienceOf(late), 1_000 + HOUR);
-  assert.equal(toClaim(late).rank, 500);
+  assert.equal(toClaim(toRun(late), 'account').rank, 500);
   assert.equal(patienceOf(await jobWith({ due: 9 * HOUR })), 9 * HOUR);
 });
 

@@ -77,6 +77,22 @@ test('mayOrder() says which limit is used up and until when, and whether the cla
       'auth block web is slowed down to an order a minute until one succeeds, as 20 of its orders failed ' +
         'validation within 10 minutes and none succeeded',
     ],
+    [
+      false,
+      'share/web@a',
+      "the share of auth block web of the CA's limit for account/a is used up; it was not asked",
+    ],
+    [
+      false,
+      'share/*@a',
+      "what the shares of other auth blocks leave of the CA's limit for account/a is used up; it was not asked",
+    ],
+    [
+      true,
+      'share/a/b@c/domain/example.org@ca.example/v2',
+      "the share of auth block a/b@c of the CA's limit for domain/example.org@ca.example/v2 is used up; " +
+        'it was not asked',
+    ],
   ] as const) {
     const ca = caOf({ shortage: { key, until: 7, waits } });
     const permission = await mayOrder(

@@ -1,0 +1,203 @@
+import { escapeGlob } from '../base/redis.ts';
+import type { RedisUser } from '../config/redis.ts';
+import type { VerificationConfig } from '../solver/kinds.ts';
+import type { Config } from './load-config.ts';
+import type { CommandName } from './redis-commands.ts';
+
+/** Which user touches what with which commands; those that a script calls count, too. */
+type By = Partial<Record<RedisUser, readonly CommandName[]>>;
+
+/** Keys, or channels, of Quarry: their names behind its prefix and a colon, where `*` is any text. */
+type Use = { names: string; by: By; channel?: true };
+
+const keys = (names: string, by: By): Use => ({ names, by });
+const channel = (names: string, by: By): Use => ({ names, by, channel: true });
+
+type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
+
+const list = <Text extends string>(text: Words<Text> extends CommandName ? Text : never) =>
+  text.split(' ') as CommandName[];
+
+const script = ['eval', 'evalsha'] as const;
+
+/** BullMQ's scripts that add jobs. */
+const toProduce = [
+  ...list('eval evalsha del exists hget hgetall hmget hmset hset incr llen lpush lrange pttl rpush sadd'),
+  ...list('scard xadd xtrim zadd zrange zrem zrevrangebyscore zscore'),
+];
+/** And those that take them and end them. */
+const toConsume = [
+  ...toProduce,
+  ...list('client|setname bzpopmin get hdel hexists hincrby lrem ltrim pexpire rpoplpush set smembers srem'),
+  ...list('zcard zpopmin zrangebyscore zremrangebyrank zremrangebyscore zrevrange'),
+];
+
+const toTakeTurns = list(
+  'eval evalsha del exists get getdel hgetall hmget hset zincrby zrangebyscore zscore',
+);
+const toTell = list('eval evalsha del get pexpire set');
+const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
+const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
+const toIndex = list('eval evalsha get hdel hget hmget hset sadd set srem zadd zrem');
+const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
+
+/**
+ * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so
+ * here. The fleets of the integration tests run with these rights and no others.
+ */
+const uses: Use[] = [
+  // who takes part, and who asks: installation.ts, hmac2.ts
+  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+  keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+
+  // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
+  keys('sign:*', {
+    intake: [...toProduce, ...toTakeTurns],
+    worker: [...toConsume, ...toTakeTurns, 'mget'],
+    scheduler: [...toProduce, ...toTakeTurns],
+  }),
+  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
+  keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
+  keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
+  keys('result:*', {
+    intake: ['get', 'mget'],
+    worker: [...script, 'get', 'mget', 'set'],
+    scheduler: ['get', 'mget'],
+  }),
+  keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
+  channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
+
+  // why a challenge is likely to fail: kept-faults.ts
+  keys('look-fault:*', { worker: ['get', 'set'] }),
+
+  // the other queues: revoke-queue.ts, schedule.ts, notices.ts
+  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('schedule:*', { scheduler: toConsume }),
+  keys('schedule-times', {
+    scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
+    cli: ['zadd'],
+  }),
+  keys('schedule-rules', { scheduler: ['hdel', 'hgetall', 'hset'] }),
+  keys('schedule-minute', { scheduler: ['get', 'set'] }),
+  keys('notify:*', { worker: toProduce, scheduler: toConsume }),
+  keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
+
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
+  keys('limit:*', {
+    intake: ['mget'],
+    worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
+    cli: ['del', 'get', 'scan'],
+  }),
+  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('limit-met:*', { worker: ['get', 'set'] }),
+  keys('budget:*', { worker: toCount, cli: ['get'] }),
+  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
+  channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
+  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  keys('issuers', { worker: ['sadd', 'smembers'] }),
+
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  keys('renewals:fetched', { intake: ['hset'] }),
+  keys('renewals:*', {
+    worker: toIndex,
+    scheduler: [...toIndex, ...toLookThrough],
+    cli: [...toIndex, ...toLookThrough],
+  }),
+  keys('expiry:*', {
+    worker: ['zadd', 'zrangebyscore', 'zrem'],
+    scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
+
+  // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
+  keys('trail', {
+    intake: [...script, 'xadd'],
+    worker: [...script, 'xadd'],
+    scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
+    cli: [...script, 'xadd', 'xrange'],
+  }),
+  keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
+  keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
+  keys('inventory:*', {
+    scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
+    cli: ['hgetall', 'hmget', 'zrangebylex'],
+  }),
+];
+
+/** redis.ts of the storages */
+const storageUse = (name: string) =>
+  keys(`storage:${escapeGlob(name)}:*`, {
+    intake: ['get'],
+    worker: [...script, 'del', 'get', 'scan', 'set'],
+    scheduler: [...script, 'del', 'get', 'scan', 'set'],
+  });
+
+const toPutRecords = list('get set del pexpire zadd zrem zremrangebyscore');
+const toRemember = list('expire sadd smembers srem');
+const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
+
+/** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
+const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
+  http01: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
+  'dns01-server': [
+    keys('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
+    keys('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
+    keys('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
+  ],
+  tlsalpn01: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
+  'dns01-challtestsrv': [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
+};
+
+/** Names as Redis matches them, and the commands that are meant for them. */
+type Right = { pattern: string; commands: readonly CommandName[] };
+
+/** What one user may do. */
+type RedisRights = { keys: Right[]; channels: Right[] };
+
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+
+/** The least that a role, or the operator's commands, need with this configuration. */
+export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+  const types = new Set([...verifications.values()].map(({ type }) => type));
+  const stores = [...storages.values()].filter(({ type }) => type === 'redis');
+  const all = [
+    ...uses,
+    ...stores.map(({ name }) => storageUse(name)),
+    ...[...types].flatMap(type => challengeUses[type] ?? []),
+  ];
+  const own = (chosen: Use[]) =>
+    chosen.flatMap(({ names, by }) => {
+      const pattern = `${escapeGlob(redis.prefix)}:${names}`;
+      const { [user]: commands } = by;
+      return commands ? [{ pattern, commands }] : [];
+    });
+  return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
+}
+
+/**
+ * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
+ * together, and try out what they may do in such a bracket.
+ */
+const basics = ['info', 'multi', 'exec', 'discard'];
+
+/**
+ * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights
+ * and no others.
+ *
+ * @param url of the Redis; where it names a database, SELECT is needed, too
+ */
+export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
+  const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
+  return [
+    'resetchannels',
+    ...channels.map(({ pattern }) => `&${pattern}`),
+    ...keys.map(({ pattern }) => `~${pattern}`),
+    '-@all',
+    ...[...commands].sort().map(name => `+${name}`),
+  ];
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { redisAclCommand } from '../../../services/cli/redis-acl.ts';
+import { redisUsers } from '../../../shared/config/redis.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const least = '[account]\ndir = /nowhere\n[auth "all"]\nall = yes\ndomain = *\n';
+
+/** What `quarry redis-acl` writes, line by line, for this configuration in a folder. */
+async function redisAcl(folder: string, ini: string, ...options: string[]): Promise<string[]> {
+  const file = join(folder, 'main.ini');
+  await writeFile(file, ini);
+  let written = '';
+  const write = (text: string) => {
+    written += text;
+    return undefined;
+  };
+  await redisAclCommand.run([...options, file], { env: {}, write });
+  return written.trimEnd().split('\n');
+}
+
+const digestOf = (password: string) => `#${createHash('sha256').update(password).digest('hex')}`;
+
+test('quarry redis-acl gives a responder the challenges of the configured kinds to read, and nothing else', async () => {
+  await using dir = await tempDir();
+  const rights = async (...types: string[]) => {
+    const blocks = types.map(type => `[verification "${type}"]\ntype = ${type}\n`).join('');
+    const ini = `${least}verification = ${types[0]}\n${blocks}`;
+    const line = (await redisAcl(dir.path, ini)).find(line => line.includes('-responder'));
+    return line?.replace(/^.* #\S+ /, '');
+  };
+  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget');
+  assert.equal(
+    await rights('tlsalpn01', 'dns01-server'),
+    'resetchannels ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ' +
+      '+zcount +zrangebyscore +zrevrangebyscore',
+  );
+});
+
+test('quarry redis-acl escapes the prefix for Redis, and quotes it for redis-cli alone', async () => {
+  await using dir = await tempDir();
+  const ini = `${least}[redis]\nprefix = a*"b\\c\n`;
+  const [line] = await redisAcl(dir.path, ini);
+  assert.ok(line?.includes(String.raw` "~a\\*\"b\\\\c:promise:*" `), line);
+  const [, inFile] = await redisAcl(dir.path, ini, '--acl-file');
+  assert.ok(inFile?.includes(String.raw` ~a\*"b\\c:promise:* `), inFile);
+});
+
+test('quarry redis-acl lets nobody but the roles in by an ACL file', async () => {
+  await using dir = await tempDir();
+  const [others, ...lines] = await redisAcl(dir.path, least, '--acl-file');
+  assert.equal(others, 'user default off');
+  assert.deepEqual(
+    lines.map(line => line.split(' ', 3).join(' ')),
+    redisUsers.map(user => `user quarry-${user} on`),
+  );
+});
+
+test('quarry redis-acl --passwords makes each password once, for its owner to read, and prints digests alone', async () => {
+  await using dir = await tempDir();
+  const passwords = join(dir.path, 'made', 'here');
+  const lines = await redisAcl(dir.path, least, '--passwords', passwords);
+  assert.deepEqual((await readdir(passwords)).sort(), [...redisUsers].sort());
+  const seen = new Set<string>();
+  for (const [index, user] of redisUsers.entries()) {
+    const file = join(passwords, user);
+    const password = (await readFile(file, 'utf8')).trim();
+    assert.ok(password.length >= 32);
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    assert.ok(lines[index]?.startsWith(`ACL SETUSER quarry-${user} reset on ${digestOf(password)} `));
+    seen.add(password);
+  }
+  assert.equal(seen.size, redisUsers.length);
+  assert.ok([...seen].every(password => !lines.join().includes(password)));
+  assert.deepEqual(await redisAcl(dir.path, least, '--passwords', passwords), lines);
+});
+
+test('quarry redis-acl takes names and passwords from [redis], and leaves no user without a password', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'secret');
+  await writeFile(file, 'correct-horse\n');
+  const own = `[redis]\nurl = redis://127.0.0.1/3\nuser-worker = acme\npassword-file-worker = ${file}\n`;
+  const [intake, worker] = await redisAcl(dir.path, least + own);
+  assert.ok(worker?.startsWith(`ACL SETUSER acme reset on ${digestOf('correct-horse')} `), worker);
+  assert.match(intake ?? '', /^ACL SETUSER quarry-intake reset on #PUT-HERE-THE-SHA256-OF-/);
+  assert.match(worker ?? '', /\+select /); // for database 3
+  await writeFile(file, 'two words');
+  await assert.rejects(redisAcl(dir.path, least + own), {
+    message: `${file} does not hold one word, the password of a Redis user`,
+  });
+});

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { type RedisUser, redisUsers } from '../../shared/config/redis.ts';
+import { loadConfig } from '../../shared/setup/load-config.ts';
+import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';
+
+/** The Redis users of a fleet, with the rights that `quarry redis-acl` gives them. */
+export type FleetRedisUsers = {
+  /** Lines of `[redis]`. */
+  lines: string;
+  /** Allows all of the roles what they need with this configuration, beside what they may already. */
+  allow(ini: string): Promise<void>;
+  /** What Redis refused to one of them, a line each; nothing where Redis is away. */
+  refusals(): Promise<string[]>;
+};
+
+const nameOf = (user: RedisUser) => `quarry-${user}`;
+
+/** @param dir for the files of their passwords */
+export async function makeRedisUsers(dir: string, url: string): Promise<FleetRedisUsers> {
+  const fileOf = (user: RedisUser) => join(dir, `redis-${user}`);
+  for (const user of redisUsers) await writeFile(fileOf(user), `password of ${user}`.replaceAll(' ', '-'));
+  const allowed = new Set<string>();
+
+  return {
+    lines: redisUsers
+      .flatMap(user => [`user-${user} = ${nameOf(user)}`, `password-file-${user} = ${fileOf(user)}`])
+      .join('\n'),
+    async allow(ini) {
+      const file = join(dir, `allowed-${randomUUID()}.ini`);
+      await writeFile(file, ini);
+      const config = await loadConfig([file], {}).catch(() => undefined); // a test of what is refused
+      if (!config) return;
+      for (const user of redisUsers) {
+        const words = toAclWords(user, rightsOf(user, config)).filter(word => !/^(reset|-)/.test(word));
+        const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];
+        if (allowed.has(command.join(' '))) continue;
+        await ask(url, async redis => {
+          await redis.acl('SETUSER', ...(command as [string, ...string[]]));
+          await redis.acl('SAVE');
+        });
+        allowed.add(command.join(' '));
+      }
+    },
+    refusals: () =>
+      ask(url, async redis => ((await redis.acl('LOG')) as unknown[][]).flatMap(toRefusal)).catch(() => []),
+  };
+}
+
+/** An entry of `ACL LOG`: names and values in turn. */
+function toRefusal(entry: unknown[]): string[] {
+  const { username, reason, context, object } = Object.fromEntries(
+    entry.flatMap((name, at) => (at % 2 === 0 ? [[name, entry[at + 1]]] : [])),
+  );
+  const ours = redisUsers.some(user => nameOf(user) === username);
+  return ours && reason !== 'auth' ? [`${username}: ${reason} ${object} (${context})`] : [];
+}
+
+async function ask<T>(url: string, act: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  redis.on('error', () => {}); // the rejection says the same
+  try {
+    await redis.connect();
+    return await act(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
