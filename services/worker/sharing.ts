@@ -2,7 +2,7 @@ import type { BlockSlots } from '../../shared/queue/block-slots.ts';
 import type { HeldJob, Later } from '../../shared/queue/bullmq.ts';
 import type { SignJobData } from '../../shared/queue/sign-records.ts';
 import { hasNoTurn, type Turns } from '../../shared/queue/turns.ts';
-import { type SignJobEnd, toClaim } from './job.ts';
+import { rankOf, type SignJobEnd } from './job.ts';
 
 /**
  * A parked job is due as soon as it has a slot; this is only for one whose slot was free without anybody
@@ -30,7 +30,7 @@ export async function findObstacle(
   const { lock, data } = job;
   if (!job.isNew && hasNoTurn(job.priority) && !(await turns.resume(lock, data))) return { later: 0 };
   const ofBlock = slots.get(data.block);
-  if (!ofBlock || (await ofBlock.enter(lock.jobId, toClaim(job).rank))) return undefined;
+  if (!ofBlock || (await ofBlock.enter(lock.jobId, rankOf(job)))) return undefined;
   return { later: now + LONGEST_PARKED, after: () => ofBlock.parked(lock.jobId) };
 }
 
@@ -46,4 +46,10 @@ export async function giveBack(
   await turns.leave(lock, data);
   if (!hasOrder) await slots.get(data.block)?.leave(lock.jobId);
   return { later: until };
+}
+
+/** Of a job that BullMQ has failed for good. */
+export function endShare({ slots }: Sharing, jobId: string, { block }: SignJobData): void {
+  const left = slots.get(block)?.leave(jobId);
+  left?.catch(() => {}); // whoever finds no slot finds that the job is over
 }

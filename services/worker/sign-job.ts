@@ -17,6 +17,7 @@ import {
   type JobSignals,
   type Later,
   openWorker,
+  type Seals,
 } from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
@@ -46,8 +47,9 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
-import { findObstacle, giveBack, type Sharing } from './sharing.ts';
+import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
@@ -62,7 +64,7 @@ export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
   sharing: Sharing,
-  { redisUrl, prefix, metrics, log }: { redisUrl: string; prefix: string; metrics: Registry; log: Log },
+  { metrics, ...queueParts }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
@@ -84,20 +86,16 @@ export function consumeSignJobs(
   }
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
-    log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+    queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
     if (!over) return;
     endWithoutResult(jobParts, id, data).catch(() => {});
-    if (data)
-      sharing.slots
-        .get(data.block)
-        ?.leave(id)
-        .catch(() => {});
+    if (data) endShare(sharing, id, data);
   }
 
   return openWorker<SignJobData, string>(
     SIGN_QUEUE,
     { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
-    { redisUrl, prefix, log },
+    queueParts,
   );
 }
 
@@ -122,6 +120,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
+    if (!job.isSealed) return await refuseUnsealed(parts, job);
     const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);

@@ -17,6 +17,7 @@ import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
 import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
@@ -25,6 +26,7 @@ import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
@@ -58,9 +60,10 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
+  const [seals, trail] = [openSeals(secret), openTrail(store)];
   const { blocks } = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);
   const caNames = new Map([...cas.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
@@ -75,14 +78,26 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     notices,
     outages: watchOutages(store.redis, clock),
     mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    trail,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
+  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
-  const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
+  const revokeParts = {
+    cas,
+    records,
+    storages,
+    expiry,
+    renewals,
+    findIssuing,
+    blockedKeys,
+    trail,
+    clock,
+    log,
+  };
   const consumers = [
     consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
     consumeRevokeJobs(revokeParts, queueParts),

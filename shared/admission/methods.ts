@@ -114,10 +114,10 @@ const pathOf = ({ target }: AdmissionRequest) => Buffer.from(target.replace(/\?.
  *
  * @param type one of `hashNames`
  */
-function openHmac(type: string, key: string): (message: Buffer) => Buffer {
+export function openHmac(type: string, key: string | Buffer): (message: Buffer) => Buffer {
   const size = blockSizes[type];
   if (size === undefined) throw new Error(`the block size of ${type} is not known`);
-  const bytes = Buffer.from(key);
+  const bytes = typeof key === 'string' ? Buffer.from(key) : key;
   const block = Buffer.concat([bytes.length > size ? hash(type, bytes, 'buffer') : bytes], size);
   const [inner, outer] = [block.map(byte => byte ^ 0x36), block.map(byte => byte ^ 0x5c)];
   const hashAfter = (pad: Uint8Array, bytes: Buffer) => {
@@ -131,7 +131,7 @@ function openHmac(type: string, key: string): (message: Buffer) => Buffer {
 const nameKey = (mac: (message: Buffer) => Buffer) => mac(Buffer.from('name')).toString('hex', 0, 8);
 
 /** Takes the same time whichever bytes differ. */
-function isEqual(digest: Buffer, expected: Buffer): boolean {
+export function isEqual(digest: Buffer, expected: Buffer): boolean {
   return digest.length === expected.length && timingSafeEqual(digest, expected);
 }
 

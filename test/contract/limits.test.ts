@@ -9,6 +9,7 @@ import { openLimits } from '../../shared/limits/open-limits.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 
 const server = await startRedis();
@@ -142,7 +143,7 @@ test('rememberCsr() keeps an order for its account until the end of its CSR, and
   const [store, clock] = [freshStore(), startClock()];
   const limits = openLimits(store, scope, clock);
   const sibling = openLimits(store, { account: 'second', ca: scope.ca }, clock);
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, testSeals);
   const [order, csr] = [orderOf('a.example.org'), 'f'.repeat(96)];
   const url = 'https://ca.example/order/1';
   const kept = { url, account: 'default', turn: 'counted', finalizedAt: clock.now() } as const;
@@ -434,7 +435,7 @@ test('clearLimit() clears a key without @ at every CA, one with @ at that one, a
 });
 
 test('enterFlight() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const records = openSignRecords(freshStore());
+  const records = openSignRecords(freshStore(), testSeals);
   const flight = (...names: string[]) => ({ account: 'default', identifiers: orderOf(...names) });
   assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
   assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));

@@ -12,6 +12,7 @@ import {
 } from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
+import type { TrailEvent } from '../../../shared/trail/event.ts';
 import { type FakeCa, startFakeCa } from '../../shared/acme/fake-ca.ts';
 import { accountKeyPem, connect, never } from '../../shared/acme/open-connection.ts';
 import { type CaScript, type ScriptedCa, scriptCa } from '../../shared/order/scripted-ca.ts';
@@ -144,6 +145,7 @@ export type JobBench = CaBench & {
   second: CaBench;
   /** What people were notified of. */
   events: NotifyEvent[];
+  trail: TrailEvent[];
   parts: SignJobParts & {
     cas: Map<string, Ca>;
     solvers: Map<string, Solver>;
@@ -199,6 +201,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const [stopping, abort] = [new AbortController(), new AbortController()];
   const accounts = all.map(({ guard }) => ({ account: guard.name }));
   const events: NotifyEvent[] = [];
+  const trail: TrailEvent[] = [];
   const running = stack.move();
   return {
     ...first,
@@ -210,6 +213,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     stopping,
     abort,
     events,
+    trail,
     parts: {
       records,
       clock,
@@ -226,11 +230,13 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
+      trail: { write: async event => void trail.push(event) },
       mayHave: (block, { value }) => block === 'mail' && value.endsWith('.mail.example'),
     },
     job: {
       lock: { jobId: 'job-1', token: 'token-1' },
       data: { ...jobData, accounts },
+      isSealed: true,
       createdAt: clock.now(),
     },
     signals: { stopping: stopping.signal, abort: abort.signal },
