@@ -15,6 +15,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   ca: async () => (await import('./ca.ts')).caCommand,
   limits: async () => (await import('./limits.ts')).limitsCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
+  token: async () => (await import('./token.ts')).tokenCommand,
   'redis-acl': async () => (await import('./redis-acl.ts')).redisAclCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
   trail: async () => (await import('./trail.ts')).trailCommand,

@@ -33,9 +33,19 @@ const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
  * rights and no others.
  */
 const uses: RedisUse[] = [
-  // who takes part, and who asks: installation.ts, hmac2.ts
-  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+  // who takes part, and who asks: installation.ts, hmac2.ts, tokens.ts, token-list.ts
+  keys('installation', {
+    ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
+    cli: ['get', 'set'],
+  }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+  keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
+  keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
+  keys('token-use:*', {
+    intake: [...script, 'get', 'mget', 'set'],
+    worker: [...script, 'del'],
+    cli: [...script, 'del', 'mget'],
+  }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
@@ -81,6 +91,7 @@ const uses: RedisUse[] = [
     cli: ['del', 'get', 'scan'],
   }),
   keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
   keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),

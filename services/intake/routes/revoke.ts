@@ -34,6 +34,7 @@ export function revokeRoute(parts: {
     const { pem, names, identifiers, notAfter } = readRevocable(body.toString());
     ctx.state.names = names;
     const block = admission.holder(blocks, identifiers);
+    if (block.once) ctx.throw(403, 'a one-time token is for getting a certificate, and revokes none');
     if (notAfter <= waiting.clock.now())
       ctx.throw(409, 'the certificate has expired; there is nothing to revoke');
 
