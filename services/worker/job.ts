@@ -97,9 +97,9 @@ export function flightOf(data: SignJobData, account: string): Flight {
 
 /** Whose order it is for the limits, and how its names are proven. */
 export function ordererOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>): Orderer {
-  const { block, solvers, identifiers } = data;
+  const { block, client, solvers, identifiers } = data;
   const known = solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  return { block, proof: proofOf(identifiers, known) };
+  return { block, client, proof: proofOf(identifiers, known) };
 }
 
 export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
@@ -126,9 +126,9 @@ function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, accou
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
  *
- * @param slow the auth block, where the job comes under what slows that down
+ * @param slow where the job comes under what slows its auth block down
  */
-export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: string): Claim {
+export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
   const { job } = run;
   const { data, lock, createdAt } = job;
   return {
