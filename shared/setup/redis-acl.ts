@@ -73,7 +73,7 @@ const uses: RedisUse[] = [
   keys('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
-  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -119,7 +119,7 @@ const uses: RedisUse[] = [
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xrange'],
+    cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
