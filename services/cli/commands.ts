@@ -20,6 +20,8 @@ export const commands: Record<string, () => Promise<Command>> = {
   notify: async () => (await import('./notify.ts')).notifyCommand,
   trail: async () => (await import('./trail.ts')).trailCommand,
   certificates: async () => (await import('./certificates.ts')).certificatesCommand,
+  revoke: async () => (await import('./revoke.ts')).revokeCommand,
+  forget: async () => (await import('./forget.ts')).forgetCommand,
   renewals: async () => (await import('./renewals.ts')).renewalsCommand,
   renew: async () => (await import('./renew.ts')).renewCommand,
   reissue: async () => (await import('./reissue.ts')).reissueCommand,

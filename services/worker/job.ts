@@ -101,9 +101,9 @@ export function flightOf(data: SignJobData, account: string): Flight {
 
 /** Whose order it is for the limits, and how its names are proven. */
 export function ordererOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>): Orderer {
-  const { block, solvers, identifiers } = data;
+  const { block, client, solvers, identifiers } = data;
   const known = solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  return { block, proof: proofOf(identifiers, known) };
+  return { block, client, proof: proofOf(identifiers, known) };
 }
 
 export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
@@ -129,17 +129,18 @@ function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, accou
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
- *
- * @param slow the auth block, where the job comes under what slows that down
  */
-export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: string): Claim {
-  const { data, lock, createdAt } = run.job;
+export const rankOf = ({ data, createdAt }: Pick<SignJob, 'data' | 'createdAt'>) => data.due ?? createdAt;
+
+/** @param slow where the job comes under what slows its auth block down */
+export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
+  const { data, lock } = run.job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
     share: shareOf(run, account),
-    rank: data.due ?? createdAt,
+    rank: rankOf(run.job),
     patience: patienceOf(run.job),
   };
 }

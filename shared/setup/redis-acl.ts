@@ -65,11 +65,15 @@ const uses: RedisUse[] = [
   keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
+  // how many of a block's jobs run at once: block-slots.ts
+  keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
+
   // why a challenge is likely to fail: kept-faults.ts
   keys('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
-  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -87,6 +91,7 @@ const uses: RedisUse[] = [
     cli: ['del', 'get', 'scan'],
   }),
   keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
   keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
@@ -114,7 +119,7 @@ const uses: RedisUse[] = [
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xrange'],
+    cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),

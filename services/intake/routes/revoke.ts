@@ -50,7 +50,7 @@ export function revokeRoute(parts: {
     if (!result) throw comeBack(waiting, 'the certificate is still being revoked', 'post it again');
     if (result.outcome === 'failed') throw fromSignFailure(result.error);
     ctx.type = 'text/plain; charset=utf-8';
-    ctx.body = result.already ? 'revoked already\n' : 'revoked\n';
+    ctx.body = result.outcome === 'revoked' && result.already ? 'revoked already\n' : 'revoked\n';
   };
 }
 

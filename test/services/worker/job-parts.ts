@@ -123,6 +123,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
       failureKeys: () => ['failures'],
       slowKey: () => '',
       countFailedOrder: async () => undefined,
+      failedOrders: async () => 0,
       findKept: () => undefined,
       csrKey: csr => `csr ${csr.slice(0, 4)}`,
       rememberCsr: async () => {},
