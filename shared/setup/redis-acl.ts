@@ -122,7 +122,7 @@ const uses: RedisUse[] = [
     cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
-  keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
+  keys('trail-head', { scheduler: [...script, 'get', 'set'], cli: ['del', 'get'] }),
   keys('inventory:*', {
     scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
     cli: ['hgetall', 'hmget', 'zrangebylex'],
