@@ -116,7 +116,7 @@ const uses: RedisUse[] = [
 
   // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
-    intake: [...script, 'xadd'],
+    intake: [...script, 'xadd', 'xtrim'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
     cli: [...script, 'xadd', 'xlen', 'xrange'],
