@@ -1,4 +1,7 @@
+import { type AuthBlock, findObjection } from '../../shared/admission/admit.ts';
+import { withClientNames } from '../../shared/admission/client-certificate.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
 import { type Orderer, proofOf } from '../../shared/limits/limits.ts';
@@ -6,7 +9,7 @@ import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
-import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import { type CsrText, readCsr, readCsrNames } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
   deduplicationId,
@@ -30,21 +33,19 @@ export type SignRun = {
   signals: Signals;
 };
 
+type Checkpoints = Pick<SignRecords, 'writeCheckpoint'>;
+
 /**
  * How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker
  * has the job.
  */
 export class JobProgress {
-  readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
+  readonly #records: Checkpoints;
   readonly #lock: JobLock;
   #saved: SavedProgress;
 
   /** @param saved what the records hold of the job */
-  constructor(
-    records: Pick<SignRecords, 'writeCheckpoint'>,
-    lock: JobLock,
-    saved: SavedProgress | undefined,
-  ) {
+  constructor(records: Checkpoints, lock: JobLock, saved: SavedProgress | undefined) {
     this.#records = records;
     this.#lock = lock;
     this.#saved = saved ?? { orders: {}, refusals: [] };
@@ -86,6 +87,28 @@ export class JobProgress {
     await this.#records.writeCheckpoint(this.#lock, next);
   }
 }
+
+/** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
+export function findObjectionTo(run: SignRun): string | undefined {
+  const { data } = run.job;
+  const { identifiers, accounts, solvers, storage } = data;
+  const names = readCsrNames(run.csr.der);
+  const isOrdered = ({ type, value }: Identifier) =>
+    identifiers.some(one => one.type === type && one.value === value);
+  if (names.length !== identifiers.length || !names.every(isOrdered))
+    return 'what is to be ordered is not what the CSR names';
+  return findObjection(blockOf(run), { identifiers, accounts, verifications: solvers, storage });
+}
+
+/** The auth block of a job as it is configured today, for the job's client. */
+function blockOf({ parts, job }: SignRun): AuthBlock | undefined {
+  const { block: name, clientNames } = job.data;
+  const block = parts.blocks.get(name);
+  return block && clientNames ? withClientNames(block, clientNames) : block;
+}
+
+/** Whether the client may have a name that the CA has put in besides. */
+export const mayHave = (run: SignRun, identifier: Identifier) => blockOf(run)?.mayHave(identifier) ?? false;
 
 export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
 

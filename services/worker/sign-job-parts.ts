@@ -1,3 +1,4 @@
+import type { AuthBlock } from '../../shared/admission/admit.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
@@ -25,8 +26,8 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
-  /** Whether an auth block admits a name; `false` where there is no such block. */
-  mayHave: (block: string, identifier: Identifier) => boolean;
+  /** The auth blocks by their names. */
+  blocks: ReadonlyMap<string, AuthBlock>;
   trail: Pick<Trail, 'write'>;
   /** What an order may use of what the CA allows; absent where nothing is divided. */
   shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;

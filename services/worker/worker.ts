@@ -58,7 +58,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   });
 
   const [seals, trail] = [openSeals(secret), openTrail(store)];
-  const { blocks } = openAdmission(config.auth);
+  const blocks = new Map(openAdmission(config.auth).blocks.map(block => [block.name, block]));
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
@@ -74,7 +74,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     records,
     notices,
     outages: watchOutages(store.redis, clock),
-    mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    blocks,
     trail,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
@@ -84,16 +84,8 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {
-    cas,
-    records,
-    storages,
-    expiry,
-    renewals,
-    findIssuing,
-    blockedKeys,
-    trail,
-    clock,
-    log,
+    ...{ cas, records, storages, expiry, renewals, findIssuing, blockedKeys },
+    ...{ blocks, trail, clock, log },
   };
   const consumers = [
     consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),

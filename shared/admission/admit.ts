@@ -1,7 +1,7 @@
-import { domainToASCII } from 'node:url';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
+import { compileSequence, findBracketEnd, toAsciiLabels } from './glob-parts.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
@@ -142,6 +142,34 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   };
 }
 
+/** What a block has admitted before, and how it was to be ordered. */
+type Admitted = {
+  identifiers: readonly Identifier[];
+  accounts: readonly { account: string }[];
+  verifications: readonly string[];
+  storage?: string | undefined;
+};
+
+/**
+ * Judges again what a block has admitted, by the configuration of today.
+ *
+ * @param block as it is today, for its client
+ *
+ * @returns why it does not admit that any more, in words for the client; `undefined` where it does
+ */
+export function findObjection(block: AuthBlock | undefined, admitted: Admitted): string | undefined {
+  if (!block) return 'the auth block that admitted this is not configured any more';
+  const { identifiers, accounts, verifications, storage } = admitted;
+  const refused = identifiers.find(identifier => !block.mayHave(identifier));
+  if (refused) return `not admitted any more: ${refused.value}`;
+  const orders = block.accounts.map(({ account }) => account);
+  const isAsConfigured =
+    (storage === undefined || storage === block.storage) &&
+    accounts.every(({ account }) => orders.includes(account)) &&
+    verifications.every(name => block.verifications.includes(name));
+  return isAsConfigured ? undefined : 'the configuration has changed since this was posted: post it again';
+}
+
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
   if (challenges.length === 0) return; // the CA may hold the names valid already
   const hopeless = identifiers.find(
@@ -215,33 +243,4 @@ export function compileGlob(pattern: string): Token[] {
     }
   }
   return tokens;
-}
-
-/** A `]` right behind `[` or `[!` is one of the sequence. */
-function findBracketEnd(pattern: string, start: number): number {
-  const first = pattern.charAt(start + 1) === '!' ? start + 2 : start + 1;
-  return pattern.indexOf(']', first + 1);
-}
-
-function compileSequence(text: string): Token {
-  const negated = text.startsWith('!');
-  const sequence = negated ? text.slice(1) : text;
-  const ranges: [from: string, to: string][] = [];
-  for (let at = 0; at < sequence.length; at++) {
-    const isRange = sequence.charAt(at + 1) === '-' && at + 2 < sequence.length;
-    const to = isRange ? at + 2 : at;
-    ranges.push([sequence.charAt(at), sequence.charAt(to)]);
-    at = to;
-  }
-  return character => ranges.some(([from, to]) => from <= character && character <= to) !== negated;
-}
-
-/** Names come as A-labels, so labels of the glob that hold no glob characters are turned into them. */
-export function toAsciiLabels(glob: string): string {
-  return glob
-    .split('.')
-    .map(label =>
-      /^[\0-\x7f]*$/.test(label) || /[*?[\]]/.test(label) ? label : domainToASCII(label) || label,
-    )
-    .join('.');
 }

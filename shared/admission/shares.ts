@@ -1,7 +1,8 @@
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { Share } from '../limits/share.ts';
-import { compileGlob, toAsciiLabels, toDomainGlob } from './admit.ts';
+import { compileGlob, toDomainGlob } from './admit.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import { toAsciiLabels } from './glob-parts.ts';
 import { REST } from './order-shares.ts';
 
 /**
