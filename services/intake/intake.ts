@@ -4,6 +4,7 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
+import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
@@ -47,7 +48,10 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const seals = openSeals(secret);
   const revokeQueue = stack.use(openRevokeQueue({ store, seals, clock, log }));
   const signQueue = stack.use(openSignQueue({ store, redisUrl, seals, clock, log }));
-  const admission = openAdmission(config.auth, openTakeOnce(store));
+  const admission = openAdmission(config.auth, {
+    takeOnce: openTakeOnce(store),
+    judgeToken: openJudgeToken(store, secret, clock),
+  });
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
   const limits = new Map(

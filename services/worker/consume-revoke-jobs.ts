@@ -38,7 +38,7 @@ export function consumeRevokeJobs(
       async run(job, { abort }) {
         const refused = await judgeRevocation(jobParts, job);
         const result = refused ?? (await runRevokeJob(jobParts, job.data, job.lastAttempt, abort));
-        finished.inc({ outcome: result.outcome === 'revoked' ? 'revoked' : result.error.code });
+        finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
         return sealRevokeResult(seals, job.lock.jobId, result);
       },
     },

@@ -44,6 +44,7 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
+  tokenOf,
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
@@ -108,7 +109,7 @@ async function endWithoutResult(
   data: SignJobData | undefined,
 ): Promise<void> {
   if (data) await leaveFlights(records, jobId, data);
-  await records.publishFailure(jobId);
+  await records.publishFailure(jobId, data && tokenOf(records, data));
 }
 
 /**

@@ -1,8 +1,8 @@
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { Share } from '../limits/share.ts';
-import { compileGlob, toDomainGlob } from './admit.ts';
+import { toDomainGlob } from './admit.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
-import { toAsciiLabels } from './glob-parts.ts';
+import { compileGlob, toAsciiLabels } from './compile-glob.ts';
 import { REST } from './order-shares.ts';
 
 /**

@@ -41,11 +41,20 @@ export type RevokeJobData = {
   by?: string;
   client?: string;
   clientNames?: readonly string[];
+  /**
+   * An operator's act, which no auth block has to admit. `forget`: the CA is asked for nothing, only the
+   * storages lose the certificate.
+   */
+  operator?: 'revoke' | 'forget';
 };
 
-/** How a revoke job ended. `already`: the certificate was revoked before. */
+/**
+ * How a revoke job ended. `already`: the certificate was revoked before; `storages`: the names of those that
+ * had it.
+ */
 export type RevokeResult =
   | { outcome: 'revoked'; already: boolean; account: string }
+  | { outcome: 'forgotten'; storages: string[] }
   | { outcome: 'failed'; error: SignFailure };
 
 export const isRevokeJobData = shapeOf<RevokeJobData>({
@@ -56,12 +65,20 @@ export const isRevokeJobData = shapeOf<RevokeJobData>({
   },
   ...{ block: isText, accounts: listOf(isText), requestId: isText },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
+  operator: optional(oneOf('revoke', 'forget')),
 });
 
-const isRevokeResult = either(
+const isDone = either(
   shapeOf<Extract<RevokeResult, { outcome: 'revoked' }>>({
     ...{ outcome: oneOf('revoked'), already: isFlag, account: isText },
   }),
+  shapeOf<Extract<RevokeResult, { outcome: 'forgotten' }>>({
+    ...{ outcome: oneOf('forgotten'), storages: listOf(isText) },
+  }),
+);
+
+const isRevokeResult = either(
+  isDone,
   shapeOf<Extract<RevokeResult, { outcome: 'failed' }>>({ outcome: oneOf('failed'), error: isSignFailure }),
 );
 
@@ -85,6 +102,10 @@ export type RevokeQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<RevokeResult | undefined>;
 };
 
+/** Equal for jobs that may be one. */
+const whatOf = ({ certificate, operator }: RevokeJobData) =>
+  operator === 'forget' ? `forget ${certificate}` : certificate;
+
 /** @param store an impatient connection, kept open by the caller */
 export function openRevokeQueue(parts: { store: Store; seals: Seals; clock: Clock; log: Log }): RevokeQueue {
   const { store, seals, clock } = parts;
@@ -106,7 +127,7 @@ export function openRevokeQueue(parts: { store: Store; seals: Seals; clock: Cloc
   return {
     enqueue: data =>
       needingRedis(async () => {
-        const what = hash('sha256', data.certificate);
+        const what = hash('sha256', whatOf(data));
         const id = await add(data, what, { id: what });
         return isJobIdOf(seals, id, what) ? id : add(data, what);
       }),

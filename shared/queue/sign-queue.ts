@@ -28,10 +28,11 @@ export type SignQueue = AsyncDisposable & {
   /**
    * Enqueues a job, or joins the one that an identical post made.
    *
+   * @param reserve is given a new id before the job is made, and gives the one that it is to have
    * @returns the job's unguessable id
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
-  enqueue(data: SignJobData): Promise<string>;
+  enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>): Promise<string>;
   /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
@@ -94,12 +95,13 @@ export function openSignQueue(parts: Parts): SignQueue {
   }
 
   return {
-    enqueue: data =>
+    enqueue: (data, reserve) =>
       needingRedis(async () => {
         const same = deduplicationId(data);
         const [promised, priority] = await askTurn(data, same);
         if (promised && (await isKept(promised, same))) return promised;
-        const own = newJobId(seals, same);
+        const newId = newJobId(seals, same);
+        const own = reserve ? await reserve(newId) : newId;
         const id = await add(data, own, { priority, deduplication: { id: same } });
         if (id === own || isJobIdOf(seals, id, same)) return id;
         // It would lead to the result of another job, or of one that an earlier version made without a seal.

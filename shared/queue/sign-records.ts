@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { tokenUseKey } from '../admission/token-record.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import { fromSealed, type JobLock, type Seals, toSealed } from './bullmq.ts';
@@ -9,10 +10,14 @@ export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
- * A post shares none with a renewal, which may have to wait for days.
+ * A post shares none with a renewal, which may have to wait for days, and those by a one-time token share one
+ * among themselves.
  */
-export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
-  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])];
+export function deduplicationId(data: SignJobData): string {
+  const { csr, accounts, solvers, storage, block, due, spends = [] } = data;
+  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])].concat(
+    spends,
+  );
   return hash('sha256', JSON.stringify(what));
 }
 
@@ -145,8 +150,10 @@ export type SignRecords = Results & {
    * @throws LockLostError when another worker has the job now
    */
   writeResult(lock: JobLock, result: SignResult, flight: Flight, over?: string[]): Promise<string>;
-  /** Tells those who wait that BullMQ has failed the job for good. */
-  publishFailure(jobId: string): Promise<void>;
+  /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
+  publishFailure(jobId: string, over?: string[]): Promise<void>;
+  /** Where it is kept what a one-time token, by its digest, was used for. */
+  tokenUse(digest: string): string;
   /**
    * @param more keys to be read in the same round trip
    * @returns their values; `undefined` while another job has an order for the same
@@ -202,9 +209,11 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },
-    publishFailure: async jobId => {
+    publishFailure: async (jobId, over = []) => {
+      if (over.length > 0) await redis.del(over);
       await redis.publish(resultsChannel(prefix), `${jobId} ${toSealed(seals, resultOf(jobId), '')}`);
     },
+    tokenUse: digest => tokenUseKey(prefix, digest),
     enterFlight: async (jobId, flight, more) => {
       const keys = [flightKey(flight), ...more];
       const values = await runScript(redis, ENTER_FLIGHT, keys, [jobId, FLIGHT_LIFE_SECONDS]);

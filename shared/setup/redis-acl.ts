@@ -1,22 +1,8 @@
 import { escapeGlob } from '../base/redis.ts';
-import type { RedisUser } from '../config/redis.ts';
-import type { VerificationConfig } from '../solver/kinds.ts';
+import type { CommandName } from '../base/redis-commands.ts';
+import { channel, keys, list, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
-import type { CommandName } from './redis-commands.ts';
-
-/** Which user touches what with which commands; those that a script calls count, too. */
-type By = Partial<Record<RedisUser, readonly CommandName[]>>;
-
-/** Keys, or channels, of Quarry: their names behind its prefix and a colon, where `*` is any text. */
-type Use = { names: string; by: By; channel?: true };
-
-const keys = (names: string, by: By): Use => ({ names, by });
-const channel = (names: string, by: By): Use => ({ names, by, channel: true });
-
-type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
-
-const list = <Text extends string>(text: Words<Text> extends CommandName ? Text : never) =>
-  text.split(' ') as CommandName[];
 
 const script = ['eval', 'evalsha'] as const;
 
@@ -43,12 +29,23 @@ const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
 
 /**
  * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so
- * here. The fleets of the integration tests run with these rights and no others.
+ * here; a verification says it in the file of its kind. The fleets of the integration tests run with these
+ * rights and no others.
  */
-const uses: Use[] = [
-  // who takes part, and who asks: installation.ts, hmac2.ts
-  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+const uses: RedisUse[] = [
+  // who takes part, and who asks: installation.ts, hmac2.ts, tokens.ts, token-list.ts
+  keys('installation', {
+    ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
+    cli: ['get', 'set'],
+  }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+  keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
+  keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
+  keys('token-use:*', {
+    intake: [...script, 'get', 'mget', 'set'],
+    worker: [...script, 'del'],
+    cli: [...script, 'del', 'mget'],
+  }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
@@ -72,7 +69,7 @@ const uses: Use[] = [
   keys('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
-  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -90,6 +87,7 @@ const uses: Use[] = [
     cli: ['del', 'get', 'scan'],
   }),
   keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   keys('limit-met:*', { worker: ['get', 'set'] }),
   keys('budget:*', { worker: toCount, cli: ['get'] }),
   keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
@@ -117,7 +115,7 @@ const uses: Use[] = [
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xrange'],
+    cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
@@ -135,22 +133,6 @@ const storageUse = (name: string) =>
     scheduler: [...script, 'del', 'get', 'scan', 'set'],
   });
 
-const toPutRecords = list('get set del pexpire zadd zrem zremrangebyscore');
-const toRemember = list('expire sadd smembers srem');
-const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
-
-/** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
-const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
-  http01: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
-  'dns01-server': [
-    keys('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
-    keys('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
-    keys('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
-  ],
-  tlsalpn01: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
-  'dns01-challtestsrv': [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
-};
-
 /** Names as Redis matches them, and the commands that are meant for them. */
 type Right = { pattern: string; commands: readonly CommandName[] };
 
@@ -161,14 +143,14 @@ type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
 
 /** The least that a role, or the operator's commands, need with this configuration. */
 export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
-  const types = new Set([...verifications.values()].map(({ type }) => type));
+  const kinds = new Set([...verifications.values()].map(kindOf));
   const stores = [...storages.values()].filter(({ type }) => type === 'redis');
   const all = [
     ...uses,
     ...stores.map(({ name }) => storageUse(name)),
-    ...[...types].flatMap(type => challengeUses[type] ?? []),
+    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses),
   ];
-  const own = (chosen: Use[]) =>
+  const own = (chosen: RedisUse[]) =>
     chosen.flatMap(({ names, by }) => {
       const pattern = `${escapeGlob(redis.prefix)}:${names}`;
       const { [user]: commands } = by;

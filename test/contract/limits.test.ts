@@ -285,10 +285,15 @@ test('what an older version has of failures ends nobody, and is listed and clear
 });
 
 /** Fails orders of a block, each for a name of its own. @returns what each brings the block under */
-function failOrders(limits: ReturnType<typeof openLimits>, block: string, count: number) {
+function failOrders(
+  limits: ReturnType<typeof openLimits>,
+  block: string,
+  count: number,
+  client = '192.0.2.1',
+) {
   const failure = new IssuanceError('challengeFailed', 'NXDOMAIN');
   const orders = Array.from({ length: count }, (_, at) => orderOf(`h${at}.example.org`));
-  return Promise.all(orders.map(order => limits.countFailedOrder(block, order, failure)));
+  return Promise.all(orders.map(order => limits.countFailedOrder(order, { ...web, block, client }, failure)));
 }
 
 test('countFailedOrder() slows a block down by 20 failures in ten minutes, whatever the names, and tells so once', async () => {
@@ -337,6 +342,22 @@ test('a success ends what slows its block down, and what was counted of it, and 
   await succeed();
   assert.equal(await redis.exists(limits.slowKey('web')), 0);
   assert.equal((await limits.standingAgainst(bad, web))?.code, 'challengeFailed');
+});
+
+test('failedOrders() counts by client, and by the network of one that has IPv6, until one of the block succeeds', async () => {
+  const limits = openLimits(freshStore(), scope, startClock());
+  await failOrders(limits, 'web', 3, '192.0.2.1');
+  await failOrders(limits, 'web', 2, '2001:db8::1');
+  await failOrders(limits, 'web', 2, '2001:db8::ffff:0:0:1');
+  await failOrders(limits, 'mail', 1, '192.0.2.2');
+  const counts = async () => {
+    const clients = ['192.0.2.1', '192.0.2.2', '2001:db8::7:7:7:7', '2001:db8:0:1::1', undefined];
+    return Promise.all(clients.map(client => limits.failedOrders({ ...web, client })));
+  };
+  assert.deepEqual(await counts(), [3, 0, 4, 0, 0]);
+  await limits.recordSuccess(orderOf('good.example.org'), web);
+  assert.deepEqual(await counts(), [0, 0, 0, 0, 0]);
+  assert.equal(await limits.failedOrders({ ...web, block: 'mail', client: '192.0.2.2' }), 1);
 });
 
 test('a block that goes on failing stays slow for an hour after the last failure', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
+import { tokenOf } from '../../services/worker/job.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { isSealedData, toSealed } from '../../shared/queue/bullmq.ts';
@@ -94,7 +95,9 @@ export function openWorkerSide(
       assert.ok(isSealedData(testSeals, SIGN_QUEUE, jobId, sealed));
       const { seal: _, ...data } = sealed as SignJobData & { seal: string };
       begun.push({ jobId, data });
-      return records.writeResult({ jobId, token }, await work(data), flightOf(data));
+      const result = await work(data);
+      const over = result.outcome === 'failed' ? tokenOf(records, data) : [];
+      return records.writeResult({ jobId, token }, result, flightOf(data), over);
     },
     { connection, prefix, concurrency: 10 },
   );

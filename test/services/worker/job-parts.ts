@@ -45,7 +45,13 @@ export const jobData: SignJobData = {
  * Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this
  * worker's.
  */
-export type KeptRecords = SignRecords & { checkpoints: string[]; results: SignResult[]; held: boolean };
+export type KeptRecords = SignRecords & {
+  checkpoints: string[];
+  results: SignResult[];
+  /** Keys that ends have made void. */
+  voided: string[];
+  held: boolean;
+};
 
 function keepRecords(): KeptRecords {
   const confirm = () => {
@@ -56,7 +62,7 @@ function keepRecords(): KeptRecords {
     list.push(value);
   };
   const records: KeptRecords = {
-    ...{ checkpoints: [], results: [], held: true },
+    ...{ checkpoints: [], results: [], voided: [], held: true },
     confirmLock: async (_, more = []) => {
       confirm();
       return more.map(() => null);
@@ -73,10 +79,12 @@ function keepRecords(): KeptRecords {
     readResults: async () => records.results,
     markRevoked: async () => {},
     publishFailure: async () => {},
+    tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],
     leaveFlight: async () => {},
-    async writeResult(_, result) {
+    async writeResult(_, result, __, over = []) {
       write(records.results, result);
+      records.voided.push(...over);
       return 'the key';
     },
   };
@@ -109,6 +117,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
       failureKeys: () => ['failures'],
       slowKey: () => '',
       countFailedOrder: async () => undefined,
+      failedOrders: async () => 0,
       findKept: () => undefined,
       csrKey: csr => `csr ${csr.slice(0, 4)}`,
       rememberCsr: async () => {},

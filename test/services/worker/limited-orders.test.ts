@@ -142,11 +142,13 @@ test('an order of a block that is slowed down claims so, and not one that renews
   const slowed = async (data: Partial<SignJobData>) => {
     await using bench = await openCountedBench(data);
     bench.guard.limits.slowKey = block => `slow ${block}`;
+    bench.guard.limits.failedOrders = async ({ client }) => (client === '192.0.2.1' ? 7 : 0);
     bench.records.enterFlight = async (_, __, keys) => keys.map(key => (key === 'slow mail' ? '{}' : null));
     assert.equal((await run(bench)).end, 'finished');
     return bench.claims.map(({ slow }) => slow);
   };
-  assert.deepEqual(await slowed({}), ['mail']);
+  assert.deepEqual(await slowed({}), [{ block: 'mail', failures: 0 }]);
+  assert.deepEqual(await slowed({ client: '192.0.2.1' }), [{ block: 'mail', failures: 7 }]);
   assert.deepEqual(await slowed({ block: 'other' }), [undefined]);
   assert.deepEqual(await slowed({ due: Date.now() + DAY }), [undefined]);
   assert.deepEqual(await slowed({ replaces: { id: 'aki.serial' } }), [undefined]);

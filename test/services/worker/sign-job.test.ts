@@ -561,3 +561,15 @@ for (const [what, saved] of [
     };
     assert.match((await failureOf(bench)).detail, /^the value of its key in Redis is damaged/);
   });
+
+test('runSignJob() lets the one-time token of a job that fails go with its result, and of no other', async () => {
+  const spends = 'the digest of a token';
+  await using refused = await openJobBench({ chain: makeCertificate({ key: ecKey('P-384') }) });
+  refused.job.data = { ...refused.job.data, spends };
+  await failureOf(refused);
+  assert.ok(refused.records.voided.includes(refused.records.tokenUse(spends)));
+  await using good = await openJobBench();
+  good.job.data = { ...good.job.data, spends };
+  await run(good);
+  assert.ok(!good.records.voided.includes(good.records.tokenUse(spends)));
+});

@@ -1,15 +1,37 @@
 import { domainToASCII } from 'node:url';
 
-// What a glob of names is put together from, beside its stars.
+// fnmatch's globs, taken apart for `toDomainGlob`.
+
+/** One character of a name, or any number of them. */
+export type GlobToken = 'star' | ((character: string) => boolean);
+
+/** Several stars in a row are one. */
+export function compileGlob(pattern: string): GlobToken[] {
+  const tokens: GlobToken[] = [];
+  for (let at = 0; at < pattern.length; at++) {
+    const character = pattern.charAt(at);
+    const end = character === '[' ? findBracketEnd(pattern, at) : -1;
+    if (character === '*') {
+      if (tokens.at(-1) !== 'star') tokens.push('star');
+    } else if (character === '?') {
+      tokens.push(() => true);
+    } else if (end > 0) {
+      tokens.push(compileSequence(pattern.slice(at + 1, end)));
+      at = end;
+    } else {
+      tokens.push(other => other === character);
+    }
+  }
+  return tokens;
+}
 
 /** A `]` right behind `[` or `[!` is one of the sequence. */
-export function findBracketEnd(pattern: string, start: number): number {
+function findBracketEnd(pattern: string, start: number): number {
   const first = pattern.charAt(start + 1) === '!' ? start + 2 : start + 1;
   return pattern.indexOf(']', first + 1);
 }
 
-/** @param text what stands between the brackets */
-export function compileSequence(text: string): (character: string) => boolean {
+function compileSequence(text: string): GlobToken {
   const negated = text.startsWith('!');
   const sequence = negated ? text.slice(1) : text;
   const ranges: [from: string, to: string][] = [];
