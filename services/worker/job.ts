@@ -148,18 +148,19 @@ function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, accou
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
- *
- * @param slow where the job comes under what slows its auth block down
  */
+export const rankOf = ({ data, createdAt }: Pick<SignJob, 'data' | 'createdAt'>) => data.due ?? createdAt;
+
+/** @param slow where the job comes under what slows its auth block down */
 export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
   const { job } = run;
-  const { data, lock, createdAt } = job;
+  const { data, lock } = job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
     share: shareOf(run, account),
-    rank: data.due ?? createdAt,
+    rank: rankOf(job),
     patience: patienceOf(job),
   };
 }

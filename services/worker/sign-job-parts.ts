@@ -47,11 +47,11 @@ export type SignJob = {
 
 /**
  * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
- * since the epoch.
+ * since the epoch; `hasOrder`: a CA has an order of the job.
  */
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
-  | { end: 'later'; until: number };
+  | { end: 'later'; until: number; hasOrder: boolean };
 
 export type Signals = {
   /** Ends the job between two steps. */

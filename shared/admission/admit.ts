@@ -1,7 +1,7 @@
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
-import { compileGlob, type GlobToken, toAsciiLabels } from './compile-glob.ts';
+import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
@@ -211,6 +211,10 @@ export function toDomainGlob(glob: string): (name: string) => boolean {
   return name => (takesWildcards || !name.startsWith('*')) && matchTokens(tokens, name);
 }
 
+/** Whether a token that is no star is this character, or may be. */
+export const takes = (token: GlobToken, character: string) =>
+  typeof token === 'string' ? token === character : token(character);
+
 /**
  * Matches by going back to the last star only, which is enough, as an earlier star could only take what the
  * last one can take too. So no name costs more steps than its length times the number of tokens.
@@ -223,7 +227,7 @@ function matchTokens(tokens: readonly GlobToken[], name: string): boolean {
     if (wanted === 'star') {
       star = { token, at };
       token++;
-    } else if (at < name.length && wanted?.(name.charAt(at))) {
+    } else if (at < name.length && wanted !== undefined && takes(wanted, name.charAt(at))) {
       token++;
       at++;
     } else if (star && star.at < name.length) {

@@ -1,9 +1,9 @@
 import { domainToASCII } from 'node:url';
 
-// fnmatch's globs, taken apart for `toDomainGlob`.
+// What a glob of names is put together from.
 
-/** One character of a name, or any number of them. */
-export type GlobToken = 'star' | ((character: string) => boolean);
+/** Any number of characters, this one, or one of some. */
+export type GlobToken = 'star' | string | ((character: string) => boolean);
 
 /** Several stars in a row are one. */
 export function compileGlob(pattern: string): GlobToken[] {
@@ -19,7 +19,7 @@ export function compileGlob(pattern: string): GlobToken[] {
       tokens.push(compileSequence(pattern.slice(at + 1, end)));
       at = end;
     } else {
-      tokens.push(other => other === character);
+      tokens.push(character);
     }
   }
   return tokens;
@@ -31,7 +31,7 @@ function findBracketEnd(pattern: string, start: number): number {
   return pattern.indexOf(']', first + 1);
 }
 
-function compileSequence(text: string): GlobToken {
+function compileSequence(text: string): (character: string) => boolean {
   const negated = text.startsWith('!');
   const sequence = negated ? text.slice(1) : text;
   const ranges: [from: string, to: string][] = [];
