@@ -91,7 +91,12 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     ...{ blocks, trail, clock, log },
   };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
+    consumeSignJobs(
+      jobParts,
+      config.worker.concurrency,
+      await openSharing(blocks.values(), store),
+      queueParts,
+    ),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
@@ -104,7 +109,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
 }
 
 /** Slots that a change of the configuration has set free are given away at once. */
-async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<Sharing> {
+async function openSharing(blocks: Iterable<AuthBlock>, store: Store): Promise<Sharing> {
   const bounded = new Map<string, BlockSlots>();
   for (const { name, bounds } of blocks) {
     const slots = openBlockSlots(store, name, bounds?.slots);
