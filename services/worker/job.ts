@@ -9,7 +9,7 @@ import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
-import { type CsrText, readCsr, readCsrNames } from '../../shared/pki/csr.ts';
+import { type CsrText, isCsrFor, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
   deduplicationId,
@@ -19,9 +19,9 @@ import {
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
 import type { SavedProgress } from './saved-progress.ts';
-import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+import type { Issued, Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
-export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+export type { Issued, Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
 /** One run of a job in this process. */
 export type SignRun = {
@@ -90,13 +90,8 @@ export class JobProgress {
 
 /** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
 export function findObjectionTo(run: SignRun): string | undefined {
-  const { data } = run.job;
-  const { identifiers, accounts, solvers, storage } = data;
-  const names = readCsrNames(run.csr.der);
-  const isOrdered = ({ type, value }: Identifier) =>
-    identifiers.some(one => one.type === type && one.value === value);
-  if (names.length !== identifiers.length || !names.every(isOrdered))
-    return 'what is to be ordered is not what the CSR names';
+  const { identifiers, accounts, solvers, storage } = run.job.data;
+  if (!isCsrFor(run.csr.der, identifiers)) return 'what is to be ordered is not what the CSR names';
   return findObjection(blockOf(run), { identifiers, accounts, verifications: solvers, storage });
 }
 
@@ -164,9 +159,6 @@ export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, sl
     patience: patienceOf(job),
   };
 }
-
-/** How a job ended that got its certificate. */
-export type Issued = Extract<SignResult, { outcome: 'issued' }>;
 
 /**
  * Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no

@@ -53,6 +53,9 @@ export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
   | { end: 'later'; until: number; hasOrder: boolean };
 
+/** How a job ended that got its certificate. */
+export type Issued = Extract<SignResult, { outcome: 'issued' }>;
+
 export type Signals = {
   /** Ends the job between two steps. */
   stopping: AbortSignal;

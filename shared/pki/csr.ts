@@ -42,7 +42,7 @@ export function readCsr(body: Buffer): CsrText {
 
 /**
  * Reads a PKCS#10 request (RFC 2986) into what is to be ordered, and refuses with `badCsr` and one line
- * whatever a CA would refuse. Later only `readCsrNames` reads it, to judge again.
+ * whatever a CA would refuse. Later only `isCsrFor` reads it, to judge again.
  */
 export function parseCsr(der: Buffer): ParsedCsr {
   return refusingMalformed(() => {
@@ -57,11 +57,12 @@ export function parseCsr(der: Buffer): ParsedCsr {
   });
 }
 
-/** What `parseCsr` has for `identifiers`, without a look at the key and the signature. Throws `badCsr`. */
-export const readCsrNames = (der: Buffer): Identifier[] =>
+/** Whether a CSR names these and no others; its key and its signature are not looked at. Throws `badCsr`. */
+export const isCsrFor = (der: Buffer, identifiers: readonly Identifier[]): boolean =>
   refusingMalformed(() => {
     const { subject, attributes } = decodeRequest(der);
-    return collectIdentifiers(subject, readRequestedExtensions(attributes));
+    const names = new Set(collectIdentifiers(subject, readRequestedExtensions(attributes)).map(keyOf));
+    return names.size === identifiers.length && identifiers.every(one => names.has(keyOf(one)));
   });
 
 function refusingMalformed<T>(read: () => T): T {
