@@ -1,5 +1,4 @@
 import { type AuthBlock, findObjection } from '../../shared/admission/admit.ts';
-import { withClientNames } from '../../shared/admission/client-certificate.ts';
 import { type Clock, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
 import { readRevocable } from '../../shared/pki/revocation.ts';
 import type { HeldJob } from '../../shared/queue/bullmq.ts';
@@ -23,7 +22,7 @@ export async function judgeRevocation(
   { blocks, trail, clock, log }: Parts,
   { data, lock, isSealed }: Pick<HeldJob<RevokeJobData>, 'data' | 'lock' | 'isSealed'>,
 ): Promise<RevokeResult | undefined> {
-  const detail = isSealed ? findObjectionTo(data, blocks.get(data.block)) : UNSEALED;
+  const detail = isSealed ? findObjectionTo(data, blocks) : UNSEALED;
   if (detail === undefined) return undefined;
   const { names, block, by, client, requestId: request } = data;
   log.warn({ job: lock.jobId, request, names, block, reason: detail }, 'revocation refused');
@@ -33,12 +32,8 @@ export async function judgeRevocation(
 }
 
 /** Judges again what an intake has admitted: the names are those that the certificate itself has. */
-function findObjectionTo(
-  { certificate, accounts, clientNames }: RevokeJobData,
-  block: AuthBlock | undefined,
-): string | undefined {
-  const { identifiers } = readRevocable(certificate);
-  const today = block && clientNames ? withClientNames(block, clientNames) : block;
-  const admitted = { identifiers, accounts: accounts.map(account => ({ account })), verifications: [] };
-  return findObjection(today, admitted);
+function findObjectionTo(data: RevokeJobData, blocks: Parts['blocks']): string | undefined {
+  const { identifiers } = readRevocable(data.certificate);
+  const accounts = data.accounts.map(account => ({ account }));
+  return findObjection(blocks, { ...data, identifiers, accounts, verifications: [] });
 }

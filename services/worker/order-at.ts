@@ -12,9 +12,10 @@ import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { flightOf, mayHave, namesOf, ordererOf, patienceOf, type SignRun, toClaim } from './job.ts';
+import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim, toEvent } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 import { findOfferedProfile } from './offered-profile.ts';
+import { mayHaveToo } from './other-names.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -159,7 +160,7 @@ async function findStored(run: SignRun): Promise<StoredCertificate | undefined> 
   }));
   const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
   const isGood = (one: Identifier) =>
-    identifiers.some(({ type, value }) => type === one.type && value === one.value) || mayHave(run, one);
+    identifiers.some(({ type, value }) => type === one.type && value === one.value) || mayHaveToo(run, one);
   const stored = await parts.storages
     .get(storage)
     ?.get(csr, found => found.leaf.identifiers.every(isGood) && isIssuedFor(found, wanted, all));
@@ -189,7 +190,7 @@ async function toTask(
   const { identifiers, accounts } = job.data;
   const { certificateProfile: profile } = choice;
   const isFixed = profile === undefined || accounts.length === 1;
-  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => mayHave(run, other) };
+  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => mayHaveToo(run, other) };
   return {
     identifiers,
     csr: csr.der,
@@ -223,7 +224,8 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
       { order: url, account: ca.name, names: namesOf(job) },
       order.kept ? 'order taken up again' : 'order made',
     );
-  await progress.saveOrder(ca.name, checkpoint);
+  const made = isNew && !order.kept ? toEvent(run, 'ordered', ca.name, { detail: url }) : undefined;
+  await progress.saveOrder(ca.name, checkpoint, made);
   if (checkpoint.failures > 0 || url === undefined) return;
   await noteSuccess(run, ca);
 }

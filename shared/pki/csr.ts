@@ -62,7 +62,8 @@ export const isCsrFor = (der: Buffer, identifiers: readonly Identifier[]): boole
   refusingMalformed(() => {
     const { subject, attributes } = decodeRequest(der);
     const names = new Set(collectIdentifiers(subject, readRequestedExtensions(attributes)).map(keyOf));
-    return names.size === identifiers.length && identifiers.every(one => names.has(keyOf(one)));
+    const asked = new Set(identifiers.map(keyOf));
+    return names.size === asked.size && [...names].every(name => asked.has(name));
   });
 
 function refusingMalformed<T>(read: () => T): T {
