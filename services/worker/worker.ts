@@ -116,7 +116,7 @@ async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<
   const bounded = new Map<string, BlockSlots>();
   for (const { name, bounds } of blocks) {
     const slots = openBlockSlots(store, name, bounds?.slots);
-    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    if (bounds?.slots !== undefined || bounds?.queueMax !== undefined) bounded.set(name, slots);
     await slots.fill();
   }
   return { turns: openTurns(store), slots: bounded };
