@@ -14,12 +14,12 @@ const LATEST = 300_000;
 const PART_OF_AGE = 0.1;
 
 /**
- * Gives a job that is about to be made one of its block's places, unless it joins another job. Jobs that ended
- * without a word are looked for once a second at most, and not before they can have been made.
+ * Gives a job that is about to be made one of its block's places, unless it joins another job. Jobs that
+ * ended without a word are looked for once a second at most, and not before they can have been made.
  *
- * KEYS: the jobs under way by when they came; when that was looked for; the job of the same; the turns. ARGV:
- * what the keys of jobs begin with, how many places, the job, the block. Answers -1 where it has a place, else
- * the age of the eldest job in milliseconds; the turn that the job was given is taken back then.
+ * KEYS: the jobs under way by when they came; when that was looked for; the job of the same; the turns.
+ * ARGV: what the keys of jobs begin with, how many places, the job, the block. Answers -1 where it has a
+ * place, else the age of the eldest job in milliseconds; the turn that the job was given is taken back then.
  */
 const TAKE_PLACE = toScript(`
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
