@@ -11,8 +11,8 @@ import type { Admission, AdmittingBlock } from './admit.ts';
  * Takes a token of every bucket of a block, or of none, for each block that has room. A bucket is the time
  * at which it will be full again, by Redis's clock.
  *
- * KEYS: the buckets. ARGV: of each the number of its block, from 1 on, its interval and its burst. Answers for
- * each block how many milliseconds it has no room for; 0 where it took its tokens.
+ * KEYS: the buckets. ARGV: of each the number of its block, from 1 on, its interval and its burst. Answers
+ * for each block how many milliseconds it has no room for; 0 where it took its tokens.
  */
 const TAKE = toScript(`
 local time, waits, full = redis.call('TIME'), {}, {}
