@@ -8,9 +8,11 @@ import type { CommandName } from './redis-commands.ts';
 type By = Partial<Record<RedisUser, readonly CommandName[]>>;
 
 /** Keys, or channels, of Quarry: their names behind its prefix and a colon, where `*` is any text. */
-type Use = { names: string; by: By; channel?: true };
+type Use = { names: string; by: By; channel?: true; ordering?: true };
 
 const keys = (names: string, by: By): Use => ({ names, by });
+/** What an order needs: a scheduler that keeps shaman profiles renewed orders, too. */
+const ordering = (names: string, by: By): Use => ({ names, by, ordering: true });
 const channel = (names: string, by: By): Use => ({ names, by, channel: true });
 
 type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
@@ -69,7 +71,7 @@ const uses: Use[] = [
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
   // why a challenge is likely to fail: kept-faults.ts
-  keys('look-fault:*', { worker: ['get', 'set'] }),
+  ordering('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume }),
@@ -84,20 +86,20 @@ const uses: Use[] = [
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
   // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
-  keys('limit:*', {
+  ordering('limit:*', {
     intake: ['mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
     cli: ['del', 'get', 'scan'],
   }),
-  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
-  keys('limit-met:*', { worker: ['get', 'set'] }),
-  keys('budget:*', { worker: toCount, cli: ['get'] }),
-  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  ordering('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  ordering('limit-met:*', { worker: ['get', 'set'] }),
+  ordering('budget:*', { worker: toCount, cli: ['get'] }),
+  ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
-  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
-  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
-  keys('issuers', { worker: ['sadd', 'smembers'] }),
+  ordering('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
@@ -141,26 +143,27 @@ const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
 
 /** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
 const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
-  http01: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
+  http01: [ordering('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
   'dns01-server': [
-    keys('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
-    keys('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
-    keys('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
+    ordering('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
+    ordering('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
+    ordering('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
   ],
-  tlsalpn01: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
-  'dns01-challtestsrv': [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
+  tlsalpn01: [ordering('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
+  'dns01-challtestsrv': [ordering('challtestsrv:*', { worker: toRemember, cli: toRemember })],
 };
 
 /** Names as Redis matches them, and the commands that are meant for them. */
 type Right = { pattern: string; commands: readonly CommandName[] };
 
 /** What one user may do. */
-type RedisRights = { keys: Right[]; channels: Right[] };
+export type RedisRights = { keys: Right[]; channels: Right[] };
 
-type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages' | 'renewals'>;
 
 /** The least that a role, or the operator's commands, need with this configuration. */
-export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
+  const { redis, verifications, storages, renewals } = config;
   const types = new Set([...verifications.values()].map(({ type }) => type));
   const stores = [...storages.values()].filter(({ type }) => type === 'redis');
   const all = [
@@ -168,14 +171,18 @@ export function rightsOf(user: RedisUser, { redis, verifications, storages }: Ri
     ...stores.map(({ name }) => storageUse(name)),
     ...[...types].flatMap(type => challengeUses[type] ?? []),
   ];
+  const alsoOrders = user === 'scheduler' && renewals.length > 0;
   const own = (chosen: Use[]) =>
-    chosen.flatMap(({ names, by }) => {
+    chosen.flatMap(({ names, by, ordering }) => {
       const pattern = `${escapeGlob(redis.prefix)}:${names}`;
-      const { [user]: commands } = by;
-      return commands ? [{ pattern, commands }] : [];
+      const commands = [...(by[user] ?? []), ...(alsoOrders && ordering ? (by.worker ?? []) : [])];
+      return commands.length > 0 ? [{ pattern, commands }] : [];
     });
   return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
 }
+
+/** It may not even ask what Redis there is. */
+export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
  * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
@@ -191,7 +198,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  */
 export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
-  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
   return [
     'resetchannels',
