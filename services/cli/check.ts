@@ -144,12 +144,13 @@ const headings = ['block', 'methods', 'names', 'solver', 'storage'];
 
 /** One cell a column; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
-  const { name, ips, hmac, clientCerts = [], all, domains, addresses, ownNames = [], storage } = block;
+  const { name, ips, hmac, clientCerts = [], token, all, domains, addresses, ownNames = [], storage } = block;
   const methods = [
     ...(all ? ['all'] : []),
     ...ips.map(ip => `ip ${ip}`),
     ...(hmac ? [`hmac${hmac.version ?? ''} ${hmac.type} (${count(hmac.keys.length, 'key')})`] : []),
     ...clientCerts.map(glob => `client-cert ${glob}`),
+    ...(token ? ['token'] : []),
   ];
   const own = ownNames.map(type => (type === 'dns' ? '{client}' : 'address {client}'));
   const names = [...domains, ...addresses.map(cidr => `address ${cidr}`), ...own];

@@ -21,9 +21,9 @@ export function describeClearListeners(
   });
 }
 
-function riskOf({ hmac }: AuthBlockConfig): string | undefined {
-  if (!hmac) return undefined;
-  return hmac.version === 2
-    ? 'read requests and change answers; [mgmt] tls-cert and tls-key prevent it'
-    : 'send a request again; hmac = v2 prevents it, and so do [mgmt] tls-cert and tls-key';
+/** Of a block with a token and an HMAC the HMAC's, as the token alone is good for nothing. */
+function riskOf({ hmac, token }: AuthBlockConfig): string | undefined {
+  if (hmac?.version === 2) return 'read requests and change answers; [mgmt] tls-cert and tls-key prevent it';
+  if (hmac) return 'send a request again; hmac = v2 prevents it, and so do [mgmt] tls-cert and tls-key';
+  return token && "use the client's token; [mgmt] tls-cert and tls-key prevent it";
 }

@@ -15,8 +15,7 @@ export function noteOperator(
   detail: string,
   more: Partial<Omit<TrailEvent, 'at' | 'event' | 'by' | 'detail'>> = {},
 ): Promise<void> {
-  const by = `operator ${operatorName()}`;
-  return trailOf(store).write({ at: systemClock.now(), event: 'operator', by, detail, ...more });
+  return trailOf(store).write({ at: systemClock.now(), event: 'operator', by: operator(), detail, ...more });
 }
 
 const trails = new WeakMap<Store, Trail>();
@@ -28,11 +27,11 @@ function trailOf(store: Store): Trail {
   return known;
 }
 
-/** A container may run as a user without a name. */
-function operatorName(): string {
+/** As whom the trail knows who runs this command. A container may run as a user without a name. */
+export function operator(): string {
   try {
-    return userInfo().username;
+    return `operator ${userInfo().username}`;
   } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
+    return `operator uid ${process.getuid?.() ?? 'unknown'}`;
   }
 }

@@ -1,6 +1,6 @@
 import { getDomain } from 'tldts';
-import { toAsciiLabels } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { toAsciiLabels } from '../../shared/admission/glob-parts.ts';
 import { openReach, openShares } from '../../shared/admission/shares.ts';
 import { escapeGlob, parseNumber, type Store } from '../../shared/base/redis.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';

@@ -1,8 +1,10 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import type { Context } from 'koa';
 import {
   type ClientCa,
+  describeShown,
   openClientCa,
   readForwardedCertificate,
   type ShownCertificate,
@@ -30,7 +32,7 @@ type Parts = {
 export function openClientCertificates(
   file: string,
   { isTrustedProxy, blockedKeys, clock, log }: Parts,
-): Disposable & { certificateOf(request: IncomingMessage): ShownCertificate | undefined } {
+): Disposable & { certificateOf(ctx: Context): ShownCertificate | undefined } {
   const clientCa = watchClientCa(file, log);
 
   function verify(chain: readonly Buffer[]): ShownCertificate {
@@ -39,13 +41,21 @@ export function openClientCertificates(
     return isBlocked ? { fault: 'has a key that is blocked' } : shown;
   }
 
+  function find({ socket, headersDistinct }: IncomingMessage): ShownCertificate | undefined {
+    const forwarded = headersDistinct['x-ssl-client-cert'];
+    if (isTrustedProxy(socket.remoteAddress ?? '')) return forwarded && verifyForwarded(forwarded, verify);
+    const chain = socket instanceof TLSSocket ? chainOf(socket) : [];
+    if (chain.length > 0) return verify(chain);
+    return forwarded && { fault: 'in X-SSL-Client-Cert does not count, as no trusted-proxy has sent it' };
+  }
+
   return {
-    certificateOf({ socket, headersDistinct }) {
-      const forwarded = headersDistinct['x-ssl-client-cert'];
-      if (isTrustedProxy(socket.remoteAddress ?? '')) return forwarded && verifyForwarded(forwarded, verify);
-      const chain = socket instanceof TLSSocket ? chainOf(socket) : [];
-      if (chain.length > 0) return verify(chain);
-      return forwarded && { fault: 'in X-SSL-Client-Cert does not count, as no trusted-proxy has sent it' };
+    certificateOf({ req, state }) {
+      const shown = find(req);
+      if (!shown) return undefined;
+      state.certificate = describeShown(shown);
+      if ('fault' in shown) state.badCertificate = state.certificate;
+      return shown;
     },
     [Symbol.dispose]: () => clientCa[Symbol.dispose](),
   };

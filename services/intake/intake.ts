@@ -4,6 +4,7 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
+import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
@@ -16,6 +17,7 @@ import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -43,9 +45,13 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
   const store = { redis, prefix: config.redis.prefix };
   const secret = await openSecret(config.secretFile, log);
-  const revokeQueue = stack.use(openRevokeQueue({ store, clock, log }));
-  const signQueue = stack.use(openSignQueue({ store, redisUrl, log }));
-  const admission = openAdmission(config.auth, openTakeOnce(store));
+  const seals = openSeals(secret);
+  const revokeQueue = stack.use(openRevokeQueue({ store, seals, clock, log }));
+  const signQueue = stack.use(openSignQueue({ store, redisUrl, seals, clock, log }));
+  const admission = openAdmission(config.auth, {
+    takeOnce: openTakeOnce(store),
+    judgeToken: openJudgeToken(store, secret, clock),
+  });
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
   const limits = new Map(

@@ -3,6 +3,7 @@ import { openSecret, requireSameSecret } from '../../shared/base/installation.ts
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -24,9 +25,10 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     const secret = await openSecret(config.secretFile, log);
     await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
     using cas = await openCas(config.accounts.values(), store, { clock, log });
-    await using signQueue = openSignQueue({ store, redisUrl, log });
+    const seals = openSeals(secret);
+    await using signQueue = openSignQueue({ store, redisUrl, seals, clock, log });
     await using notices = openNotices(config.notify, { store, clock, log });
-    const tasks = await openTasks(config, { store, cas, signQueue, notices, clock, log });
+    const tasks = await openTasks(config, { store, seals, cas, signQueue, notices, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, log });
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });

@@ -6,6 +6,7 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
+import type { Seals } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -35,6 +36,7 @@ export type Task = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 
 type TaskParts = {
   store: Store;
+  seals: Seals;
   signQueue: SignQueue;
   notices: Notices;
   /** By the names of their accounts. */
@@ -48,7 +50,7 @@ type TaskParts = {
  * are any, pkijs and the DNS updates with it.
  */
 export async function openTasks(config: Config, parts: TaskParts): Promise<Task[]> {
-  const { store, clock, log } = parts;
+  const { store, seals, clock, log } = parts;
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
@@ -87,7 +89,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     newest: openNewestIndex(store),
     storages: keeping,
     admission: openAdmission(config.auth),
-    records: openSignRecords(store),
+    records: openSignRecords(store, seals),
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = async (managed: ManagedCertificate) => {

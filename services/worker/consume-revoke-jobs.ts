@@ -1,20 +1,28 @@
 import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { openWorker } from '../../shared/queue/bullmq.ts';
+import { openWorker, type Seals } from '../../shared/queue/bullmq.ts';
 import {
   isRevokeJobData,
   REVOKE_QUEUE,
   type RevokeJobData,
-  type RevokeResult,
+  sealRevokeResult,
 } from '../../shared/queue/revoke-queue.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
+import { judgeRevocation } from './judge-revocation.ts';
 import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
 const CONCURRENCY = 4;
 
 /** Takes revoke jobs. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
-  jobParts: RevokeJobParts,
-  { redisUrl, prefix, metrics, log }: { redisUrl: string; prefix: string; metrics: Registry; log: Log },
+  jobParts: RevokeJobParts & { trail: Pick<Trail, 'write'> },
+  {
+    redisUrl,
+    prefix,
+    seals,
+    metrics,
+    log,
+  }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const finished = new Counter({
     name: 'quarry_worker_revocations_total',
@@ -22,18 +30,19 @@ export function consumeRevokeJobs(
     labelNames: ['outcome'],
     registers: [metrics],
   });
-  return openWorker<RevokeJobData, RevokeResult>(
+  return openWorker<RevokeJobData, string>(
     REVOKE_QUEUE,
     {
       concurrency: CONCURRENCY,
       isData: isRevokeJobData,
       patience: 0,
-      async run({ data, lastAttempt }, { abort }) {
-        const result = await runRevokeJob(jobParts, data, lastAttempt, abort);
-        finished.inc({ outcome: result.outcome === 'revoked' ? 'revoked' : result.error.code });
-        return result;
+      async run(job, { abort }) {
+        const refused = await judgeRevocation(jobParts, job);
+        const result = refused ?? (await runRevokeJob(jobParts, job.data, job.lastAttempt, abort));
+        finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
+        return sealRevokeResult(seals, job.lock.jobId, result);
       },
     },
-    { redisUrl, prefix, log },
+    { redisUrl, prefix, seals, log },
   );
 }

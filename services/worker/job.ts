@@ -97,9 +97,9 @@ export function flightOf(data: SignJobData, account: string): Flight {
 
 /** Whose order it is for the limits, and how its names are proven. */
 export function ordererOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>): Orderer {
-  const { block, solvers, identifiers } = data;
+  const { block, client, solvers, identifiers } = data;
   const known = solvers.flatMap(name => parts.solvers.get(name) ?? []);
-  return { block, proof: proofOf(identifiers, known) };
+  return { block, client, proof: proofOf(identifiers, known) };
 }
 
 export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) => value);
@@ -125,18 +125,19 @@ function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, accou
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
- *
- * @param slow the auth block, where the job comes under what slows that down
  */
-export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: string): Claim {
+export const rankOf = ({ data, createdAt }: Pick<SignJob, 'data' | 'createdAt'>) => data.due ?? createdAt;
+
+/** @param slow where the job comes under what slows its auth block down */
+export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
   const { job } = run;
-  const { data, lock, createdAt } = job;
+  const { data, lock } = job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
     share: shareOf(run, account),
-    rank: data.due ?? createdAt,
+    rank: rankOf(job),
     patience: patienceOf(job),
   };
 }
@@ -204,9 +205,15 @@ export async function writeResult(
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
   }
-  const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, account), over);
+  const flight = flightOf(job.data, account);
+  const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
+  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed]);
   return finish(run, { key, result });
 }
+
+/** Keys of what the job's one-time token is used for, which it is not where the job fails. */
+export const tokenOf = (records: Pick<SignRecords, 'tokenUse'>, { spends }: SignJobData): string[] =>
+  spends === undefined ? [] : [records.tokenUse(spends)];
 
 /** Gives up the job's places before the CAs' limits. */
 export async function finish(

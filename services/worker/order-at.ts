@@ -129,7 +129,8 @@ async function askLeave(
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   // What was issued before has been proven before.
   const isSlow = slow && due === undefined && task.replaces === undefined;
-  const claim = toClaim(run, ca.name, isSlow ? block : undefined);
+  const failures = isSlow ? await ca.limits.failedOrders(ordererOf(run)) : 0;
+  const claim = toClaim(run, ca.name, isSlow ? { block, failures } : undefined);
   const permission = await mayOrder(ca, standing, task.identifiers, order, claim, run.signals.abort);
   if (permission.may) return { do: 'order', turn: permission.turn };
   const { limit, waits } = permission;

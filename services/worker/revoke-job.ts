@@ -42,6 +42,7 @@ export async function runRevokeJob(
   const { certificate, names, requestId } = data;
   const log = parts.log.child({ request: requestId });
   try {
+    if (data.operator === 'forget') return await forget(parts, data, log, signal);
     const { account, revoked, isClaimed } = await revokeAtCas(parts, data, signal);
     const isCompromised = data.reason === 'keyCompromise';
     if (isCompromised && !isClaimed) await blockKey(parts, data);
@@ -61,6 +62,19 @@ export async function runRevokeJob(
     if (again) throw error;
     return { outcome: 'failed', error: toSignFailure(error) };
   }
+}
+
+/** No result and no storage hands it out any more, and nothing renews it. */
+async function forget(
+  parts: RevokeJobParts,
+  { certificate, names }: RevokeJobData,
+  log: Log,
+  signal: AbortSignal,
+): Promise<RevokeResult> {
+  await parts.records.markRevoked(certificate);
+  const storages = await removeFromStorages(parts, certificate, signal);
+  log.info({ names, removed: storages }, 'certificate forgotten');
+  return { outcome: 'forgotten', storages };
 }
 
 /** A CA that looks at the serial number alone would have anybody's key blocked by a forged certificate. */

@@ -10,6 +10,7 @@ import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/si
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
 
 // What a sign job is made of, and what it needs.
 
@@ -26,6 +27,7 @@ export type SignJobParts = {
   outages: Outages;
   /** Whether an auth block admits a name; `false` where there is no such block. */
   mayHave: (block: string, identifier: Identifier) => boolean;
+  trail: Pick<Trail, 'write'>;
   /** What an order may use of what the CA allows; absent where nothing is divided. */
   shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
   clock: Clock;
@@ -35,6 +37,8 @@ export type SignJobParts = {
 export type SignJob = {
   lock: JobLock;
   data: SignJobData;
+  /** Whether the data were made for this job by who knows the secret of the installation. */
+  isSealed: boolean;
   createdAt: number;
   /** Whether no worker has had the job before, so that nothing is kept of it. */
   isNew?: boolean;
@@ -42,11 +46,11 @@ export type SignJob = {
 
 /**
  * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
- * since the epoch.
+ * since the epoch; `hasOrder`: a CA has an order of the job.
  */
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
-  | { end: 'later'; until: number };
+  | { end: 'later'; until: number; hasOrder: boolean };
 
 export type Signals = {
   /** Ends the job between two steps. */

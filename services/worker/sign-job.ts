@@ -17,6 +17,7 @@ import {
   type JobSignals,
   type Later,
   openWorker,
+  type Seals,
 } from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
@@ -26,7 +27,6 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
-import { hasNoTurn, type Turns } from '../../shared/queue/turns.ts';
 import {
   finish,
   flightOf,
@@ -42,12 +42,15 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
+  tokenOf,
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
+import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
@@ -61,26 +64,21 @@ const JOB_ENDED = new Error('the job has ended');
 export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
-  {
-    redisUrl,
-    prefix,
-    turns,
-    metrics,
-    log,
-  }: { redisUrl: string; prefix: string; turns: Turns; metrics: Registry; log: Log },
+  sharing: Sharing,
+  { metrics, ...queueParts }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
   async function run(job: HeldJob<SignJobData>, signals: JobSignals): Promise<string | Later> {
-    const { lock, data } = job;
-    if (!job.isNew && hasNoTurn(job.priority) && !(await turns.resume(lock, data))) return { later: 0 };
+    const ofBlock = sharing.slots.get(job.data.block);
+    const isAsked = !job.isNew || ofBlock !== undefined;
+    const obstacle = isAsked && (await findObstacle(sharing, job, jobParts.clock.now()));
+    if (obstacle) return obstacle;
     figures.running.inc();
     try {
       const end = await runSignJob(jobParts, job, signals);
-      if (end.end === 'later') {
-        await turns.leave(lock, data);
-        return { later: end.until };
-      }
+      if (end.end === 'later') return await giveBack(sharing, job, end);
+      await ofBlock?.leave(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -89,14 +87,16 @@ export function consumeSignJobs(
   }
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
-    log.error({ job: id, reason: describeError(error) }, 'sign job failed');
-    if (over) endWithoutResult(jobParts, id, data).catch(() => {});
+    queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+    if (!over) return;
+    endWithoutResult(jobParts, id, data).catch(() => {});
+    if (data) endShare(sharing, id, data);
   }
 
   return openWorker<SignJobData, string>(
     SIGN_QUEUE,
     { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
-    { redisUrl, prefix, log },
+    queueParts,
   );
 }
 
@@ -107,7 +107,7 @@ async function endWithoutResult(
   data: SignJobData | undefined,
 ): Promise<void> {
   if (data) await leaveFlights(records, jobId, data);
-  await records.publishFailure(jobId);
+  await records.publishFailure(jobId, data && tokenOf(records, data));
 }
 
 /**
@@ -121,6 +121,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
   const abort = running.signal;
   try {
     signals.stopping.throwIfAborted();
+    if (!job.isSealed) return await refuseUnsealed(parts, job);
     const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);
@@ -172,7 +173,8 @@ const unknownAccount = (account: string) =>
   new LeftError({ account, code: 'misconfigured', detail: `account "${account}" is not configured here` });
 
 async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobEnd> {
-  if (driven.end === 'later') return driven;
+  if (driven.end === 'later')
+    return { ...driven, hasOrder: run.progress.orderAt(ca.name).order.url !== undefined };
   if (driven.end === 'instead') {
     const { chain, issuedBy } = driven.instead;
     const { block } = run.job.data;
@@ -234,7 +236,7 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
       return undefined;
     case 'again':
       await progress.saveRound(conclusion.kept, progress.withoutProfile);
-      return { end: 'later', until: Math.max(conclusion.at, parts.clock.now()) };
+      return { end: 'later', until: Math.max(conclusion.at, parts.clock.now()), hasOrder: false };
   }
 }
 

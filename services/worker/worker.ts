@@ -1,8 +1,9 @@
-import { openAdmission } from '../../shared/admission/admit.ts';
+import { type AuthBlock, openAdmission } from '../../shared/admission/admit.ts';
 import { openShares } from '../../shared/admission/shares.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import {
   type Role,
   type RoleParts,
@@ -15,6 +16,8 @@ import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
+import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
+import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
@@ -23,10 +26,12 @@ import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
 import { accountSubject } from './judge.ts';
+import type { Sharing } from './sharing.ts';
 import { consumeSignJobs } from './sign-job.ts';
 
 /**
@@ -55,9 +60,10 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     void notices.notify({ kind: 'account-paused', subject: accountSubject(name), names: [], detail });
   });
 
+  const [seals, trail] = [openSeals(secret), openTrail(store)];
   const { blocks } = openAdmission(config.auth);
   const storages = openStorages(config.storages.values(), { store, clock, log });
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);
   const caNames = new Map([...cas.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
@@ -72,16 +78,28 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     notices,
     outages: watchOutages(store.redis, clock),
     mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    trail,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, metrics, log };
+  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
-  const revokeParts = { cas, records, storages, expiry, renewals, findIssuing, blockedKeys, clock, log };
+  const revokeParts = {
+    cas,
+    records,
+    storages,
+    expiry,
+    renewals,
+    findIssuing,
+    blockedKeys,
+    trail,
+    clock,
+    log,
+  };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
+    consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
@@ -91,6 +109,17 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   report({ notReady: () => undefined, notes });
   log.info({ accounts: [...cas.keys()], concurrency: config.worker.concurrency }, 'worker ready');
   await untilAborted(stopping);
+}
+
+/** Slots that a change of the configuration has set free are given away at once. */
+async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<Sharing> {
+  const bounded = new Map<string, BlockSlots>();
+  for (const { name, bounds } of blocks) {
+    const slots = openBlockSlots(store, name, bounds?.slots);
+    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    await slots.fill();
+  }
+  return { turns: openTurns(store), slots: bounded };
 }
 
 /** A line for each account that cannot be ordered from now. */

@@ -68,11 +68,14 @@ function toCode(status: number, problem: Problem | undefined): IssuanceErrorCode
 export const saysAccountIsGone = (error: unknown): boolean =>
   error instanceof IssuanceError && refusesKid(error.problem);
 
+/** As a word of the CA, and not in a name such as `kid.example.org` that a client has chosen. */
+const KID = /(?<![\w.-])(kid|key ?id)(?![\w-]|\.\w)/i;
+
 /** Boulder and step-ca call an account URL that is not theirs malformed or unauthorized. */
 function refusesKid(problem: Problem | undefined): boolean {
   const kind = problemKind(problem);
   if (kind === 'accountDoesNotExist') return true;
-  return ['malformed', 'unauthorized'].includes(kind) && /\b(kid|key ?id)\b/i.test(problem?.detail ?? '');
+  return ['malformed', 'unauthorized'].includes(kind) && KID.test(problem?.detail ?? '');
 }
 
 /** A failure of these kinds blames what came with the CSR; a rate limit stays one in any problem. */

@@ -1,7 +1,7 @@
-import { domainToASCII } from 'node:url';
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
+import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
@@ -12,6 +12,7 @@ import {
   type Proof,
 } from './methods.ts';
 import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
+import { type JudgeToken, tokenMethod } from './token-method.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<
@@ -25,7 +26,11 @@ export type AuthBlock = Omit<
 };
 
 /** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
-export type AdmittingBlock = AuthBlock & Pick<Proof, 'by' | 'clientNames'>;
+export type AdmittingBlock = AuthBlock &
+  Pick<Proof, 'by' | 'clientNames' | 'once'> & {
+    /** Its clients may have different names. */
+    narrowed?: true;
+  };
 
 /**
  * May this client have these names? This is asked in three steps, the cheap ones first; each throws `denied`
@@ -58,12 +63,17 @@ export type Admission = {
   admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
 
-/** @param takeOnce needed where clients are verified */
+/** What only Redis can say of a request. */
+type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken };
+
+const nobodyToAsk = () => Promise.reject(new Error('no request can be taken here'));
+
+/** @param lookups needed where clients are verified */
 export function openAdmission(
   configs: readonly AuthBlockConfig[],
-  takeOnce: TakeOnce = () => Promise.reject(new Error('no request can be taken here')),
+  { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk }: Partial<Lookups> = {},
 ): Admission {
-  const all = configs.map(config => openBlock(config, takeOnce));
+  const all = configs.map(config => openBlock(config, { takeOnce, judgeToken }));
   return {
     blocks: all,
     possible: request => {
@@ -101,13 +111,14 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig, takeOnce: TakeOnce): AuthBlock {
+function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken }: Lookups): AuthBlock {
   const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac, takeOnce));
   if (clientCerts.length > 0)
     methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
+  if (rest.token) methods.push(tokenMethod(rest.name, judgeToken));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
@@ -131,14 +142,18 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   const by = proofs.map(proof => proof.by).join(', ');
   const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
   const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
+  const once = proofs.find(proof => proof.once)?.once;
   const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
+  const isNarrowed = narrower.length > 0 || clientNames.length > 0;
   return {
     ...named,
     by,
     ...(narrower.length > 0 && {
       mayHave: identifier => [named.mayHave, ...narrower].every(mayHave => mayHave(identifier)),
     }),
+    ...(isNarrowed && { narrowed: true }),
     ...(clientNames.length > 0 && { clientNames }),
+    ...(once && { once }),
   };
 }
 
@@ -154,9 +169,6 @@ function atLeastOne<Block>(blocks: Block[], otherwise: string): Block[] {
   return blocks.length > 0 ? blocks : deny(otherwise);
 }
 
-/** One character of a name, or any number of them. */
-type Token = 'star' | ((character: string) => boolean);
-
 /**
  * Python's fnmatch, which macen's `domain` lines are written for: `*` any characters, dots too; `?` one;
  * `[seq]` one of these, with ranges; `[!seq]` any other; a `[` without end is itself. A wildcard name matches
@@ -171,11 +183,15 @@ export function toDomainGlob(glob: string): (name: string) => boolean {
   return name => (takesWildcards || !name.startsWith('*')) && matchTokens(tokens, name);
 }
 
+/** Whether a token that is no star is this character, or may be. */
+export const takes = (token: GlobToken, character: string) =>
+  typeof token === 'string' ? token === character : token(character);
+
 /**
  * Matches by going back to the last star only, which is enough, as an earlier star could only take what the
  * last one can take too. So no name costs more steps than its length times the number of tokens.
  */
-function matchTokens(tokens: readonly Token[], name: string): boolean {
+function matchTokens(tokens: readonly GlobToken[], name: string): boolean {
   let [at, token] = [0, 0];
   let star: { token: number; at: number } | undefined;
   while (at < name.length || token < tokens.length) {
@@ -183,7 +199,7 @@ function matchTokens(tokens: readonly Token[], name: string): boolean {
     if (wanted === 'star') {
       star = { token, at };
       token++;
-    } else if (at < name.length && wanted?.(name.charAt(at))) {
+    } else if (at < name.length && wanted !== undefined && takes(wanted, name.charAt(at))) {
       token++;
       at++;
     } else if (star && star.at < name.length) {
@@ -195,53 +211,4 @@ function matchTokens(tokens: readonly Token[], name: string): boolean {
     }
   }
   return true;
-}
-
-/** Several stars in a row are one. */
-export function compileGlob(pattern: string): Token[] {
-  const tokens: Token[] = [];
-  for (let at = 0; at < pattern.length; at++) {
-    const character = pattern.charAt(at);
-    const end = character === '[' ? findBracketEnd(pattern, at) : -1;
-    if (character === '*') {
-      if (tokens.at(-1) !== 'star') tokens.push('star');
-    } else if (character === '?') {
-      tokens.push(() => true);
-    } else if (end > 0) {
-      tokens.push(compileSequence(pattern.slice(at + 1, end)));
-      at = end;
-    } else {
-      tokens.push(other => other === character);
-    }
-  }
-  return tokens;
-}
-
-/** A `]` right behind `[` or `[!` is one of the sequence. */
-function findBracketEnd(pattern: string, start: number): number {
-  const first = pattern.charAt(start + 1) === '!' ? start + 2 : start + 1;
-  return pattern.indexOf(']', first + 1);
-}
-
-function compileSequence(text: string): Token {
-  const negated = text.startsWith('!');
-  const sequence = negated ? text.slice(1) : text;
-  const ranges: [from: string, to: string][] = [];
-  for (let at = 0; at < sequence.length; at++) {
-    const isRange = sequence.charAt(at + 1) === '-' && at + 2 < sequence.length;
-    const to = isRange ? at + 2 : at;
-    ranges.push([sequence.charAt(at), sequence.charAt(to)]);
-    at = to;
-  }
-  return character => ranges.some(([from, to]) => from <= character && character <= to) !== negated;
-}
-
-/** Names come as A-labels, so labels of the glob that hold no glob characters are turned into them. */
-export function toAsciiLabels(glob: string): string {
-  return glob
-    .split('.')
-    .map(label =>
-      /^[\0-\x7f]*$/.test(label) || /[*?[\]]/.test(label) ? label : domainToASCII(label) || label,
-    )
-    .join('.');
 }

@@ -10,6 +10,7 @@ import {
   parseWordPerAccount,
   toAccountChoices,
 } from './account-choice.ts';
+import { type Bounds, parseBounds } from './bounds.ts';
 import { hashNames, isBrokenHash, toHashName } from './methods.ts';
 
 /**
@@ -30,6 +31,8 @@ export type AuthBlockConfig = {
   hmac?: { type: string; keys: string[]; version?: 2 };
   /** fnmatch globs, of which one DNS name of the client's certificate must match one. */
   clientCerts?: string[];
+  /** The client must have a token for it. */
+  token?: true;
   /** Every client is admitted. */
   all: boolean;
   /** fnmatch globs, as written. */
@@ -47,6 +50,8 @@ export type AuthBlockConfig = {
   accounts: AccountChoice[];
   /** What it may use of the orders of each of its accounts; absent where they are not divided. */
   share?: OrderShare;
+  /** Absent where it may use all that there is. */
+  bounds?: Bounds;
 };
 
 /** What the options `account`, `verification` and `storage` may name, and what stands in for them. */
@@ -71,6 +76,7 @@ export function parseAuth(
   const hmacVersion = section.one('hmac', parseHmacVersion);
   const all = section.one('all', parseFlag) ?? false;
   const clientCerts = section.many('client-cert', parseDomainGlob);
+  const token = section.one('token', parseFlag) ?? false;
   const domains = section.many('domain', orClient(parseDomainGlob));
   const addresses = section.many('address', orClient(parseCidr));
   const named = section.many('verification', parseList(references.verification)).flat();
@@ -81,10 +87,11 @@ export function parseAuth(
     'preferred-chain': section.one('preferred-chain', parsePerAccount(references.accountNames)),
   };
   const percent = section.one('share', parsePercent);
+  const bounds = parseBounds(section);
   section.finish();
   const hmac = completeHmac(section, { type: hmacType, keys: hmacKeys, version: hmacVersion });
   const ownNames = findOwnNames(section, clientCerts, { domains, addresses }, references);
-  const others = ips.length > 0 || hmac !== undefined || clientCerts.length > 0;
+  const others = ips.length > 0 || hmac !== undefined || clientCerts.length > 0 || token;
   requireMethod(section, { all, others });
   const verifications =
     named.length > 0
@@ -97,6 +104,7 @@ export function parseAuth(
     ips,
     ...(hmac && { hmac }),
     ...(clientCerts.length > 0 && { clientCerts }),
+    ...(token && { token: true as const }),
     all,
     domains: domains.filter(isNoClient),
     addresses: addresses.filter(isNoClient),
@@ -105,6 +113,7 @@ export function parseAuth(
     challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage() ?? namesNone(section, 'storage'),
     accounts,
+    ...(bounds && { bounds }),
   };
   warnOfSurprises(section, block);
   return { block, percent, section };
@@ -161,9 +170,14 @@ function findOwnNames(
 /** In macen a block whose methods are all missing, or misspelt, admits everyone: here that has to be said. */
 function requireMethod(section: SectionReader, { all, others }: { all: boolean; others: boolean }): void {
   if (all && others)
-    section.fail('admits everyone, which contradicts ip, hmac_type and client-cert; remove one', 'all');
+    section.fail(
+      'admits everyone, which contradicts ip, hmac_type, client-cert and token; remove one',
+      'all',
+    );
   if (!all && !others)
-    section.fail('would admit everyone: give ip, hmac_type and hmac_key, or client-cert, or say all = yes');
+    section.fail(
+      'would admit everyone: give ip, hmac_type and hmac_key, client-cert or token, or say all = yes',
+    );
 }
 
 function warnOfSurprises(section: SectionReader, block: AuthBlockConfig): void {

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { ShownCertificate } from './client-ca.ts';
 import { type OnceOnly, parseOnceOnly, type TakeOnce, toSignedBytes } from './hmac2.ts';
+import type { OneCertificate, ShownToken } from './token-types.ts';
 
 /** What a client shows of itself. */
 export type AdmissionRequest = {
@@ -16,6 +17,8 @@ export type AdmissionRequest = {
   claim: HmacClaim | undefined;
   /** Its certificate, or why the one that it shows does not count. */
   certificate?: ShownCertificate | undefined;
+  /** Its bearer token. */
+  token?: ShownToken;
 };
 
 /** What a client claims: "the HMAC of my request with this hash is that". */
@@ -33,6 +36,8 @@ export type Proof = {
   by: string;
   /** The names that it narrows those of its block to, for this request; all where it is absent. */
   mayHave?(identifier: Identifier): boolean;
+  /** The one certificate that a one-time token is good for. */
+  once?: OneCertificate;
   /** The names that the client has of itself, for which `{client}` stands in its block; as text. */
   clientNames?: readonly string[];
 };
@@ -40,7 +45,7 @@ export type Proof = {
 /** Why a request is not from a client, in words that may be told to whoever sent it. */
 type Refusal = { refused: string };
 
-type Verdict = Proof | Refusal | undefined;
+export type Verdict = Proof | Refusal | undefined;
 
 /** One way of an auth block to recognise its clients. */
 export type AdmissionMethod = {
@@ -114,10 +119,10 @@ const pathOf = ({ target }: AdmissionRequest) => Buffer.from(target.replace(/\?.
  *
  * @param type one of `hashNames`
  */
-function openHmac(type: string, key: string): (message: Buffer) => Buffer {
+export function openHmac(type: string, key: string | Buffer): (message: Buffer) => Buffer {
   const size = blockSizes[type];
   if (size === undefined) throw new Error(`the block size of ${type} is not known`);
-  const bytes = Buffer.from(key);
+  const bytes = typeof key === 'string' ? Buffer.from(key) : key;
   const block = Buffer.concat([bytes.length > size ? hash(type, bytes, 'buffer') : bytes], size);
   const [inner, outer] = [block.map(byte => byte ^ 0x36), block.map(byte => byte ^ 0x5c)];
   const hashAfter = (pad: Uint8Array, bytes: Buffer) => {
@@ -131,7 +136,7 @@ function openHmac(type: string, key: string): (message: Buffer) => Buffer {
 const nameKey = (mac: (message: Buffer) => Buffer) => mac(Buffer.from('name')).toString('hex', 0, 8);
 
 /** Takes the same time whichever bytes differ. */
-function isEqual(digest: Buffer, expected: Buffer): boolean {
+export function isEqual(digest: Buffer, expected: Buffer): boolean {
   return digest.length === expected.length && timingSafeEqual(digest, expected);
 }
 

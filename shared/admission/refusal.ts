@@ -9,9 +9,14 @@ export function deny(detail: string): never {
   throw new IssuanceError('denied', detail);
 }
 
+/** Refuses who has a one-time token that is used up. */
+export function refuseUsed(): never {
+  deny('the token was for one certificate, and has been used');
+}
+
 /** Why no block can admit the request, whatever its body. */
-export function describeStranger({ clientIp, claim, certificate }: AdmissionRequest): string {
-  const without = claim ? '' : ' without an HMAC in an Authentication header';
+export function describeStranger({ clientIp, claim, certificate, token }: AdmissionRequest): string {
+  const without = claim || token ? '' : ' without an HMAC in an Authentication header';
   const refusal = `no auth block admits ${clientIp}${without}`;
   const isGood = certificate && !('fault' in certificate);
   return isGood ? `${refusal}; none takes the ${describeCertificate(certificate)}` : refusal;

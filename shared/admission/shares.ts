@@ -1,7 +1,8 @@
 import { type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { Share } from '../limits/share.ts';
-import { compileGlob, toAsciiLabels, toDomainGlob } from './admit.ts';
+import { takes, toDomainGlob } from './admit.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
+import { compileGlob, toAsciiLabels } from './glob-parts.ts';
 import { REST } from './order-shares.ts';
 
 /**
@@ -107,8 +108,8 @@ function endsIn(tokens: ReturnType<typeof compileGlob>, domain: string): boolean
   for (const character of [...domain].reverse()) {
     const token = tokens[at--];
     if (token === 'star') return true;
-    if (!token?.(character)) return false;
+    if (token === undefined || !takes(token, character)) return false;
   }
   const before = tokens[at];
-  return before === undefined || before === 'star' || before('.');
+  return before === undefined || before === 'star' || takes(before, '.');
 }

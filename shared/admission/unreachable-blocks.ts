@@ -23,6 +23,7 @@ function covers(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
     coversIps(earlier, later) &&
     coversHmac(earlier, later) &&
     coversCertificates(earlier, later) &&
+    !earlier.token && // which takes tokens of its own alone
     coversOwnNames(earlier, later) &&
     later.domains.every(glob => earlier.domains.some(other => coversGlob(other, glob))) &&
     later.addresses.every(cidr => earlier.addresses.some(other => cidrCovers(other, cidr)))

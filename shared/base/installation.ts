@@ -31,6 +31,17 @@ export async function openSecret(file: string, log: Log): Promise<Buffer> {
   return found.secret;
 }
 
+/**
+ * Reads the secret for a command, which makes none: one that no role has would be of no use.
+ *
+ * @throws Error in one line where it is absent, or cannot be used
+ */
+export async function readSecretOfRoles(file: string): Promise<Buffer> {
+  const found = await readSecret(file);
+  if (found) return found.secret;
+  throw new Error(`the secret of the installation, ${file}, is not here: run this where a role has it`);
+}
+
 /** What an operator should know of the file, without making it; `undefined` where all is well. */
 export async function findSecretFault(file: string): Promise<string | undefined> {
   try {

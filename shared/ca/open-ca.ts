@@ -65,6 +65,7 @@ const unguarded: Guards = {
     park: async () => [],
     recordFailure: async () => undefined,
     countFailedOrder: async () => undefined,
+    failedOrders: async () => 0,
     recordSuccess: async () => {},
   },
   budget: {

@@ -2,13 +2,10 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeFileError } from '../base/basics.ts';
 import { withLogin } from '../base/redis-url.ts';
+import { type RedisUser, redisUsers } from '../base/redis-use.ts';
 import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
-
-/** Who connects to Redis: the roles, and `cli`, which are the operator's commands. */
-export const redisUsers = ['intake', 'worker', 'responder', 'scheduler', 'cli'] as const;
-export type RedisUser = (typeof redisUsers)[number];
 
 export type RedisConfig = {
   /**

@@ -36,15 +36,15 @@ const isKept = shapeOf<Kept>({ how: oneOf(...ORIGINS), block: optional(isText), 
 /** A leaf of an issuer, against which its others are deflated. Its name says which leaf it is. */
 export type Sample = { name: string; leaf: Buffer };
 
-const SAMPLE_NAME = 8;
+const SHORT = 12;
 
 export const toSample = (leaf: Buffer): Sample => ({ name: shortHash(leaf), leaf });
 
-/** In 8 characters. */
-export const shortHash = (what: string | Buffer) => hash('sha256', what, 'base64url').slice(0, SAMPLE_NAME);
+/** In so few characters that it is nothing to be relied on against who makes them equal. */
+export const shortHash = (what: string | Buffer) => hash('sha256', what, 'base64url').slice(0, SHORT);
 
 /** The sample that a value needs. */
-export const sampleOf = (value: Buffer) => value.toString('latin1', 0, SAMPLE_NAME);
+export const sampleOf = (value: Buffer) => value.toString('latin1', 0, SHORT);
 
 /** Part of the fingerprint, in 16 characters: as ids are kept several times, they are to be short. */
 export const idOf = (fingerprint: string) => Buffer.from(fingerprint, 'hex').toString('base64url', 0, 12);
@@ -77,8 +77,8 @@ export function formatEntry({ how, block, account, leaf }: InventoryEntry, sampl
  * @throws IssuanceError `misconfigured` where it is damaged, or not of the certificate of that id
  */
 export function parseEntry(at: { key: string; id: string }, value: Buffer, sample: Buffer): InventoryEntry {
-  const end = Math.max(SAMPLE_NAME, value.indexOf(END_OF_HEAD));
-  const kept = parseValue(at.key, value.toString('utf8', SAMPLE_NAME, end), isKept);
+  const end = Math.max(SHORT, value.indexOf(END_OF_HEAD));
+  const kept = parseValue(at.key, value.toString('utf8', SHORT, end), isKept);
   try {
     const options = { dictionary: sample, maxOutputLength: LONGEST_LEAF };
     const entry = toEntry(inflateRawSync(value.subarray(end + 1), options), kept);

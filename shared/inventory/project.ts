@@ -8,7 +8,7 @@ import type { InventoryWriter } from './writer.ts';
 export const INVENTORY = 'inventory';
 
 /** What an operator's `quarry forget` says in the trail, before the name. */
-const FORGET = 'forget';
+export const FORGET = 'forget';
 
 /**
  * Writes into the inventory what some events say, in the order of the trail. The same events again say the

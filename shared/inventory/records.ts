@@ -25,6 +25,8 @@ type InventoryKeys = {
   index: string;
   /** A hash: by issuer, a leaf against which the others are deflated. */
   samples: string;
+  /** A hash: by names and block, which certificate for them began last. */
+  newest: string;
   /** Hashes: by id, a note. */
   notes: { [kind in NoteKind]: string };
 };
@@ -32,7 +34,13 @@ type InventoryKeys = {
 export function inventoryKeys(prefix: string): InventoryKeys {
   const key = (name: string) => `${prefix}:inventory:${name}`;
   const notes = Object.fromEntries(noteKinds.map(kind => [kind, key(kind)])) as InventoryKeys['notes'];
-  return { records: key('records'), index: key('index'), samples: key('samples'), notes };
+  return {
+    records: key('records'),
+    index: key('index'),
+    samples: key('samples'),
+    newest: key('newest'),
+    notes,
+  };
 }
 
 type InventoryRecords = {

@@ -20,6 +20,7 @@ import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
 import type { Trail } from '../trail/trail.ts';
+import { enqueueOnce } from './enqueue-once.ts';
 import { type Asker, openFetchRecord, openHandOut } from './hand-out.ts';
 
 /** A certificate as a client gets it. */
@@ -131,9 +132,10 @@ export function openIssuing(parts: {
     async order(block, csr, request) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
       if (limit) throw limit;
-      const { by, clientNames } = block;
-      const data = toSignJob(block, csr, { ...request, by, ...(clientNames && { clientNames }) });
-      const id = await signQueue.enqueue(data);
+      const { by, clientNames, once } = block;
+      const known = { by, ...(clientNames && { clientNames }), ...(once && { spends: once.digest }) };
+      const data = toSignJob(block, csr, { ...request, ...known });
+      const id = await (once ? enqueueOnce(once, csr.digest, data, signQueue) : signQueue.enqueue(data));
       const told = trail.write(toAdmitted(data, id, clock.now()));
       told.catch(() => {}); // who answers hears of it
       return {

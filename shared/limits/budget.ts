@@ -1,7 +1,7 @@
 import type { Clock } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
-import { SLOW_RATE } from './failure-backoff.ts';
+import { SLOW_PENALTY, SLOW_RATE } from './failure-backoff.ts';
 import {
   accountKey,
   domainKey,
@@ -59,8 +59,8 @@ export type Claim = {
   patience: number;
   /** Absent where nothing is divided. */
   share?: Share | undefined;
-  /** The auth block, where that is slowed down. */
-  slow?: string | undefined;
+  /** The auth block, where that is slowed down, and how many orders of the same client have failed. */
+  slow?: { block: string; failures: number } | undefined;
 };
 
 /** `until` is in milliseconds since the epoch. */
@@ -102,18 +102,19 @@ end
  *
  * KEYS: three of each bucket; last, since when the same is asked for, which keeps the rank of one that was
  * sent away. ARGV: now, id, rank, deadline, how long a place outlives its turn, how long the use of a kept
- * token may take, then for each bucket its interval, its burst and what is done with the token: `spend`,
- * `keep` (until it is known whether it is spent) or `look`. Answers { bucket that is short or 0, when it has
- * room, 1 where the job has a place now }.
+ * token may take, by how much the rank is worse for what its client has failed, then for each bucket its
+ * interval, its burst and what is done with the token: `spend`, `keep` (until it is known whether it is
+ * spent) or `look`. Answers { bucket that is short or 0, when it has room, 1 where the job has a place now }.
  */
 const TAKE = toScript(`${LISTS}
 local now, id, rank, deadline = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local since = KEYS[#KEYS]
-rank = math.min(rank, tonumber(redis.call('GET', since) or rank))
+local first = math.min(rank, tonumber(redis.call('GET', since) or rank))
+rank = first + tonumber(ARGV[7])
 local buckets, short, latest = (#KEYS - 1) / 3, 0, 0
 for i = 1, buckets do
   local places, lapses = lists(i)
-  local interval, burst, ahead = tonumber(ARGV[3 * i + 4]), tonumber(ARGV[3 * i + 5]), 0
+  local interval, burst, ahead = tonumber(ARGV[3 * i + 5]), tonumber(ARGV[3 * i + 6]), 0
   if redis.call('EXISTS', places) == 1 then
     for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', lapses, '-inf', now)) do leave(i, lapsed) end
     leave(i, id)
@@ -126,12 +127,12 @@ end
 if short > 0 and latest <= deadline then
   enter(short, id, rank, latest + tonumber(ARGV[5]), now)
 elseif short > 0 then
-  redis.call('SET', since, string.format('%.0f', rank), 'PX', string.format('%.0f', latest - now + tonumber(ARGV[5])))
+  redis.call('SET', since, string.format('%.0f', first), 'PX', string.format('%.0f', latest - now + tonumber(ARGV[5])))
 else
   redis.call('DEL', since)
   for i = 1, buckets do
-    local use = ARGV[3 * i + 6]
-    if use == 'spend' then spend(i, tonumber(ARGV[3 * i + 4]), now) end
+    local use = ARGV[3 * i + 7]
+    if use == 'spend' then spend(i, tonumber(ARGV[3 * i + 5]), now) end
     if use == 'keep' then enter(i, id, 0, now + tonumber(ARGV[6]), now) end
   end
 end
@@ -161,7 +162,7 @@ export function openBudget(
   const toBuckets = (rate: Rate | undefined, use: Bucket['use'], keys: () => string[]): Bucket[] =>
     rate ? keys().map(key => ({ key, rate, use })) : [];
   const orderBuckets = ({ share, slow }: Pick<Claim, 'share' | 'slow'>): Bucket[] => [
-    ...(slow === undefined ? [] : toBuckets(SLOW_RATE, 'spend', () => [slowKey(slow)])),
+    ...(slow === undefined ? [] : toBuckets(SLOW_RATE, 'spend', () => [slowKey(slow.block)])),
     ...toBuckets(orders, 'spend', () => [accountKey(scope)]),
     ...(share
       ? toBuckets(partOf(orders, share.part), 'spend', () => [`share/${share.name}@${scope.account}`])
@@ -210,7 +211,8 @@ export function openBudget(
       const keys = [...counted.flatMap(({ key }) => keysOf(key)), since];
       const { id, rank, patience } = claim;
       const figures = counted.flatMap(({ rate, use }) => [rate.period / rate.count, rate.count, use]);
-      const who = [clock.now(), id, rank, patience, PLACE_OUTLIVES_TURN, ORDER_LIFE];
+      const penalty = (claim.slow?.failures ?? 0) * SLOW_PENALTY;
+      const who = [clock.now(), id, rank, patience, PLACE_OUTLIVES_TURN, ORDER_LIFE, penalty];
       const answer = await runScript(redis, TAKE, keys, [...who, ...figures]);
       const [index, until, waits] = answer as [number, string, number];
       const short = counted[index - 1];

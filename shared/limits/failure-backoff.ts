@@ -12,6 +12,8 @@ export const SLOW_AFTER = 20;
 export const SLOW_WITHIN = 10 * MINUTE;
 /** For how long after the last failure. Milliseconds. */
 export const SLOW_LIFE = HOUR;
+/** So much later an order of a slow block stands for each that its client has failed. Milliseconds. */
+export const SLOW_PENALTY = 10 * MINUTE;
 /** The orders of a block that is slowed down. */
 export const SLOW_RATE = { count: 1, period: MINUTE };
 

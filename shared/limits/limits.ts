@@ -23,6 +23,8 @@ export type Limit = {
 export type Orderer = {
   /** The auth block; absent where none does. */
   block?: string;
+  /** The address of its client. */
+  client?: string | undefined;
   /** What proves the names, as `proofOf` says. */
   proof: string;
 };
@@ -72,6 +74,10 @@ export const parkedKey = ({ prefix }: Pick<Store, 'prefix'>, key: string) => `${
 export const failedOrdersKey = ({ prefix }: Pick<Store, 'prefix'>, block: string) =>
   `${prefix}:failed-orders:${block}`;
 
+/** Where Redis counts, by client, the failed orders of an auth block. */
+export const failedClientsKey = ({ prefix }: Pick<Store, 'prefix'>, block: string) =>
+  `${prefix}:failed-clients:${block}`;
+
 export function openStandingLimits(store: Store, scope: LimitScope, clock: Clock): StandingLimits {
   const { redis } = store;
   const csrKey = (csr: string) => parkedKey(store, `csr/${csr.slice(0, 16)}@${scope.ca}`);
@@ -103,7 +109,11 @@ export function openStandingLimits(store: Store, scope: LimitScope, clock: Clock
       parkedKey(store, failuresKey(identifiers, orderer, scope)),
       ...(orderer.block === undefined
         ? []
-        : [parkedKey(store, slowKey(orderer.block)), failedOrdersKey(store, orderer.block)]),
+        : [
+            parkedKey(store, slowKey(orderer.block)),
+            failedOrdersKey(store, orderer.block),
+            failedClientsKey(store, orderer.block),
+          ]),
     ],
     slowKey: block => parkedKey(store, slowKey(block)),
     csrKey,

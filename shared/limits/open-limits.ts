@@ -1,11 +1,13 @@
+import { isIPv6 } from 'node:net';
 import type { Clock, IssuanceError } from '../base/basics.ts';
-import type { Identifier } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { addressToBytes, type Identifier } from '../base/identifier.ts';
+import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 import { afterFailure, describeSlow, SLOW_AFTER, SLOW_LIFE, SLOW_WITHIN } from './failure-backoff.ts';
 import {
   accountKey,
   blockKey,
   domainKey,
+  failedClientsKey,
   failedOrdersKey,
   failuresKey,
   type Limit,
@@ -43,15 +45,17 @@ export type Limits = StandingLimits & {
     error: IssuanceError,
   ): Promise<number | undefined>;
   /**
-   * Counts an order of an auth block that failed validation, whatever its names.
+   * Counts an order that failed validation for its auth block and client, whatever its names.
    *
    * @returns what the block comes under from now on, where this failure has slowed it down
    */
   countFailedOrder(
-    block: string,
     identifiers: Identifier[],
+    orderer: Orderer,
     error: IssuanceError,
   ): Promise<Limit | undefined>;
+  /** How many orders of a client of a block failed since one of that block succeeded. */
+  failedOrders(orderer: Orderer): Promise<number>;
   /**
    * Remembers by a CSR's digest that the CA has refused it, for a day; or an order that is still under way,
    * for a week after the time at which the CA wants to be asked again.
@@ -66,11 +70,13 @@ const namesOf = (identifiers: Identifier[]) => identifiers.map(({ value }) => va
 /**
  * Slows a block down whose orders fail at a rate, and keeps it slow while they go on failing.
  *
- * KEYS: the block's failed orders, what slows it down. ARGV: now, how many failures are too many, within how
- * long, what slows it down, its life. Answers 2 where it is slowed down by this failure, 1 where it was
- * already.
+ * KEYS: the block's failed orders, what slows it down, its failed orders by client. ARGV: now, how many
+ * failures are too many, within how long, what slows it down, its life, the client. Answers 2 where it is
+ * slowed down by this failure, 1 where it was already.
  */
 const COUNT_FAILED_ORDER = toScript(`
+redis.call('HINCRBY', KEYS[3], ARGV[6], 1)
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
 if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
   return 1
@@ -144,7 +150,8 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await write(key, failed, history.until + HISTORY_LIFE);
       return history.until > now ? history.until : undefined;
     },
-    async countFailedOrder(block, identifiers, { message }) {
+    async countFailedOrder(identifiers, { block, client }, { message }) {
+      if (block === undefined) return undefined;
       const [now, key] = [clock.now(), slowKey(block)];
       const detail = `${describeSlow(block)}; the last one: ${message}`;
       const slow: Parked = {
@@ -153,10 +160,16 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
         detail,
         names: namesOf(identifiers),
       };
-      const keys = [failedOrdersKey(store, block), parkedKey(store, key)];
-      const figures = [now, SLOW_AFTER, SLOW_WITHIN, JSON.stringify(slow), SLOW_LIFE];
+      const keys = [failedOrdersKey(store, block), parkedKey(store, key), failedClientsKey(store, block)];
+      const figures = [now, SLOW_AFTER, SLOW_WITHIN, JSON.stringify(slow), SLOW_LIFE, toHost(client)];
       const isNew = (await runScript(redis, COUNT_FAILED_ORDER, keys, figures)) === 2;
       return isNew ? { key, until: slow.until, detail, names: slow.names } : undefined;
+    },
+    async failedOrders({ block, client }) {
+      if (block === undefined) return 0;
+      const key = failedClientsKey(store, block);
+      const count = await redis.hget(key, toHost(client));
+      return count === null ? 0 : parseNumber(key, count);
     },
     async rememberCsr(csr, identifiers, { code, message: detail, problem, retryAfter = 0 }, order) {
       const until = order ? Math.max(retryAfter, clock.now()) + ORDER_LIFE : clock.now() + REFUSAL_LIFE;
@@ -168,6 +181,11 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await redis.del(standing.failureKeys(identifiers, orderer));
     },
   };
+}
+
+/** Who has one address of IPv6 has all of its /64. */
+function toHost(client = ''): string {
+  return isIPv6(client) ? addressToBytes(client).subarray(0, 8).toString('hex') : client;
 }
 
 /** @returns `undefined` where the CA does not say what it covers */

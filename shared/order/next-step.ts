@@ -197,10 +197,14 @@ export function mustOutlive(before: OrderState, { url, replaced, takenBack, ...a
   return !after.initiated && (takenBack !== before.takenBack || after.presentedAt !== before.presentedAt);
 }
 
-/** What the first poll after a change says of the CA's pace. */
+/**
+ * What the first poll after a change says of the CA's pace. That one came in vain counts for validation only
+ * once the names are proven: names that lead nowhere would have everybody's orders be asked for late.
+ */
 export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderState, now: number): void {
-  if (!state.initiated || state.polls !== 1) return;
-  if (status === 'pending') paces.validation.late(now);
+  if (!state.initiated || state.polls === 0) return;
+  if (status === 'ready' && state.polls > 1) paces.validation.late(now);
+  if (state.polls !== 1) return;
   if (status === 'ready') paces.validation.early(now);
   if (status === 'processing') paces.issuance.late(now);
   if (status === 'valid') paces.issuance.early(now);

@@ -28,10 +28,8 @@ export async function rememberFailure(
     for (const limit of await limits.park(identifiers, orderer, error)) await onLimit(limit);
   }
   if (code !== 'challengeFailed') return error;
-  if (orderer.block !== undefined && !unanswered) {
-    const slow = await limits.countFailedOrder(orderer.block, identifiers, error);
-    if (slow) await onLimit(slow);
-  }
+  const slow = unanswered ? undefined : await limits.countFailedOrder(identifiers, orderer, error);
+  if (slow) await onLimit(slow);
   // Without the CA's problem it was Quarry's own look that failed, which costs no limit.
   if (!problem) return error;
   await budget.spendFailures(failedNames(problem));

@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
+import { isEqual, openHmac } from '../admission/methods.ts';
 import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
 
+export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
 export { UnrecoverableError };
 
@@ -13,6 +17,69 @@ const MOST_KILLS = 1_000;
 /** How long jobs that were cut off may take to be given back. */
 const LONGEST_HAND_OVER = 5_000;
 const HAND_OVER_DELAY = 100;
+
+/**
+ * Says of what Redis carries that it is of this installation: Redis does not know the secret that a seal is
+ * made with. What is `of` something is of nothing else, so that nothing can be passed off as another's.
+ */
+export type Seals = {
+  /** In hex. @param of what the text is of, such as `result <job>` @param text JSON: without a line's end */
+  sealOf(of: string, text: string): string;
+  isSeal(seal: unknown, of: string, text: string): boolean;
+};
+
+/** @param secret the installation's */
+export function openSeals(secret: Buffer): Seals {
+  const mac = openHmac('sha256', secret);
+  const sealOf: Seals['sealOf'] = (of, text) => mac(Buffer.from(`${of}\n${text}`)).toString('hex');
+  const isSeal: Seals['isSeal'] = (seal, of, text) =>
+    isEqual(Buffer.from(`${seal}`), Buffer.from(sealOf(of, text)));
+  return { sealOf, isSeal };
+}
+
+/** A text with its seal in front. */
+export const toSealed = (seals: Seals, of: string, text: string) => `${seals.sealOf(of, text)} ${text}`;
+
+/** The text of what `toSealed` gave; `undefined` where it bears no seal for that. */
+export function fromSealed(seals: Seals, of: string, sealed: string): string | undefined {
+  const end = sealed.indexOf(' ');
+  const text = sealed.slice(end + 1);
+  return seals.isSeal(sealed.slice(0, Math.max(end, 0)), of, text) ? text : undefined;
+}
+
+const jobName = (queue: string, jobId: string) => `${queue} job ${jobId}`;
+
+/** The data of a job with a seal for it. */
+export const sealData = <Data>(seals: Seals, queue: string, jobId: string, data: Data): Data => ({
+  ...data,
+  seal: seals.sealOf(jobName(queue, jobId), JSON.stringify(data)),
+});
+
+/** Whether `sealData` made it for this job. */
+export function isSealedData(seals: Seals, queue: string, jobId: string, sealed: unknown): boolean {
+  const { seal, ...data } = sealed as { seal?: unknown };
+  return seals.isSeal(seal, jobName(queue, jobId), JSON.stringify(data));
+}
+
+const RANDOM_DIGITS = 16;
+
+/**
+ * An unguessable id for a job that does `what`: one half of it is random, the other says what the job does,
+ * so that nobody can be led to a job that does something else.
+ */
+export function newJobId(seals: Seals, what: string): string {
+  return toJobId(seals, randomUUID().replaceAll('-', '').slice(-RANDOM_DIGITS), what);
+}
+
+/** Whether `newJobId` made it for a job that does `what`. */
+export const isJobIdOf = (seals: Seals, jobId: string, what: string): boolean =>
+  toJobId(seals, jobId.replaceAll('-', '').slice(0, RANDOM_DIGITS), what) === jobId;
+
+/** In the form of a UUID. */
+function toJobId(seals: Seals, random: string, what: string): string {
+  const digits = random + seals.sealOf(`id ${random}`, what).slice(0, RANDOM_DIGITS);
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
 
 /**
  * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis
@@ -35,58 +102,6 @@ export function openQueue<Data, Result = unknown>(
   return queue;
 }
 
-/** The lock by which a worker holds a job: BullMQ's token for it. */
-export type JobLock = { jobId: string; token: string };
-
-/** A job in the hands of a worker. */
-export type HeldJob<Data> = {
-  name: string;
-  data: Data;
-  lock: JobLock;
-  /** Milliseconds since the epoch. */
-  createdAt: number;
-  /** Whether no worker has had it before, not even one that was killed. */
-  isNew: boolean;
-  priority: number;
-  /** No attempt follows this one: an error fails the job for good. */
-  lastAttempt: boolean;
-};
-
-/** A job after an attempt that failed; `over`: it is not tried again. Damaged `data` is absent. */
-export type FailedJob<Data> = {
-  id: string;
-  name: string;
-  data: Data | undefined;
-  attempts: number;
-  over: boolean;
-};
-
-export type JobSignals = {
-  /** The worker is stopping: end between two steps. */
-  stopping: AbortSignal;
-  /** End at once: the stopping worker waits no longer, or another worker has the job by now. */
-  abort: AbortSignal;
-};
-
-/** Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. */
-export type Later = { later: number };
-
-export type Consumer<Data, Result> = {
-  /** How many jobs run at once. */
-  concurrency: number;
-  /** Whether a job's data is what this queue's jobs have; one whose data is not fails for good. */
-  isData(value: unknown): value is Data;
-  /** How many milliseconds a job may go on after the worker begins to stop. */
-  patience: number;
-  /**
-   * Does a job. An error counts as a failed attempt, which BullMQ repeats as the job says; while the worker
-   * is stopping, it gives the job back instead, as the stop may be the cause.
-   */
-  run(job: HeldJob<Data>, signals: JobSignals): Promise<Result | Later>;
-  /** Called after each failed attempt. */
-  failed?(error: Error, job: FailedJob<Data>): void;
-};
-
 /**
  * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have
  * ended or were given back.
@@ -94,7 +109,7 @@ export type Consumer<Data, Result> = {
 export function openWorker<Data, Result>(
   queue: string,
   { concurrency, isData, patience, run, failed }: Consumer<Data, Result>,
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+  { redisUrl, prefix, log, seals }: { redisUrl: string; prefix: string; log: Log; seals?: Seals },
 ): AsyncDisposable {
   const stopping = new AbortController();
   const cutOff = new AbortController();
@@ -106,13 +121,15 @@ export function openWorker<Data, Result>(
     const signals = { stopping: stopping.signal, abort: abort.signal };
     const key = `${prefix}:${queue}:${job.id} data`;
     if (!isData(job.data)) throw new UnrecoverableError(damagedValue(key).message);
-    const end = await run(toHeldJob(job, token), signals).catch((error: unknown): Later => {
+    const isSealed = !seals || isSealedData(seals, queue, job.id ?? '', job.data);
+    const end = await run({ ...toHeldJob(job, token), isSealed }, signals).catch((error: unknown): Later => {
       const final = cancelled?.aborted || error instanceof UnrecoverableError;
       if (final || !stopping.signal.aborted) throw error;
       return { later: Date.now() + HAND_OVER_DELAY };
     });
     if (!isLater(end)) return end;
     await job.moveToDelayed(end.later, token);
+    await end.after?.();
     throw new DelayedError();
   }
 
@@ -159,7 +176,7 @@ export function openWorker<Data, Result>(
   };
 }
 
-const toHeldJob = <Data>(job: Job<Data>, token = ''): HeldJob<Data> => ({
+const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSealed'> => ({
   name: job.name,
   data: job.data,
   lock: { jobId: job.id ?? '', token },

@@ -12,7 +12,10 @@ const LOOKS_PER_LOOK_FOR_LOST = 5;
  * @returns those that have ended, with their results: BullMQ has failed those that have none, or Redis has
  *   lost them
  */
-type FindMissed = (jobIds: string[], forLost?: boolean) => Promise<Map<string, SignResult | undefined>>;
+type FindMissed = (jobIds: string[], forLost?: boolean) => Promise<Missed[]>;
+
+/** `isOver`: whether no other result will come. */
+type Missed = { jobId: string; result: SignResult | undefined; isOver: boolean };
 
 export function openFindMissed({ redis, prefix }: Store, results: Pick<Results, 'readResults'>): FindMissed {
   let looks = 0;
@@ -26,11 +29,11 @@ export function openFindMissed({ redis, prefix }: Store, results: Pick<Results, 
   }
 
   return async (jobIds, forLost = looks++ % LOOKS_PER_LOOK_FOR_LOST === 0) => {
-    if (jobIds.length === 0) return new Map();
+    if (jobIds.length === 0) return [];
     // In this order: a job that ends in between has its result by the time the results are read.
     const ended = forLost ? await findEnded(jobIds) : new Set();
     const read = await results.readResults(jobIds);
-    const all = jobIds.map((jobId, index) => [jobId, read[index]] as const);
-    return new Map(all.filter(([jobId, result]) => result || ended.has(jobId)));
+    const all = jobIds.map((jobId, index) => ({ jobId, result: read[index], isOver: ended.has(jobId) }));
+    return all.filter(({ result, isOver }) => result || isOver);
   };
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { toSignFailure } from '../base/basics.ts';
-import { parseValue, type Store } from '../base/redis.ts';
-import { isSignResult, type SignResult } from './sign-job.ts';
+import type { Store } from '../base/redis.ts';
+import type { SignResult } from './sign-job.ts';
 
 const RESULT_LIFE_SECONDS = 24 * 3_600;
 /** No result that holds the certificate lasts longer than this. */
@@ -10,22 +10,44 @@ const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 /** The results of sign jobs, as long as Redis keeps them. */
 export type Results = {
   /**
-   * `undefined` also where the certificate of the result was revoked since; so does `readResults`.
+   * `undefined` also where the certificate of the result was revoked since, and where what is there bears no
+   * seal.
    *
    * @throws IssuanceError `misconfigured` where it is damaged
    */
   readResult(jobId: string): Promise<SignResult | undefined>;
-  /** One that is damaged is a failure that says so. */
+  /**
+   * `undefined` where the certificate of the result was revoked since. One that is damaged is a failure that
+   * says so, and what bears no seal is `unsealedResult`, in the place of which the true one may still come.
+   */
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
   /** Has no result hand out a certificate any more. @param certificate its PEM */
   markRevoked(certificate: string): Promise<void>;
 };
 
-export const parseResult = (key: string, text: string | null | undefined) =>
-  text ? parseValue(key, text, isSignResult) : undefined;
+/** What is there was made up, or by an earlier version. */
+export const unsealedResult: SignResult = {
+  ...{ outcome: 'failed', block: '' },
+  error: {
+    code: 'unavailable',
+    detail:
+      'the result in Redis bears no seal of this installation, and is not handed out: post the same CSR again',
+  },
+};
+
+/**
+ * @param key where it was found
+ * @param sealed with its seal in front
+ * @returns `unsealedResult` where it bears none
+ * @throws IssuanceError `misconfigured` where it is damaged
+ */
+type ParseResult = (jobId: string, key: string, sealed: string | null | undefined) => SignResult | undefined;
 
 /** @param resultKey where the result of a job is */
-export function openResults({ redis, prefix }: Store, resultKey: (jobId: string) => string): Results {
+export function openResults(
+  { redis, prefix }: Store,
+  { resultKey, parse }: { resultKey: (jobId: string) => string; parse: ParseResult },
+): Results {
   const revokedKey = (chain: string) => `${prefix}:revoked:${fingerprint(chain)}`;
 
   async function dropRevoked(results: (SignResult | undefined)[]): Promise<typeof results> {
@@ -40,12 +62,13 @@ export function openResults({ redis, prefix }: Store, resultKey: (jobId: string)
   return {
     readResult: async jobId => {
       const key = resultKey(jobId);
-      return (await dropRevoked([parseResult(key, await redis.get(key))]))[0];
+      const result = parse(jobId, key, await redis.get(key));
+      return result === unsealedResult ? undefined : (await dropRevoked([result]))[0];
     },
     readResults: async jobIds => {
       if (jobIds.length === 0) return [];
-      const keys = jobIds.map(resultKey);
-      return dropRevoked((await redis.mget(keys)).map((text, at) => readAt(keys[at] ?? '', text)));
+      const read = await redis.mget(jobIds.map(resultKey));
+      return dropRevoked(jobIds.map((jobId, at) => readAt(parse, jobId, resultKey(jobId), read[at])));
     },
     markRevoked: async certificate => {
       await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
@@ -54,9 +77,9 @@ export function openResults({ redis, prefix }: Store, resultKey: (jobId: string)
 }
 
 /** One that is damaged must not keep the others from who waits for them. */
-function readAt(key: string, text: string | null): SignResult | undefined {
+function readAt(parse: ParseResult, ...read: Parameters<ParseResult>): SignResult | undefined {
   try {
-    return parseResult(key, text);
+    return parse(...read);
   } catch (error) {
     return { outcome: 'failed', block: '', error: toSignFailure(error) };
   }

@@ -1,17 +1,21 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
+import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
 import {
-  type Clock,
-  damagedValue,
-  IssuanceError,
-  type Log,
-  needingRedis,
-  type SignFailure,
-} from '../base/basics.ts';
-import { either, isFlag, isText, listOf, oneOf, optional, type Store, shapeOf } from '../base/redis.ts';
+  either,
+  isFlag,
+  isText,
+  listOf,
+  oneOf,
+  optional,
+  parseValue,
+  type Store,
+  shapeOf,
+} from '../base/redis.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
-import { openQueue } from './bullmq.ts';
+import { fromSealed, isJobIdOf, newJobId, openQueue, type Seals, sealData, toSealed } from './bullmq.ts';
 import { isSignFailure } from './sign-job.ts';
+import { openTellUnsealed, type TellUnsealed } from './tell-unsealed.ts';
 
 export const REVOKE_QUEUE = 'revoke';
 
@@ -37,11 +41,20 @@ export type RevokeJobData = {
   by?: string;
   client?: string;
   clientNames?: readonly string[];
+  /**
+   * An operator's act, which no auth block has to admit. `forget`: the CA is asked for nothing, only the
+   * storages lose the certificate.
+   */
+  operator?: 'revoke' | 'forget';
 };
 
-/** How a revoke job ended. `already`: the certificate was revoked before. */
+/**
+ * How a revoke job ended. `already`: the certificate was revoked before; `storages`: the names of those that
+ * had it.
+ */
 export type RevokeResult =
   | { outcome: 'revoked'; already: boolean; account: string }
+  | { outcome: 'forgotten'; storages: string[] }
   | { outcome: 'failed'; error: SignFailure };
 
 export const isRevokeJobData = shapeOf<RevokeJobData>({
@@ -52,12 +65,20 @@ export const isRevokeJobData = shapeOf<RevokeJobData>({
   },
   ...{ block: isText, accounts: listOf(isText), requestId: isText },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
+  operator: optional(oneOf('revoke', 'forget')),
 });
 
-const isRevokeResult = either(
+const isDone = either(
   shapeOf<Extract<RevokeResult, { outcome: 'revoked' }>>({
     ...{ outcome: oneOf('revoked'), already: isFlag, account: isText },
   }),
+  shapeOf<Extract<RevokeResult, { outcome: 'forgotten' }>>({
+    ...{ outcome: oneOf('forgotten'), storages: listOf(isText) },
+  }),
+);
+
+const isRevokeResult = either(
+  isDone,
   shapeOf<Extract<RevokeResult, { outcome: 'failed' }>>({ outcome: oneOf('failed'), error: isSignFailure }),
 );
 
@@ -81,35 +102,40 @@ export type RevokeQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<RevokeResult | undefined>;
 };
 
+/** Equal for jobs that may be one. */
+const whatOf = ({ certificate, operator }: RevokeJobData) =>
+  operator === 'forget' ? `forget ${certificate}` : certificate;
+
 /** @param store an impatient connection, kept open by the caller */
-export function openRevokeQueue({
-  store,
-  clock,
-  log,
-}: {
-  store: Store;
-  clock: Clock;
-  log: Log;
-}): RevokeQueue {
-  const queue = openQueue<RevokeJobData, RevokeResult>(REVOKE_QUEUE, { store, log });
+export function openRevokeQueue(parts: { store: Store; seals: Seals; clock: Clock; log: Log }): RevokeQueue {
+  const { store, seals, clock } = parts;
+  const queue = openQueue<RevokeJobData, string>(REVOKE_QUEUE, parts);
+  const tellUnsealed = openTellUnsealed(parts);
+
+  async function add(data: RevokeJobData, what: string, deduplication?: { id: string }): Promise<string> {
+    const own = newJobId(seals, what);
+    const job = await queue.add('revoke', sealData(seals, REVOKE_QUEUE, own, data), {
+      jobId: own,
+      ...(deduplication && { deduplication }),
+      ...ATTEMPTS,
+      removeOnComplete: RESULT_KEPT,
+      removeOnFail: FAILED_JOBS_KEPT,
+    });
+    return job.id ?? '';
+  }
 
   return {
     enqueue: data =>
       needingRedis(async () => {
-        const job = await queue.add('revoke', data, {
-          jobId: randomUUID(),
-          deduplication: { id: createHash('sha256').update(data.certificate).digest('hex') },
-          ...ATTEMPTS,
-          removeOnComplete: RESULT_KEPT,
-          removeOnFail: FAILED_JOBS_KEPT,
-        });
-        return job.id ?? '';
+        const what = hash('sha256', whatOf(data));
+        const id = await add(data, what, { id: what });
+        return isJobIdOf(seals, id, what) ? id : add(data, what);
       }),
     /** Polls: revocations are too rare to need a stream of events. */
     async result(jobId, signal) {
       for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
         const job = await needingRedis(() => queue.getJob(jobId));
-        const result = readResult(job, `${store.prefix}:${REVOKE_QUEUE}:${jobId} returnvalue`);
+        const result = readResult(job, { prefix: store.prefix, seals, tellUnsealed });
         if (result || signal.aborted) return result;
         await clock.sleep(pause, signal).catch(() => {}); // a last look follows
       }
@@ -118,15 +144,25 @@ export function openRevokeQueue({
   };
 }
 
+const resultOf = (jobId: string) => `${REVOKE_QUEUE} result ${jobId}`;
+
+/** What a worker ends a job with. */
+export const sealRevokeResult = (seals: Seals, jobId: string, result: RevokeResult): string =>
+  toSealed(seals, resultOf(jobId), JSON.stringify(result));
+
 function readResult(
-  job: Job<RevokeJobData, RevokeResult> | undefined,
-  key: string,
+  job: Job<RevokeJobData, string> | undefined,
+  { prefix, seals, tellUnsealed }: { prefix: string; seals: Seals; tellUnsealed: TellUnsealed },
 ): RevokeResult | undefined {
   if (!job) throw new IssuanceError('unavailable', 'the revocation was lost: post the certificate again');
-  if (job.finishedOn === undefined) return undefined;
+  const { id = '', finishedOn, returnvalue: sealed } = job;
+  if (finishedOn === undefined) return undefined;
   // A job that BullMQ itself or a bug has failed has no result; details stay in the worker's log.
-  const { returnvalue: result } = job;
-  if (!result) return { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
-  if (isRevokeResult(result)) return result;
-  throw damagedValue(key);
+  if (!sealed) return { outcome: 'failed', error: { code: 'internal', detail: 'internal error' } };
+  const text = fromSealed(seals, resultOf(id), `${sealed}`);
+  if (text !== undefined)
+    return parseValue(`${prefix}:${REVOKE_QUEUE}:${id} returnvalue`, text, isRevokeResult);
+  tellUnsealed(id, 'what Redis gave as the result of a revocation bears no seal of this installation');
+  const detail = 'the result in Redis bears no seal of this installation: post the certificate again';
+  throw new IssuanceError('unavailable', detail);
 }

@@ -40,6 +40,8 @@ export type SignJobData = {
   client?: string;
   /** The names that the client's own proof admits, where it narrows those of the block. */
   clientNames?: readonly string[];
+  /** The digest of the one-time token that the job uses up, unless it fails. */
+  spends?: string;
 };
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
@@ -79,5 +81,6 @@ export const isSignJobData = shapeOf<SignJobData>({
   ...{ publicKey: optional(isText), solvers: listOf(isText), storage: isText, block: isText },
   replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
   ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
+  spends: optional(isText),
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });

@@ -1,18 +1,19 @@
-import { randomUUID } from 'node:crypto';
-import { type Log, needingRedis } from '../base/basics.ts';
-import { parseValue, runScript, type Store } from '../base/redis.ts';
-import { openQueue } from './bullmq.ts';
+import { type Clock, type Log, needingRedis } from '../base/basics.ts';
+import { runScript, type Store } from '../base/redis.ts';
+import { isJobIdOf, isSealedData, newJobId, openQueue, type Seals, sealData } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
-import { isSignResult } from './sign-job.ts';
+import { unsealedResult } from './read-results.ts';
 import {
   deduplicationId,
   openSignRecords,
+  parseResult,
   SIGN_QUEUE,
   type SignJobData,
   type SignRecords,
   type SignResult,
 } from './sign-records.ts';
+import { openTellUnsealed } from './tell-unsealed.ts';
 import { ASK_TURN, POSTS, RENEWALS } from './turns.ts';
 
 const PROMISE_LIFE_SECONDS = 24 * 3_600;
@@ -20,16 +21,18 @@ const PROMISE_LIFE_SECONDS = 24 * 3_600;
 const ATTEMPTS = { attempts: 10, backoff: { type: 'fixed', delay: 1_000 } };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
+const UNSEALED = 'what Redis gave as the result of a job bears no seal of this installation';
 
 /** The intake's side of the `sign` queue. */
 export type SignQueue = AsyncDisposable & {
   /**
    * Enqueues a job, or joins the one that an identical post made.
    *
+   * @param reserve is given a new id before the job is made, and gives the one that it is to have
    * @returns the job's unguessable id
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
-  enqueue(data: SignJobData): Promise<string>;
+  enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>): Promise<string>;
   /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
@@ -41,11 +44,13 @@ export type SignQueue = AsyncDisposable & {
   promise(jobId: string, data: SignJobData): Promise<void>;
 };
 
-/** @param store an impatient connection, kept open by the caller */
-export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log }): SignQueue {
-  const { store, log } = parts;
+type Parts = { store: Store; redisUrl: string; seals: Seals; clock: Clock; log: Log };
+
+/** @param parts.store an impatient connection, kept open by the caller */
+export function openSignQueue(parts: Parts): SignQueue {
+  const { store, seals, log } = parts;
   const { redis, prefix } = store;
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, seals);
   const waiters = openWaiters(parts, records);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
   const jobs = `${prefix}:${SIGN_QUEUE}:`;
@@ -61,29 +66,47 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
     return (await runScript(redis, ASK_TURN, keys, [jobs, block, first, last])) as [string, number];
   }
 
+  /** Whoever writes to Redis may have promised any job. */
+  async function isKept(promised: string, same: string): Promise<boolean> {
+    return isJobIdOf(seals, promised, same) && (await records.readResult(promised))?.outcome === 'issued';
+  }
+
+  /** @returns the id of the job that was made, or of the one with the same deduplication */
+  async function add(
+    data: SignJobData,
+    own: string,
+    options: { priority: number; deduplication?: { id: string } },
+  ): Promise<string> {
+    let id = '';
+    waiters.expect(own);
+    try {
+      const job = await queue.add('sign', sealData(seals, SIGN_QUEUE, own, data), {
+        jobId: own,
+        ...options,
+        ...ATTEMPTS,
+        removeOnComplete: true,
+        removeOnFail: FAILED_JOBS_KEPT,
+      });
+      id = job.id ?? '';
+    } finally {
+      if (id !== own) waiters.forget(own);
+    }
+    return id;
+  }
+
   return {
-    enqueue: data =>
+    enqueue: (data, reserve) =>
       needingRedis(async () => {
         const same = deduplicationId(data);
         const [promised, priority] = await askTurn(data, same);
-        if (promised && (await records.readResult(promised))?.outcome === 'issued') return promised;
-        const own = randomUUID();
-        let id = '';
-        waiters.expect(own);
-        try {
-          const job = await queue.add('sign', data, {
-            jobId: own,
-            deduplication: { id: same },
-            priority,
-            ...ATTEMPTS,
-            removeOnComplete: true,
-            removeOnFail: FAILED_JOBS_KEPT,
-          });
-          id = job.id ?? '';
-        } finally {
-          if (id !== own) waiters.forget(own);
-        }
-        return id;
+        if (promised && (await isKept(promised, same))) return promised;
+        const newId = newJobId(seals, same);
+        const own = reserve ? await reserve(newId) : newId;
+        const id = await add(data, own, { priority, deduplication: { id: same } });
+        if (id === own || isJobIdOf(seals, id, same)) return id;
+        // It would lead to the result of another job, or of one that an earlier version made without a seal.
+        const [, turn] = await askTurn(data, own);
+        return add(data, own, { priority: turn });
       }),
     result: (jobId, signal) => needingRedis(() => waiters.wait(jobId, signal)),
     blockOf: jobId =>
@@ -91,7 +114,7 @@ export function openSignQueue(parts: { store: Store; redisUrl: string; log: Log 
         const result = await records.readResult(jobId);
         if (result) return result.block;
         const job = await queue.getJob(jobId);
-        return job?.data.block;
+        return job && isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
       }),
     promise: async (jobId, data) => {
       await needingRedis(() =>
@@ -118,10 +141,9 @@ type Wake = (result: SignResult | undefined) => void;
  * The requests of this process that wait for results. One channel wakes them all, and every few seconds all
  * that they wait for is looked at again, as what is published while Redis is away is lost.
  */
-function openWaiters(
-  { store, redisUrl, log }: { store: Store; redisUrl: string; log: Log },
-  records: SignRecords,
-): Waiters {
+function openWaiters(parts: Parts, records: SignRecords): Waiters {
+  const { store, redisUrl, seals, log } = parts;
+  const tellUnsealed = openTellUnsealed(parts);
   const findMissed = openFindMissed(store, records);
   const waiters = new Map<string, Set<Wake>>();
   /** Jobs made by this process whose end was not published yet, as long as nothing was missed. */
@@ -129,27 +151,33 @@ function openWaiters(
   /** Whether every end from now on will be heard of. */
   let listening = false;
 
-  function wake(jobId: string, result: SignResult | undefined) {
+  /** @param isOver whether no other result will come */
+  function wake(jobId: string, result: SignResult | undefined, isOver = false) {
+    if (result === unsealedResult) tellUnsealed(jobId, UNSEALED);
+    if (result === unsealedResult && !isOver) return; // the true one may still come
     for (const waiter of waiters.get(jobId) ?? []) waiter(result);
   }
 
-  async function look(jobId: string, failed = false) {
+  async function look(jobId: string, isOver = false) {
     const [result] = await records.readResults([jobId]);
-    if (result || failed) wake(jobId, result);
+    if (result || isOver) wake(jobId, result, isOver);
   }
 
   async function lookAtAll(forLost?: boolean) {
-    for (const [jobId, result] of await findMissed([...waiters.keys()], forLost)) wake(jobId, result);
+    for (const { jobId, result, isOver } of await findMissed([...waiters.keys()], forLost))
+      wake(jobId, result, isOver);
   }
 
   function recheck(forLost?: boolean) {
     lookAtAll(forLost).catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
   }
 
-  /** @param result `undefined` where BullMQ has failed the job, or what was published cannot be read */
-  function onEnd(jobId: string, result: SignResult | undefined) {
+  function onMessage(_channel: string, message: string) {
+    const end = message.indexOf(' ');
+    const jobId = message.slice(0, end);
     expected.delete(jobId);
     if (!waiters.has(jobId)) return;
+    const result = readMessage(seals, jobId, message.slice(end + 1));
     if (result) wake(jobId, result);
     else look(jobId, true).catch(() => recheck());
   }
@@ -157,10 +185,7 @@ function openWaiters(
   const hearing = hearEnds(
     { redisUrl, prefix: store.prefix, log },
     {
-      onMessage(_, message) {
-        const end = message.indexOf(' ');
-        onEnd(message.slice(0, end), readMessage(message.slice(end + 1)));
-      },
+      onMessage,
       onListening() {
         listening = true;
         recheck(true);
@@ -202,9 +227,10 @@ function openWaiters(
   };
 }
 
-function readMessage(text: string): SignResult | undefined {
+/** `undefined` where BullMQ has failed the job, or what was published cannot be read. */
+function readMessage(seals: Seals, jobId: string, sealed: string): SignResult | undefined {
   try {
-    return text === '' ? undefined : parseValue('', text, isSignResult);
+    return sealed === '' ? unsealedResult : parseResult(seals, jobId, '', sealed);
   } catch {
     return undefined;
   }

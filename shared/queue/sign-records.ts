@@ -1,18 +1,23 @@
 import { hash } from 'node:crypto';
+import { tokenUseKey } from '../admission/token-record.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
-import type { JobLock } from './bullmq.ts';
-import { openResults, parseResult, type Results } from './read-results.ts';
-import { SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
+import { fromSealed, type JobLock, type Seals, toSealed } from './bullmq.ts';
+import { openResults, type Results, unsealedResult } from './read-results.ts';
+import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
- * A post shares none with a renewal, which may have to wait for days.
+ * A post shares none with a renewal, which may have to wait for days, and those by a one-time token share one
+ * among themselves.
  */
-export function deduplicationId({ csr, accounts, solvers, storage, block, due }: SignJobData): string {
-  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])];
+export function deduplicationId(data: SignJobData): string {
+  const { csr, accounts, solvers, storage, block, due, spends = [] } = data;
+  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])].concat(
+    spends,
+  );
   return hash('sha256', JSON.stringify(what));
 }
 
@@ -51,10 +56,31 @@ redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
 return 1`);
 
 /**
- * Where whoever waits hears of ends: the job's id, a space, and the result, which is empty where there is
- * none.
+ * Where whoever waits hears of ends: the job's id, a space, and the result with its seal, which is empty
+ * where there is none.
  */
 export const resultsChannel = (prefix: string) => `${prefix}:results`;
+
+/** Of what a result, in Redis or in a message, bears a seal. */
+const resultOf = (jobId: string) => `${SIGN_QUEUE} result ${jobId}`;
+
+/**
+ * @param key where it was found
+ * @param sealed with its seal in front; the text is empty where a job has ended without a result
+ * @returns `unsealedResult` where it bears none
+ * @throws IssuanceError `misconfigured` where it is damaged
+ */
+export function parseResult(
+  seals: Seals,
+  jobId: string,
+  key: string,
+  sealed: string | null | undefined,
+): SignResult | undefined {
+  if (!sealed) return undefined;
+  const text = fromSealed(seals, resultOf(jobId), sealed);
+  if (text === undefined) return unsealedResult;
+  return text === '' ? undefined : parseValue(key, text, isSignResult);
+}
 
 /** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */
 const FLIGHT_LIFE_SECONDS = 65 * 60;
@@ -104,7 +130,8 @@ export type SignRecords = Results & {
    */
   confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
   /**
-   * How far a job came, and where its result is, if that is written already.
+   * How far a job came, and where its result is, if that is written already. What bears no seal is passed
+   * over, as if Redis had lost it.
    *
    * @throws IssuanceError `misconfigured` where one of the two is damaged
    */
@@ -123,8 +150,10 @@ export type SignRecords = Results & {
    * @throws LockLostError when another worker has the job now
    */
   writeResult(lock: JobLock, result: SignResult, flight: Flight, over?: string[]): Promise<string>;
-  /** Tells those who wait that BullMQ has failed the job for good. */
-  publishFailure(jobId: string): Promise<void>;
+  /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
+  publishFailure(jobId: string, over?: string[]): Promise<void>;
+  /** Where it is kept what a one-time token, by its digest, was used for. */
+  tokenUse(digest: string): string;
   /**
    * @param more keys to be read in the same round trip
    * @returns their values; `undefined` while another job has an order for the same
@@ -133,22 +162,25 @@ export type SignRecords = Results & {
   leaveFlight(jobId: string, flight: Flight): Promise<void>;
 };
 
-export function openSignRecords(store: Store): SignRecords {
+/** @param seals of the installation: all that is written bears one */
+export function openSignRecords(store: Store, seals: Seals): SignRecords {
   const { redis, prefix } = store;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
+  const checkpointOf = (jobId: string) => `${SIGN_QUEUE} checkpoint ${jobId}`;
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
+  const parse = (jobId: string, key: string, sealed: string | null | undefined) =>
+    parseResult(seals, jobId, key, sealed);
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
-  async function writeFenced({ jobId, token }: JobLock, key: string, value: unknown, seconds: number) {
-    const text = JSON.stringify(value);
+  async function writeFenced({ jobId, token }: JobLock, key: string, text: string, seconds: number) {
     const written = await runScript(redis, WRITE_FENCED, [lockKey(jobId), key], [token, text, seconds]);
     if (written !== 1) throw lost(jobId);
   }
 
   return {
-    ...openResults(store, resultKey),
+    ...openResults(store, { resultKey, parse }),
     confirmLock: async ({ jobId, token }, more = []) => {
       const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
       if (holder !== token) throw lost(jobId);
@@ -156,24 +188,32 @@ export function openSignRecords(store: Store): SignRecords {
     },
     async readJob(jobId, isCheckpoint) {
       const key = resultKey(jobId);
-      const [checkpoint, text] = await redis.mget(checkpointKey(jobId), key);
-      const result = parseResult(key, text);
+      const [sealed, text] = await redis.mget(checkpointKey(jobId), key);
+      const checkpoint = sealed && fromSealed(seals, checkpointOf(jobId), sealed);
+      const result = parse(jobId, key, text);
       return {
         checkpoint: checkpoint ? parseValue(checkpointKey(jobId), checkpoint, isCheckpoint) : undefined,
-        resultWritten: result && { key, result },
+        resultWritten: result && result !== unsealedResult ? { key, result } : undefined,
       };
     },
-    writeCheckpoint: (lock, state) =>
-      writeFenced(lock, checkpointKey(lock.jobId), state, CHECKPOINT_LIFE_SECONDS),
+    writeCheckpoint: (lock, state) => {
+      const sealed = toSealed(seals, checkpointOf(lock.jobId), JSON.stringify(state));
+      return writeFenced(lock, checkpointKey(lock.jobId), sealed, CHECKPOINT_LIFE_SECONDS);
+    },
     writeResult: async ({ jobId, token }, result, flight, over = []) => {
       const key = resultKey(jobId);
       const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const values = [token, JSON.stringify(result), ...lives, jobId, resultsChannel(prefix)];
+      const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
+      const values = [token, sealed, ...lives, jobId, resultsChannel(prefix)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },
-    publishFailure: async jobId => void (await redis.publish(resultsChannel(prefix), `${jobId} `)),
+    publishFailure: async (jobId, over = []) => {
+      if (over.length > 0) await redis.del(over);
+      await redis.publish(resultsChannel(prefix), `${jobId} ${toSealed(seals, resultOf(jobId), '')}`);
+    },
+    tokenUse: digest => tokenUseKey(prefix, digest),
     enterFlight: async (jobId, flight, more) => {
       const keys = [flightKey(flight), ...more];
       const values = await runScript(redis, ENTER_FLIGHT, keys, [jobId, FLIGHT_LIFE_SECONDS]);

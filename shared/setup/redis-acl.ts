@@ -1,24 +1,8 @@
 import { escapeGlob } from '../base/redis.ts';
-import type { RedisUser } from '../config/redis.ts';
-import type { VerificationConfig } from '../solver/kinds.ts';
+import type { CommandName } from '../base/redis-commands.ts';
+import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
-import type { CommandName } from './redis-commands.ts';
-
-/** Which user touches what with which commands; those that a script calls count, too. */
-type By = Partial<Record<RedisUser, readonly CommandName[]>>;
-
-/** Keys, or channels, of Quarry: their names behind its prefix and a colon, where `*` is any text. */
-type Use = { names: string; by: By; channel?: true; ordering?: true };
-
-const keys = (names: string, by: By): Use => ({ names, by });
-/** What an order needs: a scheduler that keeps shaman profiles renewed orders, too. */
-const ordering = (names: string, by: By): Use => ({ names, by, ordering: true });
-const channel = (names: string, by: By): Use => ({ names, by, channel: true });
-
-type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
-
-const list = <Text extends string>(text: Words<Text> extends CommandName ? Text : never) =>
-  text.split(' ') as CommandName[];
 
 const script = ['eval', 'evalsha'] as const;
 
@@ -45,12 +29,23 @@ const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
 
 /**
  * All that Quarry touches in Redis, and who with what: whoever adds a key, a channel or a command says so
- * here. The fleets of the integration tests run with these rights and no others.
+ * here; a verification says it in the file of its kind. The fleets of the integration tests run with these
+ * rights and no others.
  */
-const uses: Use[] = [
-  // who takes part, and who asks: installation.ts, hmac2.ts
-  keys('installation', { intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] }),
+const uses: RedisUse[] = [
+  // who takes part, and who asks: installation.ts, hmac2.ts, tokens.ts, token-list.ts
+  keys('installation', {
+    ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
+    cli: ['get', 'set'],
+  }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
+  keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
+  keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
+  keys('token-use:*', {
+    intake: [...script, 'get', 'mget', 'set'],
+    worker: [...script, 'del'],
+    cli: [...script, 'del', 'mget'],
+  }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
@@ -70,11 +65,15 @@ const uses: Use[] = [
   keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
+  // how many of a block's jobs run at once: block-slots.ts
+  keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
+
   // why a challenge is likely to fail: kept-faults.ts
   ordering('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
-  keys('revoke:*', { intake: toProduce, worker: toConsume }),
+  keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -92,6 +91,7 @@ const uses: Use[] = [
     cli: ['del', 'get', 'scan'],
   }),
   ordering('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  ordering('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   ordering('limit-met:*', { worker: ['get', 'set'] }),
   ordering('budget:*', { worker: toCount, cli: ['get'] }),
   ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
@@ -119,7 +119,7 @@ const uses: Use[] = [
     intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xrange'],
+    cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
@@ -137,22 +137,6 @@ const storageUse = (name: string) =>
     scheduler: [...script, 'del', 'get', 'scan', 'set'],
   });
 
-const toPutRecords = list('get set del pexpire zadd zrem zremrangebyscore');
-const toRemember = list('expire sadd smembers srem');
-const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
-
-/** By the type of a verification; http01.ts, dns-records.ts, tlsalpn01.ts, challtestsrv.ts. */
-const challengeUses: Partial<Record<VerificationConfig['type'], Use[]>> = {
-  http01: [ordering('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
-  'dns01-server': [
-    ordering('dns-01:*', { worker: toPutRecords, responder: ['zrevrangebyscore'], cli: toPutRecords }),
-    ordering('dns-01-below:*', { worker: toPutRecords, responder: ['zcount'], cli: toPutRecords }),
-    ordering('dns-01-place:*', { worker: toPutRecords, cli: toPutRecords }),
-  ],
-  tlsalpn01: [ordering('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
-  'dns01-challtestsrv': [ordering('challtestsrv:*', { worker: toRemember, cli: toRemember })],
-};
-
 /** Names as Redis matches them, and the commands that are meant for them. */
 type Right = { pattern: string; commands: readonly CommandName[] };
 
@@ -164,15 +148,15 @@ type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages' | 'renewals'
 /** The least that a role, or the operator's commands, need with this configuration. */
 export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
   const { redis, verifications, storages, renewals } = config;
-  const types = new Set([...verifications.values()].map(({ type }) => type));
+  const kinds = new Set([...verifications.values()].map(kindOf));
   const stores = [...storages.values()].filter(({ type }) => type === 'redis');
   const all = [
     ...uses,
     ...stores.map(({ name }) => storageUse(name)),
-    ...[...types].flatMap(type => challengeUses[type] ?? []),
+    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses.map(use => ordering(use.names, use.by))),
   ];
   const alsoOrders = user === 'scheduler' && renewals.length > 0;
-  const own = (chosen: Use[]) =>
+  const own = (chosen: RedisUse[]) =>
     chosen.flatMap(({ names, by, ordering }) => {
       const pattern = `${escapeGlob(redis.prefix)}:${names}`;
       const commands = [...(by[user] ?? []), ...(alsoOrders && ordering ? (by.worker ?? []) : [])];

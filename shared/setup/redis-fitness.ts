@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../base/basics.ts';
+import { commandSamples } from '../base/redis-commands.ts';
 import { connectTo } from '../base/redis-url.ts';
-import type { RedisUser } from '../config/redis.ts';
+import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
-import { commandSamples } from './redis-commands.ts';
 
 /** How Redis is: of use, away, or such that a role could never work with it. */
 export type Fitness = { state: 'fit' } | { state: 'away' } | { state: 'unfit'; fault: string };

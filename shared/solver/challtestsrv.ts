@@ -1,13 +1,17 @@
 import { describeError, IssuanceError, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
+import { keys, list } from '../base/redis-use.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
+
+const toRemember = list('expire sadd smembers srem');
 
 /** dns-01 through the management interface of Pebble's challtestsrv: for tests. */
 export const challtestsrv: Kind<ChalltestsrvConfig> = {
   parse: parseChalltestsrv,
   open: openChalltestsrvSolver,
+  redisUses: [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
   trial: {
     takesAnyName: true,
     describe: (_, response) => `a test record ${toDns01Record(response).name} was set and cleared`,

@@ -1,7 +1,17 @@
 import type { Clock } from '../base/basics.ts';
 import { withParents } from '../base/identifier.ts';
 import { parseNumber, runAll, type Store } from '../base/redis.ts';
+import { keys, list } from '../base/redis-use.ts';
 import { RESPONSE_LIFE } from './solver.ts';
+
+const toPut = list('get set del pexpire zadd zrem zremrangebyscore');
+
+/** What the records are in Redis, for whoever keeps them there. */
+export const dnsRecordUses = [
+  keys('dns-01:*', { worker: toPut, responder: ['zrevrangebyscore'], cli: toPut }),
+  keys('dns-01-below:*', { worker: toPut, responder: ['zcount'], cli: toPut }),
+  keys('dns-01-place:*', { worker: toPut, cli: toPut }),
+];
 
 const LIFE = RESPONSE_LIFE * 1_000;
 

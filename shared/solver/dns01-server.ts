@@ -7,7 +7,7 @@ import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
 import { cnameOf } from '../dns/zone.ts';
-import { type DnsRecords, openDnsRecords, type Place } from './dns-records.ts';
+import { type DnsRecords, dnsRecordUses, openDnsRecords, type Place } from './dns-records.ts';
 import { parseDnsAddress } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';
 import { openResolver } from './resolver.ts';
@@ -17,7 +17,11 @@ import type { Kind, Solver, SolverParts } from './solver.ts';
  * dns-01 (RFC 8555 section 8.4), answered by the responders, which are the name servers of zones that lead to
  * them.
  */
-export const dns01Server: Kind<Dns01ServerConfig> = { parse: parseDns01Server, open: openDns01ServerSolver };
+export const dns01Server: Kind<Dns01ServerConfig> = {
+  parse: parseDns01Server,
+  open: openDns01ServerSolver,
+  redisUses: dnsRecordUses,
+};
 
 /** Names have no dot at their end. */
 export type Dns01ServerConfig = {

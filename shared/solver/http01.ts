@@ -1,6 +1,7 @@
 import { damagedValue, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
 import { openGetTogether, type Store } from '../base/redis.ts';
+import { keys } from '../base/redis-use.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { openKeptFaults } from './kept-faults.ts';
@@ -8,7 +9,11 @@ import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-chec
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
-export const http01: Kind<Http01Config> = { parse: parseHttp01, open: openHttp01Solver };
+export const http01: Kind<Http01Config> = {
+  parse: parseHttp01,
+  open: openHttp01Solver,
+  redisUses: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
+};
 
 type Http01Config = {
   name: string;

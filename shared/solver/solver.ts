@@ -1,6 +1,7 @@
 import type { Clock, Log } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
+import type { RedisUse } from '../base/redis-use.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 
 /**
@@ -77,6 +78,8 @@ export type Kind<Config extends { name: string; type: string; challenge: Challen
    * Takes of the parts what it needs, so that a kind which needs no Redis can be tried where there is none.
    */
   open(config: Config, parts: SolverParts): Solver;
+  /** What it touches in Redis, and who with which commands. */
+  redisUses?: readonly RedisUse[];
   /** @throws ConfigError when this machine lacks what the solver needs */
   require?(config: Config): void;
   /**

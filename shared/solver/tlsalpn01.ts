@@ -2,12 +2,19 @@ import { createHash } from 'node:crypto';
 import { type Clock, damagedValue, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
+import { keys, list } from '../base/redis-use.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
+const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
+
 /** tls-alpn-01 (RFC 8737, RFC 8738): the responders make certificates from what is put here. */
-export const tlsAlpn01: Kind<TlsAlpn01Config> = { parse: parseTlsAlpn01, open: openTlsAlpn01Solver };
+export const tlsAlpn01: Kind<TlsAlpn01Config> = {
+  parse: parseTlsAlpn01,
+  open: openTlsAlpn01Solver,
+  redisUses: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
+};
 
 type TlsAlpn01Config = { name: string; type: 'tlsalpn01'; challenge: 'tls-alpn-01'; listeners: Listener[] };
 

@@ -2,7 +2,10 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { systemClock } from '../../shared/base/basics.ts';
+import { openSecret } from '../../shared/base/installation.ts';
 import { openRedis } from '../../shared/base/redis.ts';
+import { openSeals, type Seals } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignJobData } from '../../shared/queue/sign-records.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -47,8 +50,9 @@ export async function benchQueued(tell: Tell): Promise<Figures> {
   const redis = stack.adopt(new Redis(server.url), redis => redis.disconnect());
   const { csrPem, chain } = await makeCertificate(dir, [firstSibling]);
 
+  const secret = await openSecret(join(dir, 'account', 'installation.key'), quietLog);
   const before = await usedMemory(redis);
-  const added = await addJobs(server.url, redis, makeJobs(csrPem));
+  const added = await addJobs(server.url, redis, makeJobs(csrPem), openSeals(secret));
   const memoryPerJob = ((await usedMemory(redis)) - before) / jobs;
   for (const durability of durabilities) {
     tell(`${durability}: p99 of adding ${percentile(added.latencies[durability], 0.99).toFixed(1)} ms`);
@@ -80,11 +84,12 @@ function makeJobs(csrPem: string): SignJobData[] {
 
 type Added = { latencies: Rates; rates: Rates };
 
-async function addJobs(redisUrl: string, control: Redis, data: SignJobData[]): Promise<Added> {
+async function addJobs(redisUrl: string, control: Redis, data: SignJobData[], seals: Seals): Promise<Added> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.adopt(openRedis(redisUrl, 'impatient', quietLog), redis => redis.disconnect());
   while (redis.status !== 'ready') await delay(lookEveryMs);
-  const queue: SignQueue = stack.use(openSignQueue({ store: { redis, prefix }, redisUrl, log: quietLog }));
+  const parts = { store: { redis, prefix }, redisUrl, seals, clock: systemClock, log: quietLog };
+  const queue: SignQueue = stack.use(openSignQueue(parts));
   const added: Added = { latencies: { everysec: [], always: [] }, rates: { everysec: [], always: [] } };
   for (let from = 0; from < data.length; from += slice) {
     const durability = await alternate(control, from / slice);

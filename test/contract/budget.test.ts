@@ -233,7 +233,7 @@ test('takeOrder() has each block wait for its own share, and none for that of an
 
 test('takeOrder() gives a block that is slowed down an order a minute, in the order of the first asking, and no other block waits', async () => {
   const { clock, take, claimOf } = budgetOf({});
-  const slow = 'web';
+  const slow = { block: 'web', failures: 0 };
   assert.equal(await take('bad1.example.org', { slow }), 'order');
   const good = claimOf({ id: 'good', slow });
   assert.equal(await take('good.example.org', good), 'refused slow/web');
@@ -245,10 +245,35 @@ test('takeOrder() gives a block that is slowed down an order a minute, in the or
   assert.equal(await take('bad2.example.org', waiting), 'wait slow/web');
   await flood();
   assert.equal(await take('a.example.org'), 'order');
-  assert.equal(await take('a.example.org', { slow: 'mail' }), 'order');
+  assert.equal(await take('a.example.org', { slow: { block: 'mail', failures: 0 } }), 'order');
   clock.turn(MINUTE);
   // As posted anew, by another job: it was there before all of them.
   assert.equal(await take('good.example.org', { ...good, id: 'back', rank: clock.now() }), 'order');
+});
+
+test('takeOrder() lets what a client has failed stand behind all that other clients of a slow block ask for', async () => {
+  const { clock, take, claimOf } = budgetOf({});
+  const [good, bad] = [
+    { block: 'web', failures: 0 },
+    { block: 'web', failures: 3 },
+  ];
+  assert.equal(await take('x.example.org', { slow: bad }), 'order');
+  const away = Array.from({ length: 5 }, (_, at) => claimOf({ id: `bad${at}`, slow: bad }));
+  for (const one of away) assert.equal(await take('bad.example.org', one), 'refused slow/web');
+  clock.turn(1_000);
+  const patience = clock.now() + 2 * MINUTE;
+  const [first, second] = [
+    claimOf({ id: 'first', slow: bad, patience }),
+    claimOf({ id: 'second', slow: bad, patience }),
+  ];
+  for (const one of [first, second]) assert.equal(await take('bad.example.org', one), 'wait slow/web');
+  clock.turn(1_000);
+  const host = claimOf({ id: 'host', slow: good, patience });
+  assert.equal(await take('good.example.org', host), 'wait slow/web');
+  clock.turn(MINUTE);
+  for (const one of [...away, first, second])
+    assert.match(await take('bad.example.org', one), /slow\/web/, 'though it was there before');
+  assert.equal(await take('good.example.org', host), 'order');
 });
 
 test('takeOrder() divides the certificates of a registered domain, and one share cannot use up the rest', async () => {

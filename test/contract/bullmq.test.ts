@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { after, suite, test } from 'node:test';
 import { closeRedis, isText, openRedis, shapeOf } from '../../shared/base/redis.ts';
 import {
-  type Consumer,
   type FailedJob,
   type JobSignals,
   openQueue,
   openWorker,
   UnrecoverableError,
 } from '../../shared/queue/bullmq.ts';
+import type { Consumer } from '../../shared/queue/consumer.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';

@@ -9,6 +9,7 @@ import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { openLimits } from '../../shared/limits/open-limits.ts';
+import { toSealed } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
@@ -18,6 +19,7 @@ import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';
 import { csr } from './storage.contract.ts';
@@ -134,13 +136,13 @@ const cases: Record<string, Case> = {
         opts: '{}',
         timestamp: '1',
         finishedOn: '2',
-        returnvalue: `"${SECRET}"`,
+        returnvalue: JSON.stringify(toSealed(testSeals, 'revoke result x', `"${SECRET}"`)),
       };
       await redis.hset(`${prefix}:revoke:x`, end);
       return `${prefix}:revoke:x returnvalue`;
     },
     async read(store) {
-      await using queue = openRevokeQueue({ store, clock, log: quietLog });
+      await using queue = openRevokeQueue({ store, seals: testSeals, clock, log: quietLog });
       return await queue.result('x', AbortSignal.abort());
     },
   },

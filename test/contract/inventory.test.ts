@@ -172,7 +172,8 @@ test('what has ended leaves with all that was kept of it', async () => {
   const lines = await redis.zrange(keys.index, '0', '-1');
   assert.equal(lines.length, 4);
   const notes = await Promise.all(Object.values(keys.notes).map(key => redis.hlen(key)));
-  assert.deepEqual([...notes, await redis.hlen(keys.records)], [0, 0, 0, 0, 1]);
+  const hashes = await Promise.all([keys.records, keys.newest].map(key => redis.hlen(key)));
+  assert.deepEqual([...notes, ...hashes], [0, 0, 0, 0, 1, 1]);
 });
 
 test('what is known of an issuer is not taken for granted, as Redis may have lost it', async () => {
@@ -180,7 +181,7 @@ test('what is known of an issuer is not taken for granted, as Redis may have los
   const [one, two, three] = [issued(leaves.make(1)), issued(leaves.make(2)), issued(leaves.make(3))];
   await writer.add([one, two].map(entry => ({ entry, at: now })));
   assert.equal((await inventory.find(nameOf(2))).length, 1);
-  await redis.del(keys.records, keys.index, keys.samples);
+  await redis.del(keys.records, keys.index, keys.samples, keys.newest);
   await writer.add([three, one].map(entry => ({ entry, at: now })));
   await writer.note('revoked', [{ id: one.id, note: { at: now } }]);
   assert.deepEqual(await inventory.find(nameOf(1)), [{ ...one, revoked: { at: now } }]);

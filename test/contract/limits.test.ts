@@ -9,6 +9,7 @@ import { openLimits } from '../../shared/limits/open-limits.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 
 const server = await startRedis();
@@ -142,7 +143,7 @@ test('rememberCsr() keeps an order for its account until the end of its CSR, and
   const [store, clock] = [freshStore(), startClock()];
   const limits = openLimits(store, scope, clock);
   const sibling = openLimits(store, { account: 'second', ca: scope.ca }, clock);
-  const records = openSignRecords(store);
+  const records = openSignRecords(store, testSeals);
   const [order, csr] = [orderOf('a.example.org'), 'f'.repeat(96)];
   const url = 'https://ca.example/order/1';
   const kept = { url, account: 'default', turn: 'counted', finalizedAt: clock.now() } as const;
@@ -284,10 +285,15 @@ test('what an older version has of failures ends nobody, and is listed and clear
 });
 
 /** Fails orders of a block, each for a name of its own. @returns what each brings the block under */
-function failOrders(limits: ReturnType<typeof openLimits>, block: string, count: number) {
+function failOrders(
+  limits: ReturnType<typeof openLimits>,
+  block: string,
+  count: number,
+  client = '192.0.2.1',
+) {
   const failure = new IssuanceError('challengeFailed', 'NXDOMAIN');
   const orders = Array.from({ length: count }, (_, at) => orderOf(`h${at}.example.org`));
-  return Promise.all(orders.map(order => limits.countFailedOrder(block, order, failure)));
+  return Promise.all(orders.map(order => limits.countFailedOrder(order, { ...web, block, client }, failure)));
 }
 
 test('countFailedOrder() slows a block down by 20 failures in ten minutes, whatever the names, and tells so once', async () => {
@@ -336,6 +342,22 @@ test('a success ends what slows its block down, and what was counted of it, and 
   await succeed();
   assert.equal(await redis.exists(limits.slowKey('web')), 0);
   assert.equal((await limits.standingAgainst(bad, web))?.code, 'challengeFailed');
+});
+
+test('failedOrders() counts by client, and by the network of one that has IPv6, until one of the block succeeds', async () => {
+  const limits = openLimits(freshStore(), scope, startClock());
+  await failOrders(limits, 'web', 3, '192.0.2.1');
+  await failOrders(limits, 'web', 2, '2001:db8::1');
+  await failOrders(limits, 'web', 2, '2001:db8::ffff:0:0:1');
+  await failOrders(limits, 'mail', 1, '192.0.2.2');
+  const counts = async () => {
+    const clients = ['192.0.2.1', '192.0.2.2', '2001:db8::7:7:7:7', '2001:db8:0:1::1', undefined];
+    return Promise.all(clients.map(client => limits.failedOrders({ ...web, client })));
+  };
+  assert.deepEqual(await counts(), [3, 0, 4, 0, 0]);
+  await limits.recordSuccess(orderOf('good.example.org'), web);
+  assert.deepEqual(await counts(), [0, 0, 0, 0, 0]);
+  assert.equal(await limits.failedOrders({ ...web, block: 'mail', client: '192.0.2.2' }), 1);
 });
 
 test('a block that goes on failing stays slow for an hour after the last failure', async () => {
@@ -434,7 +456,7 @@ test('clearLimit() clears a key without @ at every CA, one with @ at that one, a
 });
 
 test('enterFlight() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const records = openSignRecords(freshStore());
+  const records = openSignRecords(freshStore(), testSeals);
   const flight = (...names: string[]) => ({ account: 'default', identifiers: orderOf(...names) });
   assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
   assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));

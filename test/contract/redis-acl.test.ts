@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
-import { type RedisUser, redisUsers } from '../../shared/config/redis.ts';
+import { commandSamples } from '../../shared/base/redis-commands.ts';
+import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
 import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';
-import { commandSamples } from '../../shared/setup/redis-commands.ts';
 import { lookAtRedis } from '../../shared/setup/redis-fitness.ts';
 import { loadText } from '../shared/setup/load-text.ts';
 import { startRedis } from '../support/redis.ts';

@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { Worker } from 'bullmq';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { isSealedData } from '../../shared/queue/bullmq.ts';
 import {
   openRevokeQueue,
   REVOKE_QUEUE,
   type RevokeJobData,
   type RevokeResult,
+  sealRevokeResult,
 } from '../../shared/queue/revoke-queue.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const server = await startRedis();
@@ -34,11 +37,20 @@ let prefixes = 0;
 async function openSides(work: (data: RevokeJobData, attempt: number) => Promise<RevokeResult>) {
   const prefix = `{revoke-${++prefixes}}`;
   const redis = openRedis(server.url, 'impatient', quietLog);
-  const queue = openRevokeQueue({ store: { redis, prefix }, clock: systemClock, log: quietLog });
+  const queue = openRevokeQueue({
+    store: { redis, prefix },
+    seals: testSeals,
+    clock: systemClock,
+    log: quietLog,
+  });
   const connection = openRedis(server.url, 'patient', quietLog);
-  const worker = new Worker<RevokeJobData, RevokeResult>(
+  const worker = new Worker<RevokeJobData, string>(
     REVOKE_QUEUE,
-    job => work(job.data, job.attemptsMade),
+    async ({ id = '', data: sealed, attemptsMade }) => {
+      assert.ok(isSealedData(testSeals, REVOKE_QUEUE, id, sealed));
+      const { seal: _, ...data } = sealed as RevokeJobData & { seal: string };
+      return sealRevokeResult(testSeals, id, await work(data, attemptsMade));
+    },
     {
       ...{ connection, prefix },
     },
@@ -46,7 +58,7 @@ async function openSides(work: (data: RevokeJobData, attempt: number) => Promise
   worker.on('error', () => {});
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');
   return {
-    queue,
+    ...{ queue, redis, prefix },
     async [Symbol.asyncDispose]() {
       await worker.close(true);
       await queue[Symbol.asyncDispose]();
@@ -109,4 +121,34 @@ test('a job that Redis has lost is told as such', async () => {
     code: 'unavailable',
     message: /^the revocation was lost/,
   });
+});
+
+test('the result of a revocation that was written by hand is told to nobody', async () => {
+  await using sides = await openSides(async () => revoked);
+  const { queue, redis, prefix } = sides;
+  const [id, other] = [await queue.enqueue(toData()), await queue.enqueue(toData())];
+  assert.deepEqual(await queue.result(other, never), revoked);
+  assert.deepEqual(await queue.result(id, never), revoked);
+  const own = `${await redis.hget(`${prefix}:revoke:${id}`, 'returnvalue')}`;
+  const others = `${await redis.hget(`${prefix}:revoke:${other}`, 'returnvalue')}`;
+  for (const forged of [JSON.stringify(revoked), JSON.stringify(JSON.stringify(revoked)), others]) {
+    await redis.hset(`${prefix}:revoke:${id}`, 'returnvalue', forged);
+    await assert.rejects(queue.result(id, never), { code: 'unavailable', message: /bears no seal/ });
+  }
+  const [[, [, event]] = ['', ['', '']]] = await redis.xrange(`${prefix}:trail`, '-', '+');
+  assert.match(`${event}`, new RegExp(`"event":"refused","job":"${id}".*bears no seal`));
+  await redis.hset(`${prefix}:revoke:${id}`, 'returnvalue', own);
+  assert.deepEqual(await queue.result(id, never), revoked);
+});
+
+test('a post is not led to the revocation of another certificate', async () => {
+  const gate = Promise.withResolvers<RevokeResult>();
+  await using sides = await openSides(() => gate.promise);
+  const { queue, redis, prefix } = sides;
+  const other = await queue.enqueue(toData('other'));
+  await redis.set(`${prefix}:revoke:de:${hash('sha256', 'own')}`, other);
+  const own = await queue.enqueue(toData('own'));
+  assert.notEqual(own, other);
+  gate.resolve(revoked);
+  assert.deepEqual(await queue.result(own, never), revoked);
 });

@@ -1,6 +1,10 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
+import { tokenOf } from '../../services/worker/job.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { isSealedData, toSealed } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {
   openSignRecords,
@@ -10,7 +14,12 @@ import {
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
+
+/** A result as its worker writes it. */
+export const sealedResult = (jobId: string, text: string) =>
+  toSealed(testSeals, `${SIGN_QUEUE} result ${jobId}`, text);
 
 // The two sides of the sign queue, each with connections of its own, as in two processes.
 
@@ -40,7 +49,13 @@ export function openIntakeSide(
   prefix: string,
 ): AsyncDisposable & { queue: SignQueue; redis: Redis } {
   const redis = openRedis(redisUrl, 'impatient', quietLog);
-  const queue = openSignQueue({ store: { redis, prefix }, redisUrl, log: quietLog });
+  const queue = openSignQueue({
+    store: { redis, prefix },
+    redisUrl,
+    seals: testSeals,
+    clock: systemClock,
+    log: quietLog,
+  });
   return {
     ...{ queue, redis },
     async [Symbol.asyncDispose]() {
@@ -72,13 +87,17 @@ export function openWorkerSide(
     openRedis(redisUrl, 'patient', quietLog),
     openRedis(redisUrl, 'patient', quietLog),
   ];
-  const records = openSignRecords({ redis, prefix });
+  const records = openSignRecords({ redis, prefix }, testSeals);
   const begun: WorkerSide['begun'] = [];
   const worker = new Worker<SignJobData, string>(
     SIGN_QUEUE,
-    async ({ id: jobId = '', data }, token = '') => {
+    async ({ id: jobId = '', data: sealed }, token = '') => {
+      assert.ok(isSealedData(testSeals, SIGN_QUEUE, jobId, sealed));
+      const { seal: _, ...data } = sealed as SignJobData & { seal: string };
       begun.push({ jobId, data });
-      return records.writeResult({ jobId, token }, await work(data), flightOf(data));
+      const result = await work(data);
+      const over = result.outcome === 'failed' ? tokenOf(records, data) : [];
+      return records.writeResult({ jobId, token }, result, flightOf(data), over);
     },
     { connection, prefix, concurrency: 10 },
   );

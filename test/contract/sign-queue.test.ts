@@ -2,16 +2,17 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { UnrecoverableError } from '../../shared/queue/bullmq.ts';
 import { openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
-import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
+import { chain, openReadyIntakeSide, openWorkerSide, sealedResult, signJob } from './sign-parts.ts';
 
 const { url: redisUrl, redis, newStore } = await startOwnRedis();
 
 const intakeSide = (prefix: string) => openReadyIntakeSide(redisUrl, prefix);
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain };
 const never = new AbortController().signal;
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 suite('sign queue', () => {
   test('identical posts over two intakes share one job, and its result reaches all of their waiters', async () => {
@@ -47,9 +48,10 @@ suite('sign queue', () => {
     const [damaged, other] = [await intake.queue.enqueue(signJob()), await intake.queue.enqueue(signJob())];
     const waiting = [damaged, other].map(jobId => intake.queue.result(jobId, never));
     const key = `${prefix}:result:${damaged}`;
-    await redis.set(key, '{"outcome":"issued"');
-    await redis.set(`${prefix}:result:${other}`, JSON.stringify(issued));
-    for (const jobId of [damaged, other]) await redis.publish(`${prefix}:results`, `${jobId} nonsense`);
+    await redis.set(key, sealedResult(damaged, '{"outcome":"issued"'));
+    await redis.set(`${prefix}:result:${other}`, sealedResult(other, JSON.stringify(issued)));
+    for (const jobId of [damaged, other])
+      await redis.publish(`${prefix}:results`, `${jobId} ${sealedResult(jobId, 'nonsense')}`);
     const [first, second] = await Promise.all(waiting);
     const detail = `the value of ${key} in Redis is damaged; delete it to go on without it`;
     assert.deepEqual(first, {
@@ -145,7 +147,7 @@ suite('sign queue', () => {
     await using intake = await intakeSide(prefix);
     const jobId = await intake.queue.enqueue(signJob());
     const waiting = intake.queue.result(jobId, never);
-    await redis.set(`${prefix}:result:${jobId}`, JSON.stringify(issued));
+    await redis.set(`${prefix}:result:${jobId}`, sealedResult(jobId, JSON.stringify(issued)));
     assert.deepEqual(await waiting, issued);
   });
 
@@ -171,7 +173,7 @@ suite('sign queue', () => {
     await using other = await intakeSide(pending);
     const told = await other.queue.enqueue(signJob());
     const waiting = other.queue.result(told, never);
-    await openSignRecords({ redis, prefix: pending }).publishFailure(told);
+    await openSignRecords({ redis, prefix: pending }, testSeals).publishFailure(told);
     assert.equal(await waiting, undefined);
     assert.equal(worker.begun.length, 1);
   });
@@ -182,8 +184,8 @@ suite('sign queue', () => {
     const jobId = await intake.queue.enqueue(signJob());
     const waiting = intake.queue.result(jobId, never);
     for (const message of ['', ' ', 'x', `${jobId}x {}`]) await redis.publish(`${prefix}:results`, message);
-    await redis.set(`${prefix}:result:${jobId}`, JSON.stringify(issued));
-    await redis.publish(`${prefix}:results`, `${jobId} {damaged`);
+    await redis.set(`${prefix}:result:${jobId}`, sealedResult(jobId, JSON.stringify(issued)));
+    await redis.publish(`${prefix}:results`, `${jobId} ${sealedResult(jobId, '{damaged')}`);
     assert.deepEqual(await waiting, issued);
   });
 

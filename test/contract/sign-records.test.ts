@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { toSealed } from '../../shared/queue/bullmq.ts';
 import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { testSeals } from '../support/test-seals.ts';
 
 const server = await startRedis();
 const redis = openRedis(server.url, 'patient', quietLog);
@@ -13,7 +15,7 @@ after(async () => {
 });
 
 const prefix = '{quarry}';
-const records = openSignRecords({ redis, prefix });
+const records = openSignRecords({ redis, prefix }, testSeals);
 const issued: SignResult = { outcome: 'issued', block: 'mail', chain: 'a chain' };
 
 const flight: Flight = { account: 'account', identifiers: [{ type: 'dns', value: 'a.example' }] };
@@ -37,7 +39,7 @@ test('a checkpoint is read back as it was written, by whoever has the job next',
   });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 0 });
   await records.writeCheckpoint(lock, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
-  const { checkpoint: read } = await openSignRecords({ redis, prefix }).readJob(lock.jobId, isAny);
+  const { checkpoint: read } = await openSignRecords({ redis, prefix }, testSeals).readJob(lock.jobId, isAny);
   assert.deepEqual(read, { order: { url: 'https://ca.example/order/1' }, failures: 1 });
 });
 
@@ -45,7 +47,9 @@ test('a result is read back, alone and among others', async () => {
   const lock = await heldJob();
   assert.equal(await records.readResult(lock.jobId), undefined);
   const key = await records.writeResult(lock, issued, flight);
-  assert.deepEqual(JSON.parse((await redis.get(key)) ?? ''), issued);
+  const [seal, text] = ((await redis.get(key)) ?? '').split(/ (.*)/s);
+  assert.match(`${seal}`, /^[0-9a-f]{64}$/);
+  assert.deepEqual(JSON.parse(`${text}`), issued);
   assert.deepEqual(await records.readResult(lock.jobId), issued);
   assert.deepEqual(await records.readJob(lock.jobId, isAny), {
     checkpoint: undefined,
@@ -144,7 +148,7 @@ for (const [what, text] of [
     const [lock, damaged] = [await heldJob(), await heldJob()];
     await records.writeResult(lock, issued, flight);
     const key = `${prefix}:result:${damaged.jobId}`;
-    await redis.set(key, text);
+    await redis.set(key, toSealed(testSeals, `sign result ${damaged.jobId}`, text));
     const message = `the value of ${key} in Redis is damaged; delete it to go on without it`;
     await assert.rejects(records.readResult(damaged.jobId), { code: 'misconfigured', message });
     await assert.rejects(records.readJob(damaged.jobId, isAny), { message });
@@ -157,7 +161,7 @@ test('a checkpoint that is damaged is named by its key', async () => {
   const lock = await heldJob();
   const key = `${prefix}:checkpoint:${lock.jobId}`;
   for (const text of ['nonsense', '7']) {
-    await redis.set(key, text);
+    await redis.set(key, toSealed(testSeals, `sign checkpoint ${lock.jobId}`, text));
     const message = `the value of ${key} in Redis is damaged; delete it to go on without it`;
     await assert.rejects(records.readJob(lock.jobId, isAny), { code: 'misconfigured', message });
   }

@@ -59,6 +59,8 @@ export type Fleet = AsyncDisposable & {
   /** For files of the configuration; `account` in it is the account directory. */
   dir: string;
   accountDir: string;
+  /** Of the installation's secret, which its roles share. */
+  secretFile: string;
   redis: Redis;
   /** A connection of the test's own. */
   redisClient: RedisClient;
@@ -122,6 +124,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const fleet: Omit<Fleet, typeof Symbol.asyncDispose> = {
     dir,
     accountDir,
+    secretFile,
     redis,
     redisClient,
     pebble,

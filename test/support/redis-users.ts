@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { type RedisUser, redisUsers } from '../../shared/config/redis.ts';
+import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';
 

@@ -1,11 +1,15 @@
 import type { RouterContext } from '@koa/router';
-import type { Admission } from '../../../shared/admission/admit.ts';
+import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
+import { deny } from '../../../shared/admission/refusal.ts';
 import { toHandedOut } from '../../../shared/issue/hand-out.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
+import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import { answerResult, type Clients, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
 
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+const NOT_YOURS = 'this result is not for this client';
 
 /**
  * `GET /sign/<id>`: the result of a post that was answered with 202. Only clients that the job's own auth
@@ -27,9 +31,10 @@ export function resultRoute(parts: {
     const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;
     if (block === undefined) ctx.throw(404, 'no such result');
     const own = possible.filter(({ name }) => name === block);
-    if (own.length === 0) ctx.throw(403, 'this result is not for this client');
+    if (own.length === 0) ctx.throw(403, NOT_YOURS);
     const [admitting] = await admission.verified(own, request, undefined);
-    const answered = await answerResult(ctx, jobId, issuing, waiting);
+    const results = admitting?.narrowed ? onlyFor(admitting, issuing, jobId) : issuing;
+    const answered = await answerResult(ctx, jobId, results, waiting);
     if (answered === 'unanswered') throw stillWorking(waiting);
     if (answered === 'accepted') return;
     const certificate = {
@@ -39,5 +44,24 @@ export function resultRoute(parts: {
     const { client, requestId } = ctx.state;
     const asker = { block, by: admitting?.by ?? '', client, requestId, job: jobId };
     await trail.write(toHandedOut(certificate, asker, waiting.clock.now()));
+  };
+}
+
+/**
+ * The results for a client that may not have all names of its block. One with a one-time token may have that
+ * of its own job alone.
+ */
+function onlyFor(
+  { mayHave, once }: AdmittingBlock,
+  { result }: Pick<Issuing, 'result'>,
+  ownJob: string,
+): Pick<Issuing, 'result'> {
+  if (once && once.used?.job !== ownJob) deny(NOT_YOURS);
+  return {
+    async result(jobId, signal) {
+      const certificate = await result(jobId, signal);
+      if (!certificate || readCertificate(certificate.chain).identifiers.every(mayHave)) return certificate;
+      return deny(NOT_YOURS);
+    },
   };
 }

@@ -34,6 +34,7 @@ export function revokeRoute(parts: {
     const { pem, names, identifiers, notAfter } = readRevocable(body.toString());
     ctx.state.names = names;
     const block = admission.holder(blocks, identifiers);
+    if (block.once) ctx.throw(403, 'a one-time token is for getting a certificate, and revokes none');
     if (notAfter <= waiting.clock.now())
       ctx.throw(409, 'the certificate has expired; there is nothing to revoke');
 
@@ -49,7 +50,7 @@ export function revokeRoute(parts: {
     if (!result) throw comeBack(waiting, 'the certificate is still being revoked', 'post it again');
     if (result.outcome === 'failed') throw fromSignFailure(result.error);
     ctx.type = 'text/plain; charset=utf-8';
-    ctx.body = result.already ? 'revoked already\n' : 'revoked\n';
+    ctx.body = result.outcome === 'revoked' && result.already ? 'revoked already\n' : 'revoked\n';
   };
 }
 

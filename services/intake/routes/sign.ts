@@ -1,11 +1,12 @@
-import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { forwardedAddress } from '../../../shared/admission/client-address.ts';
-import { describeShown, type ShownCertificate } from '../../../shared/admission/client-ca.ts';
+import type { ShownCertificate } from '../../../shared/admission/client-ca.ts';
 import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { readBearer } from '../../../shared/admission/token-record.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
+import { dropUsed } from '../../../shared/admission/used-tokens.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
 import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { Asker } from '../../../shared/issue/hand-out.ts';
@@ -18,7 +19,7 @@ import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 export type Clients = {
   isTrustedProxy: (address: string) => boolean;
   /** Only where clients are asked for certificates. */
-  certificateOf?: (request: IncomingMessage) => ShownCertificate | undefined;
+  certificateOf?: (ctx: Context) => ShownCertificate | undefined;
 };
 
 /** What admission asks of a request; the log gets the client's address too. */
@@ -35,15 +36,13 @@ export function toAdmissionRequest(
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
   const claim = parseHmacHeader({ authentication, authorization: more });
-  const request = { clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim };
-  const certificate = certificateOf?.(ctx.req);
-  if (certificate) noteCertificate(ctx, certificate);
-  return certificate ? { ...request, certificate } : request;
-}
-
-function noteCertificate({ state }: Context, shown: ShownCertificate): void {
-  state.certificate = describeShown(shown);
-  if ('fault' in shown) state.badCertificate = state.certificate;
+  const certificate = certificateOf?.(ctx);
+  const token = more && readBearer(more);
+  return {
+    ...{ clientIp, method: ctx.method, target: toOriginForm(ctx.req.url ?? ''), claim },
+    ...(certificate && { certificate }),
+    ...(token && { token }),
+  };
 }
 
 /** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */
@@ -223,7 +222,8 @@ export function signRoute(parts: {
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
     const blocks = await admission.verified(possible, request, body);
-    return { blocks, csr: readCsrOnce(body) };
+    const csr = readCsrOnce(body);
+    return { blocks: blocks.some(({ once }) => once) ? dropUsed(blocks, csr) : blocks, csr };
   }
 
   return async (ctx: Context): Promise<void> => {

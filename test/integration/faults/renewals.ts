@@ -1,5 +1,8 @@
 import { renewalInfoId } from '../../../shared/acme/renewal-info.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
+import { openSecret } from '../../../shared/base/installation.ts';
 import { closeRedis, openRedis } from '../../../shared/base/redis.ts';
+import { openSeals } from '../../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCsr } from '../../support/csr.ts';
@@ -11,10 +14,16 @@ import type { Post } from './orders.ts';
 /**
  * The `sign` queue of a fleet, or of another one over the same Redis, as whoever enqueues renewals has it.
  */
-export async function openQueue({ redis: { url } }: Fleet, prefix = '{quarry}'): Promise<SignQueue> {
+export async function openQueue(
+  { redis: { url }, secretFile }: Fleet,
+  prefix = '{quarry}',
+): Promise<SignQueue> {
   const redis = openRedis(url, 'impatient', quietLog);
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');
-  const queue = openSignQueue({ store: { redis, prefix }, redisUrl: url, log: quietLog });
+  const queue = openSignQueue({
+    ...{ store: { redis, prefix }, redisUrl: url, clock: systemClock, log: quietLog },
+    seals: openSeals(await openSecret(secretFile, quietLog)),
+  });
   return {
     ...queue,
     async [Symbol.asyncDispose]() {

@@ -4,7 +4,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { redisAclCommand } from '../../../services/cli/redis-acl.ts';
-import { redisUsers } from '../../../shared/config/redis.ts';
+import { redisUsers } from '../../../shared/base/redis-use.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const least = '[account]\ndir = /nowhere\n[auth "all"]\nall = yes\ndomain = *\n';

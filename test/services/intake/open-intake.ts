@@ -4,6 +4,7 @@ import { openRefusals } from '../../../services/intake/refusals.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
+import type { JudgeToken } from '../../../shared/admission/token-method.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
@@ -94,6 +95,8 @@ function openFakeRevokeQueue(): FakeRevokeQueue {
   return queue;
 }
 
+const noToken: JudgeToken = async () => ({ refused: 'the token is not known' });
+
 export type FakeIntake = AsyncDisposable & {
   url: string;
   port: number;
@@ -118,7 +121,13 @@ export type FakeIntake = AsyncDisposable & {
 /** The intake's app on a loopback port, with a queue and a storage that do what a test says. */
 export async function openIntake(
   blocks: AuthBlockConfig[] = [hmacBlock],
-  { wait = 0, maxSize = 4096, trusted = [] as string[], takeOnce = openFakeTakeOnce() } = {},
+  {
+    wait = 0,
+    maxSize = 4096,
+    trusted = [] as string[],
+    takeOnce = openFakeTakeOnce(),
+    judgeToken = noToken,
+  } = {},
 ): Promise<FakeIntake> {
   const revokeQueue = openFakeRevokeQueue();
   const [queue, stopping, clock] = [openFakeQueue(), new AbortController(), turnedClock(1_000_000)];
@@ -137,7 +146,7 @@ export async function openIntake(
     if (stored.value instanceof Error) throw stored.value;
     return stored.value;
   };
-  const admission = openAdmission(blocks, takeOnce);
+  const admission = openAdmission(blocks, { takeOnce, judgeToken });
   const issuing = openIssuing({
     admission,
     storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),

@@ -12,6 +12,7 @@ import {
 } from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
+import type { TrailEvent } from '../../../shared/trail/event.ts';
 import { type FakeCa, startFakeCa } from '../../shared/acme/fake-ca.ts';
 import { accountKeyPem, connect, never } from '../../shared/acme/open-connection.ts';
 import { type CaScript, type ScriptedCa, scriptCa } from '../../shared/order/scripted-ca.ts';
@@ -43,7 +44,13 @@ export const jobData: SignJobData = {
  * Checkpoints as text and results, as Redis has them; `held` is whether the job's lock is still this
  * worker's.
  */
-export type KeptRecords = SignRecords & { checkpoints: string[]; results: SignResult[]; held: boolean };
+export type KeptRecords = SignRecords & {
+  checkpoints: string[];
+  results: SignResult[];
+  /** Keys that ends have made void. */
+  voided: string[];
+  held: boolean;
+};
 
 function keepRecords(): KeptRecords {
   const confirm = () => {
@@ -54,7 +61,7 @@ function keepRecords(): KeptRecords {
     list.push(value);
   };
   const records: KeptRecords = {
-    ...{ checkpoints: [], results: [], held: true },
+    ...{ checkpoints: [], results: [], voided: [], held: true },
     confirmLock: async (_, more = []) => {
       confirm();
       return more.map(() => null);
@@ -71,10 +78,12 @@ function keepRecords(): KeptRecords {
     readResults: async () => records.results,
     markRevoked: async () => {},
     publishFailure: async () => {},
+    tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],
     leaveFlight: async () => {},
-    async writeResult(_, result) {
+    async writeResult(_, result, __, over = []) {
       write(records.results, result);
+      records.voided.push(...over);
       return 'the key';
     },
   };
@@ -107,6 +116,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
       failureKeys: () => ['failures'],
       slowKey: () => '',
       countFailedOrder: async () => undefined,
+      failedOrders: async () => 0,
       findKept: () => undefined,
       csrKey: csr => `csr ${csr.slice(0, 4)}`,
       rememberCsr: async () => {},
@@ -144,6 +154,7 @@ export type JobBench = CaBench & {
   second: CaBench;
   /** What people were notified of. */
   events: NotifyEvent[];
+  trail: TrailEvent[];
   parts: SignJobParts & {
     cas: Map<string, Ca>;
     solvers: Map<string, Solver>;
@@ -199,6 +210,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const [stopping, abort] = [new AbortController(), new AbortController()];
   const accounts = all.map(({ guard }) => ({ account: guard.name }));
   const events: NotifyEvent[] = [];
+  const trail: TrailEvent[] = [];
   const running = stack.move();
   return {
     ...first,
@@ -210,6 +222,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     stopping,
     abort,
     events,
+    trail,
     parts: {
       records,
       clock,
@@ -226,11 +239,13 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
+      trail: { write: async event => void trail.push(event) },
       mayHave: (block, { value }) => block === 'mail' && value.endsWith('.mail.example'),
     },
     job: {
       lock: { jobId: 'job-1', token: 'token-1' },
       data: { ...jobData, accounts },
+      isSealed: true,
       createdAt: clock.now(),
     },
     signals: { stopping: stopping.signal, abort: abort.signal },

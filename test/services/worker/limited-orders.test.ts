@@ -51,7 +51,7 @@ test('a post waits for its turn while its client does, without a slot, a flight 
   let shortage: Shortage | undefined = short(turn, true);
   const { takeOrder } = bench.guard.budget;
   bench.guard.budget.takeOrder = async (order, claim) => (await takeOrder(order, claim)) ?? shortage;
-  assert.deepEqual(await run(bench), { end: 'later', until: turn });
+  assert.deepEqual(await run(bench), { end: 'later', until: turn, hasOrder: false });
   assert.deepEqual([newOrders(bench), acts], [[], ['leave flight']]);
   assert.deepEqual([claims[0]?.rank, claims[0]?.patience], [job.createdAt, job.createdAt + 60_000]);
 
@@ -109,7 +109,7 @@ test('a renewal waits also for a limit that the CA spoke of, if that ends before
   };
   job.data = { ...jobData, due: clock.now() + DAY };
   standingUntil(soon);
-  assert.deepEqual(await run(bench), { end: 'later', until: soon });
+  assert.deepEqual(await run(bench), { end: 'later', until: soon, hasOrder: false });
   for (const until of [never, undefined]) {
     standingUntil(until);
     bench.records.results.length = 0;
@@ -142,11 +142,13 @@ test('an order of a block that is slowed down claims so, and not one that renews
   const slowed = async (data: Partial<SignJobData>) => {
     await using bench = await openCountedBench(data);
     bench.guard.limits.slowKey = block => `slow ${block}`;
+    bench.guard.limits.failedOrders = async ({ client }) => (client === '192.0.2.1' ? 7 : 0);
     bench.records.enterFlight = async (_, __, keys) => keys.map(key => (key === 'slow mail' ? '{}' : null));
     assert.equal((await run(bench)).end, 'finished');
     return bench.claims.map(({ slow }) => slow);
   };
-  assert.deepEqual(await slowed({}), ['mail']);
+  assert.deepEqual(await slowed({}), [{ block: 'mail', failures: 0 }]);
+  assert.deepEqual(await slowed({ client: '192.0.2.1' }), [{ block: 'mail', failures: 7 }]);
   assert.deepEqual(await slowed({ block: 'other' }), [undefined]);
   assert.deepEqual(await slowed({ due: Date.now() + DAY }), [undefined]);
   assert.deepEqual(await slowed({ replaces: { id: 'aki.serial' } }), [undefined]);

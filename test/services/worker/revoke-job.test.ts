@@ -72,6 +72,19 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
   assert.deepEqual([names, reason, removed], [['example.org'], 'superseded', ['kept']]);
 });
 
+test('a job to forget asks the CA for nothing, and the rest is as for a revocation', async () => {
+  await using opened = await openRevoking(problem(400, 'alreadyRevoked', 'revoked before'));
+  const before = opened.ca.requests.length;
+  const forget = { ...data, operator: 'forget', reason: 'keyCompromise' } as const;
+  const result = await runRevokeJob(opened.parts, forget, false, never);
+  assert.deepEqual(result, { outcome: 'forgotten', storages: ['kept'] });
+  assert.deepEqual([opened.ca.requests.length, opened.blocked], [before, []]);
+  assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+  assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
+  opened.fault.value = new Error('the disk is full');
+  await assert.rejects(runRevokeJob(opened.parts, forget, false, never), /the disk is full/);
+});
+
 test('a revoke job that runs again after the CA has done it does the rest', async () => {
   await using opened = await openRevoking(problem(400, 'alreadyRevoked', 'revoked before'));
   assert.deepEqual(await runRevokeJob(opened.parts, data, false, never), {

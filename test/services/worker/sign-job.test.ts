@@ -168,7 +168,7 @@ test('runSignJob() sits out a short wait and gives its slot back for one over tw
   };
   bench.http.requests.length = 0;
   const end = await run(bench);
-  assert.deepEqual(end, { end: 'later', until: bench.clock.now() + 3_000 });
+  assert.deepEqual(end, { end: 'later', until: bench.clock.now() + 3_000, hasOrder: true });
   assert.ok(bench.clock.sleeps.every(ms => ms <= 2_000));
   bench.ca.moving = true;
   bench.clock.turn(3_000);
@@ -390,7 +390,7 @@ test('runSignJob() comes back with the same order where the CA is away for a mom
   await using bench = await openJobBench();
   const away = { type: 'urn:ietf:params:acme:error:serverInternal', status: 500 };
   bench.ca.failNext.set('finalize', new IssuanceError('unavailable', 'x', { problem: away, retryAfter: 30 }));
-  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 30_000 });
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 30_000, hasOrder: true });
   bench.clock.turn(30_000);
   assert.equal((await run(bench)).end, 'finished');
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
@@ -463,7 +463,7 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   await using bench = await openJobBench();
   let free = false;
   bench.records.enterFlight = async () => (free ? [] : undefined);
-  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000 });
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000, hasOrder: false });
   free = true;
   bench.storage.get = async () => ({ chain, leaf: {} as never });
   const end = await run(bench);
@@ -561,3 +561,15 @@ for (const [what, saved] of [
     };
     assert.match((await failureOf(bench)).detail, /^the value of its key in Redis is damaged/);
   });
+
+test('runSignJob() lets the one-time token of a job that fails go with its result, and of no other', async () => {
+  const spends = 'the digest of a token';
+  await using refused = await openJobBench({ chain: makeCertificate({ key: ecKey('P-384') }) });
+  refused.job.data = { ...refused.job.data, spends };
+  await failureOf(refused);
+  assert.ok(refused.records.voided.includes(refused.records.tokenUse(spends)));
+  await using good = await openJobBench();
+  good.job.data = { ...good.job.data, spends };
+  await run(good);
+  assert.ok(!good.records.voided.includes(good.records.tokenUse(spends)));
+});

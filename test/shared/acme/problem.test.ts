@@ -170,11 +170,16 @@ for (const [status, type, detail] of [
   });
 
 test('what is malformed or unauthorized otherwise says nothing of the account', () => {
-  for (const type of ['malformed', 'unauthorized']) {
-    const error = toIssuanceError(
-      { status: 400, data: { type: acme(type), detail: 'kidney.example' } },
-      'no',
-    );
-    assert.equal(saysAccountIsGone(error), false);
-  }
+  for (const type of ['malformed', 'unauthorized'])
+    for (const name of [
+      'kidney.example',
+      'kid.example',
+      'www.kid.example',
+      'kid-1.example',
+      'my-kid.example',
+    ]) {
+      const detail = `no certificate for "${name}" here`;
+      const error = toIssuanceError({ status: 400, data: { type: acme(type), detail } }, 'no');
+      assert.equal(saysAccountIsGone(error), false, name);
+    }
 });

@@ -152,7 +152,7 @@ test('a refusal to take a request is told in its words, and blocks that need no 
   const other = blockOf('other', { type: 'sha256', keys: ['new'] });
   const { hmac: _, ...open } = { ...hmacBlock, name: 'open', all: true };
   const verify = async (...blocks: AuthBlockConfig[]) => {
-    const admission = openAdmission(blocks, refuse);
+    const admission = openAdmission(blocks, { takeOnce: refuse });
     return (await admission.verified([...admission.blocks], signed(), body)).map(({ name }) => name);
   };
   await assert.rejects(verify(own, other), { code: 'denied', message: 'it came before' });

@@ -30,6 +30,7 @@ function describe({ state, opened, left, limit }: Known): Promise<string> {
       failureKeys: () => [],
       slowKey: () => '',
       countFailedOrder: async () => undefined,
+      failedOrders: async () => 0,
       findKept: () => undefined,
       csrKey: () => '',
       rememberCsr: async () => {},

@@ -215,17 +215,22 @@ for (const [what, before, after] of [
 ] as [string, OrderState, OrderState][])
   test(`mustOutlive() leaves to the CA ${what}`, () => assert.equal(mustOutlive(before, after), false));
 
-test('learnPace() learns from the first poll after a change alone', () => {
+test('learnPace() learns from the first poll after a change, and of validations from those that succeed alone', () => {
   const first = (status: AcmeOrder['status'], state: OrderState) => {
     const paces = openPollPaces();
     learnPace(paces, order(status), state, 10_000);
     return [Math.sign(paces.validation.first - 250), Math.sign(paces.issuance.first - 250)];
   };
-  assert.deepEqual(first('pending', told), [1, 0]);
+  assert.deepEqual(first('pending', told), [0, 0]);
   assert.deepEqual(first('ready', told), [-1, 0]);
   assert.deepEqual(first('processing', told), [0, 1]);
   assert.deepEqual(first('valid', told), [0, -1]);
-  assert.deepEqual(first('pending', { ...told, polls: 2 }), [0, 0]);
+  for (const polls of [2, 9]) {
+    assert.deepEqual(first('pending', { ...told, polls }), [0, 0]);
+    assert.deepEqual(first('invalid', { ...told, polls }), [0, 0]);
+    assert.deepEqual(first('ready', { ...told, polls }), [1, 0]);
+    assert.deepEqual(first('valid', { ...told, polls }), [0, 0]);
+  }
   assert.deepEqual(first('ready', made), [0, 0]);
 });
 

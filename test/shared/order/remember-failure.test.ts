@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
-import { type Limit, StandingLimitError } from '../../../shared/limits/limits.ts';
+import { type Limit, type Orderer, StandingLimitError } from '../../../shared/limits/limits.ts';
 import { rememberFailure, toPausedEvent } from '../../../shared/order/remember-failure.ts';
 
 const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
@@ -19,10 +19,11 @@ function caOf({ again, slowed }: { again?: number; slowed?: Limit }) {
       findStanding: () => undefined,
       failureKeys: () => [],
       slowKey: () => '',
-      countFailedOrder: async (block: string): Promise<Limit | undefined> => {
+      countFailedOrder: async (_: unknown, { block }: Orderer): Promise<Limit | undefined> => {
         calls.push(`count ${block}`);
         return slowed;
       },
+      failedOrders: async () => 0,
       findKept: () => undefined,
       csrKey: () => '',
       rememberCsr: async () => {},

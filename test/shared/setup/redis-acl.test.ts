@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { redisUsers } from '../../../shared/config/redis.ts';
+import { redisUsers } from '../../../shared/base/redis-use.ts';
 import { rightsOf, toAclWords } from '../../../shared/setup/redis-acl.ts';
 import { readSources } from '../../support/read-sources.ts';
 import { account, auth, loadText } from './load-text.ts';

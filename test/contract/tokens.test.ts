@@ -1,0 +1,321 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openAdmission } from '../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { openTokenList } from '../../shared/admission/token-list.ts';
+import {
+  newToken,
+  readBearer,
+  tokenDigest,
+  tokenKey,
+  tokenUseKey,
+} from '../../shared/admission/token-record.ts';
+import type { OneCertificate } from '../../shared/admission/token-types.ts';
+import { openJudgeToken } from '../../shared/admission/tokens.ts';
+import { IssuanceError } from '../../shared/base/basics.ts';
+import { parseIdentifier } from '../../shared/base/identifier.ts';
+import type { Redis, Store } from '../../shared/base/redis.ts';
+import { enqueueOnce } from '../../shared/issue/enqueue-once.ts';
+import type { SignResult } from '../../shared/queue/sign-records.ts';
+import { turnedClock } from '../support/turned-clock.ts';
+import { startOwnRedis } from './own-redis.ts';
+import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
+
+const { url, newStore } = await startOwnRedis();
+const secret = Buffer.from('the secret of the installation, at least 32 bytes');
+const start = Date.parse('2026-11-27T12:00:00Z');
+const DAY = 86_400_000;
+
+const block = (name: string, rest: Partial<AuthBlockConfig> = {}): AuthBlockConfig => ({
+  ...{ name, ips: [], token: true, all: false, domains: ['*.example.org'], addresses: ['192.0.2.0/24'] },
+  ...{ verifications: ['http'], challenges: ['http-01', 'dns-01'], storage: 'none' },
+  accounts: [{ account: 'default' }],
+  ...rest,
+});
+
+/** Tokens in a store of their own, and what an intake does with them. */
+function open(configs = [block('hosts')], store: Store = newStore()) {
+  const clock = turnedClock(start);
+  const tokens = openTokenList(store, secret, clock);
+  const admission = openAdmission(configs, { judgeToken: openJudgeToken(store, secret, clock) });
+  async function ask(token: string) {
+    const shown = readBearer([`Bearer ${token}`]) ?? { digest: undefined };
+    const request = {
+      clientIp: '198.51.100.1',
+      method: 'POST',
+      target: '/sign',
+      claim: undefined,
+      token: shown,
+    };
+    return admission.verified(admission.possible(request), request, Buffer.alloc(0));
+  }
+  /** By what it is admitted, or why not. */
+  const admit = (token: string, ...names: string[]) =>
+    ask(token)
+      .then(blocks => admission.admit(blocks, names.map(parseIdentifier)))
+      .then(
+        ({ name, by }) => `${name}: ${by}`,
+        (error: Error) => error.message,
+      );
+  async function onceOf(token: string): Promise<OneCertificate> {
+    const [admitting] = await ask(token);
+    assert.ok(admitting?.once);
+    return admitting.once;
+  }
+  const add = async (more: Partial<Parameters<typeof tokens.add>[0]> = {}) => {
+    const wanted = { name: 'web1', block: 'hosts', names: ['web1.example.org'], once: false, ...more };
+    return (await tokens.add(wanted)) ?? '';
+  };
+  return { ...store, clock, tokens, add, admit, onceOf };
+}
+
+test('a token narrows the names of its block, and adds none to them', async () => {
+  const { add, admit } = open();
+  const token = await add({ names: ['web1.example.org', '*.web1.example.org', 'else.example', '192.0.2.7'] });
+  assert.match(token, /^quarry_[\w-]{43}$/);
+  for (const name of ['web1.example.org', 'a.web1.example.org', '*.web1.example.org', '192.0.2.7'])
+    assert.equal(await admit(token, name), 'hosts: token web1', name);
+  for (const name of ['web2.example.org', 'else.example', '192.0.2.8', '*.example.org'])
+    assert.equal(await admit(token, name), `not admitted: ${name}`);
+  assert.equal(await admit(token, 'web1.example.org', 'web2.example.org'), 'not admitted: web2.example.org');
+});
+
+test('Redis keeps the hash of a token alone', async () => {
+  const { add, redis, prefix } = open();
+  const token = await add();
+  const keys = await redis.keys(`${prefix.replace(/[{}]/g, '?')}*`);
+  assert.ok(keys.includes(tokenKey(prefix, tokenDigest(token))));
+  const values = await Promise.all(
+    keys.map(async key =>
+      (await redis.type(key)) === 'hash' ? await redis.hgetall(key) : await redis.get(key),
+    ),
+  );
+  assert.doesNotMatch(JSON.stringify([keys, values]), new RegExp(token.slice('quarry_'.length)));
+});
+
+test('revoking ends a token at once, and an end in time does', async () => {
+  const { add, admit, tokens, clock } = open();
+  const [one, other] = [await add(), await add({ name: 'web2', until: start + DAY })];
+  assert.equal(await admit(other, 'web1.example.org'), 'hosts: token web2');
+  assert.equal(await tokens.revoke('web1'), true);
+  assert.equal(await admit(one, 'web1.example.org'), 'the token was revoked at 2026-11-27T12:00:00.000Z');
+  clock.turn(DAY);
+  assert.equal(await admit(other, 'web1.example.org'), 'the token ended at 2026-11-28T12:00:00.000Z');
+  assert.equal(await tokens.revoke('web1'), false);
+  assert.equal(await tokens.revoke('nobody'), false);
+});
+
+test('of a token that nobody was given nothing is told', async () => {
+  const { admit } = open();
+  const unknown = 'the token is not known';
+  for (const token of [newToken(), 'quarry_short', 'ghp_other', '', `${newToken()}x`])
+    assert.equal(await admit(token, 'web1.example.org'), unknown);
+});
+
+test('a request with a token asks Redis once, however many blocks take tokens, and malformed ones not at all', async () => {
+  const store = newStore();
+  const asked: string[] = [];
+  const counting = new Proxy(store.redis, {
+    get(redis, name) {
+      const value = Reflect.get(redis, name);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        asked.push(String(name));
+        return value.apply(redis, args);
+      };
+    },
+  }) as Redis;
+  const configs = [block('one'), block('two'), block('hosts')];
+  const { add } = open(configs, store);
+  const token = await add();
+  const { admit } = open(configs, { ...store, redis: counting });
+  assert.equal(await admit(token, 'web1.example.org'), 'hosts: token web1');
+  assert.deepEqual(asked, ['mget']);
+  await admit('quarry_short', 'web1.example.org');
+  assert.deepEqual(asked, ['mget']);
+});
+
+test('a token is good for its own block alone', async () => {
+  const { add, admit } = open([block('hosts', { ips: ['203.0.113.1'] }), block('others')]);
+  assert.equal(
+    await admit(await add(), 'web1.example.org'),
+    'no auth block that admits this request takes the token',
+  );
+});
+
+test('a record that is written into Redis by hand, changed, or put under another key is not believed', async () => {
+  const { add, admit, redis, prefix, tokens } = open();
+  const [own, genuine] = [newToken(), await add()];
+  const [key, kept] = [tokenKey(prefix, tokenDigest(own)), tokenKey(prefix, tokenDigest(genuine))];
+  const text = (await redis.get(kept)) ?? '';
+  const json = text.slice(text.indexOf(' ') + 1);
+  for (const written of [json, ` ${json}`, `${'0'.repeat(64)} ${json}`, text, '{}', ' ', 'x'.repeat(9_000)]) {
+    await redis.set(key, written);
+    assert.equal(await admit(own, 'web1.example.org'), 'the token is not known', written.slice(0, 20));
+  }
+  await redis.set(kept, text.replace('web1.example.org', '*.example.org'));
+  assert.equal(await admit(genuine, 'web1.example.org'), 'the token is not known');
+  await redis.hset(`${prefix}:tokens`, 'forged', tokenDigest(own));
+  assert.deepEqual(await tokens.list(), []);
+});
+
+test('a name is given to one token at a time, and again once that is over', async () => {
+  const { add, admit, tokens, clock } = open();
+  const first = await add({ until: start + DAY });
+  assert.equal(await add(), '');
+  clock.turn(2 * DAY);
+  const second = await add();
+  assert.equal(await admit(second, 'web1.example.org'), 'hosts: token web1');
+  assert.equal(await admit(first, 'web1.example.org'), 'the token is not known');
+  const both = await Promise.all([add({ name: 'a' }), add({ name: 'a' })]);
+  assert.deepEqual(both.map(Boolean).sort(), [false, true]);
+  assert.deepEqual(
+    (await tokens.list()).map(({ name }) => name),
+    ['a', 'web1'],
+  );
+});
+
+test('tokens that are over leave the list after thirty days, and nothing of them stays', async () => {
+  const { add, tokens, clock, redis, prefix } = open();
+  const token = await add();
+  await tokens.revoke('web1');
+  clock.turn(31 * DAY);
+  assert.equal((await tokens.list()).length, 1);
+  await add({ name: 'web2' });
+  assert.deepEqual(
+    (await tokens.list()).map(({ name }) => name),
+    ['web2'],
+  );
+  assert.equal(await redis.exists(tokenKey(prefix, tokenDigest(token))), 0);
+});
+
+// One-time tokens, with the real queue and a worker that ends jobs as a test says.
+
+const issued: SignResult = { outcome: 'issued', block: 'hosts', chain };
+const failed: SignResult = {
+  outcome: 'failed',
+  block: 'hosts',
+  error: { code: 'challengeFailed', detail: 'x' },
+};
+const USED = 'the token was for one certificate, and has been used';
+
+async function openOnce(result: SignResult) {
+  const opened = open();
+  const token = await opened.add({ once: true });
+  const intakes = await Promise.all([1, 2].map(() => openReadyIntakeSide(url, opened.prefix)));
+  /** Posts a CSR to one of the intakes; the job's id, or why there is none. */
+  async function post(csr: string, at = 0): Promise<string> {
+    const once = await opened.onceOf(token);
+    const queue = intakes[at]?.queue;
+    assert.ok(queue);
+    const data = { ...signJob(csr), spends: once.digest };
+    return enqueueOnce(once, csr, data, queue).catch((error: Error) => {
+      assert.ok(error instanceof IssuanceError && error.code === 'denied', String(error));
+      return error.message;
+    });
+  }
+  const startWorker = () => openWorkerSide(url, opened.prefix, async () => result);
+  const resultOf = (id: string) => intakes[0]?.queue.result(id, AbortSignal.timeout(60_000));
+  return {
+    ...opened,
+    ...{ token, post, startWorker, resultOf },
+    async [Symbol.asyncDispose]() {
+      for (const intake of intakes) await intake[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a one-time token is spent when its job is made; the same CSR gets the result of that job', async () => {
+  await using opened = await openOnce(issued);
+  const { post, startWorker, resultOf, tokens } = opened;
+  const id = await post('CSR 1');
+  assert.equal(await post('CSR 2'), USED);
+  assert.equal(await post('CSR 1', 1), id);
+  await using worker = startWorker();
+  assert.deepEqual(await resultOf(id), issued);
+  assert.equal(await post('CSR 1'), id);
+  assert.equal(await post('CSR 2'), USED);
+  assert.equal(worker.begun.length, 1);
+  assert.equal((await tokens.list())[0]?.use?.job, id);
+});
+
+test('a job that fails lets its token go, for the same CSR and for another', async () => {
+  await using opened = await openOnce(failed);
+  const { post, startWorker, resultOf } = opened;
+  await using worker = startWorker();
+  const first = await post('CSR 1');
+  assert.deepEqual(await resultOf(first), failed);
+  const second = await post('CSR 2');
+  assert.match(second, /^[0-9a-f-]{36}$/);
+  assert.deepEqual(await resultOf(second), failed);
+  const third = await post('CSR 1');
+  assert.deepEqual(await resultOf(third), failed);
+  assert.equal(new Set([first, second, third]).size, 3);
+  assert.equal(worker.begun.length, 3);
+});
+
+test('of two CSRs that two intakes get at once, one is ordered; of two posts of one, one job is made', async () => {
+  await using opened = await openOnce(issued);
+  const { post, add, onceOf } = opened;
+  const answers = await Promise.all([post('CSR 1'), post('CSR 2', 1), post('CSR 3'), post('CSR 4', 1)]);
+  assert.equal(answers.filter(answer => answer === USED).length, 3, answers.join());
+  await using same = await openOnce(issued);
+  const ids = await Promise.all([0, 1, 0, 1].map(at => same.post('CSR 1', at)));
+  assert.equal(new Set(ids).size, 1, ids.join());
+  assert.match(ids[0] ?? '', /^[0-9a-f-]{36}$/);
+  assert.ok(await onceOf(await add({ name: 'other', once: true })));
+});
+
+test('an intake that ends between binding and enqueueing costs the token nothing', async () => {
+  await using opened = await openOnce(issued);
+  const { post, startWorker, resultOf, onceOf, token } = opened;
+  const job = '0f8fad5b-d9cb-469f-a165-70867728950e';
+  await (await onceOf(token)).bind({ csr: 'CSR 1', job });
+  assert.equal(await post('CSR 2'), USED);
+  assert.equal(await post('CSR 1'), job);
+  await using _ = startWorker();
+  assert.deepEqual(await resultOf(job), issued);
+});
+
+test('what a second job has bound stays its, however late the intake of a first one that failed notes its end', async () => {
+  await using opened = await openOnce(failed);
+  const { onceOf, token, redis, prefix, post } = opened;
+  const use = { csr: 'CSR 1', job: '0f8fad5b-d9cb-469f-a165-70867728950e' };
+  const first = await onceOf(token);
+  await first.bind(use);
+  await redis.del(tokenUseKey(prefix, tokenDigest(token))); // as the end of its job does
+  const second = await post('CSR 2');
+  await first.noteEnqueued(use);
+  assert.equal(await post('CSR 2'), second);
+  assert.equal(await post('CSR 1'), USED);
+});
+
+test('once Redis has forgotten the job, the token orders no second certificate', async () => {
+  await using opened = await openOnce(issued);
+  const { post, startWorker, resultOf, redis, prefix } = opened;
+  const id = await post('CSR 1');
+  await using worker = startWorker();
+  await resultOf(id);
+  await redis.del(`${prefix}:result:${id}`);
+  assert.equal(await post('CSR 1'), USED);
+  assert.equal(worker.begun.length, 1);
+});
+
+test('a token that is revoked between the look and the order orders nothing', async () => {
+  await using opened = await openOnce(issued);
+  const { onceOf, token, tokens, redis, prefix } = opened;
+  const once = await onceOf(token);
+  await tokens.revoke('web1');
+  await assert.rejects(once.bind({ csr: 'CSR 1', job: 'a' }), /^IssuanceError: the token was revoked$/);
+  assert.equal(await redis.exists(tokenUseKey(prefix, tokenDigest(token))), 0);
+});
+
+test('a use that is written by hand binds nothing, and does not make the token good again', async () => {
+  const { add, admit, redis, prefix } = open();
+  const token = await add({ once: true });
+  await redis.set(tokenUseKey(prefix, tokenDigest(token)), '{"csr":"x","job":"y","at":1,"enqueued":false}');
+  assert.match(
+    await admit(token, 'web1.example.org'),
+    /^the value of .*:token-use:[0-9a-f]{64} in Redis is damaged/,
+  );
+});
