@@ -42,7 +42,6 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
-  tokenOf,
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
@@ -52,6 +51,7 @@ import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
+import { tokenOf } from './spent-token.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
@@ -176,9 +176,9 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   if (driven.end === 'later')
     return { ...driven, hasOrder: run.progress.orderAt(ca.name).order.url !== undefined };
   if (driven.end === 'instead') {
-    const { chain, issuedBy } = driven.instead;
-    const { block } = run.job.data;
-    return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
+    const { chain, issuedBy, leaf } = driven.instead;
+    const stored = { block: run.job.data.block, chain, ...(issuedBy && { issuedBy }) };
+    return writeResult(run, ca.name, { outcome: 'issued', ...stored }, [], { how: 'handed-out', leaf });
   }
   const { pems, leaf } = driven.accepted;
   const result = toIssued(run, ca, driven.accepted);
@@ -188,7 +188,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   const { failureKeys, csrKey } = ca.limits;
   const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
-  return writeResult(run, ca.name, result, over);
+  return writeResult(run, ca.name, result, over, { how: 'issued', leaf });
 }
 
 function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): Issued {

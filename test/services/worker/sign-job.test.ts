@@ -465,7 +465,7 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   bench.records.enterFlight = async () => (free ? [] : undefined);
   assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000, hasOrder: false });
   free = true;
-  bench.storage.get = async () => ({ chain, leaf: {} as never });
+  bench.storage.get = async () => ({ chain, leaf: readCertificate(leaf) });
   const end = await run(bench);
   assert.ok(end.end === 'finished' && end.result.outcome === 'issued' && end.result.chain === chain);
   assert.deepEqual(bench.ca.calls, []);
@@ -490,12 +490,13 @@ test('runSignJob() renews what is to be replaced however fresh it is, and takes 
   await using bench = await openJobBench();
   const due = 5_000_000;
   const job = { ...bench.job, data: { ...bench.job.data, due } };
-  bench.storage.get = async () => ({ chain: 'newer', leaf: { notAfter: due + 1 } as never });
+  const endingAt = (notAfter: number) => ({ chain: leaf, leaf: { ...readCertificate(leaf), notAfter } });
+  bench.storage.get = async () => endingAt(due + 1);
   const taken = await runSignJob(bench.parts, job, bench.signals);
-  assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === 'newer');
+  assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === leaf);
   assert.deepEqual(bench.ca.calls, []);
   bench.records.results.length = 0;
-  bench.storage.get = async () => ({ chain: 'old', leaf: { notAfter: due } as never });
+  bench.storage.get = async () => endingAt(due);
   await runSignJob(bench.parts, job, bench.signals);
   assert.equal(bench.ca.calls[0], 'newOrder');
 });
