@@ -4,13 +4,13 @@ import { commandSamples } from '../base/redis-commands.ts';
 import { connectTo } from '../base/redis-url.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
+import { findFault, type RedisFacts } from './redis-fault.ts';
 
 /** How Redis is: of use, away, or such that a role could never work with it. */
 export type Fitness = { state: 'fit' } | { state: 'away' } | { state: 'unfit'; fault: string };
 
 const FIRST_PAUSE = 100;
 const LAST_PAUSE = 2_000;
-const OLDEST = '6.2';
 /** So many missing rights are told; they are mended together. */
 const MOST_TOLD = 5;
 
@@ -102,9 +102,6 @@ async function send(redis: Redis, step: Step): Promise<Reply> {
   );
 }
 
-/** What Redis says of itself; of a reader's, what HELLO says. */
-type Facts = Record<string, string | undefined>;
-
 function judge(replies: readonly Reply[], at: string): Fitness {
   const [hello, info] = replies;
   const facts = { ...readHello(hello?.answer), ...readInfo(info?.answer) };
@@ -115,7 +112,7 @@ function judge(replies: readonly Reply[], at: string): Fitness {
 }
 
 /** Names and values in turn. */
-function readHello(answer: unknown): Facts {
+function readHello(answer: unknown): RedisFacts {
   if (!Array.isArray(answer)) return {};
   const texts = answer.map(String);
   const facts = Object.fromEntries(texts.flatMap((name, at) => (at % 2 ? [] : [[name, texts[at + 1]]])));
@@ -126,35 +123,11 @@ function readHello(answer: unknown): Facts {
   };
 }
 
-function readInfo(answer: unknown): Facts {
+function readInfo(answer: unknown): RedisFacts {
   if (typeof answer !== 'string') return {};
   return Object.fromEntries(
     [...answer.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name, value]) => [name, value]),
   );
-}
-
-/** What of Redis itself stands in the way, and what to do about it. */
-export function findFault(facts: Facts): string | undefined {
-  const { redis_version: version = '', redis_mode: mode, role, maxmemory_policy: policy } = facts;
-  if (isOlder(version, OLDEST)) return `is version ${version}; Quarry needs ${OLDEST} or newer`;
-  if (mode === 'sentinel')
-    return 'is a Sentinel, which Quarry does not ask: give the URL of the Redis that it watches';
-  if (mode === 'cluster')
-    return 'is a node of a cluster, which Quarry cannot use: give the URL of a Redis that stands alone';
-  if (role === 'slave') {
-    const { master_host: host, master_port: port } = facts;
-    const primary = host === undefined ? 'its primary' : `its primary, ${host}:${port}`;
-    return `is a replica, which takes no writes: give the URL of ${primary}`;
-  }
-  if (policy !== undefined && policy !== 'noeviction')
-    return `may evict jobs and certificates (maxmemory-policy ${policy}): set maxmemory-policy noeviction`;
-  return undefined;
-}
-
-function isOlder(version: string, than: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [leastMajor = 0, leastMinor = 0] = than.split('.').map(Number);
-  return version !== '' && (major < leastMajor || (major === leastMajor && minor < leastMinor));
 }
 
 /** A refusal names the command, or else the key or channel was not allowed. */
