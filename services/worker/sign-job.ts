@@ -79,7 +79,7 @@ export function consumeSignJobs(
     try {
       const end = await runSignJob(jobParts, job, signals);
       if (end.end === 'later') return await giveBack(sharing, job, end);
-      await ofBlock?.leave(job.lock.jobId);
+      await ofBlock?.end(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {

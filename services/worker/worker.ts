@@ -113,7 +113,7 @@ async function openSharing(blocks: Iterable<AuthBlock>, store: Store): Promise<S
   const bounded = new Map<string, BlockSlots>();
   for (const { name, bounds } of blocks) {
     const slots = openBlockSlots(store, name, bounds?.slots);
-    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    if (bounds?.slots !== undefined || bounds?.queueMax !== undefined) bounded.set(name, slots);
     await slots.fill();
   }
   return { turns: openTurns(store), slots: bounded };
