@@ -9,6 +9,7 @@ import {
 } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import type { RevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import { certificateKeyDigest } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
@@ -22,6 +23,7 @@ export type RevokeJobParts = StoragesParts & {
   records: Pick<SignRecords, 'markRevoked'>;
   findIssuing: FindIssuing;
   blockedKeys: Pick<BlockedKeys, 'block'>;
+  revokedCertificates: Pick<RevokedCertificates, 'mark'>;
   clock: Clock;
   log: Log;
 };
@@ -47,6 +49,7 @@ export async function runRevokeJob(
     const isCompromised = data.reason === 'keyCompromise';
     if (isCompromised && !isClaimed) await blockKey(parts, data);
     if (isCompromised && isClaimed) log.warn({ names, account }, KEY_NOT_BLOCKED);
+    await parts.revokedCertificates.mark(certificate);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');

@@ -15,6 +15,7 @@ import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
@@ -91,6 +92,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     renewals,
     findIssuing,
     blockedKeys,
+    revokedCertificates: openRevokedCertificates(store, clock),
     trail,
     clock,
     log,
