@@ -46,11 +46,14 @@ export async function toRenewalJob(
   });
 }
 
-/** What `{client}` admits is for a client to ask, as nobody else shows that the host still has its key. */
-function describeRefused({ name, ownNames }: AuthBlock, { type, value }: Identifier): string {
-  return ownNames?.includes(type)
-    ? `in auth block "${name}" only a client that shows its certificate may have ${value}`
-    : `auth block "${name}" does not hold ${value}`;
+/** Whether the block admits the name only to a client that has it in its certificate and shows that. */
+export const isForItsClient = ({ ownNames, mayHave }: AuthBlock, identifier: Identifier): boolean =>
+  !mayHave(identifier) && (ownNames?.includes(identifier.type) ?? false);
+
+function describeRefused(block: AuthBlock, refused: Identifier): string {
+  return isForItsClient(block, refused)
+    ? `in auth block "${block.name}" only a client that shows its certificate may have ${refused.value}`
+    : `auth block "${block.name}" does not hold ${refused.value}`;
 }
 
 const deny = (why: string) =>

@@ -78,7 +78,7 @@ test('a host gets its first certificate by a one-time token, the next ones by th
   await post(second.csrFile, 'third.pem', ...next);
 });
 
-test('a certificate that only {client} admits is not renewed ahead, and quarry renewals says why', async () => {
+test('a certificate that only {client} admits is not renewed ahead, and quarry renew says why', async () => {
   const { code, stderr } = await runQuarryIn(folder.path, ['renew', 'web1.example.org', 'main.ini']);
   assert.equal(code, 1);
   assert.match(stderr, /only a client that shows its certificate may have web1\.example\.org/);
