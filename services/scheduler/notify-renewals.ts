@@ -1,5 +1,5 @@
 import type { Clock, Log, SignFailure } from '../../shared/base/basics.ts';
-import { LAST_PART, lifeOf } from '../../shared/pki/certificate.ts';
+import { LAST_PART, lifeOf } from '../../shared/pki/life.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-window.ts';

@@ -10,6 +10,7 @@ import { hastenTask, type RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { nextTime } from '../../shared/shaman/renewal-section.ts';
 import { openSolvers, requireSolvers } from '../../shared/solver/kinds.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { type ProfileParts, renewProfile } from './renew-profiles.ts';
 
 const HOUR = 3_600_000;
@@ -30,6 +31,7 @@ export async function openProfileTasks(
     index,
     blockedKeys: openBlockedKeys(store),
     issuers: openIssuers(store),
+    trail: openTrail(store),
     notices,
     solvers: openSolvers(verifications, { store, clock, log }),
     cas,

@@ -6,6 +6,7 @@ import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
 import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { toPausedEvent } from '../../shared/order/remember-failure.ts';
+import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { backoffEnd } from '../../shared/shaman/certificate.ts';
@@ -13,6 +14,7 @@ import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-s
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
 import { endEvents, notifyOfExpiry, notifyOfExplanation, warningTime } from './notify-renewals.ts';
 
 const DAY = 24 * 3_600_000;
@@ -23,6 +25,7 @@ export type ProfileParts = {
   blockedKeys: Pick<BlockedKeys, 'find'>;
   issuers: Pick<Issuers, 'note'>;
   notices: Notices;
+  trail: Pick<Trail, 'write'>;
   solvers: ReadonlyMap<string, Solver>;
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
@@ -89,10 +92,12 @@ async function runProfile(
     claimant: `profile/${profile.name}`,
     onLimit: limit => noteLimit({ notices, log }, profile, limit),
     explained: (names, window) => notifyOfExplanation(notices, names, window),
-    issued: (directory, chain) =>
-      issuers.note(directory, chain).catch(error => {
+    async issued(directory, chain) {
+      await tellOfIssue(parts, profile, directory, chain);
+      await issuers.note(directory, chain).catch(error => {
         log.warn({ renewal: profile.name, reason: describeError(error) }, 'the issuer cannot be noted');
-      }),
+      });
+    },
     async refuseBlocked(publicKey) {
       const blocked = await blockedKeys.find(publicKey);
       if (blocked) throw refuseKey(blocked);
@@ -108,6 +113,20 @@ async function runProfile(
   const outcomes = await runShaman({ ...run, patient: true });
   await record(parts, profile, outcomes);
   return outcomes;
+}
+
+/** A profile's own account has no name. */
+async function tellOfIssue(
+  { trail, cas, clock }: Pick<ProfileParts, 'trail' | 'cas' | 'clock'>,
+  { name }: RenewalConfig,
+  directory: string,
+  chain: string,
+): Promise<void> {
+  const { der, ...what } = describeLeaf(chain, readCertificate(chain));
+  const account = [...cas.values()].find(({ directoryUrl }) => directoryUrl === directory)?.name;
+  const who = { block: `profile/${name}`, by: 'renewal', account };
+  const event = { at: clock.now(), event: 'issued' as const, ...what, ...who };
+  await trail.write(event, ['leaf', der.toString('base64')]);
 }
 
 async function noteLimit(

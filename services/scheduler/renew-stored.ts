@@ -19,6 +19,7 @@ import {
   toManaged,
 } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry } from '../../shared/storage/storage.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
 import {
   endEvents,
   notifyOfExpiry,
@@ -48,6 +49,7 @@ export type RenewalParts = PollParts & {
   storages: Map<string, StoredAt>;
   admission: Admission;
   signQueue: SignQueue;
+  trail: Pick<Trail, 'write'>;
   records: SignRecords;
   notices: Notices;
 };
@@ -214,7 +216,7 @@ async function handOutNoMore(managed: ManagedCertificate, { storage, entry }: Re
 }
 
 async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Renewing): Promise<Looked> {
-  const { signQueue, clock, log } = parts;
+  const { signQueue, trail, clock, log } = parts;
   const { fetched } = from;
   const now = clock.now();
   const wanted = isFetched(managed, fetched) || managed.forced;
@@ -226,10 +228,10 @@ async function renew(parts: RenewalParts, managed: ManagedCertificate, from: Ren
   try {
     const job = await toRenewalJob(parts, managed, { storage: from.name, entry: from.entry, fetched });
     const id = await signQueue.enqueue(job);
-    log.info(
-      { names: managed.names, job: id, why: managed.forced ? 'an operator wants it' : managed.plan.why },
-      'renewing',
-    );
+    const { names } = managed;
+    const why = managed.forced ? 'an operator wants it' : managed.plan.why;
+    await trail.write({ at: now, event: 'renewed', names, block: job.block, job: id, detail: why });
+    log.info({ names, job: id, why }, 'renewing');
     return { managed: { ...managed, left: false, job: { id, since: now } }, at: now + FIRST_JOB_LOOK };
   } catch (error) {
     if (!(error instanceof IssuanceError) || error.code === 'unavailable') throw error;

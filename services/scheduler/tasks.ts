@@ -17,6 +17,7 @@ import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
+import { openTrail } from '../../shared/trail/trail.ts';
 import { openTrailDrain } from './drain-trail.ts';
 import { expireStorage } from './expire-storage.ts';
 import { indexStorage } from './index-storage.ts';
@@ -90,6 +91,7 @@ export async function openTasks(config: Config, parts: TaskParts): Promise<Task[
     storages: keeping,
     admission: openAdmission(config.auth),
     records: openSignRecords(store, seals),
+    trail: openTrail(store),
   };
   const renew = every(10 * SECOND, 'renew', '', async signal => {
     const look = async (managed: ManagedCertificate) => {

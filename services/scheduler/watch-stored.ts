@@ -1,4 +1,4 @@
-import { renewalTime } from '../../shared/pki/certificate.ts';
+import { renewalTime } from '../../shared/pki/life.ts';
 import type { LastFetch, ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { isFetched, placeOf, planStored } from '../../shared/renewal/stored-renewals.ts';
 import type { KeptEntry, Storage } from '../../shared/storage/storage.ts';

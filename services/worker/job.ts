@@ -5,7 +5,7 @@ import { type Orderer, proofOf } from '../../shared/limits/limits.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
-import type { Certificate } from '../../shared/pki/certificate.ts';
+import { type Certificate, describeLeaf } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
@@ -14,9 +14,12 @@ import {
   type SignJobData,
   type SignRecords,
   type SignResult,
+  type Told,
 } from '../../shared/queue/sign-records.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { SavedProgress } from './saved-progress.ts';
-import type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+import type { Got, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
+import { tokenOf } from './spent-token.ts';
 
 export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
@@ -68,8 +71,9 @@ export class JobProgress {
     return this.#saved.orders[account] ?? newCheckpoint();
   }
 
-  saveOrder(account: string, checkpoint: Checkpoint): Promise<void> {
-    return this.#save({ ...this.#saved, orders: { ...this.#saved.orders, [account]: checkpoint } });
+  /** @param told an event that is to be in the trail once it is saved */
+  saveOrder(account: string, checkpoint: Checkpoint, told?: TrailEvent): Promise<void> {
+    return this.#save({ ...this.#saved, orders: { ...this.#saved.orders, [account]: checkpoint } }, told);
   }
 
   saveRefusal(refusal: Refusal): Promise<void> {
@@ -81,9 +85,9 @@ export class JobProgress {
     return this.#save({ ...this.#saved, refusals, ...(withoutProfile && { withoutProfile }) });
   }
 
-  async #save(next: SavedProgress): Promise<void> {
+  async #save(next: SavedProgress, told?: TrailEvent): Promise<void> {
     this.#saved = next;
-    await this.#records.writeCheckpoint(this.#lock, next);
+    await this.#records.writeCheckpoint(this.#lock, next, told);
   }
 }
 
@@ -125,19 +129,19 @@ function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, accou
 /**
  * Interactive posts go in the order in which they came, before renewals that have time, and those by the end
  * of what they renew, which puts one whose certificate has expired before all posts.
- *
- * @param slow where the job comes under what slows its auth block down
  */
+export const rankOf = ({ data, createdAt }: Pick<SignJob, 'data' | 'createdAt'>) => data.due ?? createdAt;
+
+/** @param slow where the job comes under what slows its auth block down */
 export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
-  const { job } = run;
-  const { data, lock, createdAt } = job;
+  const { data, lock } = run.job;
   return {
     slow,
     id: lock.jobId,
     what: deduplicationId(data),
     share: shareOf(run, account),
-    rank: data.due ?? createdAt,
-    patience: patienceOf(job),
+    rank: rankOf(run.job),
+    patience: patienceOf(run.job),
   };
 }
 
@@ -184,48 +188,63 @@ async function planRenewal(
   await parts.renewals.issued(storage, entry, how, parts.clock.now());
 }
 
+/** An event about a job. @param account that it happened at */
+export function toEvent(
+  { parts, job }: Pick<SignRun, 'parts' | 'job'>,
+  event: TrailEvent['event'],
+  account: string | undefined,
+  more: Partial<TrailEvent> = {},
+): TrailEvent {
+  const { block, due, by = due === undefined ? undefined : 'renewal', client, requestId: request } = job.data;
+  const who = { block, by, client, account, request, job: job.lock.jobId };
+  return { at: parts.clock.now(), event, names: namesOf(job), ...who, ...more };
+}
+
+/** Of a certificate that was issued the inventory gets itself. */
+function tellOfIssue(run: SignRun, { chain, issuedBy }: Issued, { how, leaf }: Got): Told {
+  const { der, ...what } = describeLeaf(chain, leaf);
+  const beside = how === 'issued' ? ['leaf', der.toString('base64')] : [];
+  return { event: toEvent(run, how, issuedBy?.account, what), beside };
+}
+
 /**
  * Writes the result for those who wait, and lets the next job order the same names.
  *
  * @param account where the job may still hold them
  * @param over keys in Redis of what this end makes void
+ * @param got needed where a certificate is the result
  */
 export async function writeResult(
   run: SignRun,
   account: string,
   result: SignResult,
   over: string[] = [],
+  got?: Got,
 ): Promise<SignJobEnd> {
   const { parts, job, log } = run;
+  let told: Told | undefined;
   const seconds = (parts.clock.now() - job.createdAt) / 1000;
   if (result.outcome === 'issued') {
     log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
+    told = got && tellOfIssue(run, result, got);
   } else {
     const { code, detail } = result.error;
     log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
+    told = { event: toEvent(run, 'failed', account || undefined, { detail }) };
   }
   const flight = flightOf(job.data, account);
   const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
-  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed]);
+  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed], told);
   return finish(run, { key, result });
 }
 
-/** Keys of what the job's one-time token is used for, which it is not where the job fails. */
-export const tokenOf = (records: Pick<SignRecords, 'tokenUse'>, { spends }: SignJobData): string[] =>
-  spends === undefined ? [] : [records.tokenUse(spends)];
-
 /** Gives up the job's places before the CAs' limits. */
-export async function finish(
-  run: SignRun,
-  resultWritten: { key: string; result: SignResult },
-): Promise<SignJobEnd> {
+export async function finish(run: SignRun, resultWritten: Written): Promise<SignJobEnd> {
   const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
     if (progress.orderAt(account).turn === 'exempt') continue;
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, {
-      id: job.lock.jobId,
-      share: shareOf(run, account),
-    });
+    const claim = { id: job.lock.jobId, share: shareOf(run, account) };
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, claim);
   }
   return { end: 'finished', ...resultWritten };
 }

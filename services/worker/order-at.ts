@@ -12,7 +12,7 @@ import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
-import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim } from './job.ts';
+import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim, toEvent } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 import { findOfferedProfile } from './offered-profile.ts';
 
@@ -223,7 +223,8 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
       { order: url, account: ca.name, names: namesOf(job) },
       order.kept ? 'order taken up again' : 'order made',
     );
-  await progress.saveOrder(ca.name, checkpoint);
+  const made = isNew && !order.kept ? toEvent(run, 'ordered', ca.name, { detail: url }) : undefined;
+  await progress.saveOrder(ca.name, checkpoint, made);
   if (checkpoint.failures > 0 || url === undefined) return;
   await noteSuccess(run, ca);
 }

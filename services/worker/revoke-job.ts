@@ -10,10 +10,12 @@ import {
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { RevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
-import { readCertificate } from '../../shared/pki/certificate.ts';
+import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import { certificateKeyDigest } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
 import type { FindIssuing } from './find-issuing.ts';
 import { removeFromStorages, type StoragesParts } from './remove-from-storages.ts';
 
@@ -24,6 +26,7 @@ export type RevokeJobParts = StoragesParts & {
   findIssuing: FindIssuing;
   blockedKeys: Pick<BlockedKeys, 'block'>;
   revokedCertificates: Pick<RevokedCertificates, 'mark'>;
+  trail: Pick<Trail, 'write'>;
   clock: Clock;
   log: Log;
 };
@@ -52,6 +55,7 @@ export async function runRevokeJob(
     await parts.revokedCertificates.mark(certificate);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
+    await parts.trail.write(toRevoked(data, account, revoked, parts.clock.now()));
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
     return { outcome: 'revoked', already: !revoked, account };
   } catch (error) {
@@ -65,6 +69,18 @@ export async function runRevokeJob(
     if (again) throw error;
     return { outcome: 'failed', error: toSignFailure(error) };
   }
+}
+
+function toRevoked(
+  { certificate, names, reason, block, by, client, requestId: request }: RevokeJobData,
+  account: string,
+  revoked: boolean,
+  at: number,
+): TrailEvent {
+  const { serial, fingerprint } = describeLeaf(certificate, readCertificate(certificate));
+  const detail = [reason, revoked ? undefined : 'it was revoked before'].filter(one => one).join('; ');
+  const who = { block, by, client, account, request };
+  return { at, event: 'revoked', names, serial, fingerprint, ...who, detail: detail || undefined };
 }
 
 /** No result and no storage hands it out any more, and nothing renews it. */

@@ -4,6 +4,7 @@ import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Share } from '../../shared/limits/share.ts';
+import type { Certificate } from '../../shared/pki/certificate.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
@@ -46,11 +47,11 @@ export type SignJob = {
 
 /**
  * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
- * since the epoch.
+ * since the epoch; `hasOrder`: a CA has an order of the job.
  */
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
-  | { end: 'later'; until: number };
+  | { end: 'later'; until: number; hasOrder: boolean };
 
 export type Signals = {
   /** Ends the job between two steps. */
@@ -58,3 +59,9 @@ export type Signals = {
   /** Ends it at once. */
   abort: AbortSignal;
 };
+
+/** Where a result is. */
+export type Written = { key: string; result: SignResult };
+
+/** The certificate that is a job's result, and whether the job had it issued or found it in a storage. */
+export type Got = { how: 'issued' | 'handed-out'; leaf: Certificate };

@@ -27,7 +27,6 @@ import {
   type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
-import { hasNoTurn, type Turns } from '../../shared/queue/turns.ts';
 import {
   finish,
   flightOf,
@@ -43,7 +42,6 @@ import {
   type SignJobParts,
   type SignRun,
   toClaim,
-  tokenOf,
   writeResult,
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
@@ -51,7 +49,9 @@ import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
 import { refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
+import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
+import { tokenOf } from './spent-token.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
@@ -64,24 +64,21 @@ const JOB_ENDED = new Error('the job has ended');
 export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
-  {
-    turns,
-    metrics,
-    ...queueParts
-  }: { redisUrl: string; prefix: string; seals: Seals; turns: Turns; metrics: Registry; log: Log },
+  sharing: Sharing,
+  { metrics, ...queueParts }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
   async function run(job: HeldJob<SignJobData>, signals: JobSignals): Promise<string | Later> {
-    const { lock, data } = job;
-    if (!job.isNew && hasNoTurn(job.priority) && !(await turns.resume(lock, data))) return { later: 0 };
+    const ofBlock = sharing.slots.get(job.data.block);
+    const isAsked = !job.isNew || ofBlock !== undefined;
+    const obstacle = isAsked && (await findObstacle(sharing, job, jobParts.clock.now()));
+    if (obstacle) return obstacle;
     figures.running.inc();
     try {
       const end = await runSignJob(jobParts, job, signals);
-      if (end.end === 'later') {
-        await turns.leave(lock, data);
-        return { later: end.until };
-      }
+      if (end.end === 'later') return await giveBack(sharing, job, end);
+      await ofBlock?.leave(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -91,7 +88,9 @@ export function consumeSignJobs(
 
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
     queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
-    if (over) endWithoutResult(jobParts, id, data).catch(() => {});
+    if (!over) return;
+    endWithoutResult(jobParts, id, data).catch(() => {});
+    if (data) endShare(sharing, id, data);
   }
 
   return openWorker<SignJobData, string>(
@@ -174,11 +173,12 @@ const unknownAccount = (account: string) =>
   new LeftError({ account, code: 'misconfigured', detail: `account "${account}" is not configured here` });
 
 async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobEnd> {
-  if (driven.end === 'later') return driven;
+  if (driven.end === 'later')
+    return { ...driven, hasOrder: run.progress.orderAt(ca.name).order.url !== undefined };
   if (driven.end === 'instead') {
-    const { chain, issuedBy } = driven.instead;
-    const { block } = run.job.data;
-    return writeResult(run, ca.name, { outcome: 'issued', block, chain, ...(issuedBy && { issuedBy }) });
+    const { chain, issuedBy, leaf } = driven.instead;
+    const stored = { block: run.job.data.block, chain, ...(issuedBy && { issuedBy }) };
+    return writeResult(run, ca.name, { outcome: 'issued', ...stored }, [], { how: 'handed-out', leaf });
   }
   const { pems, leaf } = driven.accepted;
   const result = toIssued(run, ca, driven.accepted);
@@ -188,7 +188,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   const { failureKeys, csrKey } = ca.limits;
   const over = [...failureKeys(run.job.data.identifiers, ordererOf(run)), csrKey(run.csr.digest)];
-  return writeResult(run, ca.name, result, over);
+  return writeResult(run, ca.name, result, over, { how: 'issued', leaf });
 }
 
 function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): Issued {
@@ -236,7 +236,7 @@ async function conclude(run: SignRun): Promise<SignJobEnd | undefined> {
       return undefined;
     case 'again':
       await progress.saveRound(conclusion.kept, progress.withoutProfile);
-      return { end: 'later', until: Math.max(conclusion.at, parts.clock.now()) };
+      return { end: 'later', until: Math.max(conclusion.at, parts.clock.now()), hasOrder: false };
   }
 }
 

@@ -1,8 +1,9 @@
-import { openAdmission } from '../../shared/admission/admit.ts';
+import { type AuthBlock, openAdmission } from '../../shared/admission/admit.ts';
 import { openShares } from '../../shared/admission/shares.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import {
   type Role,
   type RoleParts,
@@ -16,6 +17,7 @@ import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
 import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
+import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
@@ -30,6 +32,7 @@ import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
 import { accountSubject } from './judge.ts';
+import type { Sharing } from './sharing.ts';
 import { consumeSignJobs } from './sign-job.ts';
 
 /**
@@ -98,7 +101,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     log,
   };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, { ...queueParts, turns: openTurns(store) }),
+    consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
@@ -108,6 +111,17 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   report({ notReady: () => undefined, notes });
   log.info({ accounts: [...cas.keys()], concurrency: config.worker.concurrency }, 'worker ready');
   await untilAborted(stopping);
+}
+
+/** Slots that a change of the configuration has set free are given away at once. */
+async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<Sharing> {
+  const bounded = new Map<string, BlockSlots>();
+  for (const { name, bounds } of blocks) {
+    const slots = openBlockSlots(store, name, bounds?.slots);
+    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    await slots.fill();
+  }
+  return { turns: openTurns(store), slots: bounded };
 }
 
 /** A line for each account that cannot be ordered from now. */

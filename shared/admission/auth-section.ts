@@ -10,6 +10,7 @@ import {
   parseWordPerAccount,
   toAccountChoices,
 } from './account-choice.ts';
+import { type Bounds, parseBounds } from './bounds.ts';
 import { hashNames, isBrokenHash, toHashName } from './methods.ts';
 
 /**
@@ -49,6 +50,8 @@ export type AuthBlockConfig = {
   accounts: AccountChoice[];
   /** What it may use of the orders of each of its accounts; absent where they are not divided. */
   share?: OrderShare;
+  /** Absent where it may use all that there is. */
+  bounds?: Bounds;
 };
 
 /** What the options `account`, `verification` and `storage` may name, and what stands in for them. */
@@ -84,6 +87,7 @@ export function parseAuth(
     'preferred-chain': section.one('preferred-chain', parsePerAccount(references.accountNames)),
   };
   const percent = section.one('share', parsePercent);
+  const bounds = parseBounds(section);
   section.finish();
   const hmac = completeHmac(section, { type: hmacType, keys: hmacKeys, version: hmacVersion });
   const ownNames = findOwnNames(section, clientCerts, { domains, addresses }, references);
@@ -109,6 +113,7 @@ export function parseAuth(
     challenges: verifications.map(references.challengeOf),
     storage: storage ?? references.defaultStorage() ?? namesNone(section, 'storage'),
     accounts,
+    ...(bounds && { bounds }),
   };
   warnOfSurprises(section, block);
   return { block, percent, section };

@@ -50,6 +50,7 @@ const commandSamples = {
   scan: withoutKey('0'),
   scard: and(0),
   set: and(1),
+  sismember: and(1),
   smembers: and(0),
   srem: and(1),
   subscribe: and(0),

@@ -1,8 +1,7 @@
-import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { decodePem, readCertificate } from '../pki/certificate.ts';
+import { describeLeaf, readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import type { StoredCertificate } from '../storage/storage.ts';
@@ -16,12 +15,9 @@ export type Asker = { client: string; requestId: string };
 
 type WhatItIs = Pick<TrailEvent, 'names' | 'serial' | 'fingerprint'>;
 
-/** @param leaf the first certificate of `chain`, if that is read already */
-function describeChain(chain: string, leaf?: StoredCertificate['leaf']): WhatItIs {
-  const der = decodePem(chain, ['CERTIFICATE']);
-  const { identifiers, serial } = leaf ?? readCertificate(der);
-  const names = identifiers.map(({ value }) => value);
-  return { names, serial: serial.toLowerCase(), fingerprint: hash('sha256', der) };
+function toWhatItIs(chain: string, leaf: StoredCertificate['leaf']): WhatItIs {
+  const { names, serial, fingerprint } = describeLeaf(chain, leaf);
+  return { names, serial, fingerprint };
 }
 
 /** The event of a certificate that a client got which some other request has ordered. */
@@ -31,7 +27,7 @@ export function toHandedOut(
   at: number,
 ): TrailEvent {
   const who = { block, by, client, request: requestId, job };
-  return { at, event: 'handed-out', ...describeChain(chain), account, ...who };
+  return { at, event: 'handed-out', ...toWhatItIs(chain, readCertificate(chain)), account, ...who };
 }
 
 /**
@@ -45,7 +41,7 @@ export function openHandOut(trail: Pick<Trail, 'write'>, clock: Clock) {
   function describe({ chain, leaf }: StoredCertificate): WhatItIs {
     const last = known.get(leaf);
     if (last) return last;
-    const what = describeChain(chain, leaf);
+    const what = toWhatItIs(chain, leaf);
     known.set(leaf, what);
     return what;
   }

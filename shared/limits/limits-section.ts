@@ -1,7 +1,7 @@
-import type { Parse, SectionReader } from '../config/section-reader.ts';
+import { parseRate, type Rate } from '../config/rate.ts';
+import type { SectionReader } from '../config/section-reader.ts';
 
-/** So many in a period of so many milliseconds; as a token bucket, which fills evenly. */
-export type Rate = { count: number; period: number };
+export type { Rate } from '../config/rate.ts';
 
 /** What the CA is known to allow; a limit that is absent is not counted. */
 export type LimitsConfig = {
@@ -42,17 +42,3 @@ export function parseLimits(section: SectionReader | undefined, acmeServer: stri
     Object.entries(limits).filter(([, rate]) => rate && rate.count < Number.POSITIVE_INFINITY),
   );
 }
-
-const units: Record<string, number> = { s: 1_000, m: 60_000, h: HOUR, d: DAY };
-
-const parseRate: Parse<Rate> = (text, fail) => {
-  if (text === '' || /^(off|no)$/i.test(text)) return { count: Number.POSITIVE_INFINITY, period: 1 };
-  const [, count, times, unit] = /^(\d{1,9})\s*\/\s*(\d{1,4})\s*([smhd])$/i.exec(text) ?? [];
-  const rate = {
-    count: Number(count),
-    period: Number(times) * (units[unit?.toLowerCase() ?? ''] ?? Number.NaN),
-  };
-  return rate.count >= 1 && rate.period >= 1
-    ? rate
-    : fail('is neither a rate such as 300/3h or 50/7d, nor off');
-};

@@ -11,10 +11,8 @@ import {
   Tag,
   wholeOf,
 } from './der.ts';
+import type { CertificateLife } from './life.ts';
 import { holdsSameKey } from './same-key.ts';
-
-/** Milliseconds since the epoch. */
-export type CertificateLife = { notBefore: number; notAfter: number };
 
 export type Certificate = CertificateLife & {
   /** The DNS and IP SANs. */
@@ -40,6 +38,13 @@ export function readCertificate(pemOrDer: string | Buffer): Certificate {
     issuer: certificate.issuer,
     serial: certificate.serialNumber,
   };
+}
+
+/** How people name a certificate: its names, serial and SHA-256 fingerprint, in hex. @param chain its PEM */
+export function describeLeaf(chain: string, { identifiers, serial }: Certificate) {
+  const der = decodePem(chain, ['CERTIFICATE']);
+  const names = identifiers.map(({ value }) => value);
+  return { names, serial: serial.toLowerCase(), fingerprint: hash('sha256', der), der };
 }
 
 /**
@@ -155,30 +160,6 @@ export function decodeCertificate(
     publicKeyInfo: expectTag(fields[5], Tag.sequence),
     extensions: extensions ? expectTag(extensions.parts[0], Tag.sequence).parts : [],
   };
-}
-
-const DAY = 24 * 3_600_000;
-
-/** The last part of a certificate's life, in which a failed attempt to renew it is an alarm. */
-export const LAST_PART = 1 / 20;
-
-export const lifeOf = ({ notBefore, notAfter }: CertificateLife) => notAfter - notBefore;
-
-/**
- * The time from which a certificate is renewed by days before its end: with a third of its life left where no
- * days are set, and never in the first half of its life, as a short-lived certificate would then be renewed
- * at every look.
- *
- * @param days before its end
- * @returns milliseconds since the epoch
- */
-export function renewalTime(life: CertificateLife, days: number | undefined): number {
-  return life.notAfter - (days === undefined ? lifeOf(life) / 3 : Math.min(days * DAY, lifeOf(life) / 2));
-}
-
-/** Renewals by days are spread over these milliseconds from that time on, so that not all happen at once. */
-export function renewalSpread(life: CertificateLife, days: number | undefined): number {
-  return Math.min(lifeOf(life) * LAST_PART, (life.notAfter - renewalTime(life, days)) / 4);
 }
 
 // PEM (RFC 7468): this reader is lax about text around the base64 and strict about the base64 itself.

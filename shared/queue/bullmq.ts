@@ -129,6 +129,7 @@ export function openWorker<Data, Result>(
     });
     if (!isLater(end)) return end;
     await job.moveToDelayed(end.later, token);
+    await end.after?.();
     throw new DelayedError();
   }
 

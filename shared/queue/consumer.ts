@@ -35,8 +35,11 @@ export type JobSignals = {
   abort: AbortSignal;
 };
 
-/** Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock. */
-export type Later = { later: number };
+/**
+ * Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock.
+ * `after` is called once it was given back.
+ */
+export type Later = { later: number; after?: () => Promise<void> };
 
 export type Consumer<Data, Result> = {
   /** How many jobs run at once. */

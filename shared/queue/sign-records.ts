@@ -2,6 +2,8 @@ import { hash } from 'node:crypto';
 import { tokenUseKey } from '../admission/token-record.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
+import type { TrailEvent } from '../trail/event.ts';
+import { openTrail, trailKey } from '../trail/trail.ts';
 import { fromSealed, type JobLock, type Seals, toSealed } from './bullmq.ts';
 import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
@@ -32,26 +34,29 @@ const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
  * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
  * successor.
  *
- * KEYS: lock, what to write. ARGV: token, its value, its life.
+ * KEYS: lock, what to write, and the trail where there is an event. ARGV: token, its value, its life, the
+ * event's entry.
  */
 const WRITE_FENCED = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+if KEYS[3] then redis.call('XADD', KEYS[3], unpack(ARGV, 4)) end
 return 1`);
 
 /**
  * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
  * others may order the same names.
  *
- * KEYS: lock, result, checkpoint, flight, and what else is to be deleted. ARGV: token, result, its life, the
- * checkpoint's, the job's id, the channel.
+ * KEYS: lock, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, result, its
+ * life, the checkpoint's, the job's id, the channel, and the entry where there is an event.
  */
 const WRITE_RESULT = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
-if KEYS[5] then redis.call('DEL', unpack(KEYS, 5)) end
+if ARGV[7] then redis.call('XADD', KEYS[5], unpack(ARGV, 7)) end
+if KEYS[6] then redis.call('DEL', unpack(KEYS, 6)) end
 redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
 return 1`);
 
@@ -121,6 +126,9 @@ type KeptOfJob<Checkpoint> = {
   resultWritten: { key: string; result: SignResult } | undefined;
 };
 
+/** An event of the trail that is written in the same moment, with fields `beside` it as `Trail` has them. */
+export type Told = { event: TrailEvent; beside?: string[] };
+
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
 export type SignRecords = Results & {
   /**
@@ -140,7 +148,7 @@ export type SignRecords = Results & {
     isCheckpoint: (value: unknown) => value is Checkpoint,
   ): Promise<KeptOfJob<Checkpoint>>;
   /** @throws LockLostError when another worker has the job now */
-  writeCheckpoint(lock: JobLock, state: unknown): Promise<void>;
+  writeCheckpoint(lock: JobLock, state: unknown, event?: TrailEvent): Promise<void>;
   /**
    * Writes the result, and lets others order the same names.
    *
@@ -149,7 +157,13 @@ export type SignRecords = Results & {
    * @returns the key of the result
    * @throws LockLostError when another worker has the job now
    */
-  writeResult(lock: JobLock, result: SignResult, flight: Flight, over?: string[]): Promise<string>;
+  writeResult(
+    lock: JobLock,
+    result: SignResult,
+    flight: Flight,
+    over?: string[],
+    told?: Told,
+  ): Promise<string>;
   /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
   publishFailure(jobId: string, over?: string[]): Promise<void>;
   /** Where it is kept what a one-time token, by its digest, was used for. */
@@ -174,10 +188,8 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
     parseResult(seals, jobId, key, sealed);
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
 
-  async function writeFenced({ jobId, token }: JobLock, key: string, text: string, seconds: number) {
-    const written = await runScript(redis, WRITE_FENCED, [lockKey(jobId), key], [token, text, seconds]);
-    if (written !== 1) throw lost(jobId);
-  }
+  const [stream, { entryFor }] = [trailKey(prefix), openTrail(store)];
+  const toEntry = (told: Told | undefined) => (told ? entryFor(told.event, told.beside) : []);
 
   return {
     ...openResults(store, { resultKey, parse }),
@@ -196,16 +208,18 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
         resultWritten: result && result !== unsealedResult ? { key, result } : undefined,
       };
     },
-    writeCheckpoint: (lock, state) => {
-      const sealed = toSealed(seals, checkpointOf(lock.jobId), JSON.stringify(state));
-      return writeFenced(lock, checkpointKey(lock.jobId), sealed, CHECKPOINT_LIFE_SECONDS);
+    async writeCheckpoint({ jobId, token }, state, event) {
+      const sealed = toSealed(seals, checkpointOf(jobId), JSON.stringify(state));
+      const keys = [lockKey(jobId), checkpointKey(jobId), ...(event ? [stream] : [])];
+      const values = [token, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
+      if ((await runScript(redis, WRITE_FENCED, keys, values)) !== 1) throw lost(jobId);
     },
-    writeResult: async ({ jobId, token }, result, flight, over = []) => {
+    writeResult: async ({ jobId, token }, result, flight, over = [], told) => {
       const key = resultKey(jobId);
-      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), ...over];
+      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
-      const values = [token, sealed, ...lives, jobId, resultsChannel(prefix)];
+      const values = [token, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },

@@ -1,7 +1,7 @@
 import type { CaConnection } from '../acme/connection.ts';
 import { fetchRenewalInfo, type RenewalInfo } from '../acme/renewal-info.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
-import type { CertificateLife } from '../pki/certificate.ts';
+import type { CertificateLife } from '../pki/life.ts';
 import type { ExplainedWindow, RenewalFacts } from './renewal-window.ts';
 
 const MINUTE = 60_000;

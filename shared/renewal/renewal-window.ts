@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { RenewalInfo } from '../acme/renewal-info.ts';
 import { BACKOFF_STEPS } from '../limits/failure-backoff.ts';
-import { type CertificateLife, LAST_PART, lifeOf, renewalSpread, renewalTime } from '../pki/certificate.ts';
+import { type CertificateLife, LAST_PART, lifeOf, renewalSpread, renewalTime } from '../pki/life.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -65,6 +65,10 @@ const uses: RedisUse[] = [
   keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
+  // how many of a block's jobs run at once: block-slots.ts
+  keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
+
   // why a challenge is likely to fail: kept-faults.ts
   keys('look-fault:*', { worker: ['get', 'set'] }),
 

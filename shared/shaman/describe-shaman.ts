@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { readIfThere } from '../base/atomic-file.ts';
-import { type CertificateLife, readCertificate } from '../pki/certificate.ts';
+import { readCertificate } from '../pki/certificate.ts';
+import type { CertificateLife } from '../pki/life.ts';
 import { ownRandom, planRenewal, type RenewalFacts, type RenewalPlan } from '../renewal/renewal-window.ts';
 import type { IssuedBy } from '../storage/storage.ts';
 import { certificatePath, openShamanFile, type ShamanFile } from './file.ts';

@@ -111,18 +111,21 @@ async function toTask({ domain }: DomainEntry, key: KeyObject, clock: Clock): Pr
   return { identifiers, csr, certificateProfile, accept: acceptFor(identifiers, csr, clock) };
 }
 
-/** The file first: a run that is stopped in between gets the same certificate once more from the order. */
+/**
+ * Whoever counts issues hears of it first. Then the file: a run that is stopped in between gets the same
+ * certificate once more from the order.
+ */
 async function keepCertificate(
   entry: DomainEntry,
   { chain, url, ca }: Ordered,
   habits: RunHabits,
   signal: AbortSignal,
 ): Promise<void> {
+  await habits.issued?.(ca.directoryUrl, chain);
   await updateCertificateFile(entry, chain);
   const issuedBy = ca.name === OWN_ACCOUNT ? undefined : toIssuedBy(ca);
   const memory = { order: undefined, issuedBy, renewal: undefined, failures: undefined };
   await entry.change({ certificateUrl: url, orderUrl: undefined, memory });
-  await habits.issued?.(ca.directoryUrl, chain);
   const held = toHeld(chain, ca);
   entry.say('info', `certificate ${url}, valid until ${new Date(held.leaf.notAfter).toISOString()}`);
   await planDomain(entry, held, habits, signal);

@@ -1,5 +1,6 @@
-import { type Certificate, type CertificateLife, renewalSpread, renewalTime } from '../pki/certificate.ts';
+import type { Certificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
+import { type CertificateLife, renewalSpread, renewalTime } from '../pki/life.ts';
 import type { KeepingConfig } from './storage-section.ts';
 
 /** Who issued a certificate. */

@@ -91,6 +91,7 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
       blockOf: async () => 'all',
     } as never,
     records: { readResult: async () => undefined } as never,
+    trail: { write: async () => {} },
     notices: { notify: async () => {}, ended: async () => {}, async [Symbol.asyncDispose]() {} },
   };
 

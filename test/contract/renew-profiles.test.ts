@@ -26,6 +26,7 @@ const parts: ProfileParts = {
   index,
   blockedKeys: openBlockedKeys(newStore()),
   issuers: { note: async () => {} },
+  trail: { write: async () => {} },
   solvers: new Map(),
   cas: new Map(),
   path: [],

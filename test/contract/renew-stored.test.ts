@@ -40,6 +40,8 @@ suite('renewing ahead', () => {
         requestId: `renewal-${csr.digest.slice(0, 12)}`,
       },
     ]);
+    const [{ event, names, block, job } = {}, ...more] = ground.events;
+    assert.deepEqual([event, names, block, job, more], ['renewed', ['a.example.org'], 'web', 'job-1', []]);
   });
 
   test('leaves what only a client may have that shows its certificate to that client, without a message', async () => {

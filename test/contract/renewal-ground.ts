@@ -14,6 +14,7 @@ import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
 import { startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect } from '../shared/acme/open-connection.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
@@ -63,6 +64,7 @@ export async function openGround(
   const renewals = openStoredRenewals(new Map([['kept', config]]), store);
   const [jobs, told, ended]: [SignJobData[], NotifyEvent[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
+  const events: TrailEvent[] = [];
   const lost = new Set<string>();
   const connection = stack.use(connect(ca.directoryUrl, clock));
   const issuedBy = { account: 'account', directory: ca.directoryUrl };
@@ -76,6 +78,7 @@ export async function openGround(
       blockOf: async (job: string) => (lost.has(job) ? undefined : 'web'),
     } as never,
     records: { readResult: async (job: string) => results.get(job) } as never,
+    trail: { write: async event => void events.push(event) },
     notices: {
       notify: async event => void told.push(event),
       ended: async subject => void ended.push(subject),
@@ -97,6 +100,7 @@ export async function openGround(
     renewals,
     jobs,
     told,
+    events,
     ended,
     results,
     lost,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
-import { tokenOf } from '../../services/worker/job.ts';
+import { tokenOf } from '../../services/worker/spent-token.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
 import { isSealedData, toSealed } from '../../shared/queue/bullmq.ts';

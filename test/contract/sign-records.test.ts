@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { toSealed } from '../../shared/queue/bullmq.ts';
 import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
+import type { TrailEvent } from '../../shared/trail/event.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { testSeals } from '../support/test-seals.ts';
@@ -165,4 +166,28 @@ test('a checkpoint that is damaged is named by its key', async () => {
     const message = `the value of ${key} in Redis is damaged; delete it to go on without it`;
     await assert.rejects(records.readJob(lock.jobId, isAny), { code: 'misconfigured', message });
   }
+});
+
+const event: TrailEvent = { at: 0, event: 'ordered', names: ['a.example'] };
+const trailOf = async () => (await redis.xrange(`${prefix}:trail`, '-', '+')).map(([, fields]) => fields);
+
+test('an event is in the trail with the checkpoint or the result that it tells of, and not without', async () => {
+  const lock = await heldJob();
+  await records.writeCheckpoint(lock, { step: 1 });
+  await records.writeResult(lock, issued, flight, ['over']);
+  assert.deepEqual(await trailOf(), []);
+  await redis.set('over', '');
+  await records.writeCheckpoint(lock, { step: 2 }, event);
+  const told = { event: { ...event, event: 'issued' as const }, beside: ['leaf', 'MIIB'] };
+  await records.writeResult(lock, issued, flight, ['over'], told);
+  const written = [
+    ['event', JSON.stringify(event)],
+    ['event', JSON.stringify(told.event), 'leaf', 'MIIB'],
+  ];
+  assert.deepEqual(await trailOf(), written);
+  assert.equal(await redis.exists('over'), 0, 'what is void is deleted beside an event');
+  await redis.del(`${prefix}:sign:${lock.jobId}:lock`);
+  await assert.rejects(records.writeCheckpoint(lock, { step: 3 }, event), { name: 'LockLostError' });
+  await assert.rejects(records.writeResult(lock, issued, flight, [], told), { name: 'LockLostError' });
+  assert.deepEqual(await trailOf(), written);
 });

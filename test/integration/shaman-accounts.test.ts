@@ -66,6 +66,12 @@ suite("a shaman profile whose orders Quarry's accounts make", () => {
     await waitUntil('the certificate', async () => (await managed()) !== undefined, patience);
     await assertIssuedBy('second');
     assert.equal(newOrders(fleet.second.ca).length, 1);
+    const shown = await runQuarry(['trail', 'show', '--name', name, 'main.ini'], await fleet.ini({ blocks }));
+    assert.match(
+      shown.stdout,
+      /^\S+ {2}issued .* account=second {2}block=profile\/web {2}by=renewal .*\n$/m,
+      shown.stderr,
+    );
   });
 
   test('is renewed at the first again once that is well, which is not told of a certificate that it did not issue', async () => {

@@ -30,6 +30,8 @@ for (const [what, block] of [
     intake.queue.results.set(jobId, issued);
     assert.deepEqual(await toAnswer(await intake.post(csr, hmac2Header('POST', '/sign', csr))), [200, chain]);
     assert.equal(intake.queue.enqueued[0]?.by, 'hmac key 1');
+    const { Authentication: Authorization } = hmac2Header('POST', '/sign', csr);
+    assert.equal((await intake.post(csr, { Authorization })).status, 200);
   });
 
 test('hmac = v2 in the only block refuses a post of version 1', async () => {

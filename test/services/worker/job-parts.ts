@@ -9,6 +9,7 @@ import {
   type SignJobData,
   type SignRecords,
   type SignResult,
+  type Told,
 } from '../../../shared/queue/sign-records.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -47,6 +48,8 @@ export const jobData: SignJobData = {
 export type KeptRecords = SignRecords & {
   checkpoints: string[];
   results: SignResult[];
+  /** What the trail was told in the same moment. */
+  told: Told[];
   /** Keys that ends have made void. */
   voided: string[];
   held: boolean;
@@ -61,7 +64,7 @@ function keepRecords(): KeptRecords {
     list.push(value);
   };
   const records: KeptRecords = {
-    ...{ checkpoints: [], results: [], voided: [], held: true },
+    ...{ checkpoints: [], results: [], told: [], voided: [], held: true },
     confirmLock: async (_, more = []) => {
       confirm();
       return more.map(() => null);
@@ -73,7 +76,10 @@ function keepRecords(): KeptRecords {
         resultWritten: result && { key: 'the key', result },
       };
     },
-    writeCheckpoint: async (_, state) => write(records.checkpoints, JSON.stringify(state)),
+    async writeCheckpoint(_, state, event) {
+      write(records.checkpoints, JSON.stringify(state));
+      if (event) records.told.push({ event });
+    },
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
     markRevoked: async () => {},
@@ -81,9 +87,10 @@ function keepRecords(): KeptRecords {
     tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],
     leaveFlight: async () => {},
-    async writeResult(_, result, __, over = []) {
+    async writeResult(_lock, result, _flight, over = [], told) {
       write(records.results, result);
       records.voided.push(...over);
+      if (told) records.told.push(told);
       return 'the key';
     },
   };

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { hash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { type RevokeJobParts, runRevokeJob } from '../../../services/worker/revoke-job.ts';
 import { readKeyDigest } from '../../../shared/pki/public-key.ts';
 import type { RevokeJobData } from '../../../shared/queue/revoke-queue.ts';
 import type { KeptEntry, Storage } from '../../../shared/storage/storage.ts';
+import type { TrailEvent } from '../../../shared/trail/event.ts';
 import { startWithAccount } from '../../shared/acme/account-ready.ts';
 import { type CaAnswer, problem } from '../../shared/acme/fake-ca.ts';
 import { never } from '../../shared/acme/open-connection.ts';
@@ -45,6 +47,7 @@ async function openRevoking(answer: CaAnswer) {
       return key === 'second' ? entry : undefined;
     },
   };
+  const events: TrailEvent[] = [];
   const guard = calmCa('account', connection, account);
   guard.account.renew = async ({ url }) => void renewed.push(url);
   const parts: RevokeJobParts = {
@@ -57,9 +60,11 @@ async function openRevoking(answer: CaAnswer) {
     findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),
     revokedCertificates: { mark: async pem => void refused.push(pem) },
     blockedKeys: { block: async (...block) => void blocked.push(block) },
+    trail: { write: async event => void events.push(event) },
     clock: turnedClock(7_000),
   };
-  return { ...ready, ca, parts, marked, refused, blocked, removed, indexed, entry, renewed, log, fault };
+  const known = { marked, refused, blocked, removed, indexed, entry, renewed };
+  return { ...ready, ...known, events, ca, parts, log, fault };
 }
 
 test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
@@ -72,6 +77,24 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
   assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
   const [{ msg, request, names, reason, removed } = {}] = opened.log.lines;
   assert.deepEqual([msg, request], ['certificate revoked', 'request-1']);
+  const { raw, serialNumber } = new X509Certificate(certificate);
+  const what = { serial: serialNumber.toLowerCase(), fingerprint: hash('sha256', raw) };
+  const who = {
+    block: data.block,
+    by: undefined,
+    client: undefined,
+    account: 'account',
+    request: 'request-1',
+  };
+  const event = {
+    at: 7_000,
+    event: 'revoked',
+    names: ['example.org'],
+    ...what,
+    ...who,
+    detail: 'superseded',
+  };
+  assert.deepEqual(opened.events, [event]);
   assert.deepEqual([names, reason, removed], [['example.org'], 'superseded', ['kept']]);
 });
 
@@ -95,6 +118,10 @@ test('a revoke job that runs again after the CA has done it does the rest', asyn
     already: true,
     account: 'account',
   });
+  assert.deepEqual(
+    opened.events.map(({ event, detail }) => [event, detail]),
+    [['revoked', 'it was revoked before']],
+  );
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
 });
 

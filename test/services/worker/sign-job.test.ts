@@ -168,7 +168,7 @@ test('runSignJob() sits out a short wait and gives its slot back for one over tw
   };
   bench.http.requests.length = 0;
   const end = await run(bench);
-  assert.deepEqual(end, { end: 'later', until: bench.clock.now() + 3_000 });
+  assert.deepEqual(end, { end: 'later', until: bench.clock.now() + 3_000, hasOrder: true });
   assert.ok(bench.clock.sleeps.every(ms => ms <= 2_000));
   bench.ca.moving = true;
   bench.clock.turn(3_000);
@@ -390,7 +390,7 @@ test('runSignJob() comes back with the same order where the CA is away for a mom
   await using bench = await openJobBench();
   const away = { type: 'urn:ietf:params:acme:error:serverInternal', status: 500 };
   bench.ca.failNext.set('finalize', new IssuanceError('unavailable', 'x', { problem: away, retryAfter: 30 }));
-  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 30_000 });
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 30_000, hasOrder: true });
   bench.clock.turn(30_000);
   assert.equal((await run(bench)).end, 'finished');
   assert.equal(bench.ca.calls.filter(call => call === 'newOrder').length, 1);
@@ -463,9 +463,9 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   await using bench = await openJobBench();
   let free = false;
   bench.records.enterFlight = async () => (free ? [] : undefined);
-  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000 });
+  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000, hasOrder: false });
   free = true;
-  bench.storage.get = async () => ({ chain, leaf: {} as never });
+  bench.storage.get = async () => ({ chain, leaf: readCertificate(leaf) });
   const end = await run(bench);
   assert.ok(end.end === 'finished' && end.result.outcome === 'issued' && end.result.chain === chain);
   assert.deepEqual(bench.ca.calls, []);
@@ -490,12 +490,13 @@ test('runSignJob() renews what is to be replaced however fresh it is, and takes 
   await using bench = await openJobBench();
   const due = 5_000_000;
   const job = { ...bench.job, data: { ...bench.job.data, due } };
-  bench.storage.get = async () => ({ chain: 'newer', leaf: { notAfter: due + 1 } as never });
+  const endingAt = (notAfter: number) => ({ chain: leaf, leaf: { ...readCertificate(leaf), notAfter } });
+  bench.storage.get = async () => endingAt(due + 1);
   const taken = await runSignJob(bench.parts, job, bench.signals);
-  assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === 'newer');
+  assert.ok(taken.end === 'finished' && taken.result.outcome === 'issued' && taken.result.chain === leaf);
   assert.deepEqual(bench.ca.calls, []);
   bench.records.results.length = 0;
-  bench.storage.get = async () => ({ chain: 'old', leaf: { notAfter: due } as never });
+  bench.storage.get = async () => endingAt(due);
   await runSignJob(bench.parts, job, bench.signals);
   assert.equal(bench.ca.calls[0], 'newOrder');
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { renewalSpread } from '../../../shared/pki/certificate.ts';
+import { renewalSpread } from '../../../shared/pki/life.ts';
 import {
   isAlarming,
   isDue,
