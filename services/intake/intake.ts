@@ -12,7 +12,7 @@ import { openSecret, requireSameSecret } from '../../shared/base/installation.ts
 import { openListeners } from '../../shared/base/listeners.ts';
 import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
@@ -70,9 +70,12 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const known = { secret, file: config.secretFile };
-  const checked = requireSameSecret(store, known, clock, stopping.signal).catch(error => {
-    if (!stopping.signal.aborted) throw error;
-  });
+  const check = async () => {
+    await parts.untilRedisFits?.(stopping.signal);
+    await requireSameSecret(store, known, clock, stopping.signal);
+  };
+  const checked = check();
+  const failed = failsWith(checked, stopping.signal);
   await Promise.race([checked, clock.sleep(FIRST_LOOK)]);
   const waiting = { clock, wait, stopping: stopping.signal };
   const clients: Clients = { isTrustedProxy: toAddressSet(trustedProxies) };
@@ -97,8 +100,6 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
   const running = stack.move();
-  const failed = checked.then(() => new Promise<never>(() => {}));
-  failed.catch(() => {}); // the caller may look later
   return {
     name: 'intake',
     notReady: () => whyRedisIsAway(redis),

@@ -1,6 +1,6 @@
 import { escapeGlob } from '../base/redis.ts';
 import type { CommandName } from '../base/redis-commands.ts';
-import { channel, keys, list, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
 
@@ -70,7 +70,7 @@ const uses: RedisUse[] = [
   keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
 
   // why a challenge is likely to fail: kept-faults.ts
-  keys('look-fault:*', { worker: ['get', 'set'] }),
+  ordering('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
@@ -84,23 +84,24 @@ const uses: RedisUse[] = [
   keys('notify:*', { worker: toProduce, scheduler: toConsume }),
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
-  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts, open-ca.ts, issuers.ts
-  keys('limit:*', {
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts,
+  // open-ca.ts, issuers.ts
+  ordering('limit:*', {
     intake: ['mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
     cli: ['del', 'get', 'scan'],
   }),
-  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
-  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
-  keys('limit-met:*', { worker: ['get', 'set'] }),
-  keys('budget:*', { worker: toCount, cli: ['get'] }),
+  ordering('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  ordering('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
+  ordering('limit-met:*', { worker: ['get', 'set'] }),
+  ordering('budget:*', { worker: toCount, cli: ['get'] }),
   keys('revoked-certificate:*', { intake: ['get'], worker: ['set'] }),
-  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
-  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
-  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
-  keys('issuers', { worker: ['sadd', 'smembers'] }),
+  ordering('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
@@ -142,27 +143,32 @@ const storageUse = (name: string) =>
 type Right = { pattern: string; commands: readonly CommandName[] };
 
 /** What one user may do. */
-type RedisRights = { keys: Right[]; channels: Right[] };
+export type RedisRights = { keys: Right[]; channels: Right[] };
 
-type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages' | 'renewals'>;
 
 /** The least that a role, or the operator's commands, need with this configuration. */
-export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
+  const { redis, verifications, storages, renewals } = config;
   const kinds = new Set([...verifications.values()].map(kindOf));
   const stores = [...storages.values()].filter(({ type }) => type === 'redis');
   const all = [
     ...uses,
     ...stores.map(({ name }) => storageUse(name)),
-    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses),
+    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses.map(use => ordering(use.names, use.by))),
   ];
+  const alsoOrders = user === 'scheduler' && renewals.length > 0;
   const own = (chosen: RedisUse[]) =>
-    chosen.flatMap(({ names, by }) => {
+    chosen.flatMap(({ names, by, ordering }) => {
       const pattern = `${escapeGlob(redis.prefix)}:${names}`;
-      const { [user]: commands } = by;
-      return commands ? [{ pattern, commands }] : [];
+      const commands = [...(by[user] ?? []), ...(alsoOrders && ordering ? (by.worker ?? []) : [])];
+      return commands.length > 0 ? [{ pattern, commands }] : [];
     });
   return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
 }
+
+/** It may not even ask what Redis there is. */
+export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
  * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
@@ -178,7 +184,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  */
 export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
-  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
   return [
     'resetchannels',
