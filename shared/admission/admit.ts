@@ -157,6 +157,42 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   };
 }
 
+type Blocks = ReadonlyMap<string, AuthBlock>;
+type Client = { block: string; clientNames?: readonly string[] };
+
+/** What a block has admitted before, and how it was to be ordered. */
+type Admitted = Client & {
+  identifiers: readonly Identifier[];
+  accounts: readonly { account: string }[];
+  verifications: readonly string[];
+  storage?: string;
+};
+
+/** A block as it is configured today, for the client that it has admitted. */
+export function blockToday(blocks: Blocks, { block: name, clientNames }: Client) {
+  const block = blocks.get(name);
+  return block && clientNames ? withClientNames(block, clientNames) : block;
+}
+
+/**
+ * Judges again what a block has admitted, by the configuration of today.
+ *
+ * @returns why it does not admit that any more, in words for the client; `undefined` where it does
+ */
+export function findObjection(blocks: Blocks, admitted: Admitted): string | undefined {
+  const block = blockToday(blocks, admitted);
+  if (!block) return 'the auth block that admitted this is not configured any more';
+  const { identifiers, accounts, verifications, storage = block.storage } = admitted;
+  const refused = identifiers.find(identifier => !block.mayHave(identifier));
+  if (refused) return `not admitted any more: ${refused.value}`;
+  const orders = block.accounts.map(({ account }) => account);
+  const isAsConfigured =
+    storage === block.storage &&
+    accounts.every(({ account }) => orders.includes(account)) &&
+    verifications.every(name => block.verifications.includes(name));
+  return isAsConfigured ? undefined : 'the configuration has changed since this was posted: post it again';
+}
+
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {
   if (challenges.length === 0) return; // the CA may hold the names valid already
   const hopeless = identifiers.find(

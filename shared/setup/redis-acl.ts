@@ -49,11 +49,15 @@ const uses: RedisUse[] = [
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
-    intake: [...toProduce, ...toTakeTurns],
+    intake: [...toProduce, ...toTakeTurns, 'hexists'],
     worker: [...toConsume, ...toTakeTurns, 'mget'],
     scheduler: [...toProduce, ...toTakeTurns],
   }),
-  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('turns:*', {
+    intake: [...toTakeTurns, 'hexists', 'hincrby'],
+    worker: toTakeTurns,
+    scheduler: toTakeTurns,
+  }),
   keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
   keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
   keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
@@ -67,6 +71,12 @@ const uses: RedisUse[] = [
 
   // how many of a block's jobs run at once: block-slots.ts
   keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  // how many of them wait, and how often its clients post: queue-max.ts, rates.ts
+  keys('queued:*', {
+    intake: list('eval evalsha set time zadd zcard zrange zrangebyscore zrem'),
+    worker: list('eval evalsha zrem'),
+  }),
+  keys('rate:*', { intake: list('eval evalsha get set time') }),
   keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
 
   // why a challenge is likely to fail: kept-faults.ts
