@@ -4,6 +4,7 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
+import { withRates } from '../../shared/admission/rates.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
@@ -17,7 +18,9 @@ import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
+import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -51,6 +54,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, secret, clock),
+    isRevoked: openRevokedCertificates(store, clock).has,
   });
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
@@ -64,7 +68,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
-  const queues = { signQueue, renewals, blockedKeys, trail };
+  const bounded = withQueueMax(signQueue, store, queueMaxOf(config.auth), clock);
+  const queues = { signQueue: bounded, renewals, blockedKeys, trail };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const known = { secret, file: config.secretFile };
@@ -84,6 +89,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const app = createApp({
     ...parts,
     admission,
+    rated: withRates(admission, store, { clock, log }),
     clients,
     maxSize,
     issuing,
@@ -153,3 +159,6 @@ const tlsFiles = ({ tls, clientCaFile }: MgmtConfig) =>
 function unwatchTlsFiles(mgmt: MgmtConfig): void {
   for (const file of tlsFiles(mgmt)) unwatchFile(file);
 }
+
+const queueMaxOf = (blocks: Config['auth']) =>
+  new Map(blocks.flatMap(({ name, bounds }) => (bounds?.queueMax ? [[name, bounds.queueMax] as const] : [])));

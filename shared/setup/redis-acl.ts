@@ -49,11 +49,15 @@ const uses: RedisUse[] = [
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
-    intake: [...toProduce, ...toTakeTurns],
+    intake: [...toProduce, ...toTakeTurns, 'hexists'],
     worker: [...toConsume, ...toTakeTurns, 'mget'],
     scheduler: [...toProduce, ...toTakeTurns],
   }),
-  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('turns:*', {
+    intake: [...toTakeTurns, 'hexists', 'hincrby'],
+    worker: toTakeTurns,
+    scheduler: toTakeTurns,
+  }),
   keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
   keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
   keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
@@ -67,6 +71,12 @@ const uses: RedisUse[] = [
 
   // how many of a block's jobs run at once: block-slots.ts
   keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  // how many of them wait, and how often its clients post: queue-max.ts, rates.ts
+  keys('queued:*', {
+    intake: list('eval evalsha set time zadd zcard zrange zrangebyscore zrem'),
+    worker: list('eval evalsha zrem'),
+  }),
+  keys('rate:*', { intake: list('eval evalsha get set time') }),
   keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
 
   // why a challenge is likely to fail: kept-faults.ts
@@ -84,7 +94,8 @@ const uses: RedisUse[] = [
   keys('notify:*', { worker: toProduce, scheduler: toConsume }),
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
-  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts,
+  // open-ca.ts, issuers.ts
   ordering('limit:*', {
     intake: ['mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
@@ -94,6 +105,7 @@ const uses: RedisUse[] = [
   ordering('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   ordering('limit-met:*', { worker: ['get', 'set'] }),
   ordering('budget:*', { worker: toCount, cli: ['get'] }),
+  keys('revoked-certificate:*', { intake: ['get'], worker: ['set'] }),
   ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
