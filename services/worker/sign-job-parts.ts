@@ -1,3 +1,4 @@
+import type { AuthBlock } from '../../shared/admission/admit.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
@@ -5,7 +6,7 @@ import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Share } from '../../shared/limits/share.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
-import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { JobLock, Seals } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -26,9 +27,10 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
-  /** Whether an auth block admits a name; `false` where there is no such block. */
-  mayHave: (block: string, identifier: Identifier) => boolean;
+  /** The auth blocks by their names. */
+  blocks: ReadonlyMap<string, AuthBlock>;
   trail: Pick<Trail, 'write'>;
+  seals: Seals;
   /** What an order may use of what the CA allows; absent where nothing is divided. */
   shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
   clock: Clock;
@@ -52,6 +54,9 @@ export type SignJob = {
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
   | { end: 'later'; until: number; hasOrder: boolean };
+
+/** How a job ended that got its certificate. */
+export type Issued = Extract<SignResult, { outcome: 'issued' }>;
 
 export type Signals = {
   /** Ends the job between two steps. */
