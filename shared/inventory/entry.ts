@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { damagedValue } from '../base/basics.ts';
 import { isNumber, isText, listOf, oneOf, optional, parseValue, shapeOf } from '../base/redis.ts';
-import { readCertificate } from '../pki/certificate.ts';
+import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { Indexed } from './lines.ts';
 
 /**
@@ -59,9 +59,12 @@ export const sampleOf = (value: Buffer) => value.toString('latin1', 0, SHORT);
 /** Part of the fingerprint, in 16 characters: as ids are kept several times, they are to be short. */
 export const idOf = (fingerprint: string) => Buffer.from(fingerprint, 'hex').toString('base64url', 0, 12);
 
-/** @param leaf DER. Throws an Error when it is damaged */
-export function toEntry(leaf: Buffer, kept: Kept): InventoryEntry {
-  const { identifiers, serial, issuer, notBefore, notAfter } = readCertificate(leaf);
+/**
+ * @param leaf DER. Throws an Error when it is damaged
+ * @param said what it says, where the caller has read it
+ */
+export function toEntry(leaf: Buffer, kept: Kept, said: Certificate = readCertificate(leaf)): InventoryEntry {
+  const { identifiers, serial, issuer, notBefore, notAfter } = said;
   const fingerprint = hash('sha256', leaf);
   const names = identifiers.map(({ value }) => value);
   return {
