@@ -24,7 +24,7 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
       case '/healthz':
         return answer(200, 'ok\n');
       case '/readyz': {
-        const reasons = whyNotReady(roles, expected);
+        const reasons = await whyNotReady(roles, expected);
         const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...(await readNotes(roles))];
         return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
@@ -36,17 +36,24 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
   };
 }
 
-function whyNotReady(roles: readonly Role[], expected: number): string[] {
-  const reasons = roles.flatMap(role => {
-    const reason = role.notReady();
-    return reason === undefined ? [] : [`${role.name}: ${reason}`];
-  });
-  return roles.length < expected ? ['starting', ...reasons] : reasons;
+async function whyNotReady(roles: readonly Role[], expected: number): Promise<string[]> {
+  const reasons = await Promise.all(
+    roles.map(async role => {
+      const reason = role.notReady() ?? (await inTime(role.findFault?.()));
+      return reason === undefined ? [] : [`${role.name}: ${reason}`];
+    }),
+  );
+  return roles.length < expected ? ['starting', ...reasons.flat()] : reasons.flat();
+}
+
+/** What does not come in time, or not at all, counts as absent. */
+async function inTime<T>(answer: Promise<T> | undefined): Promise<T | undefined> {
+  const late = setTimeout(LONGEST_LOOK, undefined, { ref: false });
+  return Promise.race([answer, late]).catch(() => undefined);
 }
 
 /** Notes come from Redis; while that is away, health is told without them. */
 async function readNotes(roles: readonly Role[]): Promise<string[]> {
   const all = roles.map(async ({ name, notes }) => ((await notes?.()) ?? []).map(note => `${name}: ${note}`));
-  const late = setTimeout(LONGEST_LOOK, [], { ref: false });
-  return (await Promise.all(all.map(one => Promise.race([one, late]).catch(() => [])))).flat();
+  return (await Promise.all(all.map(inTime))).flatMap(notes => notes ?? []);
 }

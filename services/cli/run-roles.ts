@@ -6,11 +6,16 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { urlFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import { rightsOf } from '../../shared/setup/redis-acl.ts';
+import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
+
+/** Milliseconds that Redis is given to answer before the roles start. */
+const FIRST_LOOK = 1_000;
 
 type RunOptions = {
   files: string[];
@@ -51,10 +56,18 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const admin = createAdminApp(running, roles.length, metrics);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
-  for (const name of [...roles].reverse()) {
+  const ways = [...roles].reverse().map(name => {
     const ownUrl = urlFor(name, redisUrl, config.redis);
-    const parts: RoleParts = { redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) };
-    running.push(stack.use(await startByName(name, config, parts)));
+    return { name, ownUrl, look: () => lookAtRedis(name, ownUrl, rightsOf(name, config)) };
+  });
+  await refuseUnfit(ways.map(({ look }) => look));
+  for (const { name, ownUrl, look } of ways) {
+    const parts: RoleParts = {
+      ...{ redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) },
+      untilRedisFits: signal => untilRedisFits(look, clock, signal),
+    };
+    const role = stack.use(await startByName(name, config, parts));
+    running.push(Object.assign(role, { findFault: shareLooks(look) }));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
@@ -69,6 +82,28 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
     const redis = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
     return stack.use(redis).url;
   }
+}
+
+/** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */
+async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<void> {
+  const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
+  const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
+  for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
+}
+
+/** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
+function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {
+  let looking: Promise<string | undefined> | undefined;
+  const start = async () => {
+    const fitness = await look().finally(() => {
+      looking = undefined;
+    });
+    return fitness.state === 'unfit' ? fitness.fault : undefined;
+  };
+  return () => {
+    looking ??= start();
+    return looking;
+  };
 }
 
 /** Imports a role when it is needed, so that a responder does not carry the worker's libraries. */

@@ -4,6 +4,7 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
+import { withRates } from '../../shared/admission/rates.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
@@ -12,12 +13,14 @@ import { openSecret, requireSameSecret } from '../../shared/base/installation.ts
 import { openListeners } from '../../shared/base/listeners.ts';
 import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
+import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -51,6 +54,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, secret, clock),
+    isRevoked: openRevokedCertificates(store, clock).has,
   });
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);
@@ -64,13 +68,17 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
-  const queues = { signQueue, renewals, blockedKeys, trail };
+  const bounded = withQueueMax(signQueue, store, queueMaxOf(config.auth), clock);
+  const queues = { signQueue: bounded, renewals, blockedKeys, trail };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();
   const known = { secret, file: config.secretFile };
-  const checked = requireSameSecret(store, known, clock, stopping.signal).catch(error => {
-    if (!stopping.signal.aborted) throw error;
-  });
+  const check = async () => {
+    await parts.untilRedisFits?.(stopping.signal);
+    await requireSameSecret(store, known, clock, stopping.signal);
+  };
+  const checked = check();
+  const failed = failsWith(checked, stopping.signal);
   await Promise.race([checked, clock.sleep(FIRST_LOOK)]);
   const waiting = { clock, wait, stopping: stopping.signal };
   const clients: Clients = { isTrustedProxy: toAddressSet(trustedProxies) };
@@ -81,6 +89,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const app = createApp({
     ...parts,
     admission,
+    rated: withRates(admission, store, { clock, log }),
     clients,
     maxSize,
     issuing,
@@ -95,8 +104,6 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
   const running = stack.move();
-  const failed = checked.then(() => new Promise<never>(() => {}));
-  failed.catch(() => {}); // the caller may look later
   return {
     name: 'intake',
     notReady: () => whyRedisIsAway(redis),
@@ -152,3 +159,6 @@ const tlsFiles = ({ tls, clientCaFile }: MgmtConfig) =>
 function unwatchTlsFiles(mgmt: MgmtConfig): void {
   for (const file of tlsFiles(mgmt)) unwatchFile(file);
 }
+
+const queueMaxOf = (blocks: Config['auth']) =>
+  new Map(blocks.flatMap(({ name, bounds }) => (bounds?.queueMax ? [[name, bounds.queueMax] as const] : [])));

@@ -7,7 +7,7 @@ import { type ListeningServer, openListeners } from '../../shared/base/listeners
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
-import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
@@ -45,12 +45,15 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
     log.info({ challenge, listeners: listeners.addresses }, 'responder listens');
   }
   if (addresses.length === 0) log.info('no verification is answered by a responder');
+  const stopping = new AbortController();
+  opening.defer(() => stopping.abort());
+  const failed = failsWith(parts.untilRedisFits?.(stopping.signal), stopping.signal);
   const open = opening.move();
   return {
     name: 'responder',
     addresses,
     notReady: () => whyRedisIsAway(redis),
-    failed: new Promise(() => {}),
+    failed,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }

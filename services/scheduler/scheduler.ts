@@ -21,7 +21,7 @@ const TICK = 5_000;
 export function startScheduler(config: Config, parts: RoleParts): Role {
   const { redisUrl, clock, log, metrics } = parts;
   const { prefix } = config.redis;
-  return startRole('scheduler', { redisUrl, prefix, clock, log }, async ({ store, stopping, report }) => {
+  return startRole('scheduler', { ...parts, prefix }, async ({ store, stopping, report }) => {
     const secret = await openSecret(config.secretFile, log);
     await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
     using cas = await openCas(config.accounts.values(), store, { clock, log });

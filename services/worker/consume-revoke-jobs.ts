@@ -7,7 +7,6 @@ import {
   type RevokeJobData,
   sealRevokeResult,
 } from '../../shared/queue/revoke-queue.ts';
-import type { Trail } from '../../shared/trail/trail.ts';
 import { judgeRevocation } from './judge-revocation.ts';
 import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
@@ -15,7 +14,7 @@ const CONCURRENCY = 4;
 
 /** Takes revoke jobs. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
-  jobParts: RevokeJobParts & { trail: Pick<Trail, 'write'> },
+  jobParts: RevokeJobParts & Parameters<typeof judgeRevocation>[0],
   {
     redisUrl,
     prefix,

@@ -1,3 +1,4 @@
+import { findObjection } from '../../shared/admission/admit.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
@@ -6,7 +7,7 @@ import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { type Certificate, describeLeaf } from '../../shared/pki/certificate.ts';
-import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
+import { type CsrText, isCsrFor, readCsr } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
   deduplicationId,
@@ -18,10 +19,10 @@ import {
 } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { SavedProgress } from './saved-progress.ts';
-import type { Got, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
+import type { Got, Issued, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
 import { tokenOf } from './spent-token.ts';
 
-export type { Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
+export type { Issued, Signals, SignJob, SignJobEnd, SignJobParts } from './sign-job-parts.ts';
 
 /** One run of a job in this process. */
 export type SignRun = {
@@ -33,21 +34,19 @@ export type SignRun = {
   signals: Signals;
 };
 
+type Checkpoints = Pick<SignRecords, 'writeCheckpoint'>;
+
 /**
  * How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker
  * has the job.
  */
 export class JobProgress {
-  readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
+  readonly #records: Checkpoints;
   readonly #lock: JobLock;
   #saved: SavedProgress;
 
   /** @param saved what the records hold of the job */
-  constructor(
-    records: Pick<SignRecords, 'writeCheckpoint'>,
-    lock: JobLock,
-    saved: SavedProgress | undefined,
-  ) {
+  constructor(records: Checkpoints, lock: JobLock, saved: SavedProgress | undefined) {
     this.#records = records;
     this.#lock = lock;
     this.#saved = saved ?? { orders: {}, refusals: [] };
@@ -91,6 +90,13 @@ export class JobProgress {
   }
 }
 
+/** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
+export function findObjectionTo({ parts, job, csr }: SignRun): string | undefined {
+  const { solvers: verifications, ...asked } = job.data;
+  if (!isCsrFor(csr.der, asked.identifiers)) return 'what is to be ordered is not what the CSR names';
+  return findObjection(parts.blocks, { ...asked, verifications });
+}
+
 export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
 
 /** Names the orders of which one is made at a time. */
@@ -111,10 +117,7 @@ export const namesOf = ({ data }: SignJob) => data.identifiers.map(({ value }) =
 /** A renewal may come so long after it was asked for, even when its certificate has expired. Milliseconds. */
 const LATE_RENEWAL_PATIENCE = 3_600_000;
 
-/**
- * The end of an order's wait, in milliseconds since the epoch: a renewal can wait until its certificate
- * expires.
- */
+/** When an order's wait ends, in milliseconds since the epoch: a renewal's with what it renews. */
 export function patienceOf({ data, createdAt }: SignJob): number {
   return data.due === undefined
     ? createdAt + (data.patience ?? 0)
@@ -145,13 +148,7 @@ export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, sl
   };
 }
 
-/** How a job ended that got its certificate. */
-export type Issued = Extract<SignResult, { outcome: 'issued' }>;
-
-/**
- * Into storage first: a job is not finished before its certificate is safe. What fails here is logged, no
- * more.
- */
+/** Into storage before the result: it is safe there. What fails here is logged, no more. */
 export async function keepCertificate(
   run: SignRun,
   ca: Ca,

@@ -15,6 +15,7 @@ import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim, toEvent } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 import { findOfferedProfile } from './offered-profile.ts';
+import { mayHaveToo } from './other-names.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -150,19 +151,19 @@ function isWorthWaiting({ job }: SignRun, until: number): boolean {
  * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
  * besides.
  */
-async function findStored({ parts, job, csr }: SignRun): Promise<StoredCertificate | undefined> {
-  const { storage, due, accounts, identifiers, block } = job.data;
+async function findStored(run: SignRun): Promise<StoredCertificate | undefined> {
+  const { parts, job, csr } = run;
+  const { storage, due, accounts, identifiers } = job.data;
   const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
     account: name,
     directory: directoryUrl,
   }));
   const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
-  const mayHave = (one: Identifier) =>
-    identifiers.some(({ type, value }) => type === one.type && value === one.value) ||
-    parts.mayHave(block, one);
+  const isGood = (one: Identifier) =>
+    identifiers.some(({ type, value }) => type === one.type && value === one.value) || mayHaveToo(run, one);
   const stored = await parts.storages
     .get(storage)
-    ?.get(csr, found => found.leaf.identifiers.every(mayHave) && isIssuedFor(found, wanted, all));
+    ?.get(csr, found => found.leaf.identifiers.every(isGood) && isIssuedFor(found, wanted, all));
   return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
 }
 
@@ -186,10 +187,10 @@ async function toTask(
   onAccepted: (chain: AcceptedChain) => void,
 ): Promise<OrderTask> {
   const { parts, job, csr } = run;
-  const { identifiers, block, accounts } = job.data;
+  const { identifiers, accounts } = job.data;
   const { certificateProfile: profile } = choice;
   const isFixed = profile === undefined || accounts.length === 1;
-  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => parts.mayHave(block, other) };
+  const wanted = { identifiers, csr: csr.der, mayHold: (other: Identifier) => mayHaveToo(run, other) };
   return {
     identifiers,
     csr: csr.der,

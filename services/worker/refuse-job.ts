@@ -1,6 +1,15 @@
 import { IssuanceError, toSignFailure } from '../../shared/base/basics.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
-import { flightOf, namesOf, type SignJob, type SignJobEnd, type SignJobParts } from './job.ts';
+import {
+  flightOf,
+  namesOf,
+  type SignJob,
+  type SignJobEnd,
+  type SignJobParts,
+  type SignRun,
+  writeResult,
+} from './job.ts';
+import { withdrawAt } from './withdraw-at.ts';
 
 /** Of a job that bears no seal. */
 const UNSEALED =
@@ -9,12 +18,29 @@ const UNSEALED =
 
 /** Ends a job that anybody may have written into Redis. Nothing is done of what it says. */
 export async function refuseUnsealed(parts: SignJobParts, job: SignJob): Promise<SignJobEnd> {
-  const error = new IssuanceError('denied', UNSEALED);
   await tellRefused(parts, job, UNSEALED);
-  const result: SignResult = { outcome: 'failed', block: job.data.block, error: toSignFailure(error) };
+  const result = toFailed(job, UNSEALED);
   const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, ''));
   return { end: 'finished', key, result };
 }
+
+/** Ends a job that today's configuration does not admit, and gives up what an earlier run of it holds. */
+export async function refuse(run: SignRun, why: string): Promise<SignJobEnd> {
+  const { parts, job } = run;
+  await tellRefused(parts, job, why);
+  for (const { account } of job.data.accounts) {
+    const ca = parts.cas.get(account);
+    if (ca) await withdrawAt(run, ca);
+    await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
+  }
+  return writeResult(run, '', toFailed(job, why));
+}
+
+const toFailed = ({ data }: SignJob, why: string): SignResult => ({
+  outcome: 'failed',
+  block: data.block,
+  error: toSignFailure(new IssuanceError('denied', why)),
+});
 
 /** Operators read it in the log, and in the trail. */
 async function tellRefused({ trail, clock, log }: SignJobParts, job: SignJob, detail: string): Promise<void> {

@@ -13,7 +13,7 @@ const LONGEST_PARKED = 600_000;
 /** How the jobs of different auth blocks share the workers. */
 export type Sharing = {
   turns: Turns;
-  /** Of the blocks that have so many and no more. */
+  /** Of the blocks that have bounds. */
   slots: ReadonlyMap<string, BlockSlots>;
 };
 
@@ -50,6 +50,6 @@ export async function giveBack(
 
 /** Of a job that BullMQ has failed for good. */
 export function endShare({ slots }: Sharing, jobId: string, { block }: SignJobData): void {
-  const left = slots.get(block)?.leave(jobId);
+  const left = slots.get(block)?.end(jobId);
   left?.catch(() => {}); // whoever finds no slot finds that the job is over
 }

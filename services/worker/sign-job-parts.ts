@@ -1,3 +1,4 @@
+import type { AuthBlock } from '../../shared/admission/admit.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
@@ -26,8 +27,8 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   outages: Outages;
-  /** Whether an auth block admits a name; `false` where there is no such block. */
-  mayHave: (block: string, identifier: Identifier) => boolean;
+  /** The auth blocks by their names. */
+  blocks: ReadonlyMap<string, AuthBlock>;
   trail: Pick<Trail, 'write'>;
   /** What an order may use of what the CA allows; absent where nothing is divided. */
   shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
@@ -52,6 +53,9 @@ export type SignJob = {
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
   | { end: 'later'; until: number; hasOrder: boolean };
+
+/** How a job ended that got its certificate. */
+export type Issued = Extract<SignResult, { outcome: 'issued' }>;
 
 export type Signals = {
   /** Ends the job between two steps. */

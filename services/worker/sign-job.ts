@@ -28,6 +28,7 @@ import {
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
 import {
+  findObjectionTo,
   finish,
   flightOf,
   type Issued,
@@ -47,7 +48,7 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
-import { refuseUnsealed } from './refuse-job.ts';
+import { refuse, refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
@@ -78,7 +79,7 @@ export function consumeSignJobs(
     try {
       const end = await runSignJob(jobParts, job, signals);
       if (end.end === 'later') return await giveBack(sharing, job, end);
-      await ofBlock?.leave(job.lock.jobId);
+      await ofBlock?.end(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -146,6 +147,8 @@ async function leaveFlights(records: SignRecords, jobId: string, data: SignJobDa
 }
 
 async function toEnd(run: SignRun): Promise<SignJobEnd> {
+  const objection = findObjectionTo(run);
+  if (objection !== undefined) return refuse(run, objection);
   for (;;) {
     const { refusals } = run.progress;
     const next = run.job.data.accounts.find(({ account }) => !refusals.some(one => one.account === account));

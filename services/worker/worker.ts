@@ -16,6 +16,7 @@ import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
@@ -61,7 +62,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   });
 
   const [seals, trail] = [openSeals(secret), openTrail(store)];
-  const { blocks } = openAdmission(config.auth);
+  const blocks = new Map(openAdmission(config.auth).blocks.map(block => [block.name, block]));
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
@@ -77,7 +78,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     records,
     notices,
     outages: watchOutages(store.redis, clock),
-    mayHave: (name, identifier) => blocks.some(block => block.name === name && block.mayHave(identifier)),
+    blocks,
     trail,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
@@ -87,19 +88,17 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {
-    cas,
-    records,
-    storages,
-    expiry,
-    renewals,
-    findIssuing,
-    blockedKeys,
-    trail,
-    clock,
-    log,
+    ...{ cas, records, storages, expiry, renewals, findIssuing, blockedKeys },
+    revokedCertificates: openRevokedCertificates(store, clock),
+    ...{ blocks, trail, clock, log },
   };
   const consumers = [
-    consumeSignJobs(jobParts, config.worker.concurrency, await openSharing(blocks, store), queueParts),
+    consumeSignJobs(
+      jobParts,
+      config.worker.concurrency,
+      await openSharing(blocks.values(), store),
+      queueParts,
+    ),
     consumeRevokeJobs(revokeParts, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
@@ -112,11 +111,11 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
 }
 
 /** Slots that a change of the configuration has set free are given away at once. */
-async function openSharing(blocks: readonly AuthBlock[], store: Store): Promise<Sharing> {
+async function openSharing(blocks: Iterable<AuthBlock>, store: Store): Promise<Sharing> {
   const bounded = new Map<string, BlockSlots>();
   for (const { name, bounds } of blocks) {
     const slots = openBlockSlots(store, name, bounds?.slots);
-    if (bounds?.slots !== undefined) bounded.set(name, slots);
+    if (bounds?.slots !== undefined || bounds?.queueMax !== undefined) bounded.set(name, slots);
     await slots.fill();
   }
   return { turns: openTurns(store), slots: bounded };

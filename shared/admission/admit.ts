@@ -1,6 +1,6 @@
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
-import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
+import { clientCertificateMethod, type IsRevoked, withClientNames } from './client-certificate.ts';
 import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
@@ -64,16 +64,16 @@ export type Admission = {
 };
 
 /** What only Redis can say of a request. */
-type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken };
+type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken; isRevoked: IsRevoked };
 
 const nobodyToAsk = () => Promise.reject(new Error('no request can be taken here'));
 
 /** @param lookups needed where clients are verified */
 export function openAdmission(
   configs: readonly AuthBlockConfig[],
-  { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk }: Partial<Lookups> = {},
+  { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk, isRevoked = nobodyToAsk }: Partial<Lookups> = {},
 ): Admission {
-  const all = configs.map(config => openBlock(config, { takeOnce, judgeToken }));
+  const all = configs.map(config => openBlock(config, { takeOnce, judgeToken, isRevoked }));
   return {
     blocks: all,
     possible: request => {
@@ -111,13 +111,13 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken }: Lookups): AuthBlock {
+function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken, isRevoked }: Lookups): AuthBlock {
   const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac, takeOnce));
-  if (clientCerts.length > 0)
-    methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
+  const certGlobs = clientCerts.map(toDomainGlob);
+  if (certGlobs.length > 0) methods.push(clientCertificateMethod(certGlobs, rest.ownNames ?? [], isRevoked));
   if (rest.token) methods.push(tokenMethod(rest.name, judgeToken));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);
@@ -155,6 +155,42 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
     ...(clientNames.length > 0 && { clientNames }),
     ...(once && { once }),
   };
+}
+
+type Blocks = ReadonlyMap<string, AuthBlock>;
+type Client = { block: string; clientNames?: readonly string[] };
+
+/** What a block has admitted before, and how it was to be ordered. */
+type Admitted = Client & {
+  identifiers: readonly Identifier[];
+  accounts: readonly { account: string }[];
+  verifications: readonly string[];
+  storage?: string;
+};
+
+/** A block as it is configured today, for the client that it has admitted. */
+export function blockToday(blocks: Blocks, { block: name, clientNames }: Client) {
+  const block = blocks.get(name);
+  return block && clientNames ? withClientNames(block, clientNames) : block;
+}
+
+/**
+ * Judges again what a block has admitted, by the configuration of today.
+ *
+ * @returns why it does not admit that any more, in words for the client; `undefined` where it does
+ */
+export function findObjection(blocks: Blocks, admitted: Admitted): string | undefined {
+  const block = blockToday(blocks, admitted);
+  if (!block) return 'the auth block that admitted this is not configured any more';
+  const { identifiers, accounts, verifications, storage = block.storage } = admitted;
+  const refused = identifiers.find(identifier => !block.mayHave(identifier));
+  if (refused) return `not admitted any more: ${refused.value}`;
+  const orders = block.accounts.map(({ account }) => account);
+  const isAsConfigured =
+    storage === block.storage &&
+    accounts.every(({ account }) => orders.includes(account)) &&
+    verifications.every(name => block.verifications.includes(name));
+  return isAsConfigured ? undefined : 'the configuration has changed since this was posted: post it again';
 }
 
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {

@@ -12,7 +12,7 @@ const withoutKey =
 const script: Sample = key => ['', '1', key];
 
 /** The commands that roles may be given (redis-acl.ts), each with arguments that Redis takes for it. */
-const commandSamples = {
+export const commandSamples = {
   bzpopmin: and(1),
   'client|setname': withoutKey('quarry'),
   del: and(0),

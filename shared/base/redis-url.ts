@@ -6,19 +6,29 @@ import { Redis, type RedisOptions } from 'ioredis';
  */
 export type Patience = 'impatient' | 'patient';
 
-/** @param url and enableReadyCheck: as `openRedis` takes them */
-export function connectTo(url: string, patience: Patience, enableReadyCheck: boolean): Redis {
-  const options: RedisOptions = {
-    connectTimeout: 5_000,
-    disableClientInfo: true, // a user would need one more right for it
-    enableReadyCheck,
-    // Clients, or a CA, wait behind an impatient connection.
-    retryStrategy: attempt =>
-      Math.min(50 * 2 ** Math.min(attempt, 6), patience === 'impatient' ? 500 : 2_000),
-    ...(patience === 'impatient'
-      ? { enableOfflineQueue: false, commandTimeout: 800, maxRetriesPerRequest: 0 }
-      : { maxRetriesPerRequest: null }),
-  };
+const behaviours: Record<Patience | 'once', RedisOptions> = {
+  // Clients, or a CA, wait behind it.
+  impatient: {
+    retryStrategy: retryWithin(500),
+    enableOfflineQueue: false,
+    commandTimeout: 800,
+    maxRetriesPerRequest: 0,
+  },
+  patient: { retryStrategy: retryWithin(2_000), maxRetriesPerRequest: null },
+  once: { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, commandTimeout: 5_000 },
+};
+
+function retryWithin(longest: number) {
+  return (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 6), longest);
+}
+
+/**
+ * @param url and enableReadyCheck: as `openRedis` takes them
+ * @param how `once`: the caller connects, and nothing is tried again
+ */
+export function connectTo(url: string, how: Patience | 'once', enableReadyCheck: boolean): Redis {
+  // A user would need one more right for the client's info.
+  const options = { connectTimeout: 5_000, disableClientInfo: true, enableReadyCheck, ...behaviours[how] };
   if (!url.startsWith('unix:')) return new Redis(url, options);
   const [, username = '', password, path = ''] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];
   const login = password !== undefined && {

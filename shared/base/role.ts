@@ -4,12 +4,24 @@ import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
 
 /** What every role is handed besides its configuration. */
-export type RoleParts = { redisUrl: string; clock: Clock; log: Log; metrics: Registry };
+export type RoleParts = {
+  redisUrl: string;
+  clock: Clock;
+  log: Log;
+  metrics: Registry;
+  /**
+   * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
+   * with the signal's reason.
+   */
+  untilRedisFits?(signal: AbortSignal): Promise<void>;
+};
 
 /** How a role is doing, asked anew each time somebody looks. */
 type Condition = {
   /** Why it cannot do its work right now, in a few words; `undefined` when it can. */
   notReady(): string | undefined;
+  /** The like, where it has to be asked for; nobody asks where `notReady` has a reason already. */
+  findFault?(): Promise<string | undefined>;
   /**
    * What else an operator should know, ready or not, a line each: a CA that is away while another one works.
    */
@@ -50,14 +62,16 @@ const LONGEST_STOP = 3_000;
  */
 export function startRole(
   name: string,
-  { redisUrl, prefix, clock, log }: { redisUrl: string; prefix: string; clock: Clock; log: Log },
+  parts: Omit<RoleParts, 'metrics'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
+  const { redisUrl, prefix, clock, log } = parts;
   const stopping = new AbortController();
   const redis = openRedis(redisUrl, 'patient', log);
   let condition: Condition = { notReady: () => 'starting' };
 
   async function runOnceRedisAnswers() {
+    await parts.untilRedisFits?.(stopping.signal);
     await untilRedisAnswers(redis, clock, stopping.signal);
     const report = (next: Condition) => {
       condition = next;
@@ -68,15 +82,13 @@ export function startRole(
   const running = runOnceRedisAnswers().catch(error => {
     if (!stopping.signal.aborted) throw error;
   });
-  const failed = running.then(() => new Promise<never>(() => {}));
-  failed.catch(() => {}); // the caller may look later
 
   return {
     name,
     notReady: () => condition.notReady() ?? whyRedisIsAway(redis),
     // While Redis is away there is nothing to read them from.
     notes: () => (whyRedisIsAway(redis) === undefined ? (condition.notes?.() ?? []) : []),
-    failed,
+    failed: failsWith(running, stopping.signal),
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error(`the ${name} is stopping`));
       const ended = new AbortController();
@@ -89,6 +101,20 @@ export function startRole(
       closeRedis(redis);
     },
   };
+}
+
+/** A role's `failed`: rejects as what decides it does, but not because of a stop. */
+export function failsWith(
+  decisive: Promise<void> = Promise.resolve(),
+  stopping: AbortSignal,
+): Promise<never> {
+  const failed = decisive
+    .catch(error => {
+      if (!stopping.aborted) throw error;
+    })
+    .then(() => new Promise<never>(() => {}));
+  failed.catch(() => {}); // the caller may look later
+  return failed;
 }
 
 /** Resolves when the signal fires. */

@@ -8,6 +8,7 @@ import {
   quoteName,
 } from '../base/identifier.ts';
 import { decodePemBlocks, encodePem, keyDigest } from './certificate.ts';
+import type { CsrText, ParsedCsr } from './csr-forms.ts';
 import {
   CLASS,
   CONSTRUCTED,
@@ -28,24 +29,7 @@ import {
 import { readPublicKey, refuse, verifySelfSignature } from './key.ts';
 import { LACKS_ATTRIBUTES, MICROSOFT_ALONE } from './unread-forms.ts';
 
-export type CsrText = {
-  der: Buffer;
-  /** As openssl prints it, whatever line ends and text the client put around it. */
-  pem: string;
-  /** SHA-384 of `pem`, hex: one key for all spellings of a CSR. */
-  digest: string;
-  /** SHA-384 of the body as posted, hex: macen's key into its storage. */
-  postedDigest: string;
-};
-
-export type ParsedCsr = {
-  /** At least one, at most 100, without duplicates: the CN's first, then the SANs in their order. */
-  identifiers: Identifier[];
-  /** The `keyDigest` of its key. */
-  publicKey: string;
-  /** Why only a CA certifies it that takes more than the public ones; undefined where all do. */
-  unusual: string | undefined;
-};
+export type { CsrText, ParsedCsr } from './csr-forms.ts';
 
 /** Finds the one PEM CSR in a posted body. Cheap: nothing of the CSR itself is looked at. Throws `badCsr`. */
 export function readCsr(body: Buffer): CsrText {
@@ -58,10 +42,10 @@ export function readCsr(body: Buffer): CsrText {
 
 /**
  * Reads a PKCS#10 request (RFC 2986) into what is to be ordered, and refuses with `badCsr` and one line
- * whatever a CA would refuse. Nothing later reads names from the CSR again.
+ * whatever a CA would refuse. Later only `isCsrFor` reads it, to judge again.
  */
 export function parseCsr(der: Buffer): ParsedCsr {
-  try {
+  return refusingMalformed(() => {
     const { info, subject, publicKeyInfo, attributes, ...signed } = decodeRequest(der);
     const publicKey = readPublicKey(publicKeyInfo);
     const extensions = readRequestedExtensions(attributes);
@@ -70,6 +54,21 @@ export function parseCsr(der: Buffer): ParsedCsr {
     const signature = verifySelfSignature(wholeOf(info), signed, publicKey.key);
     const unusual = publicKey.unusual ?? signature.unusual;
     return { identifiers, publicKey: keyDigest(publicKeyInfo), unusual };
+  });
+}
+
+/** Whether a CSR names these and no others; its key and its signature are not looked at. Throws `badCsr`. */
+export const isCsrFor = (der: Buffer, identifiers: readonly Identifier[]): boolean =>
+  refusingMalformed(() => {
+    const { subject, attributes } = decodeRequest(der);
+    const names = new Set(collectIdentifiers(subject, readRequestedExtensions(attributes)).map(keyOf));
+    const asked = new Set(identifiers.map(keyOf));
+    return names.size === asked.size && [...names].every(name => asked.has(name));
+  });
+
+function refusingMalformed<T>(read: () => T): T {
+  try {
+    return read();
   } catch (error) {
     if (error instanceof IssuanceError) throw error;
     // The client sent the bytes that the reader or OpenSSL stumbled over.

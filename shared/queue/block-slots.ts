@@ -9,10 +9,11 @@ import { SIGN_QUEUE } from './sign-job.ts';
  * A job without one is parked among BullMQ's delayed jobs, and is due as soon as it gets one.
  *
  * KEYS: the jobs that have a slot, those that are parked by their rank; BullMQ's delayed jobs and its marker,
- * which wakes a worker. ARGV: what the keys of jobs begin with, how many slots there are, `enter`, `leave` or
- * `fill`; a job, its rank. Answers 1 where that job has a slot.
+ * which wakes a worker; those that count for `queue-max`. ARGV: what the keys of jobs begin with, how many
+ * slots there are, `enter`, `leave`, `end` or `fill`; a job, its rank. Answers 1 where that job has a slot.
  */
 const ARRANGE = toScript(`
+if ARGV[3] == 'end' then redis.call('ZREM', KEYS[5], ARGV[4]) end
 local slots, act, id = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local function is_over(job)
   return redis.call('EXISTS', ARGV[1] .. job) == 0 or redis.call('HEXISTS', ARGV[1] .. job, 'finishedOn') == 1
@@ -23,7 +24,7 @@ local function make_due(job)
     redis.call('ZADD', KEYS[4], 0, '0')
   end
 end
-if act == 'leave' then
+if act == 'leave' or act == 'end' then
   redis.call('SREM', KEYS[1], id)
   redis.call('ZREM', KEYS[2], id)
 elseif act == 'enter' and redis.call('SISMEMBER', KEYS[1], id) == 0 then
@@ -57,22 +58,26 @@ export type BlockSlots = {
   enter(jobId: string, rank: number): Promise<boolean>;
   /** Once a job was given back: it may have been given a slot in between. */
   parked(jobId: string): Promise<void>;
-  /** When a job has ended, or waits for what is no order: another one of the block gets its slot. */
+  /** When a job waits for what is no order: another one of the block gets its slot. */
   leave(jobId: string): Promise<void>;
+  /** When it has ended. */
+  end(jobId: string): Promise<void>;
   /** Gives away slots that are free, as after a change of the configuration. */
   fill(): Promise<void>;
 };
 
 /** @param slots how many there are; `undefined`: as many as there are jobs */
-export function openBlockSlots({ redis, prefix }: Store, block: string, slots = 2 ** 31): BlockSlots {
+export function openBlockSlots({ redis, prefix }: Store, block: string, slots?: number): BlockSlots {
   const queue = `${prefix}:${SIGN_QUEUE}:`;
-  const keys = [`${prefix}:slots:${block}`, `${prefix}:parked:${block}`, `${queue}delayed`, `${queue}marker`];
+  const own = ['slots', 'parked'].map(name => `${prefix}:${name}:${block}`);
+  const keys = [...own, `${queue}delayed`, `${queue}marker`, `${prefix}:queued:${block}`];
   const arrange = async (act: string, jobId = '', rank = 0) =>
-    (await runScript(redis, ARRANGE, keys, [queue, slots, act, jobId, rank])) === 1;
+    (await runScript(redis, ARRANGE, keys, [queue, slots ?? 2 ** 31, act, jobId, rank])) === 1;
   return {
-    enter: (jobId, rank) => arrange('enter', jobId, rank),
+    enter: async (jobId, rank) => slots === undefined || arrange('enter', jobId, rank),
     parked: async jobId => void (await arrange('fill', jobId)),
-    leave: async jobId => void (await arrange('leave', jobId)),
+    leave: async jobId => void (slots !== undefined && (await arrange('leave', jobId))),
+    end: async jobId => void (await arrange('end', jobId)),
     fill: async () => void (await arrange('fill')),
   };
 }

@@ -1,6 +1,6 @@
 import { escapeGlob } from '../base/redis.ts';
 import type { CommandName } from '../base/redis-commands.ts';
-import { channel, keys, list, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
 
@@ -49,11 +49,15 @@ const uses: RedisUse[] = [
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
-    intake: [...toProduce, ...toTakeTurns],
+    intake: [...toProduce, ...toTakeTurns, 'hexists'],
     worker: [...toConsume, ...toTakeTurns, 'mget'],
     scheduler: [...toProduce, ...toTakeTurns],
   }),
-  keys('turns:*', { intake: toTakeTurns, worker: toTakeTurns, scheduler: toTakeTurns }),
+  keys('turns:*', {
+    intake: [...toTakeTurns, 'hexists', 'hincrby'],
+    worker: toTakeTurns,
+    scheduler: toTakeTurns,
+  }),
   keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
   keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
   keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
@@ -67,10 +71,16 @@ const uses: RedisUse[] = [
 
   // how many of a block's jobs run at once: block-slots.ts
   keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
+  // how many of them wait, and how often its clients post: queue-max.ts, rates.ts
+  keys('queued:*', {
+    intake: list('eval evalsha set time zadd zcard zrange zrangebyscore zrem'),
+    worker: list('eval evalsha zrem'),
+  }),
+  keys('rate:*', { intake: list('eval evalsha get set time') }),
   keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
 
   // why a challenge is likely to fail: kept-faults.ts
-  keys('look-fault:*', { worker: ['get', 'set'] }),
+  ordering('look-fault:*', { worker: ['get', 'set'] }),
 
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
@@ -84,22 +94,24 @@ const uses: RedisUse[] = [
   keys('notify:*', { worker: toProduce, scheduler: toConsume }),
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
-  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
-  keys('limit:*', {
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts,
+  // open-ca.ts, issuers.ts
+  ordering('limit:*', {
     intake: ['mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
     cli: ['del', 'get', 'scan'],
   }),
-  keys('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
-  keys('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
-  keys('limit-met:*', { worker: ['get', 'set'] }),
-  keys('budget:*', { worker: toCount, cli: ['get'] }),
-  keys('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  ordering('failed-orders:*', { worker: list('eval evalsha del lindex llen ltrim pexpire rpush') }),
+  ordering('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
+  ordering('limit-met:*', { worker: ['get', 'set'] }),
+  ordering('budget:*', { worker: toCount, cli: ['get'] }),
+  keys('revoked-certificate:*', { intake: ['get'], worker: ['set'] }),
+  ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
-  keys('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
-  keys('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
-  keys('issuers', { worker: ['sadd', 'smembers'] }),
+  ordering('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),
+  ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
+  ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
@@ -141,27 +153,32 @@ const storageUse = (name: string) =>
 type Right = { pattern: string; commands: readonly CommandName[] };
 
 /** What one user may do. */
-type RedisRights = { keys: Right[]; channels: Right[] };
+export type RedisRights = { keys: Right[]; channels: Right[] };
 
-type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages'>;
+type Rightful = Pick<Config, 'redis' | 'verifications' | 'storages' | 'renewals'>;
 
 /** The least that a role, or the operator's commands, need with this configuration. */
-export function rightsOf(user: RedisUser, { redis, verifications, storages }: Rightful): RedisRights {
+export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
+  const { redis, verifications, storages, renewals } = config;
   const kinds = new Set([...verifications.values()].map(kindOf));
   const stores = [...storages.values()].filter(({ type }) => type === 'redis');
   const all = [
     ...uses,
     ...stores.map(({ name }) => storageUse(name)),
-    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses),
+    ...[...kinds].flatMap(({ redisUses = [] }) => redisUses.map(use => ordering(use.names, use.by))),
   ];
+  const alsoOrders = user === 'scheduler' && renewals.length > 0;
   const own = (chosen: RedisUse[]) =>
-    chosen.flatMap(({ names, by }) => {
+    chosen.flatMap(({ names, by, ordering }) => {
       const pattern = `${escapeGlob(redis.prefix)}:${names}`;
-      const { [user]: commands } = by;
-      return commands ? [{ pattern, commands }] : [];
+      const commands = [...(by[user] ?? []), ...(alsoOrders && ordering ? (by.worker ?? []) : [])];
+      return commands.length > 0 ? [{ pattern, commands }] : [];
     });
   return { keys: own(all.filter(use => !use.channel)), channels: own(all.filter(use => use.channel)) };
 }
+
+/** It may not even ask what Redis there is. */
+export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
  * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
@@ -177,7 +194,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  */
 export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
-  if (user !== 'responder') for (const one of basics) commands.add(one);
+  if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
   return [
     'resetchannels',

@@ -44,7 +44,7 @@ function startWorker(prefix: string, slots: Record<string, number>, go: Go = asy
     seen.went.push(csr);
     const end = await go(job).finally(() => running.set(block, (running.get(block) ?? 0) - 1));
     if (end !== '') return giveBack(sharing, job, { end: 'later', ...end });
-    await sharing.slots.get(block)?.leave(job.lock.jobId);
+    await sharing.slots.get(block)?.end(job.lock.jobId);
     return '';
   }
   const consumer = { concurrency: 8, isData: isSignJobData, patience: 0, run };

@@ -66,6 +66,7 @@ suite('roles that start before Redis and the CA can be reached', () => {
       assert.equal(status, 503);
       assert.match(body, /\S/);
     }
+    await waitUntil('the intake to listen', () => told(intake, /intake listens/) > 0);
     await assertAway('early.plain.example');
     await assertAway('early.stored.example');
     const token = await ask(`${responder.url}/.well-known/acme-challenge/${'t'.repeat(43)}`);

@@ -43,6 +43,7 @@ async function probe(
     /\[verification "http"\][^[]*/,
     '',
   );
+  await fleet.allow(ini);
   const ended = await runQuarry(['check', '--probe', 'main.ini'], ini);
   const [, lines = ''] = ended.stdout.split('configuration is good\n');
   return { code: ended.code, lines: lines.split('\n').filter(line => line !== ''), told: toldLines(ended) };

@@ -11,7 +11,7 @@ import { freePort } from './free-port.ts';
 import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
-import { makeRedisUsers } from './redis-users.ts';
+import { aclFile, makeRedisUsers } from './redis-users.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
@@ -77,6 +77,8 @@ export type Fleet = AsyncDisposable & {
   start(role: FleetRole, options?: RoleOptions): Promise<RoleProcess>;
   /** A configuration as the roles get it, without an admin listener. */
   ini(options?: RoleOptions): Promise<string>;
+  /** Allows the Redis users of the roles what they need with this configuration, too. */
+  allow(ini: string): Promise<void>;
   /** Posts to `/sign` of the first intake, or of `to`. */
   post(
     body: string | Buffer,
@@ -105,7 +107,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const accountDir = join(dir, 'account');
   const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
-  const redis = started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
+  const redis = started.use(await startRedis({ appendonly: true, aclFile: join(dir, aclFile) }));
   const users = await makeRedisUsers(dir, redis.url);
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
@@ -134,6 +136,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     front,
     secrets,
     all: wanted => roles.filter(({ role }) => role === wanted).map(({ running }) => running),
+    allow: users.allow,
     async ini(own) {
       const ini = configuration({ ...options, ...own }, await listeners());
       await users.allow(ini);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
@@ -16,6 +16,9 @@ export type FleetRedisUsers = {
   refusals(): Promise<string[]>;
 };
 
+/** In the folder of the fleet. */
+export const aclFile = 'users.acl';
+
 const nameOf = (user: RedisUser) => `quarry-${user}`;
 
 /** @param dir for the files of their passwords */
@@ -24,29 +27,46 @@ export async function makeRedisUsers(dir: string, url: string): Promise<FleetRed
   for (const user of redisUsers) await writeFile(fileOf(user), `password of ${user}`.replaceAll(' ', '-'));
   const allowed = new Set<string>();
 
+  /** One after the other, as they write the same file. */
+  let allowing = Promise.resolve();
+
+  async function allowOne(ini: string): Promise<void> {
+    const file = join(dir, `allowed-${randomUUID()}.ini`);
+    await writeFile(file, ini);
+    const config = await loadConfig([file], {}).catch(() => undefined); // a test of what is refused
+    if (!config) return;
+    for (const user of redisUsers) {
+      const words = toAclWords(user, rightsOf(user, config)).filter(word => !/^(reset|-)/.test(word));
+      const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];
+      if (allowed.has(command.join(' '))) continue;
+      await ask(url, async redis => {
+        await redis.acl('SETUSER', ...(command as [string, ...string[]]));
+        await redis.acl('SAVE');
+      }).catch(() => addToFile(join(dir, aclFile), command));
+      allowed.add(command.join(' '));
+    }
+  }
+
   return {
     lines: redisUsers
       .flatMap(user => [`user-${user} = ${nameOf(user)}`, `password-file-${user} = ${fileOf(user)}`])
       .join('\n'),
-    async allow(ini) {
-      const file = join(dir, `allowed-${randomUUID()}.ini`);
-      await writeFile(file, ini);
-      const config = await loadConfig([file], {}).catch(() => undefined); // a test of what is refused
-      if (!config) return;
-      for (const user of redisUsers) {
-        const words = toAclWords(user, rightsOf(user, config)).filter(word => !/^(reset|-)/.test(word));
-        const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];
-        if (allowed.has(command.join(' '))) continue;
-        await ask(url, async redis => {
-          await redis.acl('SETUSER', ...(command as [string, ...string[]]));
-          await redis.acl('SAVE');
-        });
-        allowed.add(command.join(' '));
-      }
+    allow(ini) {
+      allowing = allowing.then(() => allowOne(ini));
+      return allowing;
     },
     refusals: () =>
       ask(url, async redis => ((await redis.acl('LOG')) as unknown[][]).flatMap(toRefusal)).catch(() => []),
   };
+}
+
+/** Where Redis is stopped, it reads them when it starts again. */
+async function addToFile(file: string, [name = '', ...words]: string[]): Promise<void> {
+  const lines = (await readFile(file, 'utf8')).split('\n').filter(line => line !== '');
+  const at = lines.findIndex(line => line.startsWith(`user ${name} `));
+  if (at < 0) lines.push(`user ${name} ${words.join(' ')}`);
+  else lines[at] += ` ${words.join(' ')}`;
+  await writeFile(file, `${lines.join('\n')}\n`);
 }
 
 /** An entry of `ACL LOG`: names and values in turn. */

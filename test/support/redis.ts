@@ -8,6 +8,8 @@ export type RedisOptions = {
   /** Keep the data over a restart; no by default. */
   appendonly?: boolean;
   port?: number;
+  /** More of its settings. */
+  settings?: Record<string, string>;
   /** Where its users are kept; made where missing. */
   aclFile?: string;
   /** A folder that stays; by default a private one that is removed on dispose. */
@@ -31,6 +33,7 @@ export async function startRedis({
   port,
   dir,
   aclFile,
+  settings: more = {},
 }: RedisOptions = {}): Promise<Redis> {
   if (aclFile !== undefined) await appendFile(aclFile, '');
   const { 'redis-server': command } = await provision(['redis-server']);
@@ -44,6 +47,7 @@ export async function startRedis({
     appendonly: appendonly ? 'yes' : 'no',
     'maxmemory-policy': 'noeviction',
     ...(aclFile !== undefined && { aclfile: aclFile }),
+    ...more,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
   const start = () =>

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { after, suite, test } from 'node:test';
 import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { makeCsr } from '../../support/csr.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { freePort } from '../../support/free-port.ts';
 import { runQuarry } from '../../support/run-quarry.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { sent } from './orders.ts';
 
 // What orders of one auth block meet does not hold up another block's. Each test has a Quarry of its own,
@@ -24,10 +27,11 @@ hmac_key = ${keyOf(name)}
 ${more}
 `;
 
-async function startApart(name: string, blocks: string, more = '') {
-  const http = `[verification "plain"]\ntype = http01\nlistener = 127.0.0.1:${await freePort()}\n`;
+async function startApart(name: string, blocks: string, { mgmt = '', worker = '' } = {}) {
+  const http = `[verification "plain"]\ntype = http01\nlistener = 127.0.0.1:${await freePort()}\nself-check = off\n`;
   const options = {
-    mgmt: `default-verification = plain\n${more}`,
+    mgmt: `default-verification = plain\n${mgmt}`,
+    worker,
     redis: `prefix = {${name}}`,
     blocks: http + blocks,
   };
@@ -37,12 +41,31 @@ async function startApart(name: string, blocks: string, more = '') {
     limits: async (...words: string[]) =>
       runQuarry(['limits', ...words, 'main.ini'], await fleet.ini(options)),
     /** What a post through a block is answered with, and how many newOrders the CA was sent for its name. */
-    async tryAs(block: string, name: string) {
+    async tryAs(block: string, name: string, csr?: string) {
       const before = sent(fleet.ca, name, 'newOrder').length;
-      const { csrPem } = await makeCsr({ names: [name] });
+      const csrPem = csr ?? (await makeCsr({ names: [name] })).csrPem;
       const answer = await fleet.post(csrPem, { to, hmac: { key: keyOf(block) } });
       const newOrders = sent(fleet.ca, name, 'newOrder').length - before;
       return { ...answer, newOrders, retryAfter: Number(answer.headers['retry-after']) };
+    },
+  };
+}
+
+/** Takes connections of the CA to the names that are led there, and never says anything. */
+async function startTarpit(): Promise<AsyncDisposable & { lead(name: string): Promise<void> }> {
+  const address = '127.0.0.3';
+  const sockets = new Set<Socket>();
+  const server = createServer(socket => void sockets.add(socket.on('error', () => {})));
+  await once(server.listen(fleet.front.port, address), 'listening');
+  return {
+    async lead(name) {
+      const body = JSON.stringify({ host: `${name}.`, addresses: [address] });
+      const { status } = await fetch(`${fleet.pebble.challtestsrvUrl}/add-a`, { method: 'POST', body });
+      assert.equal(status, 200);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
     },
   };
 }
@@ -89,9 +112,37 @@ suite('one auth block holds up no other', { concurrency: true }, () => {
       assert.equal((await tryAs('other', name)).status, 200);
   });
 
+  test('when it floods a registered domain that both have names of with names that lead to a tarpit', async () => {
+    const domain = 'domain = *.pit.example';
+    const blocks = [auth('flood', `${domain}\nshare = 50%`), auth('calm', `${domain}\nshare = 50%`)];
+    const counted = '[limits]\ncertificates-per-domain = 16/7d\n';
+    const { tryAs } = await startApart('pit', counted + blocks.join(''), {
+      worker: 'concurrency = 4',
+    });
+    await using tarpit = await startTarpit();
+    const names = Array.from({ length: 40 }, (_, at) => `h${at}.pit.example`);
+    for (const name of names) await tarpit.lead(name);
+    const calm = await makeCsr({ names: ['www.pit.example'] });
+    const csrs = await Promise.all(names.map(async name => (await makeCsr({ names: [name] })).csrPem));
+    const flood = names.map((name, at) => tryAs('flood', name, csrs[at]).catch(() => ({ status: 0 })));
+    const answered: number[] = [];
+    for (const one of flood) void one.then(({ status }) => answered.push(status));
+    const ordersOfFlood = () => names.flatMap(name => sent(fleet.ca, name, 'newOrder'));
+    await waitUntil('the flood to be under way', () => ordersOfFlood().length >= 4);
+    const before = Date.now();
+    const { status, body } = await tryAs('calm', 'www.pit.example', calm.csrPem);
+    assert.equal(status, 200, body);
+    const [order] = sent(fleet.ca, 'www.pit.example', 'newOrder');
+    const between = ordersOfFlood().filter(({ at }) => at > before && at < (order?.at ?? 0));
+    assert.ok(between.length <= 2 * 4, `${between.length} orders of the flood went before it`);
+    assert.ok(!answered.includes(200), 'none of the flood can be proven');
+    await waitUntil('the share to be used up', () => answered.length > 0);
+    assert.ok(ordersOfFlood().length <= 8, 'half of what is allowed');
+  });
+
   test('when its orders fail at a rate: it alone is slowed down, until one of them succeeds or an operator lets it', async () => {
     const blocks = [auth('bad', 'domain = *.bad.example'), auth('good', 'domain = *.good.example')];
-    const { tryAs, limits } = await startApart('slow', blocks.join(''), 'wait = 20');
+    const { tryAs, limits } = await startApart('slow', blocks.join(''), { mgmt: 'wait = 20' });
     let names = 0;
     const failOne = async () => {
       const name = `h${names++}.bad.example`;

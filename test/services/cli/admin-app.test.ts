@@ -65,3 +65,13 @@ test('/metrics is the text that Prometheus reads', async () => {
 test('any other path is 404', async () => {
   assert.equal((await ask([], 0, '/'))[0], 404);
 });
+
+test('/readyz asks a role that has no reason of its own for its fault, and does not wait for it long', async () => {
+  const fault = 'Redis at redis:6379 does not allow this user +xadd';
+  const asked = { ...role('worker'), findFault: async () => fault };
+  assert.deepEqual(await ask([asked], 1, '/readyz'), [503, `worker: ${fault}\n`]);
+  const unasked = { ...role('worker', 'starting'), findFault: () => assert.fail('nobody asks') };
+  assert.deepEqual(await ask([unasked], 1, '/readyz'), [503, 'worker: starting\n']);
+  const late = { ...role('worker'), findFault: () => new Promise<undefined>(() => {}) };
+  assert.deepEqual(await ask([late], 1, '/readyz'), [200, 'ready\n']);
+});

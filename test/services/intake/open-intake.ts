@@ -161,6 +161,7 @@ export async function openIntake(
   });
   const app = createApp({
     admission,
+    rated: admission,
     clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,

@@ -1,6 +1,7 @@
 import type { SignJob, SignJobParts } from '../../../services/worker/job.ts';
 import { type AcmeAccount, openSigner } from '../../../shared/acme/client.ts';
 import { type CaConnection, readDirectory } from '../../../shared/acme/connection.ts';
+import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 import type { NotifyEvent } from '../../../shared/notify/message.ts';
@@ -166,6 +167,7 @@ export type JobBench = CaBench & {
     cas: Map<string, Ca>;
     solvers: Map<string, Solver>;
     storages: Map<string, Storage>;
+    blocks: Map<string, AuthBlock>;
   };
   records: KeptRecords;
   storage: KeptStorage;
@@ -216,6 +218,8 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const log = keptLog();
   const [stopping, abort] = [new AbortController(), new AbortController()];
   const accounts = all.map(({ guard }) => ({ account: guard.name }));
+  const mail = openMailBlock(accounts);
+  const blocks = new Map(['mail', 'other'].map(name => [name, { ...mail, name }]));
   const events: NotifyEvent[] = [];
   const trail: TrailEvent[] = [];
   const running = stack.move();
@@ -247,7 +251,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
       trail: { write: async event => void trail.push(event) },
-      mayHave: (block, { value }) => block === 'mail' && value.endsWith('.mail.example'),
+      blocks,
     },
     job: {
       lock: { jobId: 'job-1', token: 'token-1' },
@@ -258,6 +262,18 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     signals: { stopping: stopping.signal, abort: abort.signal },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** It admits the names of the job, and all under mail.example. */
+function openMailBlock(accounts: { account: string }[]): AuthBlock {
+  const [block] = openAdmission([
+    {
+      ...{ name: 'mail', ips: [], all: true, addresses: [], challenges: ['http-01'] },
+      ...{ domains: [...names, '*.mail.example'], verifications: ['http'], storage: 'kept', accounts },
+    },
+  ]).blocks;
+  if (!block) throw new Error('there is no block');
+  return block;
 }
 
 /** The first CA's solver; each CA keeps what is presented for it. */

@@ -1,0 +1,28 @@
+const OLDEST = '6.2';
+
+/** What Redis says of itself in INFO; a responder, which may not ask that, knows what HELLO says. */
+export type RedisFacts = Record<string, string | undefined>;
+
+/** What of Redis itself stands in the way, and what to do about it. */
+export function findFault(facts: RedisFacts): string | undefined {
+  const { redis_version: version = '', redis_mode: mode, role, maxmemory_policy: policy } = facts;
+  if (isOlder(version, OLDEST)) return `is version ${version}; Quarry needs ${OLDEST} or newer`;
+  if (mode === 'sentinel')
+    return 'is a Sentinel, which Quarry does not ask: give the URL of the Redis that it watches';
+  if (mode === 'cluster')
+    return 'is a node of a cluster, which Quarry cannot use: give the URL of a Redis that stands alone';
+  if (role === 'slave') {
+    const { master_host: host, master_port: port } = facts;
+    const primary = host === undefined ? 'its primary' : `its primary, ${host}:${port}`;
+    return `is a replica, which takes no writes: give the URL of ${primary}`;
+  }
+  if (policy !== undefined && policy !== 'noeviction')
+    return `may evict jobs and certificates (maxmemory-policy ${policy}): set maxmemory-policy noeviction`;
+  return undefined;
+}
+
+function isOlder(version: string, than: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [leastMajor = 0, leastMinor = 0] = than.split('.').map(Number);
+  return version !== '' && (major < leastMajor || (major === leastMajor && minor < leastMinor));
+}

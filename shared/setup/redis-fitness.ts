@@ -1,0 +1,145 @@
+import type { Redis } from 'ioredis';
+import type { Clock } from '../base/basics.ts';
+import { commandSamples } from '../base/redis-commands.ts';
+import { connectTo } from '../base/redis-url.ts';
+import type { RedisUser } from '../base/redis-use.ts';
+import { isReader, type RedisRights } from './redis-acl.ts';
+import { findFault, type RedisFacts } from './redis-fault.ts';
+
+/** How Redis is: of use, away, or such that a role could never work with it. */
+export type Fitness = { state: 'fit' } | { state: 'away' } | { state: 'unfit'; fault: string };
+
+const FIRST_PAUSE = 100;
+const LAST_PAUSE = 2_000;
+/** So many missing rights are told; they are mended together. */
+const MOST_TOLD = 5;
+
+/**
+ * Looks whether a role could work with Redis, in one round of commands on a connection of its own. Each
+ * command that the role needs is queued in a transaction, for a key that it is meant for, and then all of
+ * them are discarded: so it works for users that may not look at ACLs, and on every Redis.
+ *
+ * @param url with the login of the role's user
+ */
+export async function lookAtRedis(user: RedisUser, url: string, rights: RedisRights): Promise<Fitness> {
+  const redis = connectTo(url, 'once', false);
+  let failure = '';
+  redis.on('error', error => {
+    failure = error.message;
+  });
+  try {
+    await redis.connect();
+    const replies = await Promise.all(planLook(user, rights).map(step => send(redis, step)));
+    return judge(replies, whereOf(url));
+  } catch {
+    const refusal = /^(WRONGPASS|NOAUTH|NOPERM)\b/.exec(failure)?.[0];
+    if (refusal === undefined) return { state: 'away' };
+    return { state: 'unfit', fault: `Redis at ${whereOf(url)} does not let the ${user} in: ${refusal}` };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/**
+ * Waits until Redis answers and is of use.
+ *
+ * @throws Error in one line where it never will be; the signal's reason
+ */
+export async function untilRedisFits(
+  look: () => Promise<Fitness>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LAST_PAUSE)) {
+    const fitness = await look();
+    signal.throwIfAborted();
+    if (fitness.state === 'fit') return;
+    if (fitness.state === 'unfit') throw new Error(fitness.fault);
+    await clock.sleep(pause, signal);
+  }
+}
+
+/** Without the login. */
+const whereOf = (url: string) =>
+  url.startsWith('unix:') ? url.replace(/^unix:\/\/[^/]*@/, 'unix:') : new URL(url).host;
+
+/** One command, and the right that it tries out, as ACLs write it. */
+type Step = { words: readonly string[]; right?: string };
+
+/** A responder may do nothing but read, so its commands are simply done. */
+function planLook(user: RedisUser, { keys, channels }: RedisRights): Step[] {
+  const trials = [
+    ...keys.map(right => ({ ...right, sign: '~' })),
+    ...channels.map(right => ({ ...right, sign: '&' })),
+  ].flatMap(({ pattern, commands, sign }) =>
+    commands.map(command => ({
+      words: [...command.split('|'), ...commandSamples[command](toName(pattern))],
+      right: `${sign}${pattern}`,
+    })),
+  );
+  const [hello, info] = [{ words: ['hello'] }, { words: ['info'] }];
+  if (isReader(user)) return [hello, ...trials];
+  const isLast = ({ words }: Step) => words[0] === 'subscribe'; // nothing else may follow it
+  return [
+    ...[hello, info, { words: ['multi'] }],
+    ...trials.filter(trial => !isLast(trial)),
+    { words: ['discard'] },
+    ...trials.filter(isLast),
+  ];
+}
+
+/** A name that the pattern matches. */
+const toName = (pattern: string) =>
+  pattern.replace(/\\(.)|\*/g, (_, escaped?: string) => escaped ?? 'quarry-looks');
+
+type Reply = Step & { answer?: unknown; error?: string };
+
+async function send(redis: Redis, step: Step): Promise<Reply> {
+  const [name = '', ...words] = step.words;
+  return redis.call(name, ...words).then(
+    answer => ({ ...step, answer }),
+    error => ({ ...step, error: error.message }),
+  );
+}
+
+function judge(replies: readonly Reply[], at: string): Fitness {
+  const [hello, info] = replies;
+  const facts = { ...readHello(hello?.answer), ...readInfo(info?.answer) };
+  const isLoading = facts.loading === '1' || replies.some(({ error }) => /^LOADING\b/.test(error ?? ''));
+  if (hello?.answer === undefined || isLoading) return { state: 'away' };
+  const fault = findFault(facts) ?? findMissing(replies);
+  return fault === undefined ? { state: 'fit' } : { state: 'unfit', fault: `Redis at ${at} ${fault}` };
+}
+
+/** Names and values in turn. */
+function readHello(answer: unknown): RedisFacts {
+  if (!Array.isArray(answer)) return {};
+  const texts = answer.map(String);
+  const facts = Object.fromEntries(texts.flatMap((name, at) => (at % 2 ? [] : [[name, texts[at + 1]]])));
+  return {
+    redis_version: facts.version,
+    redis_mode: facts.mode,
+    role: facts.role === 'replica' ? 'slave' : facts.role,
+  };
+}
+
+function readInfo(answer: unknown): RedisFacts {
+  if (typeof answer !== 'string') return {};
+  return Object.fromEntries(
+    [...answer.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name, value]) => [name, value]),
+  );
+}
+
+/** A refusal names the command, or else the key or channel was not allowed. */
+function findMissing(replies: readonly Reply[]): string | undefined {
+  const missing = replies.flatMap(({ words: [name = ''], right = '', error = '' }) => {
+    if (/^ERR unknown (sub)?command/i.test(error)) return [`+${name} (which this Redis does not know)`];
+    if (!error.startsWith('NOPERM')) return [];
+    return [/\bcommand\b/.test(error) ? `+${name}` : right];
+  });
+  if (missing.length === 0) return undefined;
+  const all = [...new Set(missing)];
+  const more = all.length > MOST_TOLD ? ` and ${all.length - MOST_TOLD} more` : '';
+  const told = all.slice(0, MOST_TOLD).join(' ');
+  return `does not allow this user ${told}${more}: give it the rights that quarry redis-acl prints`;
+}
