@@ -35,7 +35,7 @@ const ORIGINS: readonly Origin[] = ['post', 'ahead', 'shaman', 'found'];
 const LONGEST_LEAF = 64 * 1024;
 const END_OF_HEAD = 0x0a;
 
-/** Facts as they are written: those of the certificate stand beside it, as to read them out of it takes long. */
+/** As it is written: what the certificate says stands beside it, as to read that out of it takes long. */
 type Written = Kept & Pick<InventoryFacts, 'names' | 'serial' | 'fingerprint' | 'notBefore' | 'notAfter'>;
 
 const isWritten = shapeOf<Written>({
