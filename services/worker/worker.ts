@@ -80,6 +80,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     outages: watchOutages(store.redis, clock),
     blocks,
     trail,
+    seals,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
