@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { systemClock } from '../../shared/base/basics.ts';
 import {
-  type InventoriedCertificate,
   type Inventory,
+  type ListedCertificate,
   type Note,
   openInventory,
   type Page,
@@ -112,7 +112,7 @@ const ORIGINS = {
   found: 'found in a storage',
 };
 
-function toText(certificate: InventoriedCertificate): string {
+function toText(certificate: ListedCertificate): string {
   const { names, serial, notBefore, notAfter, how, account, block, fetched } = certificate;
   const from = block === undefined ? '' : `, block "${block}"`;
   const by = account === undefined ? '' : `, account ${account}`;
@@ -126,7 +126,7 @@ function toText(certificate: InventoriedCertificate): string {
   return lines.join('\n');
 }
 
-function describeState({ revoked, forgotten, ...rest }: InventoriedCertificate): string[] {
+function describeState({ revoked, forgotten, ...rest }: ListedCertificate): string[] {
   const superseded = supersededBy(rest);
   return [
     ...(revoked ? [`revoked ${describe(revoked)}`] : []),
@@ -140,7 +140,7 @@ function describe({ at, by, client }: Note): string {
 }
 
 /** Times as RFC 3339 has them. */
-function toJson(certificate: InventoriedCertificate) {
+function toJson(certificate: ListedCertificate) {
   const { names, serial, fingerprint, block, account, how, notBefore, notAfter } = certificate;
   const { fetched, revoked, forgotten } = certificate;
   const toNote = (note: Note | undefined) => (note ? { ...note, at: time(note.at) } : null);

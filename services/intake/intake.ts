@@ -18,6 +18,7 @@ import type { MgmtConfig } from '../../shared/config/mgmt.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
 import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
@@ -53,6 +54,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, secret, clock),
+    isRevoked: openRevokedCertificates(store, clock).has,
   });
   const storages = openStorages(config.storages.values(), { store, clock, log });
   const accounts = [...config.accounts.values()].map(toIssuedBy);

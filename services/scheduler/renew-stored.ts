@@ -28,7 +28,7 @@ import {
   warningTime,
 } from './notify-renewals.ts';
 import { type PollParts, pollRenewalInfo } from './poll-renewal-info.ts';
-import { toRenewalJob } from './renewal-job.ts';
+import { isForItsClient, toRenewalJob } from './renewal-job.ts';
 import { type Looked, type StoredAt, watchStored } from './watch-stored.ts';
 
 const SECOND = 1_000;
@@ -94,12 +94,23 @@ async function lookCloser(
   }
   const [fetched] = await index.lastFetches([given.id]);
   const superseded = !given.forced && (await isSuperseded(parts, given, place.storage, fetched));
-  const managed = { ...given, renews: from.renewAhead, superseded };
+  const isTheirs = !given.forced && isForClients(parts.admission, fetched, entry);
+  const managed = { ...given, renews: from.renewAhead && !isTheirs, superseded };
   const at = { ...from, entry, name: place.storage, fetched };
   if (superseded) return leaveSuperseded(parts, managed);
   return isRenewed(managed)
     ? lookToRenew(parts, managed, at, signal)
     : watchStored(parts, managed, at, signal);
+}
+
+/** What only a client may ask for that shows its certificate is not renewed without that. */
+function isForClients(
+  { blocks }: Pick<Admission, 'blocks'>,
+  fetched: LastFetch | undefined,
+  { leaf }: KeptEntry,
+): boolean {
+  const block = blocks.find(({ name }) => name === fetched?.block);
+  return block !== undefined && leaf.identifiers.some(identifier => isForItsClient(block, identifier));
 }
 
 /**

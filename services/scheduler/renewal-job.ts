@@ -1,6 +1,7 @@
-import type { Admission } from '../../shared/admission/admit.ts';
+import type { Admission, AuthBlock } from '../../shared/admission/admit.ts';
 import { blocksForUnusual } from '../../shared/admission/unusual-keys.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
+import type { Identifier } from '../../shared/base/identifier.ts';
 import { toSignJob } from '../../shared/issue/request-certificate.ts';
 import { parseCsr } from '../../shared/pki/csr.ts';
 import type { SignJobData } from '../../shared/queue/sign-records.ts';
@@ -31,7 +32,7 @@ export async function toRenewalJob(
       `no auth block ${fetched ? `"${fetched.block}" ` : 'for these names '}uses storage "${storage}"`,
     );
   const refused = identifiers.find(identifier => !block.mayHave(identifier));
-  if (refused) throw deny(`auth block "${block.name}" does not hold ${refused.value}`);
+  if (refused) throw deny(describeRefused(block, refused));
   const [able = block] = unusual ? blocksForUnusual(admission, [block], identifiers, unusual) : [block];
   const requestId = `renewal-${entry.csr.digest.slice(0, 12)}`;
   const issuer = named ? caOf(issuedBy) : undefined; // another CA does not know the certificate
@@ -43,6 +44,16 @@ export async function toRenewalJob(
     due: notAfter,
     ...(replaces && { replaces }),
   });
+}
+
+/** Whether the block admits the name only to a client that has it in its certificate and shows that. */
+export const isForItsClient = ({ ownNames, mayHave }: AuthBlock, identifier: Identifier): boolean =>
+  !mayHave(identifier) && (ownNames?.includes(identifier.type) ?? false);
+
+function describeRefused(block: AuthBlock, refused: Identifier): string {
+  return isForItsClient(block, refused)
+    ? `in auth block "${block.name}" only a client that shows its certificate may have ${refused.value}`
+    : `auth block "${block.name}" does not hold ${refused.value}`;
 }
 
 const deny = (why: string) =>

@@ -1,8 +1,11 @@
 import { refusesCsr } from '../../shared/acme/problem.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { KeptOrder } from '../../shared/limits/standing-limit.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
+import type { CsrText } from '../../shared/pki/csr.ts';
+import type { Flight } from '../../shared/queue/sign-records.ts';
 import { flightOf, type SignRun } from './job.ts';
 
 /** How a job ended at one account. */
@@ -44,12 +47,29 @@ function whatToKeep({ checkpoint, error }: End): 'order' | 'refusal' | 'nothing'
   return code === 'unavailable' || code === 'rateLimited' ? 'order' : 'nothing';
 }
 
-async function keep({ job, csr, log }: SignRun, { ca, checkpoint, error }: End): Promise<void> {
+const keptOf = ({ digest }: CsrText) => `kept order ${digest}`;
+
+/** Whether an order was kept by a worker for this CSR, and is for the same certificate profile. */
+export function mayGoOn(
+  { parts, csr, log }: SignRun,
+  kept: KeptOrder,
+  { certificateProfile }: Flight,
+): boolean {
+  const { seal, ...order } = kept;
+  if (!parts.seals.isSeal(seal, keptOf(csr), JSON.stringify(order))) {
+    log.warn({ order: kept.url }, 'the order that is kept for this CSR in Redis bears no seal: passed over');
+    return false;
+  }
+  return kept.certificateProfile === certificateProfile;
+}
+
+async function keep({ parts, job, csr, log }: SignRun, { ca, checkpoint, error }: End): Promise<void> {
   const { order, turn } = checkpoint;
   const { url, finalizedAt } = order;
   if (url === undefined || !(error instanceof IssuanceError)) return;
   const { certificateProfile } = flightOf(job.data, ca.name);
   const kept = { url, account: ca.name, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
-  await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, kept);
+  const seal = parts.seals.sealOf(keptOf(csr), JSON.stringify(kept));
+  await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, { ...kept, seal });
   log.info({ order: url, account: ca.name }, 'the order is kept for the next post of the same');
 }

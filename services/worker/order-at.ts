@@ -14,6 +14,7 @@ import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim, toEvent } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
+import { mayGoOn } from './keep-order.ts';
 import { findOfferedProfile } from './offered-profile.ts';
 import { mayHaveToo } from './other-names.ts';
 
@@ -125,7 +126,7 @@ async function askLeave(
   // A limit on new orders is none on one that is made.
   const mayResume = checkpoint.lostOrders === 0 && (!standing || standing.code === 'rateLimited');
   const kept = mayResume ? ca.limits.findKept(limitKeys, limits) : undefined;
-  if (kept && kept.certificateProfile === flight.certificateProfile) return { do: 'resume', ...kept };
+  if (kept && mayGoOn(run, kept, flight)) return { do: 'resume', ...kept };
   task.replaces ??= await findReplaced(run, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   // What was issued before has been proven before.

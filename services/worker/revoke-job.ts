@@ -9,6 +9,7 @@ import {
 } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import type { RevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import { certificateKeyDigest } from '../../shared/pki/public-key.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
@@ -24,6 +25,7 @@ export type RevokeJobParts = StoragesParts & {
   records: Pick<SignRecords, 'markRevoked'>;
   findIssuing: FindIssuing;
   blockedKeys: Pick<BlockedKeys, 'block'>;
+  revokedCertificates: Pick<RevokedCertificates, 'mark'>;
   trail: Pick<Trail, 'write'>;
   clock: Clock;
   log: Log;
@@ -50,6 +52,7 @@ export async function runRevokeJob(
     const isCompromised = data.reason === 'keyCompromise';
     if (isCompromised && !isClaimed) await blockKey(parts, data);
     if (isCompromised && isClaimed) log.warn({ names, account }, KEY_NOT_BLOCKED);
+    await parts.revokedCertificates.mark(certificate);
     await parts.records.markRevoked(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     await parts.trail.write(toRevoked(data, account, revoked, parts.clock.now()));

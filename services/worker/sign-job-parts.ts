@@ -6,7 +6,7 @@ import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Share } from '../../shared/limits/share.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
-import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { JobLock, Seals } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -30,6 +30,7 @@ export type SignJobParts = {
   /** The auth blocks by their names. */
   blocks: ReadonlyMap<string, AuthBlock>;
   trail: Pick<Trail, 'write'>;
+  seals: Seals;
   /** What an order may use of what the CA allows; absent where nothing is divided. */
   shareOf?: (order: { block: string; account: string; identifiers: Identifier[] }) => Share | undefined;
   clock: Clock;

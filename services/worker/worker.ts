@@ -16,6 +16,7 @@ import { openIssuers } from '../../shared/ca/issuers.ts';
 import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
@@ -79,6 +80,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     outages: watchOutages(store.redis, clock),
     blocks,
     trail,
+    seals,
     ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
     clock,
     log,
@@ -88,6 +90,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {
     ...{ cas, records, storages, expiry, renewals, findIssuing, blockedKeys },
+    revokedCertificates: openRevokedCertificates(store, clock),
     ...{ blocks, trail, clock, log },
   };
   const consumers = [

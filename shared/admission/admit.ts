@@ -1,6 +1,6 @@
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
-import { clientCertificateMethod, withClientNames } from './client-certificate.ts';
+import { clientCertificateMethod, type IsRevoked, withClientNames } from './client-certificate.ts';
 import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
@@ -64,16 +64,16 @@ export type Admission = {
 };
 
 /** What only Redis can say of a request. */
-type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken };
+type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken; isRevoked: IsRevoked };
 
 const nobodyToAsk = () => Promise.reject(new Error('no request can be taken here'));
 
 /** @param lookups needed where clients are verified */
 export function openAdmission(
   configs: readonly AuthBlockConfig[],
-  { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk }: Partial<Lookups> = {},
+  { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk, isRevoked = nobodyToAsk }: Partial<Lookups> = {},
 ): Admission {
-  const all = configs.map(config => openBlock(config, { takeOnce, judgeToken }));
+  const all = configs.map(config => openBlock(config, { takeOnce, judgeToken, isRevoked }));
   return {
     blocks: all,
     possible: request => {
@@ -111,13 +111,13 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken }: Lookups): AuthBlock {
+function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken, isRevoked }: Lookups): AuthBlock {
   const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
   const methods: AdmissionMethod[] = [];
   if (ips.length > 0) methods.push(clientIpMethod(ips));
   if (hmac) methods.push(hmacMethod(hmac, takeOnce));
-  if (clientCerts.length > 0)
-    methods.push(clientCertificateMethod(clientCerts.map(toDomainGlob), rest.ownNames ?? []));
+  const certGlobs = clientCerts.map(toDomainGlob);
+  if (certGlobs.length > 0) methods.push(clientCertificateMethod(certGlobs, rest.ownNames ?? [], isRevoked));
   if (rest.token) methods.push(tokenMethod(rest.name, judgeToken));
   if (all) methods.push(allMethod);
   const globs = domains.map(toDomainGlob);

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
-import { addressToBytes } from '../base/identifier.ts';
+import { addressToBytes, type Identifier } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { Rate } from '../config/rate.ts';
 import type { Admission, AdmittingBlock } from './admit.ts';
@@ -44,6 +44,9 @@ export function withRates(
   const hasRate = ({ bounds }: { bounds?: AdmittingBlock['bounds'] }) => bounds?.rate ?? bounds?.blockRate;
   if (!admission.blocks.some(hasRate)) return admission;
 
+  /** Beside the blocks that are left of a request: why names are refused that only the others have. */
+  const leftOut = new WeakMap<object, (identifiers: Identifier[]) => IssuanceError | undefined>();
+
   async function waitsOf(blocks: AdmittingBlock[], client: string): Promise<number[]> {
     const buckets = blocks.flatMap((block, index) =>
       bucketsOf(block, client).map(one => ({ ...one, index })),
@@ -70,7 +73,18 @@ export function withRates(
       const waitOf = (block: AdmittingBlock) => waits[bounded.indexOf(block)] ?? 0;
       const left = verified.filter(block => waitOf(block) === 0);
       if (left.length === 0) throw refuse(clock.now() + Math.min(...verified.map(waitOf)));
+      const late = verified.filter(block => waitOf(block) > 0);
+      if (late.length > 0) {
+        const until = clock.now() + Math.max(...late.map(waitOf));
+        leftOut.set(left, identifiers => admission.find(late, identifiers) && refuse(until));
+      }
       return left;
+    },
+    admit(blocks, identifiers) {
+      const found = admission.find(blocks, identifiers);
+      const refusal = found ? undefined : leftOut.get(blocks)?.(identifiers);
+      if (refusal) throw refusal;
+      return admission.admit(blocks, identifiers);
     },
   };
 }

@@ -15,9 +15,15 @@ import {
   serialPrefix,
   sortedNames,
 } from './lines.ts';
-import { type InventoriedCertificate, inventoryKeys, type Note, openInventoryRecords } from './records.ts';
+import {
+  type InventoriedCertificate,
+  inventoryKeys,
+  type ListedCertificate,
+  type Note,
+  openInventoryRecords,
+} from './records.ts';
 
-export type { InventoriedCertificate, Note } from './records.ts';
+export type { InventoriedCertificate, ListedCertificate, Note } from './records.ts';
 
 /** Which certificates are wanted; all where nothing is said. */
 export type Wanted = {
@@ -30,7 +36,7 @@ export type Wanted = {
 
 /** A part of what is wanted, in the order of names, domains before all below them. */
 export type Page = {
-  certificates: InventoriedCertificate[];
+  certificates: ListedCertificate[];
   /** Where the next page begins; `undefined` behind the last one. */
   next: string | undefined;
 };
@@ -42,7 +48,10 @@ export type Inventory = {
    * @param after the `next` of the page before, whatever has come and gone since
    */
   page(wanted: Wanted, limit: number, after?: string): Promise<Page>;
-  /** Those of a name, spelled out, or of a serial number in hex; colons in it do not matter. */
+  /**
+   * Those of a name, spelled out, or of a serial number in hex, with the certificate itself; colons in the
+   * number do not matter.
+   */
   find(nameOrSerial: string): Promise<InventoriedCertificate[]>;
 };
 
@@ -53,7 +62,7 @@ export type Inventory = {
 export function supersededBy({
   superseded,
   fetched,
-}: Pick<InventoriedCertificate, 'superseded' | 'fetched'>): Note | undefined {
+}: Pick<ListedCertificate, 'superseded' | 'fetched'>): Note | undefined {
   return superseded && fetched && fetched.at > superseded.at ? undefined : superseded;
 }
 
@@ -75,11 +84,11 @@ export function openInventory(
 
   /** Those that some lines lead to, up to so many, and the line of the last one. */
   async function follow(lines: readonly string[], { kind, isWanted }: Search, limit: number) {
-    const found: { line: string; certificate: InventoriedCertificate }[] = [];
+    const found: { line: string; certificate: ListedCertificate }[] = [];
     for (let at = 0; at < lines.length && found.length < limit; ) {
       const some = lines.slice(at, at + limit - found.length);
       at += some.length;
-      const read = await records.read(some.map(idOfLine));
+      const read = await records.readFacts(some.map(idOfLine));
       for (const [index, certificate] of read.entries()) {
         const line = some[index] ?? '';
         if (certificate && isWanted(certificate, readName(kind, line))) found.push({ line, certificate });
@@ -111,7 +120,7 @@ export function openInventory(
       const serial = nameOrSerial.replaceAll(':', '');
       for (const prefix of [namePrefix(name), serialPrefix(serial)]) {
         const lines = await redis.zrangebylex(index, ...rangeOf(prefix), 'LIMIT', 0, MOST_FOUND);
-        const found = await records.read(lines.map(idOfLine));
+        const found = await records.readWhole(lines.map(idOfLine));
         if (lines.length > 0) return found.filter(one => one !== undefined);
       }
       return [];
@@ -127,7 +136,7 @@ type Search = {
   text: string;
   matches(sortedName: string): boolean;
   /** Of its names that match, only the first in order leads to a certificate: it is to come once. */
-  isWanted(certificate: InventoriedCertificate, sortedName: string): boolean;
+  isWanted(certificate: ListedCertificate, sortedName: string): boolean;
 };
 
 function toSearch({ glob, block, revoked }: Wanted): Search {

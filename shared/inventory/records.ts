@@ -1,6 +1,16 @@
 import type { IssuanceError } from '../base/basics.ts';
 import { isNumber, isText, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
-import { type InventoryEntry, parseEntry, type Sample, sampleOf, shortHash, toSample } from './entry.ts';
+import {
+  type InventoryEntry,
+  type InventoryFacts,
+  type Place,
+  parseEntry,
+  parseFacts,
+  type Sample,
+  sampleOf,
+  shortHash,
+  toSample,
+} from './entry.ts';
 
 /** What became of a certificate: when, in milliseconds since the epoch, and who or what did it. */
 export type Note = {
@@ -16,7 +26,10 @@ const isNote = shapeOf<Note>({ at: isNumber, by: optional(isText), client: optio
 export const noteKinds = ['fetched', 'revoked', 'superseded', 'forgotten'] as const;
 export type NoteKind = (typeof noteKinds)[number];
 
-export type InventoriedCertificate = InventoryEntry & { [kind in NoteKind]?: Note };
+type Notes = { [kind in NoteKind]?: Note };
+
+export type ListedCertificate = InventoryFacts & Notes;
+export type InventoriedCertificate = InventoryEntry & Notes;
 
 type InventoryKeys = {
   /** A hash: by id, what `formatEntry` writes. */
@@ -45,7 +58,9 @@ export function inventoryKeys(prefix: string): InventoryKeys {
 
 type InventoryRecords = {
   /** What each id has, and `undefined` where there is nothing, or only what is damaged. */
-  read(ids: readonly string[]): Promise<(InventoriedCertificate | undefined)[]>;
+  readFacts(ids: readonly string[]): Promise<(ListedCertificate | undefined)[]>;
+  /** The same, with the certificate itself, which says all of it. */
+  readWhole(ids: readonly string[]): Promise<(InventoriedCertificate | undefined)[]>;
   /** The samples of their issuers: where there is none, one of the leaves is it from now on. */
   samplesFor(entries: readonly InventoryEntry[]): Promise<(entry: InventoryEntry) => Sample>;
 };
@@ -73,37 +88,45 @@ export function openInventoryRecords(
     }
   }
 
-  function parse(id: string, value: Buffer, texts: readonly (string | null)[]) {
-    const sample = known.get(sampleOf(value)) ?? Buffer.alloc(0);
-    const entry = attempt(() => parseEntry({ key: `${records} ${id}`, id }, value, sample));
-    if (!entry) return undefined;
+  function parseNotes(id: string, texts: readonly (string | null | undefined)[]): Notes {
     const noted = noteKinds.flatMap((kind, at) => {
       const text = texts[at];
       const note = text && attempt(() => parseValue(`${notes[kind]} ${id}`, text, isNote));
       return note ? [[kind, note]] : [];
     });
-    return { ...entry, ...Object.fromEntries(noted) } as InventoriedCertificate;
+    return Object.fromEntries(noted);
   }
 
+  /** @param prepare gives what parses each of the values */
+  async function read<T extends InventoryFacts>(
+    ids: readonly string[],
+    prepare: (values: readonly (Buffer | null)[]) => Promise<(at: Place, value: Buffer) => T>,
+  ): Promise<((T & Notes) | undefined)[]> {
+    if (ids.length === 0) return [];
+    const [values, ...texts] = await Promise.all([
+      redis.hmgetBuffer(records, ...ids),
+      ...noteKinds.map(kind => redis.hmget(notes[kind], ...ids)),
+    ]);
+    const parse = await prepare(values);
+    return ids.map((id, at) => {
+      const value = values[at];
+      const parsed = value && attempt(() => parse({ key: `${records} ${id}`, id }, value));
+      if (!parsed) return undefined;
+      const ofId = texts.map(ofKind => ofKind[at]);
+      return { ...parsed, ...parseNotes(id, ofId) };
+    });
+  }
+
+  const parseWhole = (at: Place, value: Buffer) =>
+    parseEntry(at, value, known.get(sampleOf(value)) ?? Buffer.alloc(0));
+
   return {
-    async read(ids) {
-      if (ids.length === 0) return [];
-      const [values, ...texts] = await Promise.all([
-        redis.hmgetBuffer(records, ...ids),
-        ...noteKinds.map(kind => redis.hmget(notes[kind], ...ids)),
-      ]);
-      await learnSamples(values);
-      return ids.map((id, at) => {
-        const value = values[at];
-        return value
-          ? parse(
-              id,
-              value,
-              texts.map(ofKind => ofKind[at] ?? null),
-            )
-          : undefined;
-      });
-    },
+    readFacts: ids => read(ids, async () => parseFacts),
+    readWhole: ids =>
+      read(ids, async values => {
+        await learnSamples(values);
+        return parseWhole;
+      }),
     async samplesFor(entries) {
       const ofIssuers = new Map(entries.map(({ issuer, leaf }) => [issuer, leaf]));
       const found = new Map<string, Sample>();

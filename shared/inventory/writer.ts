@@ -1,6 +1,6 @@
 import type { IssuanceError } from '../base/basics.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
-import { formatEntry, type InventoryEntry, shortHash } from './entry.ts';
+import { formatEntry, type InventoryEntry, type InventoryFacts, shortHash } from './entry.ts';
 import { endPrefix, idOfLine, linesOf, revokedLinesOf } from './lines.ts';
 import { inventoryKeys, type Note, type NoteKind, noteKinds, openInventoryRecords } from './records.ts';
 
@@ -76,7 +76,7 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
 
   async function put(entries: readonly InventoryEntry[], at: readonly number[], onlyNew: boolean) {
     if (entries.length === 0) return new Set<string>();
-    const known = onlyNew ? [] : await records.read(entries.map(({ id }) => id));
+    const known = onlyNew ? [] : await records.readFacts(entries.map(({ id }) => id));
     const samples = await records.samplesFor(entries);
     const args = entries.flatMap((entry, index) => {
       const [before, lines] = [known[index], linesOf(entry)];
@@ -95,7 +95,7 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
 
   async function note(kind: NoteKind, notes: Parameters<InventoryWriter['note']>[1]): Promise<void> {
     if (notes.length === 0) return;
-    const found = kind === 'revoked' ? await records.read(notes.map(({ id }) => id)) : [];
+    const found = kind === 'revoked' ? await records.readFacts(notes.map(({ id }) => id)) : [];
     const lines = found.flatMap(one => (one ? revokedLinesOf(one) : []));
     const texts = notes.flatMap(({ id, note }) => [id, JSON.stringify(note)]);
     const where = [keys.records, keys.notes[kind], keys.index];
@@ -106,7 +106,7 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
 
   async function drop(ids: readonly string[]): Promise<void> {
     const hashes = [keys.records, ...noteKinds.map(kind => keys.notes[kind])];
-    for (const [at, one] of (await records.read(ids)).entries()) {
+    for (const [at, one] of (await records.readFacts(ids)).entries()) {
       const lines = one ? [...linesOf(one), ...revokedLinesOf(one)] : [];
       const newest = one ? [holderOf(one), toNewest(one)] : ['', ''];
       const where = [keys.index, keys.newest, ...hashes];
@@ -143,13 +143,13 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
 const NOT_WRITTEN = '0';
 
 /** Whoever has certificates for the same names by the same auth block. */
-const holderOf = ({ block, names }: InventoryEntry) =>
+const holderOf = ({ block, names }: InventoryFacts) =>
   shortHash(JSON.stringify([block ?? null, [...names].sort()]));
 
 const TIME_DIGITS = 15;
 
 /** Sorts by when a certificate begins, then by when it ends. */
-function toNewest({ notBefore, notAfter, id, serial }: InventoryEntry): string {
+function toNewest({ notBefore, notAfter, id, serial }: InventoryFacts): string {
   const times = [notBefore, notAfter].map(time => String(Math.max(0, time)).padStart(TIME_DIGITS, '0'));
   return [...times, id, serial].join(' ');
 }

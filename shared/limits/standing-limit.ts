@@ -16,6 +16,8 @@ export type KeptOrder = {
   finalizedAt?: number | undefined;
   /** Whether it counts for the CA's limits. */
   turn?: 'counted' | 'exempt' | undefined;
+  /** Of who kept it, over all of the rest; the order is gone on with only where it is right. */
+  seal?: string | undefined;
 };
 
 /** What a CA held back; without `until` only an operator can end it. Milliseconds since the epoch. */
@@ -50,6 +52,7 @@ const isKept = shapeOf<KeptOrder>({
   certificateProfile: optional(isText),
   finalizedAt: optional(isNumber),
   turn: optional(isTurn),
+  seal: optional(isText),
 });
 const isParked = shapeOf<Parked>({ ...said, until: optional(isNumber), order: optional(isKept) });
 const isFailed = shapeOf<Failed>({ ...said, recent: listOf(isNumber), level: isNumber, until: isNumber });

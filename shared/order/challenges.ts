@@ -7,6 +7,7 @@ import { lookAside } from '../solver/look-aside.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
 import type { Seen } from './next-step.ts';
 import type { OrderChallenge, OrderState } from './order-state.ts';
+import { ofSolver } from './solver-failure.ts';
 
 /** Needed to answer challenges. */
 export type PresentParts = {
@@ -184,7 +185,7 @@ export async function eachSolver<T>(
   });
   const ends = await Promise.allSettled(acts);
   const failure = ends.find(end => end.status === 'rejected');
-  if (failure) throw failure.reason;
+  if (failure) throw ofSolver(failure.reason);
   return ends.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
 }
 

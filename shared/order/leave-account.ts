@@ -2,6 +2,7 @@ import { describeError, IssuanceError, type Log } from '../base/basics.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import type { Refusal } from './fail-over.ts';
+import { SolverAwayError } from './solver-failure.ts';
 
 /** When an account whose breaker is open is looked at again. Milliseconds. */
 export const BREAKER_RETRY = 5_000;
@@ -36,7 +37,7 @@ export async function admit({ name, breaker }: Pick<Ca, 'name' | 'breaker'>, now
 
 /**
  * Counts a failure for the breaker of a CA that could not be reached or answered 5xx. A limit that stands
- * says nothing of that, as the CA was not asked.
+ * says nothing of that, as the CA was not asked; nor does what answers challenges.
  *
  * @returns whether the breaker is open
  */
@@ -46,7 +47,7 @@ export async function noteUnreachable(
   log: Log,
 ): Promise<boolean> {
   const failed = error instanceof IssuanceError && error.code === 'unavailable';
-  if (!failed || error instanceof StandingLimitError) return false;
+  if (!failed || error instanceof StandingLimitError || error instanceof SolverAwayError) return false;
   const reason = describeError(error);
   if (await breaker.failed(reason)) {
     log.warn({ account: name, reason }, 'the CA cannot be reached, breaker opened');

@@ -3,6 +3,7 @@ import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Limit, type Orderer, StandingLimitError } from '../limits/limits.ts';
 import type { NotifyEvent } from '../notify/message.ts';
+import { SolverAwayError } from './solver-failure.ts';
 
 /**
  * Keeps for the whole fleet what a failure says of the CA's limits, so that no other order runs into the same
@@ -22,7 +23,8 @@ export async function rememberFailure(
   unanswered: boolean,
   onLimit: (limit: Limit) => Promise<void>,
 ): Promise<unknown> {
-  if (!(error instanceof IssuanceError) || error instanceof StandingLimitError) return error;
+  if (!(error instanceof IssuanceError)) return error;
+  if (error instanceof StandingLimitError || error instanceof SolverAwayError) return error;
   const { code, message, problem, cause } = error;
   if (code === 'rateLimited' || (code === 'unavailable' && error.retryAfter !== undefined)) {
     for (const limit of await limits.park(identifiers, orderer, error)) await onLimit(limit);

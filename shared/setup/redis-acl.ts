@@ -94,7 +94,8 @@ const uses: RedisUse[] = [
   keys('notify:*', { worker: toProduce, scheduler: toConsume }),
   keys('told:*', { worker: toTell, scheduler: toTell, cli: ['del'] }),
 
-  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, standing.ts, open-ca.ts, issuers.ts
+  // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts,
+  // open-ca.ts, issuers.ts
   ordering('limit:*', {
     intake: ['mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
@@ -104,6 +105,7 @@ const uses: RedisUse[] = [
   ordering('failed-clients:*', { worker: list('eval evalsha del hget hincrby pexpire') }),
   ordering('limit-met:*', { worker: ['get', 'set'] }),
   ordering('budget:*', { worker: toCount, cli: ['get'] }),
+  keys('revoked-certificate:*', { intake: ['get'], worker: ['set'] }),
   ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),

@@ -5,6 +5,7 @@ import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import type { Bounds } from '../../shared/admission/bounds.ts';
 import { withRates } from '../../shared/admission/rates.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { toRequest } from '../shared/admission/admission-request.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -27,7 +28,7 @@ const open = (blocks: AuthBlockConfig[], store = newStore()) =>
 
 /** @returns the names of the blocks that are left for a request */
 async function ask(admission: Admission, clientIp = '192.0.2.1'): Promise<string[]> {
-  const request = { clientIp } as Parameters<Admission['possible']>[0];
+  const request = toRequest({ clientIp });
   const blocks = await admission.verified(admission.possible(request), request, Buffer.from('body'));
   return blocks.map(({ name }) => name);
 }
@@ -70,6 +71,22 @@ suite('rate', () => {
     assert.deepEqual(await ask(admission), ['free']);
   });
 
+  test('refuses names that only a block has which was left out as 429, not as denied', async () => {
+    const admission = open([
+      { ...blockOf('a', { rate: hourly(1) }), domains: ['*.a.example'] },
+      { ...blockOf('b'), domains: ['*.b.example'] },
+    ]);
+    const request = toRequest();
+    const admit = async (value: string) => {
+      const blocks = await admission.verified(admission.possible(request), request, Buffer.from('body'));
+      return admission.admit(blocks, [{ type: 'dns', value }]).name;
+    };
+    assert.equal(await admit('www.a.example'), 'a');
+    await assert.rejects(admit('www.a.example'), refused);
+    assert.equal(await admit('www.b.example'), 'b');
+    await assert.rejects(admit('www.c.example'), { code: 'denied' });
+  });
+
   test('is that of an IPv6 host, whichever of its addresses it uses', async () => {
     const admission = open([blockOf('a', { rate: hourly(1) })]);
     await ask(admission, '2001:db8::1');
@@ -80,7 +97,7 @@ suite('rate', () => {
   test('counts nobody whom no block has verified', async () => {
     const key = { hmac: { type: 'sha256', keys: ['a key of twenty-one bytes'] }, all: false };
     const admission = open([{ ...blockOf('a', { blockRate: hourly(1) }), ...key }, blockOf('open')]);
-    const request = { clientIp: '192.0.2.9' } as Parameters<Admission['possible']>[0];
+    const request = toRequest();
     assert.deepEqual(
       (await admission.verified(admission.possible(request), request, Buffer.from('x'))).map(
         ({ name }) => name,

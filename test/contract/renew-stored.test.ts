@@ -44,6 +44,18 @@ suite('renewing ahead', () => {
     assert.deepEqual([event, names, block, job, more], ['renewed', ['a.example.org'], 'web', 'job-1', []]);
   });
 
+  test('leaves what only a client may have that shows its certificate to that client, without a message', async () => {
+    const own = { ...web, domains: [], clientCerts: ['*'], ownNames: ['dns' as const] };
+    await using ground = await openGround([own]);
+    ground.turnTo(0.1);
+    await ground.look();
+    ground.turnTo(75);
+    await ground.look();
+    assert.deepEqual([ground.jobs, ground.told], [[], []]);
+    const managed = await ground.managed();
+    assert.deepEqual([managed?.renews, managed?.failures], [false, undefined]);
+  });
+
   test("follows the CA's window, and keeps what was known of it while the CA fails", async () => {
     await using ground = await openGround();
     const { ca } = ground;

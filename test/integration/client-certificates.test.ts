@@ -218,9 +218,13 @@ test('the header counts from a trusted proxy alone, once, and verified', async (
   const prefer = { Prefer: 'respond-async' };
   const postTo = async (headers: Record<string, string>, from = '127.0.0.1') => {
     const url = `http://127.0.0.1:${plainPort}/sign`;
-    const { status } = await ask(url, { method: 'POST', body, headers: { ...prefer, ...headers }, from });
-    const line = intakes[1]?.log().findLast(({ msg }) => msg === 'request');
-    return [status, `${line?.certificate}`] as const;
+    const { status, headers: answered } = await ask(url, {
+      ...{ method: 'POST', body, headers: { ...prefer, ...headers }, from },
+    });
+    const id = answered['x-request-id'];
+    const lineOf = () => intakes[1]?.log().find(({ msg, request }) => msg === 'request' && request === id);
+    await waitUntil('the request to be logged', () => lineOf() !== undefined);
+    return [status, `${lineOf()?.certificate}`] as const;
   };
   const header = (value: string) => ({ 'X-SSL-Client-Cert': value });
   const good = encodeURIComponent(web1.pem);

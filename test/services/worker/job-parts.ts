@@ -21,6 +21,7 @@ import { type CaScript, type ScriptedCa, scriptCa } from '../../shared/order/scr
 import { serveOrder } from '../../shared/order/serve-order.ts';
 import { ecKey, makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { testSeals } from '../../support/test-seals.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 
 export const names = ['a.example', 'b.example'];
@@ -252,6 +253,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       outages: { anySince: () => false },
       trail: { write: async event => void trail.push(event) },
       blocks,
+      seals: testSeals,
     },
     job: {
       lock: { jobId: 'job-1', token: 'token-1' },

@@ -269,3 +269,25 @@ test('the CA that issued what a post replaces is told so, and no other', async (
     );
   }
 });
+
+test('a solver that cannot be reached says nothing of the CA: no breaker opens, no account is held back', async () => {
+  await using bench = await openTwo();
+  const parked: unknown[] = [];
+  bench.guard.limits.park = async (...what) => {
+    parked.push(what);
+    return [];
+  };
+  const solver = bench.parts.solvers.get('http');
+  assert.ok(solver);
+  let tries = 0;
+  const present: typeof solver.present = async (response, signal) => {
+    const detail = 'DNS server 192.0.2.1: no answer';
+    const retryAfter = bench.clock.now() + 9 * HOUR;
+    if (++tries <= 5) throw new IssuanceError('unavailable', detail, tries > 4 ? { retryAfter } : {});
+    return solver.present(response, signal);
+  };
+  bench.parts.solvers.set('http', { ...solver, present });
+  await runToEnd(bench);
+  assert.ok(tries >= 5, `${tries} tries`);
+  assert.deepEqual([bench.heard.failures, parked], [0, []]);
+});

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import type { IssuanceError } from '../../../shared/base/basics.ts';
 import { type KeptOrder, StandingLimitError } from '../../../shared/limits/standing-limit.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
 import { acmeError, problem } from '../../shared/acme/fake-ca.ts';
+import { testSeals } from '../../support/test-seals.ts';
 import { type JobBench, jobData, openJobBench } from './job-parts.ts';
 
 // What a job that ends without a certificate leaves to the next post of the same CSR.
@@ -70,8 +72,9 @@ for (const [what, seconds, code, least] of [
     assert.ok(retryAfter >= began + least && retryAfter <= bench.clock.now() + least + 1_000);
     const url = `${bench.http.url}/order/1`;
     const order = { url, account: 'account', certificateProfile: undefined, turn: 'counted' };
-    const { finalizedAt, ...kept } = bench.known[0]?.order ?? {};
+    const { finalizedAt, seal, ...kept } = bench.known[0]?.order ?? {};
     assert.deepEqual(kept, order);
+    assert.match(`${seal}`, /^[0-9a-f]{64}$/);
     assert.ok(finalizedAt !== undefined && finalizedAt >= began && finalizedAt < began + 60_000);
     assert.match(bench.log.text(), /the order is kept for the next post of the same/);
 
@@ -241,15 +244,30 @@ test('what another account has refused the CSR for is no reason to keep an order
   assert.deepEqual(bench.over, [[]]);
 });
 
-test('an order for another certificate profile is not gone on with', async () => {
-  await using bench = await openKeeping();
-  bench.guard.limits.findKept = () => ({
-    ...{ url: `${bench.http.url}/order/9`, account: 'account' },
-    certificateProfile: 'shortlived',
+/** An order as a worker keeps it. */
+function sealed(order: KeptOrder, digest = readCsr(Buffer.from(jobData.csr)).digest): KeptOrder {
+  return { ...order, seal: testSeals.sealOf(`kept order ${digest}`, JSON.stringify(order)) };
+}
+
+for (const [what, made] of [
+  [
+    'for another certificate profile',
+    (url: string) => sealed({ ...ofAccount(url), certificateProfile: 'short' }),
+  ],
+  ['without a seal', (url: string) => ofAccount(url)],
+  ['of another CSR', (url: string) => sealed(ofAccount(url), 'the digest of another')],
+  ['whose URL was changed', (url: string) => ({ ...sealed(ofAccount('https://ca.example/1')), url })],
+] as const)
+  test(`an order that is kept ${what} is not gone on with`, async () => {
+    await using bench = await openKeeping();
+    const url = `${bench.http.url}/order/9`;
+    bench.guard.limits.findKept = () => made(url);
+    assert.equal((await runToEnd(bench)).outcome, 'issued');
+    assert.equal(newOrders(bench), 1);
+    assert.ok(!bench.http.log().some(line => line.includes('/order/9')), 'the CA is not asked for it');
   });
-  assert.equal((await runToEnd(bench)).outcome, 'issued');
-  assert.equal(newOrders(bench), 1);
-});
+
+const ofAccount = (url: string): KeptOrder => ({ url, account: 'account' });
 
 for (const kind of ['badCSR', 'badPublicKey'])
   test(`a CSR that the CA refuses once the order is ready is remembered, in its words (${kind})`, async () => {

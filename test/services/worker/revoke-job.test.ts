@@ -35,6 +35,7 @@ async function openRevoking(answer: CaAnswer) {
   const entry = {} as KeptEntry;
   const indexed: unknown[] = [];
   const blocked: unknown[] = [];
+  const refused: string[] = [];
   const upkeep = {
     keys: async (cursor: string) => ({
       keys: [cursor || 'first'],
@@ -57,11 +58,13 @@ async function openRevoking(answer: CaAnswer) {
     renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { markRevoked: async pem => void marked.push(pem) },
     findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),
+    revokedCertificates: { mark: async pem => void refused.push(pem) },
     blockedKeys: { block: async (...block) => void blocked.push(block) },
     trail: { write: async event => void events.push(event) },
     clock: turnedClock(7_000),
   };
-  return { ...ready, events, ca, parts, marked, blocked, removed, indexed, entry, renewed, log, fault };
+  const known = { marked, refused, blocked, removed, indexed, entry, renewed };
+  return { ...ready, ...known, events, ca, parts, log, fault };
 }
 
 test('a revoke job revokes, marks the certificate, and removes it from storage', async () => {
@@ -70,6 +73,7 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
   assert.deepEqual(result, { outcome: 'revoked', already: false, account: 'account' });
   assert.equal(opened.ca.requests.at(-1)?.payload?.reason, 4);
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
+  assert.deepEqual(opened.refused, [certificate]);
   assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
   const [{ msg, request, names, reason, removed } = {}] = opened.log.lines;
   assert.deepEqual([msg, request], ['certificate revoked', 'request-1']);

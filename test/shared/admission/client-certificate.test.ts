@@ -29,7 +29,7 @@ async function admit(
   request: AdmissionRequest,
   names: string[],
 ): Promise<string> {
-  const admission = openAdmission(configs);
+  const admission = openAdmission(configs, { isRevoked: async fingerprint => revoked.has(fingerprint) });
   try {
     const blocks = await admission.verified(admission.possible(request), request, Buffer.alloc(0));
     const { name, by, clientNames } = admission.admit(blocks, names.map(parseIdentifier));
@@ -38,6 +38,8 @@ async function admit(
     return (error as Error).message;
   }
 }
+
+const revoked = new Set<string>();
 
 const hosts = block('hosts', {
   clientCerts: ['*.example.org', 'mail?.example.net'],
@@ -74,6 +76,12 @@ test('a bad certificate keeps nobody from a block that asks for none', async () 
   );
 });
 
+test('a certificate that was revoked is refused, and says so', async () => {
+  const request = showing({ ...certificate('web1.example.org'), fingerprint: 'fedcba9876543210'.repeat(4) });
+  revoked.add('fedcba9876543210'.repeat(4));
+  assert.equal(await admit([hosts], request, ['a.example.com']), 'the client certificate was revoked');
+});
+
 test('a certificate and an address have to hold together', async () => {
   const both = block('both', { ips: ['192.0.2.7'], clientCerts: ['web1.example.org'], domains: ['*'] });
   const shown = certificate('web1.example.org');
@@ -101,7 +109,7 @@ test('{client} admits exactly the names of the own certificate, a wildcard as it
 
 test('the names of one client are none of the next, and none without a client', async () => {
   const own = block('own', { clientCerts: ['*'], ownNames: ['dns'] });
-  const admission = openAdmission([own]);
+  const admission = openAdmission([own], { isRevoked: async () => false });
   const ask = (name: string) => {
     const request = showing(certificate(name));
     return admission.verified(admission.possible(request), request, Buffer.alloc(0));
