@@ -19,6 +19,7 @@ import { signBenchmark } from './sign.ts';
 import { slowCaBenchmark } from './slow-ca.ts';
 import { storageHit } from './storage-hit.ts';
 import { benchTlsAlpn } from './tls-alpn.ts';
+import { benchTrailVerify } from './trail-verify.ts';
 import type { Plan } from './trials.ts';
 
 /** By name; `plan` is of one that can be profiled. */
@@ -45,6 +46,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'first-index': benchFirstIndex,
   'list-renewals': benchListRenewals,
   inventory: { run: benchInventory },
+  'trail-verify': { run: benchTrailVerify },
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,
