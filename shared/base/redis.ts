@@ -107,14 +107,14 @@ export function openGetTogether(redis: Redis): (key: string) => Promise<string |
 
 /** KEYS: the stream. ARGV: how many entries it keeps, 0 for all; of each, how many fields, and these. */
 const APPEND = toScript(`
-local at = 2
+local at, most = 2, ARGV[1]
 while at <= #ARGV do
   local last = at + 2 * ARGV[at]
-  local entry = {'*', unpack(ARGV, at + 1, last)}
-  if ARGV[1] ~= '0' then entry = {'MAXLEN', '~', ARGV[1], unpack(entry)} end
-  redis.call('XADD', KEYS[1], unpack(entry))
+  if last == at + 2 then redis.call('XADD', KEYS[1], '*', ARGV[at + 1], ARGV[last])
+  else redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 1, last)) end
   at = last + 1
 end
+if most ~= '0' then redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', most) end
 return 1`);
 
 const toFields = (record: unknown, beside: string[] = []) => ['event', JSON.stringify(record), ...beside];

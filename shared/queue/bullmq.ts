@@ -68,7 +68,8 @@ const RANDOM_DIGITS = 16;
  * so that nobody can be led to a job that does something else.
  */
 export function newJobId(seals: Seals, what: string): string {
-  return toJobId(seals, randomUUID().replaceAll('-', '').slice(-RANDOM_DIGITS), what);
+  const [, , , ...random] = randomUUID().split('-');
+  return toJobId(seals, random.join(''), what);
 }
 
 /** Whether `newJobId` made it for a job that does `what`. */
@@ -77,8 +78,9 @@ export const isJobIdOf = (seals: Seals, jobId: string, what: string): boolean =>
 
 /** In the form of a UUID. */
 function toJobId(seals: Seals, random: string, what: string): string {
-  const digits = random + seals.sealOf(`id ${random}`, what).slice(0, RANDOM_DIGITS);
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  const digits = random + seals.sealOf(`id ${random}`, what);
+  const parts = [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20)];
+  return `${parts.join('-')}-${digits.slice(20, 32)}`;
 }
 
 /**

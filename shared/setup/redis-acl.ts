@@ -128,13 +128,13 @@ const uses: RedisUse[] = [
 
   // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
-    intake: [...script, 'xadd'],
+    intake: [...script, 'xadd', 'xtrim'],
     worker: [...script, 'xadd'],
     scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
     cli: [...script, 'xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
-  keys('trail-head', { scheduler: [...script, 'del', 'get', 'set'], cli: ['get'] }),
+  keys('trail-head', { scheduler: [...script, 'get', 'set'], cli: ['del', 'get'] }),
   keys('inventory:*', {
     scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
     cli: ['hgetall', 'hmget', 'zrangebylex'],

@@ -2,6 +2,7 @@ import type { Benchmark } from './benchmark.ts';
 import { benchDnsResponder } from './dns-responder.ts';
 import { drainSubject } from './drain.ts';
 import { benchDue } from './due.ts';
+import { benchFair } from './fair.ts';
 import { benchFirstIndex } from './first-index.ts';
 import { benchHeldClients } from './held-clients.ts';
 import { hotOrdersBenchmark } from './hot-orders.ts';
@@ -18,6 +19,7 @@ import { signBenchmark } from './sign.ts';
 import { slowCaBenchmark } from './slow-ca.ts';
 import { storageHit } from './storage-hit.ts';
 import { benchTlsAlpn } from './tls-alpn.ts';
+import { benchTrailVerify } from './trail-verify.ts';
 import type { Plan } from './trials.ts';
 
 /** By name; `plan` is of one that can be profiled. */
@@ -33,6 +35,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'orders-real': hotOrdersBenchmark(true),
   'queue-overhead': { run: benchQueueOverhead },
   'queued-10000': { run: benchQueued, subject: drainSubject },
+  fair: { run: benchFair },
   'requests-1': requestsBenchmark(1),
   'requests-3': requestsBenchmark(3),
   'slow-ca-1': slowCaBenchmark(1),
@@ -43,6 +46,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'first-index': benchFirstIndex,
   'list-renewals': benchListRenewals,
   inventory: { run: benchInventory },
+  'trail-verify': { run: benchTrailVerify },
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
   responder: benchResponder,

@@ -135,6 +135,14 @@ test('a request with a token asks Redis once, however many blocks take tokens, a
   assert.deepEqual(asked, ['mget']);
 });
 
+test('while Redis cannot be asked, no token is judged: the request is to come again', async () => {
+  const store = newStore();
+  const away = { mget: () => Promise.reject(new Error('Connection is closed.')) } as unknown as Redis;
+  const judge = openJudgeToken({ ...store, redis: away }, secret, turnedClock(start));
+  const judged = judge({ digest: tokenDigest(newToken()) }, 'hosts');
+  await assert.rejects(judged as Promise<unknown>, (error: IssuanceError) => error.code === 'unavailable');
+});
+
 test('a token is good for its own block alone', async () => {
   const { add, admit } = open([block('hosts', { ips: ['203.0.113.1'] }), block('others')]);
   assert.equal(

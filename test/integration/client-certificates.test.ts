@@ -6,6 +6,9 @@ import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import { Redis as RedisClient } from 'ioredis';
+import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
+import { readKeyDigest } from '../../shared/pki/public-key.ts';
 import { ask } from '../support/ask.ts';
 import { caExtensions, type Issued, issueCertificate, serverExtensions } from '../support/certificates.ts';
 import { makeCsr } from '../support/csr.ts';
@@ -238,6 +241,20 @@ test('the header counts from a trusted proxy alone, once, and verified', async (
   const shown = twice.flatMap(one => ['-H', one]);
   const what = ['-sS', '-w', '%{http_code}', '--data-binary', `@${csrOf('web1.example.org')}`, ...shown];
   assert.match(await run(curl, [...what, `http://127.0.0.1:${plainPort}/sign`]), /403$/);
+});
+
+test('a certificate whose key is blocked counts as none', async () => {
+  const lost = await host('web1.example.org');
+  const shown = await asHost(lost, 'lost');
+  assert.match(await post('web1.example.org', ...shown), /202$/);
+  const client = new RedisClient(redis.url);
+  const keys = openBlockedKeys({ redis: client, prefix: '{quarry}' });
+  await keys.block(readKeyDigest(lost.pem), { reason: 'it was in a backup', at: Date.now() });
+  client.disconnect();
+  await waitUntil('the intake to know of it', async () =>
+    /has a key that is blocked\n403$/.test(await post('web1.example.org', ...shown)),
+  );
+  assert.match(await post('open.example', ...shown), /202$/);
 });
 
 test('client-ca is read again when it changes', async () => {

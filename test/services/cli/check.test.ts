@@ -6,6 +6,7 @@ import { check } from '../../../services/cli/check.ts';
 import { macenReadme } from '../../shared/setup/macen-readme.ts';
 import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 
 async function checkText(text: string): Promise<string> {
   await using dir = await tempDir();
@@ -129,6 +130,18 @@ test('check() prints no secret', async () => {
 test('check() says which blocks demand HMACs of version 2', async () => {
   const hmac = '[auth a]\nhmac_type = sha256\nhmac_key = A1YP67armNf3cBrecyJHdb035\nhmac = v2\ndomain = *\n';
   assert.match(await checkText(start + hmac), /^a {6}hmac2 sha256 \(1 key\) /m);
+});
+
+test('check() says which blocks know their clients by certificates and tokens, and what is for these alone', async () => {
+  const { caFile } = await tlsAuthority();
+  const mgmt = `[mgmt]\ntrusted-proxy = 127.0.0.1\nclient-ca = ${caFile}\n`;
+  const hosts = '[auth "hosts"]\nclient-cert = *.example.org\ndomain = {client}\naddress = {client}\n';
+  const output = await checkText(
+    `${start}${mgmt}${hosts}[auth "new"]\ntoken = yes\ndomain = *.example.org\n`,
+  );
+  assert.match(output, /^hosts +client-cert \*\.example\.org +\{client\}, address \{client\} /m);
+  assert.match(output, /^new +token +\*\.example\.org /m);
+  assert.doesNotMatch(output, /never reached|matches no CSR/);
 });
 
 test('check() passes on why a configuration cannot be used', async () => {

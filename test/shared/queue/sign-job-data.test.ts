@@ -65,6 +65,13 @@ test('deduplicationId() is the same for all renewals of a CSR, and another one f
   assert.notEqual(renewal, deduplicationId({ ...data, patience: 60_000 }));
 });
 
+test('deduplicationId() is shared by the posts with one one-time token, and with no others', () => {
+  const own = deduplicationId({ ...data, spends: 'one' });
+  assert.equal(deduplicationId({ ...data, spends: 'one', requestId: 'request-2' }), own);
+  assert.notEqual(deduplicationId({ ...data, spends: 'two' }), own);
+  assert.notEqual(deduplicationId(data), own);
+});
+
 test('deduplicationId() differs with the CSR and with all that an auth block decides', () => {
   const others: Partial<SignJobData>[] = [
     ...[
