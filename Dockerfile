@@ -19,7 +19,9 @@ COPY shared ./shared
 COPY services ./services
 
 # A fresh named volume takes over owner and mode of the folder that it covers: this is what lets `node` write there.
-RUN cd /var/lib && install -d -o node -g node -m 0700 quarry quarry/account quarry/installation quarry/storage quarry/profiles
+RUN cd /var/lib && install -d -o node -g node -m 0700 quarry quarry/account quarry/installation quarry/storage quarry/profiles && \
+    install -d -o node -g node -m 0755 /acl /responder && \
+    cd / && install -d -o node -g node -m 0700 run/quarry/redis $(printf 'passwords/%s ' intake worker scheduler responder cli)
 
 # The user `node`, as numbers, so that Kubernetes too can see that it is not root.
 USER 1000:1000

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAtomically } from '../../shared/base/atomic-file.ts';
@@ -32,15 +33,21 @@ export const redisAclCommand: Command = {
   },
 };
 
+/** Where `ROLE` is a folder, as a volume that only this role sees, the file in it. */
+function fileIn(dir: string, user: RedisUser): string {
+  const path = join(dir, user);
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ? join(path, 'password') : path;
+}
+
 /** Where there is none yet; what others may read is no password. */
 async function makePasswords(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   for (const user of redisUsers)
-    await createAtomically(join(dir, user), `${randomBytes(32).toString('base64url')}\n`, 0o600);
+    await createAtomically(fileIn(dir, user), `${randomBytes(32).toString('base64url')}\n`, 0o600);
 }
 
 function findPassword(user: RedisUser, { users }: RedisConfig, dir: string | undefined): string | undefined {
-  const file = dir === undefined ? users?.[user]?.passwordFile : join(dir, user);
+  const file = dir === undefined ? users?.[user]?.passwordFile : fileIn(dir, user);
   return file === undefined ? undefined : readPassword(file);
 }
 

@@ -6,7 +6,7 @@ import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { urlFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
-import { rightsOf } from '../../shared/setup/redis-acl.ts';
+import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
@@ -37,7 +37,7 @@ type RunOptions = {
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
 export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
-  const config = await loadConfig(files, env);
+  const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
   const syslog = () => openSyslog('[logging] destination: syslog');
   const opened = await openLog({

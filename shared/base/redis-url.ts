@@ -50,3 +50,9 @@ export function withLogin(
   const user = name === undefined ? username : encodeURIComponent(name);
   return `${protocol}//${login(user)}@${host}${pathname}${search}`;
 }
+
+export function withoutLogin(url: string): string {
+  if (url.startsWith('unix:')) return url.replace(/^unix:\/\/[^/]*@/, 'unix:');
+  const { protocol, host, pathname, search } = new URL(url);
+  return `${protocol}//${host}${pathname}${search}`;
+}

@@ -22,13 +22,15 @@ export type RedisConfig = {
   dir: string;
 };
 
-/** `[redis]`; REDIS_URL and REDIS_PASSWORD_FILE stand in for an absent `url` and `password-file`. */
+/** `[redis]`; REDIS_URL, with REDIS_PASSWORD_FILE beside it, stands in for an absent `url`. */
 export function parseRedis(section: SectionReader, env: Environment): RedisConfig {
-  const url = section.one('url', parseRedisUrl) ?? readVariable(env, 'REDIS_URL', parseRedisUrl);
+  const ownUrl = section.one('url', parseRedisUrl);
+  const url = ownUrl ?? readVariable(env, 'REDIS_URL', parseRedisUrl);
   const prefix = section.one('prefix', parsePrefix) ?? '{quarry}';
   const dir = section.one('dir', parseText) ?? './quarry-data';
+  const ownFile = section.one('password-file', parseText);
   const passwordFile =
-    section.one('password-file', parseText) ?? readVariable(env, 'REDIS_PASSWORD_FILE', parseText);
+    ownFile ?? (ownUrl === undefined ? readVariable(env, 'REDIS_PASSWORD_FILE', parseText) : undefined);
   const users = readUsers(section, passwordFile);
   section.finish();
   if (passwordFile !== undefined && url !== undefined && URL.parse(url)?.password)

@@ -55,10 +55,15 @@ export type Config = {
 /**
  * Reads the files as one configuration.
  *
+ * @param need a responder needs neither accounts nor auth blocks
  * @param env REDIS_URL, ACME_CAFILE, QUARRY_LOG, HTTPS_PROXY and NO_PROXY are read from it
  * @throws ConfigError with one line that names file, line, section and option
  */
-export async function loadConfig(files: string[], env: Environment): Promise<Config> {
+export async function loadConfig(
+  files: string[],
+  env: Environment,
+  need: 'all' | 'responder' = 'all',
+): Promise<Config> {
   const sections = await readSections(files);
   const file = files[0] ?? '';
   const warnings: string[] = [];
@@ -68,7 +73,7 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
 
   const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
   const [firstAccount] = accounts.values();
-  if (!firstAccount) return missing(file, 'account', 'is missing; its dir is needed');
+  if (!firstAccount && need === 'all') return missing(file, 'account', 'is missing; its dir is needed');
   const verifications = byName(all('verification').map(parseVerification));
   const storages = byName(all('storage').map(parseStorage));
   const mgmtSection = optional('mgmt');
@@ -83,13 +88,13 @@ export async function loadConfig(files: string[], env: Environment): Promise<Con
     asksForCertificates: mgmt.clientCaFile !== undefined,
   };
   const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
-  if (auth.length === 0)
+  if (auth.length === 0 && need === 'all')
     missing(file, 'auth', 'no auth block is defined, so no client could get a certificate');
 
   return {
     accounts,
     mgmt,
-    secretFile: secretFile ?? join(firstAccount.dir, 'installation.key'),
+    secretFile: secretFile ?? join(firstAccount?.dir ?? '', 'installation.key'),
     verifications,
     storages,
     auth,

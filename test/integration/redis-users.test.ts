@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import { challengeKey } from '../../shared/solver/http01.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { startQuarry } from '../support/quarry.ts';
 import { runQuarry, toldLines } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -38,6 +40,17 @@ for (const role of ['intake', 'worker', 'responder', 'scheduler'] as const)
       [1, `quarry: Redis at 127.0.0.1:${fleet.redis.port} does not let the ${role} in: WRONGPASS`],
     );
   });
+
+test('a responder works with what quarry check --for responder prints', async () => {
+  const { stdout } = await runQuarry(['check', '--for', 'responder', 'main.ini'], await fleet.ini());
+  await using responder = await startQuarry('responder', stdout);
+  const [, listener] = /^listener = (.*)$/m.exec(stdout) ?? [];
+  const token = 'a'.repeat(43);
+  await fleet.redisClient.set(challengeKey('{quarry}', token), `${token}.thumbprint`);
+  const answer = await fetch(`http://${listener}/.well-known/acme-challenge/${token}`);
+  assert.deepEqual([answer.status, await answer.text()], [200, `${token}.thumbprint`]);
+  assert.equal(await responder.stop(), 0);
+});
 
 test('a role whose user loses rights while it runs is not ready until they are back, and then works', async () => {
   const [worker] = fleet.all('worker');

@@ -46,6 +46,12 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
     checkFences(stack),
   );
 
+  await check(tally, 'Redis: a user for each role, and nobody else gets in', () => checkUsers(stack));
+  await check(tally, 'networks: a way out for those that need one', () => checkNetworks(stack));
+  await check(tally, 'the responder: neither accounts nor keys in its configuration', () =>
+    checkResponder(stack),
+  );
+
   const sign = await openSigner(stack, dir.path, signal);
   const names = Array.from({ length: certificates }, (_, index) => `host${index + 1}.example.org`).values();
   const peaceEnds = Promise.withResolvers<void>();
@@ -93,6 +99,44 @@ function findGaps({ Config, HostConfig: { ReadonlyRootfs, CapDrop, SecurityOpt }
     ...(CapDrop?.includes('ALL') ? [] : ['has capabilities']),
     ...(SecurityOpt?.some(option => option.startsWith('no-new-privileges')) ? [] : ['may gain privileges']),
   ];
+}
+
+const roles = ['intake', 'worker', 'scheduler', 'responder'];
+
+/** Runs a command in the first container of a service. */
+async function inside(stack: ComposeStack, service: string, ...command: string[]): Promise<string> {
+  const [container] = await stack.containers(service);
+  return runCommand(['docker', 'exec', container?.Id ?? '', ...command]);
+}
+
+/** Each role sees one password, which no other role has. */
+async function checkUsers(stack: ComposeStack): Promise<void> {
+  const refused = await inside(stack, 'redis', 'sh', '-c', 'redis-cli keys "*" 2>&1');
+  if (!refused.includes('NOAUTH')) throw new Error(`Redis says ${refused}`);
+  const passwords = await Promise.all(
+    roles.map(role => inside(stack, role, 'sh', '-c', 'cd /run/quarry/redis && ls && cat *')),
+  );
+  for (const text of passwords) {
+    if (!/^password\n[\w-]{43}\n$/.test(text)) throw new Error('a role has not one password');
+  }
+  if (new Set(passwords).size < roles.length) throw new Error('two roles have the same password');
+}
+
+async function checkNetworks(stack: ComposeStack): Promise<void> {
+  const withWayOut = await Promise.all(
+    [...roles, 'redis'].map(async service => {
+      const [container] = await stack.containers(service);
+      const names = Object.keys(container?.NetworkSettings.Networks ?? {});
+      return names.some(name => name.endsWith('_default')) ? service : undefined;
+    }),
+  );
+  const found = withWayOut.filter(service => service !== undefined).join(', ');
+  if (found !== 'worker, scheduler') throw new Error(`a way out have: ${found}`);
+}
+
+async function checkResponder(stack: ComposeStack): Promise<void> {
+  const text = await inside(stack, 'responder', 'cat', '/etc/quarry/main.ini');
+  if (/account|hmac|change-me/.test(text) || !/^type = http01$/m.test(text)) throw new Error(text);
 }
 
 /** @returns gets a host of that name its certificate and verifies it */

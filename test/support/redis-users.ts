@@ -36,7 +36,10 @@ export async function makeRedisUsers(dir: string, url: string): Promise<FleetRed
     const config = await loadConfig([file], {}).catch(() => undefined); // a test of what is refused
     if (!config) return;
     for (const user of redisUsers) {
-      const words = toAclWords(user, rightsOf(user, config)).filter(word => !/^(reset|-)/.test(word));
+      const isNew = ![...allowed].some(command => command.startsWith(`${nameOf(user)} `));
+      const words = toAclWords(user, rightsOf(user, config)).filter(
+        word => isNew || !/^(reset|-)/.test(word),
+      );
       const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];
       if (allowed.has(command.join(' '))) continue;
       await ask(url, async redis => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { redisAclCommand } from '../../../services/cli/redis-acl.ts';
@@ -76,6 +76,14 @@ test('quarry redis-acl --passwords makes each password once, for its owner to re
   assert.equal(seen.size, redisUsers.length);
   assert.ok([...seen].every(password => !lines.join().includes(password)));
   assert.deepEqual(await redisAcl(dir.path, least, '--passwords', passwords), lines);
+});
+
+test('quarry redis-acl --passwords writes into the folder of a role where there is one', async () => {
+  await using dir = await tempDir();
+  for (const user of redisUsers) await mkdir(join(dir.path, 'own', user), { recursive: true });
+  const [line] = await redisAcl(dir.path, least, '--passwords', join(dir.path, 'own'));
+  const password = (await readFile(join(dir.path, 'own', 'intake', 'password'), 'utf8')).trim();
+  assert.ok(line?.includes(digestOf(password)));
 });
 
 test('quarry redis-acl takes names and passwords from [redis], and leaves no user without a password', async () => {

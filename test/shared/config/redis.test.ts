@@ -32,6 +32,8 @@ test('the password of all may be in one file, which REDIS_PASSWORD_FILE names to
   const both = await load(`url = redis://r:1\npassword-file = ${file}\nuser-cli = c`);
   assert.equal(urlFor('cli', both.url ?? '', both), 'redis://c:secret@r:1');
   assert.equal(urlFor('intake', both.url ?? '', both), 'redis://:secret@r:1');
+  const another = await load('url = redis://:own@r', env); // that file is of the URL beside it
+  assert.equal(urlFor('intake', another.url ?? '', another), 'redis://:own@r');
 });
 
 test('a password that cannot be had is named by its file alone', async () => {

@@ -11,6 +11,7 @@ export type Container = {
   Name: string;
   Config: { User: string; Labels: Record<string, string> };
   HostConfig: { ReadonlyRootfs: boolean; CapDrop: string[] | null; SecurityOpt: string[] | null };
+  NetworkSettings: { Networks: Record<string, unknown> };
   State: { Status: string; ExitCode: number; Health?: { Status: string } };
 };
 
@@ -100,7 +101,8 @@ async function inspectContainers(project: string, service?: string): Promise<Con
   return ids.length === 0 ? [] : (JSON.parse(await runCommand(['docker', 'inspect', ...ids])) as Container[]);
 }
 
-const healthTimeout = 90_000;
+/** A last stop against hanging: a busy machine starts them slowly. */
+const healthTimeout = 300_000;
 
 async function untilHealthy(containers: () => Promise<Container[]>, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + healthTimeout;
