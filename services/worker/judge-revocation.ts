@@ -32,8 +32,8 @@ export async function judgeRevocation(
 }
 
 /**
- * Judges again what an intake has admitted: the names are those that the certificate itself has. Operators are
- * not bound by blocks, which may be gone since the certificate was issued.
+ * Judges again what an intake has admitted: the names are those that the certificate itself has. Operators
+ * are not bound by blocks, which may be gone since the certificate was issued.
  */
 function findObjectionTo(data: RevokeJobData, blocks: Parts['blocks']): string | undefined {
   if (data.operator !== undefined) return undefined;
