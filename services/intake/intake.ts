@@ -68,7 +68,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
-  const bounded = withQueueMax(signQueue, store, queueMaxOf(config.auth), clock);
+  const most = queueMaxOf(config.auth);
+  const bounded = most.size > 0 ? withQueueMax(signQueue, store, most, clock) : signQueue;
   const queues = { signQueue: bounded, renewals, blockedKeys, trail };
   const issuing = openIssuing({ admission, storages, limits, accounts, ...queues, clock, log });
   const stopping = new AbortController();

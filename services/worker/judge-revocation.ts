@@ -31,8 +31,12 @@ export async function judgeRevocation(
   return { outcome: 'failed', error: toSignFailure(new IssuanceError('denied', detail)) };
 }
 
-/** Judges again what an intake has admitted: the names are those that the certificate itself has. */
+/**
+ * Judges again what an intake has admitted: the names are those that the certificate itself has. Operators
+ * are not bound by blocks, which may be gone since the certificate was issued.
+ */
 function findObjectionTo(data: RevokeJobData, blocks: Parts['blocks']): string | undefined {
+  if (data.operator !== undefined) return undefined;
   const { identifiers } = readRevocable(data.certificate);
   const accounts = data.accounts.map(account => ({ account }));
   return findObjection(blocks, { ...data, identifiers, accounts, verifications: [] });

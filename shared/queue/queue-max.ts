@@ -54,6 +54,7 @@ export function withQueueMax(
   most: ReadonlyMap<string, number>,
   clock: Clock,
 ): SignQueue {
+  if (most.size === 0) return queue;
   const jobs = `${prefix}:${SIGN_QUEUE}:`;
 
   async function takePlace(block: string, same: string, id: string, places: number): Promise<void> {

@@ -47,8 +47,8 @@ function next_turn(waiting, turns, jobs, flow, first, last)
     return next_turn(waiting, turns, jobs, flow, first, last)
   end
   local turn = now and math.min(math.max(now, own + 1), last) or latest
-  if turn ~= own then redis.call('HSET', turns, flow, turn) end
-  if turn > latest then redis.call('HSET', turns, '', turn) end
+  if turn > latest then redis.call('HSET', turns, flow, turn, '', turn)
+  elseif turn ~= own then redis.call('HSET', turns, flow, turn) end
   return turn, now ~= nil
 end
 `;

@@ -69,6 +69,7 @@ test('preferred-chain takes the chain whose topmost certificate this issuer sign
   const roots = splitChain(await fleet.pebble.rootPem()).map(pem => new X509Certificate(pem));
   const issuers = roots.map(({ subject }) => /CN=(.*)/.exec(subject)?.[1] ?? '');
   assert.equal(new Set(issuers).size, 3);
+  for (const worker of fleet.all('worker')) await worker.stop(); // which would not know the blocks
   for (const [index, issuer] of issuers.entries()) {
     const blocks = `
 [auth "chosen"]
@@ -77,6 +78,7 @@ domain = *.example.org
 preferred-chain = ${issuer}
 `;
     await using intake = await fleet.start('intake', { blocks });
+    await using _ = await fleet.start('worker', { blocks });
     const { csrPem } = await makeCsr({ names: [`h${index}.chain.example.org`] });
     const { status, body } = await fleet.post(csrPem, { to: intake });
     assert.equal(status, 200);

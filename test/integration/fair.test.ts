@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { type Fleet, startFleet } from '../support/fleet.ts';
 import { csrFor, noisyPosts, startTarpitGround, type TarpitGround, workerSlots } from '../support/tarpit.ts';
+import { waitUntil } from '../support/wait-until.ts';
+import { assertIssued, post, sent } from './faults/orders.ts';
 
 // One auth block posts 500 CSRs whose names lead to a tarpit, another one posts one.
 
@@ -59,6 +62,8 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
   const refused = answers.find(({ status }) => status === 429);
   assert.equal(refused?.body, 'too many orders are under way already: post again later\n');
   assert.ok(Number(refused?.headers['retry-after']) >= 5);
+  const trail = JSON.stringify(await fleet.redisClient.xrange('{quarry}:trail', '-', '+'));
+  assert.match(trail, /refused[^}]*too many orders are under way already/);
 
   const csr = await csrFor('host.rated.example');
   const from = '127.0.0.9'; // whom no block has counted yet
@@ -69,3 +74,24 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
   assert.equal(beyond.body, 'too many requests of this client: post again later\n');
   assert.ok(Number(beyond.headers['retry-after']) > 60);
 });
+
+test('a slot outlives the worker that is killed: its order goes on, and the next one after it', async () => {
+  const blocks = '[auth "all"]\nall = yes\ndomain = *\nslots = 1\n';
+  await using fleet = await startFleet({ roles: ['intake', 'responder'], blocks });
+  const worker = await fleet.start('worker');
+  fleet.front.hold();
+  const first = await post(fleet, ['first.example']);
+  await waitUntil('its challenge', () => fleet.front.waiting > 0);
+  const second = await post(fleet, ['second.example']);
+  const parked = () => fleet.redisClient.zcard('{quarry}:parked:all');
+  await waitUntil('the other one to be parked', async () => (await parked()) === 1);
+  await worker.kill();
+  await fleet.start('worker');
+  assert.equal((await holders(fleet)).length, 1);
+  fleet.front.release();
+  await assertIssued(fleet, [first, second]);
+  assert.equal(sent(fleet.ca, 'first.example', 'newOrder').length, 1);
+  await waitUntil('the slot to be free', async () => (await holders(fleet)).length === 0);
+});
+
+const holders = ({ redisClient }: Fleet) => redisClient.smembers('{quarry}:slots:all');

@@ -27,19 +27,19 @@ const postPlain = `wget --post-file=domain-201512.csr http://acmese:1313/sign > 
 const literalKey = '$KEY';
 
 await provision(['openssl', 'wget']);
-const fleet = await startFleet({
-  blocks: `[auth "hmac"]
+const byHmac = `[auth "hmac"]
 ip = 127.0.0.0/8
 hmac_type = sha256
 hmac_key = another-key
 hmac_key = ${literalKey}
 domain = example.org
 domain = *.example.org
-`,
-});
-const plainIntake = await fleet.start('intake', {
-  blocks: '[auth "plain"]\nip = 127.0.0.0/8\ndomain = example.org\ndomain = www.example.org',
-});
+`;
+const plain = '[auth "plain"]\nip = 127.0.0.0/8\ndomain = example.org\ndomain = www.example.org\n';
+const fleet = await startFleet({ roles: ['responder'], blocks: byHmac + plain });
+const byHmacIntake = await fleet.start('intake', { blocks: byHmac });
+const plainIntake = await fleet.start('intake', { blocks: plain });
+await fleet.start('worker'); // which judges by the blocks of both
 after(() => fleet[Symbol.asyncDispose]());
 
 let dir: TempDir;
@@ -52,8 +52,8 @@ before(async () => {
  * Runs a command in the client's folder; the answer of a failed one is its error, which has the exit code
  * too.
  */
-async function shell(command: string, { program = 'bash', to = fleet.all('intake')[0] } = {}) {
-  const { host } = new URL(to?.url ?? '');
+async function shell(command: string, { program = 'bash', to = byHmacIntake } = {}) {
+  const { host } = new URL(to.url);
   const env = { ...process.env, KEY: 'the shell must not expand this' };
   return promisify(execFile)(program, ['-c', command.replace('acmese:1313', host)], { cwd: dir.path, env });
 }
