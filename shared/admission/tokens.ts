@@ -46,6 +46,9 @@ export function openJudgeToken(store: Store, secret: Buffer, clock: Pick<Clock, 
         const args = [standing, toText(used, true)];
         await needingRedis(() => runScript(store.redis, NOTE_ENQUEUED, [kept], args));
       },
+      async letGo() {
+        await needingRedis(() => runScript(store.redis, LET_GO, [kept], [standing]));
+      },
     };
   }
 
@@ -78,6 +81,11 @@ return redis.call('GET', KEYS[2])`);
  */
 const NOTE_ENQUEUED = toScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+return 1`);
+
+/** KEYS: the use. ARGV: the use that stands. */
+const LET_GO = toScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`);
 
 function findFault(

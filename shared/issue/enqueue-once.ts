@@ -1,5 +1,6 @@
 import { refuseUsed } from '../admission/refusal.ts';
 import type { OneCertificate } from '../admission/token-types.ts';
+import { IssuanceError } from '../base/basics.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 
@@ -14,7 +15,7 @@ import type { SignJobData } from '../queue/sign-records.ts';
  * @throws IssuanceError `denied` where the token was used
  */
 export async function enqueueOnce(
-  { used, bind, noteEnqueued }: OneCertificate,
+  { used, bind, noteEnqueued, letGo }: OneCertificate,
   csr: string,
   data: SignJobData,
   signQueue: Pick<SignQueue, 'enqueue' | 'blockOf'>,
@@ -29,7 +30,11 @@ export async function enqueueOnce(
     if (bound.csr !== csr) refuseUsed();
     return bound.job;
   }
-  const job = await signQueue.enqueue(data, reserve);
+  const job = await signQueue.enqueue(data, reserve).catch(async (error: unknown) => {
+    // The block has too many jobs. After any other error it may have been made all the same.
+    if (error instanceof IssuanceError && error.code === 'rateLimited') await letGo();
+    throw error;
+  });
   await noteEnqueued({ csr, job });
   return job;
 }

@@ -42,7 +42,7 @@ const uses: RedisUse[] = [
   keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
   keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
   keys('token-use:*', {
-    intake: [...script, 'get', 'mget', 'set'],
+    intake: [...script, 'del', 'get', 'mget', 'set'],
     worker: [...script, 'del'],
     cli: [...script, 'del', 'mget'],
   }),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Redis } from 'ioredis';
 import { systemClock } from '../../shared/base/basics.ts';
 import { rightsOf } from '../../shared/setup/redis-acl.ts';
 import { findFault } from '../../shared/setup/redis-fault.ts';
@@ -19,11 +20,6 @@ const unfit: [string, Record<string, string>, string][] = [
     'may evict jobs and certificates (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction',
   ],
   [
-    'is a replica',
-    { replicaof: '127.0.0.1 1' },
-    'is a replica, which takes no writes: give the URL of its primary, 127.0.0.1:1',
-  ],
-  [
     'is a node of a cluster',
     { 'cluster-enabled': 'yes' },
     'is a node of a cluster, which Quarry cannot use: give the URL of a Redis that stands alone',
@@ -36,6 +32,17 @@ for (const [what, settings, said] of unfit)
     const fault = `Redis at 127.0.0.1:${redis.port} ${said}`;
     assert.deepEqual(await lookAtRedis('worker', redis.url, rights), { state: 'unfit', fault });
   });
+
+test('a Redis that is a replica is of no use, and names its primary', async () => {
+  await using redis = await startRedis();
+  const client = new Redis(redis.url);
+  await client.replicaof('127.0.0.1', 1);
+  client.disconnect();
+  const fault =
+    `Redis at 127.0.0.1:${redis.port} is a replica, which takes no writes: ` +
+    'give the URL of its primary, 127.0.0.1:1';
+  assert.deepEqual(await lookAtRedis('worker', redis.url, rights), { state: 'unfit', fault });
+});
 
 test('a Redis is of use from 6.2 on, and a Sentinel never', () => {
   const facts = { redis_mode: 'standalone', role: 'master', maxmemory_policy: 'noeviction' };

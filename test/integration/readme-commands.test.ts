@@ -7,6 +7,7 @@ import { roleNames } from '../../services/cli/run-roles.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 // Every command that the README shows is run beside a `quarry up` with a file that says only what it must, so
 // that the private Redis is in the default place.
@@ -30,6 +31,12 @@ const refused: [command: RegExp, code: number, said: RegExp][] = [
   [/^notify test /, 1, /^quarry: no \[notify\] block is defined/],
   [/^renew www\.example\.org /, 1, /^quarry: nothing that Quarry renews is called "www\.example\.org": /],
   [/^reissue /, 1, /^quarry: nothing to reissue is called "\*\.example\.org"\n$/],
+  [
+    /^revoke www\.example\.org /,
+    2,
+    /^quarry: nothing is revoked, as there is no terminal to ask at; say --yes\n$/,
+  ],
+  [/^forget old\.example\.org /, 1, /^quarry: no certificate is called "old\.example\.org"; /],
   [/^shaman \/etc\/shaman$/, 2, /^\/etc\/shaman\/shaman\.json: cannot be read: no such file or directory\n$/],
 ];
 
@@ -47,6 +54,8 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
     await writeFile(join(folder, 'www.csr'), csrPem);
     const { status, body } = await fleet.post(csrPem);
     assert.equal(status, 200, body);
+    const listed = async () => (await runQuarryIn(folder, ['certificates', 'main.ini'])).stdout;
+    await waitUntil('the inventory', async () => (await listed()).includes('www.example.org'), 60_000);
   });
   after(() => fleet[Symbol.asyncDispose]());
 
@@ -54,6 +63,7 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
     const words = new Set(commands.map(command => command.split(' ')[0]));
     for (const word of [
       'ca',
+      'certificates',
       'check',
       'keys',
       'limits',
@@ -61,6 +71,7 @@ suite('each command of the README, beside a quarry up whose Redis is in the defa
       'reissue',
       'renew',
       'renewals',
+      'revoke',
       'shaman',
       'trail',
     ])

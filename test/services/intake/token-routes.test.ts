@@ -43,6 +43,7 @@ function oneCertificate(used?: Used): OneCertificate {
       return use;
     },
     noteEnqueued: async () => {},
+    letGo: async () => {},
   };
 }
 
