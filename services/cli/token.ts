@@ -1,6 +1,6 @@
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
-import { openLog, systemClock } from '../../shared/base/basics.ts';
-import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -61,10 +61,9 @@ type Tokens = Disposable & { store: Store; tokens: TokenList; config: Config };
 
 async function openTokens(files: string[], env: Environment): Promise<Tokens> {
   const config = await loadConfig(files, env);
+  const secret = await readSecretOfRoles(config.secretFile);
   const opened = await openFleetRedis(files, env);
   try {
-    const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-    const secret = await openSecret(config.secretFile, log);
     const known = { secret, file: config.secretFile };
     await requireSameSecret(opened.store, known, systemClock, AbortSignal.timeout(PATIENCE));
     const { store } = opened;

@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
-import { addressToBytes, type Identifier } from '../base/identifier.ts';
+import { toHost } from '../base/host.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { Rate } from '../config/rate.ts';
 import type { Admission, AdmittingBlock } from './admit.ts';
@@ -8,11 +8,11 @@ import type { Admission, AdmittingBlock } from './admit.ts';
 // How often the clients of an auth block may post (`[auth] rate` and `block-rate`).
 
 /**
- * Takes a token of every bucket of a block, or of none, for each block that has room. A bucket is the time
+ * Counts a request in every bucket of a block, or in none, for each block that has room. A bucket is the time
  * at which it will be full again, by Redis's clock.
  *
  * KEYS: the buckets. ARGV: of each the number of its block, from 1 on, its interval and its burst. Answers
- * for each block how many milliseconds it has no room for; 0 where it took its tokens.
+ * for each block how many milliseconds it has no room for; 0 where it counted.
  */
 const TAKE = toScript(`
 local time, waits, full = redis.call('TIME'), {}, {}
@@ -100,11 +100,4 @@ function bucketsOf({ name, bounds }: AdmittingBlock, client: string): { key: str
     ...(rate ? [{ key: `${name}@${toHost(client)}`, rate }] : []),
     ...(blockRate ? [{ key: name, rate: blockRate }] : []),
   ];
-}
-
-/** A host with IPv6 has a /64 as a rule, of which it may use any address. */
-function toHost(client: string): string {
-  if (!isIPv6(client)) return client;
-  const [bare = ''] = client.split('%');
-  return addressToBytes(bare).toString('hex', 0, 8);
 }

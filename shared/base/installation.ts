@@ -6,7 +6,7 @@ import { type Clock, describeFileError, type Log } from './basics.ts';
 import { untilRedisAnswers } from './outages.ts';
 import type { Store } from './redis.ts';
 
-// The secret of an installation: what its roles know and Redis does not. sealed.md tells what it is for.
+// The secret of an installation, which its roles know and Redis does not: see installation.md.
 
 /** Characters; `openssl rand -hex 32` makes twice as many. */
 const SHORTEST = 32;

@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
 import type { Clock, IssuanceError } from '../base/basics.ts';
-import { addressToBytes, type Identifier } from '../base/identifier.ts';
+import { toHost } from '../base/host.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 import { afterFailure, describeSlow, SLOW_AFTER, SLOW_LIFE, SLOW_WITHIN } from './failure-backoff.ts';
 import {
@@ -150,7 +150,7 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await write(key, failed, history.until + HISTORY_LIFE);
       return history.until > now ? history.until : undefined;
     },
-    async countFailedOrder(identifiers, { block, client }, { message }) {
+    async countFailedOrder(identifiers, { block, client = '' }, { message }) {
       if (block === undefined) return undefined;
       const [now, key] = [clock.now(), slowKey(block)];
       const detail = `${describeSlow(block)}; the last one: ${message}`;
@@ -165,7 +165,7 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       const isNew = (await runScript(redis, COUNT_FAILED_ORDER, keys, figures)) === 2;
       return isNew ? { key, until: slow.until, detail, names: slow.names } : undefined;
     },
-    async failedOrders({ block, client }) {
+    async failedOrders({ block, client = '' }) {
       if (block === undefined) return 0;
       const key = failedClientsKey(store, block);
       const count = await redis.hget(key, toHost(client));
@@ -181,11 +181,6 @@ export function openLimits(store: Store, scope: LimitScope, clock: Clock): Limit
       await redis.del(standing.failureKeys(identifiers, orderer));
     },
   };
-}
-
-/** Who has one address of IPv6 has all of its /64. */
-function toHost(client = ''): string {
-  return isIPv6(client) ? addressToBytes(client).subarray(0, 8).toString('hex') : client;
 }
 
 /** @returns `undefined` where the CA does not say what it covers */
