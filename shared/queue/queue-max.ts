@@ -70,9 +70,9 @@ export function withQueueMax(
       const places = data.due === undefined ? most.get(data.block) : undefined;
       if (places === undefined) return queue.enqueue(data, reserve);
       return queue.enqueue(data, async newId => {
-        const id = reserve ? await reserve(newId) : newId;
-        await needingRedis(() => takePlace(data.block, deduplicationId(data), id, places));
-        return id;
+        // First, as a post that is refused must have reserved nothing.
+        await needingRedis(() => takePlace(data.block, deduplicationId(data), newId, places));
+        return reserve ? reserve(newId) : newId;
       });
     },
   };

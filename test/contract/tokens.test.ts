@@ -12,10 +12,11 @@ import {
 } from '../../shared/admission/token-record.ts';
 import type { OneCertificate } from '../../shared/admission/token-types.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError, systemClock } from '../../shared/base/basics.ts';
 import { parseIdentifier } from '../../shared/base/identifier.ts';
 import type { Redis, Store } from '../../shared/base/redis.ts';
 import { enqueueOnce } from '../../shared/issue/enqueue-once.ts';
+import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';
@@ -226,7 +227,7 @@ async function openOnce(result: SignResult) {
   const resultOf = (id: string) => intakes[0]?.queue.result(id, AbortSignal.timeout(60_000));
   return {
     ...opened,
-    ...{ token, post, startWorker, resultOf },
+    ...{ token, post, startWorker, resultOf, intake: intakes[0] ?? assert.fail() },
     async [Symbol.asyncDispose]() {
       for (const intake of intakes) await intake[Symbol.asyncDispose]();
     },
@@ -283,6 +284,17 @@ test('an intake that ends between binding and enqueueing costs the token nothing
   assert.equal(await post('CSR 1'), job);
   await using _ = startWorker();
   assert.deepEqual(await resultOf(job), issued);
+});
+
+test('a post that its block has no place for leaves the token as it was, for the same CSR and for another', async () => {
+  await using opened = await openOnce(issued);
+  const { onceOf, token, redis, prefix, intake, post } = opened;
+  const full = withQueueMax(intake.queue, { redis, prefix }, new Map([['mail', 1]]), systemClock);
+  await full.enqueue(signJob());
+  const once = await onceOf(token);
+  const data = { ...signJob('CSR 1'), spends: once.digest };
+  await assert.rejects(enqueueOnce(once, 'CSR 1', data, full), { code: 'rateLimited' });
+  assert.match(await post('CSR 2'), /^[0-9a-f-]{36}$/);
 });
 
 test('what a second job has bound stays its, however late the intake of a first one that failed notes its end', async () => {

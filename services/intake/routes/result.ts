@@ -49,19 +49,21 @@ export function resultRoute(parts: {
 
 /**
  * The results for a client that may not have all names of its block. One with a one-time token may have that
- * of its own job alone.
+ * of its own job alone, and hear why a job failed, as that has let the token go.
  */
 function onlyFor(
   { mayHave, once }: AdmittingBlock,
   { result }: Pick<Issuing, 'result'>,
   ownJob: string,
 ): Pick<Issuing, 'result'> {
-  if (once && once.used?.job !== ownJob) deny(NOT_YOURS);
+  if (once?.used && once.used.job !== ownJob) deny(NOT_YOURS);
+  const isBound = once === undefined || once.used !== undefined;
   return {
     async result(jobId, signal) {
       const certificate = await result(jobId, signal);
-      if (!certificate || readCertificate(certificate.chain).identifiers.every(mayHave)) return certificate;
-      return deny(NOT_YOURS);
+      if (!certificate) return undefined;
+      const isTheirs = isBound && readCertificate(certificate.chain).identifiers.every(mayHave);
+      return isTheirs ? certificate : deny(NOT_YOURS);
     },
   };
 }

@@ -129,6 +129,17 @@ test('GET /sign/<id> gives a one-time token the result of its own job alone', as
   }
 });
 
+test('GET /sign/<id> tells a one-time token why its job failed, which has let the token go', async () => {
+  await using intake = await openWithToken(oneCertificate());
+  intake.queue.blocks.set(jobId, 'tokens');
+  const error = { code: 'challengeFailed', detail: 'the CA has seen no response' } as const;
+  intake.queue.results.set(jobId, { outcome: 'failed', block: 'tokens', error });
+  const answer = await get(intake);
+  assert.deepEqual([answer.status, await answer.text()], [421, 'the CA has seen no response\n']);
+  intake.queue.results.set(jobId, { outcome: 'issued', block: 'tokens', chain: pem });
+  assert.equal((await get(intake)).status, 403); // of another
+});
+
 test('POST /revoke takes a token for its names, and no one-time token', async () => {
   await using intake = await openWithToken();
   assert.equal((await intake.post(pem, bearer, '/revoke')).status, 200);
