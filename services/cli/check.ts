@@ -14,7 +14,7 @@ import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
-import { describeBounds } from './bounds.ts';
+import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
@@ -42,6 +42,7 @@ export async function check(
     ...config.warnings,
     ...describeUnreachable(config.auth),
     ...describeUndivided(config),
+    ...describeIdleSlots(config),
     ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),

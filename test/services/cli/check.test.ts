@@ -145,6 +145,19 @@ test('check() says how each block is bounded, and what of the accounts it may us
   assert.doesNotMatch(await checkText(slots.replace('slots = 4\n', '')), /bounds/);
 });
 
+test('check() warns of slots that bound nothing on one worker', async () => {
+  const warnings = async (concurrency: string, slots: number) => {
+    const block = `[auth "web"]\nall = yes\ndomain = *\nslots = ${slots}\n`;
+    return (await checkText(start + concurrency + block)).split('\n').filter(line => /^warning/.test(line));
+  };
+  const warning = (slots: number, concurrency: number) =>
+    `warning: [auth "web"]: slots = ${slots} bounds nothing where one worker runs, as [worker] concurrency is ${concurrency}`;
+  assert.deepEqual(await warnings('[worker]\nconcurrency = 8\n', 8), [warning(8, 8)]);
+  assert.deepEqual(await warnings('', 65), [warning(65, 64)]);
+  assert.deepEqual(await warnings('[worker]\nconcurrency = 8\n', 7), []);
+  assert.deepEqual(await warnings('', 63), []);
+});
+
 test('check() says where the trail goes, and for how long', async () => {
   const block = '[auth a]\nall = yes\ndomain = *\n';
   const trailOf = async (lines: string) =>
