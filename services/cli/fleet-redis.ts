@@ -32,7 +32,7 @@ export type FleetWithSecret = FleetRedis & { secret: Buffer; config: Config };
 /**
  * For a command that makes what only the roles of the installation may.
  *
- * @throws as `openFleetRedis`, and an Error in one line where the secret is absent, or is not that of the roles
+ * @throws as `openFleetRedis`, and an Error in one line where the secret is absent, or is not theirs
  */
 export async function openFleetWithSecret(files: string[], env: Environment): Promise<FleetWithSecret> {
   const config = await loadConfig(files, env);
