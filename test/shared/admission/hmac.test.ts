@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { hashNames, hmacMethod, parseHmacHeader } from '../../../shared/admission/hmac.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
-import { hashNames, hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { toRequest } from './admission-request.ts';
 
 const body = Buffer.from('-----BEGIN …\r\n\xff\n');
