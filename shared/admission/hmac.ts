@@ -40,7 +40,7 @@ const pathOf = ({ target }: AdmissionRequest) => Buffer.from(target.replace(/\?.
  *
  * @param type one of `hashNames`
  */
-export function openHmac(type: string, key: string | Buffer): (message: Buffer) => Buffer {
+function openHmac(type: string, key: string | Buffer): (message: Buffer) => Buffer {
   const size = blockSizes[type];
   if (size === undefined) throw new Error(`the block size of ${type} is not known`);
   const bytes = typeof key === 'string' ? Buffer.from(key) : key;
@@ -57,7 +57,7 @@ export function openHmac(type: string, key: string | Buffer): (message: Buffer) 
 const nameKey = (mac: (message: Buffer) => Buffer) => mac(Buffer.from('name')).toString('hex', 0, 8);
 
 /** Takes the same time whichever bytes differ. */
-export function isEqual(digest: Buffer, expected: Buffer): boolean {
+function isEqual(digest: Buffer, expected: Buffer): boolean {
   return digest.length === expected.length && timingSafeEqual(digest, expected);
 }
 
@@ -88,6 +88,19 @@ export function fromSealed(seals: Seals, of: string, sealed: string): string | u
   const end = sealed.indexOf(' ');
   const text = sealed.slice(end + 1);
   return seals.isSeal(sealed.slice(0, Math.max(end, 0)), of, text) ? text : undefined;
+}
+
+/** An object with its seal beside what is in it. */
+export const withSeal = <Value extends object>(seals: Seals, of: string, value: Value) => ({
+  ...value,
+  seal: seals.sealOf(of, JSON.stringify(value)),
+});
+
+/** Whether `withSeal` made it for that. Redis may hold anything in its place. */
+export function bearsSeal(seals: Seals, of: string, sealed: unknown): boolean {
+  if (typeof sealed !== 'object' || sealed === null) return false;
+  const { seal, ...value } = sealed as { seal?: unknown };
+  return seals.isSeal(seal, of, JSON.stringify(value));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
-import type { Seals } from '../admission/hmac.ts';
+import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
@@ -21,16 +21,16 @@ const HAND_OVER_DELAY = 100;
 const jobName = (queue: string, jobId: string) => `${queue} job ${jobId}`;
 
 /** The data of a job with a seal for it. */
-export const sealData = <Data>(seals: Seals, queue: string, jobId: string, data: Data): Data => ({
-  ...data,
-  seal: seals.sealOf(jobName(queue, jobId), JSON.stringify(data)),
-});
+export const sealData = <Data extends object>(
+  seals: Seals,
+  queue: string,
+  jobId: string,
+  data: Data,
+): Data & { seal: string } => withSeal(seals, jobName(queue, jobId), data);
 
 /** Whether `sealData` made it for this job. */
-export function isSealedData(seals: Seals, queue: string, jobId: string, sealed: unknown): boolean {
-  const { seal, ...data } = sealed as { seal?: unknown };
-  return seals.isSeal(seal, jobName(queue, jobId), JSON.stringify(data));
-}
+export const isSealedData = (seals: Seals, queue: string, jobId: string, sealed: unknown): boolean =>
+  bearsSeal(seals, jobName(queue, jobId), sealed);
 
 const RANDOM_DIGITS = 16;
 
