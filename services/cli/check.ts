@@ -7,12 +7,14 @@ import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { describeProxy } from '../../shared/config/proxy.ts';
+import { describeTrail } from '../../shared/config/trail.ts';
 import { describeWay, eventKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
@@ -40,11 +42,13 @@ export async function check(
     ...config.warnings,
     ...describeUnreachable(config.auth),
     ...describeUndivided(config),
+    ...describeIdleSlots(config),
     ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
   ];
   const warnings = found.map(warning => `warning: ${warning}`);
+  const trail = describeTrail(config);
   const lines = [
     ...warnings,
     ...(warnings.length > 0 ? [''] : []),
@@ -53,9 +57,10 @@ export async function check(
     `CSRs: ${config.mgmt.maxSize} bytes at most`,
     ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
+    ...(trail ? [`trail: ${trail}`] : []),
     '',
     ...renderTable(
-      config.accounts.size > 1 ? [...headings, 'accounts'] : headings,
+      headings,
       config.auth.map(block => describeBlock(block, config)),
     ),
     '',
@@ -140,9 +145,9 @@ function describeNotify(block: NotifyConfig): string {
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 
-const headings = ['block', 'methods', 'names', 'solver', 'storage'];
+const headings = ['block', 'methods', 'names', 'solver', 'storage', 'accounts', 'bounds'];
 
-/** One cell a column; a cell is a list of items. */
+/** One cell a heading; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
   const { name, ips, hmac, clientCerts = [], token, all, domains, addresses, ownNames = [], storage } = block;
   const methods = [
@@ -161,13 +166,18 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
     names.length > 0 ? names : ['matches nothing'],
     solvers,
     [describeStorage(storages.get(storage))],
-    ...(accounts.size > 1 ? [block.accounts.map(({ account }) => account)] : []),
+    accounts.size > 1 ? block.accounts.map(({ account }) => account) : [],
+    describeBounds(block),
   ];
 }
 
+/** Leaves out the columns in which no row has an item. */
 function renderTable(titles: string[], rows: string[][][]): string[] {
-  const cells = [titles.map(title => [title]), ...rows.map(row => row.map(wrapItems))];
-  const widths = titles.map((_, column) =>
+  const columns = titles.map((_, column) => column).filter(column => rows.some(row => row[column]?.length));
+  const cells = [titles.map(title => [title]), ...rows.map(row => row.map(wrapItems))].map(row =>
+    columns.map(column => row[column] ?? []),
+  );
+  const widths = columns.map((_, column) =>
     Math.max(...cells.flatMap(row => row[column] ?? []).map(line => line.length)),
   );
   const [head = '', ...body] = cells.flatMap(row => renderRow(row, widths));

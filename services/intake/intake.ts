@@ -89,8 +89,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   }
   const app = createApp({
     ...parts,
-    admission,
-    rated: withRates(admission, store, { clock, log }),
+    admission: withRates(admission, store, { clock, log }),
     clients,
     maxSize,
     issuing,

@@ -18,3 +18,10 @@ export const parseRate: Parse<Rate> = (text, fail) => {
     ? rate
     : fail('is neither a rate such as 300/3h or 60/min, nor off');
 };
+
+/** As `parseRate` reads it, in the greatest unit that fits. */
+export function formatRate({ count, period }: Rate): string {
+  const unit = ['d', 'h', 'm'].find(name => period % (units[name] ?? 0) === 0) ?? 's';
+  const times = period / (units[unit] ?? 1);
+  return `${count}/${times === 1 ? '' : times}${unit === 'm' ? 'min' : unit}`;
+}

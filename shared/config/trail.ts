@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { bracketed } from '../base/identifier.ts';
 import { parseReadableFile, parseText, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -61,3 +62,17 @@ const parseTarget: Parse<SyslogTarget> = (text, fail) => {
   const port = /:80$/.test(rest) ? 80 : Number(url.port || ports[kind]);
   return { kind, host: url.hostname.replace(/^\[|\]$/g, ''), port };
 };
+
+/** What becomes of the events, in a line for people; `undefined` where nothing is said of them. */
+export function describeTrail(config: { trail: TrailConfig; secretFile: string }): string | undefined {
+  const { dir, keep, syslog } = config.trail;
+  const sealed = dir && `sealed into ${dir}, kept for ${keep} days, signed by ${trailKeyFile(config)}`;
+  const sent = syslog && `sent to ${describeTarget(syslog)}`;
+  const all = [sealed, sent].filter(Boolean);
+  return all.length > 0 ? all.join('; ') : undefined;
+}
+
+const describeTarget = (target: SyslogTarget) =>
+  target.kind === 'unix'
+    ? `unix:${target.path}`
+    : `${target.kind}://${bracketed(target.host)}:${target.port}`;

@@ -132,6 +132,48 @@ test('check() says which blocks demand HMACs of version 2', async () => {
   assert.match(await checkText(start + hmac), /^a {6}hmac2 sha256 \(1 key\) /m);
 });
 
+test('check() says how each block is bounded, and what of the accounts it may use', async () => {
+  const bounds = 'slots = 4\nqueue-max = 100\nrate = 60/min\nblock-rate = 600 / 120s\nshare = 12.5%\n';
+  const web = `[auth "web"]\nall = yes\ndomain = *.example.org\n${bounds}`;
+  const output = await checkText(`${start}${web}[auth "rest"]\nall = yes\ndomain = *.example.com\n`);
+  assert.match(output, /^block .* storage +bounds$/m);
+  assert.match(output, /^web .* {2}share 12\.5%, slots 4, queue-max 100,$/m);
+  assert.match(output, /^ {20,}rate 60\/min, block-rate 600\/2min$/m);
+  assert.match(output, /^rest .* {2}87\.5% that the shares leave$/m);
+  const slots = `${start}[auth "web"]\nall = yes\ndomain = *\nslots = 4\n`;
+  assert.match(await checkText(slots), /^web .* {2}slots 4$/m);
+  assert.doesNotMatch(await checkText(slots.replace('slots = 4\n', '')), /bounds/);
+});
+
+test('check() warns of slots that bound nothing on one worker', async () => {
+  const warnings = async (concurrency: string, slots: number) => {
+    const block = `[auth "web"]\nall = yes\ndomain = *\nslots = ${slots}\n`;
+    return (await checkText(start + concurrency + block)).split('\n').filter(line => /^warning/.test(line));
+  };
+  const warning = (slots: number, concurrency: number) =>
+    `warning: [auth "web"]: slots = ${slots} bounds nothing where one worker runs, as [worker] concurrency is ${concurrency}`;
+  assert.deepEqual(await warnings('[worker]\nconcurrency = 8\n', 8), [warning(8, 8)]);
+  assert.deepEqual(await warnings('', 65), [warning(65, 64)]);
+  assert.deepEqual(await warnings('[worker]\nconcurrency = 8\n', 7), []);
+  assert.deepEqual(await warnings('', 63), []);
+});
+
+test('check() says where the trail goes, and for how long', async () => {
+  const block = '[auth a]\nall = yes\ndomain = *\n';
+  const trailOf = async (lines: string) =>
+    (await checkText(`${start}${block}[trail]\n${lines}`)).match(/^trail: .*$/m)?.[0];
+  assert.equal(await trailOf(''), undefined);
+  assert.equal(
+    await trailOf('dir = /t\n'),
+    'trail: sealed into /t, kept for 400 days, signed by /a/trail.key',
+  );
+  assert.equal(
+    await trailOf('dir = /t\nkeep = 90\nkey-file = /k/t.key\nsyslog = tls://[2001:db8::1]\n'),
+    'trail: sealed into /t, kept for 90 days, signed by /k/t.key; sent to tls://[2001:db8::1]:6514',
+  );
+  assert.equal(await trailOf('syslog = unix:/dev/log\n'), 'trail: sent to unix:/dev/log');
+});
+
 test('check() says which blocks know their clients by certificates and tokens, and what is for these alone', async () => {
   const { caFile } = await tlsAuthority();
   const mgmt = `[mgmt]\ntrusted-proxy = 127.0.0.1\nclient-ca = ${caFile}\n`;

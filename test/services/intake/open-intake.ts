@@ -161,7 +161,6 @@ export async function openIntake(
   });
   const app = createApp({
     admission,
-    rated: admission,
     clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,
