@@ -79,8 +79,8 @@ export type TrailEntry = {
 };
 
 /**
- * The events of an entry, which may have several: each is a field `event`, and `leaf` is of the one before it.
- * An entry without any is one that cannot be read.
+ * The events of an entry, which may have several: each is a field `event`, and a field `leaf` is of the one
+ * before it. An entry without any is one that cannot be read.
  *
  * @param fields by turns a field and its value; trusted in nothing
  */
