@@ -1,40 +1,19 @@
 import { randomUUID } from 'node:crypto';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
-import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
 import type { Store } from '../../shared/base/redis.ts';
-import type { Environment } from '../../shared/config/environment.ts';
 import { type InventoriedCertificate, openInventory } from '../../shared/inventory/inventory.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';
-import { openSeals, type Seals } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue, type RevokeJobData, type RevokeResult } from '../../shared/queue/revoke-queue.ts';
-import { loadConfig } from '../../shared/setup/load-config.ts';
 import { isAgreedTo } from './agree.ts';
 import { type Io, needFiles, splitWords, UsageError } from './command.ts';
-import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
+import type { FleetWithSecret } from './fleet-redis.ts';
 import { noteOperator, operator } from './operator-event.ts';
 
 // What `quarry revoke` and `quarry forget` have in common: certificates of the inventory, and a job for each.
 
-const PATIENCE = 3_000;
 /** A worker may have to ask a CA again and again. */
 const UNTIL_ENDED = 10 * 60_000;
-
-/** The Redis of the fleet, and what seals jobs for it. @throws Error in one line without their secret */
-export async function openFleetQueue(
-  files: string[],
-  env: Environment,
-): Promise<FleetRedis & { seals: Seals }> {
-  const { secretFile: file } = await loadConfig(files, env);
-  const secret = await readSecretOfRoles(file);
-  const opened = await openFleetRedis(files, env);
-  try {
-    await requireSameSecret(opened.store, { secret, file }, systemClock, AbortSignal.timeout(PATIENCE));
-  } catch (error) {
-    opened[Symbol.dispose]();
-    throw error;
-  }
-  return { ...opened, seals: openSeals(secret) };
-}
 
 /** @throws UsageError where it is not one name and a file at least */
 export async function readName(command: string, words: string[]): Promise<{ name: string; files: string[] }> {
@@ -89,13 +68,13 @@ function toLine({ names, serial, notAfter, account, block }: InventoriedCertific
  * @throws Error in one line at the first that fails
  */
 export async function endEach(
-  { store, seals }: { store: Store; seals: Seals },
+  { store, secret }: Pick<FleetWithSecret, 'store' | 'secret'>,
   certificates: readonly InventoriedCertificate[],
   act: Pick<RevokeJobData, 'operator' | 'reason'> & { detail: string },
   onEnd: (certificate: InventoriedCertificate, result: RevokeResult) => void | Promise<void>,
 ): Promise<void> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-  await using queue = openRevokeQueue({ store, seals, clock: systemClock, log });
+  await using queue = openRevokeQueue({ store, seals: openSeals(secret), clock: systemClock, log });
   const { detail, ...job } = act;
   for (const certificate of certificates) {
     const { names, block, account, serial, fingerprint } = certificate;

@@ -1,10 +1,11 @@
 import { isAbsolute } from 'node:path';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
+import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, privateSocket, type RedisConfig, urlFor } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
-import { loadConfig } from '../../shared/setup/load-config.ts';
+import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
@@ -23,6 +24,28 @@ export async function openFleetRedis(files: string[], env: Environment): Promise
   if (reached.fault === undefined) return reached;
   reached[Symbol.dispose]();
   throw new Error(reached.fault);
+}
+
+/** The same, with the secret that its roles share. */
+export type FleetWithSecret = FleetRedis & { secret: Buffer; config: Config };
+
+/**
+ * For a command that makes what only the roles of the installation may.
+ *
+ * @throws as `openFleetRedis`, and an Error in one line where the secret is absent, or is not theirs
+ */
+export async function openFleetWithSecret(files: string[], env: Environment): Promise<FleetWithSecret> {
+  const config = await loadConfig(files, env);
+  const secret = await readSecretOfRoles(config.secretFile);
+  const opened = await openFleetRedis(files, env);
+  try {
+    const known = { secret, file: config.secretFile };
+    await requireSameSecret(opened.store, known, systemClock, AbortSignal.timeout(PATIENCE));
+  } catch (error) {
+    opened[Symbol.dispose]();
+    throw error;
+  }
+  return { ...opened, secret, config };
 }
 
 /**

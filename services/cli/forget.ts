@@ -2,7 +2,8 @@ import type { Store } from '../../shared/base/redis.ts';
 import { FORGET } from '../../shared/inventory/project.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { type Command, readOptions } from './command.ts';
-import { agreeOnAll, endEach, findLiving, openFleetQueue, readName } from './end-certificates.ts';
+import { agreeOnAll, endEach, findLiving, readName } from './end-certificates.ts';
+import { openFleetWithSecret } from './fleet-redis.ts';
 
 const OPTIONS = '[--all] [--yes]';
 
@@ -19,7 +20,7 @@ export const forgetCommand: Command = {
       yes: { type: 'boolean' },
     });
     const { name, files } = await readName('forget', positionals);
-    using opened = await openFleetQueue(files, env);
+    using opened = await openFleetWithSecret(files, env);
     const found = await findLiving(opened.store, name);
     const what = { todo: 'to be forgotten, and not revoked', otherwise: 'nothing is forgotten' };
     if (!(await agreeOnAll(found, values, what, write))) return write('nothing is forgotten\n');

@@ -1,6 +1,7 @@
 import { parseRevocationReason, REASONS_TEXT, type RevocationReason } from '../../shared/pki/revocation.ts';
 import { type Command, readOptions, UsageError } from './command.ts';
-import { agreeOnAll, endEach, findLiving, openFleetQueue, readName } from './end-certificates.ts';
+import { agreeOnAll, endEach, findLiving, readName } from './end-certificates.ts';
+import { openFleetWithSecret } from './fleet-redis.ts';
 
 const OPTIONS = '[--reason REASON] [--all] [--yes]';
 
@@ -18,7 +19,7 @@ export const revokeCommand: Command = {
     });
     const { name, files } = await readName('revoke', positionals);
     const reason = readReason(values.reason);
-    using opened = await openFleetQueue(files, env);
+    using opened = await openFleetWithSecret(files, env);
     const found = await findLiving(opened.store, name);
     const what = { todo: 'to be revoked', otherwise: 'nothing is revoked' };
     if (!(await agreeOnAll(found, values, what, write))) return write('nothing is revoked\n');

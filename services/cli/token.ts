@@ -1,11 +1,9 @@
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
-import type { Store } from '../../shared/base/redis.ts';
-import type { Environment } from '../../shared/config/environment.ts';
-import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, readOptions, UsageError } from './command.ts';
-import { openFleetRedis } from './fleet-redis.ts';
+import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
 import { parseTime } from './reissue.ts';
 
@@ -31,7 +29,8 @@ export const tokenCommand: Command = {
       throw new UsageError(`token needs one of ${acts.join(', ')}: quarry token list main.ini`);
     refuseForeign(act, values);
     const [name, files] = act === 'list' ? ['', needFiles('token list', rest)] : splitName(act, rest);
-    using opened = await openTokens(files, env);
+    using fleet = await openFleetWithSecret(files, env);
+    const opened = { ...fleet, tokens: openTokenList(fleet.store, openSeals(fleet.secret), systemClock) };
     if (act === 'list') return write(await listTokens(opened, values.json ?? false));
     if (act === 'revoke') return write(await revokeToken(opened, name));
     const wanted = { once: values.once ?? false, until: parseTime(values.until) };
@@ -57,26 +56,7 @@ function splitName(act: string, [name, ...files]: string[]): [string, string[]] 
   throw new UsageError('the NAME of a token has 1 to 64 letters, digits, dots, hyphens and underscores');
 }
 
-type Tokens = Disposable & { store: Store; tokens: TokenList; config: Config };
-
-async function openTokens(files: string[], env: Environment): Promise<Tokens> {
-  const config = await loadConfig(files, env);
-  const secret = await readSecretOfRoles(config.secretFile);
-  const opened = await openFleetRedis(files, env);
-  try {
-    const known = { secret, file: config.secretFile };
-    await requireSameSecret(opened.store, known, systemClock, AbortSignal.timeout(PATIENCE));
-    const { store } = opened;
-    const tokens = openTokenList(store, secret, systemClock);
-    return { store, tokens, config, [Symbol.dispose]: () => opened[Symbol.dispose]() };
-  } catch (error) {
-    opened[Symbol.dispose]();
-    throw error;
-  }
-}
-
-/** Milliseconds. */
-const PATIENCE = 5_000;
+type Tokens = Pick<FleetWithSecret, 'store' | 'config'> & { tokens: TokenList };
 
 type Wanted = {
   name: string;

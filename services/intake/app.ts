@@ -25,8 +25,6 @@ import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
  */
 export function createApp(parts: {
   admission: Admission;
-  /** For `POST /sign`: it counts the requests, too. */
-  rated: Admission;
   clients: Clients;
   /** Bytes of a CSR. */
   maxSize: number;
@@ -38,9 +36,8 @@ export function createApp(parts: {
   log: Log;
   metrics: Registry;
 }): Koa {
-  const { admission, rated, clients, maxSize, issuing, revokeQueue, waiting, trail, refusals, log, metrics } =
-    parts;
-  const sign = signRoute({ admission: rated, clients, maxSize, issuing, waiting });
+  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, refusals, log, metrics } = parts;
+  const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
   const result = resultRoute({ admission, clients, issuing, trail, waiting });
   const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
   const router = new Router({ sensitive: true, strict: true });

@@ -1,6 +1,7 @@
+import type { Seals } from '../../shared/admission/hmac.ts';
 import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { openWorker, type Seals } from '../../shared/queue/bullmq.ts';
+import { openWorker } from '../../shared/queue/bullmq.ts';
 import {
   isRevokeJobData,
   REVOKE_QUEUE,

@@ -3,9 +3,9 @@ import { toHost } from '../base/host.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { Rate } from '../config/rate.ts';
-import type { Admission, AdmittingBlock } from './admit.ts';
+import type { Admission, AdmittingBlock, AuthBlock } from './admit.ts';
 
-// How often the clients of an auth block may post (`[auth] rate` and `block-rate`).
+// How often the clients of an auth block may come (`[auth] rate` and `block-rate`).
 
 /**
  * Counts a request in every bucket of a block, or in none, for each block that has room. A bucket is the time
@@ -31,6 +31,9 @@ for i, key in ipairs(KEYS) do
 end
 return waits`);
 
+/** A block that is left of a request, which says why names are refused that only one left out has. */
+type LeftBlock = AuthBlock & { whyLate?(identifiers: Identifier[]): IssuanceError | undefined };
+
 /**
  * Admission that also counts: it leaves out the blocks whose rate is used up, and refuses with `rateLimited`
  * where no other one is left. Only requests of clients that a block has verified count, so that no stranger
@@ -44,8 +47,10 @@ export function withRates(
   const hasRate = ({ bounds }: { bounds?: AdmittingBlock['bounds'] }) => bounds?.rate ?? bounds?.blockRate;
   if (!admission.blocks.some(hasRate)) return admission;
 
-  /** Beside the blocks that are left of a request: why names are refused that only the others have. */
-  const leftOut = new WeakMap<object, (identifiers: Identifier[]) => IssuanceError | undefined>();
+  function refuseLate(blocks: LeftBlock[], identifiers: Identifier[]): void {
+    const refusal = admission.find(blocks, identifiers) ? undefined : blocks[0]?.whyLate?.(identifiers);
+    if (refusal) throw refusal;
+  }
 
   async function waitsOf(blocks: AdmittingBlock[], client: string): Promise<number[]> {
     const buckets = blocks.flatMap((block, index) =>
@@ -74,19 +79,20 @@ export function withRates(
       const left = verified.filter(block => waitOf(block) === 0);
       if (left.length === 0) throw refuse(clock.now() + Math.min(...verified.map(waitOf)), verified);
       const late = verified.filter(block => waitOf(block) > 0);
-      if (late.length > 0) {
-        const until = clock.now() + Math.max(...late.map(waitOf));
-        leftOut.set(left, identifiers => {
-          const block = admission.find(late, identifiers);
-          return block && refuse(until, [block]);
-        });
-      }
-      return left;
+      if (late.length === 0) return left;
+      const until = clock.now() + Math.max(...late.map(waitOf));
+      const whyLate = (identifiers: Identifier[]) => {
+        const block = admission.find(late, identifiers);
+        return block && refuse(until, [block]);
+      };
+      return left.map(block => ({ ...block, whyLate }));
+    },
+    holder(blocks, identifiers) {
+      refuseLate(blocks, identifiers);
+      return admission.holder(blocks, identifiers);
     },
     admit(blocks, identifiers) {
-      const found = admission.find(blocks, identifiers);
-      const refusal = found ? undefined : leftOut.get(blocks)?.(identifiers);
-      if (refusal) throw refusal;
+      refuseLate(blocks, identifiers);
       return admission.admit(blocks, identifiers);
     },
   };

@@ -4,6 +4,7 @@ import { type Admission, openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import type { Bounds } from '../../shared/admission/bounds.ts';
 import { withRates } from '../../shared/admission/rates.ts';
+import { blocksForUnusual } from '../../shared/admission/unusual-keys.ts';
 import type { IssuanceError } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { toRequest } from '../shared/admission/admission-request.ts';
@@ -92,6 +93,20 @@ suite('rate', () => {
     assert.deepEqual(known(error), ['a by all']);
     assert.equal(await admit('www.b.example'), 'b');
     await assert.rejects(admit('www.c.example'), { code: 'denied' });
+  });
+
+  test('says the same of a revocation, and of a CSR that only some blocks take', async () => {
+    const admission = open([
+      { ...blockOf('a', { rate: hourly(1) }), domains: ['*.a.example'] },
+      { ...blockOf('b'), domains: ['*.b.example'], accounts: [{ account: 'any', anyKey: true }] },
+    ]);
+    const request = toRequest();
+    const names = [{ type: 'dns' as const, value: 'www.a.example' }];
+    await ask(admission);
+    const blocks = await admission.verified(admission.possible(request), request, Buffer.from('body'));
+    assert.throws(() => admission.holder(blocks, names), refused);
+    const able = blocksForUnusual(admission, blocks, names, 'its key is unusual');
+    assert.throws(() => admission.admit(able, names), refused);
   });
 
   test('is that of an IPv6 host, whichever of its addresses it uses', async () => {

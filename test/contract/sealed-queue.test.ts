@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Queue } from 'bullmq';
-import { openSeals } from '../../shared/queue/bullmq.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import {
   deduplicationId,
   openSignRecords,

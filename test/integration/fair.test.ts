@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseEntry } from '../../shared/trail/event.ts';
+import { ask } from '../support/ask.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { csrFor, noisyPosts, startTarpitGround, type TarpitGround, workerSlots } from '../support/tarpit.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -73,13 +74,26 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
 
   const csr = await csrFor('host.rated.example');
   const from = '127.0.0.9'; // whom no block has counted yet
-  assert.equal((await fleet.post(csr, { from })).status, 200);
+  const { body } = await fleet.post(csr, { from });
   assert.equal((await fleet.post(csr, { from })).status, 200);
   const beyond = await fleet.post(csr, { from });
   assert.equal(beyond.status, 429);
   assert.equal(beyond.body, 'too many requests of this client: post again later\n');
   assert.ok(Number(beyond.headers['retry-after']) > 60);
   await waitUntil('its event', () => refusalIsTold('rated', beyond.body));
+
+  const another = '127.0.0.10';
+  const intake = fleet.all('intake')[0]?.url;
+  const later = await fleet.post(await csrFor('late.rated.example'), {
+    from: another,
+    headers: { Prefer: 'respond-async' },
+  });
+  assert.equal(later.status, 202);
+  const fetched = () => ask(`${intake}${later.headers.location}`, { from: another });
+  assert.notEqual((await fetched()).status, 429);
+  assert.equal((await fetched()).status, 429);
+  const revoked = await ask(`${intake}/revoke`, { method: 'POST', body, from: another });
+  assert.equal(revoked.status, 429, revoked.body);
 });
 
 test('a slot outlives the worker that is killed: its order goes on, and the next one after it', async () => {

@@ -161,8 +161,7 @@ export async function openIntake(
     log: log.log,
   });
   const app = createApp({
-    admission,
-    rated: toRated(admission),
+    admission: toRated(admission),
     clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,
