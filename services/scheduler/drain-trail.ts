@@ -7,7 +7,7 @@ import { openTrailFiles, type TrailFiles } from '../../shared/trail/files.ts';
 import { openSigningKey } from '../../shared/trail/signing-key.ts';
 import { openSyslogConsumer } from '../../shared/trail/syslog.ts';
 
-/** How many events stay in Redis for `quarry trail show` where no files have them. */
+/** How many entries stay in Redis for `quarry trail show` where no files have them. */
 const KEPT_IN_REDIS = 20_000;
 /** The consumer that seals. */
 const FILES = 'files';

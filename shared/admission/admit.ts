@@ -144,7 +144,7 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
   const once = proofs.find(proof => proof.once)?.once;
   const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
-  const isNarrowed = narrower.length > 0 || clientNames.length > 0;
+  const isNarrowed = narrower.length > 0 || (block.ownNames ?? []).length > 0;
   return {
     ...named,
     by,

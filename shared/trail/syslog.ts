@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { connect as connectTls } from 'node:tls';
 import type { SyslogTarget } from '../config/trail.ts';
 import type { TrailConsumer } from './drain.ts';
-import type { TrailEntry } from './event.ts';
+import { eventId, type TrailEntry } from './event.ts';
 
 /** Milliseconds for one batch. */
 const LONGEST_SEND = 10_000;
@@ -46,8 +46,13 @@ function toSend(target: SyslogTarget): Send {
 const PRIORITY = 10 * 8 + 5;
 
 /** RFC 5424 section 6. The message is the event as JSON, with the id that the files have, too. */
-function toMessage({ id, event, text: unread }: TrailEntry): string {
-  const { at, event: kind, ...more } = event ?? { at: Number(id.split('-')[0]), event: 'unreadable', unread };
+function toMessage({ event, text: unread, ...of }: TrailEntry): string {
+  const id = eventId(of);
+  const {
+    at,
+    event: kind,
+    ...more
+  } = event ?? { at: Number(of.id.split('-')[0]), event: 'unreadable', unread };
   const body = JSON.stringify({ id, event: kind, ...more });
   return `<${PRIORITY}>1 ${new Date(at).toISOString()} ${hostname()} quarry ${process.pid} ${kind} - ${body}`;
 }
