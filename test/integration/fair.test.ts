@@ -66,9 +66,9 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
   assert.ok(Number(refused?.headers['retry-after']) >= 5);
   const refusalIsTold = async (block: string, detail: string | undefined) => {
     const entries = await fleet.redisClient.xrange('{quarry}:trail', '-', '+');
-    const events = entries.flatMap(([id, fields]) => parseEntry(id, fields).event ?? []);
-    const refusals = events.filter(({ event }) => event === 'refused');
-    return refusals.some(one => one.block === block && one.by === 'all' && `${one.detail}\n` === detail);
+    const events = entries.flatMap(([id, fields]) => parseEntry(id, fields).map(({ event }) => event));
+    const refusals = events.filter(one => one?.event === 'refused');
+    return refusals.some(one => one?.block === block && one.by === 'all' && `${one.detail}\n` === detail);
   };
   await waitUntil('its event', () => refusalIsTold('bounded', refused?.body));
 
