@@ -34,8 +34,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
     await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd });
     await schedule.plan(clock.now());
-    const notes = () => (config.trail.dir === undefined ? [] : readTrailNotes(store, clock));
-    report({ ...ready, notes });
+    report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');
     while (!stopping.aborted) {
       await schedule.enqueueDue(clock.now()).catch(error => {

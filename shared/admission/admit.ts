@@ -74,14 +74,14 @@ export function openAdmission(
   { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk, isRevoked = nobodyToAsk }: Partial<Lookups> = {},
 ): Admission {
   const all = configs.map(config => openBlock(config, { takeOnce, judgeToken, isRevoked }));
+  // A block without methods admits no client, which `every` alone would get wrong.
+  const findPossible = (request: AdmissionRequest) =>
+    all.filter(({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)));
   return {
     blocks: all,
     possible: request => {
-      // A block without methods admits no client, which `every` alone would get wrong.
-      const blocks = all.filter(
-        ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
-      );
-      return blocks.length > 0 ? blocks : deny(describeStranger(request));
+      const blocks = findPossible(request);
+      return blocks.length > 0 ? blocks : deny(describeStranger(request, findPossible));
     },
     async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];

@@ -10,6 +10,9 @@ import type { SyslogTarget } from '../config/trail.ts';
 import type { TrailConsumer } from './drain.ts';
 import { eventId, type TrailEntry } from './event.ts';
 
+/** The name of the consumer. */
+export const SYSLOG = 'syslog';
+
 /** Milliseconds for one batch. */
 const LONGEST_SEND = 10_000;
 
@@ -17,7 +20,7 @@ const LONGEST_SEND = 10_000;
 export function openSyslogConsumer(target: SyslogTarget): TrailConsumer {
   const send = toSend(target);
   return {
-    name: 'syslog',
+    name: SYSLOG,
     async take(entries) {
       const signal = AbortSignal.timeout(LONGEST_SEND);
       await send(entries.map(toMessage), signal).catch(error => {
