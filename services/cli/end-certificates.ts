@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type InventoriedCertificate, openInventory } from '../../shared/inventory/inventory.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';
-import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue, type RevokeJobData, type RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import { isAgreedTo } from './agree.ts';
 import { type Io, needFiles, splitWords, UsageError } from './command.ts';

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
+import { whereOf } from '../../shared/base/redis-url.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, privateSocket, type RedisConfig, urlFor } from '../../shared/config/redis.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
@@ -65,10 +66,9 @@ export async function reachFleetRedis(
 }
 
 function describeFault({ url: written, dir }: RedisConfig, url: string): string {
-  const where = url.startsWith('unix:') ? url : new URL(url).host;
   const elsewhere = written === undefined && !isAbsolute(dir);
   const started = elsewhere ? ', and was it started in this folder, where the [redis] dir begins' : '';
-  return `Redis at ${where} cannot be reached; does quarry run${started}?`;
+  return `Redis at ${whereOf(url)} cannot be reached; does quarry run${started}?`;
 }
 
 function readEnvironment(env: Environment): RedisConfig {

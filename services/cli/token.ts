@@ -1,3 +1,4 @@
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
@@ -29,7 +30,7 @@ export const tokenCommand: Command = {
     refuseForeign(act, values);
     const [name, files] = act === 'list' ? ['', needFiles('token list', rest)] : splitName(act, rest);
     using fleet = await openFleetWithSecret(files, env);
-    const opened = { ...fleet, tokens: openTokenList(fleet.store, fleet.secret, systemClock) };
+    const opened = { ...fleet, tokens: openTokenList(fleet.store, openSeals(fleet.secret), systemClock) };
     if (act === 'list') return write(await listTokens(opened, values.json ?? false));
     if (act === 'revoke') return write(await revokeToken(opened, name));
     const wanted = { once: values.once ?? false, until: parseTime(values.until) };

@@ -14,7 +14,7 @@ import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
-import { isRefusal, type Refusals } from './refusals.ts';
+import { isRefusal, type Refusal, type Refusals, toAsker } from './refusals.ts';
 import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
 import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
@@ -96,7 +96,7 @@ function problemResponse(clock: Clock, refusals: Pick<Refusals, 'note'>, log: Lo
       const answer = addNote(toAnswer(error), ctx.state.badCertificate);
       if (answer.status === 500) log.error({ request: ctx.state.requestId, err: error }, 'request failed');
       ctx.state.reason = describeError(error);
-      if (isRefusal(answer.status)) await refusals.note(toRefusal(ctx, answer.detail));
+      if (isRefusal(answer.status)) await refusals.note(toRefusal(ctx, error, answer.detail));
       ctx.status = answer.status;
       ctx.set(answer.headers);
       const retryAfter = toRetryAfter(answer, clock.now());
@@ -106,9 +106,12 @@ function problemResponse(clock: Clock, refusals: Pick<Refusals, 'note'>, log: Lo
   };
 }
 
-const toRefusal = ({ state: { client, names, requestId: request } }: Context, detail: string) => ({
-  ...{ client, names, request, detail },
-});
+/** The routes note the blocks that know the client, and the one of them that has the names. */
+function toRefusal({ state }: Context, error: unknown, detail: string): Refusal {
+  const { client, names, blocks = [], requestId: request } = state;
+  const own = error instanceof IssuanceError ? error.blocks : undefined;
+  return { names, ...toAsker(own ?? blocks), client, request, detail };
+}
 
 type Answer = {
   status: number;

@@ -3,6 +3,7 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { openAdmission } from '../../shared/admission/admit.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
 import { withRates } from '../../shared/admission/rates.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
@@ -19,7 +20,6 @@ import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
 import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
-import { openSeals } from '../../shared/queue/bullmq.ts';
 import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -53,7 +53,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const signQueue = stack.use(openSignQueue({ store, redisUrl, seals, clock, log }));
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
-    judgeToken: openJudgeToken(store, secret, clock),
+    judgeToken: openJudgeToken(store, seals, clock),
     isRevoked: openRevokedCertificates(store, clock).has,
   });
   const storages = openStorages(config.storages.values(), { store, clock, log });

@@ -4,7 +4,7 @@ import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
 
 /** What the trail hears of a request that got nothing. */
-type Refusal = Pick<TrailEvent, 'names' | 'client' | 'request' | 'detail'>;
+export type Refusal = Pick<TrailEvent, 'names' | 'block' | 'by' | 'client' | 'request' | 'detail'>;
 
 export type Refusals = AsyncDisposable & {
   /** Resolves once the event is written or counted. Never rejects: a refusal stays one. */
@@ -12,18 +12,18 @@ export type Refusals = AsyncDisposable & {
 };
 
 const WINDOW = 1_000;
-/** Events of one window; what comes from further addresses is one more event together. */
-const MOST_ADDRESSES = 50;
-const LONGEST_DETAIL = 500;
+/** Events of one window; what comes from further clients is one more event together. */
+const MOST_CLIENTS = 50;
+const LONGEST_TEXT = 500;
 const MOST_NAMES = 100;
 
 /**
- * Writes refusals so that nobody can flood the trail by them: of one address the first of a second is an
- * event, and the others of that second are one together, with their count. A count that cannot be written is
- * kept for the next second.
+ * Writes refusals so that nobody can flood the trail by them: of one client, which is an address and what the
+ * auth blocks know it by, the first of a second is an event, and the others of that second are one together,
+ * with their count. A count that cannot be written is kept for the next second.
  */
 export function openRefusals(trail: Pick<Trail, 'write'>, clock: Clock, log: Log): Refusals {
-  /** By the address: how many came after the one that was written, and the last of them. */
+  /** By the client: how many came after the one that was written, and the last of them. */
   let counted = new Map<string, { count: number; last: Refusal }>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -34,27 +34,28 @@ export function openRefusals(trail: Pick<Trail, 'write'>, clock: Clock, log: Log
     const those = counted;
     counted = new Map();
     timer = undefined;
-    for (const [address, { count, last }] of those) {
+    for (const [who, { count, last }] of those) {
       if (count === 0) continue;
       await write(last, { count }).catch(error => {
         log.debug({ reason: describeError(error) }, 'refusals cannot be written yet');
-        add(address, last, count);
+        add(who, last, count);
       });
     }
   }
 
-  function add(address: string, last: Refusal, count: number): void {
+  function add(who: string, last: Refusal, count: number): void {
     timer ??= setTimeout(flush, WINDOW).unref();
-    counted.set(address, { count: (counted.get(address)?.count ?? 0) + count, last });
+    counted.set(who, { count: (counted.get(who)?.count ?? 0) + count, last });
   }
 
   return {
     async note(refusal) {
-      const { client = '' } = refusal;
-      const isKnown = counted.has(client);
-      if (!isKnown && counted.size >= MOST_ADDRESSES) return add(OTHERS, { detail: OF_MANY }, 1);
-      add(client, refusal, isKnown ? 1 : 0);
-      if (!isKnown) await write(refusal).catch(() => add(client, refusal, 1));
+      const { client = '', block = '', by = '' } = refusal;
+      const who = [client, block, by].join('\n');
+      const isKnown = counted.has(who);
+      if (!isKnown && counted.size >= MOST_CLIENTS) return add(OTHERS, { detail: OF_MANY }, 1);
+      add(who, refusal, isKnown ? 1 : 0);
+      if (!isKnown) await write(refusal).catch(() => add(who, refusal, 1));
     },
     async [Symbol.asyncDispose]() {
       clearTimeout(timer);
@@ -67,8 +68,16 @@ export function openRefusals(trail: Pick<Trail, 'write'>, clock: Clock, log: Log
 const OTHERS = 'others';
 const OF_MANY = 'requests of many addresses within a second';
 
-function limit({ names, detail, ...refusal }: Refusal): Refusal {
-  return { ...refusal, names: names?.slice(0, MOST_NAMES), detail: detail?.slice(0, LONGEST_DETAIL) };
+function limit({ names, block, by, detail, ...rest }: Refusal): Refusal {
+  const cut = (text: string | undefined) => text?.slice(0, LONGEST_TEXT);
+  return { names: names?.slice(0, MOST_NAMES), block: cut(block), by: cut(by), ...rest, detail: cut(detail) };
+}
+
+/** Who asked, by the auth blocks that know the client; nobody where there are none. */
+export function toAsker(blocks: readonly { name: string; by: string }[]): Pick<Refusal, 'block' | 'by'> {
+  if (blocks.length === 0) return {};
+  const list = (texts: string[]) => [...new Set(texts)].join(', ');
+  return { block: list(blocks.map(({ name }) => name)), by: list(blocks.map(({ by }) => by)) };
 }
 
 /** Whether an answer says that a client may not have what it asks for, or not now. */

@@ -5,9 +5,9 @@ import type { Notices } from '../../shared/queue/notices.ts';
 import { drainTrail, findWaiting, type TrailConsumer } from '../../shared/trail/drain.ts';
 import { openTrailFiles, type TrailFiles } from '../../shared/trail/files.ts';
 import { openSigningKey } from '../../shared/trail/signing-key.ts';
-import { openSyslogConsumer } from '../../shared/trail/syslog.ts';
+import { openSyslogConsumer, SYSLOG } from '../../shared/trail/syslog.ts';
 
-/** How many events stay in Redis for `quarry trail show` where no files have them. */
+/** How many entries stay in Redis for `quarry trail show` where no files have them. */
 const KEPT_IN_REDIS = 20_000;
 /** The consumer that seals. */
 const FILES = 'files';
@@ -36,14 +36,15 @@ export function openTrailDrain(parts: Parts): (signal: AbortSignal) => Promise<v
   const syslog = trail.syslog ? [openSyslogConsumer(trail.syslog)] : [];
   const keep = trail.dir === undefined ? KEPT_IN_REDIS : 0;
   const sealing = trail.dir === undefined ? undefined : openSealing(parts, trail.dir);
+  const all = [...(sealing ? [sealing.consumer] : []), ...syslog, ...consumers];
+  const alarms = all.map(({ name }) => ({ name, alarm: openAlarm(parts, name) }));
 
   return async signal => {
-    const first = sealing ? [sealing.consumer] : [];
-    const all = [...first, ...syslog, ...consumers];
     const { failed } = await drainTrail(store, { consumers: all, keep }, signal);
     for (const [consumer, error] of failed)
       log.warn({ consumer, reason: describeError(error) }, 'events of the trail wait in Redis');
-    await sealing?.end(failed.get(FILES));
+    const unsealed = await sealing?.end(failed.get(FILES));
+    for (const { name, alarm } of alarms) await alarm(name === FILES ? unsealed : failed.get(name));
   };
 }
 
@@ -52,7 +53,6 @@ function openSealing(parts: Parts, directory: string) {
   const { trail, keyFile, store, clock, log } = parts;
   let files: TrailFiles | undefined;
   let nextUpkeep = 0;
-  let isTold = true; // a process before this one may have told
 
   async function open(): Promise<TrailFiles> {
     const key = await openSigningKey(keyFile);
@@ -71,38 +71,58 @@ function openSealing(parts: Parts, directory: string) {
       name: FILES,
       take: async (entries, oldest) => (await open()).take(entries, oldest),
     } satisfies TrailConsumer,
-    async end(error: unknown): Promise<void> {
+    /** @returns why something is not sealed, or not kept in order */
+    async end(error: unknown): Promise<unknown> {
       const failure = error ?? (await upkeep().catch(fault => fault));
       await files?.[Symbol.asyncDispose]();
       files = undefined;
-      if (failure !== undefined) isTold = (await tellOfFailure(parts, directory, failure)) || isTold;
-      else if (isTold) await parts.notices.ended('trail', ['trail-unsealed']);
-      if (failure === undefined) isTold = false;
+      if (failure !== undefined)
+        log.error({ directory, reason: describeError(failure) }, 'the trail cannot be sealed');
+      return failure;
     },
   };
 }
 
-/** @returns whether operators were told */
-async function tellOfFailure(
-  { store, notices, clock, log }: Parts,
-  directory: string,
-  failure: unknown,
-): Promise<boolean> {
-  const reason = describeError(failure);
-  log.error({ directory, reason }, 'the trail cannot be sealed');
-  const waiting = await findWaiting(store, FILES);
-  if (!waiting || clock.now() - waiting.since < PATIENCE) return false;
-  const since = new Date(waiting.since).toISOString();
-  const detail = `events since ${since} wait in Redis, as they cannot be sealed into ${directory}: ${reason}`;
-  await notices.notify({ kind: 'trail-unsealed', subject: 'trail', names: [], detail });
-  return true;
+/**
+ * Tells operators when events wait for a consumer for too long, as Redis keeps them until all have them, and
+ * when that is over.
+ */
+function openAlarm({ trail, store, notices, clock }: Parts, consumer: string) {
+  const subject = consumer === FILES ? 'trail' : `trail/${consumer}`;
+  const why = consumer === FILES ? `, as they cannot be sealed into ${trail.dir}` : ` for ${consumer}`;
+  let isTold = true; // a process before this one may have told
+
+  return async (failure: unknown): Promise<void> => {
+    if (failure === undefined) {
+      if (isTold) await notices.ended(subject, ['trail-unsealed']);
+      isTold = false;
+      return;
+    }
+    const waiting = await findLate(store, consumer, clock);
+    if (!waiting) return;
+    const detail = `events since ${waiting.since} wait in Redis${why}: ${describeError(failure)}`;
+    await notices.notify({ kind: 'trail-unsealed', subject, names: [], detail });
+    isTold = true;
+  };
+}
+
+/** What waits for so long that operators should know it. */
+async function findLate(store: Store, consumer: string, clock: Clock) {
+  const waiting = await findWaiting(store, consumer);
+  if (!waiting || clock.now() - waiting.since < PATIENCE) return undefined;
+  return { count: waiting.count, since: new Date(waiting.since).toISOString() };
 }
 
 /** What an operator should know who asks how the scheduler is. */
-export async function readTrailNotes(store: Store, clock: Clock): Promise<string[]> {
-  const waiting = await findWaiting(store, FILES);
-  if (!waiting || clock.now() - waiting.since < PATIENCE) return [];
+export async function readTrailNotes(
+  { dir, syslog }: Pick<TrailConfig, 'dir' | 'syslog'>,
+  store: Store,
+  clock: Clock,
+): Promise<string[]> {
+  const unsealed = dir === undefined ? undefined : await findLate(store, FILES, clock);
+  const unsent = syslog && (await findLate(store, SYSLOG, clock));
   return [
-    `${waiting.count} events of the trail are not sealed, since ${new Date(waiting.since).toISOString()}`,
+    ...(unsealed ? [`${unsealed.count} events of the trail are not sealed, since ${unsealed.since}`] : []),
+    ...(unsent ? [`events of the trail wait for syslog since ${unsent.since}; Redis keeps them`] : []),
   ];
 }

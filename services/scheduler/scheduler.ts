@@ -1,9 +1,9 @@
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { type Clock, describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';
-import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -34,8 +34,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
     await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd });
     await schedule.plan(clock.now());
-    const notes = () => (config.trail.dir === undefined ? [] : readTrailNotes(store, clock));
-    report({ ...ready, notes });
+    report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');
     while (!stopping.aborted) {
       await schedule.enqueueDue(clock.now()).catch(error => {

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import { openAdmission } from '../../shared/admission/admit.ts';
+import type { Seals } from '../../shared/admission/hmac.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
-import type { Seals } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { RepeatedTask } from '../../shared/queue/schedule.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';

@@ -1,20 +1,21 @@
+import type { Seals } from '../../shared/admission/hmac.ts';
 import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { openWorker, type Seals } from '../../shared/queue/bullmq.ts';
+import { openWorker } from '../../shared/queue/bullmq.ts';
 import {
   isRevokeJobData,
   REVOKE_QUEUE,
   type RevokeJobData,
   sealRevokeResult,
 } from '../../shared/queue/revoke-queue.ts';
-import { judgeRevocation } from './judge-revocation.ts';
+import { refuseRevocation } from './refuse-revocation.ts';
 import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
 const CONCURRENCY = 4;
 
 /** Takes revoke jobs. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
-  jobParts: RevokeJobParts & Parameters<typeof judgeRevocation>[0],
+  jobParts: RevokeJobParts & Parameters<typeof refuseRevocation>[0],
   {
     redisUrl,
     prefix,
@@ -36,7 +37,7 @@ export function consumeRevokeJobs(
       isData: isRevokeJobData,
       patience: 0,
       async run(job, { abort }) {
-        const refused = await judgeRevocation(jobParts, job);
+        const refused = await refuseRevocation(jobParts, job);
         const result = refused ?? (await runRevokeJob(jobParts, job.data, job.lastAttempt, abort));
         finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
         return sealRevokeResult(seals, job.lock.jobId, result);

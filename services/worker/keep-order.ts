@@ -1,4 +1,5 @@
 import { refusesCsr } from '../../shared/acme/problem.ts';
+import { bearsSeal, withSeal } from '../../shared/admission/hmac.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { KeptOrder } from '../../shared/limits/standing-limit.ts';
@@ -55,8 +56,7 @@ export function mayGoOn(
   kept: KeptOrder,
   { certificateProfile }: Flight,
 ): boolean {
-  const { seal, ...order } = kept;
-  if (!parts.seals.isSeal(seal, keptOf(csr), JSON.stringify(order))) {
+  if (!bearsSeal(parts.seals, keptOf(csr), kept)) {
     log.warn({ order: kept.url }, 'the order that is kept for this CSR in Redis bears no seal: passed over');
     return false;
   }
@@ -69,7 +69,7 @@ async function keep({ parts, job, csr, log }: SignRun, { ca, checkpoint, error }
   if (url === undefined || !(error instanceof IssuanceError)) return;
   const { certificateProfile } = flightOf(job.data, ca.name);
   const kept = { url, account: ca.name, certificateProfile, turn, ...(finalizedAt && { finalizedAt }) };
-  const seal = parts.seals.sealOf(keptOf(csr), JSON.stringify(kept));
-  await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, { ...kept, seal });
+  const sealed = withSeal(parts.seals, keptOf(csr), kept);
+  await ca.limits.rememberCsr(csr.digest, job.data.identifiers, error, sealed);
   log.info({ order: url, account: ca.name }, 'the order is kept for the next post of the same');
 }

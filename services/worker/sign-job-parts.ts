@@ -1,4 +1,5 @@
 import type { AuthBlock } from '../../shared/admission/admit.ts';
+import type { Seals } from '../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Outages } from '../../shared/base/outages.ts';
@@ -6,7 +7,7 @@ import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Share } from '../../shared/limits/share.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
-import type { JobLock, Seals } from '../../shared/queue/bullmq.ts';
+import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';

@@ -1,4 +1,5 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
+import type { Seals } from '../../shared/admission/hmac.ts';
 import {
   describeError,
   IssuanceError,
@@ -17,7 +18,6 @@ import {
   type JobSignals,
   type Later,
   openWorker,
-  type Seals,
 } from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,

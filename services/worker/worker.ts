@@ -1,4 +1,5 @@
 import { type AuthBlock, openAdmission } from '../../shared/admission/admit.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openShares } from '../../shared/admission/shares.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
@@ -18,7 +19,6 @@ import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { caOf, registeredDomains } from '../../shared/limits/limits.ts';
 import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import { type BlockSlots, openBlockSlots } from '../../shared/queue/block-slots.ts';
-import { openSeals } from '../../shared/queue/bullmq.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';

@@ -2,13 +2,13 @@ import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
 import { clientCertificateMethod, type IsRevoked, withClientNames } from './client-certificate.ts';
 import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
+import { hmacMethod } from './hmac.ts';
 import type { TakeOnce } from './hmac2.ts';
 import {
   type AdmissionMethod,
   type AdmissionRequest,
   allMethod,
   clientIpMethod,
-  hmacMethod,
   type Proof,
 } from './methods.ts';
 import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
@@ -144,7 +144,7 @@ function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
   const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
   const once = proofs.find(proof => proof.once)?.once;
   const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
-  const isNarrowed = narrower.length > 0 || clientNames.length > 0;
+  const isNarrowed = narrower.length > 0 || (block.ownNames ?? []).length > 0;
   return {
     ...named,
     by,

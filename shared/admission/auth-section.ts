@@ -11,7 +11,7 @@ import {
   toAccountChoices,
 } from './account-choice.ts';
 import { type Bounds, parseBounds } from './bounds.ts';
-import { hashNames, isBrokenHash, toHashName } from './methods.ts';
+import { hashNames, isBrokenHash, toHashName } from './hmac.ts';
 
 /**
  * What of the orders of each of its accounts a block may use: `part` in (0, 1], together with all blocks

@@ -77,11 +77,14 @@ export function withRates(
       });
       const waitOf = (block: AdmittingBlock) => waits[bounded.indexOf(block)] ?? 0;
       const left = verified.filter(block => waitOf(block) === 0);
-      if (left.length === 0) throw refuse(clock.now() + Math.min(...verified.map(waitOf)));
+      if (left.length === 0) throw refuse(clock.now() + Math.min(...verified.map(waitOf)), verified);
       const late = verified.filter(block => waitOf(block) > 0);
       if (late.length === 0) return left;
       const until = clock.now() + Math.max(...late.map(waitOf));
-      const whyLate = (identifiers: Identifier[]) => admission.find(late, identifiers) && refuse(until);
+      const whyLate = (identifiers: Identifier[]) => {
+        const block = admission.find(late, identifiers);
+        return block && refuse(until, [block]);
+      };
       return left.map(block => ({ ...block, whyLate }));
     },
     holder(blocks, identifiers) {
@@ -95,9 +98,9 @@ export function withRates(
   };
 }
 
-function refuse(retryAfter: number): IssuanceError {
+function refuse(retryAfter: number, blocks: readonly AdmittingBlock[]): IssuanceError {
   const detail = 'too many requests of this client: post again later';
-  return new IssuanceError('rateLimited', detail, { retryAfter });
+  return new IssuanceError('rateLimited', detail, { retryAfter, blocks });
 }
 
 function bucketsOf({ name, bounds }: AdmittingBlock, client: string): { key: string; rate: Rate }[] {

@@ -1,4 +1,5 @@
 import { runScript, type Store, toScript } from '../base/redis.ts';
+import type { Seals } from './hmac.ts';
 import {
   newToken,
   openTokenRecords,
@@ -29,10 +30,10 @@ export type TokenList = {
 /** Milliseconds for which tokens that are over stay in the list. */
 const KEPT = 30 * 24 * 3_600_000;
 
-/** @param secret of the installation */
-export function openTokenList(store: Store, secret: Buffer, clock: { now(): number }): TokenList {
+/** @param seals of the installation */
+export function openTokenList(store: Store, seals: Seals, clock: { now(): number }): TokenList {
   const { redis, prefix } = store;
-  const records = openTokenRecords(store, secret);
+  const records = openTokenRecords(store, seals);
   const byName = `${prefix}:tokens`;
 
   async function read(digest: string): Promise<ListedToken | undefined> {

@@ -10,7 +10,7 @@ import {
   type Store,
   shapeOf,
 } from '../base/redis.ts';
-import { isEqual, openHmac } from './methods.ts';
+import { fromSealed, type Seals, toSealed } from './hmac.ts';
 import type { ShownToken } from './token-types.ts';
 
 // What Redis keeps of tokens. Whoever can write to Redis does not know the secret of the installation, with
@@ -93,26 +93,22 @@ export type KeptToken = {
   useText: string | undefined;
 };
 
-/** @param secret of the installation */
+/** @param seals of the installation: all that is written bears one */
 export function openTokenRecords(
   { redis, prefix }: { redis: Pick<Redis, 'mget'> } & Pick<Store, 'prefix'>,
-  secret: Buffer,
+  seals: Seals,
 ): TokenRecords {
-  const mac = openHmac('sha256', secret);
-  const sealOf = (of: string, text: string) => mac(Buffer.from(`${of}\n${text}`)).toString('hex');
-  const seal = (of: string, value: unknown) => {
-    const text = JSON.stringify(value);
-    return `${sealOf(of, text)} ${text}`;
-  };
+  const recordOf = (digest: string) => `token ${digest}`;
+  const useOf = (digest: string) => `token use ${digest}`;
+
   function open<T>(of: string, sealed: string, isValid: (value: unknown) => value is T): T | undefined {
-    const text = sealed.slice(sealed.indexOf(' ') + 1);
-    const expected = `${sealOf(of, text)} ${text}`;
-    if (!isEqual(Buffer.from(sealed), Buffer.from(expected))) return undefined;
+    const text = fromSealed(seals, of, sealed);
+    if (text === undefined) return undefined;
     const value: unknown = JSON.parse(text);
     return isValid(value) ? value : undefined;
   }
   function openUse(digest: string, text: string): TokenUse {
-    const use = open(`token use ${digest}`, text, isTokenUse);
+    const use = open(useOf(digest), text, isTokenUse);
     if (use) return use;
     throw damagedValue(tokenUseKey(prefix, digest));
   }
@@ -120,12 +116,12 @@ export function openTokenRecords(
   return {
     async read(digest) {
       const [text, used] = await redis.mget(tokenKey(prefix, digest), tokenUseKey(prefix, digest));
-      const record = text ? open(`token ${digest}`, text, isTokenRecord) : undefined;
+      const record = text ? open(recordOf(digest), text, isTokenRecord) : undefined;
       if (!text || !record) return undefined;
       return { record, text, use: used ? openUse(digest, used) : undefined, useText: used ?? undefined };
     },
     openUse,
-    toText: (digest, record) => seal(`token ${digest}`, record),
-    toUseText: (digest, use) => seal(`token use ${digest}`, use),
+    toText: (digest, record) => toSealed(seals, recordOf(digest), JSON.stringify(record)),
+    toUseText: (digest, use) => toSealed(seals, useOf(digest), JSON.stringify(use)),
   };
 }

@@ -2,6 +2,7 @@ import { type Clock, needingRedis } from '../base/basics.ts';
 import { findCidrFault, type Identifier, toAddressSet } from '../base/identifier.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import { toDomainGlob } from './admit.ts';
+import type { Seals } from './hmac.ts';
 import { deny } from './refusal.ts';
 import type { JudgeToken } from './token-method.ts';
 import { type KeptToken, openTokenRecords, type TokenRecord, tokenKey, tokenUseKey } from './token-record.ts';
@@ -14,10 +15,10 @@ const UNKNOWN = 'the token is not known';
  * Judges tokens by what Redis says now, with one command for each request. Only who has a token hears why it
  * is not good.
  *
- * @param secret of the installation
+ * @param seals of the installation
  */
-export function openJudgeToken(store: Store, secret: Buffer, clock: Pick<Clock, 'now'>): JudgeToken {
-  const records = openTokenRecords(store, secret);
+export function openJudgeToken(store: Store, seals: Seals, clock: Pick<Clock, 'now'>): JudgeToken {
+  const records = openTokenRecords(store, seals);
   const asked = new WeakMap<ShownToken, Promise<KeptToken | undefined>>();
 
   /** Once for a request, however many blocks ask. */

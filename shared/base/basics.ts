@@ -44,6 +44,8 @@ export type IssuanceErrorOptions = {
   retryAfter?: number | undefined;
   /** The CA's own words, where the error came from the CA. */
   problem?: Problem | undefined;
+  /** Of a refusal: the auth blocks that refuse, and how they know the client. */
+  blocks?: readonly { name: string; by: string }[];
 };
 
 export class IssuanceError extends Error {
@@ -52,6 +54,7 @@ export class IssuanceError extends Error {
   /** Milliseconds since the epoch. */
   readonly retryAfter: number | undefined;
   readonly problem: Problem | undefined;
+  readonly blocks: IssuanceErrorOptions['blocks'];
 
   /** @param detail one line, fit to be shown to the client: no secrets, no internals */
   constructor(code: IssuanceErrorCode, detail: string, options: IssuanceErrorOptions = {}) {
@@ -59,6 +62,7 @@ export class IssuanceError extends Error {
     this.code = code;
     this.retryAfter = options.retryAfter;
     this.problem = options.problem;
+    this.blocks = options.blocks;
   }
 }
 
@@ -97,12 +101,9 @@ export function toDamage(error: unknown, keys?: readonly string[]): IssuanceErro
 }
 
 /** An `IssuanceError` on its way across the queue; a bug is `internal`: its details stay in a log. */
-export type SignFailure = {
+export type SignFailure = Pick<IssuanceErrorOptions, 'retryAfter' | 'problem'> & {
   code: IssuanceErrorCode | 'internal';
   detail: string;
-  /** Milliseconds since the epoch. */
-  retryAfter?: number | undefined;
-  problem?: Problem | undefined;
 };
 
 const failureCodes: Record<SignFailure['code'], true> = {

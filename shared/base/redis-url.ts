@@ -56,3 +56,6 @@ export function withoutLogin(url: string): string {
   const { protocol, host, pathname, search } = new URL(url);
   return `${protocol}//${host}${pathname}${search}`;
 }
+
+/** Where it leads, for people: the host, or the socket. */
+export const whereOf = (url: string) => (url.startsWith('unix:') ? withoutLogin(url) : new URL(url).host);

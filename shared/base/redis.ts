@@ -105,25 +105,13 @@ export function openGetTogether(redis: Redis): (key: string) => Promise<string |
     });
 }
 
-/** KEYS: the stream. ARGV: how many entries it keeps, 0 for all; of each, how many fields, and these. */
-const APPEND = toScript(`
-local at, most = 2, ARGV[1]
-while at <= #ARGV do
-  local last = at + 2 * ARGV[at]
-  if last == at + 2 then redis.call('XADD', KEYS[1], '*', ARGV[at + 1], ARGV[last])
-  else redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 1, last)) end
-  at = last + 1
-end
-if most ~= '0' then redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', most) end
-return 1`);
-
 const toFields = (record: unknown, beside: string[] = []) => ['event', JSON.stringify(record), ...beside];
 
-/** What is written to a stream: records as JSON in a field `event`, with others `beside` it. */
+/** What is written to a stream: records as JSON in a field `event`, each with others `beside` it after it. */
 export type StreamWriter<T> = {
   /**
-   * Resolves once Redis has the record; at once, and without fail, where the stream keeps only some. All of
-   * one turn of the event loop leave in one command.
+   * Resolves once Redis has the record; at once, and without fail, where the stream keeps only some. Records
+   * of one turn of the event loop share an entry: most of its cost does not depend on how many it has.
    *
    * @throws IssuanceError `unavailable` when Redis cannot be reached
    */
@@ -132,27 +120,35 @@ export type StreamWriter<T> = {
   entryFor(record: T, beside?: string[]): string[];
 };
 
+/** Who reads a stream takes so many entries at a time, whatever is in them. */
+const MOST_IN_ENTRY = 16;
+
+type NextEntry = { fields: string[]; records: number; written: Promise<void> };
+
 /** @param most how many entries the stream keeps, about; 0 for all */
 export function openStreamWriter<T>(redis: Redis, stream: string, most: number): StreamWriter<T> {
-  let entries: (string | number)[] = [];
-  let written = Promise.resolve<unknown>(undefined);
+  const bound = most > 0 ? (['MAXLEN', '~', most] as const) : [];
+  const append = (fields: readonly string[]) => redis.xadd(stream, ...bound, '*', ...fields);
+  let next: NextEntry | undefined;
 
-  function append() {
-    const appended = entries;
-    entries = [];
-    return runScript(redis, APPEND, [stream], [most, ...appended]);
-  }
-
-  async function put(fields: string[]): Promise<void> {
-    if (entries.length === 0) written = new Promise(resolve => setImmediate(() => resolve(append())));
-    entries.push(fields.length / 2, ...fields);
-    await (most > 0 ? written.catch(() => {}) : needingRedis(() => written));
+  function begin(): NextEntry {
+    const fields: string[] = [];
+    const appended = new Promise(resolve =>
+      setImmediate(() => {
+        next = undefined;
+        resolve(append(fields));
+      }),
+    );
+    const written = most > 0 ? appended.catch(() => {}) : needingRedis(() => appended);
+    return { fields, records: 0, written: written.then(() => {}) };
   }
 
   return {
     async write(record, beside) {
-      const done = put(toFields(record, beside));
-      if (most === 0) await done;
+      if (!next || next.records === MOST_IN_ENTRY) next = begin();
+      next.records++;
+      next.fields.push(...toFields(record, beside));
+      if (most === 0) await next.written;
     },
     entryFor: (record, beside) => ['*', ...toFields(record, beside)],
   };

@@ -63,7 +63,7 @@ export function toTitle({
     case 'account-paused':
       return `account paused${whom}`;
     case 'trail-unsealed':
-      return 'the trail is not sealed';
+      return 'events of the trail wait in Redis';
     case 'test':
       return 'this is a test';
   }

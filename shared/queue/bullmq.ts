@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { isEqual, openHmac } from '../admission/methods.ts';
+import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
@@ -18,48 +18,19 @@ const MOST_KILLS = 1_000;
 const LONGEST_HAND_OVER = 5_000;
 const HAND_OVER_DELAY = 100;
 
-/**
- * Says of what Redis carries that it is of this installation: Redis does not know the secret that a seal is
- * made with. What is `of` something is of nothing else, so that nothing can be passed off as another's.
- */
-export type Seals = {
-  /** In hex. @param of what the text is of, such as `result <job>` @param text JSON: without a line's end */
-  sealOf(of: string, text: string): string;
-  isSeal(seal: unknown, of: string, text: string): boolean;
-};
-
-/** @param secret the installation's */
-export function openSeals(secret: Buffer): Seals {
-  const mac = openHmac('sha256', secret);
-  const sealOf: Seals['sealOf'] = (of, text) => mac(Buffer.from(`${of}\n${text}`)).toString('hex');
-  const isSeal: Seals['isSeal'] = (seal, of, text) =>
-    isEqual(Buffer.from(`${seal}`), Buffer.from(sealOf(of, text)));
-  return { sealOf, isSeal };
-}
-
-/** A text with its seal in front. */
-export const toSealed = (seals: Seals, of: string, text: string) => `${seals.sealOf(of, text)} ${text}`;
-
-/** The text of what `toSealed` gave; `undefined` where it bears no seal for that. */
-export function fromSealed(seals: Seals, of: string, sealed: string): string | undefined {
-  const end = sealed.indexOf(' ');
-  const text = sealed.slice(end + 1);
-  return seals.isSeal(sealed.slice(0, Math.max(end, 0)), of, text) ? text : undefined;
-}
-
 const jobName = (queue: string, jobId: string) => `${queue} job ${jobId}`;
 
 /** The data of a job with a seal for it. */
-export const sealData = <Data>(seals: Seals, queue: string, jobId: string, data: Data): Data => ({
-  ...data,
-  seal: seals.sealOf(jobName(queue, jobId), JSON.stringify(data)),
-});
+export const sealData = <Data extends object>(
+  seals: Seals,
+  queue: string,
+  jobId: string,
+  data: Data,
+): Data & { seal: string } => withSeal(seals, jobName(queue, jobId), data);
 
 /** Whether `sealData` made it for this job. */
-export function isSealedData(seals: Seals, queue: string, jobId: string, sealed: unknown): boolean {
-  const { seal, ...data } = sealed as { seal?: unknown };
-  return seals.isSeal(seal, jobName(queue, jobId), JSON.stringify(data));
-}
+export const isSealedData = (seals: Seals, queue: string, jobId: string, sealed: unknown): boolean =>
+  bearsSeal(seals, jobName(queue, jobId), sealed);
 
 const RANDOM_DIGITS = 16;
 

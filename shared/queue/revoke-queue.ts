@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
+import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
 import {
   either,
@@ -13,7 +14,7 @@ import {
   shapeOf,
 } from '../base/redis.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
-import { fromSealed, isJobIdOf, newJobId, openQueue, type Seals, sealData, toSealed } from './bullmq.ts';
+import { isJobIdOf, newJobId, openQueue, sealData } from './bullmq.ts';
 import { isSignFailure } from './sign-job.ts';
 import { openTellUnsealed, type TellUnsealed } from './tell-unsealed.ts';
 

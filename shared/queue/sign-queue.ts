@@ -1,6 +1,7 @@
+import type { Seals } from '../admission/hmac.ts';
 import { type Clock, type Log, needingRedis } from '../base/basics.ts';
 import { runScript, type Store } from '../base/redis.ts';
-import { isJobIdOf, isSealedData, newJobId, openQueue, type Seals, sealData } from './bullmq.ts';
+import { isJobIdOf, isSealedData, newJobId, openQueue, sealData } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
 import { unsealedResult } from './read-results.ts';

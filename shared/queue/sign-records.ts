@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
+import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import { tokenUseKey } from '../admission/token-record.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { TrailEvent } from '../trail/event.ts';
 import { openTrail, trailKey } from '../trail/trail.ts';
-import { fromSealed, type JobLock, type Seals, toSealed } from './bullmq.ts';
+import type { JobLock } from './bullmq.ts';
 import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 

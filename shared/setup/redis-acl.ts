@@ -128,10 +128,10 @@ const uses: RedisUse[] = [
 
   // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
-    intake: [...script, 'xadd', 'xtrim'],
+    intake: ['xadd'],
     worker: [...script, 'xadd'],
-    scheduler: list('eval evalsha xadd xlen xrange xrevrange xtrim'),
-    cli: [...script, 'xadd', 'xlen', 'xrange'],
+    scheduler: list('xadd xlen xrange xrevrange xtrim'),
+    cli: ['xadd', 'xlen', 'xrange'],
   }),
   keys('trail-cursors', { scheduler: ['hdel', 'hget', 'hgetall', 'hset'], cli: ['hget'] }),
   keys('trail-head', { scheduler: [...script, 'get', 'set'], cli: ['del', 'get'] }),

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../base/basics.ts';
 import { commandSamples } from '../base/redis-commands.ts';
-import { connectTo } from '../base/redis-url.ts';
+import { connectTo, whereOf } from '../base/redis-url.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
 import { findFault, type RedisFacts } from './redis-fault.ts';
@@ -58,10 +58,6 @@ export async function untilRedisFits(
     await clock.sleep(pause, signal);
   }
 }
-
-/** Without the login. */
-const whereOf = (url: string) =>
-  url.startsWith('unix:') ? url.replace(/^unix:\/\/[^/]*@/, 'unix:') : new URL(url).host;
 
 /** One command, and the right that it tries out, as ACLs write it. */
 type Step = { words: readonly string[]; right?: string };

@@ -64,7 +64,7 @@ async function handOver(
     const [first = found[0]] = await redis.xrange(trailKey(prefix), '-', '+', 'COUNT', 1);
     try {
       await take(
-        found.map(([id, fields]) => parseEntry(id, fields)),
+        found.flatMap(([id, fields]) => parseEntry(id, fields)),
         first?.[0] ?? last,
       );
     } catch (error) {

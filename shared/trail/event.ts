@@ -63,8 +63,13 @@ const isEvent = shapeOf<TrailEvent>({
 
 /** An event as it is in the stream. */
 export type TrailEntry = {
-  /** Redis's: the time in milliseconds, `-`, and a number; later entries have greater ones. */
+  /**
+   * Redis's: the time in milliseconds, `-`, and a number; later entries have greater ones, and events that
+   * were written together have the same.
+   */
   id: string;
+  /** Of several events with the same id, which one this is, from 0 on. */
+  part: number;
   /** `undefined` where somebody has written what is none. */
   event: TrailEvent | undefined;
   /** What was written as the event. */
@@ -73,15 +78,29 @@ export type TrailEntry = {
   leaf: string | undefined;
 };
 
-/** @param fields by turns a field and its value; trusted in nothing */
-export function parseEntry(id: string, fields: readonly string[]): TrailEntry {
-  const fieldOf = (name: string) => {
-    const at = fields.findIndex((field, index) => index % 2 === 0 && field === name);
-    return at < 0 ? undefined : fields[at + 1];
-  };
-  const text = fieldOf('event') ?? '';
-  return { id, event: parseEvent(text), text, leaf: fieldOf('leaf') };
+/**
+ * The events of an entry, which may have several: each is a field `event`, and a field `leaf` is of the one
+ * before it. An entry without any is one that cannot be read.
+ *
+ * @param fields by turns a field and its value; trusted in nothing
+ */
+export function parseEntry(id: string, fields: readonly string[]): TrailEntry[] {
+  const found: TrailEntry[] = [];
+  for (let at = 0; at < fields.length; at += 2) {
+    const [name, text = ''] = fields.slice(at, at + 2);
+    const last = found.at(-1);
+    if (name === 'event') found.push(toEntry(id, found.length, text));
+    else if (name === 'leaf' && last) last.leaf ??= text;
+  }
+  return found.length > 0 ? found : [toEntry(id, 0, '')];
 }
+
+const toEntry = (id: string, part: number, text: string): TrailEntry => ({
+  ...{ id, part, event: parseEvent(text), text, leaf: undefined },
+});
+
+/** No two events have the same: `1764237600000-0`, and `1764237600000-0.1` of the same moment. */
+export const eventId = ({ id, part }: Pick<TrailEntry, 'id' | 'part'>) => (part === 0 ? id : `${id}.${part}`);
 
 function parseEvent(text: string): TrailEvent | undefined {
   try {

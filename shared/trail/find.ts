@@ -52,7 +52,8 @@ export async function* findInRedis(
     const last = entries.at(-1)?.[0];
     if (last === undefined) return;
     yield entries
-      .flatMap(([id, fields]) => toFound(textOf(parseEntry(id, fields))) ?? [])
+      .flatMap(([id, fields]) => parseEntry(id, fields))
+      .flatMap(one => toFound(textOf(one)) ?? [])
       .filter(one => isWanted(one, wanted));
     from = `(${last}`;
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { isNumber, isText, oneOf, shapeOf } from '../base/redis.ts';
-import type { TrailEntry } from './event.ts';
+import { eventId, type TrailEntry } from './event.ts';
 import type { SigningKey } from './signing-key.ts';
 
 // The lines of the trail's files: JSON, each with its number and the hash of the line before it.
@@ -22,7 +22,8 @@ function toLine(after: ChainEnd, more: object): { text: string; end: ChainEnd } 
 const LONGEST_UNREADABLE = 10_000;
 
 /** What is no event is kept as it is: whoever wrote it may have had a reason. */
-export function toEventLine(after: ChainEnd, { id, event, text }: TrailEntry) {
+export function toEventLine(after: ChainEnd, { event, text, ...of }: TrailEntry) {
+  const id = eventId(of);
   if (!event) return toLine(after, { id, event: 'unreadable', text: text.slice(0, LONGEST_UNREADABLE) });
   const { at, event: kind, names, block, by, client, account, serial, fingerprint } = event;
   const { request, job, count, detail } = event;

@@ -8,7 +8,10 @@ import { text } from 'node:stream/consumers';
 import { connect as connectTls } from 'node:tls';
 import type { SyslogTarget } from '../config/trail.ts';
 import type { TrailConsumer } from './drain.ts';
-import type { TrailEntry } from './event.ts';
+import { eventId, type TrailEntry } from './event.ts';
+
+/** The name of the consumer. */
+export const SYSLOG = 'syslog';
 
 /** Milliseconds for one batch. */
 const LONGEST_SEND = 10_000;
@@ -17,7 +20,7 @@ const LONGEST_SEND = 10_000;
 export function openSyslogConsumer(target: SyslogTarget): TrailConsumer {
   const send = toSend(target);
   return {
-    name: 'syslog',
+    name: SYSLOG,
     async take(entries) {
       const signal = AbortSignal.timeout(LONGEST_SEND);
       await send(entries.map(toMessage), signal).catch(error => {
@@ -46,8 +49,13 @@ function toSend(target: SyslogTarget): Send {
 const PRIORITY = 10 * 8 + 5;
 
 /** RFC 5424 section 6. The message is the event as JSON, with the id that the files have, too. */
-function toMessage({ id, event, text: unread }: TrailEntry): string {
-  const { at, event: kind, ...more } = event ?? { at: Number(id.split('-')[0]), event: 'unreadable', unread };
+function toMessage({ event, text: unread, ...of }: TrailEntry): string {
+  const id = eventId(of);
+  const {
+    at,
+    event: kind,
+    ...more
+  } = event ?? { at: Number(of.id.split('-')[0]), event: 'unreadable', unread };
   const body = JSON.stringify({ id, event: kind, ...more });
   return `<${PRIORITY}>1 ${new Date(at).toISOString()} ${hostname()} quarry ${process.pid} ${kind} - ${body}`;
 }

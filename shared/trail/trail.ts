@@ -11,12 +11,12 @@ export const trailKey = (prefix: string) => `${prefix}:trail`;
  */
 export type Trail = StreamWriter<TrailEvent>;
 
-/** Where nobody seals the events, Redis keeps no more than these: some 60 MB. */
-const MOST_UNSEALED = 200_000;
+/** Where nobody seals the events, Redis keeps no more than these entries: of one event each, some 15 MB. */
+const MOST_UNSEALED = 50_000;
 
 /** How the trail is written by those who write much. */
 export const trailOptions = ({ dir }: TrailConfig) => (dir === undefined ? { most: MOST_UNSEALED } : {});
 
-/** @param most how many events the stream keeps about, where nobody seals them; else all */
+/** @param most how many entries the stream keeps about, where nobody seals them; else all */
 export const openTrail = ({ redis, prefix }: Store, { most = 0 }: { most?: number } = {}): Trail =>
   openStreamWriter(redis, trailKey(prefix), most);

@@ -19,7 +19,7 @@ test('a function belongs where it or the nearest of its callers is', () => {
     [[ours('shared/pki/der.ts'), ours('shared/pki/certificate.ts')], 'X509'],
     [[pack('asn1js/index.js'), node('internal/process/task_queues')], 'X509'],
     [[ours('shared/order/next-step.ts')], 'order engine and limits'],
-    [[ours('shared/admission/methods.ts'), ours('services/intake/app.ts')], 'admission'],
+    [[ours('shared/admission/hmac.ts'), ours('services/intake/app.ts')], 'admission'],
     [[node('buffer'), pack('koa/lib/application.js'), node('_http_server')], 'HTTP'],
     [[node('_http_server')], 'HTTP'],
     [[node('net')], 'rest'],

@@ -73,5 +73,5 @@ function toEntry(number: number): TrailEntry {
   const request = '3f2f3c1e-7f0a-4d51-9a53-0d0a4b8c1f77';
   const what = { names, ...who, serial: fingerprint.slice(28), fingerprint, request };
   const event = { at, event: 'handed-out' as const, ...what };
-  return { id: `${at}-0`, event, text: '', leaf: undefined };
+  return { id: `${at}-0`, part: 0, event, text: '', leaf: undefined };
 }

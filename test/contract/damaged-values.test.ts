@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { renewDue } from '../../services/scheduler/renew-due.ts';
+import { toSealed } from '../../shared/admission/hmac.ts';
 import { needingRedis } from '../../shared/base/basics.ts';
 import { runScript, type Store, toScript } from '../../shared/base/redis.ts';
 import { openAccountStates } from '../../shared/ca/open-ca.ts';
@@ -9,7 +10,6 @@ import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { openLimits } from '../../shared/limits/open-limits.ts';
-import { toSealed } from '../../shared/queue/bullmq.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openNewestIndex } from '../../shared/renewal/newest-index.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';

@@ -27,11 +27,14 @@ async function ground(dir: string | undefined, consumers: TrailConsumer[] = []) 
   const folder = await tempDir();
   const directory = dir === undefined ? undefined : join(folder.path, dir);
   const trail = { keep: 400, ...(directory !== undefined && { dir: directory }) };
+  const hasSyslog = consumers.some(({ name }) => name === 'syslog');
+  const syslog = { kind: 'unix', path: '/nowhere' } as const; // as if it were configured
+  const notes = () => readTrailNotes({ ...trail, ...(hasSyslog && { syslog }) }, store, clock);
   const keyFile = join(folder.path, 'trail.key');
   const drain = openTrailDrain({ trail, keyFile, consumers, store, notices, clock, log: quietLog });
   const write = () => openTrail(store).write(event);
   return {
-    ...{ store, clock, told, over, directory, write, drain: () => drain(never) },
+    ...{ store, clock, told, over, directory, write, drain: () => drain(never), notes },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
@@ -42,7 +45,7 @@ test('what cannot be sealed waits in Redis, operators hear of it after a minute,
   await writeFile(directory, 'a file is where the directory belongs');
   await on.write();
   await on.drain();
-  assert.deepEqual([on.told, await readTrailNotes(on.store, on.clock)], [[], []]);
+  assert.deepEqual([on.told, await on.notes()], [[], []]);
   on.clock.turn(61_000);
   await on.drain();
   assert.deepEqual(
@@ -50,10 +53,7 @@ test('what cannot be sealed waits in Redis, operators hear of it after a minute,
     [['trail-unsealed', 'trail']],
   );
   assert.match(on.told[0]?.detail ?? '', /^events since \S+Z wait in Redis, as .* EEXIST/);
-  assert.match(
-    (await readTrailNotes(on.store, on.clock)).join(),
-    /^1 events of the trail are not sealed, since /,
-  );
+  assert.match((await on.notes()).join(), /^1 events of the trail are not sealed, since /);
   assert.equal(await redis.xlen(trailKey(on.store.prefix)), 1);
 
   await rm(directory);
@@ -61,7 +61,7 @@ test('what cannot be sealed waits in Redis, operators hear of it after a minute,
   await on.drain();
   const day = `${new Date().toISOString().slice(0, 10)}.jsonl`;
   assert.match(await readFile(join(directory, day), 'utf8'), /"event":"issued"/);
-  assert.deepEqual([on.over, await readTrailNotes(on.store, on.clock)], [['trail'], []]);
+  assert.deepEqual([on.over, await on.notes()], [['trail'], []]);
 });
 
 test('other consumers get what cannot be sealed, and have it once', async () => {
@@ -73,6 +73,39 @@ test('other consumers get what cannot be sealed, and have it once', async () => 
   await on.drain();
   await on.drain();
   assert.equal(taken.length, 1);
+});
+
+test('operators hear of what waits for syslog too, which Redis keeps for it however full it gets', async () => {
+  const fault: { value?: Error } = { value: new Error('connect ECONNREFUSED') };
+  const take = async () => {
+    if (fault.value) throw fault.value;
+  };
+  for (const dir of ['trail', undefined]) {
+    fault.value = new Error('connect ECONNREFUSED');
+    await using on = await ground(dir, [{ name: 'syslog', take }]);
+    await on.write();
+    await on.drain();
+    assert.equal(on.told.length, 0);
+    on.clock.turn(61_000);
+    await on.drain();
+    assert.deepEqual(
+      on.told.map(({ kind, subject }) => [kind, subject]),
+      [['trail-unsealed', 'trail/syslog']],
+    );
+    assert.match(
+      on.told[0]?.detail ?? '',
+      /^events since \S+Z wait in Redis for syslog: connect ECONNREFUSED$/,
+    );
+    assert.match((await on.notes()).join(), /^events of the trail wait for syslog since \S+Z; /);
+    delete fault.value;
+    on.over.length = 0;
+    await on.drain();
+    assert.ok(on.over.includes('trail/syslog'));
+    assert.deepEqual(await on.notes(), []);
+    on.over.length = 0;
+    await on.drain();
+    assert.deepEqual(on.over, []);
+  }
 });
 
 test('without a directory nothing is sealed, and nothing is told', async () => {

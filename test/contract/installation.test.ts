@@ -39,6 +39,19 @@ test('who starts while Redis is away asks until it answers, or until it stops', 
   closeRedis(away);
 });
 
+test('who starts while Redis has no memory left, and takes no writes, still learns whether it has the secret', async () => {
+  const store = newStore();
+  await requireSameSecret(store, known('one'), systemClock, never);
+  await redis.config('SET', 'maxmemory', '1');
+  try {
+    const signal = AbortSignal.timeout(10_000);
+    await requireSameSecret(store, known('one'), systemClock, signal);
+    await assert.rejects(requireSameSecret(store, known('other'), systemClock, signal), /is not the secret/);
+  } finally {
+    await redis.config('SET', 'maxmemory', '0');
+  }
+});
+
 test('a role with another secret than the others ends at its start, with one line', async () => {
   await using dir = await tempDir();
   const prefix = '{installation}';

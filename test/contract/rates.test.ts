@@ -5,6 +5,7 @@ import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import type { Bounds } from '../../shared/admission/bounds.ts';
 import { withRates } from '../../shared/admission/rates.ts';
 import { blocksForUnusual } from '../../shared/admission/unusual-keys.ts';
+import type { IssuanceError } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { toRequest } from '../shared/admission/admission-request.ts';
 import { freePort } from '../support/free-port.ts';
@@ -24,6 +25,9 @@ const blockOf = (name: string, bounds?: Bounds): AuthBlockConfig => ({
 const hourly = (count: number) => ({ count, period: 3_600_000 });
 const refused = { code: 'rateLimited', message: 'too many requests of this client: post again later' };
 
+/** The blocks that refuse, and how they know the client. */
+const known = ({ blocks }: IssuanceError) => blocks?.map(({ name, by }) => `${name} by ${by}`);
+
 const open = (blocks: AuthBlockConfig[], store = newStore()) =>
   withRates(openAdmission(blocks), store, { clock, log: quietLog });
 
@@ -40,6 +44,7 @@ suite('rate', () => {
     for (const _ of [1, 2, 3]) assert.deepEqual(await ask(admission), ['a']);
     const error = await ask(admission).catch(failure => failure);
     assert.deepEqual([error.code, error.message], [refused.code, refused.message]);
+    assert.deepEqual(known(error), ['a by all']);
     const wait = error.retryAfter - clock.now();
     assert.ok(wait > 1_000_000 && wait <= 1_300_000, `${wait}`); // a third of an hour
     assert.deepEqual(await ask(admission, '192.0.2.2'), ['a']);
@@ -83,7 +88,9 @@ suite('rate', () => {
       return admission.admit(blocks, [{ type: 'dns', value }]).name;
     };
     assert.equal(await admit('www.a.example'), 'a');
-    await assert.rejects(admit('www.a.example'), refused);
+    const error = await admit('www.a.example').catch(failure => failure);
+    assert.deepEqual([error.code, error.message], [refused.code, refused.message]);
+    assert.deepEqual(known(error), ['a by all']);
     assert.equal(await admit('www.b.example'), 'b');
     await assert.rejects(admit('www.c.example'), { code: 'denied' });
   });

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Queue } from 'bullmq';
-import { openSeals } from '../../shared/queue/bullmq.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import {
   deduplicationId,
   openSignRecords,
   SIGN_QUEUE,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
+import { parseEntry } from '../../shared/trail/event.ts';
 import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
@@ -23,8 +24,8 @@ const forged = JSON.stringify({ ...issued, chain: 'a chain of a stranger' });
 /** The details of the trail's events, of a job where one is given. */
 async function told(prefix: string, job?: string): Promise<string[]> {
   const entries = await redis.xrange(`${prefix}:trail`, '-', '+');
-  const events = entries.map(([, [, event = '{}']]) => JSON.parse(event) as Record<string, string>);
-  return events.filter(one => job === undefined || one.job === job).map(({ detail }) => `${detail}`);
+  const events = entries.flatMap(([id, fields]) => parseEntry(id, fields)).map(({ event }) => event);
+  return events.filter(one => job === undefined || one?.job === job).map(one => `${one?.detail}`);
 }
 
 test('a result that was written and published by hand is not handed out, and the true one is', async () => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { tokenOf } from '../../services/worker/spent-token.ts';
+import { toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import { isSealedData, toSealed } from '../../shared/queue/bullmq.ts';
+import { isSealedData } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {
   openSignRecords,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { toSealed } from '../../shared/admission/hmac.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { toSealed } from '../../shared/queue/bullmq.ts';
 import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import { quietLog } from '../support/quiet-log.ts';

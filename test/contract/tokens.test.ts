@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openTokenList } from '../../shared/admission/token-list.ts';
 import {
   newToken,
@@ -23,7 +24,7 @@ import { startOwnRedis } from './own-redis.ts';
 import { chain, openReadyIntakeSide, openWorkerSide, signJob } from './sign-parts.ts';
 
 const { url, newStore } = await startOwnRedis();
-const secret = Buffer.from('the secret of the installation, at least 32 bytes');
+const seals = openSeals(Buffer.from('the secret of the installation, at least 32 bytes'));
 const start = Date.parse('2026-11-27T12:00:00Z');
 const DAY = 86_400_000;
 
@@ -37,8 +38,8 @@ const block = (name: string, rest: Partial<AuthBlockConfig> = {}): AuthBlockConf
 /** Tokens in a store of their own, and what an intake does with them. */
 function open(configs = [block('hosts')], store: Store = newStore()) {
   const clock = turnedClock(start);
-  const tokens = openTokenList(store, secret, clock);
-  const admission = openAdmission(configs, { judgeToken: openJudgeToken(store, secret, clock) });
+  const tokens = openTokenList(store, seals, clock);
+  const admission = openAdmission(configs, { judgeToken: openJudgeToken(store, seals, clock) });
   async function ask(token: string) {
     const shown = readBearer([`Bearer ${token}`]) ?? { digest: undefined };
     const request = {
@@ -139,7 +140,7 @@ test('a request with a token asks Redis once, however many blocks take tokens, a
 test('while Redis cannot be asked, no token is judged: the request is to come again', async () => {
   const store = newStore();
   const away = { mget: () => Promise.reject(new Error('Connection is closed.')) } as unknown as Redis;
-  const judge = openJudgeToken({ ...store, redis: away }, secret, turnedClock(start));
+  const judge = openJudgeToken({ ...store, redis: away }, seals, turnedClock(start));
   const judged = judge({ digest: tokenDigest(newToken()) }, 'hosts');
   await assert.rejects(judged as Promise<unknown>, (error: IssuanceError) => error.code === 'unavailable');
 });

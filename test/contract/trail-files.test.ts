@@ -71,6 +71,22 @@ async function linesOf({ directory }: Ground): Promise<{ file: string; text: str
 
 const jobsIn = (lines: { text: string }[]) => lines.flatMap(({ text }) => JSON.parse(text).job ?? []);
 
+test('events of one moment, which share entries, are sealed each once and in their order', async () => {
+  await using on = await ground();
+  const trail = openTrail(on.store);
+  const jobs = Array.from({ length: 100 }, (_, number) => `job ${number}`);
+  for (let part = 0; part < 100; part += 50) {
+    const together = jobs.slice(part, part + 50);
+    await Promise.all(together.map(job => trail.write({ at: start, event: 'handed-out', job })));
+    await seal(on);
+  }
+  const lines = await linesOf(on);
+  assert.deepEqual(jobsIn(lines), jobs);
+  const ids = lines.flatMap(({ text }) => JSON.parse(text).id ?? []);
+  assert.equal(new Set(ids).size, jobs.length, 'each event has an id of its own');
+  assert.deepEqual(await faultsOf(on), []);
+});
+
 /** Three days, of which the second is rich. */
 async function threeDays(): Promise<Ground> {
   const on = await ground();
@@ -376,8 +392,7 @@ test('a consumer that fails is handed the same again, and holds up no other', as
 
 test('where nothing is sealed the last events stay', async () => {
   const store = newStore();
-  const trail = openTrail(store);
-  await Promise.all(Array.from({ length: 1_000 }, () => trail.write({ at: start, event: 'refused' })));
+  await happen(store, new Array(1_000).fill(start));
   const consumers = [{ name: 'inventory', take: async () => {} }];
   await drainTrail(store, { consumers, keep: 300 }, never);
   const left = await redis.xlen(trailKey(store.prefix));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { parseEntry } from '../../shared/trail/event.ts';
 import { ask } from '../support/ask.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { csrFor, noisyPosts, startTarpitGround, type TarpitGround, workerSlots } from '../support/tarpit.ts';
@@ -63,8 +64,13 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
   const refused = answers.find(({ status }) => status === 429);
   assert.equal(refused?.body, 'too many orders are under way already: post again later\n');
   assert.ok(Number(refused?.headers['retry-after']) >= 5);
-  const trail = JSON.stringify(await fleet.redisClient.xrange('{quarry}:trail', '-', '+'));
-  assert.match(trail, /refused[^}]*too many orders are under way already/);
+  const refusalIsTold = async (block: string, detail: string | undefined) => {
+    const entries = await fleet.redisClient.xrange('{quarry}:trail', '-', '+');
+    const events = entries.flatMap(([id, fields]) => parseEntry(id, fields).map(({ event }) => event));
+    const refusals = events.filter(one => one?.event === 'refused');
+    return refusals.some(one => one?.block === block && one.by === 'all' && `${one.detail}\n` === detail);
+  };
+  await waitUntil('its event', () => refusalIsTold('bounded', refused?.body));
 
   const csr = await csrFor('host.rated.example');
   const from = '127.0.0.9'; // whom no block has counted yet
@@ -74,6 +80,7 @@ test('posts beyond queue-max and rate are 429, with the time to come again', asy
   assert.equal(beyond.status, 429);
   assert.equal(beyond.body, 'too many requests of this client: post again later\n');
   assert.ok(Number(beyond.headers['retry-after']) > 60);
+  await waitUntil('its event', () => refusalIsTold('rated', beyond.body));
 
   const another = '127.0.0.10';
   const intake = fleet.all('intake')[0]?.url;

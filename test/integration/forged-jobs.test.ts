@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, test } from 'node:test';
 import { Queue } from 'bullmq';
+import { openSeals } from '../../shared/admission/hmac.ts';
 import { openSecret } from '../../shared/base/installation.ts';
 import { splitChain } from '../../shared/pki/certificate.ts';
-import { isSealedData, openSeals, sealData } from '../../shared/queue/bullmq.ts';
+import { isSealedData, sealData } from '../../shared/queue/bullmq.ts';
 import { REVOKE_QUEUE, type RevokeJobData } from '../../shared/queue/revoke-queue.ts';
 import { SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-records.ts';
+import { parseEntry } from '../../shared/trail/event.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
 import { ask } from '../support/ask.ts';
 import { makeCsr } from '../support/csr.ts';
@@ -45,8 +47,10 @@ async function jobFor(name: string, data: Partial<SignJobData> = {}): Promise<Si
 /** The details of the trail's refusals of a job. */
 async function refusals(job: string): Promise<string[]> {
   const entries = await fleet.redisClient.xrange(`${prefix}:trail`, '-', '+');
-  const events = entries.map(([, fields]) => JSON.parse(fields[fields.indexOf('event') + 1] ?? '{}'));
-  return events.filter(one => one.event === 'refused' && one.job === job).map(({ detail }) => detail);
+  const events = entries
+    .flatMap(([id, fields]) => parseEntry(id, fields))
+    .flatMap(({ event }) => event ?? []);
+  return events.flatMap(one => (one.event === 'refused' && one.job === job ? (one.detail ?? []) : []));
 }
 
 /** Adds a job with BullMQ's own means, and says with what it ends; the CA must not hear of it. */

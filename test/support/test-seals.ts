@@ -1,4 +1,4 @@
-import { openSeals } from '../../shared/queue/bullmq.ts';
+import { openSeals } from '../../shared/admission/hmac.ts';
 
 /** Those of an installation that all sides of a test share. */
 export const testSecret = 'a secret of thirty-three letters.';

@@ -5,7 +5,8 @@ import { toHandedOut } from '../../../shared/issue/hand-out.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
-import { answerResult, type Clients, stillWorking, toAdmissionRequest, type Waiting } from './sign.ts';
+import { stillWorking } from './come-back.ts';
+import { answerResult, type Clients, toAdmissionRequest, type Waiting } from './sign.ts';
 
 const jobIdPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -32,7 +33,9 @@ export function resultRoute(parts: {
     if (block === undefined) ctx.throw(404, 'no such result');
     const own = possible.filter(({ name }) => name === block);
     if (own.length === 0) ctx.throw(403, NOT_YOURS);
-    const [admitting] = await admission.verified(own, request, undefined);
+    const blocks = await admission.verified(own, request, undefined);
+    ctx.state.blocks = blocks;
+    const [admitting] = blocks;
     const results = admitting?.narrowed ? onlyFor(admitting, issuing, jobId) : issuing;
     const answered = await answerResult(ctx, jobId, results, waiting);
     if (answered === 'unanswered') throw stillWorking(waiting);

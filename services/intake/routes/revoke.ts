@@ -8,7 +8,8 @@ import {
   readRevocable,
 } from '../../../shared/pki/revocation.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
-import { type Clients, comeBack, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
+import { comeBack } from './come-back.ts';
+import { type Clients, patienceOf, readBody, toAdmissionRequest, type Waiting } from './sign.ts';
 
 /** Bytes; a chain may be posted whole. */
 const LARGEST_CHAIN = 64 * 1024;
@@ -30,10 +31,12 @@ export function revokeRoute(parts: {
     const possible = admission.possible(request);
     const body = await readBody(ctx, LARGEST_CHAIN, 'certificate');
     const blocks = await admission.verified(possible, request, body);
+    ctx.state.blocks = blocks;
     const reason = readReason(ctx);
     const { pem, names, identifiers, notAfter } = readRevocable(body.toString());
     ctx.state.names = names;
     const block = admission.holder(blocks, identifiers);
+    ctx.state.blocks = [block];
     if (block.once) ctx.throw(403, 'a one-time token is for getting a certificate, and revokes none');
     if (notAfter <= waiting.clock.now())
       ctx.throw(409, 'the certificate has expired; there is nothing to revoke');

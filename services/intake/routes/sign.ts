@@ -3,15 +3,17 @@ import { LRUCache } from 'lru-cache';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { forwardedAddress } from '../../../shared/admission/client-address.ts';
 import type { ShownCertificate } from '../../../shared/admission/client-ca.ts';
-import { type AdmissionRequest, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import { parseHmacHeader } from '../../../shared/admission/hmac.ts';
+import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
+import { dropUsed } from '../../../shared/admission/token-method.ts';
 import { readBearer } from '../../../shared/admission/token-record.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
-import { dropUsed } from '../../../shared/admission/used-tokens.ts';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
 import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
+import { answerAccepted, stillWorking } from './come-back.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
@@ -160,28 +162,6 @@ function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate):
   ctx.body = chain;
 }
 
-const COME_BACK = 5_000;
-
-function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
-  ctx.status = 202;
-  ctx.set('Location', `/sign/${jobId}`);
-  ctx.set('Retry-After', String(COME_BACK / 1000));
-  ctx.set('Preference-Applied', waited ? 'wait' : 'respond-async');
-  ctx.type = 'text/plain; charset=utf-8';
-  ctx.body = `the certificate is being worked on: fetch /sign/${jobId}\n`;
-}
-
-/** The 503 for a plain client whose job goes on without it. */
-export function stillWorking(waiting: Waiting): IssuanceError {
-  return comeBack(waiting, 'the certificate is still being worked on', 'post the same CSR again');
-}
-
-/** @param advice what brings the client to the result */
-export function comeBack({ clock, stopping }: Waiting, state: string, advice: string): IssuanceError {
-  const why = stopping.aborted ? 'the server restarts' : state;
-  return new IssuanceError('unavailable', `${why}: ${advice}`, { retryAfter: clock.now() + COME_BACK });
-}
-
 /** Bytes of the CSRs that are remembered, and of the bodies that they came in. */
 const MOST_REMEMBERED = 4 * 1024 ** 2;
 
@@ -222,6 +202,7 @@ export function signRoute(parts: {
     const possible = admission.possible(request);
     const body = await readBody(ctx, maxSize);
     const blocks = await admission.verified(possible, request, body);
+    ctx.state.blocks = blocks;
     const csr = readCsrOnce(body);
     return { blocks: blocks.some(({ once }) => once) ? dropUsed(blocks, csr) : blocks, csr };
   }
@@ -239,6 +220,7 @@ export function signRoute(parts: {
     ctx.state.names = identifiers.map(({ value }) => value);
     const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
     const block = admission.admit(able, identifiers);
+    ctx.state.blocks = [block];
 
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });

@@ -25,11 +25,13 @@ test('openFleetRedis() says where it looked for a private Redis, and that its pl
   );
 });
 
-test('openFleetRedis() says where it looked for a Redis whose place is certain', async () => {
-  const [ownSocket, shared] = await Promise.all([
+test('openFleetRedis() says where it looked for a Redis whose place is certain, and no password', async () => {
+  const [ownSocket, shared, socket] = await Promise.all([
     fault('dir = DIR'),
     fault('url = redis://:s3cret@127.0.0.1:1'),
+    fault('url = unix://quarry:s3cret@DIR/redis.sock'),
   ]);
   assert.equal(ownSocket, 'Redis at unix:DIR/redis.sock cannot be reached; does quarry run?');
   assert.equal(shared, 'Redis at 127.0.0.1:1 cannot be reached; does quarry run?');
+  assert.equal(socket, 'Redis at unix:DIR/redis.sock cannot be reached; does quarry run?');
 });

@@ -8,6 +8,7 @@ import { reissueCommand } from '../../../services/cli/reissue.ts';
 import { renewCommand } from '../../../services/cli/renew.ts';
 import type { ManagedCertificate } from '../../../shared/renewal/renewal-index.ts';
 import { openRenewalIndex } from '../../../shared/renewal/renewal-index.ts';
+import { parseEntry } from '../../../shared/trail/event.ts';
 import { trailKey } from '../../../shared/trail/trail.ts';
 import { startOwnRedis } from '../../contract/own-redis.ts';
 import { account, auth } from '../../shared/setup/load-text.ts';
@@ -24,7 +25,8 @@ const io = { env: { REDIS_URL: url }, write: () => undefined };
 /** What the acts of operators are in the trail, with their names. */
 async function acts(): Promise<[string, string[]?][]> {
   const entries = await redis.xrange(trailKey('{quarry}'), '-', '+');
-  return entries.map(([, [, text = '']]) => {
+  const events = entries.flatMap(([id, fields]) => parseEntry(id, fields));
+  return events.map(({ text }) => {
     const { event, by, detail, names } = JSON.parse(text);
     assert.equal(event, 'operator');
     assert.match(by, /^operator .+/);

@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { createApp } from '../../../services/intake/app.ts';
 import { openRefusals } from '../../../services/intake/refusals.ts';
-import { openAdmission } from '../../../shared/admission/admit.ts';
+import { type Admission, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import type { JudgeToken } from '../../../shared/admission/token-method.ts';
@@ -127,6 +127,7 @@ export async function openIntake(
     trusted = [] as string[],
     takeOnce = openFakeTakeOnce(),
     judgeToken = noToken,
+    toRated = (admission: Admission) => admission,
   } = {},
 ): Promise<FakeIntake> {
   const revokeQueue = openFakeRevokeQueue();
@@ -160,7 +161,7 @@ export async function openIntake(
     log: log.log,
   });
   const app = createApp({
-    admission,
+    admission: toRated(admission),
     clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
     issuing,

@@ -2,14 +2,25 @@ import assert from 'node:assert/strict';
 import { hash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { openRefusals } from '../../../services/intake/refusals.ts';
+import type { Admission } from '../../../shared/admission/admit.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
+import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { TrailEvent } from '../../../shared/trail/event.ts';
-import { makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { makeCertificate, makeCsr } from '../../shared/pki/openssl-csr.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { waitUntil } from '../../support/wait-until.ts';
-import { chain, hmacHeader, issued, jobId, openIntake } from './open-intake.ts';
+import {
+  chain,
+  type FakeIntake,
+  hmacBlock,
+  hmacHeader,
+  issued,
+  jobId,
+  loopbackBlock,
+  openIntake,
+} from './open-intake.ts';
 
 const csr = makeCsr({ names: 'DNS:www.example.org' });
 const foreign = makeCsr({ names: 'DNS:www.example.net' });
@@ -86,8 +97,79 @@ test('refusals are in the trail, with what was asked for; a wrong path or method
   const request = refused.headers.get('X-Request-Id');
   const detail = 'not admitted: www.example.net';
   assert.deepEqual(written(intake.trail.events), [
-    { at, event: 'refused', names: ['www.example.net'], client: '127.0.0.1', request, detail },
+    { at, event: 'refused', names: ['www.example.net'], ...who, request, detail },
   ]);
+});
+
+/** What the trail says of who was refused, and for which names. */
+const refusedOf = ({ trail }: FakeIntake) =>
+  trail.events
+    .filter(({ event }) => event === 'refused')
+    .map(({ block, by, client, names }) => ({ block, by, client, names }));
+
+const names = ['www.example.org'];
+const failed = { outcome: 'failed', error: { code: 'denied', detail: 'the CA refuses' } } as const;
+const limited = new StandingLimitError('rateLimited', 'too many');
+
+const refusals: [string, (intake: FakeIntake) => void, body?: string][] = [
+  ['its CSR', () => {}, 'no CSR'],
+  ['a limit', intake => Object.assign(intake.limit, { value: limited })],
+  ['a full queue', intake => Object.assign(intake.queue, { fault: limited })],
+  ['the end of its job', intake => intake.queue.results.set(jobId, { ...issued, ...failed })],
+];
+
+for (const [why, prepare, body = csr] of refusals) {
+  test(`a client that is refused for ${why} is in the trail with its block, and how that knows it`, async () => {
+    await using intake = await openIntake();
+    prepare(intake);
+    await intake.post(body);
+    const asked = body === csr ? names : undefined;
+    assert.deepEqual(refusedOf(intake), [{ ...who, names: asked }]);
+  });
+}
+
+test('of several blocks that know a refused client, that which has the names is in the trail, else all', async () => {
+  await using intake = await openIntake([{ ...loopbackBlock, domains: ['*.example.com'] }, hmacBlock]);
+  intake.limit.value = limited;
+  await intake.post(csr);
+  await intake.post(foreign);
+  const all = { block: 'loopback, hmac', by: 'address, hmac key 1', client: who.client };
+  assert.deepEqual(refusedOf(intake), [
+    { ...who, names },
+    { ...all, names: ['www.example.net'] },
+  ]);
+});
+
+test('a client that is refused for its rate is in the trail with the block whose rate it is', async () => {
+  const refuse = async () => {
+    throw new IssuanceError('rateLimited', 'too many', { blocks: [{ name: 'slow', by: 'token web1' }] });
+  };
+  const toRated = (admission: Admission) => ({ ...admission, verified: refuse });
+  await using intake = await openIntake([hmacBlock], { toRated });
+  await intake.post(csr);
+  assert.deepEqual(refusedOf(intake), [
+    { block: 'slow', by: 'token web1', client: who.client, names: undefined },
+  ]);
+});
+
+test('a revocation or a fetch that is refused is in the trail with its block, a stranger with none', async () => {
+  await using intake = await openIntake();
+  const foreignCertificate = makeCertificate({ names: 'DNS:www.example.net' });
+  await intake.post(foreignCertificate, hmacHeader(foreignCertificate), '/revoke');
+  intake.revokeQueue.fault = limited;
+  await intake.post(chain, hmacHeader(chain), '/revoke');
+  intake.queue.blocks.set(jobId, 'hmac');
+  intake.queue.results.set(jobId, { ...issued, ...failed });
+  await fetch(`${intake.url}/sign/${jobId}`, { headers: hmacHeader(`/sign/${jobId}`) });
+  await intake.post(csr, hmacHeader('another body'));
+  // Of one client the others of the second come together, as one.
+  await waitUntil('the next second', () => refusedOf(intake).length === 3);
+  assert.deepEqual(refusedOf(intake), [
+    { ...who, names: ['www.example.net'] },
+    { block: undefined, by: undefined, client: who.client, names: undefined },
+    { ...who, names: undefined },
+  ]);
+  assert.equal(intake.trail.events.at(-1)?.count, 2);
 });
 
 test('a refusal stays one where the trail cannot be written, and is counted', async () => {
@@ -141,12 +223,12 @@ test('counts that cannot be written are written once they can be', async () => {
 
 test('what a stranger says is cut to a length', async () => {
   const events: TrailEvent[] = [];
-  await using refusals = openRefusals(
+  await using cutting = openRefusals(
     { write: async event => void events.push(event) },
     turnedClock(0),
     quietLog,
   );
-  const names = Array.from({ length: 1_000 }, (_, n) => `n${n}.example`);
-  await refusals.note({ client: '::1', names, detail: 'x'.repeat(10_000) });
+  const long = Array.from({ length: 1_000 }, (_, n) => `n${n}.example`);
+  await cutting.note({ client: '::1', names: long, detail: 'x'.repeat(10_000) });
   assert.deepEqual([events[0]?.names?.length, events[0]?.detail?.length], [100, 500]);
 });

@@ -142,3 +142,12 @@ test('a block behind one that asks for a certificate is reached, and behind one 
   assert.deepEqual(names([all, own]), ['own']);
   assert.deepEqual(names([block('some', { all: true, domains: ['*.example.org'] }), own]), []);
 });
+
+test('a client without a name of the kind that {client} stands for is told from those that have one', async () => {
+  const own = block('own', { clientCerts: ['*.example.org'], ownNames: ['ip'] });
+  const admission = openAdmission([own], { isRevoked: async () => false });
+  const request = showing(certificate('web1.example.org'));
+  const [admitting] = await admission.verified(admission.possible(request), request, undefined);
+  assert.equal(admitting?.narrowed, true); // GET /sign/<id> gives it no result for 192.0.2.1
+  assert.equal(admitting?.mayHave(parseIdentifier('192.0.2.1')), false);
+});

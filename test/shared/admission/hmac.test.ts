@@ -5,8 +5,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import {
+  bearsSeal,
+  hashNames,
+  hmacMethod,
+  openSeals,
+  parseHmacHeader,
+  withSeal,
+} from '../../../shared/admission/hmac.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
-import { hashNames, hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
 import { toRequest } from './admission-request.ts';
 
 const body = Buffer.from('-----BEGIN …\r\n\xff\n');
@@ -158,4 +165,15 @@ test("the header that macen's documented command prints is accepted, with every 
     const request = toRequest({ claim });
     assert.deepEqual(hmacMethod({ type, keys: ['key'] }, never).holds(request, body), first, line);
   }
+});
+
+test('withSeal() seals for one purpose, and bearsSeal() takes nothing else that Redis may hold', () => {
+  const [seals, others] = [openSeals(Buffer.from('our secret')), openSeals(Buffer.from('their secret'))];
+  const sealed = withSeal(seals, 'order 1', { url: 'https://ca.example/1', turn: 2 });
+  assert.ok(bearsSeal(seals, 'order 1', JSON.parse(JSON.stringify(sealed))));
+  assert.equal(bearsSeal(seals, 'order 2', sealed), false);
+  assert.equal(bearsSeal(others, 'order 1', sealed), false);
+  assert.equal(bearsSeal(seals, 'order 1', { ...sealed, turn: 3 }), false);
+  for (const value of [null, 'text', 7, [], {}, { seal: 7 }])
+    assert.equal(bearsSeal(seals, 'order 1', value), false, JSON.stringify(value));
 });

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
+import { hmacMethod, parseHmacHeader } from '../../../shared/admission/hmac.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
-import { type AdmissionRequest, hmacMethod, parseHmacHeader } from '../../../shared/admission/methods.ts';
+import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
 import { hmacBlock } from '../../services/intake/open-intake.ts';
 import { toRequest } from './admission-request.ts';
 

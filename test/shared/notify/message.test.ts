@@ -13,7 +13,7 @@ for (const [said, kind, names, daysLeft] of [
     undefined,
   ],
   ['the CA explains when to renew: a.example', 'renewal-explained', ['a.example'], undefined],
-  ['the trail is not sealed', 'trail-unsealed', [], undefined],
+  ['events of the trail wait in Redis', 'trail-unsealed', [], undefined],
   ['account paused: a.example', 'account-paused', ['a.example'], undefined],
   ['expires in 13 days: a.example', 'expires-soon', ['a.example'], 13.9],
   ['expires in 2 days: a.example', 'expires-soon', ['a.example'], 2],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isBrokenHash, toHashName } from '../../../shared/admission/methods.ts';
+import { isBrokenHash, toHashName } from '../../../shared/admission/hmac.ts';
 import { cidrCovers } from '../../../shared/base/identifier.ts';
 import { parseCidr } from '../../../shared/config/cidr.ts';
 import { formatListener, parseListener } from '../../../shared/config/listener.ts';

@@ -20,8 +20,8 @@ const events = [
   { at: at + 1, event: 'operator', detail: 'keys block\n x' },
 ];
 const entries = [
-  ...events.map((event, n) => parseEntry(`${at}-${n}`, ['event', JSON.stringify(event)])),
-  parseEntry(`${at}-2`, ['event', 'no\nevent']),
+  ...events.flatMap((event, n) => parseEntry(`${at}-${n}`, ['event', JSON.stringify(event)])),
+  ...parseEntry(`${at}-2`, ['event', 'no\nevent']),
 ];
 const head = (time: string, kind: string) => `<85>1 ${time} ${hostname()} quarry ${process.pid} ${kind} - `;
 const messages = [

@@ -18,7 +18,7 @@ const UNSEALED =
   'post the certificate again';
 
 /** @returns how a job ends that is not to be done, which operators read in the log and in the trail */
-export async function judgeRevocation(
+export async function refuseRevocation(
   { blocks, trail, clock, log }: Parts,
   { data, lock, isSealed }: Pick<HeldJob<RevokeJobData>, 'data' | 'lock' | 'isSealed'>,
 ): Promise<RevokeResult | undefined> {

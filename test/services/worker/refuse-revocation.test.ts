@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeRevocation } from '../../../services/worker/judge-revocation.ts';
+import { refuseRevocation } from '../../../services/worker/refuse-revocation.ts';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { RevokeJobData } from '../../../shared/queue/revoke-queue.ts';
 import type { TrailEvent } from '../../../shared/trail/event.ts';
@@ -28,7 +28,7 @@ async function judge(domain: string, more: Partial<RevokeJobData>, isSealed: boo
     ...{ clock: turnedClock(7_000), log: quietLog },
   };
   const job = { data: { ...data, ...more }, lock: { jobId: 'job-1', token: '' }, isSealed };
-  const result = await judgeRevocation(parts, job);
+  const result = await refuseRevocation(parts, job);
   return { result: result?.outcome, told: told.map(({ event }) => event) };
 }
 
