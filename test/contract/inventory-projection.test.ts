@@ -123,7 +123,7 @@ test('many events are written a hundred at a time, in their order', async () => 
   const entries = Array.from({ length: 250 }, (_, number) => {
     const { leaf, about } = make(number);
     const event: TrailEvent = { ...about, ...byPost, event: 'issued' };
-    return { id: `${number}-0`, event, text: '', leaf: leaf.toString('base64') };
+    return { id: `${number}-0`, event, text: '', leaf: leaf.toString('base64'), part: 0 };
   });
   const written: string[][] = [];
   const writer: Parameters<typeof openProjection>[0] = {
