@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { openLog, systemClock } from '../../shared/base/basics.ts';
-import { readSecretOfRoles, requireSameSecret } from '../../shared/base/installation.ts';
+import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { whereOf } from '../../shared/base/redis-url.ts';
 import type { Environment } from '../../shared/config/environment.ts';
@@ -40,8 +40,7 @@ export async function openFleetWithSecret(files: string[], env: Environment): Pr
   const secret = await readSecretOfRoles(config.secretFile);
   const opened = await openFleetRedis(files, env);
   try {
-    const known = { secret, file: config.secretFile };
-    await requireSameSecret(opened.store, known, systemClock, AbortSignal.timeout(PATIENCE));
+    await refuseOtherSecret(opened.store, { secret, file: config.secretFile });
   } catch (error) {
     opened[Symbol.dispose]();
     throw error;

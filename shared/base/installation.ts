@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createAtomically } from './atomic-file.ts';
-import { type Clock, describeFileError, type Log } from './basics.ts';
+import { type Clock, describeFileError, type Log, needingRedis } from './basics.ts';
 import { untilRedisAnswers } from './outages.ts';
 import type { Store } from './redis.ts';
 
@@ -116,12 +116,29 @@ export async function requireSameSecret(
     found = await leaveOrRead(redis, key, own).catch(() => null);
     if (found === null) await clock.sleep(ASK_AGAIN, signal);
   }
-  if (found === own) return;
-  throw new Error(
+  if (found !== own) throw anotherSecret(file, key);
+}
+
+/**
+ * For a command: like `requireSameSecret`, but leaves no fingerprint, which would keep out roles that have
+ * another secret.
+ *
+ * @throws also IssuanceError `unavailable` when Redis cannot be reached
+ */
+export async function refuseOtherSecret(
+  { redis, prefix }: Store,
+  { secret, file }: { secret: Buffer; file: string },
+): Promise<void> {
+  const key = fingerprintKey(prefix);
+  const found = await needingRedis(() => redis.get(key));
+  if (found !== null && found !== fingerprintOf(secret)) throw anotherSecret(file, key);
+}
+
+const anotherSecret = (file: string, key: string) =>
+  new Error(
     `${file} is not the secret of the installation that uses this Redis: copy the file of its other roles ` +
       `here, or, where that is lost, stop them all and delete ${key} in Redis`,
   );
-}
 
 /** A Redis that has no memory left still reads. */
 async function leaveOrRead(redis: Store['redis'], key: string, own: string): Promise<string | null> {

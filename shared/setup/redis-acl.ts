@@ -36,7 +36,7 @@ const uses: RedisUse[] = [
   // who takes part, and who asks: installation.ts, hmac2.ts, tokens.ts, token-list.ts
   keys('installation', {
     ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
-    cli: ['get', 'set'],
+    cli: ['get'],
   }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
   keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),

@@ -24,5 +24,8 @@ test('quarry token makes no secret, which no role would have, and leaves nothing
     });
   }
   assert.equal(existsSync(secretFile), false);
-  assert.deepEqual(await redis.keys('*'), []);
+  await writeFile(secretFile, 'what this machine has had for years', { mode: 0o600 });
+  const written: string[] = [];
+  await tokenCommand.run(['list', file], { env: { REDIS_URL: url }, write: text => void written.push(text) });
+  assert.deepEqual([written, await redis.keys('*')], [['there are no tokens\n'], []]);
 });
