@@ -61,3 +61,12 @@ export async function splitWords(words: string[]): Promise<{ names: string[]; fi
   for (const word of words) ((await isFile(word)) ? files : names).push(word);
   return { names, files };
 }
+
+/** A date is its first moment in UTC. @throws UsageError */
+export function parseTime(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const known = /^\d{4}-\d\d-\d\d([Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d))?$/.test(text);
+  const time = known ? Date.parse(text.toUpperCase()) : Number.NaN;
+  if (!Number.isNaN(time)) return time;
+  throw new UsageError(`${text} is neither a date nor a time such as 2026-11-20T14:30:00Z`);
+}

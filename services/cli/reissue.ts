@@ -10,7 +10,7 @@ import {
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { isAgreedTo } from './agree.ts';
-import { type Command, needFiles, readOptions, splitWords, UsageError } from './command.ts';
+import { type Command, needFiles, parseTime, readOptions, splitWords } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
 
@@ -52,15 +52,6 @@ export const reissueCommand: Command = {
     write('the schedulers begin; quarry renewals shows how it goes\n');
   },
 };
-
-/** A date is its first moment in UTC. @throws UsageError */
-export function parseTime(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const known = /^\d{4}-\d\d-\d\d([Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d))?$/.test(text);
-  const time = known ? Date.parse(text.toUpperCase()) : Number.NaN;
-  if (!Number.isNaN(time)) return time;
-  throw new UsageError(`${text} is neither a date nor a time such as 2026-11-20T14:30:00Z`);
-}
 
 export type Wanted = {
   /** All where none is given. */

@@ -2,10 +2,9 @@ import { openSeals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
-import { type Command, needFiles, readOptions, UsageError } from './command.ts';
+import { type Command, needFiles, parseTime, readOptions, UsageError } from './command.ts';
 import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
-import { parseTime } from './reissue.ts';
 
 const acts = ['add', 'list', 'revoke'];
 

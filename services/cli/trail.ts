@@ -9,10 +9,9 @@ import { type Found, findInFiles, findInRedis, type Wanted } from '../../shared/
 import { type Head, PUBLIC_KEY_FILE } from '../../shared/trail/line.ts';
 import { openSigningKey, type PublicKey, readPublicKey } from '../../shared/trail/signing-key.ts';
 import { type Finding, verifyTrail } from '../../shared/trail/verify.ts';
-import { type Command, type Io, needFiles, readOptions, UsageError } from './command.ts';
+import { type Command, type Io, needFiles, parseTime, readOptions, UsageError } from './command.ts';
 import { openFleetRedis, reachFleetRedis } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
-import { parseTime } from './reissue.ts';
 
 const FILTER = '[--name GLOB] [--since TIME] [--until TIME]';
 

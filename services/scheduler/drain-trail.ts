@@ -3,14 +3,12 @@ import type { Store } from '../../shared/base/redis.ts';
 import type { TrailConfig } from '../../shared/config/trail.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { drainTrail, findWaiting, type TrailConsumer } from '../../shared/trail/drain.ts';
-import { openTrailFiles, type TrailFiles } from '../../shared/trail/files.ts';
+import { FILES, openTrailFiles, type TrailFiles } from '../../shared/trail/files.ts';
 import { openSigningKey } from '../../shared/trail/signing-key.ts';
 import { openSyslogConsumer, SYSLOG } from '../../shared/trail/syslog.ts';
 
 /** How many entries stay in Redis for `quarry trail show` where no files have them. */
 const KEPT_IN_REDIS = 20_000;
-/** The consumer that seals. */
-const FILES = 'files';
 const UPKEEP_INTERVAL = 300_000;
 /** Events that wait for so long are a message to operators; milliseconds. */
 const PATIENCE = 60_000;

@@ -36,7 +36,7 @@ export async function inventoryFound(
 }
 
 /** Whoever fetched it last was admitted by the block for which it is renewed. */
-function toFound({ chain, leaf, issuedBy }: KeptEntry, fetched: LastFetch | undefined): InventoryEntry {
+function toFound({ chain, der, leaf, issuedBy }: KeptEntry, fetched: LastFetch | undefined): InventoryEntry {
   const kept = { how: 'found', block: fetched?.block, account: issuedBy?.account } as const;
-  return toEntry(decodePem(chain, ['CERTIFICATE']), kept, leaf);
+  return toEntry(der ?? decodePem(chain, ['CERTIFICATE']), kept, leaf);
 }

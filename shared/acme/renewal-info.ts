@@ -31,12 +31,12 @@ export type RenewalInfo = {
  * The certificate's name in renewal information and in `replaces` (RFC 9773 section 4.1): key identifier and
  * serial, each in base64url, with a dot between them.
  *
- * @param pem the first certificate in it is meant
+ * @param pemOrDer of PEM the first certificate is meant
  * @returns `undefined` where the certificate has no Authority Key Identifier
  * @throws Error when the certificate is damaged
  */
-export function renewalInfoId(pem: string): string | undefined {
-  const { keyIdentifier, serial } = readCertificateIds(pem);
+export function renewalInfoId(pemOrDer: string | Buffer): string | undefined {
+  const { keyIdentifier, serial } = readCertificateIds(pemOrDer);
   return keyIdentifier && `${keyIdentifier.toString('base64url')}.${serial.toString('base64url')}`;
 }
 

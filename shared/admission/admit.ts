@@ -9,7 +9,7 @@ import {
   type AdmissionRequest,
   allMethod,
   clientIpMethod,
-  type Proof,
+  type KnownClient,
 } from './methods.ts';
 import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
 import { type JudgeToken, tokenMethod } from './token-method.ts';
@@ -27,7 +27,7 @@ export type AuthBlock = Omit<
 
 /** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
 export type AdmittingBlock = AuthBlock &
-  Pick<Proof, 'by' | 'clientNames' | 'once'> & {
+  Pick<KnownClient, 'by' | 'clientNames' | 'once'> & {
     /** Its clients may have different names. */
     narrowed?: true;
   };
@@ -74,20 +74,20 @@ export function openAdmission(
   { takeOnce = nobodyToAsk, judgeToken = nobodyToAsk, isRevoked = nobodyToAsk }: Partial<Lookups> = {},
 ): Admission {
   const all = configs.map(config => openBlock(config, { takeOnce, judgeToken, isRevoked }));
+  // A block without methods admits no client, which `every` alone would get wrong.
+  const findPossible = (request: AdmissionRequest) =>
+    all.filter(({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)));
   return {
     blocks: all,
     possible: request => {
-      // A block without methods admits no client, which `every` alone would get wrong.
-      const blocks = all.filter(
-        ({ methods }) => methods.length > 0 && methods.every(method => method.possible(request)),
-      );
-      return blocks.length > 0 ? blocks : deny(describeStranger(request));
+      const blocks = findPossible(request);
+      return blocks.length > 0 ? blocks : deny(describeStranger(request, findPossible));
     },
     async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];
       let why = 'the HMAC does not match';
       for (const block of blocks) {
-        const found = await prove(block, request, body);
+        const found = await recognise(block, request, body);
         if (Array.isArray(found)) admitting.push(toAdmitting(block, found));
         else if (found) why = found.refused;
       }
@@ -127,22 +127,22 @@ function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken, isRevoked }:
   return { ...rest, methods, mayHave };
 }
 
-/** The proofs of all methods of a block; else what the first that does not hold says of the request. */
-async function prove({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
-  const proofs: Proof[] = [];
+/** What all methods of a block know of the client; else what the first says that does not hold. */
+async function recognise({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
+  const known: KnownClient[] = [];
   for (const method of methods) {
     const verdict = await method.holds(request, body);
     if (!verdict || 'refused' in verdict) return verdict;
-    proofs.push(verdict);
+    known.push(verdict);
   }
-  return proofs.length > 0 ? proofs : undefined;
+  return known.length > 0 ? known : undefined;
 }
 
-function toAdmitting(block: AuthBlock, proofs: Proof[]): AdmittingBlock {
-  const by = proofs.map(proof => proof.by).join(', ');
-  const narrower = proofs.flatMap(({ mayHave }) => mayHave ?? []);
-  const clientNames = proofs.flatMap(proof => proof.clientNames ?? []);
-  const once = proofs.find(proof => proof.once)?.once;
+function toAdmitting(block: AuthBlock, known: KnownClient[]): AdmittingBlock {
+  const by = known.map(one => one.by).join(', ');
+  const narrower = known.flatMap(({ mayHave }) => mayHave ?? []);
+  const clientNames = known.flatMap(one => one.clientNames ?? []);
+  const once = known.find(one => one.once)?.once;
   const named = clientNames.length > 0 ? withClientNames(block, clientNames) : block;
   const isNarrowed = narrower.length > 0 || (block.ownNames ?? []).length > 0;
   return {

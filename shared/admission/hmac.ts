@@ -23,8 +23,8 @@ export function hmacMethod(
       const at = macs.map(mac => isEqual(claim.digest, mac(message))).indexOf(true);
       const mac = macs[at];
       if (!mac) return undefined;
-      const proof = { by: `hmac key ${at + 1}` };
-      return once ? takeOnce(nameKey(mac), once).then(refused => (refused ? { refused } : proof)) : proof;
+      const known = { by: `hmac key ${at + 1}` };
+      return once ? takeOnce(nameKey(mac), once).then(refused => (refused ? { refused } : known)) : known;
     },
   };
 }

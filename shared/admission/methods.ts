@@ -30,7 +30,7 @@ export type HmacClaim = {
 };
 
 /** What a method found to be true of a request's client. */
-export type Proof = {
+export type KnownClient = {
   /** Who asked, in a few words for the trail, without secrets: `hmac key 2`. */
   by: string;
   /** The names that it narrows those of its block to, for this request; all where it is absent. */
@@ -44,11 +44,11 @@ export type Proof = {
 /** Why a request is not from a client, in words that may be told to whoever sent it. */
 type Refusal = { refused: string };
 
-export type Verdict = Proof | Refusal | undefined;
+export type Verdict = KnownClient | Refusal | undefined;
 
 /** One way of an auth block to recognise its clients. */
 export type AdmissionMethod = {
-  /** Cheap, before the body is read: whether `holds` could give a proof. */
+  /** Cheap, before the body is read: whether `holds` could know the client. */
   possible(request: AdmissionRequest): boolean;
   /**
    * Who the client of this block is that sent the request.

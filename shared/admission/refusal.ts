@@ -3,7 +3,7 @@ import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import { describeCertificate } from './client-ca.ts';
 import type { AdmissionRequest } from './methods.ts';
 
-// How admission refuses: in words that reveal nothing of the configuration.
+// How admission refuses: in words that reveal of the configuration no more than what a client lacks.
 
 export function deny(detail: string): never {
   throw new IssuanceError('denied', detail);
@@ -14,12 +14,32 @@ export function refuseUsed(): never {
   deny('the token was for one certificate, and has been used');
 }
 
-/** Why no block can admit the request, whatever its body. */
-export function describeStranger({ clientIp, claim, certificate, token }: AdmissionRequest): string {
-  const without = claim || token ? '' : ' without an HMAC in an Authentication header';
-  const refusal = `no auth block admits ${clientIp}${without}`;
+/**
+ * Why no block can admit the request, whatever its body.
+ *
+ * @param findPossible the blocks that could admit another request
+ */
+export function describeStranger(
+  request: AdmissionRequest,
+  findPossible: (request: AdmissionRequest) => readonly unknown[],
+): string {
+  const { clientIp, certificate } = request;
+  const second = toVersion2(request);
+  const lack = second && findPossible(second).length > 0 ? LACKS_VERSION_2 : lackOf(request);
+  const refusal = `no auth block admits ${clientIp}${lack}`;
   const isGood = certificate && !('fault' in certificate);
   return isGood ? `${refusal}; none takes the ${describeCertificate(certificate)}` : refusal;
+}
+
+const LACKS_VERSION_2 = ' with an HMAC of version 1; it takes one of version 2 (hmac2)';
+
+const lackOf = ({ claim, token }: AdmissionRequest) =>
+  claim || token ? '' : ' without an HMAC in an Authentication header';
+
+/** The request as if its HMAC were of version 2, where it is of version 1. */
+function toVersion2({ claim, ...request }: AdmissionRequest): AdmissionRequest | undefined {
+  if (!claim || claim.once) return undefined;
+  return { ...request, claim: { ...claim, once: { time: '0', nonce: '' } } };
 }
 
 /** Why none of the blocks has all of the names. */

@@ -60,8 +60,8 @@ export function openJudgeToken(store: Store, seals: Seals, clock: Pick<Clock, 'n
     const { record } = kept;
     const refused = findFault(record, block, clock.now());
     if (refused !== undefined) return { refused };
-    const proof = { by: `token ${record.name}`, mayHave: toMayHave(record.names) };
-    return record.once ? { ...proof, once: toOneCertificate(digest, kept) } : proof;
+    const known = { by: `token ${record.name}`, mayHave: toMayHave(record.names) };
+    return record.once ? { ...known, once: toOneCertificate(digest, kept) } : known;
   };
 }
 

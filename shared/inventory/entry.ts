@@ -34,6 +34,8 @@ const ORIGINS: readonly Origin[] = ['post', 'ahead', 'shaman', 'found'];
 /** Longer than any leaf of a hundred names. */
 const LONGEST_LEAF = 64 * 1024;
 const END_OF_HEAD = 0x0a;
+/** Room for a leaf and its sample: to set up the usual 256 KB for each takes zlib longer. */
+const DEFLATING = { level: 9, windowBits: 13, memLevel: 4, chunkSize: 1024 };
 
 /** As it is written: what the certificate says stands beside it, as to read that out of it takes long. */
 type Written = Kept & Pick<InventoryFacts, 'names' | 'serial' | 'fingerprint' | 'notBefore' | 'notAfter'>;
@@ -84,7 +86,7 @@ export function formatEntry(entry: InventoryEntry, sample: Sample): Buffer {
   const print = Buffer.from(fingerprint, 'hex').toString('base64url');
   const written: Written = { ...kept, names, serial, fingerprint: print, notBefore, notAfter };
   const head = Buffer.from(`${sample.name}${JSON.stringify(written)}\n`);
-  return Buffer.concat([head, deflateRawSync(entry.leaf, { level: 9, dictionary: sample.leaf })]);
+  return Buffer.concat([head, deflateRawSync(entry.leaf, { ...DEFLATING, dictionary: sample.leaf })]);
 }
 
 /** Where a value lies, and the certificate's id. */

@@ -10,6 +10,9 @@ export const INVENTORY = 'inventory';
 /** What an operator's `quarry forget` says in the trail, before the name. */
 export const FORGET = 'forget';
 
+/** A certificate is read in a quarter of a millisecond, and both the event loop and Redis are others' too. */
+const AT_ONCE = 100;
+
 /**
  * Writes into the inventory what some events say, in the order of the trail. The same events again say the
  * same: whoever reads the trail may begin again with what it had read already.
@@ -29,7 +32,7 @@ export function openProjection(
     }
   }
 
-  return async entries => {
+  async function project(entries: readonly TrailEntry[]): Promise<void> {
     const issued = entries.flatMap(one => {
       const entry = read(one);
       return entry ? [{ entry, at: one.event?.at ?? entry.notBefore }] : [];
@@ -40,6 +43,10 @@ export function openProjection(
       const ofKind = notes.filter(one => one.kind === kind);
       await writer.note(kind, ofKind);
     }
+  }
+
+  return async entries => {
+    for (let at = 0; at < entries.length; at += AT_ONCE) await project(entries.slice(at, at + AT_ONCE));
   };
 }
 

@@ -25,31 +25,28 @@ export type InventoryWriter = {
 
 const DROPPED_AT_ONCE = 200;
 
+/** What is written of a certificate besides its value. `own`: what `newest` has of it. */
+type Put = { id: string; holder: string; own: string; going: readonly string[]; coming: readonly string[] };
+
 /**
  * Writes certificates and their lines, in place of those that they had.
  *
- * KEYS: records, index, newest. ARGV: '1' where only what is not there is to be written; then for each
- * certificate: id, value, holder, what `newest` has of it, how many lines go, these, how many come, these.
+ * KEYS: records, index, newest. ARGV: '1' where only what is not there is to be written; JSON, a list of
+ * `Put`, as to send a hundred arguments takes longer than one; then for each of these its value.
  * Answers for each with '0' where it was not written, else with what `newest` had for its holder.
  */
 const PUT = toScript(`
-local at, answers = 2, {}
-local function each(act)
-  local count = tonumber(ARGV[at])
-  for i = at + 1, at + count do act(ARGV[i]) end
-  at = at + count + 1
+local answers, onlyNew = {}, ARGV[1] == '1'
+local function put(one, value)
+  local added = redis.call(onlyNew and 'HSETNX' or 'HSET', KEYS[1], one.id, value)
+  if onlyNew and added == 0 then return '0' end
+  for _, line in ipairs(one.going) do redis.call('ZREM', KEYS[2], line) end
+  for _, line in ipairs(one.coming) do redis.call('ZADD', KEYS[2], 0, line) end
+  local newest = redis.call('HGET', KEYS[3], one.holder) or ''
+  if one.own > newest then redis.call('HSET', KEYS[3], one.holder, one.own) end
+  return newest
 end
-while at <= #ARGV do
-  local id, value, holder, own = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local written = ARGV[1] ~= '1' or redis.call('HEXISTS', KEYS[1], id) == 0
-  at = at + 4
-  if written then redis.call('HSET', KEYS[1], id, value) end
-  each(function(line) if written then redis.call('ZREM', KEYS[2], line) end end)
-  each(function(line) if written then redis.call('ZADD', KEYS[2], 0, line) end end)
-  local newest = written and redis.call('HGET', KEYS[3], holder) or ''
-  if written and own > newest then redis.call('HSET', KEYS[3], holder, own) end
-  answers[#answers + 1] = written and newest or '0'
-end
+for at, one in ipairs(cjson.decode(ARGV[2])) do answers[at] = put(one, ARGV[at + 2]) end
 return answers`);
 
 /** KEYS: records, notes, index. ARGV: HSET or HSETNX; how many lines; these; then for each note: id, note. */
@@ -78,14 +75,11 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
     if (entries.length === 0) return new Set<string>();
     const known = onlyNew ? [] : await records.readFacts(entries.map(({ id }) => id));
     const samples = await records.samplesFor(entries);
-    const args = entries.flatMap((entry, index) => {
-      const [before, lines] = [known[index], linesOf(entry)];
-      const going = before ? linesOf(before) : [];
-      const head = [entry.id, formatEntry(entry, samples(entry)), holderOf(entry), toNewest(entry)];
-      return [...head, going.length, ...going, lines.length, ...lines];
-    });
+    const puts = entries.map((entry, index) => toPut(entry, known[index]));
+    const values = entries.map(entry => formatEntry(entry, samples(entry)));
     const where = [keys.records, keys.index, keys.newest];
-    const answers = (await runScript(redis, PUT, where, [Number(onlyNew), ...args])) as string[];
+    const args = [Number(onlyNew), JSON.stringify(puts), ...values];
+    const answers = (await runScript(redis, PUT, where, args)) as string[];
     const superseded = entries.flatMap((entry, index) =>
       toSuperseded(entry, answers[index] ?? '', at[index] ?? entry.notBefore),
     );
@@ -141,6 +135,14 @@ export function openInventoryWriter(store: Store, damaged: (error: IssuanceError
 }
 
 const NOT_WRITTEN = '0';
+
+const toPut = (entry: InventoryEntry, before: InventoryFacts | undefined): Put => ({
+  id: entry.id,
+  holder: holderOf(entry),
+  own: toNewest(entry),
+  going: before ? linesOf(before) : [],
+  coming: linesOf(entry),
+});
 
 /** Whoever has certificates for the same names by the same auth block. */
 const holderOf = ({ block, names }: InventoryFacts) =>

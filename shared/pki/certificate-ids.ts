@@ -11,9 +11,10 @@ type CertificateIds = {
 
 const authorityKeyIdentifier = '2.5.29.35';
 
-/** Reads the first certificate in `pem`. Throws an Error when it is damaged. */
-export function readCertificateIds(pem: string): CertificateIds {
-  const { serial, extensions } = decodeCertificate(decodePem(pem, ['CERTIFICATE']));
+/** Reads a certificate, of PEM the first in it. Throws an Error when it is damaged. */
+export function readCertificateIds(pemOrDer: string | Buffer): CertificateIds {
+  const der = typeof pemOrDer === 'string' ? decodePem(pemOrDer, ['CERTIFICATE']) : pemOrDer;
+  const { serial, extensions } = decodeCertificate(der);
   const extension = extensions.find(({ parts }) => readOid(parts[0]) === authorityKeyIdentifier);
   return {
     keyIdentifier: extension && readKeyIdentifier(expectTag(extension.parts.at(-1), Tag.octetString)),

@@ -172,7 +172,7 @@ export function isOfAnother({ leaf }: KeptEntry, managed: ManagedCertificate): b
   return leaf.notAfter !== managed.notAfter || leaf.notBefore !== managed.notBefore;
 }
 
-const infoIdOf = ({ chain }: KeptEntry) => renewalInfoId(chain);
+const infoIdOf = ({ chain, der }: KeptEntry) => renewalInfoId(der ?? chain);
 
 /** Differs between a certificate and its successor. */
 const toName = (entry: KeptEntry, infoId = infoIdOf(entry)) => infoId ?? `ends ${entry.leaf.notAfter}`;

@@ -43,7 +43,11 @@ export type Storage = {
   readonly upkeep?: Upkeep;
 };
 
-export type KeptEntry = StoredCertificate & { csr: CsrText };
+export type KeptEntry = StoredCertificate & {
+  csr: CsrText;
+  /** Of the leaf, where it was decoded to read the entry. */
+  der?: Buffer;
+};
 
 /** What is done to the entries of a storage besides handing them out. An entry's key is its place, in hex. */
 export type Upkeep = {

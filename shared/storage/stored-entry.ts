@@ -51,15 +51,20 @@ type EntryText = {
  */
 export function readEntry(csr: CsrText, entry: EntryText): StoredCertificate {
   if (!readCsr(Buffer.from(entry.csr)).der.equals(csr.der)) throw new Error('it holds another CSR');
-  return readChain(csr, entry);
+  return readChain(csr, decodeLeaf(entry.chain), entry);
 }
 
-function readChain(csr: CsrText, { chain, record }: Pick<EntryText, 'chain' | 'record'>): StoredCertificate {
+function decodeLeaf(chain: string): Buffer {
   const [first] = decodePemBlocks(chain, ['CERTIFICATE']);
   if (!first) throw new Error('it holds no certificate');
-  const leaf = readCertificate(first.der);
+  return first.der;
+}
+
+/** @param der of the leaf */
+function readChain(csr: CsrText, der: Buffer, { chain, record }: EntryText): StoredCertificate {
+  const leaf = readCertificate(der);
   if (!certifiesKey(leaf, csr.der)) throw new Error("its certificate is not for the CSR's key");
-  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOfDer(first.der)) ?? {};
+  const { issuedBy, renewFrom } = parseRecord(record, fingerprintOfDer(der)) ?? {};
   return { chain, leaf, ...(issuedBy && { issuedBy }), ...(renewFrom !== undefined && { renewFrom }) };
 }
 
@@ -70,7 +75,8 @@ function readChain(csr: CsrText, { chain, record }: Pick<EntryText, 'chain' | 'r
  */
 export function readWholeEntry(entry: EntryText): KeptEntry {
   const csr = readCsr(Buffer.from(entry.csr));
-  return { csr, ...readChain(csr, entry) };
+  const der = decodeLeaf(entry.chain);
+  return { csr, der, ...readChain(csr, der, entry) };
 }
 
 /**

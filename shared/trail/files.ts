@@ -22,6 +22,8 @@ import { fileOf, type Head, type NoteKind, toHead } from './line.ts';
 import { type Plan, planHourMark, planLines, planNotes, type Write } from './plan-lines.ts';
 import type { PublicKey, SigningKey } from './signing-key.ts';
 
+/** As which consumer the files take events. */
+export const FILES = 'files';
 const DAY = 24 * 3_600_000;
 
 /** Where the trail ends, for all who seal or verify; it holds what `head.json` does. */
@@ -97,7 +99,7 @@ async function beginSealing(parts: Parts, lost: AbortSignal): Promise<Omit<Trail
   if (notes.length > 0 || headText === '') await commit(planNotes(state, notes, signing()), true);
 
   return {
-    name: 'files',
+    name: FILES,
     async take(entries, oldest) {
       const gap = findGap(state.at.id, oldest);
       if (gap) await commit(planNotes(state, [gap], signing()));

@@ -8,9 +8,9 @@ import { quietLog as log } from '../support/quiet-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import type { Benchmark, Subject } from './benchmark.ts';
-import { makeCertificate, withSerial } from './certificate.ts';
+import { chainFor, makeCertificate } from './certificate.ts';
 import { fakeGround, keptStorage, prefix } from './ground.ts';
-import { makeCsrs } from './named-csrs.ts';
+import { firstName, makeCsrs } from './named-csrs.ts';
 import { totalCpuSeconds } from './process-figures.ts';
 import { takeSamples } from './samples.ts';
 import { median } from './statistics.ts';
@@ -50,15 +50,17 @@ async function measure(count: number, root: string | undefined): Promise<number>
 
 async function fill(redis: Redis, count: number): Promise<void> {
   await using dir = await tempDir();
-  const { chain, keyPem } = await makeCertificate(dir.path, ['host-0-0.bench.example']);
+  const { chain, keyPem } = await makeCertificate(dir.path, [firstName]);
   const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 30 };
   const storage = openRedisStorage(
     { name: keptStorage, ...keeping },
     { store: { redis, prefix }, clock, log },
   );
   const issuedBy = { account: 'default', directory: 'https://127.0.0.1:1/dir' };
-  for (const [number, { csr }] of (await makeCsrs(count, 1, keyPem)).entries())
-    await storage.put(readCsr(Buffer.from(csr)), withSerial(chain, number), issuedBy);
+  for (const [number, { csr, names }] of (await makeCsrs(count, 1, keyPem)).entries()) {
+    const order = { number, name: names[0] ?? '' };
+    await storage.put(readCsr(Buffer.from(csr)), chainFor(chain, firstName, order), issuedBy);
+  }
 }
 
 export const benchFirstIndex: Benchmark = {

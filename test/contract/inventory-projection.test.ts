@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toEntry } from '../../shared/inventory/entry.ts';
+import { idOf, toEntry } from '../../shared/inventory/entry.ts';
 import { openInventory } from '../../shared/inventory/inventory.ts';
 import { openProjection } from '../../shared/inventory/project.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
@@ -115,5 +115,26 @@ test('an event whose certificate is damaged, foreign or absent is passed over, a
   assert.deepEqual(
     told,
     [first, second].map(({ about }) => [failure, about.serial]),
+  );
+});
+
+test('many events are written a hundred at a time, in their order', async () => {
+  const { make, log } = open();
+  const entries = Array.from({ length: 250 }, (_, number) => {
+    const { leaf, about } = make(number);
+    const event: TrailEvent = { ...about, ...byPost, event: 'issued' };
+    return { id: `${number}-0`, event, text: '', leaf: leaf.toString('base64'), part: 0 };
+  });
+  const written: string[][] = [];
+  const writer: Parameters<typeof openProjection>[0] = {
+    add: async issued => void written.push(issued.map(({ entry }) => entry.id)),
+    note: async (_, notes) => void (notes.length > 0 && written.push(notes.map(({ id }) => id))),
+  };
+  await openProjection(writer, log.log)(entries);
+  const ids = entries.map(({ event }) => idOf(event.fingerprint ?? ''));
+  const parts = [ids.slice(0, 100), ids.slice(100, 200), ids.slice(200)];
+  assert.deepEqual(
+    written,
+    parts.flatMap(part => [part, part]),
   );
 });

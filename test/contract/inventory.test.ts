@@ -134,6 +134,32 @@ test('what was found and is then said to be issued is in the list of its block a
   assert.equal((await inventory.find('www.example.org'))[0]?.how, 'post');
 });
 
+test('of many that turn up at once, each that is not known is written, whatever its block is called', async () => {
+  const { writer, inventory } = open();
+  const blocks = ['web', 'two "words", one\\', 'größe', '\ud800', undefined];
+  const found = blocks.map((block, number) => toEntry(leaves.make(number), { how: 'found', block }));
+  const [known = assert.fail()] = found;
+  await writer.add([{ entry: { ...known, how: 'post' }, at: now }]);
+  const added = await writer.addFound([...found, ...found]);
+  assert.deepEqual(added, new Set(found.slice(1).map(({ id }) => id)));
+  for (const block of blocks.slice(0, -1))
+    assert.deepEqual(namesIn((await inventory.page({ block }, 9)).certificates), [
+      nameOf(blocks.indexOf(block)),
+    ]);
+  const origins = (await inventory.page({}, 9)).certificates.map(({ how }) => how);
+  assert.deepEqual(origins, ['post', 'found', 'found', 'found', 'found']);
+});
+
+test('a certificate of very many names is kept whole, as is the next one of its issuer', async () => {
+  const { writer, inventory } = open();
+  const names = Array.from({ length: 900 }, (_, number) => `host-${number}.example.org`);
+  const [long, other] = [issued(toLeaf(names.join())), issued(toLeaf([...names, 'example.net'].join()))];
+  assert.ok(long.leaf.length > 16 * 1024);
+  for (const entry of [long, other]) await writer.add([{ entry, at: now }]);
+  assert.deepEqual(await inventory.find(long.serial), [long]);
+  assert.deepEqual(await inventory.find('example.net'), [other]);
+});
+
 test('a certificate for the same names and block supersedes until the older one is fetched again', async () => {
   const { writer, inventory } = open();
   const [old, other, newer] = [toLeaf('a.example', 30), toLeaf('a.example', 31), toLeaf('a.example', 32)];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
+import { decodePem, readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import type { Storage, Upkeep } from '../../shared/storage/storage.ts';
 import { ecKey, makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
@@ -206,6 +206,7 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
         csr: readCsr(Buffer.from(csr.pem)),
         chain,
         leaf: readCertificate(leaf),
+        der: decodePem(leaf, ['CERTIFICATE']),
         issuedBy,
       });
       assert.equal(await upkeep.read('0'.repeat(96)), undefined);

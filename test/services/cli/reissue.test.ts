@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { splitWords } from '../../../services/cli/command.ts';
-import { choose, parseTime, type Wanted } from '../../../services/cli/reissue.ts';
+import { choose, type Wanted } from '../../../services/cli/reissue.ts';
 import type { ManagedCertificate } from '../../../shared/renewal/renewal-index.ts';
 import { runQuarry } from '../../support/run-quarry.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -20,15 +20,6 @@ test('splitWords() takes what is a file, or is called like one, for a file, and 
     names: [folder, '*.example.org'],
     files: ['main.ini', file],
   });
-});
-
-test('parseTime() reads dates and times of RFC 3339', () => {
-  assert.equal(parseTime('2026-11-20'), Date.UTC(2026, 10, 20));
-  assert.equal(parseTime('2026-11-20T14:30:00Z'), Date.UTC(2026, 10, 20, 14, 30));
-  assert.equal(parseTime('2026-11-20t14:30:00.5+02:00'), Date.UTC(2026, 10, 20, 12, 30, 0, 500));
-  assert.equal(parseTime(undefined), undefined);
-  for (const text of ['', 'yesterday', '2026-11', '20.11.2026', '2026-11-20T14:30', '2026-13-01'])
-    assert.throws(() => parseTime(text), { name: 'UsageError' }, text);
 });
 
 const certificate = (id: string, names: string[], more: Partial<ManagedCertificate> = {}) =>

@@ -37,7 +37,10 @@ for (const [what, block] of [
 test('hmac = v2 in the only block refuses a post of version 1', async () => {
   await using intake = await openIntake([demanding]);
   const answer = await intake.post(csr, hmacHeader(csr));
-  assert.deepEqual(await toAnswer(answer), [403, 'no auth block admits 127.0.0.1\n']);
+  assert.deepEqual(await toAnswer(answer), [
+    403,
+    'no auth block admits 127.0.0.1 with an HMAC of version 1; it takes one of version 2 (hmac2)\n',
+  ]);
 });
 
 test('a query is signed: of /sign?x nobody makes /sign?y', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fetchRenewalInfo, renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
+import { decodePem } from '../../../shared/pki/certificate.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { rfc9773Certificate } from '../pki/rfc9773-certificate.ts';
 import { type CaAnswer, problem, startFakeCa } from './fake-ca.ts';
@@ -28,6 +29,7 @@ const withRetryAfter = (value: string) =>
 
 test("renewalInfoId() names RFC 9773's example as the RFC does", () => {
   assert.equal(renewalInfoId(rfc9773Certificate), id);
+  assert.equal(renewalInfoId(decodePem(rfc9773Certificate, ['CERTIFICATE'])), id);
 });
 
 test('fetchRenewalInfo() reads the window, the explanation and when to ask again, by a GET that nobody signs', async () => {

@@ -57,6 +57,23 @@ test('possible() denies when no block is left, and tells nothing of the blocks',
   assertDenied(() => openAdmission([]).possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
 });
 
+test('possible() says that version 2 is needed where every block that could match demands it', () => {
+  const demanding = { ...secure, hmac: { ...secure.hmac, version: 2 } } as AuthBlockConfig;
+  const plain = 'no auth block admits 192.0.2.7';
+  const hint = `${plain} with an HMAC of version 1; it takes one of version 2 (hmac2)`;
+  const deny = (configs: AuthBlockConfig[], words: string, clientIp = '192.0.2.7') =>
+    assertDenied(() => openAdmission(configs).possible(signed(clientIp)), words);
+  deny([demanding], hint);
+  deny([block('elsewhere', { ips: ['198.51.100.1'], domains: ['*'] }), demanding], hint);
+  deny([{ ...demanding, ips: ['198.51.100.1'] }], plain);
+  deny([{ ...demanding, token: true }], plain);
+  deny([{ ...demanding, hmac: { type: 'sha512', keys: ['s3cret'], version: 2 } }], plain);
+  const both = openAdmission([demanding, secure]);
+  assert.deepEqual(both.possible(signed('192.0.2.7')).length, 1);
+  const without = `${plain} without an HMAC in an Authentication header`;
+  assertDenied(() => openAdmission([demanding]).possible(from('192.0.2.7')), without);
+});
+
 test('a block without methods admits nobody', () => {
   const careless = openAdmission([block('careless', { domains: ['*'] })]);
   assertDenied(() => careless.possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
