@@ -19,7 +19,8 @@ COPY shared ./shared
 COPY services ./services
 
 # A fresh named volume takes over owner and mode of the folder that it covers: this is what lets `node` write there.
-RUN cd /var/lib && install -d -o node -g node -m 0700 quarry quarry/account quarry/installation quarry/storage quarry/profiles && \
+RUN cd /var/lib && install -d -o node -g node -m 0700 quarry quarry/account quarry/installation quarry/storage quarry/profiles \
+      quarry/trail quarry/trail-key && \
     install -d -o node -g node -m 0755 /acl /responder && \
     cd / && install -d -o node -g node -m 0700 run/quarry/redis $(printf 'passwords/%s ' intake worker scheduler responder cli)
 

@@ -69,7 +69,7 @@ suite("a shaman profile whose orders Quarry's accounts make", () => {
     const shown = await runQuarry(['trail', 'show', '--name', name, 'main.ini'], await fleet.ini({ blocks }));
     assert.match(
       shown.stdout,
-      /^\S+ {2}issued .* account=second {2}block=profile\/web {2}by=renewal .*\n$/m,
+      /^\S+ {2}issued .* block=profile\/web {2}by=renewal {2}account=second .*\n$/m,
       shown.stderr,
     );
   });

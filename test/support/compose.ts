@@ -1,11 +1,13 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError } from '../../shared/base/basics.ts';
 import { makeCsr } from './csr.ts';
 import { type ComposeStack, type Container, findCompose, startComposeStack } from './demo/compose-stack.ts';
 import { runCommand } from './demo/run-command.ts';
 import { provision } from './provision.ts';
+import { withTrail } from './shipped-config.ts';
 import { tempDir } from './temp-dir.ts';
+import { waitUntil } from './wait-until.ts';
 
 // `npm run test:compose`: the demo of compose.yaml, scaled, issues certificates while parts of it are taken
 // away. With `-- --if-available`, a machine without a container engine is no failure.
@@ -16,7 +18,7 @@ const atOnce = 6;
 /** So many have their certificate when a worker and a responder go. */
 const inPeace = 5;
 
-const config = join(import.meta.dirname, '..', '..', 'services', 'main.ini');
+const shipped = join(import.meta.dirname, '..', '..', 'services', 'main.ini');
 
 /** What a host does, as in the README; no second try. */
 const post = `curl -sS --fail-with-body --max-time 120 --data-binary @"$CSR" -o "$CHAIN" "$URL/sign" \\
@@ -38,7 +40,11 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
   await using dir = await tempDir();
   const replicas = Object.entries(scale).map(([service, count]) => `${service} ${count}`);
   print(`building the image and starting the demo with ${compose.join(' ')}: ${replicas.join(', ')}`);
-  await using stack = await startComposeStack(compose, { scale, signal });
+  await using stack = await startComposeStack(compose, {
+    scale,
+    config: await writeConfig(dir.path),
+    signal,
+  });
   print('all of it is healthy');
 
   const tally = { passed: 0, failed: 0 };
@@ -66,6 +72,9 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
     ...Array.from({ length: atOnce }, host),
     peaceEnds.promise.then(() => takeSomeAway(stack)),
   ]);
+  await check(tally, 'the trail: every certificate is in its files, as it was sealed', () =>
+    checkTrail(stack),
+  );
   await tellShares(stack);
   if (tally.failed > 0) process.stdout.write(await stack.logs());
   print('taking all of it down');
@@ -139,6 +148,23 @@ async function checkResponder(stack: ComposeStack): Promise<void> {
   if (/account|hmac|change-me/.test(text) || !/^type = http01$/m.test(text)) throw new Error(text);
 }
 
+/** The configuration as it ships, with a trail. */
+async function writeConfig(dir: string): Promise<string> {
+  const file = join(dir, 'main.ini');
+  await chmod(dir, 0o755); // Quarry runs as another user
+  await writeFile(file, withTrail(await readFile(shipped, 'utf8')));
+  return file;
+}
+
+async function checkTrail(stack: ComposeStack): Promise<void> {
+  const count = 'cat /var/lib/quarry/trail/*.jsonl | grep -c \'"event":"issued"\' || true';
+  const issued = async () => Number(await inside(stack, 'scheduler', 'sh', '-c', count));
+  await waitUntil('all that was issued to be sealed', async () => (await issued()) >= certificates);
+  const verify = ['services/cli/quarry.js', 'trail', 'verify', '/etc/quarry/main.ini'];
+  const said = await inside(stack, 'scheduler', 'node', ...verify);
+  if (!/^ok /m.test(said)) throw new Error(said);
+}
+
 /** @returns gets a host of that name its certificate and verifies it */
 async function openSigner(
   stack: ComposeStack,
@@ -146,7 +172,7 @@ async function openSigner(
   signal: AbortSignal,
 ): Promise<(name: string) => Promise<void>> {
   const [intake] = await stack.containers('intake');
-  const key = /^hmac_key *= *(.+)$/m.exec(await readFile(config, 'utf8'))?.[1];
+  const key = /^hmac_key *= *(.+)$/m.exec(await readFile(shipped, 'utf8'))?.[1];
   const [caFile, rootFile] = [join(dir, 'ca.pem'), join(dir, 'root.pem')];
   await writeFile(
     caFile,

@@ -49,10 +49,11 @@ export async function findCompose(): Promise<[string, ...string[]] | undefined> 
  * runs here. Returns when all of it is healthy; when that fails, or `signal` fires, nothing is left behind.
  *
  * @param scale replicas by service
+ * @param config the path of the configuration
  */
 export async function startComposeStack(
   compose: [string, ...string[]],
-  { scale, signal }: { scale: Record<string, number>; signal: AbortSignal },
+  { scale, config, signal }: { scale: Record<string, number>; config: string; signal: AbortSignal },
 ): Promise<ComposeStack> {
   const project = `quarry-test-${process.pid}`;
   const [intake, http, pebble] = (await freePorts(3)).map(port => `127.0.0.1:${port}`) as [
@@ -61,7 +62,7 @@ export async function startComposeStack(
     string,
   ];
   const env = {
-    QUARRY_CONFIG: './services/main.ini',
+    QUARRY_CONFIG: config,
     QUARRY_PORT: intake,
     QUARRY_HTTP_PORT: http,
     PEBBLE_PORT: pebble,
