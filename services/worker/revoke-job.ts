@@ -22,7 +22,7 @@ import { removeFromStorages, type StoragesParts } from './remove-from-storages.t
 export type RevokeJobParts = StoragesParts & {
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
-  records: Pick<SignRecords, 'markRevoked'>;
+  records: Pick<SignRecords, 'withhold'>;
   findIssuing: FindIssuing;
   blockedKeys: Pick<BlockedKeys, 'block'>;
   revokedCertificates: Pick<RevokedCertificates, 'mark'>;
@@ -53,7 +53,7 @@ export async function runRevokeJob(
     if (isCompromised && !isClaimed) await blockKey(parts, data);
     if (isCompromised && isClaimed) log.warn({ names, account }, KEY_NOT_BLOCKED);
     await parts.revokedCertificates.mark(certificate);
-    await parts.records.markRevoked(certificate);
+    await parts.records.withhold(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     await parts.trail.write(toRevoked(data, account, revoked, parts.clock.now()));
     log.info({ names, account, reason: data.reason, already: !revoked, removed }, 'certificate revoked');
@@ -90,7 +90,7 @@ async function forget(
   log: Log,
   signal: AbortSignal,
 ): Promise<RevokeResult> {
-  await parts.records.markRevoked(certificate);
+  await parts.records.withhold(certificate);
   const storages = await removeFromStorages(parts, certificate, signal);
   log.info({ names, removed: storages }, 'certificate forgotten');
   return { outcome: 'forgotten', storages };

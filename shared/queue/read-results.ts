@@ -10,19 +10,18 @@ const REVOKED_LIFE_SECONDS = RESULT_LIFE_SECONDS + 3_600;
 /** The results of sign jobs, as long as Redis keeps them. */
 export type Results = {
   /**
-   * `undefined` also where the certificate of the result was revoked since, and where what is there bears no
-   * seal.
+   * `undefined` also where the certificate of the result is withheld, and where what is there bears no seal.
    *
    * @throws IssuanceError `misconfigured` where it is damaged
    */
   readResult(jobId: string): Promise<SignResult | undefined>;
   /**
-   * `undefined` where the certificate of the result was revoked since. One that is damaged is a failure that
+   * `undefined` where the certificate of the result is withheld. One that is damaged is a failure that
    * says so, and what bears no seal is `unsealedResult`, in the place of which the true one may still come.
    */
   readResults(jobIds: string[]): Promise<(SignResult | undefined)[]>;
-  /** Has no result hand out a certificate any more. @param certificate its PEM */
-  markRevoked(certificate: string): Promise<void>;
+  /** Has no result hand out a certificate that was revoked, or forgotten. @param certificate its PEM */
+  withhold(certificate: string): Promise<void>;
 };
 
 /** What is there was made up, or by an earlier version. */
@@ -70,7 +69,7 @@ export function openResults(
       const read = await redis.mget(jobIds.map(resultKey));
       return dropRevoked(jobIds.map((jobId, at) => readAt(parse, jobId, resultKey(jobId), read[at])));
     },
-    markRevoked: async certificate => {
+    withhold: async certificate => {
       await redis.set(revokedKey(certificate), '1', 'EX', REVOKED_LIFE_SECONDS);
     },
   };

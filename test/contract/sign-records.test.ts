@@ -127,7 +127,7 @@ test('a result whose certificate was revoked since is as good as none, and other
   const [lock, other] = [await heldJob(), await heldJob()];
   await records.writeResult(lock, { ...issued, chain: `${pem('AAAA')}\n${pem('BBBB')}` }, flight);
   await records.writeResult(other, { ...issued, chain: `${pem('CCCC')}\n${pem('AAAA')}` }, flight);
-  await records.markRevoked(pem('AAAA'));
+  await records.withhold(pem('AAAA'));
   assert.equal(await records.readResult(lock.jobId), undefined);
   assert.equal((await records.readResult(other.jobId))?.outcome, 'issued');
   const outcomes = (await records.readResults([lock.jobId, other.jobId, 'none'])).map(

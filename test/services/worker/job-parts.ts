@@ -84,7 +84,7 @@ function keepRecords(): KeptRecords {
     },
     readResult: async () => records.results.at(-1),
     readResults: async () => records.results,
-    markRevoked: async () => {},
+    withhold: async () => {},
     publishFailure: async () => {},
     tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],

@@ -56,7 +56,7 @@ async function openRevoking(answer: CaAnswer) {
     storages: new Map([['kept', { name: 'kept', upkeep } as unknown as Storage]]),
     expiry: { endingAt: async () => [] },
     renewals: { revoked: async (...told) => void indexed.push(told) },
-    records: { markRevoked: async pem => void marked.push(pem) },
+    records: { withhold: async pem => void marked.push(pem) },
     findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),
     revokedCertificates: { mark: async pem => void refused.push(pem) },
     blockedKeys: { block: async (...block) => void blocked.push(block) },
@@ -133,7 +133,7 @@ for (const [what, answer] of [
 ] as const)
   test(`a revoke job blocks the key of a certificate that ${what}, before anything else can fail`, async () => {
     await using opened = await openRevoking(answer);
-    opened.parts.records.markRevoked = async () => Promise.reject(new Error('Redis is away'));
+    opened.parts.records.withhold = async () => Promise.reject(new Error('Redis is away'));
     await assert.rejects(runRevokeJob(opened.parts, compromised, false, never), /Redis is away/);
     const reason = 'a certificate for example.org was revoked, as the key is compromised';
     assert.deepEqual(opened.blocked, [[readKeyDigest(certificate), { reason, at: 7_000 }]]);
@@ -194,7 +194,7 @@ test('a revoke job whose certificate cannot be removed from storage comes again,
 test('a revoke job that is cut off ends with that, also at its last attempt, and writes nothing of a failure', async () => {
   await using opened = await openRevoking({});
   const [cut, reason] = [new AbortController(), new Error('the worker is stopping')];
-  opened.parts.records.markRevoked = async () => {
+  opened.parts.records.withhold = async () => {
     cut.abort(reason);
   };
   await assert.rejects(runRevokeJob(opened.parts, data, true, cut.signal), error => error === reason);
