@@ -43,7 +43,7 @@ export function openShares(
     if (!own) return undefined;
     const rivals = sharers.filter(({ cas }) => cas.has(caNames.get(account)));
     const ofDomains = domains.flatMap((domain): [string, number][] => {
-      const part = partOf(
+      const part = partBeside(
         own,
         rivals.filter(one => one.reaches(domain)),
       );
@@ -80,7 +80,7 @@ const groupOf = ({ name, part }: Sharer) => (part === undefined ? REST : name);
 const groupsOf = (sharers: readonly Sharer[]) => new Set(sharers.map(groupOf));
 
 /** What one of several that can use up the same may use of it; `undefined` where that is all. */
-function partOf(own: Sharer, rivals: readonly Sharer[]): number | undefined {
+function partBeside(own: Sharer, rivals: readonly Sharer[]): number | undefined {
   const groups = groupsOf(rivals);
   groups.delete(groupOf(own));
   if (groups.size === 0) return undefined;
