@@ -63,7 +63,7 @@ const toStderr: Say = line => process.stderr.write(`${line}\n`);
 /**
  * The absolute paths of the programs that are asked for (all by default). Installs what is missing: Pebble by
  * `go install` where Go is there, all else, as root, from Debian. QUARRY_TEST_REDIS names another Redis;
- * without one, a valkey-server answers for it, too. Throws an error of one line that says what to install by hand.
+ * else a valkey-server answers for it, too. Throws an error of one line that says what to install by hand.
  *
  * @param say gets a line for each thing that is being installed; nothing when all is there
  */
