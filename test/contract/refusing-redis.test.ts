@@ -21,6 +21,13 @@ const ways: [code: string, begin: string[][], end: string[][]][] = [
   ['READONLY', [['replicaof', '127.0.0.1', '1']], [['replicaof', 'no', 'one']]],
 ];
 
+/** What a request would be answered with. */
+const toldOf = async (ask: () => Promise<unknown>): Promise<{ code?: string; message: string }> =>
+  needingRedis(ask).then(
+    () => assert.fail('Redis did not refuse'),
+    error => error,
+  );
+
 const tellAll = async (commands: string[][]) => {
   for (const [name = '', ...words] of commands) await redis.call(name, ...words);
 };
@@ -36,7 +43,7 @@ for (const [code, begin] of ways)
       () => runAll(redis.multi().sadd('set', 'x').expire('set', 10)),
     ];
     for (const ask of asked) {
-      const told = await needingRedis<unknown>(ask).catch(error => error);
+      const told = await toldOf(ask);
       assert.equal(told.code, 'unavailable');
       assert.match(told.message, new RegExp(`^Redis refuses to write: .*\\(${code}\\)$`));
     }
@@ -47,7 +54,7 @@ test('a user whose rights are withdrawn is refused in the same words', async () 
   const host = connect();
   await host.call('auth', 'host', 'p');
   for (const ask of [() => host.set('key', 'x'), () => runScript(host, WRITE, ['key'], [])]) {
-    const told = await needingRedis<unknown>(ask).catch(error => error);
+    const told = await toldOf(ask);
     assert.equal(told.message, 'Redis refuses to write: this user has not the right (NOPERM)');
   }
 });
