@@ -54,7 +54,8 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const redis = await findRedis();
   const metrics = openMetrics();
   const running: Role[] = [];
-  const admin = createAdminApp(running, roles.length, metrics);
+  const notes: (() => string[])[] = [];
+  const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
