@@ -53,7 +53,7 @@ export function needFiles(command: string, files: string[]): string[] {
   throw new UsageError(`${command} needs a configuration file: quarry ${command} main.ini`);
 }
 
-/** Files are those words that exist as files or as folders of INI files, or that end in .ini; all others are names. */
+/** Files are what exists as a file or a folder of INI files, or ends in .ini; all other words are names. */
 export async function splitWords(words: string[]): Promise<{ names: string[]; files: string[] }> {
   const isFile = async (word: string) => word.endsWith('.ini') || isConfigPath(word);
   const [names, files]: [string[], string[]] = [[], []];
