@@ -8,12 +8,19 @@ const LONGEST_LOOK = 1_000;
 
 /**
  * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its
- * work, else 503 with the reasons; then what else the roles note), `/metrics` (Prometheus text).
+ * work, else 503 with the reasons; then what else the process and its roles note), `/metrics` (Prometheus
+ * text).
  *
  * @param roles those that are started by now
  * @param expected how many there will be
+ * @param notes each says what an operator should know of the process rather than of a role, a line each
  */
-export function createAdminApp(roles: readonly Role[], expected: number, metrics: Registry): RequestListener {
+export function createAdminApp(
+  roles: readonly Role[],
+  expected: number,
+  metrics: Registry,
+  notes: readonly (() => string[])[] = [],
+): RequestListener {
   return async (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
       response
@@ -25,7 +32,8 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
         return answer(200, 'ok\n');
       case '/readyz': {
         const reasons = await whyNotReady(roles, expected);
-        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...(await readNotes(roles))];
+        const known = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
+        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...known];
         return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':

@@ -4,9 +4,10 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
+import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
-import { urlFor } from '../../shared/config/redis.ts';
+import { addressFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
@@ -52,21 +53,22 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
 
   await using stack = new AsyncDisposableStack();
   const clock = systemClock;
-  const redisUrl = await findRedis();
+  const redis = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
   const running: Role[] = [];
-  const admin = createAdminApp(running, roles.length, metrics);
+  const notes: (() => string[])[] = [];
+  const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
-    const ownUrl = urlFor(name, redisUrl, config.redis);
-    return { name, ownUrl, look: () => lookAtRedis(name, ownUrl, rightsOf(name, config)) };
+    const redisAddress = addressFor(name, redis, config.redis);
+    return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
   await refuseUnfit(ways.map(({ look }) => look));
-  for (const { name, ownUrl, look } of ways) {
+  for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
       untilRedisFits: signal => untilRedisFits(look, clock, signal),
     };
     const role = stack.use(await startByName(name, config, parts));
@@ -78,12 +80,12 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
   log.info('stopping');
 
-  async function findRedis(): Promise<string> {
-    if (config.redis.url) return config.redis.url;
+  async function findRedis(): Promise<RedisAddress> {
+    if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const redis = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
-    return stack.use(redis).url;
+    const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
+    return { url: stack.use(own).url };
   }
 }
 

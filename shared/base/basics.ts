@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
 import type { DestinationStream, Logger, LoggerOptions } from 'pino';
 import type { LogSink } from './log-sink.ts';
+import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 
 // What all code stands on: the error that crosses floors, the clock, and the way of a line of the log.
 
@@ -80,7 +81,7 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
   } catch (error) {
     const known = error instanceof IssuanceError ? error : toDamage(error);
     if (known) throw known;
-    throw new IssuanceError('unavailable', 'Redis cannot be reached', { cause: error });
+    throw new IssuanceError('unavailable', describeTrouble(judgeRedisError(error)), { cause: error });
   }
 }
 
@@ -97,8 +98,8 @@ export const damagedValue = (key: string) =>
  * @param keys those that the script was given
  */
 export function toDamage(error: unknown, keys?: readonly string[]): IssuanceError | undefined {
-  const { message = '', command } = error as { message?: string; command?: { args?: unknown[] } };
-  if (!/^(WRONGTYPE |ERR .*user_script:\d+: )/.test(message)) return undefined;
+  if (judgeRedisError(error)?.kind !== 'damaged') return undefined;
+  const { command } = error as { command?: { args?: unknown[] } };
   return damagedValue(keys?.join(' or ') ?? String(command?.args?.[0]));
 }
 

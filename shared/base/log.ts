@@ -22,8 +22,8 @@ export type OpenLog = {
 };
 
 /**
- * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak. A line that cannot
- * be written is dropped and counted: logging never throws, and waits for no reader.
+ * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak. A line that
+ * cannot be written is dropped and counted: logging never throws, and waits for no reader.
  *
  * @throws Error when the file cannot be written, or what opening the sink throws
  */

@@ -2,10 +2,11 @@ import type { Clock, Log } from './basics.ts';
 import type { Registry } from './metrics.ts';
 import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
+import type { RedisAddress } from './redis-address.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
-  redisUrl: string;
+  redisAddress: RedisAddress;
   clock: Clock;
   log: Log;
   metrics: Registry;
@@ -29,12 +30,26 @@ type Condition = {
 };
 
 /** A running role of Quarry. Disposing of it stops it cleanly. */
-export type Role = AsyncDisposable &
+export type Role<Config = never> = AsyncDisposable &
   Condition & {
     readonly name: string;
     /** Rejects when the role can never work as configured; else stays pending. */
     readonly failed: Promise<never>;
+    /**
+     * Builds what the role makes of another configuration, and holds nothing of it yet. Absent: nothing that
+     * may change is the role's. It asks Redis for nothing, as that may be away.
+     *
+     * @returns takes it over, at once and without fail; a request or a job that has begun ends as it began
+     * @throws Error in one line where the role could not work with it
+     */
+    prepare?(config: Config): Promise<() => void>;
   };
+
+/**
+ * What is made of the configuration, of the moment: who begins something takes it once. A plain field, as
+ * what is asked for each request is not to cost a call.
+ */
+export type Live<Part> = { current: Part };
 
 export type RunningRole = {
   /** Answers when the run begins; while Redis is away later, its commands wait. */
@@ -65,9 +80,9 @@ export function startRole(
   parts: Omit<RoleParts, 'metrics'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
-  const { redisUrl, prefix, clock, log } = parts;
+  const { redisAddress, prefix, clock, log } = parts;
   const stopping = new AbortController();
-  const redis = openRedis(redisUrl, 'patient', log);
+  const redis = openRedis(redisAddress, 'patient', log);
   let condition: Condition = { notReady: () => 'starting' };
 
   async function runOnceRedisAnswers() {

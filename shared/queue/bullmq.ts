@@ -3,6 +3,7 @@ import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullm
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import type { RedisAddress } from '../base/redis-address.ts';
 import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
@@ -75,6 +76,8 @@ export function openQueue<Data, Result = unknown>(
   return queue;
 }
 
+export type WorkerParts = { redisAddress: RedisAddress; prefix: string; log: Log; seals?: Seals };
+
 /**
  * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have
  * ended or were given back.
@@ -82,7 +85,7 @@ export function openQueue<Data, Result = unknown>(
 export function openWorker<Data, Result>(
   queue: string,
   { concurrency, isData, patience, run, failed }: Consumer<Data, Result>,
-  { redisUrl, prefix, log, seals }: { redisUrl: string; prefix: string; log: Log; seals?: Seals },
+  { redisAddress, prefix, log, seals }: WorkerParts,
 ): AsyncDisposable {
   const stopping = new AbortController();
   const cutOff = new AbortController();
@@ -106,7 +109,7 @@ export function openWorker<Data, Result>(
     throw new DelayedError();
   }
 
-  const redis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const redis = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
   const worker = new Worker<Data, Result>(queue, process, {
     connection: redis,
     prefix,

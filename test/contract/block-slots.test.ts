@@ -48,7 +48,7 @@ function startWorker(prefix: string, slots: Record<string, number>, go: Go = asy
     return '';
   }
   const consumer = { concurrency: 8, isData: isSignJobData, patience: 0, run };
-  const worker = openWorker(SIGN_QUEUE, consumer, { redisUrl, prefix, log: quietLog });
+  const worker = openWorker(SIGN_QUEUE, consumer, { redisAddress: { url: redisUrl }, prefix, log: quietLog });
   return { seen, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };
 }
 

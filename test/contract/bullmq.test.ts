@@ -21,7 +21,7 @@ type Data = { question: string };
 
 const LONG = 60_000;
 const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
+const redis = openRedis({ url: server.url }, 'patient', quietLog);
 after(async () => {
   closeRedis(redis);
   await server[Symbol.asyncDispose]();
@@ -35,7 +35,7 @@ const isData = shapeOf<Data>({ question: isText });
 function openGround() {
   const prefix = `{bullmq-${++prefixes}}`;
   const queue = openQueue<Data, string>('questions', { store: { redis, prefix }, log: quietLog });
-  const parts = { redisUrl: server.url, prefix, log: quietLog };
+  const parts = { redisAddress: { url: server.url }, prefix, log: quietLog };
   return {
     queue,
     prefix,
@@ -218,7 +218,7 @@ test('a job whose data is no JSON holds up no other, and the log does not quote 
   const id = await ground.add();
   await redis.hset(`${ground.prefix}:questions:${id}`, 'data', '{"question":"secret');
   const log = keptLog();
-  const parts = { redisUrl: server.url, prefix: ground.prefix, log: log.log };
+  const parts = { redisAddress: { url: server.url }, prefix: ground.prefix, log: log.log };
   const run = async () => 'because';
   await using _ = openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run }, parts);
   assert.equal((await ground.ended(await ground.add())).returnvalue, 'because');

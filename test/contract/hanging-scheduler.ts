@@ -14,9 +14,9 @@ const hanging = {
   },
 };
 const schedule = openSchedule([hanging], {
-  store: { redis: openRedis(redisUrl, 'patient', quietLog), prefix },
+  store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
   log: quietLog,
 });
-consumeTasks([hanging], { redisUrl, prefix, log: quietLog, onEnd: () => {} });
+consumeTasks([hanging], { redisAddress: { url: redisUrl }, prefix, log: quietLog, onEnd: () => {} });
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());

@@ -27,9 +27,14 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
-  const redis = openRedis(redisUrl, 'patient', quietLog);
+  const redis = openRedis({ url: redisUrl }, 'patient', quietLog);
   const schedule = openSchedule(tasks, { store: { redis, prefix }, log: quietLog });
-  const consumer = consumeTasks(tasks, { redisUrl, prefix, log: quietLog, onEnd: () => {} });
+  const consumer = consumeTasks(tasks, {
+    redisAddress: { url: redisUrl },
+    prefix,
+    log: quietLog,
+    onEnd: () => {},
+  });
   return {
     ...schedule,
     redis,

@@ -42,7 +42,11 @@ async function take(
       return run(job);
     },
   };
-  await using _ = openWorker(SIGN_QUEUE, consumer, { redisUrl, prefix, log: quietLog });
+  await using _ = openWorker(SIGN_QUEUE, consumer, {
+    redisAddress: { url: redisUrl },
+    prefix,
+    log: quietLog,
+  });
   await waitUntil('the jobs to be taken', () => isDone(taken), 30_000);
   return taken;
 }

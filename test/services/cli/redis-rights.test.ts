@@ -99,7 +99,7 @@ function startFleet(): AsyncDisposable {
         return sealRevokeResult(testSeals, lock.jobId, result);
       },
     },
-    { redisUrl: url, prefix, seals: testSeals, log: quietLog },
+    { redisAddress: { url }, prefix, seals: testSeals, log: quietLog },
   );
   return worker;
 }
