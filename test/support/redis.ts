@@ -14,6 +14,8 @@ export type RedisOptions = {
   aclFile?: string;
   /** A folder that stays; by default a private one that is removed on dispose. */
   dir?: string;
+  /** A file of more settings, which Redis rewrites where a Sentinel gives it another role. */
+  configFile?: string;
 };
 
 export type Redis = AsyncDisposable & {
@@ -23,6 +25,9 @@ export type Redis = AsyncDisposable & {
   stop(): Promise<void>;
   /** SIGKILL, and waits. */
   kill(): Promise<void>;
+  /** Halts it where it is, so that its connections stay and nothing answers, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
   /** Starts it again on the same port and folder, after stopping it where it still runs. */
   restart(): Promise<void>;
 };
@@ -33,6 +38,7 @@ export async function startRedis({
   port,
   dir,
   aclFile,
+  configFile,
   settings: more = {},
 }: RedisOptions = {}): Promise<Redis> {
   if (aclFile !== undefined) await appendFile(aclFile, '');
@@ -49,11 +55,18 @@ export async function startRedis({
     ...(aclFile !== undefined && { aclfile: aclFile }),
     ...more,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const options = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const args = configFile === undefined ? options : [configFile, ...options];
   const start = () =>
     startProcess(command, args, { name: 'redis-server', ready: /Ready to accept connections/ });
 
   let redis: Process;
+  let frozen = false;
+  /** Frozen it would hear no other signal. */
+  const thaw = () => {
+    if (frozen) process.kill(redis.pid, 'SIGCONT');
+    frozen = false;
+  };
   try {
     redis = await start();
   } catch (error) {
@@ -66,13 +79,26 @@ export async function startRedis({
     get pid() {
       return redis.pid;
     },
-    stop: async () => void (await redis.stop()),
-    kill: () => redis.kill(),
+    async stop() {
+      thaw();
+      await redis.stop();
+    },
+    async kill() {
+      frozen = false;
+      await redis.kill();
+    },
+    freeze() {
+      process.kill(redis.pid, 'SIGSTOP');
+      frozen = true;
+    },
+    thaw,
     async restart() {
+      thaw();
       await redis.stop();
       redis = await start();
     },
     async [Symbol.asyncDispose]() {
+      thaw();
       await redis.stop();
       await ownDir?.[Symbol.asyncDispose]();
     },
