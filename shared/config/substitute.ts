@@ -42,8 +42,8 @@ function readVariable(name: string, env: Environment): string {
 }
 
 function readCredential(name: string, env: Environment, containerSecrets: string): string {
-  if (!/^[\w.@:-]+$/.test(name) || /^\.+$/.test(name))
-    throw new Error('names no credential: letters, digits and . _ - @ : make a name');
+  if (!/^[\w.:-]+$/.test(name) || /^\.+$/.test(name))
+    throw new Error('names no credential: letters, digits and . _ - : make a name');
   const folders = [env.CREDENTIALS_DIRECTORY, containerSecrets].filter(folder => folder !== undefined);
   const file = folders.map(folder => join(folder, name)).find(path => existsSync(path));
   if (file === undefined)
