@@ -4,14 +4,11 @@ import { ConfigError, describeAt, type Place } from './config-error.ts';
 import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';
 import type { IniOption, IniSection } from './ini.ts';
+import type { Fail, Parse } from './parse.ts';
 import { readSecretFile, type Secret } from './secret-file.ts';
 import { substitute } from './substitute.ts';
 
-/** Ends the reading of an option: throws a ConfigError that names its place. */
-export type Fail = (reason: string) => never;
-
-/** Text → data. The reason given to `fail` is a phrase for people and never repeats a secret. */
-export type Parse<T> = (text: string, fail: Fail) => T;
+export type { Fail, Parse } from './parse.ts';
 
 /** What a ` # …` behind a value is: part of it as macen reads it, or a comment that is dropped. */
 type TrailingComment = 'kept' | 'dropped';

@@ -9,7 +9,7 @@ const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const satisf
 /** What a key is made of; one text may hold all of it. */
 type KeyParts = { name?: string; algorithm?: TsigAlgorithm; secret: KeyObject };
 
-/** `tsig-name`, `tsig-algorithm`, and the secret of `tsig-secret`; `undefined` where none of them is given. */
+/** What `tsig-name`, `tsig-algorithm` and `tsig-secret` say; `undefined` where none of them is given. */
 export function readTsigKey(section: SectionReader): TsigKey | undefined {
   const name = section.one('tsig-name', parseDomain);
   const algorithm = section.one('tsig-algorithm', parseAlgorithm);

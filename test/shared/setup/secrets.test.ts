@@ -25,7 +25,7 @@ const hook = `${other}[notify "hook"]\n`;
 const mail = `${other}[notify "mail"]\nmail = a@example.org\nfrom = q@example.org\nsmtp = smtps://mx\nsmtp-user = q\n`;
 const hmac = `${account}[auth "a"]\nhmac_type = sha256\ndomain = a.example.org\n`;
 
-/** Every option that may hold a secret, with a value, what it takes beside it, and where it is found again. */
+/** Every option that may hold a secret: what stands beside it, a value, and the option of its file. */
 const options: Record<string, [text: string, value: string, fileOption: string]> = {
   hmac_key: [hmac, 'a key of many words', 'hmac_key_file'],
   'eab-hmac-key': [`${auth}[account]\ndir = /a\neab-kid = kid\n`, base64, 'eab-hmac-key-file'],
