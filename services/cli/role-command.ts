@@ -40,7 +40,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
         await runRoles({ ...options, onLog, onFailure: endInTime });
         process.exitCode = 0;
       } finally {
-        // All is closed but timers of libraries, which they leave behind while Redis is away. Errors are told first.
+        // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
         setImmediate(() => process.exit());
       }
     },
