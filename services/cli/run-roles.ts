@@ -12,7 +12,9 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
+import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
+import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
@@ -30,6 +32,8 @@ type RunOptions = {
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
+  /** Called once, when all roles run, with what has them take over the files as they are then. */
+  onReload(reload: () => void): void;
   /** Called when something that all need has failed: the process is stopping. */
   onFailure(): void;
 };
@@ -42,8 +46,10 @@ type RunOptions = {
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
 export async function runRoles(options: RunOptions): Promise<void> {
-  const { files, roles, privateRedis, env, stop, onLog, onFailure } = options;
-  const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
+  const { files, roles, privateRedis, env, stop, onLog, onFailure, onReload } = options;
+  const load = () => loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
+  const config = await load();
+  const live = { current: config };
   const { destination } = config.logging;
   const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
   const opened = await openLog({
@@ -60,16 +66,26 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const redis = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
-  const running: Role[] = [];
+  const running: Role<Config>[] = [];
   const notes: (() => string[])[] = [];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
     const redisAddress = addressFor(name, redis, config.redis);
-    return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
+    const lookBy = (next: Config) => lookAtRedis(name, redisAddress, rightsOf(name, next));
+    return { name, redisAddress, lookBy, look: () => lookBy(live.current) };
   });
-  await refuseUnfit(ways.map(({ look }) => look));
+  const findFault = (next: Config) =>
+    findUnfit(
+      ways.map(
+        ({ lookBy }) =>
+          () =>
+            lookBy(next),
+      ),
+    );
+  const fault = await findFault(config);
+  if (fault !== undefined) throw new Error(fault);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
@@ -78,6 +94,15 @@ export async function runRoles(options: RunOptions): Promise<void> {
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: shareLooks(look) }));
   }
+  const watch = stack.use(openWatch(files, () => reload()));
+  const taken = ({ logging, mgmt }: Config) => {
+    opened.setLevel(logging.level);
+    watch.set(mgmt.reload === 'watch');
+  };
+  const { reload, ...told } = openLiveConfig({ live, load, roles: running, findFault, taken, log, metrics });
+  notes.push(told.notes);
+  watch.set(config.mgmt.reload === 'watch');
+  onReload(reload);
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
@@ -110,10 +135,10 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
 }
 
 /** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */
-async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<void> {
+async function findUnfit(looks: (() => Promise<Fitness>)[]): Promise<string | undefined> {
   const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
   const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
-  for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
+  return found.find(fitness => fitness.state === 'unfit')?.fault;
 }
 
 /** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
@@ -132,7 +157,7 @@ function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefi
 }
 
 /** Imports a role when it is needed, so that a responder does not carry the worker's libraries. */
-async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
+async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role<Config>> {
   switch (name) {
     case 'intake':
       return (await import('../intake/intake.ts')).startIntake(config, parts);
