@@ -12,8 +12,14 @@ const LONGEST_LOOK = 1_000;
  *
  * @param roles those that are started by now
  * @param expected how many there will be
+ * @param notes what an operator should know of the process itself, a line each
  */
-export function createAdminApp(roles: readonly Role[], expected: number, metrics: Registry): RequestListener {
+export function createAdminApp(
+  roles: readonly Role[],
+  expected: number,
+  metrics: Registry,
+  notes: readonly (() => string[])[] = [],
+): RequestListener {
   return async (request, response) => {
     const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
       response
@@ -25,7 +31,8 @@ export function createAdminApp(roles: readonly Role[], expected: number, metrics
         return answer(200, 'ok\n');
       case '/readyz': {
         const reasons = await whyNotReady(roles, expected);
-        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...(await readNotes(roles))];
+        const said = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
+        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...said];
         return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':

@@ -10,6 +10,7 @@ import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
+import { openRolesClock } from './roles-clock.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
@@ -49,9 +50,9 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
-  const clock = systemClock;
   const redisUrl = await findRedis();
   const metrics = openMetrics();
+  const clock = stack.use(openRolesClock(urlFor(roles[0] ?? 'cli', redisUrl, config.redis), metrics, log));
   const running: Role[] = [];
   const admin = createAdminApp(running, roles.length, metrics);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
@@ -64,7 +65,10 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const { name, ownUrl, look } of ways) {
     const parts: RoleParts = {
       ...{ redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) },
-      untilRedisFits: signal => untilRedisFits(look, clock, signal),
+      async untilRedisFits(signal) {
+        await untilRedisFits(look, clock, signal);
+        await clock.untilTold(signal);
+      },
     };
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: shareLooks(look) }));
@@ -79,7 +83,11 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
     if (config.redis.url) return config.redis.url;
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const redis = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
+    const redis = await startPrivateRedis(config.redis.dir, {
+      path: env.PATH ?? '',
+      clock: systemClock,
+      log,
+    });
     return stack.use(redis).url;
   }
 }

@@ -1,4 +1,4 @@
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import {
   type FailedJob,
   type HeldJob,
@@ -22,6 +22,7 @@ const PAUSE = 2_000;
 type Parts = {
   redisUrl: string;
   prefix: string;
+  clock: Clock;
   log: Log;
   /** Called after each run of a task. */
   onEnd: (task: string, ok: boolean) => void;
@@ -32,13 +33,13 @@ type Parts = {
  * elsewhere.
  */
 export function consumeTasks(tasks: readonly Task[], parts: Parts): AsyncDisposable {
-  const { log, onEnd } = parts;
+  const { clock, log, onEnd } = parts;
   const byName = new Map(tasks.map(task => [task.name, task]));
 
   async function run(job: HeldJob<TaskData>, { abort }: JobSignals): Promise<Later | undefined> {
     const task = byName.get(job.name);
     if (!task) {
-      if (Date.now() - job.createdAt < LEFT_TO_OTHERS) return { later: Date.now() + PAUSE };
+      if (clock.now() - job.createdAt < LEFT_TO_OTHERS) return { later: clock.now() + PAUSE };
       log.warn({ task: job.name }, 'a task that is not configured here, dropped');
       return undefined;
     }

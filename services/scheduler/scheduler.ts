@@ -30,9 +30,9 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     await using notices = openNotices(config.notify, { store, clock, log });
     const tasks = await openTasks(config, { store, seals, cas, signQueue, notices, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
-    await using schedule = openSchedule(tasks, { store, log });
+    await using schedule = openSchedule(tasks, { store, clock, log });
     await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
-    await using _consumer = consumeTasks(tasks, { redisUrl, prefix, log, onEnd });
+    await using _consumer = consumeTasks(tasks, { redisUrl, prefix, clock, log, onEnd });
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');

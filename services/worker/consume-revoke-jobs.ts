@@ -1,7 +1,6 @@
 import type { Seals } from '../../shared/admission/hmac.ts';
-import type { Log } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { openWorker } from '../../shared/queue/bullmq.ts';
+import { openWorker, type WorkerParts } from '../../shared/queue/bullmq.ts';
 import {
   isRevokeJobData,
   REVOKE_QUEUE,
@@ -16,13 +15,7 @@ const CONCURRENCY = 4;
 /** Takes revoke jobs. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
   jobParts: RevokeJobParts & Parameters<typeof refuseRevocation>[0],
-  {
-    redisUrl,
-    prefix,
-    seals,
-    metrics,
-    log,
-  }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
+  { metrics, ...queueParts }: WorkerParts & { seals: Seals; metrics: Registry },
 ): AsyncDisposable {
   const finished = new Counter({
     name: 'quarry_worker_revocations_total',
@@ -40,9 +33,9 @@ export function consumeRevokeJobs(
         const refused = await refuseRevocation(jobParts, job);
         const result = refused ?? (await runRevokeJob(jobParts, job.data, job.lastAttempt, abort));
         finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
-        return sealRevokeResult(seals, job.lock.jobId, result);
+        return sealRevokeResult(queueParts.seals, job.lock.jobId, result);
       },
     },
-    { redisUrl, prefix, seals, log },
+    queueParts,
   );
 }

@@ -1,12 +1,5 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import type { Seals } from '../../shared/admission/hmac.ts';
-import {
-  describeError,
-  IssuanceError,
-  type Log,
-  linkSignals,
-  toSignFailure,
-} from '../../shared/base/basics.ts';
+import { describeError, IssuanceError, linkSignals, toSignFailure } from '../../shared/base/basics.ts';
 import type { Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
@@ -18,6 +11,7 @@ import {
   type JobSignals,
   type Later,
   openWorker,
+  type WorkerParts,
 } from '../../shared/queue/bullmq.ts';
 import {
   isSignJobData,
@@ -66,7 +60,7 @@ export function consumeSignJobs(
   jobParts: SignJobParts,
   concurrency: number,
   sharing: Sharing,
-  { metrics, ...queueParts }: { redisUrl: string; prefix: string; seals: Seals; metrics: Registry; log: Log },
+  { metrics, ...queueParts }: WorkerParts & { metrics: Registry },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 

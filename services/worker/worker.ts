@@ -85,7 +85,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, log };
+  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, clock, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {

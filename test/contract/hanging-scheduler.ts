@@ -1,4 +1,5 @@
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -15,8 +16,9 @@ const hanging = {
 };
 const schedule = openSchedule([hanging], {
   store: { redis: openRedis(redisUrl, 'patient', quietLog), prefix },
+  clock: systemClock,
   log: quietLog,
 });
-consumeTasks([hanging], { redisUrl, prefix, log: quietLog, onEnd: () => {} });
+consumeTasks([hanging], { redisUrl, prefix, clock: systemClock, log: quietLog, onEnd: () => {} });
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());
