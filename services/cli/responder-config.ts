@@ -1,4 +1,4 @@
-import { withoutLogin } from '../../shared/base/redis-url.ts';
+import { withoutLogin } from '../../shared/base/redis-address.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import type { IniOption, IniSection } from '../../shared/config/ini.ts';

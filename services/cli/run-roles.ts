@@ -2,9 +2,10 @@ import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts'
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
+import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
-import { urlFor } from '../../shared/config/redis.ts';
+import { addressFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
@@ -50,21 +51,22 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
-  const redisUrl = await findRedis();
+  const redis = await findRedis();
   const metrics = openMetrics();
-  const clock = stack.use(openRolesClock(urlFor(roles[0] ?? 'cli', redisUrl, config.redis), metrics, log));
+  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const admin = createAdminApp(running, roles.length, metrics);
+  const admin = createAdminApp(running, roles.length, metrics, [clock.notes]);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
-    const ownUrl = urlFor(name, redisUrl, config.redis);
-    return { name, ownUrl, look: () => lookAtRedis(name, ownUrl, rightsOf(name, config)) };
+    const redisAddress = addressFor(name, redis, config.redis);
+    return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
   await refuseUnfit(ways.map(({ look }) => look));
-  for (const { name, ownUrl, look } of ways) {
+  for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisUrl: ownUrl, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
@@ -79,16 +81,12 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
   log.info('stopping');
 
-  async function findRedis(): Promise<string> {
-    if (config.redis.url) return config.redis.url;
+  async function findRedis(): Promise<RedisAddress> {
+    if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const redis = await startPrivateRedis(config.redis.dir, {
-      path: env.PATH ?? '',
-      clock: systemClock,
-      log,
-    });
-    return stack.use(redis).url;
+    const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log });
+    return { url: stack.use(own).url };
   }
 }
 

@@ -2,7 +2,8 @@ import { getDomain } from 'tldts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { toAsciiLabels } from '../../shared/admission/glob-parts.ts';
 import { openReach, openShares } from '../../shared/admission/shares.ts';
-import { escapeGlob, parseNumber, type Store } from '../../shared/base/redis.ts';
+import { parseNumber, type Store } from '../../shared/base/redis.ts';
+import { scanAll } from '../../shared/base/scan.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import { leftOf } from '../../shared/limits/budget.ts';
@@ -24,8 +25,7 @@ export async function describeShares(config: Divided, store: Store, now: number)
   if (!shareOf) return orders;
   const start = `${store.prefix}:budget:`;
   const found: string[] = [];
-  for await (const keys of store.redis.scanStream({ match: `${escapeGlob(start)}share/*/*/*`, count: 500 }))
-    found.push(...(keys as string[]).map(key => key.slice(start.length)));
+  for await (const key of scanAll(store.redis, start, 'share/*/*/*')) found.push(key.slice(start.length));
   const lines = found.sort().map(async key => {
     const full = await readFull(store, key);
     return full > now ? [`${key}  ${describeCertificates(key, full, now, { config, shareOf })}`] : [];

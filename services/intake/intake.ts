@@ -41,16 +41,16 @@ const FIRST_LOOK = 1_000;
 
 /** The intake role: takes CSRs over HTTP(S), and answers 503 while Redis is away. */
 export async function startIntake(config: Config, parts: RoleParts): Promise<Role> {
-  const { redisUrl, clock, log } = parts;
+  const { redisAddress, clock, log } = parts;
   const { listeners, maxSize, wait, trustedProxies, clientCaFile } = config.mgmt;
   // Ends in the reverse order of its lines: waiting clients are answered first, Redis is closed last.
   await using stack = new AsyncDisposableStack();
-  const redis = stack.adopt(openRedis(redisUrl, 'impatient', log), closeRedis);
+  const redis = stack.adopt(openRedis(redisAddress, 'impatient', log), closeRedis);
   const store = { redis, prefix: config.redis.prefix };
   const secret = await openSecret(config.secretFile, log);
   const seals = openSeals(secret);
   const revokeQueue = stack.use(openRevokeQueue({ store, seals, clock, log }));
-  const signQueue = stack.use(openSignQueue({ store, redisUrl, seals, clock, log }));
+  const signQueue = stack.use(openSignQueue({ store, redisAddress, seals, clock, log }));
   const admission = openAdmission(config.auth, {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, seals, clock),
@@ -65,7 +65,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
     ]),
   );
   const renewals = openStoredRenewals(config.storages, store);
-  const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisUrl, log }));
+  const { known: blockedKeys } = stack.use(watchBlockedKeys(store, { redisAddress, log }));
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
   const most = queueMaxOf(config.auth);

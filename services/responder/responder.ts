@@ -27,7 +27,7 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   const { log } = parts;
   await using opening = new AsyncDisposableStack();
   // Its user may read challenges and do nothing else.
-  const redis = opening.adopt(openRedis(parts.redisUrl, 'impatient', log, false), closeRedis);
+  const redis = opening.adopt(openRedis(parts.redisAddress, 'impatient', log, false), closeRedis);
   const addresses: Responder['addresses'] = [];
   const isTrusted = toAddressSet(['127.0.0.0/8', '::1', ...config.mgmt.trustedProxies]);
   const answering = { ...parts, store: { redis, prefix: config.redis.prefix }, isProxy: isTrusted };

@@ -1,4 +1,4 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { type Clock, describeError } from '../../shared/base/basics.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
@@ -9,6 +9,7 @@ import {
   type JobSignals,
   openWorker,
   UnrecoverableError,
+  type WorkerParts,
 } from '../../shared/queue/bullmq.ts';
 import { type Delivery, isDelivery, NOTIFY_QUEUE } from '../../shared/queue/notices.ts';
 
@@ -16,7 +17,7 @@ const CONCURRENCY = 4;
 /** How long a delivery may go on after SIGTERM before it is cut off. */
 const LAST_DELIVERY = 3_000;
 
-type Parts = { redisUrl: string; prefix: string; clock: Clock; log: Log; metrics: Registry };
+type Parts = WorkerParts & { clock: Clock; metrics: Registry };
 
 /**
  * Makes the deliveries of the `notify` queue: each is made by one process, and repeated later where it fails.

@@ -1,10 +1,11 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/basics.ts';
 import {
   type FailedJob,
   type HeldJob,
   type JobSignals,
   type Later,
   openWorker,
+  type WorkerParts,
 } from '../../shared/queue/bullmq.ts';
 import { isTaskData, SCHEDULE_QUEUE, type TaskData } from '../../shared/queue/schedule.ts';
 import type { Task } from './tasks.ts';
@@ -19,11 +20,7 @@ const CONCURRENCY = 8;
 const LEFT_TO_OTHERS = 60_000;
 const PAUSE = 2_000;
 
-type Parts = {
-  redisUrl: string;
-  prefix: string;
-  clock: Clock;
-  log: Log;
+type Parts = WorkerParts & {
   /** Called after each run of a task. */
   onEnd: (task: string, ok: boolean) => void;
 };

@@ -19,20 +19,20 @@ const TICK = 5_000;
 
 /** The scheduler role: does what comes again and again, once for the whole fleet. */
 export function startScheduler(config: Config, parts: RoleParts): Role {
-  const { redisUrl, clock, log, metrics } = parts;
+  const { redisAddress, clock, log, metrics } = parts;
   const { prefix } = config.redis;
   return startRole('scheduler', { ...parts, prefix }, async ({ store, stopping, report }) => {
     const secret = await openSecret(config.secretFile, log);
     await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
     using cas = await openCas(config.accounts.values(), store, { clock, log });
     const seals = openSeals(secret);
-    await using signQueue = openSignQueue({ store, redisUrl, seals, clock, log });
+    await using signQueue = openSignQueue({ store, redisAddress, seals, clock, log });
     await using notices = openNotices(config.notify, { store, clock, log });
     const tasks = await openTasks(config, { store, seals, cas, signQueue, notices, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, clock, log });
-    await using _notifier = consumeNotices(config.notify, { redisUrl, prefix, clock, log, metrics });
-    await using _consumer = consumeTasks(tasks, { redisUrl, prefix, clock, log, onEnd });
+    await using _notifier = consumeNotices(config.notify, { redisAddress, prefix, clock, log, metrics });
+    await using _consumer = consumeTasks(tasks, { redisAddress, prefix, clock, log, onEnd });
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.map(({ name }) => name) }, 'scheduler ready');

@@ -47,7 +47,7 @@ export function startWorker(config: Config, parts: RoleParts): Role {
 }
 
 async function runWorker(config: Config, parts: RoleParts, role: RunningRole): Promise<void> {
-  const { clock, log, redisUrl, metrics } = parts;
+  const { clock, log, redisAddress, metrics } = parts;
   const { store, stopping, report } = role;
   const secret = await openSecret(config.secretFile, log);
   await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
@@ -85,7 +85,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
     clock,
     log,
   };
-  const queueParts = { redisUrl, prefix: store.prefix, seals, metrics, clock, log };
+  const queueParts = { redisAddress, prefix: store.prefix, seals, metrics, clock, log };
   const [expiry, blockedKeys] = [openExpiryIndex(store), openBlockedKeys(store)];
   const findIssuing = openFindIssuing({ issuers, storages, expiry });
   const revokeParts = {

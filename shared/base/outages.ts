@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
+import type { Redis } from './redis-node.ts';
 
 /**
  * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.

@@ -1,5 +1,6 @@
-import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
+import type { Store } from './redis.ts';
+import { nodeFor } from './redis-node.ts';
 
 /**
  * Redis's clock, by which all processes agree (clocks.md). Between two looks it goes on evenly, whatever
@@ -17,7 +18,7 @@ export type RedisClock = Clock &
 
 /** Milliseconds between two looks, but for a connection that is new or a clock of this machine that jumps. */
 const INTERVAL = 60_000;
-const CHECK = 5_000;
+const CHECK = 1_000;
 const JUMP = 1_000;
 /** The quickest of so many answers says it best. */
 const SAMPLES = 4;
@@ -45,10 +46,10 @@ export function learnOffset(known: number | undefined, { sent, received, time }:
 }
 
 /**
- * @param redis a connection that may be away; it stays open
+ * @param store its connection may be away, and stays open
  * @param own other clocks than the system's
  */
-export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClocks): RedisClock {
+export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClocks = ownClocks): RedisClock {
   const { local, elapsed } = own;
   const told = Promise.withResolvers<void>();
   /** What Redis has told, whether or not that can be right. */
@@ -63,7 +64,7 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
 
   async function ask(): Promise<TimeAnswer> {
     const sent = elapsed();
-    const [seconds = 0, microseconds = 0] = await redis.time();
+    const [seconds = 0, microseconds = 0] = await nodeFor(redis, prefix).time();
     return { sent, received: elapsed(), time: Number(seconds) * 1_000 + Number(microseconds) / 1_000 };
   }
 
@@ -79,6 +80,7 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
     const fault = await learn().then(() => undefined, describeError);
     refusal = fault?.startsWith('NOPERM') ? fault : undefined;
     if (fault === undefined || refusal !== undefined) told.resolve();
+    else lookedAt = Number.NEGATIVE_INFINITY;
     const said = describe();
     if (said !== undefined && !isNoted) log.warn(said);
     if (said === undefined && isNoted) log.info("this machine's clock and Redis's agree again");

@@ -1,20 +1,26 @@
 import { createHash } from 'node:crypto';
-import type { ChainableCommander, Redis } from 'ioredis';
+import type { Writable } from 'node:stream';
+import type { ChainableCommander } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { reportOutages } from './outages.ts';
-import { connectTo, type Patience } from './redis-url.ts';
+import { connectTo, type Patience, type RedisAddress } from './redis-address.ts';
+import type { Redis } from './redis-node.ts';
 
-export type { Redis } from 'ioredis';
+export type { Redis } from './redis-node.ts';
 
 /** A connection to Redis, and the prefix of all of Quarry's keys there. */
 export type Store = { redis: Redis; prefix: string };
 
 /**
- * @param url `redis://`, `rediss://`, or `unix:/path` of a socket, with a login `unix://USER:PASSWORD@/path`
  * @param enableReadyCheck whether it waits until Redis has loaded its data, for which a user needs INFO
  */
-export function openRedis(url: string, patience: Patience, log: Log, enableReadyCheck = true): Redis {
-  const redis = connectTo(url, patience, enableReadyCheck);
+export function openRedis(
+  address: RedisAddress,
+  patience: Patience,
+  log: Log,
+  enableReadyCheck = true,
+): Redis {
+  const redis = connectTo(address, patience, enableReadyCheck);
   reportOutages(redis, log);
   redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;
@@ -25,7 +31,7 @@ export function openRedis(url: string, patience: Patience, log: Log, enableReady
  * halves what a command costs on both sides. Requests are read one a turn, so their commands wait for the
  * turns that follow at once.
  */
-function writeTogether(stream: Redis['stream'], patience: Patience): void {
+function writeTogether(stream: Writable, patience: Patience): void {
   const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
   const schedule = patience === 'impatient' ? setImmediate : process.nextTick;
   let held = false;

@@ -2,10 +2,11 @@ import type { Clock, Log } from './basics.ts';
 import type { Registry } from './metrics.ts';
 import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
+import type { RedisAddress } from './redis-address.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
-  redisUrl: string;
+  redisAddress: RedisAddress;
   clock: Clock;
   log: Log;
   metrics: Registry;
@@ -65,9 +66,9 @@ export function startRole(
   parts: Omit<RoleParts, 'metrics'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
-  const { redisUrl, prefix, clock, log } = parts;
+  const { redisAddress, prefix, clock, log } = parts;
   const stopping = new AbortController();
-  const redis = openRedis(redisUrl, 'patient', log);
+  const redis = openRedis(redisAddress, 'patient', log);
   let condition: Condition = { notReady: () => 'starting' };
 
   async function runOnceRedisAnswers() {

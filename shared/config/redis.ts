@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeFileError } from '../base/basics.ts';
-import { withLogin } from '../base/redis-url.ts';
+import { type RedisAddress, withLogin } from '../base/redis-address.ts';
 import { type RedisUser, redisUsers } from '../base/redis-use.ts';
 import { type Environment, readVariable } from './environment.ts';
 import { parseText } from './option-values.ts';
@@ -58,20 +58,19 @@ function readUsers(
 }
 
 /**
- * The URL by which a user connects, with its name and its password, which is read anew each time.
+ * How a user connects to a Redis, with its name and its password, which is read anew each time.
  *
- * @param url of the Redis
  * @throws Error in one line where the file of the password cannot be used
  */
-export function urlFor(
+export function addressFor(
   user: RedisUser,
-  url: string,
+  { url }: RedisAddress,
   { users, passwordFile }: Pick<RedisConfig, 'users' | 'passwordFile'>,
-): string {
+): RedisAddress {
   const own = users?.[user];
   const file = own?.passwordFile ?? passwordFile;
-  if (file === undefined) return url;
-  return withLogin(url, { name: own?.name, password: readPassword(file) });
+  if (file === undefined) return { url };
+  return { url: withLogin(url, { name: own?.name, password: readPassword(file) }) };
 }
 
 /** @throws Error in one line, which repeats nothing of the file */

@@ -1,5 +1,6 @@
 import { describeError, type Log } from '../base/basics.ts';
 import { closeRedis, openRedis, runAll, type Store } from '../base/redis.ts';
+import type { RedisAddress } from '../base/redis-address.ts';
 import { blockedKey } from './limits.ts';
 import { type BlockedKey, parseBlock, parseBlocked } from './standing-limit.ts';
 
@@ -55,11 +56,11 @@ const LOOK_AGAIN = 10_000;
  */
 export function watchBlockedKeys(
   store: Store,
-  { redisUrl, log }: { redisUrl: string; log: Log },
+  { redisAddress, log }: { redisAddress: RedisAddress; log: Log },
 ): Disposable & { known: ReadonlyMap<string, BlockedKey> } {
   const known = new Map<string, BlockedKey>();
   const keys = openBlockedKeys(store);
-  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const connection = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
 
   async function load() {
     const found = await keys.list();

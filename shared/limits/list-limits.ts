@@ -1,20 +1,19 @@
 import { type Clock, describeError } from '../base/basics.ts';
-import { escapeGlob, type Store } from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
+import { scanAll } from '../base/scan.ts';
 import { type Limit, parkedKey } from './limits.ts';
 import { parseParked } from './standing-limit.ts';
 
 /** All that is held back now, by whichever CA. */
 export async function listLimits({ redis, prefix }: Store, clock: Clock): Promise<Limit[]> {
   const limits: Limit[] = [];
-  const match = `${escapeGlob(prefix)}:limit:*`;
-  for await (const keys of redis.scanStream({ match, count: 500 })) {
-    for (const key of keys as string[]) {
-      const text = await redis.get(key);
-      if (!text) continue;
-      const { until, detail, names } = parseLimit(key, text);
-      if (until !== undefined && until <= clock.now()) continue;
-      limits.push({ key: key.slice(parkedKey({ prefix }, '').length), until, detail, names });
-    }
+  const start = parkedKey({ prefix }, '');
+  for await (const key of scanAll(redis, start, '*')) {
+    const text = await redis.get(key);
+    if (!text) continue;
+    const { until, detail, names } = parseLimit(key, text);
+    if (until !== undefined && until <= clock.now()) continue;
+    limits.push({ key: key.slice(start.length), until, detail, names });
   }
   return limits.sort((a, b) => a.key.localeCompare(b.key));
 }

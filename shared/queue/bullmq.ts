@@ -3,6 +3,7 @@ import { createRedisBackend, DelayedError, type Job, Queue, UnrecoverableError, 
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { type Clock, damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import type { RedisAddress } from '../base/redis-address.ts';
 import { type Consumer, type HeldJob, type Later, toFailedJob } from './consumer.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
@@ -55,16 +56,18 @@ function toJobId(seals: Seals, random: string, what: string): string {
   return `${parts.join('-')}-${digits.slice(20, 32)}`;
 }
 
+/** `clock` is Redis's: all that add jobs or take them go by it. */
+type Parts = { clock: Clock; log: Log };
+
 /**
  * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis
  * can be reached; workers check the version of Redis.
  *
  * @param store its connection stays open when the queue is closed
- * @param clock Redis's: all that take jobs go by it
  */
 export function openQueue<Data, Result = unknown>(
   name: string,
-  { store, clock, log }: { store: Store; clock: Clock; log: Log },
+  { store, clock, log }: Parts & { store: Store },
 ): Queue<Data, Result, string, Data, Result, string> {
   const options = {
     connection: store.redis,
@@ -93,6 +96,7 @@ const NEXT_DUE = 3;
  */
 function backendBy(clock: Clock): typeof createRedisBackend {
   const ahead = () => Date.now() - clock.now();
+  const timed = <Job extends object>(job: Job) => ({ ...job, timestamp: clock.now() });
   return (name, options, how) => {
     const backend = createRedisBackend(name, options, how);
     const { execCommand, waitForJob, addJob, addJobs } = backend;
@@ -109,19 +113,16 @@ function backendBy(clock: Clock): typeof createRedisBackend {
         const marker = await waitForJob.call(backend, seconds);
         return marker && marker.score > 0 ? { ...marker, score: marker.score + ahead() } : marker;
       },
-      addJob: (...[job, ...more]: Parameters<typeof addJob>) =>
-        addJob.call(backend, { ...job, timestamp: clock.now() }, ...more),
+      addJob: (...[job, ...more]: Parameters<typeof addJob>) => addJob.call(backend, timed(job), ...more),
       addJobs(entries: Parameters<typeof addJobs>[0]) {
-        const timestamp = clock.now();
-        const timed = entries.map(one => ({ ...one, job: { ...one.job, timestamp } }));
-        return addJobs.call(backend, timed);
+        const all = entries.map(one => ({ ...one, job: timed(one.job) }));
+        return addJobs.call(backend, all);
       },
     });
   };
 }
 
-/** `clock` as of `openQueue`. */
-export type WorkerParts = { redisUrl: string; prefix: string; clock: Clock; log: Log; seals?: Seals };
+export type WorkerParts = Parts & { redisAddress: RedisAddress; prefix: string; seals?: Seals };
 
 /**
  * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have
@@ -130,7 +131,7 @@ export type WorkerParts = { redisUrl: string; prefix: string; clock: Clock; log:
 export function openWorker<Data, Result>(
   queue: string,
   { concurrency, isData, patience, run, failed }: Consumer<Data, Result>,
-  { redisUrl, prefix, clock, log, seals }: WorkerParts,
+  { redisAddress, prefix, clock, log, seals }: WorkerParts,
 ): AsyncDisposable {
   const stopping = new AbortController();
   const cutOff = new AbortController();
@@ -153,13 +154,13 @@ export function openWorker<Data, Result>(
     throw new DelayedError();
   }
 
-  const redis = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const redis = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
   const options = {
     connection: redis,
     prefix,
     concurrency,
     lockDuration: LOCK_DURATION,
-    skipLockRenewal: true, // as `keepLocks` does it
+    skipLockRenewal: true,
     stalledInterval: STALLED_INTERVAL,
     maxStalledCount: MOST_KILLS,
   };
@@ -209,27 +210,20 @@ type Locks = Disposable & {
  */
 function keepLocks(extend: (jobIds: string[], tokens: string[]) => Promise<string[]>): Locks {
   const held = new Map<string, { jobId: string; lost: AbortController }>();
-  let extending: Promise<void> | undefined;
+  let isExtending = false;
 
   async function renew(): Promise<void> {
-    const without = new Set(
-      await extend(
-        [...held.values()].map(({ jobId }) => jobId),
-        [...held.keys()],
-      ),
-    );
-    for (const { jobId, lost } of held.values())
-      if (without.has(jobId)) lost.abort(new Error('the lock of the job was lost'));
+    if (isExtending || held.size === 0) return;
+    isExtending = true;
+    const jobs = [...held.values()];
+    const ids = jobs.map(({ jobId }) => jobId);
+    const without = await extend(ids, [...held.keys()]).catch((): string[] => []); // Redis is away
+    isExtending = false;
+    for (const job of jobs.filter(({ jobId }) => without.includes(jobId)))
+      job.lost.abort(new Error('the lock of the job was lost'));
   }
 
-  const timer = setInterval(() => {
-    if (held.size === 0) return;
-    extending ??= renew()
-      .catch(() => {}) // Redis is away; the next time
-      .finally(() => {
-        extending = undefined;
-      });
-  }, LOCK_RENEWAL);
+  const timer = setInterval(renew, LOCK_RENEWAL);
   return {
     hold(jobId = '', token = '') {
       const lost = new AbortController();

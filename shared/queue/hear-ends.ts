@@ -1,10 +1,11 @@
 import type { Log } from '../base/basics.ts';
 import { closeRedis, openRedis } from '../base/redis.ts';
+import type { RedisAddress } from '../base/redis-address.ts';
 import { resultsChannel } from './sign-records.ts';
 
 /** Hears of the jobs that end, whenever Redis can be reached. */
 export function hearEnds(
-  { redisUrl, prefix, log }: { redisUrl: string; prefix: string; log: Log },
+  { redisAddress, prefix, log }: { redisAddress: RedisAddress; prefix: string; log: Log },
   on: {
     onMessage(channel: string, message: string): void;
     /** From now on every end will be heard of; before, ends were missed. */
@@ -12,7 +13,7 @@ export function hearEnds(
     onAway(): void;
   },
 ): Disposable {
-  const connection = openRedis(redisUrl, 'patient', log.child({}, { level: 'silent' }));
+  const connection = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
 
   async function listen() {
     await connection.subscribe(resultsChannel(prefix));

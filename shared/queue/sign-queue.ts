@@ -1,6 +1,7 @@
 import type { Seals } from '../admission/hmac.ts';
 import { type Clock, type Log, needingRedis } from '../base/basics.ts';
 import { runScript, type Store } from '../base/redis.ts';
+import type { RedisAddress } from '../base/redis-address.ts';
 import { isJobIdOf, isSealedData, newJobId, openQueue, sealData } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
@@ -45,7 +46,7 @@ export type SignQueue = AsyncDisposable & {
   promise(jobId: string, data: SignJobData): Promise<void>;
 };
 
-type Parts = { store: Store; redisUrl: string; seals: Seals; clock: Clock; log: Log };
+type Parts = { store: Store; redisAddress: RedisAddress; seals: Seals; clock: Clock; log: Log };
 
 /** @param parts.store an impatient connection, kept open by the caller */
 export function openSignQueue(parts: Parts): SignQueue {
@@ -143,7 +144,7 @@ type Wake = (result: SignResult | undefined) => void;
  * that they wait for is looked at again, as what is published while Redis is away is lost.
  */
 function openWaiters(parts: Parts, records: SignRecords): Waiters {
-  const { store, redisUrl, seals, log } = parts;
+  const { store, redisAddress, seals, log } = parts;
   const tellUnsealed = openTellUnsealed(parts);
   const findMissed = openFindMissed(store, records);
   const waiters = new Map<string, Set<Wake>>();
@@ -184,7 +185,7 @@ function openWaiters(parts: Parts, records: SignRecords): Waiters {
   }
 
   const hearing = hearEnds(
-    { redisUrl, prefix: store.prefix, log },
+    { redisAddress, prefix: store.prefix, log },
     {
       onMessage,
       onListening() {

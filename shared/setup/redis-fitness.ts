@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../base/basics.ts';
+import { connectTo, type RedisAddress, whereOf } from '../base/redis-address.ts';
 import { commandSamples } from '../base/redis-commands.ts';
-import { connectTo, whereOf } from '../base/redis-url.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
 import { findFault, type RedisFacts } from './redis-fault.ts';
@@ -19,10 +19,14 @@ const MOST_TOLD = 5;
  * command that the role needs is queued in a transaction, for a key that it is meant for, and then all of
  * them are discarded: so it works for users that may not look at ACLs, and on every Redis.
  *
- * @param url with the login of the role's user
+ * @param address with the login of the role's user
  */
-export async function lookAtRedis(user: RedisUser, url: string, rights: RedisRights): Promise<Fitness> {
-  const redis = connectTo(url, 'once', false);
+export async function lookAtRedis(
+  user: RedisUser,
+  address: RedisAddress,
+  rights: RedisRights,
+): Promise<Fitness> {
+  const redis = connectTo(address, 'once', false);
   let failure = '';
   redis.on('error', error => {
     failure = error.message;
@@ -30,11 +34,11 @@ export async function lookAtRedis(user: RedisUser, url: string, rights: RedisRig
   try {
     await redis.connect();
     const replies = await Promise.all(planLook(user, rights).map(step => send(redis, step)));
-    return judge(replies, whereOf(url));
+    return judge(replies, whereOf(address));
   } catch {
     const refusal = /^(WRONGPASS|NOAUTH|NOPERM)\b/.exec(failure)?.[0];
     if (refusal === undefined) return { state: 'away' };
-    return { state: 'unfit', fault: `Redis at ${whereOf(url)} does not let the ${user} in: ${refusal}` };
+    return { state: 'unfit', fault: `Redis at ${whereOf(address)} does not let the ${user} in: ${refusal}` };
   } finally {
     redis.disconnect();
   }

@@ -1,6 +1,5 @@
 import { type Clock, describeError, type Log } from '../base/basics.ts';
 import {
-  escapeGlob,
   isText,
   openGetTogether,
   parseValue,
@@ -9,6 +8,7 @@ import {
   shapeOf,
   toScript,
 } from '../base/redis.ts';
+import { scanPart } from '../base/scan.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -94,8 +94,8 @@ export function openRedisStorage(
       keyOf: csr => csr.digest,
       read,
       async keys(cursor) {
-        const match = `${escapeGlob(base)}*`;
-        const [next, keys] = await redis.scan(cursor || '0', 'MATCH', match, 'COUNT', KEYS_PER_PART);
+        const wanted = { start: base, rest: '*', count: KEYS_PER_PART };
+        const [next, keys] = await scanPart(redis, wanted, cursor || '0');
         return { keys: keys.map(key => key.slice(base.length)), cursor: next === '0' ? undefined : next };
       },
       async expire(key, before) {

@@ -29,7 +29,7 @@ export async function openDirectClient({
   const ca = [await readFile(caFile, 'utf8')];
   const connection = openCaConnection({ directoryUrl: config.acmeServer, userAgent: USER_AGENT, clock, ca });
   const account = await openAccountDirectory(connection, config, log, signal);
-  const redis = openRedis(redisUrl, 'patient', log);
+  const redis = openRedis({ url: redisUrl }, 'patient', log);
   const solvers = [
     ...openSolvers(verifications.values(), { store: { redis, prefix }, clock, log }).values(),
   ].filter(({ name }) => name === solverName);

@@ -24,7 +24,7 @@ const now = Date.parse('2026-11-25T00:00:00Z');
 export async function benchDue(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startRedis());
-  const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: server.url }, 'patient', quietLog), redis => redis.disconnect());
   const [index, expiry] = [
     openRenewalIndex({ redis, prefix: '{quarry}' }),
     openExpiryIndex({ redis, prefix: '{quarry}' }),

@@ -23,7 +23,7 @@ const blocks = 20;
 export async function benchInventory(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startRedis());
-  const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: server.url }, 'patient', quietLog), redis => redis.disconnect());
   const memory = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
   const before = await memory();
   await fill({ redis, prefix }, tell);

@@ -21,7 +21,7 @@ const figures = { megabytes: 'MB at most', cpuMs: 'ms CPU', ms: 'ms' };
 const subject: Subject = async function* ({ root }, tell) {
   await using stack = new AsyncDisposableStack();
   const { redis: server, iniFile } = await fakeGround(true)(stack, 1);
-  const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: server.url }, 'patient', quietLog), redis => redis.disconnect());
   await fill(openRenewalIndex({ redis, prefix }), openExpiryIndex({ redis, prefix }), tell);
   const args = ['--import', join(import.meta.dirname, 'report-usage.mjs'), quarryProgram(root)];
   for (let listing = 0; listing < listings; listing++) {

@@ -86,9 +86,15 @@ type Added = { latencies: Rates; rates: Rates };
 
 async function addJobs(redisUrl: string, control: Redis, data: SignJobData[], seals: Seals): Promise<Added> {
   await using stack = new AsyncDisposableStack();
-  const redis = stack.adopt(openRedis(redisUrl, 'impatient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: redisUrl }, 'impatient', quietLog), redis => redis.disconnect());
   while (redis.status !== 'ready') await delay(lookEveryMs);
-  const parts = { store: { redis, prefix }, redisUrl, seals, clock: systemClock, log: quietLog };
+  const parts = {
+    store: { redis, prefix },
+    redisAddress: { url: redisUrl },
+    seals,
+    clock: systemClock,
+    log: quietLog,
+  };
   const queue: SignQueue = stack.use(openSignQueue(parts));
   const added: Added = { latencies: { everysec: [], always: [] }, rates: { everysec: [], always: [] } };
   for (let from = 0; from < data.length; from += slice) {

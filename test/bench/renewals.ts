@@ -45,7 +45,7 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await tempDir());
   const server = stack.use(await startRedis());
-  const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: server.url }, 'patient', quietLog), redis => redis.disconnect());
   const ca = stack.use(
     await listen(
       (_, response) => void response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'),

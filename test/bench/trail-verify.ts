@@ -26,7 +26,7 @@ export async function benchTrailVerify(tell: Tell): Promise<Figures> {
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(await tempDir());
   const server = stack.use(await startRedis());
-  const redis = stack.adopt(openRedis(server.url, 'patient', quietLog), redis => redis.disconnect());
+  const redis = stack.adopt(openRedis({ url: server.url }, 'patient', quietLog), redis => redis.disconnect());
   const directory = join(path, 'trail');
   const sealing = await seal({ redis, prefix }, directory, join(path, 'trail.key'), tell);
   const day = await stat(join(directory, '2026-01-02.jsonl'));

@@ -49,7 +49,12 @@ function startWorker(prefix: string, slots: Record<string, number>, go: Go = asy
     return '';
   }
   const consumer = { concurrency: 8, isData: isSignJobData, patience: 0, run };
-  const worker = openWorker(SIGN_QUEUE, consumer, { redisUrl, prefix, clock: systemClock, log: quietLog });
+  const worker = openWorker(SIGN_QUEUE, consumer, {
+    redisAddress: { url: redisUrl },
+    prefix,
+    clock: systemClock,
+    log: quietLog,
+  });
   return { seen, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };
 }
 

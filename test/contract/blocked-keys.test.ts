@@ -13,7 +13,7 @@ const { url, redis, newStore } = await startOwnRedis();
 const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
 const why = { reason: 'it was on a USB stick', at: Date.parse('2026-11-27T03:00:00Z') };
 const scope = { account: 'default', ca: 'ca.example' };
-const watch = (store: Store) => watchBlockedKeys(store, { redisUrl: url, log: quietLog });
+const watch = (store: Store) => watchBlockedKeys(store, { redisAddress: { url }, log: quietLog });
 
 test('a key is blocked for good, with the reason and the time of the first who did it, until it is unblocked', async () => {
   const keys = openBlockedKeys(newStore());

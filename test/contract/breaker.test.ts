@@ -7,7 +7,7 @@ import { startRedis } from '../support/redis.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const server = await startRedis();
-const connections = Array.from({ length: 4 }, () => openRedis(server.url, 'patient', quietLog));
+const connections = Array.from({ length: 4 }, () => openRedis({ url: server.url }, 'patient', quietLog));
 const [redis] = connections as [ReturnType<typeof openRedis>];
 after(async () => {
   for (const connection of connections) closeRedis(connection);
@@ -149,7 +149,7 @@ test('an answer to an order that was under way closes a breaker too', async () =
 
 test("a healthy CA's answers cost no command", async () => {
   const { prefix } = openFleet(long);
-  const own = openRedis(server.url, 'patient', quietLog);
+  const own = openRedis({ url: server.url }, 'patient', quietLog);
   const breaker = openBreaker({ redis: own, prefix }, ca, long);
   assert.equal(await breaker.admit(), 'closed');
   await breaker.failed('once');

@@ -3,13 +3,7 @@ import { once } from 'node:events';
 import { after, suite, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, isText, openRedis, shapeOf } from '../../shared/base/redis.ts';
-import {
-  type FailedJob,
-  type JobSignals,
-  openQueue,
-  openWorker,
-  UnrecoverableError,
-} from '../../shared/queue/bullmq.ts';
+import { type FailedJob, openQueue, openWorker, UnrecoverableError } from '../../shared/queue/bullmq.ts';
 import type { Consumer, HeldJob, JobSignals, Later } from '../../shared/queue/consumer.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -23,7 +17,7 @@ type Data = { question: string };
 
 const LONG = 60_000;
 const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
+const redis = openRedis({ url: server.url }, 'patient', quietLog);
 after(async () => {
   closeRedis(redis);
   await server[Symbol.asyncDispose]();
@@ -40,7 +34,7 @@ const isData = shapeOf<Data>({ question: isText });
 function openGround(clock = systemClock) {
   const prefix = `{bullmq-${++prefixes}}`;
   const queue = openQueue<Data, string>('questions', { store: { redis, prefix }, clock, log: quietLog });
-  const parts = { redisUrl: server.url, prefix, clock, log: quietLog };
+  const parts = { redisAddress: { url: server.url }, prefix, clock, log: quietLog };
   return {
     queue,
     prefix,
@@ -269,7 +263,12 @@ test('a job whose data is no JSON holds up no other, and the log does not quote 
   const id = await ground.add();
   await redis.hset(`${ground.prefix}:questions:${id}`, 'data', '{"question":"secret');
   const log = keptLog();
-  const parts = { redisUrl: server.url, prefix: ground.prefix, clock: systemClock, log: log.log };
+  const parts = {
+    redisAddress: { url: server.url },
+    prefix: ground.prefix,
+    clock: systemClock,
+    log: log.log,
+  };
   const run = async () => 'because';
   await using _ = openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run }, parts);
   assert.equal((await ground.ended(await ground.add())).returnvalue, 'because');

@@ -12,7 +12,7 @@ import { startRedis } from '../support/redis.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
 
 const server = await startRedis();
-const redis = [1, 2].map(() => openRedis(server.url, 'patient', quietLog));
+const redis = [1, 2].map(() => openRedis({ url: server.url }, 'patient', quietLog));
 const challtestsrv = await startChalltestsrv();
 after(async () => {
   redis.forEach(closeRedis);

@@ -8,5 +8,5 @@ import { quietLog } from '../support/quiet-log.ts';
 
 const [redisUrl = '', prefix = '', url = ''] = process.argv.slice(2);
 consumeNotices([{ name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url }], {
-  ...{ redisUrl, prefix, clock: systemClock, log: quietLog, metrics: openMetrics() },
+  ...{ redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, metrics: openMetrics() },
 });

@@ -15,10 +15,16 @@ const hanging = {
   },
 };
 const schedule = openSchedule([hanging], {
-  store: { redis: openRedis(redisUrl, 'patient', quietLog), prefix },
+  store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
   clock: systemClock,
   log: quietLog,
 });
-consumeTasks([hanging], { redisUrl, prefix, clock: systemClock, log: quietLog, onEnd: () => {} });
+consumeTasks([hanging], {
+  redisAddress: { url: redisUrl },
+  prefix,
+  clock: systemClock,
+  log: quietLog,
+  onEnd: () => {},
+});
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());

@@ -31,7 +31,7 @@ test('all who share a Redis have to share the secret; its fingerprint tells noth
 });
 
 test('who starts while Redis is away asks until it answers, or until it stops', async () => {
-  const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+  const away = openRedis({ url: `redis://127.0.0.1:${await freePort()}` }, 'impatient', quietLog);
   const stop = new AbortController();
   const asked = requireSameSecret({ redis: away, prefix: '{x}' }, known('one'), systemClock, stop.signal);
   stop.abort(new Error('it stops'));

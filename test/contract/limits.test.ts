@@ -13,7 +13,7 @@ import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 
 const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
+const redis = openRedis({ url: server.url }, 'patient', quietLog);
 after(async () => {
   closeRedis(redis);
   await server[Symbol.asyncDispose]();

@@ -125,7 +125,7 @@ test('a matter that nobody wants is not remembered, so that a block that is adde
 });
 
 test('a Redis that is away fails nobody who tells', async () => {
-  const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+  const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
   const notices = openNotices([ops], {
     store: { redis: away, prefix: '{x}' },
     clock: turnedClock(0),

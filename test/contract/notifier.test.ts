@@ -38,7 +38,7 @@ async function openGround() {
   stack.defer(() => queue.close());
   const log = keptLog();
   const metrics = new Registry();
-  const parts = { redisUrl, prefix, clock: systemClock, log: log.log };
+  const parts = { redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: log.log };
   const running = stack.move();
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },

@@ -22,7 +22,7 @@ export async function startOwnRedis(): Promise<OwnRedis> {
     await server[Symbol.asyncDispose]();
   });
   const connect = () => {
-    const redis = openRedis(server.url, 'patient', quietLog);
+    const redis = openRedis({ url: server.url }, 'patient', quietLog);
     connections.push(redis);
     return redis;
   };

@@ -129,7 +129,7 @@ suite('rate', () => {
   });
 
   test('is not counted while Redis is away', async () => {
-    const redis = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+    const redis = openRedis({ url: `redis://127.0.0.1:${await freePort()}` }, 'impatient', quietLog);
     const admission = open([blockOf('a', { rate: hourly(1) })], { redis, prefix: '{away}' });
     for (const _ of [1, 2]) assert.deepEqual(await ask(admission), ['a']);
     closeRedis(redis);

@@ -44,7 +44,7 @@ async function makeUser(user: RedisUser, ...more: string[]): Promise<void> {
   await admin.acl('SETUSER', user, 'reset', 'on', '>secret', ...words, ...more);
 }
 
-const look = (user: RedisUser) => lookAtRedis(user, urlOf(user), rightsOf(user, config));
+const look = (user: RedisUser) => lookAtRedis(user, { url: urlOf(user) }, rightsOf(user, config));
 
 /** Each key and channel that a user touches, with each command that it touches it with. */
 function triesOf(user: RedisUser) {

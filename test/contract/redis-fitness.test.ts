@@ -30,7 +30,7 @@ for (const [what, settings, said] of unfit)
   test(`a Redis that ${what} is of no use, and says so in one line`, async () => {
     await using redis = await startRedis({ settings });
     const fault = `Redis at 127.0.0.1:${redis.port} ${said}`;
-    assert.deepEqual(await lookAtRedis('worker', redis.url, rights), { state: 'unfit', fault });
+    assert.deepEqual(await lookAtRedis('worker', { url: redis.url }, rights), { state: 'unfit', fault });
   });
 
 test('a Redis that is a replica is of no use, and names its primary', async () => {
@@ -41,7 +41,7 @@ test('a Redis that is a replica is of no use, and names its primary', async () =
   const fault =
     `Redis at 127.0.0.1:${redis.port} is a replica, which takes no writes: ` +
     'give the URL of its primary, 127.0.0.1:1';
-  assert.deepEqual(await lookAtRedis('worker', redis.url, rights), { state: 'unfit', fault });
+  assert.deepEqual(await lookAtRedis('worker', { url: redis.url }, rights), { state: 'unfit', fault });
 });
 
 test('a Redis is of use from 6.2 on, and a Sentinel never', () => {
@@ -58,7 +58,7 @@ test('a Redis is of use from 6.2 on, and a Sentinel never', () => {
 
 test('a Redis that is away is waited for, and one that is unfit is not', async () => {
   const port = await freePort();
-  const look = () => lookAtRedis('worker', `redis://127.0.0.1:${port}`, rights);
+  const look = () => lookAtRedis('worker', { url: `redis://127.0.0.1:${port}` }, rights);
   assert.deepEqual(await look(), { state: 'away' });
   const waiting = untilRedisFits(look, systemClock, AbortSignal.timeout(60_000));
   await using redis = await startRedis({ port });

@@ -20,7 +20,7 @@ import { turnedClock } from '../support/turned-clock.ts';
 import { chain, chainOf, csr, csrPem, issuedBy, leaf } from './storage.contract.ts';
 
 const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
+const redis = openRedis({ url: server.url }, 'patient', quietLog);
 after(async () => {
   closeRedis(redis);
   await server[Symbol.asyncDispose]();

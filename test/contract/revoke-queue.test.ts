@@ -36,14 +36,14 @@ let prefixes = 0;
 /** Both sides of a queue of its own; a job ends with what `work` gives. */
 async function openSides(work: (data: RevokeJobData, attempt: number) => Promise<RevokeResult>) {
   const prefix = `{revoke-${++prefixes}}`;
-  const redis = openRedis(server.url, 'impatient', quietLog);
+  const redis = openRedis({ url: server.url }, 'impatient', quietLog);
   const queue = openRevokeQueue({
     store: { redis, prefix },
     seals: testSeals,
     clock: systemClock,
     log: quietLog,
   });
-  const connection = openRedis(server.url, 'patient', quietLog);
+  const connection = openRedis({ url: server.url }, 'patient', quietLog);
   const worker = new Worker<RevokeJobData, string>(
     REVOKE_QUEUE,
     async ({ id = '', data: sealed, attemptsMade }) => {

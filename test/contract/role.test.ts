@@ -9,7 +9,11 @@ import { waitUntil } from '../support/wait-until.ts';
 // The shell of a role, with a real Redis that comes and goes.
 
 const start = (redisUrl: string, run: (role: RunningRole) => Promise<void>) =>
-  startRole('worker', { redisUrl, prefix: '{role}', clock: systemClock, log: quietLog }, run);
+  startRole(
+    'worker',
+    { redisAddress: { url: redisUrl }, prefix: '{role}', clock: systemClock, log: quietLog },
+    run,
+  );
 
 test('a role says how it is doing, as it reported last, and that Redis is away', async () => {
   await using redis = await startRedis();

@@ -28,10 +28,10 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
-  const redis = openRedis(redisUrl, 'patient', quietLog);
+  const redis = openRedis({ url: redisUrl }, 'patient', quietLog);
   const schedule = openSchedule(tasks, { store: { redis, prefix }, clock: systemClock, log: quietLog });
   const consumer = consumeTasks(tasks, {
-    redisUrl,
+    redisAddress: { url: redisUrl },
     prefix,
     clock: systemClock,
     log: quietLog,
@@ -149,7 +149,7 @@ suite('the schedule', () => {
     await old.plan(clock.now());
     await using planner = openSchedule([everyHours('new', 1, async () => {})], {
       store: { redis: old.redis, prefix },
-      clock,
+      clock: systemClock,
       log: quietLog,
     });
     await planner.plan(clock.now());

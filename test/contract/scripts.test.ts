@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { closeRedis, openRedis, runScript, toScript } from '../../shared/base/redis.ts';
+import { nodeFor } from '../../shared/base/redis-node.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -9,7 +10,7 @@ const script = toScript("return { KEYS[1], ARGV[1], redis.call('INCR', KEYS[1]) 
 
 test('runScript() sends the text of a script once, and again when Redis has forgotten it', async () => {
   await using server = await startRedis();
-  const redis = openRedis(server.url, 'patient', quietLog);
+  const redis = openRedis({ url: server.url }, 'patient', quietLog);
   try {
     const run = async () => runScript(redis, script, ['key'], ['value']);
     const sent = async () =>
@@ -26,7 +27,7 @@ test('runScript() sends the text of a script once, and again when Redis has forg
 
 test('runScript() passes on what else goes wrong, and does not try again', async () => {
   await using server = await startRedis();
-  const redis = openRedis(server.url, 'patient', quietLog);
+  const redis = openRedis({ url: server.url }, 'patient', quietLog);
   try {
     await redis.set('key', 'no number');
     const running = runScript(redis, script, ['key'], ['value']);
@@ -40,10 +41,10 @@ test('runScript() passes on what else goes wrong, and does not try again', async
 for (const patience of ['patient', 'impatient'] as const)
   test(`a connection that is ${patience} sends the commands of one turn in one write`, async t => {
     await using server = await startRedis();
-    const redis = openRedis(server.url, patience, quietLog);
+    const redis = openRedis({ url: server.url }, patience, quietLog);
     try {
       await new Promise(resolve => redis.once('ready', resolve));
-      const stream: Socket = redis.stream;
+      const stream: Socket = nodeFor(redis, '').stream;
       const one = t.mock.method(stream, '_write');
       const many = t.mock.method(stream as Required<Socket>, '_writev');
       const answers = await Promise.all(Array.from({ length: 20 }, (_, at) => redis.set(`key${at}`, at)));

@@ -5,6 +5,7 @@ import { tokenOf } from '../../services/worker/spent-token.ts';
 import { toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { nodeFor } from '../../shared/base/redis-node.ts';
 import { isSealedData } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {
@@ -40,7 +41,7 @@ export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
 export async function openReadyIntakeSide(redisUrl: string, prefix: string) {
   const intake = openIntakeSide(redisUrl, prefix);
   await waitUntil('the queue to reach Redis', () => intake.redis.status === 'ready');
-  delete intake.redis.options.commandTimeout;
+  delete nodeFor(intake.redis, '').options.commandTimeout;
   return intake;
 }
 
@@ -49,10 +50,10 @@ export function openIntakeSide(
   redisUrl: string,
   prefix: string,
 ): AsyncDisposable & { queue: SignQueue; redis: Redis } {
-  const redis = openRedis(redisUrl, 'impatient', quietLog);
+  const redis = openRedis({ url: redisUrl }, 'impatient', quietLog);
   const queue = openSignQueue({
     store: { redis, prefix },
-    redisUrl,
+    redisAddress: { url: redisUrl },
     seals: testSeals,
     clock: systemClock,
     log: quietLog,
@@ -85,8 +86,8 @@ export function openWorkerSide(
   }),
 ): WorkerSide {
   const [redis, connection] = [
-    openRedis(redisUrl, 'patient', quietLog),
-    openRedis(redisUrl, 'patient', quietLog),
+    openRedis({ url: redisUrl }, 'patient', quietLog),
+    openRedis({ url: redisUrl }, 'patient', quietLog),
   ];
   const records = openSignRecords({ redis, prefix }, testSeals);
   const begun: WorkerSide['begun'] = [];

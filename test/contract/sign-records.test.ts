@@ -9,7 +9,7 @@ import { startRedis } from '../support/redis.ts';
 import { testSeals } from '../support/test-seals.ts';
 
 const server = await startRedis();
-const redis = openRedis(server.url, 'patient', quietLog);
+const redis = openRedis({ url: server.url }, 'patient', quietLog);
 after(async () => {
   closeRedis(redis);
   await server[Symbol.asyncDispose]();

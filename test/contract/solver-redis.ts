@@ -16,7 +16,7 @@ export async function startSolverRedis() {
 /** What a solver does that keeps what it presents in Redis. */
 export const testWithoutRedis = (openSolver: (redis: Redis) => Solver): void =>
   void test('is unavailable without Redis', async () => {
-    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+    const away = openRedis({ url: `redis://127.0.0.1:${await freePort()}` }, 'impatient', quietLog);
     const { signal } = new AbortController();
     const unavailable = { name: 'IssuanceError', code: 'unavailable' };
     try {

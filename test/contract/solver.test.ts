@@ -96,7 +96,7 @@ suite('http01 solver', () => {
   });
 
   test('is unavailable without Redis', async () => {
-    const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+    const away = openRedis({ url: `redis://127.0.0.1:${await freePort()}` }, 'impatient', quietLog);
     try {
       const solver = openHttp01(away);
       await assert.rejects(solver.present(newResponse(), signal), {

@@ -32,8 +32,8 @@ import {
 
 const server = await startRedis();
 const redis = [
-  openRedis(server.url, 'patient', quietLog),
-  openRedis(server.url, 'patient', quietLog),
+  openRedis({ url: server.url }, 'patient', quietLog),
+  openRedis({ url: server.url }, 'patient', quietLog),
 ] as const;
 after(async () => {
   redis.forEach(closeRedis);
@@ -427,7 +427,7 @@ suite('redis storage', () => {
   });
 
   test('fails for all who wait for an entry when Redis cannot be asked', async () => {
-    const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+    const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
     const config = { name: 'shared', renewWithin: 14, renewAhead: false, keepExpired: 0 };
     const parts = { store: { redis: away, prefix: 'x' }, clock: turnedClock(defaultNow), log: quietLog };
     const storage = openRedisStorage(config, parts);

@@ -108,7 +108,7 @@ test('it costs one command of Redis', async t => {
 });
 
 test('while Redis is away no request is taken', async () => {
-  const away = openRedis(`redis://127.0.0.1:${await freePort()}`, 'impatient', quietLog);
+  const away = openRedis({ url: `redis://127.0.0.1:${await freePort()}` }, 'impatient', quietLog);
   const asked = openTakeOnce({ redis: away, prefix: '{away}' })('key', await request());
   await assert.rejects(asked, { code: 'unavailable', message: 'Redis cannot be reached' });
   closeRedis(away);

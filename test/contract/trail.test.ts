@@ -70,7 +70,7 @@ test('a stream that nobody seals is bounded, and one that is sealed keeps all', 
 });
 
 test('each event of a turn that Redis does not take is refused', async () => {
-  const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+  const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
   const trail = openTrail({ redis: away, prefix: 'away' });
   const results = await Promise.allSettled([trail.write(event), trail.write(event)]);
   closeRedis(away);
@@ -81,7 +81,7 @@ test('each event of a turn that Redis does not take is refused', async () => {
 });
 
 test('a stream that is bounded holds up nobody, and fails nobody while Redis is away', async () => {
-  const away = openRedis('redis://127.0.0.1:1', 'impatient', quietLog);
+  const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
   const trail = openTrail({ redis: away, prefix: 'away' }, { most: 200 });
   await Promise.all([trail.write(event), trail.write(event)]);
   closeRedis(away);

@@ -43,7 +43,12 @@ async function take(
       return run(job);
     },
   };
-  await using _ = openWorker(SIGN_QUEUE, consumer, { redisUrl, prefix, clock: systemClock, log: quietLog });
+  await using _ = openWorker(SIGN_QUEUE, consumer, {
+    redisAddress: { url: redisUrl },
+    prefix,
+    clock: systemClock,
+    log: quietLog,
+  });
   await waitUntil('the jobs to be taken', () => isDone(taken), 30_000);
   return taken;
 }

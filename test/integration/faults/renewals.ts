@@ -18,10 +18,10 @@ export async function openQueue(
   { redis: { url }, secretFile }: Fleet,
   prefix = '{quarry}',
 ): Promise<SignQueue> {
-  const redis = openRedis(url, 'impatient', quietLog);
+  const redis = openRedis({ url: url }, 'impatient', quietLog);
   await waitUntil('the queue to reach Redis', () => redis.status === 'ready');
   const queue = openSignQueue({
-    ...{ store: { redis, prefix }, redisUrl: url, clock: systemClock, log: quietLog },
+    ...{ store: { redis, prefix }, redisAddress: { url }, clock: systemClock, log: quietLog },
     seals: openSeals(await openSecret(secretFile, quietLog)),
   });
   return {

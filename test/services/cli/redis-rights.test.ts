@@ -100,7 +100,7 @@ function startFleet(): AsyncDisposable {
         return sealRevokeResult(testSeals, lock.jobId, result);
       },
     },
-    { redisUrl: url, prefix, seals: testSeals, clock: systemClock, log: quietLog },
+    { redisAddress: { url }, prefix, seals: testSeals, clock: systemClock, log: quietLog },
   );
   return worker;
 }

@@ -20,7 +20,7 @@ async function start(blocks: string, log = quietLog) {
   const config = await loadText(`${account}${auth}verification = ${first}\n${blocks}`);
   const metrics = openMetrics();
   return Object.assign(
-    await startResponder(config, { redisUrl: redis.url, clock: systemClock, log, metrics }),
+    await startResponder(config, { redisAddress: { url: redis.url }, clock: systemClock, log, metrics }),
     {
       metrics,
     },

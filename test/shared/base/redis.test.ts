@@ -39,7 +39,7 @@ test('closeRedis() tells of no outage that it makes itself', () => {
 
 test('closeRedis() fails the commands that wait for a Redis that is away', async () => {
   for (const status of ['connecting', 'reconnecting'] as const) {
-    const redis = openRedis('redis://127.0.0.1:1', 'patient', quietLog);
+    const redis = openRedis({ url: 'redis://127.0.0.1:1' }, 'patient', quietLog);
     const failed = assert.rejects(redis.ping(), /closed/, status);
     await waitUntil(status, () => redis.status === status);
     closeRedis(redis);

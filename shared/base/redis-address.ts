@@ -1,4 +1,10 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { Redis as Node, type RedisOptions } from 'ioredis';
+
+/** Where Redis is, with the login there. */
+export type RedisAddress = {
+  /** `redis://`, `rediss://`, or `unix:/path` of a socket, with a login `unix://USER:PASSWORD@/path`. */
+  url: string;
+};
 
 /**
  * How a connection behaves while Redis is away: `impatient` fails a command at once (a request is waiting for
@@ -23,19 +29,19 @@ function retryWithin(longest: number) {
 }
 
 /**
- * @param url and enableReadyCheck: as `openRedis` takes them
+ * @param enableReadyCheck as `openRedis` takes it
  * @param how `once`: the caller connects, and nothing is tried again
  */
-export function connectTo(url: string, how: Patience | 'once', enableReadyCheck: boolean): Redis {
+export function connectTo({ url }: RedisAddress, how: Patience | 'once', enableReadyCheck: boolean): Node {
   // A user would need one more right for the client's info.
   const options = { connectTimeout: 5_000, disableClientInfo: true, enableReadyCheck, ...behaviours[how] };
-  if (!url.startsWith('unix:')) return new Redis(url, options);
+  if (!url.startsWith('unix:')) return new Node(url, options);
   const [, username = '', password, path = ''] = /^unix:(?:\/\/([^:@/]*):([^@/]*)@)?(.*)$/.exec(url) ?? [];
   const login = password !== undefined && {
     ...(username && { username: decodeURIComponent(username) }),
     password: decodeURIComponent(password),
   };
-  return new Redis(path, { ...options, ...login });
+  return new Node(path, { ...options, ...login });
 }
 
 /** The URL with another login. @param name that of the URL where it is `undefined` */
@@ -58,4 +64,5 @@ export function withoutLogin(url: string): string {
 }
 
 /** Where it leads, for people: the host, or the socket. */
-export const whereOf = (url: string) => (url.startsWith('unix:') ? withoutLogin(url) : new URL(url).host);
+export const whereOf = ({ url }: RedisAddress) =>
+  url.startsWith('unix:') ? withoutLogin(url) : new URL(url).host;

@@ -1,0 +1,26 @@
+import { escapeGlob } from './redis.ts';
+import { nodeFor, type Redis } from './redis-node.ts';
+
+/**
+ * Keys by a pattern, part by part: SCAN of the node that holds them.
+ *
+ * @param start what all of them begin with, as text; its hash tag says which node
+ * @param rest the pattern of what comes behind it
+ * @param cursor of the part before; '0' at the end, and at first
+ */
+export function scanPart(
+  redis: Redis,
+  { start, rest, count }: { start: string; rest: string; count: number },
+  cursor: string,
+): Promise<[cursor: string, keys: string[]]> {
+  return nodeFor(redis, start).scan(cursor, 'MATCH', escapeGlob(start) + rest, 'COUNT', count);
+}
+
+/** All of them. */
+export async function* scanAll(redis: Redis, start: string, rest: string): AsyncGenerator<string> {
+  for (let cursor: string | undefined; cursor !== '0'; ) {
+    const part = await scanPart(redis, { start, rest, count: 500 }, cursor ?? '0');
+    cursor = part[0];
+    yield* part[1];
+  }
+}
