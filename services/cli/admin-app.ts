@@ -8,11 +8,12 @@ const LONGEST_LOOK = 1_000;
 
 /**
  * Health and figures of this process: `/healthz` (it runs), `/readyz` (`ready` when every role can do its
- * work, else 503 with the reasons; then what else the roles note), `/metrics` (Prometheus text).
+ * work, else 503 with the reasons; then what else the process and its roles note), `/metrics` (Prometheus
+ * text).
  *
  * @param roles those that are started by now
  * @param expected how many there will be
- * @param notes what an operator should know of the process itself, a line each
+ * @param notes each says what an operator should know of the process rather than of a role, a line each
  */
 export function createAdminApp(
   roles: readonly Role[],
@@ -31,8 +32,8 @@ export function createAdminApp(
         return answer(200, 'ok\n');
       case '/readyz': {
         const reasons = await whyNotReady(roles, expected);
-        const said = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
-        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...said];
+        const known = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
+        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...known];
         return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':

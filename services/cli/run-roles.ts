@@ -1,7 +1,9 @@
-import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
-import { openMetrics } from '../../shared/base/metrics.ts';
+import { type OpenLog, openLog } from '../../shared/base/log.ts';
+import type { ToGapLine } from '../../shared/base/log-sink.ts';
+import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
@@ -41,7 +43,7 @@ type RunOptions = {
 export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
   const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
-  const syslog = () => openSyslog('[logging] destination: syslog');
+  const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
   const opened = await openLog({
     ...config.logging,
     destination: destination === 'syslog' ? syslog : destination,
@@ -53,10 +55,12 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   await using stack = new AsyncDisposableStack();
   const redis = await findRedis();
   const metrics = openMetrics();
+  countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const admin = createAdminApp(running, roles.length, metrics, [clock.notes]);
+  const notes = [clock.notes];
+  const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
@@ -88,6 +92,18 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
     const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log });
     return { url: stack.use(own).url };
   }
+}
+
+function countLostLines(log: OpenLog, metrics: Registry): void {
+  new Counter({
+    name: 'quarry_log_lines_dropped_total',
+    help: 'Lines of the log that could not be written',
+    registers: [metrics],
+    collect() {
+      this.reset();
+      this.inc(log.lost());
+    },
+  });
 }
 
 /** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */

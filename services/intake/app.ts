@@ -11,6 +11,7 @@ import {
   type Problem,
 } from '../../shared/base/basics.ts';
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
+import type { Live } from '../../shared/base/role.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
@@ -20,10 +21,29 @@ import { revokeRoute } from './routes/revoke.ts';
 import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
 
 /**
- * The intake's HTTP interface: few routes, each with one method; a log line for each request, an answer to
- * each error.
+ * The intake's HTTP interface: a log line for each request, an answer to each error.
+ *
+ * @param routes those of the configuration: a request keeps those that it began with
  */
 export function createApp(parts: {
+  routes: Live<Middleware>;
+  refusals: Pick<Refusals, 'note'>;
+  clock: Clock;
+  log: Log;
+  metrics: Registry;
+}): Koa {
+  const { routes, refusals, clock, log, metrics } = parts;
+  const app = new Koa();
+  app.use(requestLog(log, metrics));
+  app.use(problemResponse(clock, refusals, log));
+  app.use((ctx, next) => routes.current(ctx, next));
+  app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
+  app.on('error', error => log.debug({ reason: String(error) }, 'connection ended early'));
+  return app;
+}
+
+/** The few routes, each with one method. */
+export function createRoutes(parts: {
   admission: Admission;
   clients: Clients;
   /** Bytes of a CSR. */
@@ -32,11 +52,8 @@ export function createApp(parts: {
   revokeQueue: RevokeQueue;
   waiting: Waiting;
   trail: Pick<Trail, 'write'>;
-  refusals: Pick<Refusals, 'note'>;
-  log: Log;
-  metrics: Registry;
-}): Koa {
-  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, refusals, log, metrics } = parts;
+}): Middleware {
+  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail } = parts;
   const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
   const result = resultRoute({ admission, clients, issuing, trail, waiting });
   const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
@@ -44,14 +61,7 @@ export function createApp(parts: {
   router.post('/sign', sign).all('/sign', only('POST'));
   router.get('/sign/:id', result).all('/sign/:id', only('GET'));
   router.post('/revoke', revoke).all('/revoke', only('POST'));
-
-  const app = new Koa();
-  app.use(requestLog(log, metrics));
-  app.use(problemResponse(waiting.clock, refusals, log));
-  app.use(router.routes());
-  app.use(ctx => ctx.throw(404, 'no such path; post a CSR to /sign, or a certificate to /revoke'));
-  app.on('error', error => log.debug({ reason: String(error) }, 'connection ended early'));
-  return app;
+  return router.routes() as Middleware;
 }
 
 /** RFC 9110 section 15.5.6 requires the Allow header. */

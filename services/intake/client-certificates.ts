@@ -22,18 +22,24 @@ type Parts = {
   log: Log;
 };
 
+export type ClientCertificates = {
+  certificateOf(ctx: Context): ShownCertificate | undefined;
+  /** Reads the CAs again when their file changes, until what it returns is disposed of. */
+  watch(): Disposable;
+};
+
 /**
  * Finds the certificate that a request's client shows: the one of its own TLS connection, or the one that a
  * trusted proxy says it has seen. What a proxy shows for itself is not its clients'.
  *
- * @param file PEM of the CAs, read again when it changes
+ * @param file PEM of the CAs
  * @throws Error in one line where the file cannot be used
  */
 export function openClientCertificates(
   file: string,
   { isTrustedProxy, blockedKeys, clock, log }: Parts,
-): Disposable & { certificateOf(ctx: Context): ShownCertificate | undefined } {
-  const clientCa = watchClientCa(file, log);
+): ClientCertificates {
+  const clientCa = openWatchable(file, log);
 
   function verify(chain: readonly Buffer[]): ShownCertificate {
     const shown = clientCa.current.verify(chain, clock.now());
@@ -57,7 +63,7 @@ export function openClientCertificates(
       if ('fault' in shown) state.badCertificate = state.certificate;
       return shown;
     },
-    [Symbol.dispose]: () => clientCa[Symbol.dispose](),
+    watch: clientCa.watch,
   };
 }
 
@@ -86,7 +92,7 @@ function chainOf(socket: TLSSocket): Buffer[] {
   return chain;
 }
 
-function watchClientCa(file: string, log: Log): Disposable & { readonly current: ClientCa } {
+function openWatchable(file: string, log: Log): { readonly current: ClientCa; watch(): Disposable } {
   let current = openClientCaFile(file);
   const reload = () => {
     try {
@@ -96,12 +102,14 @@ function watchClientCa(file: string, log: Log): Disposable & { readonly current:
       log.warn({ file, reason: describeError(error) }, 'client-ca unusable, the old one stays');
     }
   };
-  watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
   return {
     get current() {
       return current;
     },
-    [Symbol.dispose]: () => unwatchFile(file, reload),
+    watch() {
+      watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
+      return { [Symbol.dispose]: () => unwatchFile(file, reload) };
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Writes a file so that a reader, also after a power cut, finds either the old content or the new one.
@@ -9,24 +10,73 @@ import { dirname, join } from 'node:path';
  */
 export async function writeAtomically(path: string, content: string, mode = 0o644): Promise<void> {
   const fresh = await writeBeside(path, content, mode);
-  await rename(fresh, path);
+  try {
+    await rename(fresh, path);
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw error;
+  }
 }
 
 /**
- * Like `writeAtomically`, but the first writer wins.
+ * Like `writeAtomically`, but the first writer wins, and a power cut does not take the file away again: a key
+ * may be in use by then. Others read it by `readCreated`.
  *
  * @returns whether this call made the file
  */
 export async function createAtomically(path: string, content: string, mode = 0o644): Promise<boolean> {
   const fresh = await writeBeside(path, content, mode);
   try {
+    const made = await nameFirst(fresh, path);
+    if (made) await syncFolder(dirname(path));
+    return made;
+  } finally {
+    await rm(fresh, { force: true });
+  }
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';
+
+async function nameFirst(fresh: string, path: string): Promise<boolean> {
+  try {
     await link(fresh, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if (codeOf(error) === 'EEXIST') return false;
+    return nameWithoutLinks(fresh, path); // whatever else was wrong stands in its way, too
+  }
+}
+
+/**
+ * For a file system without hard links, as SMB, FAT and some of FUSE: makes an empty file, which only one
+ * can, and puts the whole one in its place.
+ */
+async function nameWithoutLinks(fresh: string, path: string): Promise<boolean> {
+  try {
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
-  } finally {
-    await rm(fresh);
+  }
+  try {
+    await rename(fresh, path);
+    return true;
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+/** What a file system says that cannot sync a folder, or does not let this user. */
+const cannotSync = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];
+
+/** Has what was made, renamed and removed in a folder outlive a power cut, where its file system can. */
+export async function syncFolder(path: string): Promise<void> {
+  try {
+    await using handle = await open(path, 'r');
+    await handle.sync();
+  } catch (error) {
+    if (!cannotSync.includes(codeOf(error))) throw error;
   }
 }
 
@@ -35,8 +85,24 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
+  }
+}
+
+/** Milliseconds that a file may be empty before it is taken for one that stays so. */
+const LONGEST_EMPTY = 500;
+const EMPTY_PAUSE = 20;
+
+/**
+ * Like `readIfThere`, of a file that `createAtomically` makes: in a file system without hard links it is
+ * empty for a moment.
+ */
+export async function readCreated(path: string): Promise<string | undefined> {
+  for (let waited = 0; ; waited += EMPTY_PAUSE) {
+    const text = await readIfThere(path);
+    if (text !== '' || waited >= LONGEST_EMPTY) return text;
+    await delay(EMPTY_PAUSE);
   }
 }
 

@@ -17,7 +17,7 @@ type DirectoryLock = AsyncDisposable & {
  * the lock and ends with its standard input: the lock ends with its holder, however that dies.
  *
  * @returns `undefined` while another process has it
- * @throws Error when there is no such directory, or no `flock`
+ * @throws Error when there is no such directory, no `flock`, or when the file system has no locks
  */
 export async function lockDirectory(path: string): Promise<DirectoryLock | undefined> {
   // flock would make a file of that name.
@@ -48,7 +48,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock | undef
   const locked = await Promise.race([once(child.stdout, 'data'), exited.then(() => undefined)]);
   if (!locked) {
     if (child.exitCode === 75) return undefined;
-    throw new Error(`${path} cannot be locked: ${(await said).trim().split('\n').at(-1) ?? ''}`);
+    throw new Error(`${path} cannot be locked: ${describeRefusal(await said)}`);
   }
   child.stdout.resume();
   const lost = new AbortController();
@@ -65,4 +65,13 @@ export async function lockDirectory(path: string): Promise<DirectoryLock | undef
       await exited;
     },
   };
+}
+
+/** @param said what `flock` wrote, such as `flock: /trail: No locks available` */
+function describeRefusal(said: string): string {
+  const reason = said.trim().split('\n').at(-1) ?? '';
+  if (!/No locks available|not supported|not implemented|Bad file descriptor/.test(reason)) return reason;
+  const advice =
+    'keep it in another one; NFS locks on this machine alone with the mount option local_lock=flock';
+  return `${reason}; its file system has no locks: ${advice}`;
 }

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createAtomically } from './atomic-file.ts';
+import { createAtomically, readCreated } from './atomic-file.ts';
 import { type Clock, describeFileError, type Log, needingRedis } from './basics.ts';
 import { untilRedisAnswers } from './outages.ts';
 import type { Store } from './redis.ts';
@@ -55,13 +55,12 @@ const EXPOSED = 'every user of this machine can read or change the secret of the
 
 async function readSecret(file: string): Promise<SecretFile | undefined> {
   try {
-    await using handle = await open(file);
-    const { mode } = await handle.stat();
-    const text = (await handle.readFile('utf8')).trim();
-    return { secret: toSecret(file, text), exposed: (mode & OPEN_TO_OTHERS) !== 0 };
+    const text = await readCreated(file);
+    if (text === undefined) return undefined;
+    const { mode } = await stat(file);
+    return { secret: toSecret(file, text.trim()), exposed: (mode & OPEN_TO_OTHERS) !== 0 };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
     if (code === undefined) throw error;
     throw new Error(`the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}`);
   }

@@ -30,12 +30,26 @@ type Condition = {
 };
 
 /** A running role of Quarry. Disposing of it stops it cleanly. */
-export type Role = AsyncDisposable &
+export type Role<Config = never> = AsyncDisposable &
   Condition & {
     readonly name: string;
     /** Rejects when the role can never work as configured; else stays pending. */
     readonly failed: Promise<never>;
+    /**
+     * Builds what the role makes of another configuration, and holds nothing of it yet. Absent: nothing that
+     * may change is the role's. It asks Redis for nothing, as that may be away.
+     *
+     * @returns takes it over, at once and without fail; a request or a job that has begun ends as it began
+     * @throws Error in one line where the role could not work with it
+     */
+    prepare?(config: Config): Promise<() => void>;
   };
+
+/**
+ * What is made of the configuration, of the moment: who begins something takes it once. A plain field, as
+ * what is asked for each request is not to cost a call.
+ */
+export type Live<Part> = { current: Part };
 
 export type RunningRole = {
   /** Answers when the run begins; while Redis is away later, its commands wait. */

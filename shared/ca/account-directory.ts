@@ -1,11 +1,11 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { createAccount, findAccount } from '../acme/account.ts';
 import { type AcmeAccount, openSigner } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
-import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
+import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 
@@ -137,12 +137,12 @@ const keyTypes = { ec: 'P-256', rsa: 'RSA-2048' } as const;
 
 async function readOrCreateKey({ dir, keyType }: AccountDirectory, log: Log): Promise<string> {
   const file = join(dir, 'account.pem');
-  const existing = await readIfThere(file);
+  const existing = await readCreated(file);
   if (existing !== undefined) return existing;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const made = await createAtomically(file, await generateKeyPem(keyTypes[keyType ?? 'ec']), 0o600);
   if (made) log.info({ file }, 'account key made');
-  return readFile(file, 'utf8');
+  return (await readCreated(file)) ?? '';
 }
 
 function checkKey(keyPem: string, dir: string): void {

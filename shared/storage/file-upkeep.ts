@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { atMost } from '../base/at-most.ts';
 import { createAtomically, readIfThere } from '../base/atomic-file.ts';
@@ -85,8 +85,11 @@ export function openFileUpkeep(
  * What is in an entry's `quarry.json`, as JSON has it; `undefined` where there is none, or only a damaged
  * one.
  */
-export async function readRecordFile(folder: string, file = RECORD_FILE): Promise<unknown> {
-  const text = await readIfThere(join(folder, file));
+export async function readRecordFile(folder: string): Promise<unknown> {
+  return parseJson(await readIfThere(join(folder, RECORD_FILE)));
+}
+
+function parseJson(text: string | undefined): unknown {
   try {
     return text === undefined ? undefined : JSON.parse(text);
   } catch {
@@ -103,19 +106,27 @@ export const formatRecordFile = (record: EntryRecord) => `${JSON.stringify(forma
  */
 async function changeRecord(folder: string, chain: string, renewFrom: number | undefined): Promise<boolean> {
   const file = join(folder, RECORD_FILE);
-  const aside = `.${randomUUID()}.tmp`;
-  const taken = await moveTo(file, join(folder, aside));
+  const taken = await takeAway(file, join(folder, `.${randomUUID()}.tmp`));
   let written = false;
   try {
     if ((await readIfThere(join(folder, 'cert.pem'))) !== chain) return false;
     const certificate = fingerprintOf(chain);
-    const old = taken ? parseRecord(await readRecordFile(folder, aside), certificate) : undefined;
+    const old = parseRecord(parseJson(taken), certificate);
     const record = formatRecordFile({ certificate, issuedBy: old?.issuedBy, renewFrom });
     written = await createAtomically(file, record);
     return written;
   } finally {
-    if (taken && !written) await link(join(folder, aside), file).catch(() => {}); // a newer one is there
-    await rm(join(folder, aside), { force: true });
+    if (taken !== undefined && !written) await createAtomically(file, taken).catch(() => {});
+  }
+}
+
+/** @param aside where it is moved first, so that nobody else takes it, too @returns its text */
+async function takeAway(file: string, aside: string): Promise<string | undefined> {
+  if (!(await moveTo(file, aside))) return undefined;
+  try {
+    return await readIfThere(aside);
+  } finally {
+    await rm(aside, { force: true });
   }
 }
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
+import { readIfThere, syncFolder, writeAtomically } from '../base/atomic-file.ts';
 import {
   type ChainEnd,
   HEAD_FILE,
@@ -54,9 +54,9 @@ export async function appendWithHead(
 ): Promise<void> {
   try {
     for (const { file, text } of writes) await append(join(directory, file), text);
-    await syncDirectory(directory);
+    await syncFolder(directory);
     await writeAtomically(join(directory, HEAD_FILE), `${JSON.stringify(head)}\n`, 0o640);
-    await syncDirectory(directory);
+    await syncFolder(directory);
   } catch (error) {
     const undo = ({ file }: Write, at: number) => truncate(join(directory, file), at === 0 ? from : 0);
     await Promise.allSettled(writes.map(undo));
@@ -68,15 +68,6 @@ async function append(path: string, text: string): Promise<void> {
   const handle = await open(path, 'a', 0o640);
   try {
     await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
     await handle.sync();
   } finally {
     await handle.close();
@@ -104,7 +95,7 @@ export async function cutAfter(directory: string, file: string, size: number, n:
     cut.bytes += found - size;
     cut.kept.push(keptAs(file));
   }
-  if (cut.bytes > 0) await syncDirectory(directory);
+  if (cut.bytes > 0) await syncFolder(directory);
   return { ...cut, missing: found < size };
 }
 

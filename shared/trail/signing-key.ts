@@ -9,7 +9,7 @@ import {
 } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createAtomically, readIfThere } from '../base/atomic-file.ts';
+import { createAtomically, readCreated } from '../base/atomic-file.ts';
 import { describeError } from '../base/basics.ts';
 
 /** What signs the trail, and what others verify it with: Ed25519 (RFC 8032). */
@@ -35,7 +35,7 @@ export type PublicKey = {
  * @throws Error in one line that names the file
  */
 export async function openSigningKey(file: string): Promise<SigningKey> {
-  const pem = (await readIfThere(file)) ?? (await makeKey(file));
+  const pem = (await readCreated(file)) ?? (await makeKey(file));
   try {
     const key = createPrivateKey(pem);
     return {
@@ -52,7 +52,7 @@ async function makeKey(file: string): Promise<string> {
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await createAtomically(file, pem, 0o600);
-  return (await readIfThere(file)) ?? pem;
+  return (await readCreated(file)) ?? pem;
 }
 
 /** @throws Error where it is no Ed25519 key in PEM */

@@ -11,8 +11,8 @@ const role = (name: string, reason?: string, ...notes: string[]): Role => ({
 });
 
 /** Status and body of a path. */
-async function ask(roles: Role[], expected: number, path: string) {
-  await using server = await listen(createAdminApp(roles, expected, openMetrics()));
+async function ask(roles: Role[], expected: number, path: string, notes: (() => string[])[] = []) {
+  await using server = await listen(createAdminApp(roles, expected, openMetrics(), notes));
   const answer = await fetch(server.url + path);
   return [answer.status, await answer.text()];
 }
@@ -46,6 +46,17 @@ test('/readyz says what else the roles note, which makes none of them unready', 
     503,
     `responder: starting\n${notes}`,
   ]);
+});
+
+test('/readyz says first what is to be known of the process, as it is when somebody asks', async () => {
+  let refused: string[] = [];
+  const notes = [() => refused, () => ['the clock of this machine is 90 s behind that of Redis']];
+  const roles = [role('worker', undefined, 'account zerossl: cannot be reached')];
+  const others =
+    'the clock of this machine is 90 s behind that of Redis\nworker: account zerossl: cannot be reached\n';
+  assert.deepEqual(await ask(roles, 1, '/readyz', notes), [200, `ready\n${others}`]);
+  refused = ['main.ini:7: [auth "web"] domian: unknown option'];
+  assert.deepEqual(await ask(roles, 1, '/readyz', notes), [200, `ready\n${refused}\n${others}`]);
 });
 
 test('/readyz answers without notes that do not come, as while Redis is away', async () => {

@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { createApp } from '../../../services/intake/app.ts';
+import { createApp, createRoutes } from '../../../services/intake/app.ts';
 import { openRefusals } from '../../../services/intake/refusals.ts';
 import { type Admission, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
@@ -160,7 +160,7 @@ export async function openIntake(
     clock,
     log: log.log,
   });
-  const app = createApp({
+  const routes = createRoutes({
     admission: toRated(admission),
     clients: { isTrustedProxy: toAddressSet(trusted) },
     maxSize,
@@ -168,10 +168,8 @@ export async function openIntake(
     revokeQueue,
     waiting: { clock, wait, stopping: stopping.signal },
     trail: { write },
-    refusals,
-    log: log.log,
-    metrics,
   });
+  const app = createApp({ routes: { current: routes }, refusals, clock, log: log.log, metrics });
   const server = await listen(app.callback());
   const post = (body: string, headers: Record<string, string> = hmacHeader(body), path = '/sign') =>
     fetch(server.url + path, { method: 'POST', body, headers });

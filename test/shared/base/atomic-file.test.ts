@@ -5,10 +5,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   createAtomically,
+  readCreated,
   readIfThere,
   removeUnfinished,
+  syncFolder,
   writeAtomically,
 } from '../../../shared/base/atomic-file.ts';
+import { failCalls } from '../../support/file-system.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const modeOf = async (file: string) => (await stat(file)).mode & 0o777;
@@ -50,6 +53,55 @@ test('createAtomically() lets one of many writers win', async () => {
   assert.equal(await readFile(file, 'utf8'), `key ${made.indexOf(true)}`);
   assert.equal(await modeOf(file), 0o600);
   assert.deepEqual(await readdir(dir.path), ['account.pem']);
+});
+
+/** As SMB, FAT, FUSE, a full table of links, and the kernel's protection of links say it. */
+for (const code of ['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'])
+  test(`createAtomically() lets one of many writers win where there are no hard links (${code})`, async t => {
+    await using dir = await tempDir();
+    failCalls(t, 'link', code);
+    const file = join(dir.path, 'account.pem');
+    const seen = new Set<string | undefined>();
+    const made = await Promise.all(
+      Array.from({ length: 10 }, async (_, n) => {
+        const isMade = await createAtomically(file, `key ${n}`, 0o600);
+        seen.add(await readCreated(file));
+        return isMade;
+      }),
+    );
+    assert.equal(made.filter(Boolean).length, 1);
+    assert.deepEqual([...seen], [`key ${made.indexOf(true)}`]);
+    assert.equal(await modeOf(file), 0o600);
+    assert.deepEqual(await readdir(dir.path), ['account.pem']);
+  });
+
+test('createAtomically() leaves nothing behind where it cannot finish', async t => {
+  await using dir = await tempDir();
+  failCalls(t, 'link', 'EPERM');
+  failCalls(t, 'rename', 'EIO');
+  await assert.rejects(createAtomically(join(dir.path, 'account.pem'), 'key'), { code: 'EIO' });
+  await assert.rejects(writeAtomically(join(dir.path, 'account.pem'), 'key'), { code: 'EIO' });
+  assert.deepEqual(await readdir(dir.path), []);
+});
+
+test('readCreated() waits for a file that is empty yet, but not for ever', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'installation.key');
+  await writeFile(file, '');
+  const found = readCreated(file);
+  await writeAtomically(file, 'secret');
+  assert.equal(await found, 'secret');
+  await writeFile(file, '');
+  assert.equal(await readCreated(file), '');
+  assert.equal(await readCreated(join(dir.path, 'absent')), undefined);
+});
+
+test('syncFolder() passes over what a file system cannot do, and tells what went wrong', async t => {
+  await using dir = await tempDir();
+  await syncFolder(dir.path);
+  failCalls(t, 'open', 'EACCES', path => path === dir.path);
+  await syncFolder(dir.path);
+  await assert.rejects(syncFolder(join(dir.path, 'absent')), { code: 'ENOENT' });
 });
 
 test('writeAtomically() into a folder that is not there rejects', async () => {

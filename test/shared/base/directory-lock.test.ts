@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { lockDirectory } from '../../../shared/base/directory-lock.ts';
@@ -39,4 +40,21 @@ test('lockDirectory() tells when there is no such directory', async () => {
   await using dir = await tempDir();
   await assert.rejects(lockDirectory(join(dir.path, 'absent')), /ENOENT/);
   await assert.rejects(lockDirectory(module), /directory-lock\.ts is not a directory/);
+});
+
+test('lockDirectory() says what to do where the file system has no locks, as SMB and some NFS', async t => {
+  await using bin = await tempDir();
+  await using dir = await tempDir();
+  const flock = join(bin.path, 'flock');
+  await writeFile(flock, '#!/bin/sh\necho "flock: $5: No locks available" >&2; exit 71\n');
+  await chmod(flock, 0o755);
+  const { PATH } = process.env;
+  t.after(() => {
+    process.env.PATH = PATH;
+  });
+  process.env.PATH = `${bin.path}:${PATH}`;
+  await assert.rejects(
+    lockDirectory(dir.path),
+    /quarry-test-\w+ cannot be locked: flock: .*No locks available; its file system has no locks: keep it in/,
+  );
 });

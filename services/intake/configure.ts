@@ -1,0 +1,96 @@
+import type { Middleware } from 'koa';
+import { openAdmission } from '../../shared/admission/admit.ts';
+import type { Seals } from '../../shared/admission/hmac.ts';
+import { openTakeOnce } from '../../shared/admission/hmac2.ts';
+import { withRates } from '../../shared/admission/rates.ts';
+import { openJudgeToken } from '../../shared/admission/tokens.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { toAddressSet } from '../../shared/base/identifier.ts';
+import { keepUnchanged } from '../../shared/base/keep-unchanged.ts';
+import type { Store } from '../../shared/base/redis.ts';
+import { openIssuing } from '../../shared/issue/request-certificate.ts';
+import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
+import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
+import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
+import { withQueueMax } from '../../shared/queue/queue-max.ts';
+import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
+import type { SignQueue } from '../../shared/queue/sign-queue.ts';
+import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Config } from '../../shared/setup/load-config.ts';
+import { toIssuedBy } from '../../shared/storage/issued-for.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
+import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import type { Trail } from '../../shared/trail/trail.ts';
+import { createRoutes } from './app.ts';
+import { type ClientCertificates, openClientCertificates } from './client-certificates.ts';
+import type { Clients } from './routes/sign.ts';
+
+/** What stays while the configuration changes. */
+type Lasting = {
+  store: Store;
+  seals: Seals;
+  signQueue: SignQueue;
+  revokeQueue: RevokeQueue;
+  blockedKeys: ReadonlyMap<string, BlockedKey>;
+  trail: Trail;
+  /** Fires when the intake stops. */
+  stopping: AbortSignal;
+  clock: Clock;
+  log: Log;
+};
+
+/** What the intake makes of a configuration. Nothing is read again by itself before it is watched. */
+export type Configured = { routes: Middleware; clientCertificates: ClientCertificates | undefined };
+
+/**
+ * Makes of each configuration that is handed in what answers requests. Storages that are the same in two of
+ * them keep what they have read.
+ *
+ * @returns throws an Error in one line where a file that the configuration names cannot be used
+ */
+export function openConfigure(lasting: Lasting): (config: Config) => Configured {
+  const { store, seals, blockedKeys, trail, clock, log } = lasting;
+  const lookups = {
+    takeOnce: openTakeOnce(store),
+    judgeToken: openJudgeToken(store, seals, clock),
+    isRevoked: openRevokedCertificates(store, clock).has,
+  };
+  const keepStorages = keepUnchanged((config: StorageConfig) =>
+    openStorages([config], { store, clock, log }).get(config.name),
+  );
+
+  return config => {
+    const { maxSize, wait, trustedProxies, clientCaFile } = config.mgmt;
+    const clients: Clients = { isTrustedProxy: toAddressSet(trustedProxies) };
+    const clientCertificates =
+      clientCaFile === undefined
+        ? undefined
+        : openClientCertificates(clientCaFile, { ...clients, blockedKeys, clock, log });
+    if (clientCertificates) clients.certificateOf = clientCertificates.certificateOf;
+    const admission = openAdmission(config.auth, lookups);
+    const accounts = [...config.accounts.values()].map(toIssuedBy);
+    const limits = accounts.map(
+      ({ account, directory }) =>
+        [account, openStandingLimits(store, { account, ca: caOf(directory) }, clock)] as const,
+    );
+    const issuing = openIssuing({
+      admission,
+      accounts,
+      storages: keepStorages(config.storages.values()),
+      limits: new Map(limits),
+      renewals: openStoredRenewals(config.storages, store),
+      signQueue: withQueueMax(lasting.signQueue, store, queueMaxOf(config.auth), clock),
+      ...{ blockedKeys, trail, clock, log },
+    });
+    const routes = createRoutes({
+      admission: withRates(admission, store, { clock, log }),
+      waiting: { clock, wait, stopping: lasting.stopping },
+      revokeQueue: lasting.revokeQueue,
+      ...{ clients, maxSize, issuing, trail },
+    });
+    return { routes, clientCertificates };
+  };
+}
+
+const queueMaxOf = (blocks: Config['auth']) =>
+  new Map(blocks.flatMap(({ name, bounds }) => (bounds?.queueMax ? [[name, bounds.queueMax] as const] : [])));
