@@ -18,7 +18,7 @@ export type RedisClock = Clock &
 
 /** Milliseconds between two looks, but for a connection that is new or a clock of this machine that jumps. */
 const INTERVAL = 60_000;
-const CHECK = 1_000;
+const CHECK = 5_000;
 const JUMP = 1_000;
 /** The quickest of so many answers says it best. */
 const SAMPLES = 4;
