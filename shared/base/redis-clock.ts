@@ -30,7 +30,7 @@ const EARLIEST = Date.UTC(2025, 6, 1);
 
 const isImpossible = (time: number) => time < EARLIEST;
 
-/** When TIME was sent, when its answer came, and what that was, in milliseconds; the first two by one clock. */
+/** When TIME was sent and when its answer came, by one clock, and what that was; in milliseconds. */
 type TimeAnswer = { sent: number; received: number; time: number };
 
 /**
@@ -39,7 +39,7 @@ type TimeAnswer = { sent: number; received: number; time: number };
  *
  * @param known `undefined` where nothing is
  */
-export function learnOffset(known: number | undefined, { sent, received, time }: TimeAnswer): number {
+function learnOffset(known: number | undefined, { sent, received, time }: TimeAnswer): number {
   const [least, most] = [time - received, time - sent];
   const agrees = known !== undefined && known >= least && known <= most;
   return agrees ? known : (least + most) / 2;
