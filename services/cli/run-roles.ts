@@ -31,6 +31,8 @@ type RunOptions = {
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
+  /** Called when something that all need has failed: the process is stopping. */
+  onFailure(): void;
 };
 
 /**
@@ -40,7 +42,8 @@ type RunOptions = {
  *
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
-export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
+export async function runRoles(options: RunOptions): Promise<void> {
+  const { files, roles, privateRedis, env, stop, onLog, onFailure } = options;
   const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
   const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
@@ -53,6 +56,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
+  const failures: Promise<never>[] = [];
   const redis = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
@@ -82,15 +86,21 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
-  await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
+  await Promise.race([stopped.promise, ...failures, ...running.map(role => role.failed)]).catch(error => {
+    onFailure();
+    throw error;
+  });
   log.info('stopping');
 
   async function findRedis(): Promise<RedisAddress> {
     if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log });
-    return { url: stack.use(own).url };
+    const own = stack.use(
+      await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
+    );
+    failures.push(own.failed);
+    return { url: own.url };
   }
 }
 

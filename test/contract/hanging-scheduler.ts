@@ -14,17 +14,17 @@ const hanging = {
     return new Promise<void>(() => {});
   },
 };
-const schedule = openSchedule([hanging], {
-  store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
-  clock: systemClock,
-  log: quietLog,
-});
-consumeTasks([hanging], {
-  redisAddress: { url: redisUrl },
-  prefix,
-  clock: systemClock,
-  log: quietLog,
-  onEnd: () => {},
-});
+const schedule = openSchedule(
+  { current: [hanging] },
+  {
+    store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
+    clock: systemClock,
+    log: quietLog,
+  },
+);
+consumeTasks(
+  { current: [hanging] },
+  { redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, onEnd: () => {} },
+);
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());

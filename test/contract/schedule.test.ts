@@ -29,14 +29,20 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
   const redis = openRedis({ url: redisUrl }, 'patient', quietLog);
-  const schedule = openSchedule(tasks, { store: { redis, prefix }, clock: systemClock, log: quietLog });
-  const consumer = consumeTasks(tasks, {
-    redisAddress: { url: redisUrl },
-    prefix,
-    clock: systemClock,
-    log: quietLog,
-    onEnd: () => {},
-  });
+  const schedule = openSchedule(
+    { current: tasks },
+    { store: { redis, prefix }, clock: systemClock, log: quietLog },
+  );
+  const consumer = consumeTasks(
+    { current: tasks },
+    {
+      redisAddress: { url: redisUrl },
+      prefix,
+      clock: systemClock,
+      log: quietLog,
+      onEnd: () => {},
+    },
+  );
   return {
     ...schedule,
     redis,
@@ -147,11 +153,14 @@ suite('the schedule', () => {
     const clock = turnedClock(start);
     await using old = openScheduler(prefix, []);
     await old.plan(clock.now());
-    await using planner = openSchedule([everyHours('new', 1, async () => {})], {
-      store: { redis: old.redis, prefix },
-      clock: systemClock,
-      log: quietLog,
-    });
+    await using planner = openSchedule(
+      { current: [everyHours('new', 1, async () => {})] },
+      {
+        store: { redis: old.redis, prefix },
+        clock: systemClock,
+        log: quietLog,
+      },
+    );
     await planner.plan(clock.now());
     await planner.enqueueDue(clock.now());
     const queue = new Queue(SCHEDULE_QUEUE, { connection: old.redis, prefix });
