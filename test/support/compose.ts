@@ -121,7 +121,7 @@ async function inside(stack: ComposeStack, service: string, ...command: string[]
   return runCommand(['docker', 'exec', container?.Id ?? '', ...command]);
 }
 
-/** As a program does that goes on in the background: of its children, process 1 is the parent when it ends. */
+/** As a program does that goes on in the background: process 1 becomes the parent of its children. */
 async function checkOrphans(stack: ComposeStack): Promise<void> {
   await inside(stack, 'worker', 'bash', '-c', '(sleep 0.1 & sleep 0.1 &)');
   const states = () => inside(stack, 'worker', 'bash', '-c', 'cat /proc/[0-9]*/stat');
