@@ -16,9 +16,9 @@ type Exposure = { to: 'everyone' | 'group'; access: Access };
 const CONTAINER_SECRETS = '/run/secrets/';
 
 /**
- * The files with secrets that others on this machine may read or change, each in a line with what to do: keys,
- * files of secrets, and configurations in which a secret stands. The secret of the installation tells of
- * itself (installation.md).
+ * The files with secrets that others on this machine may read or change, each in a line with what to do:
+ * keys, files of secrets, and configurations in which a secret stands. The secret of the installation tells
+ * of itself (installation.md).
  */
 export async function describeExposed(config: Config): Promise<string[]> {
   const looker = { isRoot: process.getuid?.() === 0, groups: process.getgroups?.() ?? [] };
