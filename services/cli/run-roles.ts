@@ -14,6 +14,7 @@ import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/re
 import { createAdminApp } from './admin-app.ts';
 import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
+import { openRolesClock } from './roles-clock.ts';
 import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
@@ -61,13 +62,14 @@ export async function runRoles(options: RunOptions): Promise<void> {
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
-  const clock = systemClock;
   const failures: Promise<never>[] = [];
   const redis = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
+  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role<Config>[] = [];
-  const notes: (() => string[])[] = [];
+  const notes = [clock.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -89,7 +91,10 @@ export async function runRoles(options: RunOptions): Promise<void> {
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
-      untilRedisFits: signal => untilRedisFits(look, clock, signal),
+      async untilRedisFits(signal) {
+        await untilRedisFits(look, clock, signal);
+        await clock.untilTold(signal);
+      },
     };
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: shareLooks(look) }));
@@ -116,7 +121,9 @@ export async function runRoles(options: RunOptions): Promise<void> {
     if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const own = stack.use(await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log }));
+    const own = stack.use(
+      await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
+    );
     failures.push(own.failed);
     return { url: own.url };
   }

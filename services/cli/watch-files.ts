@@ -12,8 +12,9 @@ const SETTLE = 300;
 const LOOK_AGAIN = 10_000;
 
 /**
- * Calls `changed` once it watches, and when the files of a configuration have changed: their content, which files a folder has, or
- * where a symbolic link leads, as when Kubernetes exchanges `..data` for a new ConfigMap.
+ * Calls `changed` once it watches, and when the files of a configuration have changed: their content, which
+ * files a folder has, or where a symbolic link leads, as when Kubernetes exchanges `..data` for a new
+ * ConfigMap.
  *
  * @param paths files, and folders that stand for the files in them
  */

@@ -31,12 +31,12 @@ type Parts = WorkerParts & {
  * stops runs again elsewhere.
  */
 export function consumeTasks(tasks: Live<readonly Task[]>, parts: Parts): AsyncDisposable {
-  const { log, onEnd } = parts;
+  const { clock, log, onEnd } = parts;
 
   async function run(job: HeldJob<TaskData>, { abort }: JobSignals): Promise<Later | undefined> {
     const task = tasks.current.find(({ name }) => name === job.name);
     if (!task) {
-      if (Date.now() - job.createdAt < LEFT_TO_OTHERS) return { later: Date.now() + PAUSE };
+      if (clock.now() - job.createdAt < LEFT_TO_OTHERS) return { later: clock.now() + PAUSE };
       log.warn({ task: job.name }, 'a task that is not configured here, dropped');
       return undefined;
     }

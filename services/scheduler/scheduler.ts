@@ -37,9 +37,9 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
     const changed = openWake();
     const tasks = await part.begin(openTasks(lasting, trail, config), changed.wake);
     const onEnd = openFigures(metrics, readCounts(store, clock));
-    await using schedule = openSchedule(tasks, { store, log });
+    await using schedule = openSchedule(tasks, { store, clock, log });
     await using _notifier = consumeNotices(notified, { redisAddress, prefix, clock, log, metrics });
-    await using _consumer = consumeTasks(tasks, { redisAddress, prefix, log, onEnd });
+    await using _consumer = consumeTasks(tasks, { redisAddress, prefix, clock, log, onEnd });
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.current.map(({ name }) => name) }, 'scheduler ready');

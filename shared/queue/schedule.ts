@@ -1,4 +1,4 @@
-import type { Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
 import type { Live } from '../base/live.ts';
 import { runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
@@ -49,11 +49,11 @@ const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
 /** @param tasks those of the moment */
 export function openSchedule(
   tasks: Live<readonly RepeatedTask[]>,
-  { store, log }: { store: Store; log: Log },
+  { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Schedule {
   const { redis } = store;
   const [times, rules] = scheduleKeys(store.prefix);
-  const queue = openQueue<TaskData>(SCHEDULE_QUEUE, { store, log });
+  const queue = openQueue<TaskData>(SCHEDULE_QUEUE, { store, clock, log });
 
   return {
     async plan(now) {

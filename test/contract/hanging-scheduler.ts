@@ -1,4 +1,5 @@
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -17,12 +18,13 @@ const schedule = openSchedule(
   { current: [hanging] },
   {
     store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
+    clock: systemClock,
     log: quietLog,
   },
 );
 consumeTasks(
   { current: [hanging] },
-  { redisAddress: { url: redisUrl }, prefix, log: quietLog, onEnd: () => {} },
+  { redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, onEnd: () => {} },
 );
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());
