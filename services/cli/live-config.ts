@@ -9,11 +9,11 @@ import type { Config } from '../../shared/setup/load-config.ts';
  * What became of a reload. `taken` and `needsRestart` name what has changed, as `[section "name"] option`;
  * what needs a restart keeps its old value. `reason`: one line.
  */
-export type Reloaded =
+type Reloaded =
   | { outcome: 'taken' | 'unchanged'; taken: string[]; needsRestart: string[] }
   | { outcome: 'refused'; reason: string };
 
-export type LiveConfig = {
+type LiveConfig = {
   /**
    * Reads the files again, and has all roles take over what has changed, or none. One runs at a time; those
    * who ask meanwhile share the next one. Never rejects.

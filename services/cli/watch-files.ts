@@ -11,18 +11,35 @@ const SETTLE = 300;
  */
 const LOOK_AGAIN = 10_000;
 
+type Times = { settle: number; lookAgain: number };
+
 /**
- * Calls `changed` once it watches, and when the files of a configuration have changed: their content, which
- * files a folder has, or where a symbolic link leads, as when Kubernetes exchanges `..data` for a new
- * ConfigMap.
+ * While it is set to, calls `changed` once it watches, and when the files of a configuration have changed:
+ * their content, which files a folder has, or where a symbolic link leads, as when Kubernetes exchanges
+ * `..data` for a new ConfigMap.
  *
  * @param paths files, and folders that stand for the files in them
  */
-export function watchFiles(
+export function openWatch(
   paths: readonly string[],
   changed: () => void,
-  { settle = SETTLE, lookAgain = LOOK_AGAIN } = {},
-): Disposable {
+  times: Times = { settle: SETTLE, lookAgain: LOOK_AGAIN },
+): Disposable & { set(isOn: boolean): void } {
+  let watching: Disposable | undefined;
+  const end = () => {
+    watching?.[Symbol.dispose]();
+    watching = undefined;
+  };
+  return {
+    set(isOn) {
+      if (!isOn) return end();
+      watching ??= watchFiles(paths, changed, times);
+    },
+    [Symbol.dispose]: end,
+  };
+}
+
+function watchFiles(paths: readonly string[], changed: () => void, { settle, lookAgain }: Times): Disposable {
   let ended = false;
   let last = markOf(paths).then(mark => {
     if (!ended) changed();
@@ -54,25 +71,6 @@ export function watchFiles(
       clearTimeout(timer);
       clearInterval(interval);
     },
-  };
-}
-
-/** Watches while it is set to. */
-export function openWatch(
-  paths: readonly string[],
-  changed: () => void,
-): Disposable & { set(isOn: boolean): void } {
-  let watching: Disposable | undefined;
-  const end = () => {
-    watching?.[Symbol.dispose]();
-    watching = undefined;
-  };
-  return {
-    set(isOn) {
-      if (!isOn) return end();
-      watching ??= watchFiles(paths, changed);
-    },
-    [Symbol.dispose]: end,
   };
 }
 

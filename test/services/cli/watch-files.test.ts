@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { watchFiles } from '../../../services/cli/watch-files.ts';
+import { openWatch } from '../../../services/cli/watch-files.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
@@ -13,7 +13,8 @@ async function watched(prepare: (path: string) => Promise<string[]>, times = { s
   const dir = await tempDir();
   const paths = await prepare(dir.path);
   let told = 0;
-  const watching = watchFiles(paths, () => told++, times);
+  const watching = openWatch(paths, () => told++, times);
+  watching.set(true);
   await waitUntil('the watch to begin', () => told > 0);
   return {
     path: dir.path,
@@ -88,4 +89,19 @@ test('what nobody tells of is found by a look, as in a folder that was put in pl
     await rename(join(on.path, 'new'), join(on.path, 'etc'));
   });
   await on.change('a touched file', () => utimes(join(on.path, 'etc', 'main.ini'), 1, 1));
+});
+
+test('a watch that is set off tells of nothing, and of what has changed meanwhile when it is set on', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  await writeFile(file, 'one');
+  let told = 0;
+  using watching = openWatch([file], () => told++, { settle: 5, lookAgain: 10 });
+  watching.set(true);
+  watching.set(true);
+  await waitUntil('the watch to begin', () => told === 1);
+  watching.set(false);
+  await writeFile(file, 'another');
+  watching.set(true);
+  await waitUntil('the watch to begin again', () => told === 2);
 });
