@@ -2,10 +2,10 @@ import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts'
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import type { RedisAddress } from '../../shared/base/redis-address.ts';
+import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
-import { addressFor } from '../../shared/config/redis.ts';
+import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
@@ -51,7 +51,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
 
   await using stack = new AsyncDisposableStack();
   const clock = systemClock;
-  const redis = await findRedis();
+  const place = await findRedis();
   const metrics = openMetrics();
   const running: Role[] = [];
   const notes: (() => string[])[] = [];
@@ -59,7 +59,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
-    const redisAddress = addressFor(name, redis, config.redis);
+    const redisAddress = addressFor(name, place, config.redis);
     return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
   await refuseUnfit(ways.map(({ look }) => look));
@@ -77,8 +77,9 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
   log.info('stopping');
 
-  async function findRedis(): Promise<RedisAddress> {
-    if (config.redis.url) return { url: config.redis.url };
+  async function findRedis(): Promise<RedisPlace> {
+    const place = findPlace(config.redis);
+    if (place) return place;
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
     const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
