@@ -13,7 +13,7 @@ type ReadTls = () => RedisTls;
 
 /** Where Redis is. */
 export type RedisPlace =
-  /** `redis://`, `rediss://` or `unix:/path`; may hold a login, for a socket as `unix://USER:PASSWORD@/path`. */
+  /** `redis://`, `rediss://` or `unix:/path`; a login for a socket is `unix://USER:PASSWORD@/path`. */
   | { url: string }
   /** The Redis that Sentinels name as the master of this name. */
   | { sentinels: readonly Endpoint[]; master: string; sentinelLogin?: ReadLogin; sentinelTls?: ReadTls }

@@ -6,7 +6,7 @@ import { parseListener } from './listener.ts';
 import { parseFlag, parseReadableFile, parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
-/** Of `url`, `sentinel` and `cluster` at most one is there; where none is, `quarry up` starts a private Redis. */
+/** Of `url`, `sentinel` and `cluster` one is there, or none: `quarry up` starts a private Redis. */
 export type RedisConfig = {
   /** `redis://`, `rediss://` or `unix:/path`; may hold a password. */
   url?: string;

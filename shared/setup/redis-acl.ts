@@ -182,8 +182,8 @@ export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
 export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
- * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
- * together, and try out what they may do in such a bracket.
+ * A responder only reads, keys and the time. The others ask what Redis there is, which they wait for to be
+ * loaded, keep steps together, and try out what they may do in such a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
@@ -191,7 +191,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights
  * and no others.
  *
- * @param redis in a database that its URL names, SELECT is needed too; in a cluster, the way to the right node
+ * @param redis for a database that its URL names, or a cluster, a user needs one right more
  */
 export function toAclWords(
   user: RedisUser,
@@ -199,6 +199,7 @@ export function toAclWords(
   redis: Pick<RedisConfig, 'url' | 'cluster'> = {},
 ): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  commands.add('time');
   if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(redis.url ?? '')) commands.add('select');
   if (redis.cluster) commands.add('cluster|slots');

@@ -27,7 +27,8 @@ const [sentinels, cluster, alone] = await Promise.all([
   startRedis(),
 ]);
 for (const one of [sentinels, cluster, alone]) stack.use(one);
-const [sentinel = ''] = sentinels.sentinels;
+const [, master = ''] = /^sentinel-master = (.*)$/m.exec(sentinels.lines) ?? [];
+const [, sentinel = ''] = /^sentinel = (.*)$/m.exec(sentinels.lines) ?? [];
 const [node] = cluster.nodes;
 const nodeAt = `127.0.0.1:${node?.port}`;
 const aloneAt = `127.0.0.1:${alone.port}`;
@@ -55,7 +56,7 @@ async function faultOf(lines: string): Promise<string> {
 for (const role of ['worker', 'responder'] as const)
   test(`a ${role} finds its Redis by Sentinels and by nodes of a cluster, whichever of them are away`, async () => {
     const fit = { state: 'fit' };
-    const masterLine = `sentinel-master = ${sentinels.masterName}`;
+    const masterLine = `sentinel-master = ${master}`;
     assert.deepEqual(await look(`sentinel = ${away}\nsentinel = ${sentinel}\n${masterLine}`, role), fit);
     for (const { port } of cluster.nodes)
       assert.deepEqual(await look(`cluster = ${away}\ncluster = 127.0.0.1:${port}`, role), fit);
@@ -67,7 +68,6 @@ test('Sentinels and nodes that are away are waited for', async () => {
 });
 
 test('what is written for another kind of Redis is told, with what to write', async () => {
-  const master = sentinels.masterName;
   const told: [lines: string, said: string][] = [
     [
       `url = redis://${sentinel}`,
@@ -152,9 +152,7 @@ test('TLS that is written where there is none, or the other way round, is told, 
     `the Sentinel at ${sentinel} speaks no TLS: write sentinel-tls = no`,
   );
   assert.equal(
-    await explain(
-      `sentinel = ${sentinel}\nsentinel-master = ${sentinels.masterName}\ntls = yes\nsentinel-tls = no`,
-    ),
+    await explain(`sentinel = ${sentinel}\nsentinel-master = ${master}\ntls = yes\nsentinel-tls = no`),
     `Redis at 127.0.0.1:${sentinels.nodes[0]?.port} speaks no TLS: write tls = no`,
   );
 });
