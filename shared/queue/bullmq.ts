@@ -15,6 +15,8 @@ const LOCK_DURATION = 8_000;
 const STALLED_INTERVAL = 4_000;
 /** A crashed worker must not fail the job. */
 const MOST_KILLS = 1_000;
+/** Seconds that a worker waits for a job in one command; a connection without an answer is dead (outages.ts). */
+const LONGEST_BLOCK = 2;
 /** How long jobs that were cut off may take to be given back. */
 const LONGEST_HAND_OVER = 5_000;
 const HAND_OVER_DELAY = 100;
@@ -117,7 +119,9 @@ export function openWorker<Data, Result>(
     lockDuration: LOCK_DURATION,
     stalledInterval: STALLED_INTERVAL,
     maxStalledCount: MOST_KILLS,
+    drainDelay: LONGEST_BLOCK,
   });
+  Object.defineProperty(worker.getBackend(), 'maximumBlockTimeout', { value: LONGEST_BLOCK });
   worker.on('error', error => {
     // What JSON.parse says of a job's data quotes it.
     if (error instanceof SyntaxError)

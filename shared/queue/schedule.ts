@@ -1,5 +1,6 @@
 import type { Log } from '../base/basics.ts';
 import { runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
+import { runAll } from '../base/refusals.ts';
 import { openQueue } from './bullmq.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
@@ -63,7 +64,7 @@ export function openSchedule(
         await redis.hset(rules, name, rule);
       }
       for (const name of Object.keys(known).filter(name => !byName.has(name))) {
-        await redis.multi().zrem(times, name).hdel(rules, name).exec();
+        await runAll(redis, changes => changes.zrem(times, name).hdel(rules, name));
       }
     },
     async enqueueDue(now) {

@@ -1,6 +1,6 @@
-import { escapeGlob } from '../base/redis.ts';
 import type { CommandName } from '../base/redis-commands.ts';
 import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { escapeGlob } from '../base/scan.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
 
@@ -181,8 +181,8 @@ export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
 export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
- * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
- * together, and try out what they may do in such a bracket.
+ * A responder only reads, and all find out whether Redis answers. The others ask what Redis there is, which
+ * they wait for to be loaded, keep steps together, and try out what they may do in such a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
@@ -194,6 +194,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  */
 export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  commands.add('ping');
   if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
   return [
