@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
-import { openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
+import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { type RedisAddress, whereOf } from '../../shared/base/redis-address.ts';
 import type { Environment } from '../../shared/config/environment.ts';

@@ -1,4 +1,4 @@
-import type { OpenLog } from '../../shared/base/basics.ts';
+import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
@@ -23,6 +23,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       const stop = new AbortController();
       let opened: OpenLog | undefined;
       process.on('SIGHUP', () => opened?.reopen());
+      process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
           if (stop.signal.aborted) process.exit(1); // a second signal ends the process at once

@@ -1,7 +1,9 @@
-import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
-import { openMetrics } from '../../shared/base/metrics.ts';
+import { type OpenLog, openLog } from '../../shared/base/log.ts';
+import type { ToGapLine } from '../../shared/base/log-sink.ts';
+import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
@@ -40,7 +42,7 @@ type RunOptions = {
 export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
   const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
-  const syslog = () => openSyslog('[logging] destination: syslog');
+  const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
   const opened = await openLog({
     ...config.logging,
     destination: destination === 'syslog' ? syslog : destination,
@@ -53,6 +55,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const clock = systemClock;
   const redis = await findRedis();
   const metrics = openMetrics();
+  countLostLines(opened, metrics);
   const running: Role[] = [];
   const notes: (() => string[])[] = [];
   const admin = createAdminApp(running, roles.length, metrics, notes);
@@ -84,6 +87,18 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
     const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
     return { url: stack.use(own).url };
   }
+}
+
+function countLostLines(log: OpenLog, metrics: Registry): void {
+  new Counter({
+    name: 'quarry_log_lines_dropped_total',
+    help: 'Lines of the log that could not be written',
+    registers: [metrics],
+    collect() {
+      this.reset();
+      this.inc(log.lost());
+    },
+  });
 }
 
 /** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */

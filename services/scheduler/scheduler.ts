@@ -27,11 +27,14 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     using cas = await openCas(config.accounts.values(), store, { clock, log });
     const seals = openSeals(secret);
     await using signQueue = openSignQueue({ store, redisAddress, seals, clock, log });
-    await using notices = openNotices(config.notify, { store, clock, log });
+    await using notices = openNotices({ current: config.notify }, { store, clock, log });
     const tasks = await openTasks(config, { store, seals, cas, signQueue, notices, clock, log });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, log });
-    await using _notifier = consumeNotices(config.notify, { redisAddress, prefix, clock, log, metrics });
+    await using _notifier = consumeNotices(
+      { current: config.notify },
+      { redisAddress, prefix, clock, log, metrics },
+    );
     await using _consumer = consumeTasks(tasks, { redisAddress, prefix, log, onEnd });
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });

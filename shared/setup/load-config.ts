@@ -53,7 +53,7 @@ export type Config = {
 };
 
 /**
- * Reads the files as one configuration.
+ * Reads the files as one configuration; of a folder those in it.
  *
  * @param need a responder needs neither accounts nor auth blocks
  * @param env REDIS_URL, ACME_CAFILE, QUARRY_LOG, HTTPS_PROXY and NO_PROXY are read from it

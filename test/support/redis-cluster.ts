@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { freePort } from './free-port.ts';
 import { provision } from './provision.ts';
 import { type Redis, startRedis } from './redis.ts';
 import { askNode, startAll } from './redis-nodes.ts';
+import { tempDir } from './temp-dir.ts';
 import { waitUntil } from './wait-until.ts';
 
 const run = promisify(execFile);
@@ -12,11 +14,15 @@ const run = promisify(execFile);
 export type ClusterOptions = {
   /** Whether each master has a replica; by default none has. */
   replicas?: boolean;
+  /** Whether each Redis gets a file for its users. */
+  users?: boolean;
   /** Of each Redis. */
   settings?: Record<string, string>;
 };
 
 export type RedisCluster = AsyncDisposable & {
+  /** Lines of `[redis]`. */
+  lines: string;
   /** Three masters, and after them their replicas, in the same order. */
   nodes: Redis[];
   /** The master that has the slot of a key, as the nodes say that live. */
@@ -35,8 +41,9 @@ const masterCount = 3;
  * replaced by its replica.
  */
 export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
-  const { replicas = false, settings = {} } = options;
+  const { replicas = false, users = false, settings = {} } = options;
   await using started = new AsyncDisposableStack();
+  const { path: dir } = started.use(await tempDir());
   const hasBusPort = await knowsClusterPort();
   const startNode = async (): Promise<Node> => {
     const port = await freePort();
@@ -50,7 +57,11 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
       'repl-diskless-sync': 'yes',
       'repl-diskless-sync-delay': '0',
     };
-    const redis = await startRedis({ port, appendonly: true, settings: { ...own, ...settings } });
+    const aclFile = users && { aclFile: join(dir, `users-${port}.acl`) };
+    const redis = await startRedis({
+      ...{ port, appendonly: true, ...aclFile },
+      settings: { ...own, ...settings },
+    });
     return Object.assign(redis, { bus });
   };
   const count = replicas ? 2 * masterCount : masterCount;
@@ -73,6 +84,7 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
 
   const running = started.move();
   return {
+    lines: nodes.map(({ port }) => `cluster = 127.0.0.1:${port}`).join('\n'),
     nodes,
     masterOf,
     async untilOtherThan(old, key) {

@@ -12,15 +12,15 @@ import { waitUntil } from './wait-until.ts';
 export type SentinelOptions = {
   /** Beside the master; one by default. */
   replicas?: number;
+  /** Whether each Redis gets a file for its users. */
+  users?: boolean;
   /** Of each Redis. */
   settings?: Record<string, string>;
 };
 
 export type RedisSentinels = AsyncDisposable & {
-  /** What the Sentinels call the master. */
-  masterName: string;
-  /** `127.0.0.1:port` of each of the three. */
-  sentinels: string[];
+  /** Lines of `[redis]`. */
+  lines: string;
   /** The Redis servers; the first begins as the master. */
   nodes: Redis[];
   /** The one that the first Sentinel takes for the master, whether or not it lives. */
@@ -35,6 +35,7 @@ export type RedisSentinels = AsyncDisposable & {
   untilInStep(): Promise<void>;
 };
 
+/** What the Sentinels call the master. */
 const masterName = 'quarry-test';
 
 /**
@@ -42,7 +43,7 @@ const masterName = 'quarry-test';
  * find each other in seconds. A master that does not answer for half a second is replaced.
  */
 export async function startRedisSentinels(options: SentinelOptions = {}): Promise<RedisSentinels> {
-  const { replicas = 1, settings = {} } = options;
+  const { replicas = 1, users = false, settings = {} } = options;
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
 
@@ -50,7 +51,11 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
     const configFile = join(dir, `redis-${port}.conf`);
     await writeFile(configFile, port === masterPort ? '' : `replicaof 127.0.0.1 ${masterPort}\n`);
     const soon = { 'repl-diskless-sync': 'yes', 'repl-diskless-sync-delay': '0' };
-    return startRedis({ port, configFile, appendonly: true, settings: { ...soon, ...settings } });
+    const aclFile = users && { aclFile: join(dir, `users-${port}.acl`) };
+    return startRedis({
+      ...{ port, configFile, appendonly: true, ...aclFile },
+      settings: { ...soon, ...settings },
+    });
   };
   const ports = await freePorts(1 + replicas);
   const [masterPort = 0] = ports;
@@ -111,8 +116,9 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
   await untilInStep();
   const running = started.move();
   return {
-    masterName,
-    sentinels: sentinels.map(port => `127.0.0.1:${port}`),
+    lines: [`sentinel-master = ${masterName}`, ...sentinels.map(port => `sentinel = 127.0.0.1:${port}`)].join(
+      '\n',
+    ),
     nodes,
     master,
     untilOtherThan,

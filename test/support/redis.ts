@@ -21,6 +21,8 @@ export type RedisOptions = {
 export type Redis = AsyncDisposable & {
   url: string;
   port: number;
+  /** Where its users are kept. */
+  aclFile?: string | undefined;
   readonly pid: number;
   stop(): Promise<void>;
   /** SIGKILL, and waits. */
@@ -76,6 +78,7 @@ export async function startRedis({
   return {
     url: `redis://127.0.0.1:${ownPort}`,
     port: ownPort,
+    aclFile,
     get pid() {
       return redis.pid;
     },
