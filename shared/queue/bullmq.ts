@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
+import { findFault, lookKey } from '../base/health.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
@@ -139,11 +140,11 @@ export function openWorker<Data, Result>(
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      // While Redis is away no job can be given back, and BullMQ would wait for ever: the jobs' locks run
-      // out.
-      const reachable = redis.status === 'ready';
-      const longest = reachable ? patience : 0;
-      const closed = worker.close(!reachable);
+      // While Redis is away or takes no writes, no job can be given back, and BullMQ would wait for ever: the
+      // jobs' locks run out.
+      const isWell = (await findFault(redis, lookKey(prefix))) === undefined;
+      const longest = isWell ? patience : 0;
+      const closed = worker.close(!isWell);
       const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);
       await Promise.race([
         closed,

@@ -38,6 +38,8 @@ const uses: RedisUse[] = [
     ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
     cli: ['get'],
   }),
+  // whether Redis takes writes: health.ts
+  keys('look', { intake: ['set'], worker: ['set'], scheduler: ['set'] }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
   keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
   keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),

@@ -36,7 +36,7 @@ test('quarry redis-acl gives a responder the challenges of the configured kinds 
   assert.equal(
     await rights('tlsalpn01', 'dns01-server'),
     'resetchannels ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ' +
-      '+zcount +zrangebyscore +zrevrangebyscore',
+      '+ping +zcount +zrangebyscore +zrevrangebyscore',
   );
 });
 
