@@ -1,5 +1,4 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import type { Seals } from '../../shared/admission/hmac.ts';
 import { describeError, IssuanceError, linkSignals, toSignFailure } from '../../shared/base/basics.ts';
 import type { Live } from '../../shared/base/live.ts';
 import type { Registry } from '../../shared/base/metrics.ts';
@@ -64,7 +63,7 @@ const JOB_ENDED = new Error('the job has ended');
 export function consumeSignJobs(
   live: Live<{ jobs: SignJobParts; sharing: Sharing }>,
   concurrency: number,
-  { metrics, ...queueParts }: WorkerParts & { seals: Seals; metrics: Registry },
+  { metrics, ...queueParts }: WorkerParts & { metrics: Registry },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 

@@ -71,7 +71,7 @@ async function runWorker(config: Config, parts: WorkerParts, role: RunningRole):
     fillSlots().catch(error => log.debug({ reason: describeError(error) }, 'slots cannot be given away'));
   });
   await live.current.fillSlots();
-  const queueParts = { redisAddress, prefix: store.prefix, seals, metrics, log };
+  const queueParts = { redisAddress, prefix: store.prefix, seals, metrics, clock, log };
   const consumers = [
     consumeSignJobs(live, config.worker.concurrency, queueParts),
     consumeRevokeJobs(live, queueParts),

@@ -83,7 +83,7 @@ export function openNotices(
   { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Notices {
   const { redis, prefix } = store;
-  const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, log });
+  const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, clock, log });
 
   async function notify(event: NotifyEvent): Promise<void> {
     const wanting = blocks.current.filter(({ kinds }) => kinds.includes(event.kind));

@@ -157,14 +157,14 @@ test('a connection that goes silent is made anew, whatever waits on it, or nothi
 test('a worker takes jobs again once its connections have gone silent', async () => {
   const prefix = '{silent}';
   const store = { redis: control, prefix };
-  const queue = openQueue<{ at: number }>('numbers', { store, log: quietLog });
+  const queue = openQueue<{ at: number }>('numbers', { store, clock: systemClock, log: quietLog });
   const done: number[] = [];
   const consumer = {
     ...{ concurrency: 2, patience: 0, isData: shapeOf<{ at: number }>({ at: isNumber }) },
     run: async (job: { data: { at: number } }) => void done.push(job.data.at),
   };
   await using _worker = openWorker('numbers', consumer, {
-    ...{ redisAddress: { url: proxy.url }, prefix, log: quietLog },
+    ...{ redisAddress: { url: proxy.url }, prefix, clock: systemClock, log: quietLog },
   });
   await queue.add('number', { at: 1 });
   await waitUntil('the first', () => done.length === 1);
