@@ -1,5 +1,5 @@
 import { type ChainableCommander, Command, type Redis as Node } from 'ioredis';
-import { judgeRedisError } from './redis-errors.ts';
+import { codeOf, judgeRedisError } from './redis-errors.ts';
 import type { Redis } from './redis-node.ts';
 
 // What becomes of commands that Redis answers with an error which passes: the connection of a role that has
@@ -31,8 +31,8 @@ const isPatient = (redis: Redis) =>
 
 const passes = (error: unknown) => ['away', 'refuses'].includes(judgeRedisError(error)?.kind ?? '');
 
-/** What a node answers that another one has taken the place of. */
-const isElsewhere = ({ message }: Error) => /^(READONLY|UNBLOCKED|MOVED|ASK) /.test(message);
+/** What a node answers that another one has taken the place of, or is about to. */
+const elsewhere = new Set(['READONLY', 'UNBLOCKED', 'MOVED', 'ASK']);
 
 /**
  * Has a connection to a node outlast what passes. A node that was demoted is left for whoever is in its place
@@ -55,7 +55,7 @@ export function outlastRefusals(node: Node): void {
 
   inner.handleReconnection = (error, item) => {
     if (inner.condition?.handshake || !passes(error)) return reject(error, item);
-    if (isElsewhere(error)) leave();
+    if (elsewhere.has(codeOf(error))) leave();
     const isKept = isPatient(node) && item.stream === undefined && !asked.has(item.command);
     if (!isKept) return reject(error, item);
     setTimeout(() => node.sendCommand(item.command), PAUSE);

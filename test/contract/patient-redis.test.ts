@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, isNumber, openRedis, runScript, shapeOf, toScript } from '../../shared/base/redis.ts';
-import type { Patience } from '../../shared/base/redis-address.ts';
+import type { Patience } from '../../shared/base/redis-connection.ts';
 import { runAll } from '../../shared/base/refusals.ts';
 import { openQueue, openWorker } from '../../shared/queue/bullmq.ts';
 import { quietLog } from '../support/quiet-log.ts';

@@ -55,7 +55,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
       },
     ],
     logging: { level: 'info', destination: 'stderr', format: 'json' },
-    redis: { prefix: '{quarry}', dir: './quarry-data' },
+    redis: { tls: false, tlsFiles: {}, prefix: '{quarry}', dir: './quarry-data' },
     worker: { concurrency: 64 },
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
     trail: { keep: 400 },
@@ -199,7 +199,8 @@ for (const [env, message] of [
   [{ QUARRY_LOG: 'loud' }, /^environment: QUARRY_LOG: unknown level; known: trace, /],
   [
     { REDIS_URL: 'http://:s3cret@redis' },
-    'environment: REDIS_URL: is not redis://…, rediss://… or unix:/path',
+    'environment: REDIS_URL: is not redis://…, rediss://… or unix:/path; for Sentinels write ' +
+      'sentinel = host:port, for a cluster cluster = host:port',
   ],
 ] as const) {
   test(`loadConfig() refuses a bad ${Object.keys(env)[0]} in the environment`, async () => {

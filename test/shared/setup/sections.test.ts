@@ -286,7 +286,8 @@ test('[redis], [worker] and [admin] are read', async () => {
 [redis]\nurl = rediss://:p%40ss@redis:6380/2\nprefix = {a}\ndir = /r
 [worker]\nconcurrency = 4
 [admin]\nlistener = 0.0.0.0:9000\n`);
-  assert.deepEqual(redis, { url: 'rediss://:p%40ss@redis:6380/2', prefix: '{a}', dir: '/r' });
+  const url = 'rediss://:p%40ss@redis:6380/2';
+  assert.deepEqual(redis, { url, tls: false, tlsFiles: {}, prefix: '{a}', dir: '/r' });
   assert.deepEqual(worker, { concurrency: 4 });
   assert.deepEqual(admin, { listeners: [{ host: '0.0.0.0', port: 9000, explicit: true }] });
 });
