@@ -35,11 +35,11 @@ async function look(redis: Redis, key: string | undefined): Promise<Look> {
   return Promise.race([answered, late.promise]).finally(() => clearTimeout(timer));
 }
 
-/** Why Redis is of no use now, in a few words; `undefined` where it is well. @param key as of `watchHealth` */
+/** Why Redis is of no use now, in a few words; `undefined` where it is well. @param key as `watchHealth` */
 export const findFault = async (redis: Redis, key?: string) => (await look(redis, key)).why;
 
 /** How Redis is for a role. */
-export type Health = Disposable & {
+type Health = Disposable & {
   /** As the last look has found it, or the connection itself. */
   fault(): string | undefined;
   /** Looks anew; while one look is under way, others wait for it. */

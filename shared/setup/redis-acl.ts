@@ -184,9 +184,9 @@ export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
 export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
- * A responder only reads, keys and the time, and all find out whether Redis answers. The others ask what Redis
- * there is, which they wait for to be loaded, keep steps together, and try out what they may do in such a
- * bracket.
+ * A responder only reads, keys and the time, and all find out whether Redis answers. The others ask what
+ * Redis there is, which they wait for to be loaded, keep steps together, and try out what they may do in such
+ * a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 

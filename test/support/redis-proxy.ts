@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** A command as a client sent it; its name in lower case. */
 export type SentCommand = { name: string; words: string[] };
 
-/** An answer of Redis's in place of the command's, such as `OOM command not allowed`; else it is passed on. */
+/** An answer in place of the command's, such as `OOM command not allowed`; else it is passed on. */
 type Refuse = (command: SentCommand) => string | undefined;
 
 export type RedisProxy = AsyncDisposable & {
