@@ -4,6 +4,7 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { addressFor } from '../../shared/config/redis.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -54,7 +55,8 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const redis = await findRedis();
   const metrics = openMetrics();
   const running: Role[] = [];
-  const notes: (() => string[])[] = [];
+  const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
+  const notes = [storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -65,7 +67,7 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   await refuseUnfit(ways.map(({ look }) => look));
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
       untilRedisFits: signal => untilRedisFits(look, clock, signal),
     };
     const role = stack.use(await startByName(name, config, parts));

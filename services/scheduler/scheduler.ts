@@ -28,7 +28,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role {
     const seals = openSeals(secret);
     await using signQueue = openSignQueue({ store, redisAddress, seals, clock, log });
     await using notices = openNotices(config.notify, { store, clock, log });
-    const tasks = await openTasks(config, { store, seals, cas, signQueue, notices, clock, log });
+    const tasks = await openTasks(config, { ...parts, store, seals, cas, signQueue, notices });
     const onEnd = openFigures(metrics, readCounts(store, clock));
     await using schedule = openSchedule(tasks, { store, log });
     await using _notifier = consumeNotices(config.notify, { redisAddress, prefix, clock, log, metrics });

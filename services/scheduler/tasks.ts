@@ -3,6 +3,7 @@ import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
+import type { Storing } from '../../shared/base/storage-faults.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import { INVENTORY, openProjection } from '../../shared/inventory/project.ts';
@@ -42,6 +43,7 @@ type TaskParts = {
   notices: Notices;
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
+  storing?: Storing;
   clock: Clock;
   log: Log;
 };
@@ -52,7 +54,7 @@ type TaskParts = {
  */
 export async function openTasks(config: Config, parts: TaskParts): Promise<Task[]> {
   const { store, seals, clock, log } = parts;
-  const storages = openStorages(config.storages.values(), { store, clock, log });
+  const storages = openStorages(config.storages.values(), parts);
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
   const index = openRenewalIndex(store, error =>

@@ -63,7 +63,7 @@ async function runWorker(config: Config, parts: RoleParts, role: RunningRole): P
 
   const [seals, trail] = [openSeals(secret), openTrail(store)];
   const blocks = new Map(openAdmission(config.auth).blocks.map(block => [block.name, block]));
-  const storages = openStorages(config.storages.values(), { store, clock, log });
+  const storages = openStorages(config.storages.values(), { ...parts, store });
   const records = openSignRecords(store, seals);
   const renewals = openStoredRenewals(config.storages, store);
   const issuers = openIssuers(store);

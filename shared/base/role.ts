@@ -3,6 +3,7 @@ import type { Registry } from './metrics.ts';
 import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
+import type { Storing } from './storage-faults.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
@@ -10,6 +11,8 @@ export type RoleParts = {
   clock: Clock;
   log: Log;
   metrics: Registry;
+  /** Absent where the role has the process for itself. */
+  storing?: Storing;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
    * with the signal's reason.
