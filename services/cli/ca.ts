@@ -1,5 +1,6 @@
-import { openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import type { ChallengeType } from '../../shared/base/identifier.ts';
+import { openLog } from '../../shared/base/log.ts';
 import { toCaaRecord } from '../../shared/ca/caa-record.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
 import { openAccountStates, openCas } from '../../shared/ca/open-ca.ts';

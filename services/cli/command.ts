@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { describeError } from '../../shared/base/basics.ts';
+import { isConfigPath } from '../../shared/config/config-files.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 
 /** What a command may know and touch besides its words. */
@@ -53,10 +53,9 @@ export function needFiles(command: string, files: string[]): string[] {
   throw new UsageError(`${command} needs a configuration file: quarry ${command} main.ini`);
 }
 
-/** Files are those words that exist as files, or that end in .ini; all others are names. */
+/** Files are what exists as a file or a folder of INI files, or ends in .ini; all other words are names. */
 export async function splitWords(words: string[]): Promise<{ names: string[]; files: string[] }> {
-  const isFile = async (word: string) =>
-    word.endsWith('.ini') || ((await stat(word).catch(() => undefined))?.isFile() ?? false);
+  const isFile = async (word: string) => word.endsWith('.ini') || isConfigPath(word);
   const [names, files]: [string[], string[]] = [[], []];
   for (const word of words) ((await isFile(word)) ? files : names).push(word);
   return { names, files };

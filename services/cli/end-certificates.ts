@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { openSeals } from '../../shared/admission/hmac.ts';
-import { openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { openLog } from '../../shared/base/log.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type InventoriedCertificate, openInventory } from '../../shared/inventory/inventory.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
-import { openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
+import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { type RedisAddress, whereOf } from '../../shared/base/redis-address.ts';
 import type { Environment } from '../../shared/config/environment.ts';
@@ -71,7 +72,13 @@ function describeFault({ url: written, dir }: RedisConfig, address: RedisAddress
 }
 
 function readEnvironment(env: Environment): RedisConfig {
-  const config = parseRedis(new SectionReader({ name: 'redis', file: '', line: 0, options: [] }, []), env);
+  const config = parseRedis(
+    new SectionReader(
+      { name: 'redis', file: '', line: 0, options: [] },
+      { env, warnings: [], hidden: [], secretFiles: [] },
+    ),
+    env,
+  );
   if (config.url === undefined) throw new UsageError('give a configuration file, or set REDIS_URL');
   return config;
 }

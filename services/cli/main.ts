@@ -40,7 +40,7 @@ function describeAll(commands: Record<string, Command>): string {
 
 ${lines.join('\n')}
 
-FILE… are INI files, read as one. Environment: REDIS_URL, ACME_CAFILE, QUARRY_LOG (a log level), HTTPS_PROXY, NO_PROXY.
+FILE… are INI files, or folders with *.ini in them, read as one. Environment: REDIS_URL, ACME_CAFILE, QUARRY_LOG (a log level), HTTPS_PROXY, NO_PROXY.
 For example: quarry up main.ini
 `;
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { describeError, openLog, systemClock } from '../../shared/base/basics.ts';
+import { describeError, systemClock } from '../../shared/base/basics.ts';
+import { openLog } from '../../shared/base/log.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { Message } from '../../shared/notify/message.ts';
 import { describeWay } from '../../shared/notify/notify-section.ts';

@@ -1,5 +1,6 @@
-import type { OpenLog } from '../../shared/base/basics.ts';
+import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
+import { endProcess } from './end-process.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
 /**
@@ -23,18 +24,26 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       const stop = new AbortController();
       let opened: OpenLog | undefined;
       process.on('SIGHUP', () => opened?.reopen());
+      process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) process.exit(1); // a second signal ends the process at once
+          if (stop.signal.aborted) endProcess(1); // a second signal ends the process at once
           stop.abort();
-          setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
+          endInTime();
         });
       }
+      const endInTime = () => setTimeout(() => endProcess(1), STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
-      await runRoles({ files, roles, privateRedis: name === 'up', env, stop: stop.signal, onLog });
-      process.exit(0); // all is closed but timers of libraries, which they leave behind while Redis is away
+      const options = { files, roles, privateRedis: name === 'up', env, stop: stop.signal };
+      try {
+        await runRoles({ ...options, onLog, onFailure: endInTime });
+        process.exitCode = 0;
+      } finally {
+        // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
+        setImmediate(() => endProcess());
+      }
     },
   };
 }

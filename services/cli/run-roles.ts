@@ -1,7 +1,9 @@
-import { type OpenLog, openLog, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
-import { openMetrics } from '../../shared/base/metrics.ts';
+import { type OpenLog, openLog } from '../../shared/base/log.ts';
+import type { ToGapLine } from '../../shared/base/log-sink.ts';
+import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openStoring } from '../../shared/base/storage-faults.ts';
@@ -12,6 +14,7 @@ import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
+import { openRolesClock } from './roles-clock.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
@@ -29,6 +32,8 @@ type RunOptions = {
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
+  /** Called when something that all need has failed: the process is stopping. */
+  onFailure(): void;
 };
 
 /**
@@ -38,10 +43,11 @@ type RunOptions = {
  *
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
-export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
+export async function runRoles(options: RunOptions): Promise<void> {
+  const { files, roles, privateRedis, env, stop, onLog, onFailure } = options;
   const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
-  const syslog = () => openSyslog('[logging] destination: syslog');
+  const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
   const opened = await openLog({
     ...config.logging,
     destination: destination === 'syslog' ? syslog : destination,
@@ -51,12 +57,15 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
-  const clock = systemClock;
+  const failures: Promise<never>[] = [];
   const redis = await findRedis();
   const metrics = openMetrics();
+  countLostLines(opened, metrics);
+  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
-  const notes = [storing.faults.notes];
+  const notes = [clock.notes, storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -68,7 +77,10 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
-      untilRedisFits: signal => untilRedisFits(look, clock, signal),
+      async untilRedisFits(signal) {
+        await untilRedisFits(look, clock, signal);
+        await clock.untilTold(signal);
+      },
     };
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: shareLooks(look) }));
@@ -76,16 +88,34 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
-  await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
+  await Promise.race([stopped.promise, ...failures, ...running.map(role => role.failed)]).catch(error => {
+    onFailure();
+    throw error;
+  });
   log.info('stopping');
 
   async function findRedis(): Promise<RedisAddress> {
     if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
-    return { url: stack.use(own).url };
+    const own = stack.use(
+      await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
+    );
+    failures.push(own.failed);
+    return { url: own.url };
   }
+}
+
+function countLostLines(log: OpenLog, metrics: Registry): void {
+  new Counter({
+    name: 'quarry_log_lines_dropped_total',
+    help: 'Lines of the log that could not be written',
+    registers: [metrics],
+    collect() {
+      this.reset();
+      this.inc(log.lost());
+    },
+  });
 }
 
 /** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */

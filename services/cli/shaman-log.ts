@@ -27,7 +27,7 @@ export async function openShamanLog(
   level: string,
   write: (text: string) => void,
 ): Promise<AsyncDisposable & { log: Log }> {
-  const syslog = await openSyslog('the log').catch(error => {
+  const syslog = await openSyslog('the log', lost => `WARNING ${lost} log lines were lost\n`).catch(error => {
     write(`WARNING ${describeError(error)}\n`); // a container has none, and its standard output is kept
     return undefined;
   });
@@ -46,7 +46,7 @@ function toLog(level: string, write: (text: string) => void, syslog: Syslog | un
         const word = levels.find(([, , name]) => pino.levels.values[name] === level)?.[1] ?? 'INFO';
         const text = `${word} ${msg}${reason === undefined ? '' : `: ${reason}`}\n`;
         write(text);
-        syslog?.write(text, level);
+        syslog?.put(text, level);
       },
     },
   );

@@ -1,10 +1,10 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
+import type { Live } from '../../shared/base/live.ts';
 import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { failsWith, type Live, type Role, type RoleParts } from '../../shared/base/role.ts';
-import { openStoring } from '../../shared/base/storage-faults.ts';
+import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -33,7 +33,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
   const stopping = new AbortController();
-  const { storing = openStoring(parts) } = parts;
+  const { storing } = parts;
   const queues = { signQueue, revokeQueue, blockedKeys, trail, storing };
   const configure = openConfigure({ ...queues, store, seals, stopping: stopping.signal, clock, log });
   const known = { secret, file: config.secretFile };

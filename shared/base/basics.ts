@@ -1,9 +1,11 @@
+import { writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorMessage } from 'node:util';
-import type { DestinationStream, destination, Logger } from 'pino';
+import type { DestinationStream, Logger, LoggerOptions } from 'pino';
+import type { LogSink } from './log-sink.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 
-// What all code stands on: the error that crosses floors, the clock and the log.
+// What all code stands on: the error that crosses floors, the clock, and the way of a line of the log.
 
 /**
  * The one error that crosses floors. Each code is one *reaction*, not one cause. Services turn codes into
@@ -169,6 +171,19 @@ export const systemClock: Clock = {
   },
 };
 
+/** This machine's clock, and one that only goes on evenly; both in milliseconds. */
+export type OwnClocks = { local: Clock; elapsed(): number };
+export const ownClocks: OwnClocks = { local: systemClock, elapsed: () => performance.now() };
+
+/** A clock that shows so much more than `elapsed` as is known, and this machine's time until that is. */
+export const steadyClock = (
+  { local, elapsed }: OwnClocks,
+  known: { offset?: number | undefined },
+): Clock => ({
+  now: () => (known.offset === undefined ? local.now() : Math.floor(elapsed() + known.offset)),
+  sleep: local.sleep,
+});
+
 /**
  * A signal that fires with the first of several, or by `abort`, until it is disposed of. AbortSignal.any does
  * the same with a registry of weak references, which costs more than all that listens.
@@ -193,58 +208,43 @@ export function linkSignals(
 
 export type Log = Logger;
 
-type LogOptions = {
-  level: string;
-  /** `stdout`, `stderr`, the path of a file, or what opens another sink. */
-  destination: string | (() => Promise<Sink>);
-  format: 'json' | 'text';
+/** What each line passes; `openLog` makes it, and changes it while lines pass. */
+export type LineFlow = {
+  sink: LogSink;
+  /** Makes text for people of pino's JSON; `undefined` where that is wanted as it is. */
+  render: ((line: string) => string) | undefined;
+  /** The lowest level that passes, as a number: pino's children keep the level that they were made with. */
+  lowest: number;
+  /** How many lines could not be made into text. */
+  unloggable: number;
 };
 
-export type OpenLog = {
-  log: Log;
-  /** Opens a log file again after it was rotated; does nothing for other destinations. */
-  reopen(): void;
-};
-
-/**
- * Opens the log. Callers log chosen fields only: a field that is not handed in cannot leak.
- *
- * @throws Error when the file cannot be written, or what opening the sink throws
- */
-export async function openLog({ level, destination: where, format }: LogOptions): Promise<OpenLog> {
-  const { destination, pino } = await import('pino'); // programs without a log start without it
-  const render = format === 'text' ? await openTextFormat() : (line: string) => line;
-  const sink = await openSink(where, destination);
+/** Passes lines on to the sink, by one write(2) each where all is well. Neither part ever throws. */
+export function passLines(flow: LineFlow): { stream: DestinationStream; logMethod: LogMethod } {
   const stream: DestinationStream & Record<symbol, unknown> = {
     [Symbol.for('pino.metadata')]: true,
     write(line: string) {
-      sink.write(render(line), (stream as { lastLevel?: number }).lastLevel ?? 30);
+      const { sink } = flow;
+      const text = flow.render?.(line) ?? line;
+      let written = 0;
+      try {
+        if (sink.fd !== undefined) written = writeSync(sink.fd, text);
+      } catch {} // the sink tries again, and learns why
+      if (written < Buffer.byteLength(text))
+        sink.put(text, (stream as { lastLevel?: number }).lastLevel ?? 30, written);
     },
   };
-  return { log: pino({ level, base: { pid: process.pid } }, stream), reopen: () => sink.reopen?.() };
+  return {
+    stream,
+    logMethod(args, method, level) {
+      if (level < flow.lowest) return;
+      try {
+        method.apply(this, args);
+      } catch {
+        flow.unloggable += 1;
+      }
+    },
+  };
 }
 
-async function openTextFormat(): Promise<(line: string) => string> {
-  const { prettyFactory } = await import('pino-pretty');
-  return prettyFactory({
-    colorize: false,
-    singleLine: true,
-    ignore: 'hostname',
-    translateTime: 'SYS:standard',
-  });
-}
-
-type Sink = { write(text: string, level: number): void; reopen?(): void };
-
-async function openSink(where: LogOptions['destination'], open: typeof destination): Promise<Sink> {
-  if (typeof where !== 'string') return where();
-  if (where === 'stdout') return toDescriptor(1, open);
-  if (where === 'stderr') return toDescriptor(2, open);
-  const file = open({ dest: where, append: true, mkdir: true, sync: true });
-  return { write: text => file.write(text), reopen: () => file.reopen() };
-}
-
-function toDescriptor(fd: number, open: typeof destination): Sink {
-  const stream = open({ fd, sync: true });
-  return { write: text => stream.write(text) };
-}
+type LogMethod = NonNullable<NonNullable<LoggerOptions['hooks']>['logMethod']>;

@@ -11,8 +11,7 @@ export type RoleParts = {
   clock: Clock;
   log: Log;
   metrics: Registry;
-  /** Absent where the role has the process for itself. */
-  storing?: Storing;
+  storing: Storing;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
    * with the signal's reason.
@@ -48,12 +47,6 @@ export type Role<Config = never> = AsyncDisposable &
     prepare?(config: Config): Promise<() => void>;
   };
 
-/**
- * What is made of the configuration, of the moment: who begins something takes it once. A plain field, as
- * what is asked for each request is not to cost a call.
- */
-export type Live<Part> = { current: Part };
-
 export type RunningRole = {
   /** Answers when the run begins; while Redis is away later, its commands wait. */
   store: Store;
@@ -80,7 +73,7 @@ const LONGEST_STOP = 3_000;
  */
 export function startRole(
   name: string,
-  parts: Omit<RoleParts, 'metrics'> & { prefix: string },
+  parts: Omit<RoleParts, 'metrics' | 'storing'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
   const { redisAddress, prefix, clock, log } = parts;

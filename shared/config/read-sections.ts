@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { describeFileError } from '../base/basics.ts';
 import { ConfigError, describeSection } from './config-error.ts';
+import { listFiles } from './config-files.ts';
 import { type IniOption, type IniSection, parseIni } from './ini.ts';
 
 /** Whether a section has a name. Where one that may have a name has none, it is `default`. */
@@ -24,10 +25,12 @@ const known: Record<string, 'never' | 'maybe' | 'always'> = {
 /**
  * The sections of all files as of one, in their order.
  *
+ * @param paths of files, and of folders with files in them
  * @throws ConfigError for a file that cannot be read, for an unknown section, and where files contradict each
  *   other
  */
-export async function readSections(files: string[]): Promise<IniSection[]> {
+export async function readSections(paths: readonly string[]): Promise<IniSection[]> {
+  const files = await listFiles(paths);
   const texts = await Promise.all(files.map(readText));
   const sections = files.flatMap((file, index) => parseIni(texts[index] ?? '', file));
   for (const section of sections) checkHeading(section);

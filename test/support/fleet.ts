@@ -11,7 +11,7 @@ import { freePort } from './free-port.ts';
 import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
-import { aclFile, makeRedisUsers } from './redis-users.ts';
+import { makeRedisUsers } from './redis-users.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
@@ -43,6 +43,8 @@ export type FleetCa = { pebble: Pebble; ca: FaultProxy; accountDir: string };
 export type FleetOptions = RoleOptions & {
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
+  /** The Redis servers, each with a file for its users, and the lines of `[redis]` that lead to them. */
+  servers?: { nodes: Redis[]; lines: string };
   pebble?: Omit<PebbleOptions, 'httpPort'>;
   /**
    * Another CA, for `[account "second"]`. Where no `blocks` are given, it is ordered from after the first.
@@ -61,8 +63,9 @@ export type Fleet = AsyncDisposable & {
   accountDir: string;
   /** Of the installation's secret, which its roles share. */
   secretFile: string;
+  /** Of several, the first. */
   redis: Redis;
-  /** A connection of the test's own. */
+  /** A connection of the test's own to it. */
   redisClient: RedisClient;
   pebble: Pebble;
   /** In front of Pebble: the CA that the roles know. */
@@ -107,8 +110,12 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const accountDir = join(dir, 'account');
   const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
-  const redis = started.use(await startRedis({ appendonly: true, aclFile: join(dir, aclFile) }));
-  const users = await makeRedisUsers(dir, redis.url);
+  const startOwn = async () =>
+    started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
+  const { nodes, lines } = options.servers ?? { nodes: [await startOwn()], lines: undefined };
+  const [redis] = nodes;
+  assert.ok(redis);
+  const users = await makeRedisUsers(dir, nodes);
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
   const ca = started.use(await startFaultProxy(pebble));
@@ -189,6 +196,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     return { mgmt: `127.0.0.1:${await freePort()}`, responder: `127.0.0.1:${await freePort()}` };
   }
 
+  const redisLines = (url?: string) => (url === undefined && lines) || `url = ${url ?? redis.url}`;
+
   function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
     const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
     const accounts = second ? 'account = default, second' : '';
@@ -209,7 +218,7 @@ self-check = off
 [worker]
 ${worker ?? ''}
 [redis]
-${redisUrl === false ? '' : `url = ${redisUrl ?? redis.url}`}
+${redisUrl === false ? '' : redisLines(redisUrl)}
 ${redisUrl === false ? '' : users.lines}
 ${moreRedis ?? ''}
 [logging]

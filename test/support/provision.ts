@@ -62,8 +62,8 @@ const toStderr: Say = line => process.stderr.write(`${line}\n`);
 
 /**
  * The absolute paths of the programs that are asked for (all by default). Installs what is missing: Pebble by
- * `go install` where Go is there, all else, as root, from Debian. A valkey-server answers for redis-server.
- * Throws an error of one line that says what to install by hand.
+ * `go install` where Go is there, all else, as root, from Debian. QUARRY_TEST_REDIS names another Redis;
+ * else a valkey-server answers for it, too. Throws an error of one line that says what to install by hand.
  *
  * @param say gets a line for each thing that is being installed; nothing when all is there
  */
@@ -86,7 +86,8 @@ export async function provision<Name extends Tool = Tool>(
 function find(name: Tool): string | undefined {
   const file = files[name];
   if (file !== undefined) return existsSync(file) ? file : undefined;
-  if (name === 'redis-server') return findCommand(name) ?? findCommand('valkey-server');
+  if (name === 'redis-server')
+    return process.env.QUARRY_TEST_REDIS ?? findCommand(name) ?? findCommand('valkey-server');
   if (!pebbleTools.includes(name)) return findCommand(name, [...pathFolders(), '/usr/sbin']);
   const folder = findOwnPebble() ?? pathFolders().find(holdsPebble);
   return folder && join(folder, name);

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';
+import type { Redis as Server } from './redis.ts';
 
 /** The Redis users of a fleet, with the rights that `quarry redis-acl` gives them. */
 export type FleetRedisUsers = {
@@ -16,13 +17,13 @@ export type FleetRedisUsers = {
   refusals(): Promise<string[]>;
 };
 
-/** In the folder of the fleet. */
-export const aclFile = 'users.acl';
-
 const nameOf = (user: RedisUser) => `quarry-${user}`;
 
-/** @param dir for the files of their passwords */
-export async function makeRedisUsers(dir: string, url: string): Promise<FleetRedisUsers> {
+/**
+ * @param dir for the files of their passwords
+ * @param nodes all get the users: no node tells another of them
+ */
+export async function makeRedisUsers(dir: string, nodes: readonly Server[]): Promise<FleetRedisUsers> {
   const fileOf = (user: RedisUser) => join(dir, `redis-${user}`);
   for (const user of redisUsers) await writeFile(fileOf(user), `password of ${user}`.replaceAll(' ', '-'));
   const allowed = new Set<string>();
@@ -42,10 +43,7 @@ export async function makeRedisUsers(dir: string, url: string): Promise<FleetRed
       );
       const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];
       if (allowed.has(command.join(' '))) continue;
-      await ask(url, async redis => {
-        await redis.acl('SETUSER', ...(command as [string, ...string[]]));
-        await redis.acl('SAVE');
-      }).catch(() => addToFile(join(dir, aclFile), command));
+      await Promise.all(nodes.map(node => tellNode(node, command)));
       allowed.add(command.join(' '));
     }
   }
@@ -58,10 +56,20 @@ export async function makeRedisUsers(dir: string, url: string): Promise<FleetRed
       allowing = allowing.then(() => allowOne(ini));
       return allowing;
     },
-    refusals: () =>
-      ask(url, async redis => ((await redis.acl('LOG')) as unknown[][]).flatMap(toRefusal)).catch(() => []),
+    refusals: async () => (await Promise.all(nodes.map(readRefusals))).flat(),
   };
 }
+
+async function tellNode({ url, aclFile = '' }: Server, command: string[]): Promise<void> {
+  const tell = async (redis: Redis) => {
+    await redis.acl('SETUSER', ...(command as [string, ...string[]]));
+    await redis.acl('SAVE');
+  };
+  await ask(url, tell).catch(() => addToFile(aclFile, command));
+}
+
+const readRefusals = ({ url }: Server): Promise<string[]> =>
+  ask(url, async redis => ((await redis.acl('LOG')) as unknown[][]).flatMap(toRefusal)).catch(() => []);
 
 /** Where Redis is stopped, it reads them when it starts again. */
 async function addToFile(file: string, [name = '', ...words]: string[]): Promise<void> {

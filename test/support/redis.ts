@@ -14,15 +14,22 @@ export type RedisOptions = {
   aclFile?: string;
   /** A folder that stays; by default a private one that is removed on dispose. */
   dir?: string;
+  /** A file of more settings, which Redis rewrites where a Sentinel gives it another role. */
+  configFile?: string;
 };
 
 export type Redis = AsyncDisposable & {
   url: string;
   port: number;
+  /** Where its users are kept. */
+  aclFile?: string | undefined;
   readonly pid: number;
   stop(): Promise<void>;
   /** SIGKILL, and waits. */
   kill(): Promise<void>;
+  /** Halts it where it is, so that its connections stay and nothing answers, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
   /** Starts it again on the same port and folder, after stopping it where it still runs. */
   restart(): Promise<void>;
 };
@@ -33,6 +40,7 @@ export async function startRedis({
   port,
   dir,
   aclFile,
+  configFile,
   settings: more = {},
 }: RedisOptions = {}): Promise<Redis> {
   if (aclFile !== undefined) await appendFile(aclFile, '');
@@ -49,11 +57,18 @@ export async function startRedis({
     ...(aclFile !== undefined && { aclfile: aclFile }),
     ...more,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const options = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const args = configFile === undefined ? options : [configFile, ...options];
   const start = () =>
     startProcess(command, args, { name: 'redis-server', ready: /Ready to accept connections/ });
 
   let redis: Process;
+  let frozen = false;
+  /** Frozen it would hear no other signal. */
+  const thaw = () => {
+    if (frozen) process.kill(redis.pid, 'SIGCONT');
+    frozen = false;
+  };
   try {
     redis = await start();
   } catch (error) {
@@ -63,16 +78,30 @@ export async function startRedis({
   return {
     url: `redis://127.0.0.1:${ownPort}`,
     port: ownPort,
+    aclFile,
     get pid() {
       return redis.pid;
     },
-    stop: async () => void (await redis.stop()),
-    kill: () => redis.kill(),
+    async stop() {
+      thaw();
+      await redis.stop();
+    },
+    async kill() {
+      frozen = false;
+      await redis.kill();
+    },
+    freeze() {
+      process.kill(redis.pid, 'SIGSTOP');
+      frozen = true;
+    },
+    thaw,
     async restart() {
+      thaw();
       await redis.stop();
       redis = await start();
     },
     async [Symbol.asyncDispose]() {
+      thaw();
       await redis.stop();
       await ownDir?.[Symbol.asyncDispose]();
     },

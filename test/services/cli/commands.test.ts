@@ -31,7 +31,7 @@ test('a command is loaded when it is wanted, and with it only what it needs', as
 
 test('what only some configurations need is loaded for them alone', async () => {
   const openLog = (format: string) => `
-const { openLog } = await import(${JSON.stringify(join(root, 'shared/base/basics.ts'))});
+const { openLog } = await import(${JSON.stringify(join(root, 'shared/base/log.ts'))});
 await openLog({ level: 'silent', destination: 'stderr', format: '${format}' });`;
   const [asJson, asText] = await Promise.all(
     ['json', 'text'].map(format => packagesOf(['renewals', 'up'], openLog(format))),

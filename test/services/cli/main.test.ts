@@ -12,7 +12,8 @@ const main = join(import.meta.dirname, '../../../services/cli/main.ts');
 
 /** Runs `quarry` to its end. */
 async function quarry(args: string[], { cwd = '/', env = {} as Record<string, string> } = {}) {
-  const options = { cwd, env: { PATH: process.env.PATH, ...env } };
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  const options = { cwd, env: { PATH, ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }), ...env } };
   const {
     code = 0,
     stdout,

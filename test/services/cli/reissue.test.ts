@@ -11,14 +11,18 @@ import { tempDir } from '../../support/temp-dir.ts';
 const day = 24 * 3_600_000;
 const now = 100 * day;
 
-test('splitWords() takes what is a file, or is called like one, for a file, and all else for a name', async () => {
+test('splitWords() takes what is a file, or is called like one, or a folder of them for a file, and all else for a name', async () => {
   await using dir = await tempDir();
   await mkdir(join(dir.path, 'www.example.org'));
   await writeFile(join(dir.path, 'quarry.conf'), '');
-  const [folder, file] = ['www.example.org', 'quarry.conf'].map(name => join(dir.path, name));
-  assert.deepEqual(await splitWords([folder ?? '', 'main.ini', '*.example.org', file ?? '']), {
+  await mkdir(join(dir.path, 'conf.d'));
+  await writeFile(join(dir.path, 'conf.d', 'a.ini'), '');
+  const [folder = '', file = '', files = ''] = ['www.example.org', 'quarry.conf', 'conf.d'].map(name =>
+    join(dir.path, name),
+  );
+  assert.deepEqual(await splitWords([folder, 'main.ini', '*.example.org', file, files]), {
     names: [folder, '*.example.org'],
-    files: ['main.ini', file],
+    files: ['main.ini', file, files],
   });
 });
 
