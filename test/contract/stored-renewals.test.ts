@@ -186,7 +186,8 @@ for (const type of ['file', 'redis'] as const)
       await assert.rejects(ground.search(), { code: 'unavailable' });
       assert.equal(await expiry.count('kept'), 2);
       upkeep.read = read;
-      assert.equal(await ground.search(), 1);
+      await ground.search();
+      assert.equal(await expiry.count('kept'), 3);
 
       await renewals.issued('kept', unread, { block: 'web', ahead: false }, clock.now());
       clock.turn(8.5 * day);
