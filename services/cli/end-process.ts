@@ -1,6 +1,6 @@
 /**
- * Ends the process. Where a thread waits for a file system that does not answer, `process.exit` would wait for
- * it, too: there a signal ends the process.
+ * Ends the process. Where a thread waits for a file system that does not answer, `process.exit` would wait
+ * for it, too: there a signal ends the process.
  */
 export function endProcess(code = process.exitCode): void {
   const isHeld = process.getActiveResourcesInfo().some(name => name.startsWith('FSReq'));

@@ -68,7 +68,7 @@ export function openFindIssuing(parts: Parts): FindIssuing {
   };
 }
 
-/** @returns its entry, where the index by ends knows of it; its CA can be found without a storage that fails */
+/** @returns its entry, where the index by ends knows of it and its storage can be read */
 async function findStored({ storages, expiry }: Parts, pem: string): Promise<KeptEntry | undefined> {
   const { notAfter } = readCertificate(pem);
   for (const { name, upkeep } of storages.values()) {

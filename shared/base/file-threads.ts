@@ -1,5 +1,6 @@
-// Files are read and written by the few threads that Node has for the whole process, which also look up hosts.
-// A file system that does not answer, as one on the network whose server is gone, holds a thread for each call.
+// Files are read and written by the few threads that Node has for the whole process, which also look up
+// hosts. A file system that does not answer, as one on the network whose server is gone, holds a thread for
+// each call.
 
 /** Node's own number of threads. */
 const USUAL_POOL = 4;

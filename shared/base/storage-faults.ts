@@ -35,7 +35,7 @@ export const openStoring = (parts: {
   faults: openStorageFaults(parts),
 });
 
-/** Milliseconds after which an entry that failed, and that nobody has asked for since, says nothing any more. */
+/** Milliseconds after which an entry that failed, and that nobody has asked for since, counts no more. */
 const LAPSE = { read: 300_000, write: 3_600_000 };
 const MOST_PLACES = 1_000;
 
@@ -54,7 +54,7 @@ type Standing = { storage: string; act: StorageAct; places: Map<string, Fault> }
 const reads = { read: 'what is stored cannot be read', write: 'the certificate cannot be stored' };
 
 /** @param parts.metrics absent where nothing is counted */
-export function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }): StorageFaults {
+function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }): StorageFaults {
   const { clock, log } = parts;
   const count = openFigure(parts.metrics);
   const standing = new Map<string, Standing>();

@@ -145,7 +145,7 @@ async function takeAway(file: string, aside: string): Promise<string | undefined
   }
 }
 
-/** A file that happens to be called like a folder of entries holds none; one in place of them all is a fault. */
+/** A file that is called like a folder of entries holds none; one in place of all folders is a fault. */
 async function listFolder(directory: string, folder: string): Promise<string[]> {
   try {
     return await readdir(join(directory, folder));

@@ -105,7 +105,8 @@ async function keepEnd(path: string, size: number, keptAs: string): Promise<void
     const { size: whole } = await handle.stat();
     const end = Buffer.alloc(whole - size);
     await handle.read(end, 0, end.length, size);
-    await writeAtomically(keptAs, end.toString(), { mode: 0o640 }).catch(() => {}); // a full disk must not end it all
+    // A full disk must not end it all.
+    await writeAtomically(keptAs, end.toString(), { mode: 0o640 }).catch(() => {});
     await handle.truncate(size);
     await handle.sync();
   } finally {

@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { HangingError } from '../../../shared/base/file-threads.ts';
 import { Registry } from '../../../shared/base/metrics.ts';
-import { isFileFault, isStorageFault, openStorageFaults } from '../../../shared/base/storage-faults.ts';
+import { isFileFault, isStorageFault, openStoring } from '../../../shared/base/storage-faults.ts';
 import { systemError } from '../../support/file-system.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 
 function open() {
   const [clock, log, metrics] = [turnedClock(1_000_000), keptLog(), new Registry()];
-  const faults = openStorageFaults({ clock, log: log.log, metrics });
+  const { faults } = openStoring({ clock, log: log.log, metrics });
   return { clock, log, metrics, faults, said: () => log.lines.map(({ msg }) => msg) };
 }
 
