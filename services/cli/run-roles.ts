@@ -6,6 +6,7 @@ import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -65,7 +66,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const notes = [clock.notes];
+  const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
+  const notes = [clock.notes, storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -79,14 +81,14 @@ export async function runRoles(options: RunOptions): Promise<void> {
   if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
       },
     };
     const role = stack.use(await startByName(name, config, parts));
-    running.push(Object.assign(role, { findFault: shareLooks(look) }));
+    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
@@ -135,6 +137,12 @@ async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<boolean> 
   for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
   return found.some(({ state }) => state === 'fit');
 }
+
+/** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
+const findFaultBy =
+  (own: Role['findFault'], look: () => Promise<string | undefined>): Role['findFault'] =>
+  async () =>
+    (await own?.()) ?? look();
 
 /** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
 function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {
