@@ -29,8 +29,8 @@ type Parts = {
   load(): Promise<Config>;
   /** Those that run; they are asked when a reload begins. */
   roles: readonly Role<Config>[];
-  /** Why roles could not work by a configuration that was never tried, in one line. */
-  findFault(config: Config): Promise<string | undefined>;
+  /** @throws Error in one line where the process could not work by a configuration, whatever its roles say */
+  check(config: Config): Promise<void>;
   /** Does what is the process's rather than a role's; cannot fail. */
   taken(config: Config): void;
   log: Log;
@@ -52,8 +52,7 @@ export function openLiveConfig({ live, roles, log, metrics, ...parts }: Parts): 
   async function takeOver(): Promise<Reloaded> {
     const { taken, needsRestart, inForce } = compareConfigs(live.current, await parts.load());
     if (taken.length === 0) return { outcome: 'unchanged', taken, needsRestart };
-    const fault = await parts.findFault(inForce);
-    if (fault !== undefined) return { outcome: 'refused', reason: fault };
+    await parts.check(inForce);
     const takes = await Promise.all(roles.map(role => role.prepare?.(inForce)));
     for (const take of takes) take?.();
     const known = new Set(live.current.warnings);

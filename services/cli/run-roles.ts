@@ -4,10 +4,11 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
-import type { RedisAddress } from '../../shared/base/redis-address.ts';
+import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
-import { addressFor } from '../../shared/config/redis.ts';
+import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
@@ -22,6 +23,8 @@ export type RoleName = (typeof roleNames)[number];
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
+/** And one that answers, to tell its time. */
+const LONGEST_QUESTION = 5_000;
 
 type RunOptions = {
   files: string[];
@@ -63,51 +66,50 @@ export async function runRoles(options: RunOptions): Promise<void> {
 
   await using stack = new AsyncDisposableStack();
   const failures: Promise<never>[] = [];
-  const redis = await findRedis();
+  const place = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
-  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role<Config>[] = [];
-  const notes = [clock.notes];
+  const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
+  const notes = [clock.notes, storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
-    const redisAddress = addressFor(name, redis, config.redis);
+    const redisAddress = addressFor(name, place, config.redis);
     const lookBy = (next: Config) => lookAtRedis(name, redisAddress, rightsOf(name, next));
     return { name, redisAddress, lookBy, look: () => lookBy(live.current) };
   });
-  const findFault = (next: Config) =>
-    findUnfit(
-      ways.map(
-        ({ lookBy }) =>
-          () =>
-            lookBy(next),
-      ),
-    );
-  const fault = await findFault(config);
-  if (fault !== undefined) throw new Error(fault);
+  const lookBy = (next: Config) => Promise.all(ways.map(way => inTime(way.lookBy(next))));
+  const looks = await lookBy(config);
+  refuseUnfit(looks);
+  // What a role does before it knows the time would bear that of this machine.
+  const told = clock.untilTold(stop).catch(() => {});
+  const isThere = looks.some(({ state }) => state === 'fit');
+  if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
       },
     };
     const role = stack.use(await startByName(name, config, parts));
-    running.push(Object.assign(role, { findFault: shareLooks(look) }));
+    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
-  const watch = stack.use(openWatch(files, () => reload()));
+  const watch = stack.use(openWatch(files, () => following.reload()));
   const taken = ({ logging, mgmt }: Config) => {
     opened.setLevel(logging.level);
     watch.set(mgmt.reload === 'watch');
   };
-  const { reload, ...told } = openLiveConfig({ live, load, roles: running, findFault, taken, log, metrics });
-  notes.push(told.notes);
+  const check = async (next: Config) => refuseUnfit(await lookBy(next));
+  const following = openLiveConfig({ live, load, roles: running, check, taken, log, metrics });
+  notes.push(following.notes);
   watch.set(config.mgmt.reload === 'watch');
-  onReload(reload);
+  onReload(following.reload);
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
@@ -117,10 +119,13 @@ export async function runRoles(options: RunOptions): Promise<void> {
   });
   log.info('stopping');
 
-  async function findRedis(): Promise<RedisAddress> {
-    if (config.redis.url) return { url: config.redis.url };
+  async function findRedis(): Promise<RedisPlace> {
+    const place = findPlace(config.redis);
+    if (place) return place;
     if (!privateRedis)
-      throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
+      throw new Error(
+        'one role alone needs a Redis that others share: set [redis] url, sentinel or cluster, or REDIS_URL',
+      );
     const own = stack.use(
       await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
     );
@@ -141,12 +146,22 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
   });
 }
 
-/** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */
-async function findUnfit(looks: (() => Promise<Fitness>)[]): Promise<string | undefined> {
+/** A Redis that does not answer at once is waited for. */
+async function inTime(look: Promise<Fitness>): Promise<Fitness> {
   const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
-  const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
-  return found.find(fitness => fitness.state === 'unfit')?.fault;
+  return Promise.race([look, late]);
 }
+
+/** Before a role connects, of which libraries tell in their own words. */
+function refuseUnfit(looks: readonly Fitness[]): void {
+  for (const look of looks) if (look.state === 'unfit') throw new Error(look.fault);
+}
+
+/** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
+const findFaultBy =
+  (own: Role['findFault'], look: () => Promise<string | undefined>): Role['findFault'] =>
+  async () =>
+    (await own?.()) ?? look();
 
 /** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
 function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {

@@ -40,7 +40,9 @@ async function open() {
       on.loads++;
       return loadText(on.text);
     },
-    findFault: async () => on.fault,
+    async check() {
+      if (on.fault !== undefined) throw new Error(on.fault);
+    },
     taken: ({ logging }) => levels.push(logging.level),
   });
   return { ...config, on, live, waits, levels, lines, text, metrics };
