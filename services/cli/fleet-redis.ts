@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
-import { type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
+import { type RedisAddress, type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
 import { openRedisClock } from '../../shared/base/redis-clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
@@ -15,7 +15,7 @@ import { UsageError } from './command.ts';
 const PATIENCE = 3_000;
 
 /** The Redis of a running fleet, and its clock, for a command that reads or changes what is there. */
-export type FleetRedis = Disposable & { store: Store; clock: Clock };
+export type FleetRedis = Disposable & { store: Store; address: RedisAddress; clock: Clock };
 
 /**
  * Without files, the Redis that REDIS_URL names.
@@ -60,7 +60,8 @@ export async function reachFleetRedis(
 ): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const place = findPlace(config) ?? { url: `unix:${privateSocket(config.dir)}` };
-  const redis = openRedis(addressFor('cli', place, config), 'impatient', log);
+  const address = addressFor('cli', place, config);
+  const redis = openRedis(address, 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
   const store = { redis, prefix: config.prefix };
@@ -68,7 +69,7 @@ export async function reachFleetRedis(
   const isReady = redis.status === 'ready';
   if (isReady) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
   return {
-    ...{ store, clock, fault: isReady ? undefined : describeFault(config, place) },
+    ...{ store, address, clock, fault: isReady ? undefined : describeFault(config, place) },
     [Symbol.dispose]() {
       clock[Symbol.dispose]();
       closeRedis(redis);

@@ -13,6 +13,7 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
+import { hearReloads } from './hear-reloads.ts';
 import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
@@ -110,6 +111,16 @@ export async function runRoles(options: RunOptions): Promise<void> {
   notes.push(following.notes);
   watch.set(config.mgmt.reload === 'watch');
   onReload(following.reload);
+  const [first] = ways.filter(({ name }) => !isReader(name));
+  const { prefix } = config.redis;
+  const hearing = {
+    ...{ roles, files, prefix },
+    secretFile: config.secretFile,
+    reload: following.reload,
+    log,
+  };
+  const redisAddress = first?.redisAddress ?? addressFor('responder', place, config.redis);
+  stack.use(hearReloads({ ...hearing, redisAddress, isReader: !first }));
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
