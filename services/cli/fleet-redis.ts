@@ -9,6 +9,7 @@ import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import { explainAway } from '../../shared/setup/redis-trouble.ts';
 import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
@@ -59,10 +60,16 @@ export async function reachFleetRedis(
 ): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
   const place = findPlace(config) ?? { url: `unix:${privateSocket(config.dir)}` };
-  const redis = openRedis(addressFor('cli', place, config), 'impatient', log);
+  const address = addressFor('cli', place, config);
+  const redis = openRedis(address, 'impatient', log);
+  let fault: string | undefined;
+  redis.once('error', async () => {
+    fault = await explainAway('cli', address);
+  });
   const deadline = systemClock.now() + PATIENCE;
-  while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
-  const fault = redis.status === 'ready' ? undefined : describeFault(config, place);
+  const isOpen = () => redis.status !== 'ready' && fault === undefined;
+  while (isOpen() && systemClock.now() < deadline) await systemClock.sleep(20);
+  if (isOpen()) fault = describeFault(config, place);
   return { store: { redis, prefix: config.prefix }, fault, [Symbol.dispose]: () => closeRedis(redis) };
 }
 
