@@ -6,6 +6,7 @@ import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -63,7 +64,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const notes = [clock.notes];
+  const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
+  const notes = [clock.notes, storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -74,7 +76,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   await refuseUnfit(ways.map(({ look }) => look));
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);

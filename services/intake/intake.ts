@@ -33,7 +33,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
   const stopping = new AbortController();
-  const queues = { signQueue, revokeQueue, blockedKeys, trail };
+  const { storing } = parts;
+  const queues = { signQueue, revokeQueue, blockedKeys, trail, storing };
   const configure = openConfigure({ ...queues, store, seals, stopping: stopping.signal, clock, log });
   const known = { secret, file: config.secretFile };
   const check = async () => {

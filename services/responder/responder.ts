@@ -23,7 +23,7 @@ type Responder = Role<Config> & { readonly addresses: { host: string; port: numb
  * The responder role: answers challenges from Redis, on the listeners of every verification that is answered
  * here. Blocks of one challenge may share an address: any responder answers for all of them.
  */
-export async function startResponder(config: Config, parts: RoleParts): Promise<Responder> {
+export async function startResponder(config: Config, parts: ResponderParts): Promise<Responder> {
   const { log } = parts;
   await using opening = new AsyncDisposableStack();
   // Its user may read challenges and do nothing else.
@@ -70,7 +70,10 @@ const toProxies = ({ mgmt }: Config) => toAddressSet(['127.0.0.0/8', '::1', ...m
 const blocksOf = ({ verifications }: Config, challenge: string) =>
   [...verifications.values()].filter(isAnsweredHere).filter(block => block.challenge === challenge);
 
-type AnswerParts = RoleParts & { store: Store; isProxy(address: string): boolean };
+/** It has no storage. */
+type ResponderParts = Omit<RoleParts, 'storing'>;
+
+type AnswerParts = ResponderParts & { store: Store; isProxy(address: string): boolean };
 type Servers<Challenge> = {
   create(host: string): ListeningServer | readonly ListeningServer[];
   /** Absent where nothing of a block but its listeners matters here. */

@@ -3,6 +3,7 @@ import type { Registry } from './metrics.ts';
 import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
+import type { Storing } from './storage-faults.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
@@ -10,6 +11,7 @@ export type RoleParts = {
   clock: Clock;
   log: Log;
   metrics: Registry;
+  storing: Storing;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
    * with the signal's reason.
@@ -71,7 +73,7 @@ const LONGEST_STOP = 3_000;
  */
 export function startRole(
   name: string,
-  parts: Omit<RoleParts, 'metrics'> & { prefix: string },
+  parts: Omit<RoleParts, 'metrics' | 'storing'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
   const { redisAddress, prefix, clock, log } = parts;
