@@ -83,7 +83,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
       },
     };
     const role = stack.use(await startByName(name, config, parts));
-    running.push(Object.assign(role, { findFault: shareLooks(look) }));
+    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
@@ -127,6 +127,12 @@ async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<void> {
   const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
   for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
 }
+
+/** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
+const findFaultBy =
+  (own: Role['findFault'], look: () => Promise<string | undefined>): Role['findFault'] =>
+  async () =>
+    (await own?.()) ?? look();
 
 /** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
 function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {

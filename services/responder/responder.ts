@@ -1,11 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { watchHealth } from '../../shared/base/health.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
@@ -47,11 +47,13 @@ export async function startResponder(config: Config, parts: ResponderParts): Pro
   const stopping = new AbortController();
   opening.defer(() => stopping.abort());
   const failed = failsWith(parts.untilRedisFits?.(stopping.signal), stopping.signal);
+  const health = opening.use(watchHealth(redis, log)); // it may only read
   const open = opening.move();
   return {
     name: 'responder',
     addresses,
-    notReady: () => whyRedisIsAway(redis),
+    notReady: health.fault,
+    findFault: health.look,
     failed,
     async prepare(next) {
       const [proxies, takes] = [toProxies(next), preparing.map(prepare => prepare(next))];
