@@ -9,7 +9,7 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis-acl.ts';
 import { type Command, needFiles, readOptions } from './command.ts';
 
-/** `quarry redis-acl`: a user of Redis for each role, or one of the Sentinels, with the least that it needs. */
+/** `quarry redis-acl`: a Redis user for each role, or one of the Sentinels, with the least that it needs. */
 export const redisAclCommand: Command = {
   usage: ['redis-acl [--acl-file] [--sentinel] [--passwords DIR] FILE…'],
   summary:
@@ -30,7 +30,7 @@ export const redisAclCommand: Command = {
       const file = passwords === undefined ? passwordFile : fileIn(passwords, of);
       return toLine(name, ['on', toPasswordWord(name, file), ...words]);
     });
-    // Nobody else gets in: without this line, whoever reaches Redis may do anything. Sentinels reach each other
+    // Nobody else gets in: without it, whoever reaches Redis may do anything. Sentinels reach each other
     // as `default`.
     const others = values['acl-file'] && !sentinel ? ['user default off'] : [];
     await write(`${[...others, ...lines].join('\n')}\n`);
