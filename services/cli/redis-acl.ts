@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createAtomically } from '../../shared/base/atomic-file.ts';
 import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
 import { readPassword } from '../../shared/config/redis-access.ts';
+import type { Secret } from '../../shared/config/secret-file.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis-acl.ts';
 import { type Command, needFiles, readOptions } from './command.ts';
@@ -26,9 +27,9 @@ export const redisAclCommand: Command = {
     if (passwords !== undefined) await makePasswords(passwords, sentinel ? ['sentinel'] : redisUsers);
     const toLine = values['acl-file'] ? toFileLine : toCommandLine;
     const users = sentinel ? [userOfSentinels(config)] : redisUsers.map(user => userOfRole(user, config));
-    const lines = users.map(({ of, name, passwordFile, words }) => {
-      const file = passwords === undefined ? passwordFile : fileIn(passwords, of);
-      return toLine(name, ['on', toPasswordWord(name, file), ...words]);
+    const lines = users.map(({ of, name, password, words }) => {
+      const secret = passwords === undefined ? password : { file: fileIn(passwords, of) };
+      return toLine(name, ['on', toPasswordWord(name, secret), ...words]);
     });
     // Nobody else gets in: without it, whoever reaches Redis may do anything. Sentinels reach each other
     // as `default`.
@@ -41,19 +42,19 @@ type AclUser = {
   of: RedisUser | 'sentinel';
   name: string;
   /** As the configuration names it. */
-  passwordFile: string | undefined;
+  password: Secret | undefined;
   words: string[];
 };
 
 function userOfRole(user: RedisUser, config: Config): AclUser {
   const { users } = config.redis;
-  const { name = `quarry-${user}`, passwordFile } = users?.[user] ?? {};
-  return { of: user, name, passwordFile, words: toAclWords(user, rightsOf(user, config), config.redis) };
+  const { name = `quarry-${user}`, password } = users?.[user] ?? {};
+  return { of: user, name, password, words: toAclWords(user, rightsOf(user, config), config.redis) };
 }
 
 function userOfSentinels({ redis }: Config): AclUser {
-  const { user: name = 'quarry', passwordFile } = redis.sentinel ?? {};
-  return { of: 'sentinel', name, passwordFile, words: sentinelAclWords };
+  const { user: name = 'quarry', password } = redis.sentinel ?? {};
+  return { of: 'sentinel', name, password, words: sentinelAclWords };
 }
 
 /** Where `ROLE` is a folder, as a volume that only this role sees, the file in it. */
@@ -70,9 +71,9 @@ async function makePasswords(dir: string, users: readonly AclUser['of'][]): Prom
 }
 
 /** Redis keeps the digest alone; a line without one it refuses, rather than let the user in without. */
-function toPasswordWord(name: string, passwordFile: string | undefined): string {
-  if (passwordFile === undefined) return `#PUT-HERE-THE-SHA256-OF-THE-PASSWORD-OF-${name}`;
-  return `#${createHash('sha256').update(readPassword(passwordFile)).digest('hex')}`;
+function toPasswordWord(name: string, password: Secret | undefined): string {
+  if (password === undefined) return `#PUT-HERE-THE-SHA256-OF-THE-PASSWORD-OF-${name}`;
+  return `#${createHash('sha256').update(readPassword(password)).digest('hex')}`;
 }
 
 /** A line of the file that Redis's `aclfile` names, in which nothing is quoted. */

@@ -21,6 +21,8 @@ export type RoleName = (typeof roleNames)[number];
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
+/** And one that answers, to tell its time. */
+const LONGEST_QUESTION = 5_000;
 
 type RunOptions = {
   files: string[];
@@ -73,7 +75,10 @@ export async function runRoles(options: RunOptions): Promise<void> {
     const redisAddress = addressFor(name, place, config.redis);
     return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
-  await refuseUnfit(ways.map(({ look }) => look));
+  const isThere = await refuseUnfit(ways.map(({ look }) => look));
+  // What a role does before it knows the time would bear that of this machine.
+  const told = clock.untilTold(stop).catch(() => {});
+  if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
@@ -121,11 +126,16 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
   });
 }
 
-/** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */
-async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<void> {
+/**
+ * Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for.
+ *
+ * @returns whether it is there
+ */
+async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<boolean> {
   const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
   const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
   for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
+  return found.some(({ state }) => state === 'fit');
 }
 
 /** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */

@@ -97,7 +97,7 @@ test('quarry redis-acl takes names and passwords from [redis], and leaves no use
   assert.match(worker ?? '', /\+select /); // for database 3
   await writeFile(file, 'two words');
   await assert.rejects(redisAcl(dir.path, least + own), {
-    message: `${file} does not hold one word, the password of a Redis user`,
+    message: `the password of a Redis user: ${file} is not one word`,
   });
 });
 
