@@ -12,11 +12,15 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
+import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
+
+/** For probes and for those who read the figures: idle connections of others cost no descriptors. */
+const adminCap = { most: 32, onRefused() {} };
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
@@ -63,9 +67,11 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const notes = [clock.notes];
+  const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
+  if (tooLow !== undefined) log.warn(tooLow);
+  const notes = [clock.notes, () => (tooLow === undefined ? [] : [tooLow])];
   const admin = createAdminApp(running, roles.length, metrics, notes);
-  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
+  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 
   const ways = [...roles].reverse().map(name => {
     const redisAddress = addressFor(name, redis, config.redis);
@@ -74,7 +80,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   await refuseUnfit(ways.map(({ look }) => look));
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, room, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
@@ -102,6 +108,17 @@ export async function runRoles(options: RunOptions): Promise<void> {
     failures.push(own.failed);
     return { url: own.url };
   }
+}
+
+function needsOf(roles: readonly RoleName[], { worker, verifications }: Config): DescriptorNeeds {
+  const answered = [...verifications.values()].flatMap(block =>
+    'listeners' in block ? block.listeners : [],
+  );
+  return {
+    concurrency: roles.includes('worker') ? worker.concurrency : 0,
+    intake: roles.includes('intake'),
+    listeners: roles.includes('responder') ? answered.length : 0,
+  };
 }
 
 function countLostLines(log: OpenLog, metrics: Registry): void {

@@ -4,12 +4,22 @@ import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
 
+/** How many connections of others fit, so that Quarry's own find descriptors; `Infinity` for any number. */
+export type ConnectionRoom = {
+  /** Of clients, at the intake. */
+  clients: number;
+  /** Of those who ask for challenges' answers, at each listener. */
+  perListener: number;
+};
+
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
   redisAddress: RedisAddress;
   clock: Clock;
   log: Log;
   metrics: Registry;
+  /** Any number where it is absent. */
+  room?: ConnectionRoom;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
    * with the signal's reason.
