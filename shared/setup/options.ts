@@ -176,7 +176,19 @@ const logging: Placings<LoggingConfig> = {
 
 const redis: Placings<RedisConfig> = {
   url: needsRestart('url'),
-  passwordFile: needsRestart('password-file'),
+  sentinel: needsRestartOf<NonNullable<RedisConfig['sentinel']>>({
+    ...{ endpoints: 'sentinel', master: 'sentinel-master', tls: 'sentinel-tls' },
+    ...{ user: 'sentinel-user', password: 'sentinel-password' },
+  }),
+  cluster: needsRestart('cluster'),
+  tls: needsRestart('tls'),
+  tlsFiles: needsRestartOf<RedisConfig['tlsFiles']>({
+    caFile: 'ca-file',
+    certFile: 'tls-cert',
+    keyFile: 'tls-key',
+  }),
+  user: needsRestart('user'),
+  password: needsRestart('password'),
   users: needsRestart('user-ROLE'),
   prefix: needsRestart('prefix'),
   dir: needsRestart('dir'),

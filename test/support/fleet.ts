@@ -12,6 +12,7 @@ import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
 import { makeRedisUsers } from './redis-users.ts';
+import type { ShiftedTime } from './shifted-time.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
@@ -45,6 +46,8 @@ export type RoleOptions = {
 export type FleetCa = { pebble: Pebble; ca: FaultProxy; accountDir: string };
 
 export type FleetOptions = RoleOptions & {
+  /** That of its Redis; this machine's by default. */
+  time?: ShiftedTime;
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
   /** The Redis servers, each with a file for its users, and the lines of `[redis]` that lead to them. */
@@ -115,7 +118,13 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
   const startOwn = async () =>
-    started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
+    started.use(
+      await startRedis({
+        appendonly: true,
+        aclFile: join(dir, 'users.acl'),
+        ...(options.time && { env: options.time.env }),
+      }),
+    );
   const { nodes, lines } = options.servers ?? { nodes: [await startOwn()], lines: undefined };
   const [redis] = nodes;
   assert.ok(redis);

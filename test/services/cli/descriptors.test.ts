@@ -25,7 +25,7 @@ test('a limit that is too low for what is configured is told of, and leaves some
   assert.deepEqual(room, { clients: 16, perListener: 16 });
   assert.match(
     tooLow ?? '',
-    /^at most 256 files .* may need 416 itself: allow 1440 or more \(systemd's LimitNOFILE=/,
+    /^at most 256 files .* may need 416 itself: allow 1440 or more \(LimitNOFILE=, /,
   );
   assert.equal(shareDescriptors(1024, up).tooLow, undefined);
 });
