@@ -1,6 +1,7 @@
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import type { Clock } from '../base/basics.ts';
-import { isText, parseValue, runAll, runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
+import { isText, parseValue, runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
+import { runAll } from '../base/refusals.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import { readCsr } from '../pki/csr.ts';
 import { renewalTime } from '../pki/life.ts';

@@ -116,7 +116,8 @@ const uses: RedisUse[] = [
   ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
   ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
-  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts, index-storage.ts
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
+  // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
     worker: toIndex,
