@@ -39,6 +39,7 @@ const mgmt: Placings<MgmtConfig & { secretFile: string }> = {
   trustedProxies: taken('trusted-proxy'),
   tls: needsRestartOf<MgmtConfig['tls']>({ certFile: 'tls-cert', keyFile: 'tls-key' }),
   clientCaFile: taken('client-ca'),
+  reload: taken('reload'),
   secretFile: needsRestart('secret-file'),
 };
 
@@ -178,7 +179,7 @@ const redis: Placings<RedisConfig> = {
   url: needsRestart('url'),
   sentinel: needsRestartOf<NonNullable<RedisConfig['sentinel']>>({
     ...{ endpoints: 'sentinel', master: 'sentinel-master', tls: 'sentinel-tls' },
-    ...{ user: 'sentinel-user', passwordFile: 'sentinel-password-file' },
+    ...{ user: 'sentinel-user', password: 'sentinel-password' },
   }),
   cluster: needsRestart('cluster'),
   tls: needsRestart('tls'),
@@ -188,7 +189,7 @@ const redis: Placings<RedisConfig> = {
     keyFile: 'tls-key',
   }),
   user: needsRestart('user'),
-  passwordFile: needsRestart('password-file'),
+  password: needsRestart('password'),
   users: needsRestart('user-ROLE'),
   prefix: needsRestart('prefix'),
   dir: needsRestart('dir'),

@@ -32,6 +32,10 @@ export type RoleOptions = {
   ready?: 'ready' | 'alive';
   /** For Node, before the program. */
   nodeArgs?: string[];
+  /** A file for the log, in place of standard error. */
+  logFile?: string;
+  /** A command that starts the one after it, such as `prlimit`. */
+  through?: string[];
   /** The URL of the directory that `[account]` names; that of the fleet's `ca` by default. */
   acmeServer?: string;
   /** Lines of `[account "second"]`, in place of its terms and its `dir`. */
@@ -162,9 +166,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const merged = { ...options, ...own };
       const at = await listeners();
       const ini = configuration(merged, at);
-      const { ready = 'ready', nodeArgs = [] } = merged;
+      const { ready = 'ready', nodeArgs = [], through = [] } = merged;
       await users.allow(ini);
-      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs }));
+      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs, through }));
       const running = Object.assign(quarry, {
         url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
       });
@@ -174,7 +178,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         if (index >= 0) roles.splice(index, 1);
       });
       for (const secret of iniSecrets(ini)) secrets.add(secret);
-      outputs.push({ name: role, output: () => quarry.output() });
+      const { logFile } = merged;
+      const output = () => (logFile === undefined ? quarry.output() : readFileSync(logFile, 'utf8'));
+      outputs.push({ name: role, output });
       if (role === 'responder' || role === 'up') front.add(`http://${at.responder}`);
       return running;
     },
@@ -208,7 +214,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const redisLines = (url?: string) => (url === undefined && lines) || `url = ${url ?? redis.url}`;
 
   function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
-    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis, logFile } = options;
     const accounts = second ? 'account = default, second' : '';
     return `[account]
 acme-server = ${options.acmeServer ?? ca.directoryUrl}
@@ -232,6 +238,7 @@ ${redisUrl === false ? '' : users.lines}
 ${moreRedis ?? ''}
 [logging]
 level = trace
+${logFile === undefined ? '' : `destination = ${logFile}`}
 ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
 `;
   }
