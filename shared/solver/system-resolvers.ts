@@ -27,5 +27,5 @@ export function readSystemResolvers(file = RESOLV_CONF): DnsServer[] {
   return found.length > 0 ? found : [{ host: THIS_MACHINE, port: 53 }];
 }
 
-/** An address, with the interface behind it where that is link-local. What is none is passed over, as by libc. */
+/** An address, a link-local one with its interface. What is none is passed over, as by libc. */
 const toServer = (host: string): DnsServer[] => (isIP(host) ? [{ host, port: 53 }] : []);
