@@ -75,7 +75,7 @@ export function openUnstored(
       const key = keyOf(storage, csr.digest);
       const value: Value = { csr: csr.pem, chain, ...issuedBy };
       const sealed = toSealed(seals, key, JSON.stringify(value));
-      await runAll(redis.multi().set(key, sealed, 'PX', life).sadd(allOf(storage), csr.digest));
+      await runAll(redis, commands => commands.set(key, sealed, 'PX', life).sadd(allOf(storage), csr.digest));
     },
     async list(storage) {
       const digests = await redis.smembers(allOf(storage));
