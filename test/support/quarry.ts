@@ -21,6 +21,8 @@ export type Quarry = Process & {
 export type QuarryOptions = {
   ready?: 'ready' | 'alive';
   nodeArgs?: readonly string[];
+  /** A file or a pipe that its standard output goes to, in place of `output()`. */
+  stdout?: string;
   /** Of the tree whose `quarry` is started; this one by default. */
   root?: string;
 };
@@ -32,7 +34,7 @@ export type QuarryOptions = {
 export async function startQuarry(
   command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',
   ini: string,
-  { ready = 'ready', nodeArgs = [], root }: QuarryOptions = {},
+  { ready = 'ready', nodeArgs = [], stdout, root }: QuarryOptions = {},
 ): Promise<Quarry> {
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
@@ -40,7 +42,10 @@ export async function startQuarry(
   const file = join(path, 'main.ini');
   await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
   const probe = ready === 'ready' ? '/readyz' : '/healthz';
-  const running = await startProcess(process.execPath, [...nodeArgs, quarryProgram(root), command, file], {
+  const words = [process.execPath, ...nodeArgs, quarryProgram(root), command, file];
+  const [program = '', ...args] =
+    stdout === undefined ? words : ['sh', '-c', 'exec "$@" >"$0"', stdout, ...words];
+  const running = await startProcess(program, args, {
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,
