@@ -5,6 +5,7 @@ import { findSecretFault } from '../../shared/base/installation.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
+import { hideIn } from '../../shared/config/hidden.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { describeProxy } from '../../shared/config/proxy.ts';
 import { describeTrail } from '../../shared/config/trail.ts';
@@ -67,7 +68,7 @@ export async function check(
     ...(await describePersistRecords(config)),
     'configuration is good',
   ];
-  write(`${lines.join('\n')}\n`);
+  write(hideIn(`${lines.join('\n')}\n`, config.hidden));
   return config;
 }
 

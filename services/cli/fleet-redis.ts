@@ -72,7 +72,13 @@ function describeFault({ url: written, dir }: RedisConfig, address: RedisAddress
 }
 
 function readEnvironment(env: Environment): RedisConfig {
-  const config = parseRedis(new SectionReader({ name: 'redis', file: '', line: 0, options: [] }, []), env);
+  const config = parseRedis(
+    new SectionReader(
+      { name: 'redis', file: '', line: 0, options: [] },
+      { env, warnings: [], hidden: [], secretFiles: [] },
+    ),
+    env,
+  );
   if (config.url === undefined) throw new UsageError('give a configuration file, or set REDIS_URL');
   return config;
 }

@@ -1,16 +1,29 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { type Clock, describeFileError, type Log } from '../../shared/base/basics.ts';
 import { privateSocket } from '../../shared/config/redis.ts';
+import { findServer, type Server, spawnServer } from './redis-process.ts';
 
+/** Milliseconds until it answers, not counting the time that it takes to load its data. */
 const START_TIMEOUT = 20_000;
-const RESTART_DELAY = 500;
+/** Milliseconds that one that was asked has for its answer. */
+const LONGEST_ANSWER = 5_000;
+/** Milliseconds before one that died is started again: first, and at most. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 30_000;
+/** One that ran for so many milliseconds is started again without a longer pause. */
+const STEADY = 60_000;
+/** How often in turn one that died is tried to start again, over half a minute. */
+const MOST_TRIES = 6;
 /** Longer than its own process needs to start it again. */
 const SUCCESSION_DELAY = 5_000;
+
+type PrivateRedis = AsyncDisposable & {
+  url: string;
+  /** Rejects, in one line with Redis's own words, when it has died and cannot be started again. */
+  failed: Promise<never>;
+};
 
 /**
  * A Redis for this machine alone: append-only, on a socket in the data directory, which no other user may
@@ -23,69 +36,94 @@ const SUCCESSION_DELAY = 5_000;
 export async function startPrivateRedis(
   dir: string,
   { path, clock, log }: { path: string; clock: Clock; log: Log },
-): Promise<AsyncDisposable & { url: string }> {
+): Promise<PrivateRedis> {
   await prepareFolder(dir);
   const socket = privateSocket(dir);
-  const [program, ...before] = commandLine(path);
-  let stopping = false;
-  let child: ChildProcess | undefined;
+  const command = findServer(path);
+  const stop = new AbortController();
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => {}); // it may be before anybody listens
+  let server: Server | undefined;
 
-  if (await answers(socket)) {
-    log.info({ socket }, 'using the private Redis of an earlier run');
-    void succeed().catch(error =>
-      log.error({ reason: describeError(error) }, 'the private Redis is not back yet'),
-    );
-  } else {
-    await start();
+  const found = await lookFor(socket);
+  if (found === 'silent')
+    throw new Error(`[redis] dir: the Redis of an earlier run in ${dir} does not answer`);
+  if (found === 'absent') await start();
+  else log.info({ socket }, 'using the private Redis of an earlier run');
+  keepRunning().catch(error => (stop.signal.aborted ? undefined : fail(error)));
+
+  async function start(): Promise<void> {
+    server = spawnServer(command, dir, socket);
+    const { ended, kill } = server;
+    let words: string | undefined;
+    void ended.then(said => {
+      words = said;
+    });
+    for (let since = clock.now(); clock.now() - since < START_TIMEOUT; await clock.sleep(50)) {
+      const state = await lookFor(socket);
+      if (state === 'ready') return;
+      if (words) throw new Error(`[redis] dir: the private Redis in ${dir} does not start: ${words}`);
+      if (state === 'loading') since = clock.now();
+    }
+    kill('SIGKILL');
+    throw new Error(`[redis] dir: the private Redis in ${dir} does not answer`);
+  }
+
+  async function keepRunning(): Promise<void> {
+    let pause = FIRST_PAUSE;
+    if (!server) {
+      await untilGone();
+      log.warn('the Redis of the earlier run is gone, starting one');
+      await startAgain();
+    }
+    for (;;) {
+      const startedAt = clock.now();
+      const reason = await server?.ended;
+      stop.signal.throwIfAborted();
+      log.error({ reason }, 'the private Redis ended, starting it again');
+      if (clock.now() - startedAt >= STEADY) pause = FIRST_PAUSE;
+      await startAgain();
+    }
+
+    async function startAgain(): Promise<void> {
+      for (let tries = 1; ; tries += 1) {
+        await clock.sleep(pause, stop.signal);
+        pause = Math.min(2 * pause, LONGEST_PAUSE);
+        try {
+          return await start();
+        } catch (error) {
+          if (tries === MOST_TRIES) throw error;
+        }
+      }
+    }
   }
 
   /** The earlier run may be about to end, and its Redis with it: then there has to be another. */
-  async function succeed() {
-    for (let lastSeen = clock.now(); clock.now() - lastSeen < SUCCESSION_DELAY; await clock.sleep(500)) {
-      if (stopping) return;
-      if (await answers(socket)) lastSeen = clock.now();
-    }
-    log.warn('the Redis of the earlier run is gone, starting one');
-    await start();
-  }
-
-  async function start() {
-    child = spawn(program, [...before, ...serverOptions(dir, socket)], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      detached: true,
-    });
-    child.once('exit', code => {
-      child = undefined;
-      if (stopping) return;
-      log.error({ code }, 'the private Redis ended, starting it again');
-      void clock
-        .sleep(RESTART_DELAY)
-        .then(() => (stopping ? undefined : start()))
-        .catch(error => log.error({ reason: describeError(error) }, 'the private Redis is not back yet'));
-    });
-    const deadline = clock.now() + START_TIMEOUT;
-    while (!(await answers(socket))) {
-      if (child === undefined || clock.now() > deadline)
-        throw new Error(`the private Redis does not start in ${dir}`);
-      await clock.sleep(50);
+  async function untilGone(): Promise<void> {
+    for (let lastSeen = clock.now(); clock.now() - lastSeen < SUCCESSION_DELAY; ) {
+      await clock.sleep(500, stop.signal);
+      if ((await lookFor(socket)) !== 'absent') lastSeen = clock.now();
     }
   }
 
   return {
     url: `unix:${socket}`,
+    failed,
     async [Symbol.asyncDispose]() {
-      stopping = true;
-      const exited = child && once(child, 'exit');
+      stop.abort();
       // The answer to SHUTDOWN is a closed connection.
       await ask(socket, redis => redis.shutdown()).catch(() => {});
-      await exited;
+      server?.kill('SIGTERM'); // for one that does not listen yet
+      await server?.ended;
     },
   };
 }
 
 /** Whoever may write to the folder can put another socket, or other data, in place of Redis's. */
 async function prepareFolder(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await mkdir(dir, { recursive: true, mode: 0o700 }).catch(error => {
+    throw new Error(`[redis] dir: ${dir} cannot be made: ${describeFileError(error)}`, { cause: error });
+  });
   const { mode, uid } = await stat(dir);
   const own = process.getuid?.() ?? uid;
   const fault = 'for the private Redis: choose another [redis] dir, or';
@@ -103,59 +141,23 @@ async function hideFiles(dir: string): Promise<void> {
     await chmod(file, 0o600).catch(() => {}); // Redis says what is wrong with it
 }
 
-function serverOptions(dir: string, socket: string): string[] {
-  const options = {
-    port: '0',
-    unixsocket: socket,
-    unixsocketperm: '700',
-    dir,
-    appendonly: 'yes',
-    appendfsync: 'everysec',
-    'maxmemory-policy': 'noeviction',
-    save: '',
-    daemonize: 'no',
-    loglevel: 'warning',
-  };
-  return Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
-}
+/** `silent` is one that takes connections and does not answer. */
+type Found = 'ready' | 'loading' | 'silent' | 'absent';
 
-/**
- * With `setpriv` (Linux), Redis ends by itself when this process is killed; elsewhere the next run finds it.
- */
-function commandLine(path: string): [string, ...string[]] {
-  const redis = findProgram('redis-server', path) ?? findProgram('valkey-server', path);
-  if (!redis) {
-    throw new Error(
-      'no Redis is configured and redis-server is not installed: set [redis] url, or install redis-server',
-    );
-  }
-  const setpriv = process.platform === 'linux' ? findProgram('setpriv', path) : undefined;
-  const command = setpriv ? [setpriv, '--pdeathsig', 'TERM', redis] : [redis];
-  return ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', ...command];
-}
-
-function findProgram(name: string, path: string): string | undefined {
-  return path
-    .split(delimiter)
-    .map(folder => join(folder, name))
-    .find(file => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-}
-
-const answers = (socket: string) =>
+const lookFor = (socket: string): Promise<Found> =>
   ask(socket, redis => redis.ping()).then(
-    () => true,
-    () => false,
+    () => 'ready',
+    ({ message }: Error) => {
+      if (message.startsWith('LOADING ')) return 'loading';
+      return message === 'Command timed out' ? 'silent' : 'absent';
+    },
   );
 
 async function ask<T>(socket: string, command: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(socket, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  const redis = new Redis(socket, {
+    ...{ lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 },
+    ...{ enableReadyCheck: false, commandTimeout: LONGEST_ANSWER },
+  });
   redis.on('error', () => {}); // the rejection says the same
   try {
     await redis.connect();

@@ -17,7 +17,8 @@ const needed: Record<string, readonly string[]> = {
 
 /**
  * The configuration of a responder, as INI: what it needs of these files, and no secret. A password in the
- * URL of Redis stays out; the file of a user's password is only named.
+ * URL of Redis stays out; the file of a user's password is only named, as is what `${env:NAME}` and
+ * `${credential:NAME}` stand for.
  *
  * @throws ConfigError as `loadConfig`
  */
@@ -51,6 +52,10 @@ function toLines(
   return [
     '',
     describeSection(heading),
-    ...options.map(({ key, value }) => `${key} = ${isUrl(key) ? withoutLogin(value) : value}`),
+    ...options.map(({ key, value }) => `${key} = ${isUrl(key) ? withoutWrittenLogin(value) : value}`),
   ];
 }
+
+/** As it is written, a URL need not be one yet. */
+const withoutWrittenLogin = (url: string) =>
+  /\$\{(env|credential):/.test(url) ? url.replace(/^(\w+:\/\/)[^/]*@/, '$1') : withoutLogin(url);

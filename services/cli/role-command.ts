@@ -28,14 +28,21 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
         process.on(signal, () => {
           if (stop.signal.aborted) process.exit(1); // a second signal ends the process at once
           stop.abort();
-          setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
+          endInTime();
         });
       }
+      const endInTime = () => setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
-      await runRoles({ files, roles, privateRedis: name === 'up', env, stop: stop.signal, onLog });
-      process.exit(0); // all is closed but timers of libraries, which they leave behind while Redis is away
+      const options = { files, roles, privateRedis: name === 'up', env, stop: stop.signal };
+      try {
+        await runRoles({ ...options, onLog, onFailure: endInTime });
+        process.exitCode = 0;
+      } finally {
+        // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
+        setImmediate(() => process.exit());
+      }
     },
   };
 }

@@ -13,6 +13,7 @@ import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
 import { startPrivateRedis } from './private-redis.ts';
+import { openRolesClock } from './roles-clock.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
@@ -30,6 +31,8 @@ type RunOptions = {
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
+  /** Called when something that all need has failed: the process is stopping. */
+  onFailure(): void;
 };
 
 /**
@@ -39,7 +42,8 @@ type RunOptions = {
  *
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
-export async function runRoles({ files, roles, privateRedis, env, stop, onLog }: RunOptions): Promise<void> {
+export async function runRoles(options: RunOptions): Promise<void> {
+  const { files, roles, privateRedis, env, stop, onLog, onFailure } = options;
   const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const { destination } = config.logging;
   const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
@@ -52,12 +56,14 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const warning of config.warnings) log.warn(warning);
 
   await using stack = new AsyncDisposableStack();
-  const clock = systemClock;
+  const failures: Promise<never>[] = [];
   const redis = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
+  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const notes: (() => string[])[] = [];
+  const notes = [clock.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -69,7 +75,10 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
-      untilRedisFits: signal => untilRedisFits(look, clock, signal),
+      async untilRedisFits(signal) {
+        await untilRedisFits(look, clock, signal);
+        await clock.untilTold(signal);
+      },
     };
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: shareLooks(look) }));
@@ -77,15 +86,21 @@ export async function runRoles({ files, roles, privateRedis, env, stop, onLog }:
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
-  await Promise.race([stopped.promise, ...running.map(role => role.failed)]);
+  await Promise.race([stopped.promise, ...failures, ...running.map(role => role.failed)]).catch(error => {
+    onFailure();
+    throw error;
+  });
   log.info('stopping');
 
   async function findRedis(): Promise<RedisAddress> {
     if (config.redis.url) return { url: config.redis.url };
     if (!privateRedis)
       throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
-    const own = await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock, log });
-    return { url: stack.use(own).url };
+    const own = stack.use(
+      await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
+    );
+    failures.push(own.failed);
+    return { url: own.url };
   }
 }
 

@@ -10,8 +10,8 @@ import {
   type Log,
   type Problem,
 } from '../../shared/base/basics.ts';
+import type { Live } from '../../shared/base/live.ts';
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
-import type { Live } from '../../shared/base/role.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../shared/trail/trail.ts';

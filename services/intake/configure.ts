@@ -6,7 +6,7 @@ import { withRates } from '../../shared/admission/rates.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
-import { keepUnchanged } from '../../shared/base/keep-unchanged.ts';
+import { keepUnchanged } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';

@@ -1,9 +1,10 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
+import type { Live } from '../../shared/base/live.ts';
 import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { failsWith, type Live, type Role, type RoleParts } from '../../shared/base/role.ts';
+import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openRevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';

@@ -21,6 +21,12 @@ type DnsServerParts = {
   metrics: Registry;
 };
 
+/** `prepare` makes what other blocks say, and returns what has all servers answer by it. */
+type DnsServers = {
+  create(host: string): ListeningServer[];
+  prepare(blocks: readonly Dns01ServerConfig[]): () => void;
+};
+
 /**
  * Makes authoritative name servers for the zones of all blocks, over UDP and TCP. They know challenges, and
  * the little that zones are made of.
@@ -28,7 +34,7 @@ type DnsServerParts = {
 export function dnsServers(
   blocks: readonly Dns01ServerConfig[],
   { records, outlast, clock, log, metrics }: DnsServerParts,
-): (host: string) => ListeningServer[] {
+): DnsServers {
   const answers = new Counter({
     name: 'quarry_responder_dns_answers_total',
     help: 'Answers to DNS questions, by response code and transport',
@@ -42,16 +48,23 @@ export function dnsServers(
     registers: [metrics],
   });
   const lookUp = sharingLookups(records.find, outlast);
-  const respond = responding({ zones: openZones(blocks), lookUp, log }, (rcode, transport) =>
-    answers.inc({ rcode, transport }),
-  );
-  const verdictOn = openRateLimit(Math.min(...blocks.map(({ rateLimit }) => rateLimit)), clock);
+  const limitOf = (all: typeof blocks) => openRateLimit(Math.min(...all.map(one => one.rateLimit)), clock);
+  const [zones, limit] = [{ current: openZones(blocks) }, { current: limitOf(blocks) }];
+  const respond = responding({ zones, lookUp, log }, (rcode, transport) => answers.inc({ rcode, transport }));
   const udp = {
     respond,
-    verdictOn,
+    verdictOn: (address: string) => limit.current(address),
     limited: (how: string) => limited.inc({ how }),
     mostWaiting: MOST_WAITING,
     log,
   };
-  return host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)];
+  return {
+    create: host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)],
+    prepare(next) {
+      const [nextZones, nextLimit] = [openZones(next), limitOf(next)];
+      return () => {
+        [zones.current, limit.current] = [nextZones, nextLimit];
+      };
+    },
+  };
 }

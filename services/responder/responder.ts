@@ -17,7 +17,7 @@ import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 
 const RECEIVE_TIMEOUT = 10_000;
 
-type Responder = Role & { readonly addresses: { host: string; port: number }[] };
+type Responder = Role<Config> & { readonly addresses: { host: string; port: number }[] };
 
 /**
  * The responder role: answers challenges from Redis, on the listeners of every verification that is answered
@@ -29,19 +29,18 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   // Its user may read challenges and do nothing else.
   const redis = opening.adopt(openRedis(parts.redisAddress, 'impatient', log, false), closeRedis);
   const addresses: Responder['addresses'] = [];
-  const isTrusted = toAddressSet(['127.0.0.0/8', '::1', ...config.mgmt.trustedProxies]);
-  const answering = { ...parts, store: { redis, prefix: config.redis.prefix }, isProxy: isTrusted };
-  const answered = [...config.verifications.values()].filter(isAnsweredHere);
-  for (const [challenge, createServers] of Object.entries(servers)) {
-    const blocks = answered.filter(block => block.challenge === challenge);
+  const isTrusted = { current: toProxies(config) };
+  const isProxy = (address: string) => isTrusted.current(address);
+  const answering = { ...parts, store: { redis, prefix: config.redis.prefix }, isProxy };
+  const preparing: ((config: Config) => () => void)[] = [];
+  for (const [challenge, openServers] of Object.entries(servers)) {
+    const blocks = blocksOf(config, challenge);
     if (blocks.length === 0) continue;
-    const listeners = await openListeners(
-      listenersOf(blocks),
-      await createServers(blocks as never[], answering),
-      log,
-    );
+    const { create, prepare } = await openServers(blocks as never[], answering);
+    const listeners = await openListeners(listenersOf(blocks), create, log);
     opening.use(listeners);
     addresses.push(...listeners.addresses);
+    if (prepare) preparing.push(next => prepare(blocksOf(next, challenge) as never[]));
     log.info({ challenge, listeners: listeners.addresses }, 'responder listens');
   }
   if (addresses.length === 0) log.info('no verification is answered by a responder');
@@ -54,42 +53,60 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
     addresses,
     notReady: () => whyRedisIsAway(redis),
     failed,
+    async prepare(next) {
+      const [proxies, takes] = [toProxies(next), preparing.map(prepare => prepare(next))];
+      return () => {
+        isTrusted.current = proxies;
+        for (const take of takes) take();
+      };
+    },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
 
+/** Those on this machine are trusted without saying. */
+const toProxies = ({ mgmt }: Config) => toAddressSet(['127.0.0.0/8', '::1', ...mgmt.trustedProxies]);
+
+const blocksOf = ({ verifications }: Config, challenge: string) =>
+  [...verifications.values()].filter(isAnsweredHere).filter(block => block.challenge === challenge);
+
 type AnswerParts = RoleParts & { store: Store; isProxy(address: string): boolean };
-type Servers = (host: string) => ListeningServer | readonly ListeningServer[];
+type Servers<Challenge> = {
+  create(host: string): ListeningServer | readonly ListeningServer[];
+  /** Absent where nothing of a block but its listeners matters here. */
+  prepare?(blocks: Block<Challenge>[]): () => void;
+};
 type Answered = Extract<VerificationConfig, { listeners: Listener[] }>;
 type Block<Challenge> = Extract<Answered, { challenge: Challenge }>;
 
 const isAnsweredHere = (block: VerificationConfig): block is Answered => 'listeners' in block;
 
+type OpenServers<Challenge> = (blocks: Block<Challenge>[], parts: AnswerParts) => Promise<Servers<Challenge>>;
+
 /**
  * What answers each challenge; imported when needed, so that a challenge that no block is of costs nothing.
  */
-const servers = {
-  async 'http-01'(_: Block<'http-01'>[], { store, clock, log, metrics }: AnswerParts): Promise<Servers> {
+const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } = {
+  async 'http-01'(_, { store, clock, log, metrics }) {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
     const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
-    return () => http.createServer({ headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT }, app);
+    const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
+    return { create: () => http.createServer(options, app) };
   },
 
-  async 'dns-01'(blocks: Block<'dns-01'>[], parts: AnswerParts): Promise<Servers> {
+  async 'dns-01'(blocks, parts) {
     const { store, clock } = parts;
     const { dnsServers } = await import('./dns-server.ts');
     const records = openDnsRecords(store, clock);
     return dnsServers(blocks, { ...parts, records, outlast: outlastingRestarts(clock) });
   },
 
-  async 'tls-alpn-01'(_: Block<'tls-alpn-01'>[], parts: AnswerParts): Promise<Servers> {
+  async 'tls-alpn-01'(_, parts) {
     const { store, clock } = parts;
     const [responses, outlast] = [openTlsAlpnResponses(store, clock), outlastingRestarts(clock)];
     const { tlsAlpnServers } = await import('./tls-alpn-server.ts');
-    return tlsAlpnServers({
-      ...parts,
-      responses: { get: identifier => outlast(() => responses.get(identifier)) },
-    });
+    const get = (identifier: string) => outlast(() => responses.get(identifier));
+    return { create: tlsAlpnServers({ ...parts, responses: { get } }) };
   },
 };
 

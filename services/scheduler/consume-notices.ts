@@ -1,4 +1,5 @@
 import { type Clock, describeError } from '../../shared/base/basics.ts';
+import type { Live } from '../../shared/base/live.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { NotifyConfig } from '../../shared/notify/notify-section.ts';
@@ -22,14 +23,13 @@ type Parts = WorkerParts & { clock: Clock; metrics: Registry };
 /**
  * Makes the deliveries of the `notify` queue: each is made by one process, and repeated later where it fails.
  */
-export function consumeNotices(blocks: readonly NotifyConfig[], parts: Parts): AsyncDisposable {
+export function consumeNotices(blocks: Live<readonly NotifyConfig[]>, parts: Parts): AsyncDisposable {
   const { clock, log, metrics } = parts;
-  const byName = new Map(blocks.map(block => [block.name, block]));
   const count = openFigure(metrics);
 
   async function run({ data }: HeldJob<Delivery>, { abort }: JobSignals): Promise<void> {
     const { block: name, message } = data;
-    const block = byName.get(name);
+    const block = blocks.current.find(one => one.name === name);
     if (!block)
       return log.warn({ block: name, message: message.id }, 'a block that is not configured here, dropped');
     await deliver(block, message, { clock, log, signal: abort }).catch(error => {

@@ -1,4 +1,5 @@
 import { describeError } from '../../shared/base/basics.ts';
+import type { Live } from '../../shared/base/live.ts';
 import {
   type FailedJob,
   type HeldJob,
@@ -26,17 +27,16 @@ type Parts = WorkerParts & {
 };
 
 /**
- * Runs the tasks of the `schedule` queue. A task that is cut off when the scheduler stops runs again
- * elsewhere.
+ * Runs the tasks of the `schedule` queue, those of the moment. A task that is cut off when the scheduler
+ * stops runs again elsewhere.
  */
-export function consumeTasks(tasks: readonly Task[], parts: Parts): AsyncDisposable {
-  const { log, onEnd } = parts;
-  const byName = new Map(tasks.map(task => [task.name, task]));
+export function consumeTasks(tasks: Live<readonly Task[]>, parts: Parts): AsyncDisposable {
+  const { clock, log, onEnd } = parts;
 
   async function run(job: HeldJob<TaskData>, { abort }: JobSignals): Promise<Later | undefined> {
-    const task = byName.get(job.name);
+    const task = tasks.current.find(({ name }) => name === job.name);
     if (!task) {
-      if (Date.now() - job.createdAt < LEFT_TO_OTHERS) return { later: Date.now() + PAUSE };
+      if (clock.now() - job.createdAt < LEFT_TO_OTHERS) return { later: clock.now() + PAUSE };
       log.warn({ task: job.name }, 'a task that is not configured here, dropped');
       return undefined;
     }

@@ -1,4 +1,5 @@
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Live } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { TrailConfig } from '../../shared/config/trail.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
@@ -14,7 +15,8 @@ const UPKEEP_INTERVAL = 300_000;
 const PATIENCE = 60_000;
 
 type Parts = {
-  trail: TrailConfig;
+  /** Of the moment; only how long files are kept may change. */
+  trail: Live<TrailConfig>;
   /** The key that signs. */
   keyFile: string;
   /** What takes events besides files and syslog, in this order. */
@@ -30,7 +32,8 @@ type Parts = {
  * again at the next run, and its events wait in Redis.
  */
 export function openTrailDrain(parts: Parts): (signal: AbortSignal) => Promise<void> {
-  const { trail, consumers, store, log } = parts;
+  const { consumers, store, log } = parts;
+  const trail = parts.trail.current;
   const syslog = trail.syslog ? [openSyslogConsumer(trail.syslog)] : [];
   const keep = trail.dir === undefined ? KEPT_IN_REDIS : 0;
   const sealing = trail.dir === undefined ? undefined : openSealing(parts, trail.dir);
@@ -54,7 +57,7 @@ function openSealing(parts: Parts, directory: string) {
 
   async function open(): Promise<TrailFiles> {
     const key = await openSigningKey(keyFile);
-    files ??= await openTrailFiles({ directory, key, keep: trail.keep, store, clock, log });
+    files ??= await openTrailFiles({ directory, key, keep: trail.current.keep, store, clock, log });
     return files;
   }
 
@@ -87,7 +90,8 @@ function openSealing(parts: Parts, directory: string) {
  */
 function openAlarm({ trail, store, notices, clock }: Parts, consumer: string) {
   const subject = consumer === FILES ? 'trail' : `trail/${consumer}`;
-  const why = consumer === FILES ? `, as they cannot be sealed into ${trail.dir}` : ` for ${consumer}`;
+  const why =
+    consumer === FILES ? `, as they cannot be sealed into ${trail.current.dir}` : ` for ${consumer}`;
   let isTold = true; // a process before this one may have told
 
   return async (failure: unknown): Promise<void> => {

@@ -1,7 +1,6 @@
-import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
-import { parseNumber, type Store } from '../../shared/base/redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import { type AccountConfig, DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
@@ -20,9 +19,13 @@ type ProfileTask = RepeatedTask & { run(signal: AbortSignal): Promise<void> };
 /** One for each `[renewal]` block, of which there are some: a run over its shaman profile. */
 export async function openProfileTasks(
   config: Config,
-  parts: { store: Store } & Pick<ProfileParts, 'index' | 'notices' | 'cas' | 'clock' | 'log'>,
+  parts: {
+    store: Store;
+    /** When those are run that say nothing of it. */
+    usualSchedule: string;
+  } & Pick<ProfileParts, 'index' | 'notices' | 'cas' | 'clock' | 'log'>,
 ): Promise<ProfileTask[]> {
-  const { store, index, notices, cas, clock, log } = parts;
+  const { store, usualSchedule, index, notices, cas, clock, log } = parts;
   const used = new Set(config.renewals.flatMap(({ verifications }) => verifications));
   const verifications = [...config.verifications.values()].filter(({ name }) => used.has(name));
   requireSolvers(verifications); // before the first run needs them
@@ -41,9 +44,8 @@ export async function openProfileTasks(
     clock,
     log,
   };
-  const usual = await ownSchedule(store);
   return config.renewals.map(profile => {
-    const { name: label, schedule = usual } = profile;
+    const { name: label, schedule = usualSchedule } = profile;
     const name = `profile/${label}`;
     const next = (now: number) => nextTime(schedule, now);
     const run = async (signal: AbortSignal) => {
@@ -65,13 +67,4 @@ export async function openProfileTasks(
 async function readAuthorities(account: AccountConfig | undefined): Promise<string[] | undefined> {
   const caFile = account?.caFile;
   return caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
-}
-
-/** Twice a day, at a minute that is fixed for this installation, and that others do not have. */
-async function ownSchedule({ redis, prefix }: Store): Promise<string> {
-  const key = `${prefix}:schedule-minute`;
-  await redis.set(key, String(randomInt(12 * 60)), 'NX');
-  const minutes = parseNumber(key, (await redis.get(key)) ?? '');
-  const hour = Math.floor(minutes / 60);
-  return `${minutes % 60} ${hour},${hour + 12} * * *`;
 }

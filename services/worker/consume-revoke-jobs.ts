@@ -1,4 +1,5 @@
 import type { Seals } from '../../shared/admission/hmac.ts';
+import type { Live } from '../../shared/base/live.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { openWorker, type WorkerParts } from '../../shared/queue/bullmq.ts';
 import {
@@ -12,9 +13,12 @@ import { type RevokeJobParts, runRevokeJob } from './revoke-job.ts';
 
 const CONCURRENCY = 4;
 
+/** What a revoke job needs. */
+export type RevokeParts = RevokeJobParts & Parameters<typeof refuseRevocation>[0];
+
 /** Takes revoke jobs. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeRevokeJobs(
-  jobParts: RevokeJobParts & Parameters<typeof refuseRevocation>[0],
+  live: Live<{ revocations: RevokeParts }>,
   { metrics, ...queueParts }: WorkerParts & { seals: Seals; metrics: Registry },
 ): AsyncDisposable {
   const finished = new Counter({
@@ -30,8 +34,9 @@ export function consumeRevokeJobs(
       isData: isRevokeJobData,
       patience: 0,
       async run(job, { abort }) {
-        const refused = await refuseRevocation(jobParts, job);
-        const result = refused ?? (await runRevokeJob(jobParts, job.data, job.lastAttempt, abort));
+        const { revocations: parts } = live.current;
+        const refused = await refuseRevocation(parts, job);
+        const result = refused ?? (await runRevokeJob(parts, job.data, job.lastAttempt, abort));
         finished.inc({ outcome: result.outcome === 'failed' ? result.error.code : result.outcome });
         return sealRevokeResult(queueParts.seals, job.lock.jobId, result);
       },

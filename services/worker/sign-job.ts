@@ -1,6 +1,6 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import type { Seals } from '../../shared/admission/hmac.ts';
 import { describeError, IssuanceError, linkSignals, toSignFailure } from '../../shared/base/basics.ts';
+import type { Live } from '../../shared/base/live.ts';
 import type { Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
@@ -56,25 +56,28 @@ const LAST_STEP = 3_000;
 const NOTHING_KEPT = { checkpoint: undefined, resultWritten: undefined, damage: undefined };
 const JOB_ENDED = new Error('the job has ended');
 
-/** Takes sign jobs, and gives them back when they have to wait or when the worker stops. */
+/**
+ * Takes sign jobs, and gives them back when they have to wait or when the worker stops. A job keeps the parts
+ * that it was taken up with; its block's slots are those of the moment.
+ */
 export function consumeSignJobs(
-  jobParts: SignJobParts,
+  live: Live<{ jobs: SignJobParts; sharing: Sharing }>,
   concurrency: number,
-  sharing: Sharing,
-  { metrics, ...queueParts }: WorkerParts & { seals: Seals; metrics: Registry },
+  { metrics, ...queueParts }: WorkerParts & { metrics: Registry },
 ): AsyncDisposable {
   const figures = openFigures(metrics);
 
   async function run(job: HeldJob<SignJobData>, signals: JobSignals): Promise<string | Later> {
+    const { jobs: parts, sharing } = live.current;
     const ofBlock = sharing.slots.get(job.data.block);
     const isAsked = !job.isNew || ofBlock !== undefined;
-    const obstacle = isAsked && (await findObstacle(sharing, job, jobParts.clock.now()));
+    const obstacle = isAsked && (await findObstacle(sharing, job, parts.clock.now()));
     if (obstacle) return obstacle;
     figures.running.inc();
     try {
-      const end = await runSignJob(jobParts, job, signals);
-      if (end.end === 'later') return await giveBack(sharing, job, end);
-      await ofBlock?.end(job.lock.jobId);
+      const end = await runSignJob(parts, job, signals);
+      if (end.end === 'later') return await giveBack(live.current.sharing, job, end);
+      await (live.current.sharing.slots.get(job.data.block) ?? ofBlock)?.end(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
     } finally {
@@ -85,8 +88,8 @@ export function consumeSignJobs(
   function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
     queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
     if (!over) return;
-    endWithoutResult(jobParts, id, data).catch(() => {});
-    if (data) endShare(sharing, id, data);
+    endWithoutResult(live.current.jobs, id, data).catch(() => {});
+    if (data) endShare(live.current.sharing, id, data);
   }
 
   return openWorker<SignJobData, string>(

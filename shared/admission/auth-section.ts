@@ -72,7 +72,7 @@ export function parseAuth(
 ): { block: AuthBlockConfig; percent: number | undefined; section: SectionReader } {
   const ips = section.many('ip', parseCidr);
   const hmacType = section.one('hmac_type', parseHashName);
-  const hmacKeys = section.many('hmac_key', parseHmacKey);
+  const hmacKeys = section.secrets('hmac_key', parseHmacKey);
   const hmacVersion = section.one('hmac', parseHmacVersion);
   const all = section.one('all', parseFlag) ?? false;
   const clientCerts = section.many('client-cert', parseDomainGlob);

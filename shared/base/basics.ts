@@ -171,6 +171,19 @@ export const systemClock: Clock = {
   },
 };
 
+/** This machine's clock, and one that only goes on evenly; both in milliseconds. */
+export type OwnClocks = { local: Clock; elapsed(): number };
+export const ownClocks: OwnClocks = { local: systemClock, elapsed: () => performance.now() };
+
+/** A clock that shows so much more than `elapsed` as is known, and this machine's time until that is. */
+export const steadyClock = (
+  { local, elapsed }: OwnClocks,
+  known: { offset?: number | undefined },
+): Clock => ({
+  now: () => (known.offset === undefined ? local.now() : Math.floor(elapsed() + known.offset)),
+  sleep: local.sleep,
+});
+
 /**
  * A signal that fires with the first of several, or by `abort`, until it is disposed of. AbortSignal.any does
  * the same with a registry of weak references, which costs more than all that listens.

@@ -45,12 +45,6 @@ export type Role<Config = never> = AsyncDisposable &
     prepare?(config: Config): Promise<() => void>;
   };
 
-/**
- * What is made of the configuration, of the moment: who begins something takes it once. A plain field, as
- * what is asked for each request is not to cost a call.
- */
-export type Live<Part> = { current: Part };
-
 export type RunningRole = {
   /** Answers when the run begins; while Redis is away later, its commands wait. */
   store: Store;

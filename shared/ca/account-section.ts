@@ -4,7 +4,7 @@ import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
 import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
-import { parseProxy, readProxy } from '../config/proxy.ts';
+import { parseProxy, proxySecret, readProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
 
@@ -92,10 +92,10 @@ function parseAccount(
   const dir = section.one('dir', parseText);
   const contact = section.many('contact', parseContact);
   const kid = section.one('eab-kid', parseText);
-  const hmacKey = section.one('eab-hmac-key', parseEabKey);
+  const hmacKey = section.secret('eab-hmac-key', parseEabKey);
   const caFile =
     section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
-  const proxy = section.one('proxy', parseProxy) ?? readProxy(env);
+  const proxy = section.secret('proxy', parseProxy, proxySecret) ?? readProxy(env);
   const keyType = section.one('key-type', parseKeyType);
   const anyKey = section.one('keys', parseKeys) ?? false;
   section.finish();

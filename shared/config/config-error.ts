@@ -1,16 +1,20 @@
+import { type Hidden, hideInReason } from './hidden.ts';
+
 /** A position in the configuration; what does not apply is absent. */
 export type Place = {
   file?: string | undefined;
   line?: number | undefined;
   section?: { name: string; label?: string | undefined } | undefined;
   option?: string | undefined;
+  /** What came into the section, and is not to be told. */
+  hidden?: readonly Hidden[] | undefined;
 };
 
 /** One line, `file:line: [section] option: reason`; errors and warnings share it. */
-export function describeAt({ file, line, section, option }: Place, reason: string): string {
+export function describeAt({ file, line, section, option, hidden = [] }: Place, reason: string): string {
   const where = file !== undefined && line ? `${file}:${line}` : file;
   const subject = [section && describeSection(section), option].filter(Boolean).join(' ');
-  return [where, subject, reason].filter(Boolean).join(': ').replace(/\s+/g, ' ');
+  return [where, subject, hideInReason(reason, hidden)].filter(Boolean).join(': ').replace(/\s+/g, ' ');
 }
 
 /** A section as it is written in its heading: `[mgmt]`, `[auth "mail"]`. */

@@ -1,5 +1,5 @@
 import { ConfigError } from './config-error.ts';
-import type { Parse } from './section-reader.ts';
+import type { Parse } from './parse.ts';
 
 /** The process's environment, handed in by the service. */
 export type Environment = Record<string, string | undefined>;

@@ -28,6 +28,12 @@ export function readProxy(env: Environment): ProxyEnv | undefined {
 export const parseProxy: Parse<ProxyEnv | 'none'> = (text, fail) =>
   text === '' || text.toLowerCase() === 'no' ? 'none' : toProxy(parseProxyUrl(text, fail));
 
+/** It is a secret where it holds a password. */
+export const proxySecret = {
+  isSecret: (proxy: ProxyEnv | 'none') =>
+    proxy !== 'none' && new URL(proxy.HTTPS_PROXY ?? '').password !== '',
+};
+
 const toProxy = (url: string): ProxyEnv => ({ HTTP_PROXY: url, HTTPS_PROXY: url });
 
 /** Where a proxy is, for people: without its user and password. */

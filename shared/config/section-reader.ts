@@ -1,17 +1,46 @@
 import { dirname, resolve } from 'node:path';
+import { describeError } from '../base/basics.ts';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
+import type { Environment } from './environment.ts';
+import type { Hidden } from './hidden.ts';
 import type { IniOption, IniSection } from './ini.ts';
+import type { Fail, Parse } from './parse.ts';
+import { readSecretFile, type Secret } from './secret-file.ts';
+import { substitute } from './substitute.ts';
 
-/** Ends the reading of an option: throws a ConfigError that names its place. */
-export type Fail = (reason: string) => never;
-
-/** Text → data. The reason given to `fail` is a phrase for people and never repeats a secret. */
-export type Parse<T> = (text: string, fail: Fail) => T;
+export type { Fail, Parse } from './parse.ts';
 
 /** What a ` # …` behind a value is: part of it as macen reads it, or a comment that is dropped. */
 type TrailingComment = 'kept' | 'dropped';
 
 const trailingComment = /\s+[#;].*$/;
+
+/** What the reading of all sections has in common. */
+export type Reading = {
+  /** Where `${env:NAME}` and `${credential:NAME}` come from. */
+  env: Environment;
+  /** Where warnings are collected, one line each. */
+  warnings: string[];
+  /** Where it is collected what came in so. */
+  hidden: Hidden[];
+  /** Where it is collected which files hold secrets, and by which option. */
+  secretFiles: SecretFile[];
+};
+
+export type SecretFile = { file: string; place: Place };
+
+/** How a secret is read where it is not one line in a file that is named from where Quarry was started. */
+type SecretReading<T> = {
+  /** Whether a value is one, where not each is. */
+  isSecret?: (value: T) => boolean;
+  /** Where the path of its file starts. */
+  folder?: string;
+  /** Of its file. */
+  lines?: 'any';
+};
+
+/** `file`: where it was, if it was in one. */
+type ReadSecret<T> = { value: T; file?: string };
 
 /**
  * Hands out the options of one section, typed. It remembers which were asked for, so that `finish()` can
@@ -20,13 +49,14 @@ const trailingComment = /\s+[#;].*$/;
  */
 export class SectionReader {
   readonly #section: IniSection;
-  readonly #warnings: string[];
+  readonly #reading: Reading;
   readonly #known = new Set<string>();
+  /** What came into this section. */
+  readonly #hidden: Hidden[] = [];
 
-  /** @param warnings where warnings are collected, one line each */
-  constructor(section: IniSection, warnings: string[]) {
+  constructor(section: IniSection, reading: Reading) {
     this.#section = section;
-    this.#warnings = warnings;
+    this.#reading = reading;
   }
 
   /** The name of a labelled section, '' for the others. */
@@ -48,17 +78,34 @@ export class SectionReader {
 
   /** The value of an option that may be given once; undefined when it is absent. */
   one<T>(key: string, parse: Parse<T>): T | undefined {
-    const [first, second] = this.#find(key);
-    if (first && second) {
-      const reason = `is given twice, first at ${first.file}:${first.line}`;
-      throw new ConfigError(this.place(key, second), reason);
-    }
+    const first = this.#onlyOne(this.#find(key));
     return first && this.#parse(first, parse, 'kept');
   }
 
   /** All values of a repeatable option, in their order; empty when it is absent. */
   many<T>(key: string, parse: Parse<T>, comment: TrailingComment = 'kept'): T[] {
     return this.#find(key).map(option => this.#parse(option, parse, comment));
+  }
+
+  /**
+   * An option that holds a secret, so that its value may be in a file instead, which an option of its own
+   * names: `KEY-file`, or `KEY_file` as macen would write it. What is in the file is read as if it stood
+   * here. A secret is asked for in this way alone.
+   */
+  secret<T>(key: string, parse: Parse<T>, how?: SecretReading<T>): T | undefined {
+    return this.#oneSecret(key, parse, how)?.value;
+  }
+
+  /** The same of a repeatable option: those in files stand where they are named among the others. */
+  secrets<T>(key: string, parse: Parse<T>): T[] {
+    return this.#find(key, fileKeyOf(key)).map(option => this.#readSecret(option, key, parse).value);
+  }
+
+  /** A secret of which the file is read later, and now only to see that it can be. */
+  secretOrFile(key: string, parse: Parse<string>): Secret | undefined {
+    const found = this.#oneSecret(key, parse);
+    if (found === undefined) return undefined;
+    return found.file === undefined ? { text: found.value } : { file: found.file };
   }
 
   /** @throws ConfigError when the section holds an option that was never asked for */
@@ -80,35 +127,110 @@ export class SectionReader {
   }
 
   warn(reason: string, key?: string): void {
-    this.#warnings.push(describeAt(this.place(key), reason));
+    this.#reading.warnings.push(describeAt(this.place(key), reason));
   }
 
-  #find(key: string): IniOption[] {
-    this.#known.add(key);
-    return this.#section.options.filter(option => option.key === key);
+  #find(...keys: string[]): IniOption[] {
+    for (const key of keys) this.#known.add(key);
+    return this.#section.options.filter(option => keys.includes(option.key));
   }
 
-  /** For what can be refused only later. */
-  place(key?: string, option = this.#section.options.find(one => one.key === key)): Place {
+  #onlyOne([first, second]: IniOption[]): IniOption | undefined {
+    if (first === undefined || second === undefined) return first;
+    const at = `${first.file}:${first.line}`;
+    const reason = first.key === second.key ? `is given twice, first at ${at}` : `has ${first.key} beside it`;
+    throw new ConfigError(this.place(second.key, second), reason);
+  }
+
+  #oneSecret<T>(key: string, parse: Parse<T>, how?: SecretReading<T>): ReadSecret<T> | undefined {
+    const option = this.#onlyOne(this.#find(key, fileKeyOf(key)));
+    return option && this.#readSecret(option, key, parse, how);
+  }
+
+  #readSecret<T>(
+    option: IniOption,
+    key: string,
+    parse: Parse<T>,
+    { isSecret = () => true, ...how }: SecretReading<T> = {},
+  ): ReadSecret<T> {
+    const place = this.place(option.key, option);
+    if (option.key !== key) {
+      const read = this.#parse(option, (path, fail) => this.#readFile(path, parse, how, fail), 'kept');
+      this.#reading.secretFiles.push({ file: read.file, place });
+      return read;
+    }
+    const before = this.#hidden.length;
+    const value = this.#parse(option, parse, 'kept');
+    const isWritten = this.#hidden.length === before;
+    if (isWritten && isSecret(value)) this.#reading.secretFiles.push({ file: option.file, place });
+    return { value };
+  }
+
+  #readFile<T>(
+    path: string,
+    parse: Parse<T>,
+    { folder = '', lines }: SecretReading<T>,
+    fail: Fail,
+  ): { value: T; file: string } {
+    if (path === '') return fail('is empty');
+    const file = folder === '' ? path : resolve(folder, path);
+    const text = readOr(
+      () => readSecretFile(file, lines),
+      reason => fail(`${file} ${reason}`),
+    );
+    this.#reading.hidden.push({ written: `what is in ${file}`, value: text });
+    return { value: parse(text, reason => fail(`${file}: ${reason}`)), file };
+  }
+
+  #hide(hidden: readonly Hidden[]): void {
+    this.#hidden.push(...hidden);
+    this.#reading.hidden.push(...hidden);
+  }
+
+  /** For what can be refused only later. Of a secret, the option that was given. */
+  place(key?: string, option = this.#given(key)): Place {
     const { file, line } = option ?? this.#section;
-    return { file, line, section: this.#section, option: key };
+    const hidden = this.#hidden.length > 0 && { hidden: this.#hidden };
+    const { name, label } = this.#section;
+    return { file, line, section: { name, label }, option: option?.key ?? key, ...hidden };
+  }
+
+  #given(key: string | undefined): IniOption | undefined {
+    if (key === undefined) return undefined;
+    const keys = [key, fileKeyOf(key)].filter(one => this.#known.has(one));
+    return this.#section.options.find(option => keys.includes(option.key));
   }
 
   #parse<T>(option: IniOption, parse: Parse<T>, comment: TrailingComment): T {
-    const place = this.place(option.key, option);
     const suspicious = trailingComment.test(option.value);
     const hint = suspicious ? ' (a comment needs a line of its own)' : '';
-    const text = comment === 'dropped' ? option.value.replace(trailingComment, '') : option.value;
-    const value = parse(text, reason => {
-      throw new ConfigError(place, reason + hint);
-    });
+    const fail: Fail = reason => {
+      throw new ConfigError(this.place(option.key, option), reason + hint);
+    };
+    const written = comment === 'dropped' ? option.value.replace(trailingComment, '') : option.value;
+    const { text, hidden } = readOr(() => substitute(written, this.#reading.env), fail);
+    this.#hide(hidden);
+    const value = parse(text, fail);
     if (suspicious) {
       const what =
         comment === 'dropped'
           ? 'what follows the # or ; is ignored'
           : 'the # or ; is read as part of the value';
-      this.#warnings.push(describeAt(place, `${what}; a comment needs a line of its own`));
+      this.#reading.warnings.push(
+        describeAt(this.place(option.key, option), `${what}; a comment needs a line of its own`),
+      );
     }
     return value;
+  }
+}
+
+/** As the option itself is written: macen has `_` where Quarry has `-`. */
+const fileKeyOf = (key: string) => (key.includes('_') ? `${key}_file` : `${key}-file`);
+
+function readOr<T>(read: () => T, fail: Fail): T {
+  try {
+    return read();
+  } catch (error) {
+    return fail(describeError(error));
   }
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import { describeError, type Log } from '../base/basics.ts';
 import { USER_AGENT } from '../base/version.ts';
+import { readSecret } from '../config/secret-file.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
 import type { MailConfig } from './notify-section.ts';
 
@@ -21,7 +22,7 @@ export async function sendMail(
 ): Promise<void> {
   signal.throwIfAborted();
   const { name, smtp, login } = block;
-  const password = login && (await readFile(login.passwordFile, 'utf8')).trim();
+  const password = login && readSecret(login.password);
   const transport = await openTransport(block, password);
   try {
     const { rejected } = await unlessAborted(transport.sendMail(toMail(block, message)), signal);

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
@@ -6,6 +5,7 @@ import { whyNotRunnable } from '../base/run-program.ts';
 import type { Environment } from '../config/environment.ts';
 import { parseReadableFile, parseText } from '../config/option-values.ts';
 import { readProxy } from '../config/proxy.ts';
+import type { Secret } from '../config/secret-file.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { parseSmtp, type SmtpServer } from './smtp.ts';
 
@@ -43,16 +43,14 @@ export type MailConfig = {
   to: string[];
   from: string;
   smtp: SmtpServer;
-  login?: { user: string; passwordFile: string };
+  login?: { user: string; password: Secret };
   caFile?: string;
 };
-
-export type Secret = { text: string } | { file: string };
 
 /** `[notify "name"]`; a webhook is posted to through the environment's proxy. */
 export function parseNotify(section: SectionReader, env: Environment): NotifyConfig {
   const named = section.many('on', parseKinds).flat();
-  const url = section.one('url', parseUrl);
+  const url = section.secret('url', parseUrl);
   const command = section.one('command', commandOf(section.folder));
   const to = section.many('mail', parseAddress);
   const ways = [url !== undefined && 'url', command !== undefined && 'command', to.length > 0 && 'mail'];
@@ -85,12 +83,8 @@ export function describeWay(block: NotifyConfig): string {
 
 function parseWebhook(section: SectionReader, url: string, env: Environment): WebhookConfig {
   const proxy = readProxy(env);
-  const text = section.one('hmac_key', parseText);
-  const file = section.one('hmac_key_file', parseSecretFile);
+  const hmacKey = section.secretOrFile('hmac_key', parseText);
   const caFile = section.one('ca-file', parseReadableFile);
-  if (text !== undefined && file !== undefined)
-    section.fail('has hmac_key beside it; give one of them', 'hmac_key_file');
-  const hmacKey = text !== undefined ? { text } : file !== undefined ? { file } : undefined;
   const authorities = caFile !== undefined && { caFile };
   return { type: 'webhook', url, ...(hmacKey && { hmacKey }), ...authorities, ...(proxy && { proxy }) };
 }
@@ -99,20 +93,20 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   const smtp = section.one('smtp', parseSmtp);
   const from = section.one('from', parseAddress);
   const user = section.one('smtp-user', parseText);
-  const passwordFile = section.one('smtp-password-file', parseSecretFile);
+  const password = section.secretOrFile('smtp-password', parseText);
   const caFile = section.one('ca-file', parseReadableFile);
   if (smtp === undefined) return section.fail('is missing; mail needs it', 'smtp');
   if (from === undefined) return section.fail('is missing; mail needs it', 'from');
-  if (user === undefined && passwordFile !== undefined)
-    section.fail('needs smtp-user beside it', 'smtp-password-file');
-  if (user !== undefined && passwordFile === undefined)
+  if (user === undefined && password !== undefined)
+    section.fail('needs smtp-user beside it', 'smtp-password');
+  if (user !== undefined && password === undefined)
     section.fail('needs smtp-password-file beside it', 'smtp-user');
   return {
     type: 'mail',
     to,
     from,
     smtp,
-    ...(user !== undefined && passwordFile !== undefined && { login: { user, passwordFile } }),
+    ...(user !== undefined && password !== undefined && { login: { user, password } }),
     ...(caFile !== undefined && { caFile }),
   };
 }
@@ -122,12 +116,6 @@ const parseKinds: Parse<EventKind[]> = (text, fail) =>
     const kind = eventKinds.find(one => one === word.trim());
     return kind ?? fail(`unknown event; known: ${eventKinds.join(', ')}`);
   });
-
-/** An empty secret would let anyone sign. */
-const parseSecretFile: Parse<string> = (text, fail) => {
-  const file = parseReadableFile(text, fail);
-  return readFileSync(file, 'utf8').trim() === '' ? fail(`${file} is empty`) : file;
-};
 
 /** The reasons never repeat the URL, which may hold a token. */
 const parseUrl: Parse<string> = (text, fail) => {

@@ -6,8 +6,9 @@ import { Agent, request as httpsRequest, type RequestOptions } from 'node:https'
 import type { Clock } from '../base/basics.ts';
 import { http } from '../base/http.ts';
 import { USER_AGENT } from '../base/version.ts';
+import { readSecret, type Secret } from '../config/secret-file.ts';
 import { type Message, toJson } from './message.ts';
-import type { Secret, WebhookConfig } from './notify-section.ts';
+import type { WebhookConfig } from './notify-section.ts';
 
 /** How long a post may take, from the look-up of the name to the head of the answer; in milliseconds. */
 const LONGEST_POST = 15_000;
@@ -71,7 +72,7 @@ async function post(
 /** Signs the time too, so that a recorded message cannot be sent again later. */
 async function sign(key: Secret, body: string, now: number): Promise<Record<string, string>> {
   const timestamp = `${Math.floor(now / 1000)}`;
-  const text = 'text' in key ? key.text : (await readFile(key.file, 'utf8')).trim();
+  const text = readSecret(key);
   const hmac = createHmac('sha256', text).update(`${timestamp}.${body}`).digest('hex');
   return { 'X-Quarry-Timestamp': timestamp, 'X-Quarry-Signature': `sha256=${hmac}` };
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
+import { createRedisBackend, DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
-import { damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
+import { type Clock, damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import type { Consumer, FailedJob, HeldJob, Later } from './consumer.ts';
+import { type Consumer, type HeldJob, type Later, toFailedJob } from './consumer.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
@@ -13,6 +13,7 @@ export { UnrecoverableError };
 /** The jobs of a killed process run again elsewhere after at most the sum of the two. */
 const LOCK_DURATION = 8_000;
 const STALLED_INTERVAL = 4_000;
+const LOCK_RENEWAL = 3_000;
 /** A crashed worker must not fail the job. */
 const MOST_KILLS = 1_000;
 /** How long jobs that were cut off may take to be given back. */
@@ -55,6 +56,9 @@ function toJobId(seals: Seals, random: string, what: string): string {
   return `${parts.join('-')}-${digits.slice(20, 32)}`;
 }
 
+/** `clock` is Redis's: all that add jobs or take them go by it. */
+type Parts = { clock: Clock; log: Log };
+
 /**
  * The producing side of a queue. It asks Redis nothing when it is opened, so that it works as soon as Redis
  * can be reached; workers check the version of Redis.
@@ -63,20 +67,62 @@ function toJobId(seals: Seals, random: string, what: string): string {
  */
 export function openQueue<Data, Result = unknown>(
   name: string,
-  { store, log }: { store: Store; log: Log },
+  { store, clock, log }: Parts & { store: Store },
 ): Queue<Data, Result, string, Data, Result, string> {
-  const queue = new Queue<Data, Result, string, Data, Result, string>(name, {
+  const options = {
     connection: store.redis,
     prefix: store.prefix,
     skipWaitingForReady: true,
     skipVersionCheck: true,
     skipMetasUpdate: true,
-  });
+  };
+  const backend = backendBy(clock);
+  const queue = new Queue<Data, Result, string, Data, Result, string>(name, options, backend);
   queue.on('error', error => log.debug({ reason: describeError(error) }, `${name} queue`));
   return queue;
 }
 
-export type WorkerParts = { redisAddress: RedisAddress; prefix: string; log: Log; seals?: Seals };
+/** Where BullMQ's scripts get the time, among their keys and arguments. */
+const timePlaces: Record<string, number> = {
+  ...{ moveToActive: 12, moveToDelayed: 12, retryJob: 12 },
+  ...{ moveToFinished: 15, moveStalledJobsToWait: 11 },
+};
+/** Where they answer when the next delayed job is due. */
+const NEXT_DUE = 3;
+
+/**
+ * BullMQ goes by the clock of this machine, and Redis gives the times that it has told to workers on others.
+ * So what is told is turned into a time of `clock`, and what Redis gives into one of this machine.
+ */
+function backendBy(clock: Clock): typeof createRedisBackend {
+  const ahead = () => Date.now() - clock.now();
+  const timed = <Job extends object>(job: Job) => ({ ...job, timestamp: clock.now() });
+  return (name, options, how) => {
+    const backend = createRedisBackend(name, options, how);
+    const { execCommand, waitForJob, addJob, addJobs } = backend;
+    return Object.assign(backend, {
+      async execCommand(...[client, script, args]: Parameters<typeof execCommand>) {
+        const place = timePlaces[script];
+        if (place === undefined) return execCommand.call(backend, client, script, args);
+        const told = args.with(place, args[place] - ahead());
+        const answer = await execCommand.call(backend, client, script, told);
+        const next = Array.isArray(answer) ? Number(answer[NEXT_DUE]) : 0;
+        return next > 0 ? answer.with(NEXT_DUE, next + ahead()) : answer;
+      },
+      async waitForJob(seconds: number) {
+        const marker = await waitForJob.call(backend, seconds);
+        return marker && marker.score > 0 ? { ...marker, score: marker.score + ahead() } : marker;
+      },
+      addJob: (...[job, ...more]: Parameters<typeof addJob>) => addJob.call(backend, timed(job), ...more),
+      addJobs(entries: Parameters<typeof addJobs>[0]) {
+        const all = entries.map(one => ({ ...one, job: timed(one.job) }));
+        return addJobs.call(backend, all);
+      },
+    });
+  };
+}
+
+export type WorkerParts = Parts & { redisAddress: RedisAddress; prefix: string; seals?: Seals };
 
 /**
  * The consuming side of a queue: takes jobs until it is disposed of, which ends once those under way have
@@ -85,47 +131,46 @@ export type WorkerParts = { redisAddress: RedisAddress; prefix: string; log: Log
 export function openWorker<Data, Result>(
   queue: string,
   { concurrency, isData, patience, run, failed }: Consumer<Data, Result>,
-  { redisAddress, prefix, log, seals }: WorkerParts,
+  { redisAddress, prefix, clock, log, seals }: WorkerParts,
 ): AsyncDisposable {
   const stopping = new AbortController();
   const cutOff = new AbortController();
 
-  // BullMQ passes a signal only to functions that declare three parameters, none of them with a default.
-  async function process(job: Job<Data>, token: string | undefined, cancelled: AbortSignal | undefined) {
-    using abort = linkSignals(cutOff.signal);
-    cancelled?.addEventListener('abort', () => abort.abort(new Error('the lock of the job was lost')));
+  async function process(job: Job<Data>, token: string | undefined) {
+    using held = locks.hold(job.id, token);
+    using abort = linkSignals(cutOff.signal, held.lost);
     const signals = { stopping: stopping.signal, abort: abort.signal };
     const key = `${prefix}:${queue}:${job.id} data`;
     if (!isData(job.data)) throw new UnrecoverableError(damagedValue(key).message);
     const isSealed = !seals || isSealedData(seals, queue, job.id ?? '', job.data);
     const end = await run({ ...toHeldJob(job, token), isSealed }, signals).catch((error: unknown): Later => {
-      const final = cancelled?.aborted || error instanceof UnrecoverableError;
+      const final = held.lost.aborted || error instanceof UnrecoverableError;
       if (final || !stopping.signal.aborted) throw error;
-      return { later: Date.now() + HAND_OVER_DELAY };
+      return { later: clock.now() + HAND_OVER_DELAY };
     });
     if (!isLater(end)) return end;
-    await job.moveToDelayed(end.later, token);
+    await job.moveToDelayed(end.later + Date.now() - clock.now(), token);
     await end.after?.();
     throw new DelayedError();
   }
 
   const redis = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
-  const worker = new Worker<Data, Result>(queue, process, {
+  const options = {
     connection: redis,
     prefix,
     concurrency,
     lockDuration: LOCK_DURATION,
+    skipLockRenewal: true,
     stalledInterval: STALLED_INTERVAL,
     maxStalledCount: MOST_KILLS,
-  });
+  };
+  const worker = new Worker<Data, Result>(queue, process, options, backendBy(clock));
+  const locks = keepLocks((ids, tokens) => worker.extendJobLocks(ids, tokens, LOCK_DURATION));
   worker.on('error', error => {
     // What JSON.parse says of a job's data quotes it.
     if (error instanceof SyntaxError)
       log.error(`the data of a job in ${prefix}:${queue} in Redis is damaged`);
     else log.debug({ reason: describeError(error) }, `${queue} worker`);
-  });
-  worker.on('lockRenewalFailed', jobIds => {
-    for (const jobId of jobIds) worker.cancelJob(jobId);
   });
   worker.on('failed', (job, error) => {
     if (job) failed?.(error, toFailedJob(job, isData));
@@ -147,8 +192,45 @@ export function openWorker<Data, Result>(
       ]);
       clearTimeout(timer);
       cutOff.abort(stopping.signal.reason);
+      locks[Symbol.dispose]();
       closeRedis(redis);
     },
+  };
+}
+
+type Locks = Disposable & {
+  /** Keeps the lock of a job until this is disposed of; `lost` fires when another worker has it. */
+  hold(jobId: string | undefined, token: string | undefined): Disposable & { lost: AbortSignal };
+};
+
+/**
+ * Renews the locks of the jobs in hand. BullMQ would do so by the clock, and stop while that is set back.
+ *
+ * @param extend answers with the ids of those that have no such lock any more
+ */
+function keepLocks(extend: (jobIds: string[], tokens: string[]) => Promise<string[]>): Locks {
+  const held = new Map<string, { jobId: string; lost: AbortController }>();
+  let isExtending = false;
+
+  async function renew(): Promise<void> {
+    if (isExtending || held.size === 0) return;
+    isExtending = true;
+    const jobs = [...held.values()];
+    const ids = jobs.map(({ jobId }) => jobId);
+    const without = await extend(ids, [...held.keys()]).catch((): string[] => []); // Redis is away
+    isExtending = false;
+    for (const job of jobs.filter(({ jobId }) => without.includes(jobId)))
+      job.lost.abort(new Error('the lock of the job was lost'));
+  }
+
+  const timer = setInterval(renew, LOCK_RENEWAL);
+  return {
+    hold(jobId = '', token = '') {
+      const lost = new AbortController();
+      held.set(token, { jobId, lost });
+      return { lost: lost.signal, [Symbol.dispose]: () => void held.delete(token) };
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
   };
 }
 
@@ -160,14 +242,6 @@ const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSea
   isNew: job.attemptsStarted === 1,
   priority: Number(job.priority),
   lastAttempt: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
-});
-
-const toFailedJob = <Data>(job: Job<Data>, isData: (value: unknown) => value is Data): FailedJob<Data> => ({
-  id: job.id ?? '',
-  name: job.name,
-  data: isData(job.data) ? job.data : undefined,
-  attempts: job.attemptsMade,
-  over: job.finishedOn !== undefined,
 });
 
 const isLater = (end: unknown): end is Later => typeof end === 'object' && end !== null && 'later' in end;

@@ -1,3 +1,5 @@
+import type { Job } from 'bullmq';
+
 // What who takes the jobs of a queue gets and gives.
 
 /** The lock by which a worker holds a job: BullMQ's token for it. */
@@ -28,6 +30,17 @@ export type FailedJob<Data> = {
   over: boolean;
 };
 
+export const toFailedJob = <Data>(
+  job: Job<Data>,
+  isData: (value: unknown) => value is Data,
+): FailedJob<Data> => ({
+  id: job.id ?? '',
+  name: job.name,
+  data: isData(job.data) ? job.data : undefined,
+  attempts: job.attemptsMade,
+  over: job.finishedOn !== undefined,
+});
+
 export type JobSignals = {
   /** The worker is stopping: end between two steps. */
   stopping: AbortSignal;
@@ -36,7 +49,7 @@ export type JobSignals = {
 };
 
 /**
- * Gives the job back, to be run again at `later`: milliseconds since the epoch, by the system's clock.
+ * Gives the job back, to be run again at `later`: milliseconds since the epoch, by Redis's clock.
  * `after` is called once it was given back.
  */
 export type Later = { later: number; after?: () => Promise<void> };

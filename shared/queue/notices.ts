@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Live } from '../base/live.ts';
 import {
   isNumber,
   isText,
@@ -76,15 +77,16 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' begun' then return 0 end
 redis.call('SET', KEYS[1], ARGV[1] .. ' told', 'KEEPTTL')
 return 1`);
 
+/** @param blocks those of the moment */
 export function openNotices(
-  blocks: readonly NotifyConfig[],
+  blocks: Live<readonly NotifyConfig[]>,
   { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Notices {
   const { redis, prefix } = store;
-  const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, log });
+  const queue = openQueue<Delivery>(NOTIFY_QUEUE, { store, clock, log });
 
   async function notify(event: NotifyEvent): Promise<void> {
-    const wanting = blocks.filter(({ kinds }) => kinds.includes(event.kind));
+    const wanting = blocks.current.filter(({ kinds }) => kinds.includes(event.kind));
     const urgency = urgencyOf(event);
     if (wanting.length === 0 || urgency === undefined) return;
     const key = keyOf(prefix, event.kind, event.subject);

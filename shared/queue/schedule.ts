@@ -1,4 +1,5 @@
-import type { Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import type { Live } from '../base/live.ts';
 import { runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
 import { openQueue } from './bullmq.ts';
 
@@ -45,24 +46,25 @@ const RETRIES = { attempts: 3, backoff: { type: 'fixed', delay: 5_000 } };
 /** While BullMQ keeps the id of a job, it refuses a second job of the same run. */
 const KEPT = { removeOnComplete: { age: 3_600 }, removeOnFail: { age: 3_600 } };
 
+/** @param tasks those of the moment */
 export function openSchedule(
-  tasks: readonly RepeatedTask[],
-  { store, log }: { store: Store; log: Log },
+  tasks: Live<readonly RepeatedTask[]>,
+  { store, clock, log }: { store: Store; clock: Clock; log: Log },
 ): Schedule {
   const { redis } = store;
   const [times, rules] = scheduleKeys(store.prefix);
-  const queue = openQueue<TaskData>(SCHEDULE_QUEUE, { store, log });
-  const byName = new Map(tasks.map(task => [task.name, task]));
+  const queue = openQueue<TaskData>(SCHEDULE_QUEUE, { store, clock, log });
 
   return {
     async plan(now) {
+      const planned = tasks.current;
       const known = await redis.hgetall(rules);
-      for (const { name, rule } of tasks) {
+      for (const { name, rule } of planned) {
         if (known[name] === rule) continue;
         await redis.zadd(times, now, name);
         await redis.hset(rules, name, rule);
       }
-      for (const name of Object.keys(known).filter(name => !byName.has(name))) {
+      for (const name of Object.keys(known).filter(one => !planned.some(({ name }) => name === one))) {
         await redis.multi().zrem(times, name).hdel(rules, name).exec();
       }
     },
@@ -70,7 +72,7 @@ export function openSchedule(
       const found = await redis.zrangebyscore(times, '-inf', now, 'WITHSCORES');
       for (let index = 0; index < found.length; index += 2) {
         const [name = '', due = ''] = found.slice(index, index + 2);
-        const task = byName.get(name);
+        const task = tasks.current.find(one => one.name === name);
         if (!task) continue; // it belongs to a scheduler with another configuration
         // During a run BullMQ drops the next job of the same task: a task never runs beside itself.
         await queue.add(

@@ -50,11 +50,11 @@ type Parts = { store: Store; redisAddress: RedisAddress; seals: Seals; clock: Cl
 
 /** @param parts.store an impatient connection, kept open by the caller */
 export function openSignQueue(parts: Parts): SignQueue {
-  const { store, seals, log } = parts;
+  const { store, seals } = parts;
   const { redis, prefix } = store;
   const records = openSignRecords(store, seals);
   const waiters = openWaiters(parts, records);
-  const queue = openQueue<SignJobData>(SIGN_QUEUE, { store, log });
+  const queue = openQueue<SignJobData>(SIGN_QUEUE, parts);
   const jobs = `${prefix}:${SIGN_QUEUE}:`;
   const promiseKey = (same: string) => `${prefix}:promise:${same}`;
 

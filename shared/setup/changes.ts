@@ -50,6 +50,8 @@ export function compareConfigs(before: Config, after: Config): Changes & { inFor
     trail: single('trail', all => all.trail),
     notify: list('notify', all => all.notify),
     warnings: after.warnings,
+    hidden: after.hidden,
+    secretFiles: after.secretFiles,
   };
   refuseUnopened(inForce);
   return { taken: changes.list('taken'), needsRestart: changes.list('needsRestart'), inForce };

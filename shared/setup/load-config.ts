@@ -8,12 +8,13 @@ import { type AccountConfig, parseAccounts } from '../ca/account-section.ts';
 import { type AdminConfig, parseAdmin } from '../config/admin.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Environment } from '../config/environment.ts';
+import type { Hidden } from '../config/hidden.ts';
 import type { IniSection } from '../config/ini.ts';
 import { type LoggingConfig, parseLogging } from '../config/logging.ts';
 import { type Defaults, type MgmtConfig, parseMgmt } from '../config/mgmt.ts';
 import { readSections } from '../config/read-sections.ts';
 import { parseRedis, type RedisConfig } from '../config/redis.ts';
-import { SectionReader } from '../config/section-reader.ts';
+import { type Reading, type SecretFile, SectionReader } from '../config/section-reader.ts';
 import { parseTrail, type TrailConfig } from '../config/trail.ts';
 import { parseWorker, type WorkerConfig } from '../config/worker.ts';
 import { type NotifyConfig, parseNotify } from '../notify/notify-section.ts';
@@ -50,6 +51,10 @@ export type Config = {
   notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
   warnings: string[];
+  /** What came in by `${env:NAME}`, `${credential:NAME}` and from files of secrets: no output repeats it. */
+  hidden: Hidden[];
+  /** Which files hold secrets, by the options of the sections; the same file may be here several times. */
+  secretFiles: SecretFile[];
 };
 
 /**
@@ -66,10 +71,10 @@ export async function loadConfig(
 ): Promise<Config> {
   const sections = await readSections(files);
   const file = files[0] ?? '';
-  const warnings: string[] = [];
+  const reading: Reading = { env, warnings: [], hidden: [], secretFiles: [] };
   const all = (name: string) =>
-    sections.filter(section => section.name === name).map(section => new SectionReader(section, warnings));
-  const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), warnings);
+    sections.filter(section => section.name === name).map(section => new SectionReader(section, reading));
+  const optional = (name: string) => all(name)[0] ?? new SectionReader(absent(name, file), reading);
 
   const accounts = parseAccounts({ accounts: all('account'), limits: all('limits') }, env);
   const [firstAccount] = accounts.values();
@@ -105,7 +110,9 @@ export async function loadConfig(
     admin: parseAdmin(optional('admin')),
     trail: parseTrail(optional('trail')),
     notify: all('notify').map(section => parseNotify(section, env)),
-    warnings,
+    warnings: reading.warnings,
+    hidden: reading.hidden,
+    secretFiles: reading.secretFiles,
   };
 }
 

@@ -163,7 +163,7 @@ const notify: Placings<NotifyConfig> = {
   smtp: taken('smtp'),
   login: takenOf<Extract<NotifyConfig, { type: 'mail' }>['login']>({
     user: 'smtp-user',
-    passwordFile: 'smtp-password-file',
+    password: 'smtp-password',
   }),
   caFile: taken('ca-file'),
 };

@@ -181,8 +181,8 @@ export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
 export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
- * A responder only reads. The others ask what Redis there is, which they wait for to be loaded, keep steps
- * together, and try out what they may do in such a bracket.
+ * A responder only reads, keys and the time. The others ask what Redis there is, which they wait for to be
+ * loaded, keep steps together, and try out what they may do in such a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
@@ -194,6 +194,7 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  */
 export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
+  commands.add('time');
   if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
   return [

@@ -77,11 +77,11 @@ function planLook(user: RedisUser, { keys, channels }: RedisRights): Step[] {
       right: `${sign}${pattern}`,
     })),
   );
-  const [hello, info] = [{ words: ['hello'] }, { words: ['info'] }];
-  if (isReader(user)) return [hello, ...trials];
+  const [hello, info, time] = [{ words: ['hello'] }, { words: ['info'] }, { words: ['time'] }];
+  if (isReader(user)) return [hello, time, ...trials];
   const isLast = ({ words }: Step) => words[0] === 'subscribe'; // nothing else may follow it
   return [
-    ...[hello, info, { words: ['multi'] }],
+    ...[hello, info, time, { words: ['multi'] }],
     ...trials.filter(trial => !isLast(trial)),
     { words: ['discard'] },
     ...trials.filter(isLast),

@@ -8,7 +8,7 @@ import { bracketed, type Identifier, toAddressSet } from '../base/identifier.ts'
 import { isReserved } from '../base/reserved-addresses.ts';
 import { parseCidr } from '../config/cidr.ts';
 import { wholeNumber } from '../config/option-values.ts';
-import { parseProxy } from '../config/proxy.ts';
+import { parseProxy, proxySecret } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from './dns-server.ts';
@@ -28,7 +28,7 @@ export type SelfCheckConfig = {
 };
 
 export function parseSelfCheck(section: SectionReader): SelfCheckConfig {
-  const proxy = section.one('self-check-proxy', parseProxy);
+  const proxy = section.secret('self-check-proxy', parseProxy, proxySecret);
   return {
     ...(proxy !== undefined && proxy !== 'none' && { proxy }),
     mode: section.one('self-check', parseMode) ?? 'warn',

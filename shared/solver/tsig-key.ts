@@ -1,38 +1,26 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { describeFileError } from '../base/basics.ts';
 import { toName } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
-import type { Fail, Parse, SectionReader } from '../config/section-reader.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';
 
 const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const satisfies TsigAlgorithm[];
 
-/** What a key is made of; a file may hold all of it. */
-type KeyParts = { name?: string | undefined; algorithm?: TsigAlgorithm | undefined; secret: KeyObject };
+/** What a key is made of; one text may hold all of it. */
+type KeyParts = { name?: string; algorithm?: TsigAlgorithm; secret: KeyObject };
 
-/**
- * `tsig-name`, `tsig-algorithm`, and `tsig-secret` or `tsig-secret-file`; `undefined` where none of them is
- * given.
- */
+/** What `tsig-name`, `tsig-algorithm` and `tsig-secret` say; `undefined` where none of them is given. */
 export function readTsigKey(section: SectionReader): TsigKey | undefined {
   const name = section.one('tsig-name', parseDomain);
   const algorithm = section.one('tsig-algorithm', parseAlgorithm);
-  const secret = section.one('tsig-secret', parseSecret);
-  const file = section.one('tsig-secret-file', (text, fail) =>
-    readKeyFile(resolve(section.folder, text), fail),
-  );
-  if (secret && file) section.fail('is given in tsig-secret-file too; remove one of them', 'tsig-secret');
-  const parts: KeyParts | undefined = secret ? { secret } : file;
+  const parts = section.secret('tsig-secret', parseKey, { folder: section.folder, lines: 'any' });
   if (!parts) {
     if (name !== undefined) section.fail('needs tsig-secret or tsig-secret-file beside it', 'tsig-name');
     if (algorithm !== undefined) section.fail('needs tsig-name and a secret beside it', 'tsig-algorithm');
     return undefined;
   }
   const called = name ?? parts.name;
-  const given = secret ? 'tsig-secret' : 'tsig-secret-file';
-  if (called === undefined) return section.fail('needs tsig-name beside it', given);
+  if (called === undefined) return section.fail('needs tsig-name beside it', 'tsig-secret');
   return { name: called, algorithm: algorithm ?? parts.algorithm ?? 'hmac-sha256', secret: parts.secret };
 }
 
@@ -54,21 +42,14 @@ const parseSecret: Parse<KeyObject> = (text, fail) => {
 };
 
 /** The secret alone, or the `key` statement that BIND's `tsig-keygen` prints. */
-function readKeyFile(path: string, fail: Fail): KeyParts {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    return fail(`${path} cannot be read: ${describeFileError(error)}`);
-  }
-  const refuse: Fail = reason => fail(`${path}: ${reason}`);
+const parseKey: Parse<KeyParts> = (text, fail) => {
   const [, name, body = ''] = /key\s+"?([^\s"{]+)"?\s*\{([^}]*)\}/.exec(text) ?? [];
-  if (name === undefined) return { secret: parseSecret(text.trim(), refuse) };
+  if (name === undefined) return { secret: parseSecret(text, fail) };
   const value = (option: string) => new RegExp(`\\b${option}\\s+"?([^\\s";]+)"?\\s*;`).exec(body)?.[1];
   const algorithm = value('algorithm');
   return {
-    name: parseDomain(name, refuse),
-    ...(algorithm !== undefined && { algorithm: parseAlgorithm(algorithm, refuse) }),
-    secret: parseSecret(value('secret') ?? refuse('has no secret in its key statement'), refuse),
+    name: parseDomain(name, fail),
+    ...(algorithm !== undefined && { algorithm: parseAlgorithm(algorithm, fail) }),
+    secret: parseSecret(value('secret') ?? fail('has no secret in its key statement'), fail),
   };
-}
+};

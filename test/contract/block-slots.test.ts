@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findObstacle, giveBack, type Sharing } from '../../services/worker/sharing.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openBlockSlots } from '../../shared/queue/block-slots.ts';
 import { type HeldJob, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import { isSignJobData, SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-records.ts';
@@ -48,7 +49,12 @@ function startWorker(prefix: string, slots: Record<string, number>, go: Go = asy
     return '';
   }
   const consumer = { concurrency: 8, isData: isSignJobData, patience: 0, run };
-  const worker = openWorker(SIGN_QUEUE, consumer, { redisAddress: { url: redisUrl }, prefix, log: quietLog });
+  const worker = openWorker(SIGN_QUEUE, consumer, {
+    redisAddress: { url: redisUrl },
+    prefix,
+    clock: systemClock,
+    log: quietLog,
+  });
   return { seen, [Symbol.asyncDispose]: () => worker[Symbol.asyncDispose]() };
 }
 

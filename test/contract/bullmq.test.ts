@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, suite, test } from 'node:test';
+import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, isText, openRedis, shapeOf } from '../../shared/base/redis.ts';
-import {
-  type FailedJob,
-  type JobSignals,
-  openQueue,
-  openWorker,
-  UnrecoverableError,
-} from '../../shared/queue/bullmq.ts';
-import type { Consumer } from '../../shared/queue/consumer.ts';
+import { type FailedJob, openQueue, openWorker, UnrecoverableError } from '../../shared/queue/bullmq.ts';
+import type { Consumer, HeldJob, JobSignals, Later } from '../../shared/queue/consumer.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { shiftedClock } from '../support/shifted-clock.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // What becomes of a job in the hands of a worker, with a real Redis.
@@ -27,15 +23,18 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
 let prefixes = 0;
 
 const isData = shapeOf<Data>({ question: isText });
 
 /** A queue of its own, and the workers that take its jobs. */
-function openGround() {
+function openGround(clock = systemClock) {
   const prefix = `{bullmq-${++prefixes}}`;
-  const queue = openQueue<Data, string>('questions', { store: { redis, prefix }, log: quietLog });
-  const parts = { redisAddress: { url: server.url }, prefix, log: quietLog };
+  const queue = openQueue<Data, string>('questions', { store: { redis, prefix }, clock, log: quietLog });
+  const parts = { redisAddress: { url: server.url }, prefix, clock, log: quietLog };
   return {
     queue,
     prefix,
@@ -213,12 +212,63 @@ for (const [what, data] of [
     assert.deepEqual([failures[0]?.over, failures[0]?.data], [true, undefined]);
   });
 
+for (const ahead of [2 * HOUR, -2 * HOUR])
+  test(`a job waits as long as it is to where this machine is ${ahead / HOUR} h ahead of Redis`, async () => {
+    const clock = shiftedClock(-ahead);
+    await using ground = openGround(clock);
+    const [runs, made]: [number[], number[]] = [[], []];
+    const run = async (job: HeldJob<Data>): Promise<string | Later> => {
+      runs.push(clock.now());
+      made.push(job.createdAt);
+      return runs.length === 1 ? { later: clock.now() + 1_000 } : 'because';
+    };
+    const id = await ground.add();
+    const added = clock.now();
+    await using _ = ground.openWorker(run);
+    const delayed = `${ground.prefix}:questions:delayed`;
+    await waitUntil('the wait', async () => (await redis.zscore(delayed, id)) !== null);
+    const due = Number(await redis.zscore(delayed, id)) / 0x1000;
+    assert.ok(Math.abs(due - clock.now()) < MINUTE, `${due}`);
+    const { finishedOn = 0 } = await ground.ended(id);
+    assert.equal(runs.length, 2);
+    assert.ok((runs[1] ?? 0) >= due - 5, 'not before its time');
+    for (const time of [finishedOn, ...made]) assert.ok(Math.abs(time - added) < MINUTE, `${time}`);
+  });
+
+test('a job whose lock another worker has got is cut off, and one in hand keeps it', async () => {
+  await using ground = openGround();
+  const [kept, lost] = [await ground.add(), await ground.add()];
+  const ends = Promise.withResolvers<void>();
+  const cutOff: string[] = [];
+  const run = async ({ lock }: HeldJob<Data>, { abort }: JobSignals) => {
+    abort.addEventListener('abort', () => cutOff.push(lock.jobId));
+    await ends.promise;
+    abort.throwIfAborted();
+    return 'because';
+  };
+  await using _ = ground.openWorker(run, { concurrency: 2 });
+  const lockOf = (id: string) => `${ground.prefix}:questions:${id}:lock`;
+  await waitUntil('both locks', async () => (await redis.exists(lockOf(kept), lockOf(lost))) === 2);
+  await redis.set(lockOf(lost), 'another');
+  await redis.pexpire(lockOf(kept), 5_000);
+  await waitUntil('the lost one to be cut off', () => cutOff.length > 0, LONG);
+  assert.deepEqual(cutOff, [lost]);
+  assert.ok((await redis.pttl(lockOf(kept))) > 5_000);
+  ends.resolve();
+  assert.equal((await ground.ended(kept)).returnvalue, 'because');
+});
+
 test('a job whose data is no JSON holds up no other, and the log does not quote it', async () => {
   await using ground = openGround();
   const id = await ground.add();
   await redis.hset(`${ground.prefix}:questions:${id}`, 'data', '{"question":"secret');
   const log = keptLog();
-  const parts = { redisAddress: { url: server.url }, prefix: ground.prefix, log: log.log };
+  const parts = {
+    redisAddress: { url: server.url },
+    prefix: ground.prefix,
+    clock: systemClock,
+    log: log.log,
+  };
   const run = async () => 'because';
   await using _ = openWorker<Data, string>('questions', { concurrency: 1, isData, patience: 0, run }, parts);
   assert.equal((await ground.ended(await ground.add())).returnvalue, 'because');

@@ -48,8 +48,8 @@ const open = (zones: string[]) => async (): Promise<OpenedSolver> => {
   const records = openDnsRecords({ redis: redis[2], prefix }, systemClock);
   const outlast = <T>(ask: () => Promise<T>) => ask();
   const parts = { records, outlast, clock: systemClock, log: quietLog, metrics: openMetrics() };
-  const servers = dnsServers([{ ...config, zones }], parts);
-  const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], servers, quietLog);
+  const { create } = dnsServers([{ ...config, zones }], parts);
+  const listeners = await openListeners([{ host: '127.0.0.1', port: 0, explicit: true }], create, quietLog);
   const [at] = listeners.addresses;
   assert.ok(at);
   const ask = asking(at, { recursive: false, timeout: 60_000 });

@@ -31,7 +31,15 @@ async function ground(dir: string | undefined, consumers: TrailConsumer[] = []) 
   const syslog = { kind: 'unix', path: '/nowhere' } as const; // as if it were configured
   const notes = () => readTrailNotes({ ...trail, ...(hasSyslog && { syslog }) }, store, clock);
   const keyFile = join(folder.path, 'trail.key');
-  const drain = openTrailDrain({ trail, keyFile, consumers, store, notices, clock, log: quietLog });
+  const drain = openTrailDrain({
+    trail: { current: trail },
+    keyFile,
+    consumers,
+    store,
+    notices,
+    clock,
+    log: quietLog,
+  });
   const write = () => openTrail(store).write(event);
   return {
     ...{ store, clock, told, over, directory, write, drain: () => drain(never), notes },

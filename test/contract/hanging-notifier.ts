@@ -7,6 +7,9 @@ import { quietLog } from '../support/quiet-log.ts';
 // waiting.
 
 const [redisUrl = '', prefix = '', url = ''] = process.argv.slice(2);
-consumeNotices([{ name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url }], {
-  ...{ redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, metrics: openMetrics() },
-});
+consumeNotices(
+  { current: [{ name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url }] },
+  {
+    ...{ redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, metrics: openMetrics() },
+  },
+);

@@ -1,4 +1,5 @@
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/redis.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -13,10 +14,17 @@ const hanging = {
     return new Promise<void>(() => {});
   },
 };
-const schedule = openSchedule([hanging], {
-  store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
-  log: quietLog,
-});
-consumeTasks([hanging], { redisAddress: { url: redisUrl }, prefix, log: quietLog, onEnd: () => {} });
+const schedule = openSchedule(
+  { current: [hanging] },
+  {
+    store: { redis: openRedis({ url: redisUrl }, 'patient', quietLog), prefix },
+    clock: systemClock,
+    log: quietLog,
+  },
+);
+consumeTasks(
+  { current: [hanging] },
+  { redisAddress: { url: redisUrl }, prefix, clock: systemClock, log: quietLog, onEnd: () => {} },
+);
 await schedule.plan(Date.now());
 await schedule.enqueueDue(Date.now());

@@ -29,11 +29,14 @@ const expiring = (daysLeft: number): NotifyEvent => ({ ...failed, kind: 'expires
 
 /** One process that tells, with a prefix of its own unless it is handed one. */
 async function openTeller(blocks: NotifyConfig[], store = newStore()) {
-  const notices = openNotices(blocks, {
-    store,
-    clock: turnedClock(1_780_000_000_000),
-    log: quietLog,
-  });
+  const notices = openNotices(
+    { current: blocks },
+    {
+      store,
+      clock: turnedClock(1_780_000_000_000),
+      log: quietLog,
+    },
+  );
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix: store.prefix });
   const deliveries = async (): Promise<Job<Delivery>[]> => {
     const jobs = await queue.getJobs();
@@ -126,11 +129,14 @@ test('a matter that nobody wants is not remembered, so that a block that is adde
 
 test('a Redis that is away fails nobody who tells', async () => {
   const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
-  const notices = openNotices([ops], {
-    store: { redis: away, prefix: '{x}' },
-    clock: turnedClock(0),
-    log: quietLog,
-  });
+  const notices = openNotices(
+    { current: [ops] },
+    {
+      store: { redis: away, prefix: '{x}' },
+      clock: turnedClock(0),
+      log: quietLog,
+    },
+  );
   await notices.notify(failed);
   await notices.ended(failed.subject, ['renewal-failed']);
   closeRedis(away);

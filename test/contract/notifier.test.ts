@@ -33,7 +33,7 @@ async function openGround() {
   const { redis, prefix } = store;
   const url = `${receiver.url}/t0ken`;
   const block: NotifyConfig = { name: 'ops', kinds: ['renewal-failed'], type: 'webhook', url };
-  const notices = stack.use(openNotices([block], { store, clock: systemClock, log: quietLog }));
+  const notices = stack.use(openNotices({ current: [block] }, { store, clock: systemClock, log: quietLog }));
   const queue = new Queue<Delivery>(NOTIFY_QUEUE, { connection: redis, prefix });
   stack.defer(() => queue.close());
   const log = keptLog();
@@ -43,7 +43,7 @@ async function openGround() {
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },
     startNotifier: (registry = new Registry(), blocks = [block]) =>
-      consumeNotices(blocks, { ...parts, metrics: registry }),
+      consumeNotices({ current: blocks }, { ...parts, metrics: registry }),
     counts: () => queue.getJobCounts('completed', 'failed', 'delayed', 'waiting', 'active'),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

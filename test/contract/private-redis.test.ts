@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -105,7 +105,7 @@ suite('the private Redis', () => {
       await waitUntil('it to be back', async () => (await pidOf(redis.url)) !== pid);
       assert.equal(await ask(redis.url, redis => redis.get('name')), 'quarry');
     }
-    assert.equal(log.lines.filter(({ msg }) => /ended, starting it again/.test(`${msg}`)).length, 2);
+    assert.match(log.text(), /the private Redis ended, starting it again/);
   });
 
   test('of an earlier run is used', async () => {
@@ -137,6 +137,59 @@ suite('the private Redis', () => {
       ),
     );
     assert.ok((await readdir(dir.path)).includes('appendonlydir')); // it did run
+  });
+
+  /** Leaves data that no Redis loads. */
+  async function spoil(dir: string): Promise<string> {
+    await using redis = await start(dir);
+    await ask(redis.url, redis => redis.set('name', 'quarry'));
+    await redis[Symbol.asyncDispose]();
+    const folder = join(dir, 'appendonlydir');
+    const file = (await readdir(folder)).find(name => name.endsWith('.incr.aof'));
+    assert.ok(file);
+    await appendFile(join(folder, file), 'this is no command\n');
+    return file;
+  }
+
+  test('that does not start is told of in its own words', async () => {
+    await using dir = await tempDir();
+    const file = await spoil(dir.path);
+    const log = keptLog();
+    const said = `Bad file format reading the append only file ${file}: make a backup of your AOF file, then use `;
+    await assert.rejects(start(dir.path, log), ({ message }: Error) => {
+      assert.ok(message.startsWith(`[redis] dir: the private Redis in ${dir.path} does not start: ${said}`));
+      return !message.includes('\n');
+    });
+    assert.deepEqual(log.lines, []);
+  });
+
+  test('that dies and does not start again is tried six times, and told of once', async () => {
+    await using dir = await tempDir();
+    const log = keptLog();
+    const pauses: number[] = [];
+    const clock = {
+      ...systemClock,
+      sleep: (ms: number, signal?: AbortSignal) => {
+        if (ms >= 500) pauses.push(ms);
+        return systemClock.sleep(ms >= 500 ? 0 : ms, signal);
+      },
+    };
+    await using redis = await startPrivateRedis(dir.path, { path, clock, log: log.log });
+    const folder = join(dir.path, 'appendonlydir');
+    const file = (await readdir(folder)).find(name => name.endsWith('.incr.aof'));
+    await appendFile(join(folder, `${file}`), 'this is no command\n');
+    process.kill(await pidOf(redis.url), 'SIGKILL');
+    await assert.rejects(redis.failed, /^Error: \[redis\] dir: .* does not start: Bad file format [^\n]+$/);
+    assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000, 16_000]);
+    const told = log.lines.map(({ msg, reason }) => ({ msg, reason }));
+    assert.deepEqual(told, [{ msg: 'the private Redis ended, starting it again', reason: 'SIGKILL' }]);
+  });
+
+  test('in a folder that cannot be made is told of with section, option and path', async () => {
+    await using dir = await tempDir();
+    await writeFile(join(dir.path, 'file'), '');
+    const data = join(dir.path, 'file', 'data');
+    await assert.rejects(start(data), { message: `[redis] dir: ${data} cannot be made: not a directory` });
   });
 
   test('says in one line what is missing', async () => {

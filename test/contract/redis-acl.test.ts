@@ -61,7 +61,7 @@ for (const user of redisUsers) {
     assert.deepEqual(await look(user), { state: 'fit' });
     const own = triesOf(user);
     const patterns = new Set(own.map(({ pattern }) => pattern));
-    const commands = new Set<string>(own.map(({ command }) => command));
+    const commands = new Set<string>([...own.map(({ command }) => command), 'time']);
     const others = redisUsers.filter(other => other !== user).flatMap(triesOf);
     const foreign = others.filter(
       ({ pattern, command, words }) =>

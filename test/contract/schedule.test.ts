@@ -6,6 +6,7 @@ import { suite, test } from 'node:test';
 import { Queue } from 'bullmq';
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import type { Task } from '../../services/scheduler/tasks.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { hastenTask, openSchedule, SCHEDULE_QUEUE } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -28,13 +29,20 @@ const everyHours = (name: string, hours: number, run: Task['run']): Task => ({
 /** What one scheduler process has. */
 function openScheduler(prefix: string, tasks: Task[]) {
   const redis = openRedis({ url: redisUrl }, 'patient', quietLog);
-  const schedule = openSchedule(tasks, { store: { redis, prefix }, log: quietLog });
-  const consumer = consumeTasks(tasks, {
-    redisAddress: { url: redisUrl },
-    prefix,
-    log: quietLog,
-    onEnd: () => {},
-  });
+  const schedule = openSchedule(
+    { current: tasks },
+    { store: { redis, prefix }, clock: systemClock, log: quietLog },
+  );
+  const consumer = consumeTasks(
+    { current: tasks },
+    {
+      redisAddress: { url: redisUrl },
+      prefix,
+      clock: systemClock,
+      log: quietLog,
+      onEnd: () => {},
+    },
+  );
   return {
     ...schedule,
     redis,
@@ -145,10 +153,14 @@ suite('the schedule', () => {
     const clock = turnedClock(start);
     await using old = openScheduler(prefix, []);
     await old.plan(clock.now());
-    await using planner = openSchedule([everyHours('new', 1, async () => {})], {
-      store: { redis: old.redis, prefix },
-      log: quietLog,
-    });
+    await using planner = openSchedule(
+      { current: [everyHours('new', 1, async () => {})] },
+      {
+        store: { redis: old.redis, prefix },
+        clock: systemClock,
+        log: quietLog,
+      },
+    );
     await planner.plan(clock.now());
     await planner.enqueueDue(clock.now());
     const queue = new Queue(SCHEDULE_QUEUE, { connection: old.redis, prefix });

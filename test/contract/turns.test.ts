@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { suite, test } from 'node:test';
+import { systemClock } from '../../shared/base/basics.ts';
 import { type HeldJob, type JobSignals, type Later, openWorker } from '../../shared/queue/bullmq.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { isSignJobData, SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-records.ts';
@@ -45,6 +46,7 @@ async function take(
   await using _ = openWorker(SIGN_QUEUE, consumer, {
     redisAddress: { url: redisUrl },
     prefix,
+    clock: systemClock,
     log: quietLog,
   });
   await waitUntil('the jobs to be taken', () => isDone(taken), 30_000);

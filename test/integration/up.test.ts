@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -140,6 +140,17 @@ suite('quarry up, alone', () => {
       new RegExp(`^quarry: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`),
     );
     await assert.rejects(once(connect(socket), 'connect'));
+  });
+
+  test("whose Redis does not start ends with 1 and one line, in Redis's words", async () => {
+    await using dir = await tempDir();
+    const data = join(dir.path, 'data');
+    await mkdir(data);
+    await writeFile(join(data, 'appendonlydir'), 'this is no folder');
+    const ended = await runQuarry(['up', 'main.ini'], await fleet.ini({ redis: `dir = ${data}` }));
+    assert.equal(ended.code, 1);
+    const reason = `^quarry: \\[redis\\] dir: the private Redis in ${data} does not start: .*appendonlydir`;
+    assert.match(toldLines(ended).join('\n'), new RegExp(`${reason}[^\n]*$`));
   });
 });
 

@@ -1,4 +1,5 @@
 import { describeError, type Log } from '../../../shared/base/basics.ts';
+import type { Live } from '../../../shared/base/live.ts';
 import type { RecordsFound } from '../../../shared/solver/dns-records.ts';
 import { answerQuery } from './answer.ts';
 import { formatRcode, Rcode } from './codes.ts';
@@ -21,9 +22,12 @@ export type Respond = (
   reply: (message: Buffer) => void,
 ) => void;
 
-/** @param count called for each answer */
+/**
+ * @param zones those of the moment
+ * @param count called for each answer
+ */
 export function responding(
-  { zones, lookUp, log }: { zones: Zones; lookUp: LookUp<RecordsFound>; log: Log },
+  { zones, lookUp, log }: { zones: Live<Zones>; lookUp: LookUp<RecordsFound>; log: Log },
   count: (rcode: string, transport: Transport) => void,
 ): Respond {
   function failToLookUp(error: Error): Answer {
@@ -53,7 +57,7 @@ export function responding(
       return reply(encodeFault(parsed.head, parsed.fault));
     }
     const { query } = parsed;
-    const answer = answerQuery(zones, query);
+    const answer = answerQuery(zones.current, query);
     if (typeof answer !== 'function') return reply(encode(query, () => answer, transport, limit));
     lookUp(query.name, found => {
       const toAnswer = () => (found instanceof Error ? failToLookUp(found) : answer(found));

@@ -8,12 +8,12 @@ import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 
-async function checkText(text: string): Promise<string> {
+async function checkText(text: string, env: Record<string, string> = {}): Promise<string> {
   await using dir = await tempDir();
   const file = join(dir.path, 'main.ini');
   await writeFile(file, text);
   let output = '';
-  await check([file], {}, written => {
+  await check([file], env, written => {
     output += written;
   });
   return output.replaceAll(`${dir.path}/`, '');
@@ -54,6 +54,22 @@ test('check() continues long cells in the next rows and cuts nothing', async () 
   for (const glob of globs.concat(long)) assert.ok(output.includes(glob), glob);
   assert.match(output, /^a {6}all {6}www0/m);
   assert.match(output, /^ {16}www1/m);
+});
+
+test('check() shows how a value was asked for, and not what came in from outside', async () => {
+  const env = {
+    CA: 'https://s3cret.example.org/dir',
+    NAME: 's3cret',
+    HOOK: 'https://chat.example.org/s3cret',
+  };
+  const output = await checkText(
+    `${start}acme-server = \${env:CA}\n[auth a]\nall = yes\ndomain = *.\${env:NAME}.example.org
+[notify n]\nurl = \${env:HOOK}\n`,
+    env,
+  );
+  assert.doesNotMatch(output, /s3cret/);
+  assert.match(output, /^account: \$\{env:CA\}, in/m);
+  assert.match(output, /\*\.\$\{env:NAME\}\.example\.org/);
 });
 
 test('check() warns of a block that is never reached and of one that matches nothing', async () => {

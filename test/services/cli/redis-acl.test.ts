@@ -32,11 +32,11 @@ test('quarry redis-acl gives a responder the challenges of the configured kinds 
     const line = (await redisAcl(dir.path, ini)).find(line => line.includes('-responder'));
     return line?.replace(/^.* #\S+ /, '');
   };
-  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget');
+  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget +time');
   assert.equal(
     await rights('tlsalpn01', 'dns01-server'),
     'resetchannels ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ' +
-      '+zcount +zrangebyscore +zrevrangebyscore',
+      '+time +zcount +zrangebyscore +zrevrangebyscore',
   );
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Io } from '../../../services/cli/command.ts';
 import { commands } from '../../../services/cli/commands.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
 import { toEntry } from '../../../shared/inventory/entry.ts';
 import { openInventoryWriter } from '../../../shared/inventory/writer.ts';
 import { parkedKey } from '../../../shared/limits/limits.ts';
@@ -99,7 +100,7 @@ function startFleet(): AsyncDisposable {
         return sealRevokeResult(testSeals, lock.jobId, result);
       },
     },
-    { redisAddress: { url }, prefix, seals: testSeals, log: quietLog },
+    { redisAddress: { url }, prefix, seals: testSeals, clock: systemClock, log: quietLog },
   );
   return worker;
 }

@@ -49,11 +49,14 @@ domain = *.example.org
 verification = web
 `;
 
-async function convert(text: string): Promise<{ printed: string; dir: AsyncDisposable & { path: string } }> {
+async function convert(
+  text: string,
+  env: Record<string, string> = {},
+): Promise<{ printed: string; dir: AsyncDisposable & { path: string } }> {
   const dir = await tempDir();
   const file = join(dir.path, 'main.ini');
   await writeFile(file, text);
-  return { printed: await toResponderConfig([file], {}), dir };
+  return { printed: await toResponderConfig([file], env), dir };
 }
 
 test('quarry check --for responder prints what a responder needs, and none of the secrets', async () => {
@@ -92,6 +95,25 @@ test('quarry check --for responder writes down the verification that goes withou
     'listener = 0.0.0.0:1380',
     'listener = [::]:1380',
   ]);
+});
+
+test('quarry check --for responder only names what comes from the environment or is a credential', async () => {
+  const env = {
+    PASSWORD: secret,
+    REDIS: 'redis.example.org',
+    ALL: `redis://me:${encodeURIComponent(secret)}@r`,
+  };
+  const url = (written: string) =>
+    `[account]\ndir = /a\n[auth "all"]\nall = yes\ndomain = *\n[redis]\nurl = ${written}\n`;
+  for (const [written, shown] of [
+    [`redis://me:\${env:PASSWORD}@\${env:REDIS}:6379/3`, `redis://\${env:REDIS}:6379/3`],
+    [`redis://\${env:REDIS}`, `redis://\${env:REDIS}`],
+    [`\${env:ALL}`, `\${env:ALL}`],
+  ] as const) {
+    const { printed, dir } = await convert(url(written), { ...env, PASSWORD: 'S3cretS3cret' });
+    await using _ = dir;
+    assert.ok(printed.includes(`url = ${shown}\n`), printed);
+  }
 });
 
 test('only a responder does without accounts and auth blocks', async () => {

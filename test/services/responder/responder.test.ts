@@ -5,6 +5,7 @@ import { after, test } from 'node:test';
 import { startResponder } from '../../../services/responder/responder.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
+import { asking } from '../../../shared/dns/query.ts';
 import { account, auth, loadText } from '../../shared/setup/load-text.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
@@ -70,6 +71,30 @@ test('startResponder() lets go of what it has opened when another address is tak
     start(again),
     new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
   );
+});
+
+test('the zones of another configuration are answered for once it is taken over, on the same sockets', async () => {
+  const zones = (...names: string[]) =>
+    verification('b', 'dns01-server', 'listener = 127.0.0.1:0', ...names.map(name => `zone = ${name}`));
+  await using responder = await start(zones('one.example', 'two.example'));
+  const [at] = responder.addresses;
+  assert.ok(at);
+  const ask = asking(at, { recursive: false, timeout: 5_000 });
+  const rcodes = () =>
+    Promise.all(
+      ['one.example', 'two.example', 'three.example'].map(
+        async name => (await ask(name, 'SOA', AbortSignal.timeout(5_000))).rcode,
+      ),
+    );
+  assert.deepEqual(await rcodes(), ['NOERROR', 'NOERROR', 'REFUSED']);
+  const next = await loadText(`${account}${auth}verification = b\n${zones('three.example', 'two.example')}`);
+  const take = await responder.prepare?.(next);
+  assert.deepEqual(await rcodes(), ['NOERROR', 'NOERROR', 'REFUSED'], 'it is prepared, and not taken over');
+  take?.();
+  assert.deepEqual(await rcodes(), ['REFUSED', 'NOERROR', 'NOERROR']);
+  const without = await loadText(`${account}${auth}verification = d\n${elsewhere}`);
+  (await responder.prepare?.(without))?.();
+  assert.deepEqual(await rcodes(), ['REFUSED', 'REFUSED', 'REFUSED']);
 });
 
 /** All that a file loads, at once or later: our files by their paths, packages by their names. */

@@ -19,7 +19,7 @@ after(() => stack.disposeAsync());
 const dir = stack.use(await tempDir());
 const passwordFile = join(dir.path, 'password');
 await writeFile(passwordFile, 's3cret pass\n');
-const login = { user: 'quarry', passwordFile };
+const login = { user: 'quarry', password: { file: passwordFile } };
 const { caFile } = await tlsAuthority();
 
 type Mail = Extract<NotifyConfig, { type: 'mail' }>;

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { loadConfig } from '../../../shared/setup/load-config.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth, loadText, refusal } from '../setup/load-text.ts';
 
 const itself = import.meta.filename;
+const dir = await tempDir();
+after(() => dir[Symbol.asyncDispose]());
+const secretFile = join(dir.path, 'secret');
+await writeFile(secretFile, 's3cret pass\n');
 const every = [
   'renewal-failed',
   'expires-soon',
@@ -53,7 +57,7 @@ const refused: [string, string, RegExp][] = [
   ],
   [
     'two keys',
-    `url = https://a.example/\nhmac_key = s3cret\nhmac_key_file = ${itself}`,
+    `url = https://a.example/\nhmac_key = s3cret\nhmac_key_file = ${secretFile}`,
     /hmac_key_file: has hmac_key b/,
   ],
   [
@@ -104,7 +108,7 @@ const refused: [string, string, RegExp][] = [
   ],
   [
     'a password without a user',
-    `${mail}smtp = smtps://mx\nsmtp-password-file = ${itself}`,
+    `${mail}smtp = smtps://mx\nsmtp-password-file = ${secretFile}`,
     /smtp-password-file: needs/,
   ],
 ];
@@ -122,19 +126,19 @@ test('[notify] takes a webhook, for all events or for those that it names', asyn
     ...{ name: 'ops', kinds: every, type: 'webhook', url: 'https://a.example/hook?token=1' },
   });
   const text = `on = account-paused, expires-soon\non = renewal-failed\non = expires-soon
-url = http://127.0.0.1:8080/\nhmac_key_file = ${itself}\nca-file = ${itself}`;
+url = http://127.0.0.1:8080/\nhmac_key_file = ${secretFile}\nca-file = ${itself}`;
   assert.deepEqual(await notifyOf(text), {
     ...{ name: 'ops', kinds: ['account-paused', 'expires-soon', 'renewal-failed'] },
-    ...{ type: 'webhook', url: 'http://127.0.0.1:8080/', hmacKey: { file: itself }, caFile: itself },
+    ...{ type: 'webhook', url: 'http://127.0.0.1:8080/', hmacKey: { file: secretFile }, caFile: itself },
   });
 });
 
 test('[notify] takes mail to several, over a server with a login', async () => {
-  const text = `${mail}mail = root@example.org\nsmtp = smtps://mx.example.org\nsmtp-user = me\nsmtp-password-file = ${itself}`;
+  const text = `${mail}mail = root@example.org\nsmtp = smtps://mx.example.org\nsmtp-user = me\nsmtp-password-file = ${secretFile}`;
   assert.deepEqual(await notifyOf(text), {
     ...{ name: 'ops', kinds: every, type: 'mail', to: ['ops@example.org', 'root@example.org'] },
     ...{ from: 'quarry@example.org', smtp: { host: 'mx.example.org', port: 465, tls: 'always' } },
-    login: { user: 'me', passwordFile: itself },
+    login: { user: 'me', password: { file: secretFile } },
   });
 });
 

@@ -61,6 +61,8 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     trail: { keep: 400 },
     notify: [],
     warnings: [],
+    hidden: [],
+    secretFiles: [],
   });
 });
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
+import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth, loadText } from './load-text.ts';
 
 const folder = join(import.meta.dirname, '../../../shared/solver');
@@ -17,6 +19,13 @@ test('the README shows the map of nginx as the page of TLS-ALPN has it', () => {
   assert.ok(map !== '' && readFileSync(join(folder, 'tlsalpn01.md'), 'utf8').includes(map));
 });
 
+/** What the shown configurations take from outside. */
+const outside = await tempDir();
+after(() => outside[Symbol.asyncDispose]());
+for (const name of ['web-hmac', 'tsig'])
+  await writeFile(join(outside.path, name), Buffer.alloc(32, 1).toString('base64'));
+const env = { CREDENTIALS_DIRECTORY: outside.path, DOMAIN: 'example.org' };
+
 /** The file of a key or a password is the reader's own. */
 const withoutFiles = (block: string) =>
   block
@@ -24,9 +33,10 @@ const withoutFiles = (block: string) =>
       /^tsig-secret-file = .*$/m,
       `tsig-name = acme\ntsig-secret = ${Buffer.alloc(32, 1).toString('base64')}`,
     )
-    .replace(/^smtp-password-file = .*$/m, `smtp-password-file = ${import.meta.filename}`);
+    .replace(/^hmac_key_file = .*\n/m, '')
+    .replace(/^smtp-password-file = .*$/m, `smtp-password = an example`);
 
-for (const page of [...pages, '../ca/accounts.md', '../../README.md'])
+for (const page of [...pages, '../ca/accounts.md', '../config/files.md', '../../README.md'])
   test(`the configuration that ${basename(page)} shows can be loaded as it is`, async () => {
     const text = readFileSync(join(folder, page), 'utf8');
     const shown = [...text.matchAll(/^```ini\n([^`]*)^```$/gm)].map(([, block = '']) => block);
@@ -35,6 +45,7 @@ for (const page of [...pages, '../ca/accounts.md', '../../README.md'])
     for (const block of blocks) {
       const { verifications } = await loadText(
         `${/^\[account\]/m.test(block) ? '' : account}${/^\[auth /m.test(block) ? '' : auth}${block}`,
+        env,
       );
       assert.ok(verifications.size > 0);
     }

@@ -58,7 +58,7 @@ function nextMessage(): Buffer {
 
 const lookUp: LookUp<RecordsFound> = (name, tell) =>
   tell({ values: name.startsWith('www') ? ['a value', 'another'] : [], isAbove: false });
-const respond = responding({ zones: openZones([zone]), lookUp, log: quietLog }, () => {});
+const respond = responding({ zones: { current: openZones([zone]) }, lookUp, log: quietLog }, () => {});
 
 test(`the DNS responder survives ${rounds} broken messages, and answers those that it answers in form (seed ${seed})`, () => {
   for (let round = 0; round < rounds; round++) {

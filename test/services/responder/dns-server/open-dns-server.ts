@@ -53,8 +53,8 @@ export async function openDnsServer(
     },
   };
   const outlast = <T>(ask: () => Promise<T>) => ask();
-  const servers = dnsServers(blocks, { records, outlast, clock: systemClock, log: log.log, metrics });
-  const listeners = await openListeners([{ host, port: 0, explicit: true }], servers, log.log);
+  const { create } = dnsServers(blocks, { records, outlast, clock: systemClock, log: log.log, metrics });
+  const listeners = await openListeners([{ host, port: 0, explicit: true }], create, log.log);
   const port = listeners.addresses[0]?.port ?? 0;
   return {
     host,
