@@ -2,7 +2,9 @@
 #
 #   docker build -t quarry .
 #   docker run quarry --help
-#   docker run -e REDIS_URL=redis://… -v ./main.ini:/etc/quarry/main.ini:ro … quarry worker /etc/quarry/main.ini
+#   docker run --init -e REDIS_URL=redis://… -v ./main.ini:/etc/quarry/main.ini:ro … quarry worker /etc/quarry/main.ini
+#
+# --init waits for the children that programs of a `program` solver leave behind; without it they stay, defunct.
 #
 # No redis-server is in it, so `quarry up` needs a REDIS_URL here. compose.yaml shows the whole fleet.
 FROM node:24-bookworm-slim
@@ -36,6 +38,9 @@ RUN node --input-type=module --eval ' \
 
 # Intake, http-01 responder. The admin listener (9313) is for this container alone unless [admin] says otherwise.
 EXPOSE 1313 1380
+
+# Of the admin listener where it is by default. A command that is no role has none.
+HEALTHCHECK --start-period=60s --interval=10s --timeout=15s CMD ["bash", "services/ready.sh"]
 
 ENTRYPOINT ["node", "services/cli/quarry.js"]
 CMD ["up", "/etc/quarry/main.ini"]

@@ -17,6 +17,7 @@ import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
+import { describeExposed } from './exposed-files.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
 
@@ -47,6 +48,7 @@ export async function check(
     ...describeClearListeners(config.auth, config.mgmt),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
+    ...(await describeExposed(config)),
   ];
   const warnings = found.map(warning => `warning: ${warning}`);
   const trail = describeTrail(config);

@@ -52,6 +52,9 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
     checkFences(stack),
   );
 
+  await check(tally, 'a child that a program leaves behind: somebody waits for it', () =>
+    checkOrphans(stack),
+  );
   await check(tally, 'Redis: a user for each role, and nobody else gets in', () => checkUsers(stack));
   await check(tally, 'networks: a way out for those that need one', () => checkNetworks(stack));
   await check(tally, 'the responder: neither accounts nor keys in its configuration', () =>
@@ -116,6 +119,14 @@ const roles = ['intake', 'worker', 'scheduler', 'responder'];
 async function inside(stack: ComposeStack, service: string, ...command: string[]): Promise<string> {
   const [container] = await stack.containers(service);
   return runCommand(['docker', 'exec', container?.Id ?? '', ...command]);
+}
+
+/** As a program does that goes on in the background: process 1 becomes the parent of its children. */
+async function checkOrphans(stack: ComposeStack): Promise<void> {
+  await inside(stack, 'worker', 'bash', '-c', '(sleep 0.1 & sleep 0.1 &)');
+  const states = () => inside(stack, 'worker', 'bash', '-c', 'cat /proc/[0-9]*/stat');
+  await waitUntil('its children to end', async () => !/ \(sleep\) [^Z]/.test(await states()));
+  if (/ \(sleep\) Z/.test(await states())) throw new Error('defunct children stay');
 }
 
 /** Each role sees one password, which no other role has. */
