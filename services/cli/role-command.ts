@@ -1,5 +1,6 @@
 import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
+import { endProcess } from './end-process.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
 
 /**
@@ -26,12 +27,27 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) process.exit(1); // a second signal ends the process at once
+          if (stop.signal.aborted) return endWith(1); // a second signal ends the process at once
           stop.abort();
           endInTime();
         });
       }
-      const endInTime = () => setTimeout(() => process.exit(1), STOP_TIMEOUT).unref();
+      const end = () =>
+        endProcess(() => {
+          opened?.log.error(
+            'a file system, or the resolver, does not answer; killed, as no exit is possible',
+          );
+          opened?.end();
+        });
+      const endWith = (code: number) => {
+        process.exitCode = code;
+        void end();
+      };
+      const giveUp = () => {
+        opened?.log.error('a role has not stopped in time');
+        endWith(1);
+      };
+      const endInTime = () => setTimeout(giveUp, STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
@@ -41,7 +57,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
         process.exitCode = 0;
       } finally {
         // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
-        setImmediate(() => process.exit());
+        setImmediate(end);
       }
     },
   };
