@@ -67,7 +67,6 @@ const forTestsAlone: Record<string, string> = {
   'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
-  'shared/config/listener.ts parseListener': "macen's ways to write an address are a table",
   'shared/inventory/lines.ts toSortedName': 'how names sort is a table',
   'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',
   'shared/order/challenges.ts chooseChallenge': 'what CAs offer is a table',

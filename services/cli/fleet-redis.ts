@@ -3,9 +3,10 @@ import { systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
-import { type RedisAddress, whereOf } from '../../shared/base/redis-address.ts';
+import { type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
 import type { Environment } from '../../shared/config/environment.ts';
-import { addressFor, parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
+import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
+import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { UsageError } from './command.ts';
@@ -57,18 +58,19 @@ export async function reachFleetRedis(
   config: RedisConfig,
 ): Promise<FleetRedis & { fault: string | undefined }> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-  const address = { url: config.url ?? `unix:${privateSocket(config.dir)}` };
-  const redis = openRedis(addressFor('cli', address, config), 'impatient', log);
+  const place = findPlace(config) ?? { url: `unix:${privateSocket(config.dir)}` };
+  const redis = openRedis(addressFor('cli', place, config), 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
-  const fault = redis.status === 'ready' ? undefined : describeFault(config, address);
+  const fault = redis.status === 'ready' ? undefined : describeFault(config, place);
   return { store: { redis, prefix: config.prefix }, fault, [Symbol.dispose]: () => closeRedis(redis) };
 }
 
-function describeFault({ url: written, dir }: RedisConfig, address: RedisAddress): string {
-  const elsewhere = written === undefined && !isAbsolute(dir);
+function describeFault(config: RedisConfig, place: RedisPlace): string {
+  const { dir } = config;
+  const elsewhere = findPlace(config) === undefined && !isAbsolute(dir);
   const started = elsewhere ? ', and was it started in this folder, where the [redis] dir begins' : '';
-  return `Redis at ${whereOf(address)} cannot be reached; does quarry run${started}?`;
+  return `Redis at ${whereOf(place)} cannot be reached; does quarry run${started}?`;
 }
 
 function readEnvironment(env: Environment): RedisConfig {

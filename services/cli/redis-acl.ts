@@ -4,7 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAtomically } from '../../shared/base/atomic-file.ts';
 import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
-import { type RedisConfig, readPassword } from '../../shared/config/redis.ts';
+import type { RedisConfig } from '../../shared/config/redis.ts';
+import { readPassword } from '../../shared/config/redis-access.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';
 import { type Command, needFiles, readOptions } from './command.ts';
@@ -25,7 +26,7 @@ export const redisAclCommand: Command = {
     const lines = redisUsers.map(user => {
       const name = config.redis.users?.[user]?.name ?? `quarry-${user}`;
       const password = toPasswordWord(name, findPassword(user, config.redis, values.passwords));
-      return toLine(name, ['on', password, ...toAclWords(user, rightsOf(user, config), config.redis.url)]);
+      return toLine(name, ['on', password, ...toAclWords(user, rightsOf(user, config), config.redis)]);
     });
     // Nobody else gets in: without this line, whoever reaches Redis may do anything.
     const others = values['acl-file'] ? ['user default off'] : [];

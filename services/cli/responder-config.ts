@@ -10,7 +10,11 @@ import { loadConfig } from '../../shared/setup/load-config.ts';
 const needed: Record<string, readonly string[]> = {
   mgmt: ['trusted-proxy'],
   verification: ['type', 'listener', 'listeners', 'zone', 'ns', 'hostmaster', 'ttl', 'rate-limit'],
-  redis: ['url', 'prefix', 'password-file', 'user-responder', 'password-file-responder'],
+  redis: [
+    ...['url', 'cluster', 'sentinel', 'sentinel-master', 'sentinel-user', 'sentinel-password-file'],
+    ...['sentinel-tls', 'tls', 'ca-file', 'tls-cert', 'tls-key', 'prefix'],
+    ...['user', 'password-file', 'user-responder', 'password-file-responder'],
+  ],
   logging: ['level', 'destination', 'format'],
   admin: ['listener'],
 };

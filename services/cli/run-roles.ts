@@ -4,10 +4,10 @@ import { openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
-import type { RedisAddress } from '../../shared/base/redis-address.ts';
+import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
-import { addressFor } from '../../shared/config/redis.ts';
+import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
@@ -57,10 +57,10 @@ export async function runRoles(options: RunOptions): Promise<void> {
 
   await using stack = new AsyncDisposableStack();
   const failures: Promise<never>[] = [];
-  const redis = await findRedis();
+  const place = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
-  const anyone = addressFor(roles[0] ?? 'cli', redis, config.redis);
+  const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
   const notes = [clock.notes];
@@ -68,7 +68,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
   const ways = [...roles].reverse().map(name => {
-    const redisAddress = addressFor(name, redis, config.redis);
+    const redisAddress = addressFor(name, place, config.redis);
     return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
   await refuseUnfit(ways.map(({ look }) => look));
@@ -92,10 +92,13 @@ export async function runRoles(options: RunOptions): Promise<void> {
   });
   log.info('stopping');
 
-  async function findRedis(): Promise<RedisAddress> {
-    if (config.redis.url) return { url: config.redis.url };
+  async function findRedis(): Promise<RedisPlace> {
+    const place = findPlace(config.redis);
+    if (place) return place;
     if (!privateRedis)
-      throw new Error('one role alone needs a Redis that others share: set [redis] url or REDIS_URL');
+      throw new Error(
+        'one role alone needs a Redis that others share: set [redis] url, sentinel or cluster, or REDIS_URL',
+      );
     const own = stack.use(
       await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),
     );

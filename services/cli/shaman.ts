@@ -3,7 +3,7 @@ import { delimiter, resolve } from 'node:path';
 import { describeError, systemClock } from '../../shared/base/basics.ts';
 import { type Environment, readVariable } from '../../shared/config/environment.ts';
 import { parseLevel } from '../../shared/config/logging.ts';
-import { parseReadableFile } from '../../shared/config/option-values.ts';
+import { parseCertificateFile } from '../../shared/config/option-values.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { type DomainOutcome, runShaman } from '../../shared/shaman/run-shaman.ts';
@@ -46,6 +46,6 @@ async function run(directory: string, { env, write }: Io, signal: AbortSignal): 
 }
 
 async function readAuthorities(env: Environment): Promise<string[] | undefined> {
-  const file = readVariable(env, 'ACME_CAFILE', parseReadableFile);
+  const file = readVariable(env, 'ACME_CAFILE', parseCertificateFile);
   return file === undefined ? undefined : [await readFile(file, 'utf8')];
 }

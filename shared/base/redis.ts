@@ -3,7 +3,8 @@ import type { Writable } from 'node:stream';
 import type { ChainableCommander } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { reportOutages } from './outages.ts';
-import { connectTo, type Patience, type RedisAddress } from './redis-address.ts';
+import type { RedisAddress } from './redis-address.ts';
+import { connectTo, type Patience } from './redis-connection.ts';
 import type { Redis } from './redis-node.ts';
 
 export type { Redis } from './redis-node.ts';

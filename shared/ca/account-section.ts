@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
-import { parseReadableFile, parseText, toFlag } from '../config/option-values.ts';
+import { parseCertificateFile, parseText, toFlag } from '../config/option-values.ts';
 import { parseProxy, proxySecret, readProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type LimitsConfig, parseLimits } from '../limits/limits-section.ts';
@@ -94,7 +94,7 @@ function parseAccount(
   const kid = section.one('eab-kid', parseText);
   const hmacKey = section.secret('eab-hmac-key', parseEabKey);
   const caFile =
-    section.one('ca-file', parseReadableFile) ?? readVariable(env, 'ACME_CAFILE', parseReadableFile);
+    section.one('ca-file', parseCertificateFile) ?? readVariable(env, 'ACME_CAFILE', parseCertificateFile);
   const proxy = section.secret('proxy', parseProxy, proxySecret) ?? readProxy(env);
   const keyType = section.one('key-type', parseKeyType);
   const anyKey = section.one('keys', parseKeys) ?? false;

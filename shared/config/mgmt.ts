@@ -1,7 +1,18 @@
+import { createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import { describeError } from '../base/basics.ts';
 import { isEveryone } from '../base/identifier.ts';
 import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';
-import { byteSize, parseList, parseReadableFile, parseText, wholeNumber } from './option-values.ts';
+import {
+  byteSize,
+  parseCertificateFile,
+  parseList,
+  parseReadableFile,
+  parseText,
+  wholeNumber,
+} from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** The HTTP interface that clients post their CSRs to. */
@@ -51,7 +62,7 @@ export function parseMgmt(
   const trustedProxies = section.many('trusted-proxy', parseCidr);
   const secretFile = section.one('secret-file', parseText);
   const tls = {
-    certFile: section.one('tls-cert', parseReadableFile),
+    certFile: section.one('tls-cert', parseCertificateFile),
     keyFile: section.one('tls-key', parseReadableFile),
   };
   const clientCaFile = section.one('client-ca', parseReadableFile);
@@ -80,5 +91,23 @@ function completeTls(
   if (certFile === undefined && keyFile === undefined) return {};
   if (keyFile === undefined) return section.fail('needs tls-key beside it', 'tls-cert');
   if (certFile === undefined) return section.fail('needs tls-cert beside it', 'tls-key');
+  const key = readFileSync(keyFile);
+  try {
+    createSecureContext({ cert: readFileSync(certFile), key });
+  } catch (error) {
+    if (!isPrivateKey(key))
+      section.fail(`${keyFile} holds no private key in PEM without a passphrase`, 'tls-key');
+    const reason = describeError(error).replace(/^error:.*::/, ''); // OpenSSL's numbers and routines
+    section.fail(`${certFile} cannot be used with the tls-key ${keyFile}: ${reason}`, 'tls-cert');
+  }
   return { tls: { certFile, keyFile } };
+}
+
+function isPrivateKey(pem: Buffer): boolean {
+  try {
+    createPrivateKey(pem);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,6 +1,7 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describeFileError } from '../base/basics.ts';
-import type { Parse } from './section-reader.ts';
+import type { Fail, Parse } from './section-reader.ts';
 
 // How single values are written, whatever option they belong to.
 
@@ -51,11 +52,30 @@ export function byteSize(most: number): Parse<number> {
 
 /** The path of a file that can be read now, so that a wrong path shows before the service starts. */
 export const parseReadableFile: Parse<string> = (text, fail) => {
-  if (text === '') return fail('is empty');
-  try {
-    readFileSync(text);
-    return text;
-  } catch (error) {
-    return fail(`${text} cannot be read: ${describeFileError(error)}`);
-  }
+  readNow(text, fail);
+  return text;
 };
+
+/** The path of a PEM file with certificates. Of authorities, TLS would take a file without any in silence. */
+export const parseCertificateFile: Parse<string> = (text, fail) => {
+  const form = /-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----[^-]+-----END \1-----/g;
+  const blocks = readNow(text, fail).toString('latin1').match(form) ?? [];
+  return blocks.some(isCertificate) ? text : fail(`${text} holds no certificate in PEM`);
+};
+
+function readNow(path: string, fail: Fail): Buffer {
+  if (path === '') return fail('is empty');
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    return fail(`${path} cannot be read: ${describeFileError(error)}`);
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { bracketed } from '../base/identifier.ts';
-import { parseReadableFile, parseText, wholeNumber } from './option-values.ts';
+import { parseCertificateFile, parseText, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** What becomes of the events beyond the last ones, which Redis keeps. */
@@ -28,7 +28,7 @@ export function parseTrail(section: SectionReader): TrailConfig {
   const keep = section.one('keep', wholeNumber(1, 36_500));
   const keyFile = section.one('key-file', parseText);
   const target = section.one('syslog', parseTarget);
-  const caFile = section.one('syslog-ca-file', parseReadableFile);
+  const caFile = section.one('syslog-ca-file', parseCertificateFile);
   section.finish();
   if (keep !== undefined && dir === undefined) section.fail('needs dir beside it', 'keep');
   if (keyFile !== undefined && dir === undefined) section.fail('needs dir beside it', 'key-file');

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
 import type { Environment } from '../config/environment.ts';
-import { parseReadableFile, parseText } from '../config/option-values.ts';
+import { parseCertificateFile, parseText } from '../config/option-values.ts';
 import { readProxy } from '../config/proxy.ts';
 import type { Secret } from '../config/secret-file.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
@@ -84,7 +84,7 @@ export function describeWay(block: NotifyConfig): string {
 function parseWebhook(section: SectionReader, url: string, env: Environment): WebhookConfig {
   const proxy = readProxy(env);
   const hmacKey = section.secretOrFile('hmac_key', parseText);
-  const caFile = section.one('ca-file', parseReadableFile);
+  const caFile = section.one('ca-file', parseCertificateFile);
   const authorities = caFile !== undefined && { caFile };
   return { type: 'webhook', url, ...(hmacKey && { hmacKey }), ...authorities, ...(proxy && { proxy }) };
 }
@@ -94,7 +94,7 @@ function parseMail(section: SectionReader, to: string[]): MailConfig {
   const from = section.one('from', parseAddress);
   const user = section.one('smtp-user', parseText);
   const password = section.secretOrFile('smtp-password', parseText);
-  const caFile = section.one('ca-file', parseReadableFile);
+  const caFile = section.one('ca-file', parseCertificateFile);
   if (smtp === undefined) return section.fail('is missing; mail needs it', 'smtp');
   if (from === undefined) return section.fail('is missing; mail needs it', 'from');
   if (user === undefined && password !== undefined)

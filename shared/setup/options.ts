@@ -176,6 +176,18 @@ const logging: Placings<LoggingConfig> = {
 
 const redis: Placings<RedisConfig> = {
   url: needsRestart('url'),
+  sentinel: needsRestartOf<NonNullable<RedisConfig['sentinel']>>({
+    ...{ endpoints: 'sentinel', master: 'sentinel-master', tls: 'sentinel-tls' },
+    ...{ user: 'sentinel-user', passwordFile: 'sentinel-password-file' },
+  }),
+  cluster: needsRestart('cluster'),
+  tls: needsRestart('tls'),
+  tlsFiles: needsRestartOf<RedisConfig['tlsFiles']>({
+    caFile: 'ca-file',
+    certFile: 'tls-cert',
+    keyFile: 'tls-key',
+  }),
+  user: needsRestart('user'),
   passwordFile: needsRestart('password-file'),
   users: needsRestart('user-ROLE'),
   prefix: needsRestart('prefix'),

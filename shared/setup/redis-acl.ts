@@ -1,6 +1,7 @@
 import { escapeGlob } from '../base/redis.ts';
 import type { CommandName } from '../base/redis-commands.ts';
 import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import type { RedisConfig } from '../config/redis.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
 
@@ -190,13 +191,18 @@ const basics = ['info', 'multi', 'exec', 'discard'];
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights
  * and no others.
  *
- * @param url of the Redis; where it names a database, SELECT is needed, too
+ * @param redis for a database that its URL names, or a cluster, a user needs one right more
  */
-export function toAclWords(user: RedisUser, { keys, channels }: RedisRights, url = ''): string[] {
+export function toAclWords(
+  user: RedisUser,
+  { keys, channels }: RedisRights,
+  redis: Pick<RedisConfig, 'url' | 'cluster'> = {},
+): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
   commands.add('time');
   if (!isReader(user)) for (const one of basics) commands.add(one);
-  if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(url)) commands.add('select');
+  if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(redis.url ?? '')) commands.add('select');
+  if (redis.cluster) commands.add('cluster|slots');
   return [
     'resetchannels',
     ...channels.map(({ pattern }) => `&${pattern}`),

@@ -1,10 +1,13 @@
 import type { Redis } from 'ioredis';
 import type { Clock } from '../base/basics.ts';
-import { connectTo, type RedisAddress, whereOf } from '../base/redis-address.ts';
+import { type RedisAddress, whereOf } from '../base/redis-address.ts';
 import { commandSamples } from '../base/redis-commands.ts';
+import { connectTo } from '../base/redis-connection.ts';
+import { judgeRedisError } from '../base/redis-errors.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
 import { findFault, type RedisFacts } from './redis-fault.ts';
+import { explainAway } from './redis-trouble.ts';
 
 /** How Redis is: of use, away, or such that a role could never work with it. */
 export type Fitness = { state: 'fit' } | { state: 'away' } | { state: 'unfit'; fault: string };
@@ -27,18 +30,14 @@ export async function lookAtRedis(
   rights: RedisRights,
 ): Promise<Fitness> {
   const redis = connectTo(address, 'once', false);
-  let failure = '';
-  redis.on('error', error => {
-    failure = error.message;
-  });
+  redis.on('error', () => {}); // it is looked at anew
   try {
     await redis.connect();
     const replies = await Promise.all(planLook(user, rights).map(step => send(redis, step)));
-    return judge(replies, whereOf(address));
+    return judge(replies, address);
   } catch {
-    const refusal = /^(WRONGPASS|NOAUTH|NOPERM)\b/.exec(failure)?.[0];
-    if (refusal === undefined) return { state: 'away' };
-    return { state: 'unfit', fault: `Redis at ${whereOf(address)} does not let the ${user} in: ${refusal}` };
+    const fault = await explainAway(user, address);
+    return fault === undefined ? { state: 'away' } : { state: 'unfit', fault };
   } finally {
     redis.disconnect();
   }
@@ -92,23 +91,28 @@ function planLook(user: RedisUser, { keys, channels }: RedisRights): Step[] {
 const toName = (pattern: string) =>
   pattern.replace(/\\(.)|\*/g, (_, escaped?: string) => escaped ?? 'quarry-looks');
 
-type Reply = Step & { answer?: unknown; error?: string };
+type Reply = Step & { answer?: unknown; error?: Error };
 
 async function send(redis: Redis, step: Step): Promise<Reply> {
   const [name = '', ...words] = step.words;
   return redis.call(name, ...words).then(
     answer => ({ ...step, answer }),
-    error => ({ ...step, error: error.message }),
+    error => ({ ...step, error }),
   );
 }
 
-function judge(replies: readonly Reply[], at: string): Fitness {
+function judge(replies: readonly Reply[], address: RedisAddress): Fitness {
   const [hello, info] = replies;
   const facts = { ...readHello(hello?.answer), ...readInfo(info?.answer) };
-  const isLoading = facts.loading === '1' || replies.some(({ error }) => /^LOADING\b/.test(error ?? ''));
-  if (hello?.answer === undefined || isLoading) return { state: 'away' };
-  const fault = findFault(facts) ?? findMissing(replies);
-  return fault === undefined ? { state: 'fit' } : { state: 'unfit', fault: `Redis at ${at} ${fault}` };
+  if (hello?.answer === undefined || facts.loading === '1') return { state: 'away' };
+  // What leads to a replica has not heard yet which one is the master now.
+  if (facts.role === 'slave' && !('url' in address)) return { state: 'away' };
+  const fault = findFault(facts, address);
+  const isAway = replies.some(({ error }) => judgeRedisError(error)?.kind === 'away');
+  if (fault === undefined && isAway) return { state: 'away' };
+  const said = fault ?? findMissing(replies);
+  if (said === undefined) return { state: 'fit' };
+  return { state: 'unfit', fault: `Redis at ${whereOf(address)} ${said}` };
 }
 
 /** Names and values in turn. */
@@ -132,11 +136,13 @@ function readInfo(answer: unknown): RedisFacts {
 
 /** A refusal names the command, or else the key or channel was not allowed. */
 function findMissing(replies: readonly Reply[]): string | undefined {
-  const missing = replies.flatMap(({ words: [name = ''], right = '', error = '' }) => {
-    if (/^ERR unknown (sub)?command/i.test(error)) return [`+${name} (which this Redis does not know)`];
-    if (!error.startsWith('NOPERM')) return [];
-    return [/\bcommand\b/.test(error) ? `+${name}` : right];
-  });
+  const missing = replies.flatMap(
+    ({ words: [name = ''], right = '', error: { message: error = '' } = {} }) => {
+      if (/^ERR unknown (sub)?command/i.test(error)) return [`+${name} (which this Redis does not know)`];
+      if (!error.startsWith('NOPERM')) return [];
+      return [/\bcommand\b/.test(error) ? `+${name}` : right];
+    },
+  );
   if (missing.length === 0) return undefined;
   const all = [...new Set(missing)];
   const more = all.length > MOST_TOLD ? ` and ${all.length - MOST_TOLD} more` : '';

@@ -22,14 +22,15 @@ const unfit: [string, Record<string, string>, string][] = [
   [
     'is a node of a cluster',
     { 'cluster-enabled': 'yes' },
-    'is a node of a cluster, which Quarry cannot use: give the URL of a Redis that stands alone',
+    'is a node of a cluster: write cluster = HERE in place of url',
   ],
 ];
 
 for (const [what, settings, said] of unfit)
   test(`a Redis that ${what} is of no use, and says so in one line`, async () => {
     await using redis = await startRedis({ settings });
-    const fault = `Redis at 127.0.0.1:${redis.port} ${said}`;
+    const at = `127.0.0.1:${redis.port}`;
+    const fault = `Redis at ${at} ${said.replace('HERE', at)}`;
     assert.deepEqual(await lookAtRedis('worker', { url: redis.url }, rights), { state: 'unfit', fault });
   });
 
@@ -44,16 +45,16 @@ test('a Redis that is a replica is of no use, and names its primary', async () =
   assert.deepEqual(await lookAtRedis('worker', { url: redis.url }, rights), { state: 'unfit', fault });
 });
 
-test('a Redis is of use from 6.2 on, and a Sentinel never', () => {
+test('a Redis is of use from 6.2 on', () => {
+  const place = { url: 'redis://r' };
   const facts = { redis_mode: 'standalone', role: 'master', maxmemory_policy: 'noeviction' };
-  const of = (version: string) => findFault({ ...facts, redis_version: version });
+  const of = (version: string) => findFault({ ...facts, redis_version: version }, place);
   assert.deepEqual(['6.0.16', '5.0.7', '6.2.0', '7.0.15', '8.2.1', '10.0.0'].map(of), [
     'is version 6.0.16; Quarry needs 6.2 or newer',
     'is version 5.0.7; Quarry needs 6.2 or newer',
     ...Array.from({ length: 4 }, () => undefined),
   ]);
-  assert.match(findFault({ redis_version: '7.0.1', redis_mode: 'sentinel' }) ?? '', /^is a Sentinel, /);
-  assert.equal(findFault({}), undefined);
+  assert.equal(findFault({}, place), undefined);
 });
 
 test('a Redis that is away is waited for, and one that is unfit is not', async () => {

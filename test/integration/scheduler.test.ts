@@ -6,19 +6,24 @@ import { after, before, suite, test } from 'node:test';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { shiftedTime } from '../support/shifted-time.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 let fleet: Fleet;
+const time = await shiftedTime();
 before(async () => {
   fleet = await startFleet({
     roles: [],
+    time,
     pebble: { profiles: { brief: { description: 'one day', validityPeriod: 86_400 } } },
   });
 });
-after(() => fleet[Symbol.asyncDispose]());
+after(async () => {
+  await fleet[Symbol.asyncDispose]();
+  await time[Symbol.asyncDispose]();
+});
 
-/** For Node: a process whose clock is two days ahead, where what was issued today has ended. */
-const inTwoDays = 'data:text/javascript,const now = Date.now; Date.now = () => now() + 2 * 86_400_000;';
+const twoDays = 2 * 86_400_000;
 
 const figure = async (adminUrl: string, name: string) =>
   Number(
@@ -45,8 +50,8 @@ domain = *`;
     assert.deepEqual(await readdir(folder), [digest.slice(2)]);
     await cp(folder, join(directory, '00'), { recursive: true }); // as somebody else would have put it there
 
-    const later = { blocks, nodeArgs: ['--import', inTwoDays] };
-    const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', later)));
+    await time.set(twoDays); // what was issued today has ended
+    const schedulers = await Promise.all([1, 2].map(() => fleet.start('scheduler', { blocks })));
     const found = () => schedulers.some(({ log }) => log().some(({ added }) => Number(added) >= 1));
     await waitUntil('the entry to be found', found);
     await hastenTask({ redis: fleet.redisClient, prefix: '{quarry}' }, 'expire/kept', 0);

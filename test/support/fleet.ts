@@ -12,6 +12,7 @@ import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
 import { type FleetRedisUsers, makeRedisUsers } from './redis-users.ts';
+import type { ShiftedTime } from './shifted-time.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
@@ -50,6 +51,8 @@ export type RoleOptions = {
 export type FleetCa = { pebble: Pebble; ca: FaultProxy; accountDir: string };
 
 export type FleetOptions = RoleOptions & {
+  /** That of its Redis; this machine's by default. */
+  time?: ShiftedTime;
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
   pebble?: Omit<PebbleOptions, 'httpPort'>;
@@ -118,7 +121,13 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const secretFile = join(dir, 'installation.key');
   await mkdir(join(dir, 'storage'));
   const startOwn = async () =>
-    started.use(await startRedis({ appendonly: true, aclFile: join(dir, 'users.acl') }));
+    started.use(
+      await startRedis({
+        appendonly: true,
+        aclFile: join(dir, 'users.acl'),
+        ...(options.time && { env: options.time.env }),
+      }),
+    );
   const servers = options.servers ?? toServers(await startOwn());
   const [redis] = servers.nodes;
   assert.ok(redis);

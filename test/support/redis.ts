@@ -16,6 +16,8 @@ export type RedisOptions = {
   dir?: string;
   /** A file of more settings, which Redis rewrites where a Sentinel gives it another role. */
   configFile?: string;
+  /** Added to this process's environment. */
+  env?: Record<string, string>;
 };
 
 export type Redis = AsyncDisposable & {
@@ -41,6 +43,7 @@ export async function startRedis({
   dir,
   aclFile,
   configFile,
+  env = {},
   settings: more = {},
 }: RedisOptions = {}): Promise<Redis> {
   if (aclFile !== undefined) await appendFile(aclFile, '');
@@ -60,7 +63,7 @@ export async function startRedis({
   const options = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
   const args = configFile === undefined ? options : [configFile, ...options];
   const start = () =>
-    startProcess(command, args, { name: 'redis-server', ready: /Ready to accept connections/ });
+    startProcess(command, args, { name: 'redis-server', env, ready: /Ready to accept connections/ });
 
   let redis: Process;
   let frozen = false;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, loadTexts, refusal } from '../setup/load-text.ts';
 
 const zerossl = '[account "zerossl"]\ndir = /z\nacme-server = https://acme.zerossl.com/v2/DV90\n';
@@ -46,12 +47,14 @@ test('an account may be the only one whatever its name, and "default" is the nam
   );
 });
 
+const { caFile, certFile } = await tlsAuthority();
+
 test('ACME_CAFILE stands in for the ca-file of every account that has none', async () => {
-  const text = `${account}${zerossl}[account "own"]\ndir = /o\nca-file = ${import.meta.filename}\n${auth}`;
-  const { accounts } = await loadText(text, { ACME_CAFILE: '/dev/null' });
+  const text = `${account}${zerossl}[account "own"]\ndir = /o\nca-file = ${certFile}\n${auth}`;
+  const { accounts } = await loadText(text, { ACME_CAFILE: caFile });
   assert.deepEqual(
     [...accounts.values()].map(({ caFile }) => caFile),
-    ['/dev/null', '/dev/null', import.meta.filename],
+    [caFile, caFile, certFile],
   );
 });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, refusal } from '../setup/load-text.ts';
 
 const trailOf = async (text: string) => (await loadText(`${account}${auth}[trail]\n${text}`)).trail;
@@ -45,12 +46,14 @@ for (const text of [
   });
 }
 
+const { caFile } = await tlsAuthority();
+
 for (const [text, said] of [
   ['keep = 30', 'keep: needs dir beside it'],
   ['dir = x\nkeep = 0', 'keep: is not a whole number from 1 to 36500'],
   ['key-file = x', 'key-file: needs dir beside it'],
   [
-    'dir = x\nsyslog = udp://h\nsyslog-ca-file = /dev/null',
+    `dir = x\nsyslog = udp://h\nsyslog-ca-file = ${caFile}`,
     'syslog-ca-file: needs syslog = tls://… beside it',
   ],
   ['dirr = x', 'dirr: unknown option'],

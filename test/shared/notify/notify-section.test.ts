@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { loadConfig } from '../../../shared/setup/load-config.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, refusal } from '../setup/load-text.ts';
 
 const itself = import.meta.filename;
+const { caFile } = await tlsAuthority();
 const dir = await tempDir();
 after(() => dir[Symbol.asyncDispose]());
 const secretFile = join(dir.path, 'secret');
@@ -126,10 +128,10 @@ test('[notify] takes a webhook, for all events or for those that it names', asyn
     ...{ name: 'ops', kinds: every, type: 'webhook', url: 'https://a.example/hook?token=1' },
   });
   const text = `on = account-paused, expires-soon\non = renewal-failed\non = expires-soon
-url = http://127.0.0.1:8080/\nhmac_key_file = ${secretFile}\nca-file = ${itself}`;
+url = http://127.0.0.1:8080/\nhmac_key_file = ${secretFile}\nca-file = ${caFile}`;
   assert.deepEqual(await notifyOf(text), {
     ...{ name: 'ops', kinds: ['account-paused', 'expires-soon', 'renewal-failed'] },
-    ...{ type: 'webhook', url: 'http://127.0.0.1:8080/', hmacKey: { file: secretFile }, caFile: itself },
+    ...{ type: 'webhook', url: 'http://127.0.0.1:8080/', hmacKey: { file: secretFile }, caFile },
   });
 });
 

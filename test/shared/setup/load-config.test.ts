@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig } from '../../../shared/setup/load-config.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, loadTexts, refusal } from './load-text.ts';
 
 test('loadConfig() fills in the defaults of a least configuration', async () => {
@@ -55,7 +56,7 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
       },
     ],
     logging: { level: 'info', destination: 'stderr', format: 'json' },
-    redis: { prefix: '{quarry}', dir: './quarry-data' },
+    redis: { tls: false, tlsFiles: {}, prefix: '{quarry}', dir: './quarry-data' },
     worker: { concurrency: 64 },
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
     trail: { keep: 400 },
@@ -175,8 +176,10 @@ for (const disabled of ['', 'no', 'false']) {
   });
 }
 
+const { caFile } = await tlsAuthority();
+
 test('loadConfig() takes REDIS_URL, ACME_CAFILE and QUARRY_LOG from the environment', async () => {
-  const env = { REDIS_URL: 'redis://redis:6379', ACME_CAFILE: import.meta.filename, QUARRY_LOG: 'debug' };
+  const env = { REDIS_URL: 'redis://redis:6379', ACME_CAFILE: caFile, QUARRY_LOG: 'debug' };
   const config = await loadText(`${account + auth}[logging]\nlevel = error\n`, env);
   assert.equal(config.redis.url, env.REDIS_URL);
   assert.equal(config.accounts.get('default')?.caFile, env.ACME_CAFILE);
@@ -185,10 +188,10 @@ test('loadConfig() takes REDIS_URL, ACME_CAFILE and QUARRY_LOG from the environm
 
 test('loadConfig() prefers a written Redis URL and ca-file to the environment', async () => {
   const env = { REDIS_URL: 'redis://other', ACME_CAFILE: '/nowhere', QUARRY_LOG: '' };
-  const text = `${account}ca-file = ${import.meta.filename}\n${auth}[redis]\nurl = unix:/run/redis.sock\n`;
+  const text = `${account}ca-file = ${caFile}\n${auth}[redis]\nurl = unix:/run/redis.sock\n`;
   const config = await loadText(text, env);
   assert.equal(config.redis.url, 'unix:/run/redis.sock');
-  assert.equal(config.accounts.get('default')?.caFile, import.meta.filename);
+  assert.equal(config.accounts.get('default')?.caFile, caFile);
 });
 
 for (const [env, message] of [
@@ -199,7 +202,8 @@ for (const [env, message] of [
   [{ QUARRY_LOG: 'loud' }, /^environment: QUARRY_LOG: unknown level; known: trace, /],
   [
     { REDIS_URL: 'http://:s3cret@redis' },
-    'environment: REDIS_URL: is not redis://…, rediss://… or unix:/path',
+    'environment: REDIS_URL: is not redis://…, rediss://… or unix:/path; for Sentinels write ' +
+      'sentinel = host:port, for a cluster cluster = host:port',
   ],
 ] as const) {
   test(`loadConfig() refuses a bad ${Object.keys(env)[0]} in the environment`, async () => {

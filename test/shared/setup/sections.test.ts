@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, refusal } from './load-text.ts';
 
 const missingFile = /cannot be read: no such file or directory$/;
 const itself = import.meta.filename;
+const { caFile, certFile, keyFile } = await tlsAuthority();
 const challtestsrv = '[verification "a"]\ntype = dns01-challtestsrv\n';
 const persist = '[verification "a"]\ntype = dns-persist-01\n';
 const program = '[verification "a"]\ntype = program\n';
@@ -71,9 +73,34 @@ const refused: [string, string, RegExp][] = [
   ['a wait in minutes', '[mgmt]\nwait = 3m', /wait: is not a whole number from 0 to 3600$/],
   ['a value with a comment', '[mgmt]\nwait = 3 # seconds', /to 3600 \(a comment needs a line of its own\)$/],
   ['a bad trusted-proxy', '[mgmt]\ntrusted-proxy = 10.0.0.1/8', /did you mean 10\.0\.0\.0\/8\?$/],
-  ['tls-cert alone', `[mgmt]\ntls-cert = ${itself}`, /tls-cert: needs tls-key/],
+  ['tls-cert alone', `[mgmt]\ntls-cert = ${certFile}`, /tls-cert: needs tls-key/],
   ['tls-key alone', `[mgmt]\ntls-key = ${itself}`, /tls-key: needs tls-cert/],
   ['an unreadable tls-cert', '[mgmt]\ntls-cert = /nowhere', missingFile],
+  [
+    'a tls-cert that is none',
+    `[mgmt]\ntls-cert = ${itself}\ntls-key = ${keyFile}`,
+    /^main\.ini:2: \[mgmt\] tls-cert: .*sections\.test\.ts holds no certificate in PEM$/,
+  ],
+  [
+    'a tls-key that is none',
+    `[mgmt]\ntls-cert = ${certFile}\ntls-key = ${itself}`,
+    /^main\.ini:3: \[mgmt\] tls-key: .*sections\.test\.ts holds no private key in PEM without a passphrase$/,
+  ],
+  [
+    'the tls-key of another certificate',
+    `[mgmt]\ntls-cert = ${caFile}\ntls-key = ${keyFile}`,
+    /tls-cert: \S+ cannot be used with the tls-key \S+: key values mismatch$/,
+  ],
+  [
+    'a ca-file without a certificate',
+    `[account]\ndir=/a\nca-file = ${keyFile}`,
+    /^main\.ini:3: \[account\] ca-file: \S+ holds no certificate in PEM$/,
+  ],
+  [
+    "a syslog server's ca-file without a certificate",
+    '[trail]\nsyslog = tls://h\nsyslog-ca-file = /dev/null',
+    /syslog-ca-file: \/dev\/null holds no certificate in PEM$/,
+  ],
   [
     'a default that is not defined',
     '[mgmt]\ndefault-storage = disk',
@@ -215,8 +242,8 @@ max-size = 8KiB
 wait = 0
 trusted-proxy = 10.0.0.0/8
 trusted-proxy = ::/0
-tls-cert = ${itself}
-tls-key = ${itself}
+tls-cert = ${certFile}
+tls-key = ${keyFile}
 `);
   assert.deepEqual(mgmt, {
     listeners: [
@@ -226,7 +253,7 @@ tls-key = ${itself}
     maxSize: 8192,
     wait: 0,
     trustedProxies: ['10.0.0.0/8', '::/0'],
-    tls: { certFile: itself, keyFile: itself },
+    tls: { certFile, keyFile },
   });
   assert.match(warnings.join(), /^main\.ini:\d+: \[mgmt\] trusted-proxy: ::\/0 lets every client choose/);
 });
@@ -286,7 +313,8 @@ test('[redis], [worker] and [admin] are read', async () => {
 [redis]\nurl = rediss://:p%40ss@redis:6380/2\nprefix = {a}\ndir = /r
 [worker]\nconcurrency = 4
 [admin]\nlistener = 0.0.0.0:9000\n`);
-  assert.deepEqual(redis, { url: 'rediss://:p%40ss@redis:6380/2', prefix: '{a}', dir: '/r' });
+  const url = 'rediss://:p%40ss@redis:6380/2';
+  assert.deepEqual(redis, { url, tls: false, tlsFiles: {}, prefix: '{a}', dir: '/r' });
   assert.deepEqual(worker, { concurrency: 4 });
   assert.deepEqual(admin, { listeners: [{ host: '0.0.0.0', port: 9000, explicit: true }] });
 });

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { RedisPlace } from '../../shared/base/redis-address.ts';
+import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
+import { rightsOf } from '../../shared/setup/redis-acl.ts';
+import { lookAtRedis } from '../../shared/setup/redis-fitness.ts';
+import { explainAway } from '../../shared/setup/redis-trouble.ts';
+import { account, auth, loadText } from '../shared/setup/load-text.ts';
+import { freePort } from '../support/free-port.ts';
+import { startRedis } from '../support/redis.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { startRedisSentinels } from '../support/redis-sentinel.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { tlsAuthority } from '../support/tls-authority.ts';
+
+// What is written in [redis], looked at as a role does before it starts.
+
+const stack = new AsyncDisposableStack();
+after(() => stack.disposeAsync());
+
+const dir = stack.use(await tempDir());
+const [sentinels, cluster, alone] = await Promise.all([
+  startRedisSentinels({ replicas: 0 }),
+  startRedisCluster(),
+  startRedis(),
+]);
+for (const one of [sentinels, cluster, alone]) stack.use(one);
+const [, master = ''] = /^sentinel-master = (.*)$/m.exec(sentinels.lines) ?? [];
+const [, sentinel = ''] = /^sentinel = (.*)$/m.exec(sentinels.lines) ?? [];
+const [node] = cluster.nodes;
+const nodeAt = `127.0.0.1:${node?.port}`;
+const aloneAt = `127.0.0.1:${alone.port}`;
+const away = `127.0.0.1:${await freePort()}`;
+
+async function read(lines: string, role: 'worker' | 'responder') {
+  const config = await loadText(`${account}${auth}[redis]\n${lines}`);
+  const address = addressFor(role, findPlace(config.redis) as RedisPlace, config.redis);
+  return { address, rights: rightsOf(role, config) };
+}
+
+async function look(lines: string, role: 'worker' | 'responder' = 'worker') {
+  const { address, rights } = await read(lines, role);
+  return lookAtRedis(role, address, rights);
+}
+
+/** What `look` says once no connection has come about, for which a Redis without TLS lets one wait. */
+const explain = async (lines: string) => explainAway('worker', (await read(lines, 'worker')).address);
+
+async function faultOf(lines: string): Promise<string> {
+  const fitness = await look(lines);
+  return fitness.state === 'unfit' ? fitness.fault : fitness.state;
+}
+
+for (const role of ['worker', 'responder'] as const)
+  test(`a ${role} finds its Redis by Sentinels and by nodes of a cluster, whichever of them are away`, async () => {
+    const fit = { state: 'fit' };
+    const masterLine = `sentinel-master = ${master}`;
+    assert.deepEqual(await look(`sentinel = ${away}\nsentinel = ${sentinel}\n${masterLine}`, role), fit);
+    for (const { port } of cluster.nodes)
+      assert.deepEqual(await look(`cluster = ${away}\ncluster = 127.0.0.1:${port}`, role), fit);
+  });
+
+test('Sentinels and nodes that are away are waited for', async () => {
+  assert.equal(await faultOf(`sentinel = ${away}`), 'away');
+  assert.equal(await faultOf(`cluster = ${away}`), 'away');
+});
+
+test('what is written for another kind of Redis is told, with what to write', async () => {
+  const told: [lines: string, said: string][] = [
+    [
+      `url = redis://${sentinel}`,
+      `Redis at ${sentinel} is a Sentinel: write sentinel = ${sentinel} in place of url`,
+    ],
+    [
+      `url = redis://${nodeAt}`,
+      `Redis at ${nodeAt} is a node of a cluster: write cluster = ${nodeAt} in place of url`,
+    ],
+    [
+      `sentinel = ${aloneAt}`,
+      `${aloneAt} is a Redis and no Sentinel: write url = redis://${aloneAt}, or the port of a Sentinel`,
+    ],
+    [
+      `sentinel = ${sentinel}`,
+      `the Sentinel at ${sentinel} knows no master "mymaster": write sentinel-master = ${master}`,
+    ],
+    [`cluster = ${aloneAt}`, `Redis at ${aloneAt} is no node of a cluster: write url = redis://${aloneAt}`],
+    [`cluster = ${sentinel}`, `${sentinel} is a Sentinel: write sentinel = ${sentinel}`],
+  ];
+  for (const [lines, said] of told) assert.equal(await faultOf(lines), said);
+});
+
+test('a login that is wrong is told, of Redis and of what leads there', async () => {
+  const [right, wrong] = [join(dir.path, 'right'), join(dir.path, 'wrong')];
+  await writeFile(right, 'right');
+  await writeFile(wrong, 'wrong');
+  await using closed = await startRedis({ settings: { requirepass: 'right' } });
+  const at = `127.0.0.1:${closed.port}`;
+  const refused = `Redis at ${at} does not let the worker in: `;
+  assert.equal(await faultOf(`url = redis://${at}`), `${refused}NOAUTH`);
+  assert.equal(await faultOf(`url = redis://${at}\npassword-file = ${wrong}`), `${refused}WRONGPASS`);
+  assert.equal(await faultOf(`url = redis://${at}\npassword-file = ${right}`), 'fit');
+  assert.equal(await faultOf(`cluster = ${at}`), `${refused}NOAUTH`);
+  const byUser = `sentinel = ${at}\nsentinel-user = watcher\nsentinel-password-file = ${wrong}`;
+  const there = `the Sentinel at ${at} does not let Quarry in (sentinel-user, sentinel-password-file): `;
+  assert.equal(await faultOf(byUser), `${there}WRONGPASS`);
+});
+
+test('TLS that is written where there is none, or the other way round, is told, and so is a certificate', async () => {
+  const { caFile, certFile, keyFile } = await tlsAuthority();
+  const port = await freePort();
+  const tls = { 'tls-cert-file': certFile, 'tls-key-file': keyFile, 'tls-ca-cert-file': caFile };
+  await using _ = await startRedis({
+    settings: { ...tls, bind: '127.0.0.1 127.0.0.2', 'tls-port': `${port}` },
+  });
+  const at = `127.0.0.1:${port}`;
+  const trusted = `ca-file = ${caFile}`;
+  const shown = `${trusted}\ntls-cert = ${certFile}\ntls-key = ${keyFile}`;
+  assert.equal(await faultOf(`url = rediss://${at}\n${shown}`), 'fit');
+  assert.equal(
+    await faultOf(`url = redis://${at}`),
+    `Redis at ${at} speaks only TLS: write url = rediss://…`,
+  );
+  assert.equal(await faultOf(`cluster = ${at}`), `Redis at ${at} speaks only TLS: write tls = yes`);
+  assert.equal(
+    await faultOf(`sentinel = ${at}`),
+    `the Sentinel at ${at} speaks only TLS: write sentinel-tls = yes`,
+  );
+  assert.match(
+    await faultOf(`url = rediss://${at}`),
+    /^Redis at \S+ has a certificate that is not trusted \(.+\): name its CA in ca-file$/,
+  );
+  assert.equal(
+    await faultOf(`url = rediss://${at}\n${trusted}`),
+    `Redis at ${at} wants a certificate from Quarry: write tls-cert and tls-key`,
+  );
+  assert.match(
+    await faultOf(`url = rediss://127.0.0.2:${port}\n${shown}`),
+    /^Redis at \S+ has a certificate for other names: .*127\.0\.0\.1/,
+  );
+  assert.equal(
+    await faultOf(`url = rediss://${aloneAt}`),
+    `Redis at ${aloneAt} speaks no TLS: write url = redis://…`,
+  );
+  assert.equal(
+    await explain(`cluster = ${nodeAt}\ntls = yes`),
+    `Redis at ${nodeAt} speaks no TLS: write tls = no`,
+  );
+  assert.equal(
+    await explain(`sentinel = ${sentinel}\nsentinel-tls = yes`),
+    `the Sentinel at ${sentinel} speaks no TLS: write sentinel-tls = no`,
+  );
+  assert.equal(
+    await explain(`sentinel = ${sentinel}\nsentinel-master = ${master}\ntls = yes\nsentinel-tls = no`),
+    `Redis at 127.0.0.1:${sentinels.nodes[0]?.port} speaks no TLS: write tls = no`,
+  );
+});
