@@ -18,7 +18,6 @@ import {
   toServers,
 } from '../support/fleet.ts';
 import { startRedis } from '../support/redis.ts';
-import { askNode } from '../support/redis-nodes.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -35,7 +34,7 @@ const { path: dir } = stack.use(await tempDir());
 const newRedis = async (name: string) =>
   stack.use(await startRedis({ appendonly: true, aclFile: join(dir, `${name}.acl`) }));
 const calm = await newRedis('calm');
-const [gone, silent, full] = [await newRedis('gone'), await newRedis('silent'), await newRedis('full')];
+const [gone, goneToo] = [await newRedis('gone'), await newRedis('gone-too')];
 // Its master is killed, and they never agree on that.
 const leaderless = stack.use(await startRedisSentinels({ quorum: 4, users: true }));
 const fleet = stack.use(await startFleet({ roles: [], servers: toServers(calm) }));
@@ -69,16 +68,11 @@ const outages: Outage[] = [
     isFelt: isNotReady,
   },
   {
-    name: 'Redis is silent',
-    options: () => ({ servers: toServers(silent) }),
-    begin: () => silent.freeze(),
+    name: 'Redis is away from all roles of a process',
+    together: true,
+    options: () => ({ servers: toServers(goneToo) }),
+    begin: () => goneToo.kill(),
     isFelt: isNotReady,
-  },
-  {
-    name: 'Redis refuses to write',
-    options: () => ({ servers: toServers(full) }),
-    begin: () => askNode(full.port, node => node.config('SET', 'maxmemory', '1')),
-    isFelt: (role, name) => name === 'responder' || isNotReady(role), // it writes nothing
   },
   {
     name: 'Redis fails over',
@@ -179,6 +173,8 @@ domain = *
 storage = file
 [trail]
 dir = ${join(folder, 'trail')}
+[notify "chat"]
+url = http://127.0.0.1:1/
 `;
 
 type Crew = Partial<Record<FleetRole, RoleProcess>> & { intake: RoleProcess };
