@@ -1,4 +1,3 @@
-import { systemClock } from '../../shared/base/basics.ts';
 import type { ChallengeType } from '../../shared/base/identifier.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { toCaaRecord } from '../../shared/ca/caa-record.ts';
@@ -19,7 +18,7 @@ export const caCommand: Command = {
     const config = await loadConfig(files, env);
     using opened = await openFleetRedis(files, env);
     const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-    using cas = await openCas(config.accounts.values(), opened.store, { clock: systemClock, log });
+    using cas = await openCas(config.accounts.values(), opened.store, { clock: opened.clock, log });
     const states = openAccountStates(opened.store);
     for (const ca of cas.values()) {
       write(`${await describeCa(ca, states)}\n`);

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
-import { systemClock } from '../../shared/base/basics.ts';
 import {
   type Inventory,
   type ListedCertificate,
@@ -46,7 +45,7 @@ export const certificatesCommand: Command = {
     const wanted = { glob, block, revoked };
     const pages = isSerial(glob) ? readFound(inventory, glob) : readPages(inventory, wanted, limit, after);
     const waiting = await findWaiting(opened.store, INVENTORY);
-    const behind = waiting ? Math.max(0, Math.ceil((systemClock.now() - waiting.since) / 1_000)) : 0;
+    const behind = waiting ? Math.max(0, Math.ceil((opened.clock.now() - waiting.since) / 1_000)) : 0;
     await (values.json ? writeJson : writeText)(pages, behind, write);
   },
 };

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { openSeals } from '../../shared/admission/hmac.ts';
-import { systemClock } from '../../shared/base/basics.ts';
 import { openLog } from '../../shared/base/log.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type InventoriedCertificate, openInventory } from '../../shared/inventory/inventory.ts';
@@ -69,17 +68,17 @@ function toLine({ names, serial, notAfter, account, block }: InventoriedCertific
  * @throws Error in one line at the first that fails
  */
 export async function endEach(
-  { store, secret }: Pick<FleetWithSecret, 'store' | 'secret'>,
+  { store, clock, secret }: Pick<FleetWithSecret, 'store' | 'clock' | 'secret'>,
   certificates: readonly InventoriedCertificate[],
   act: Pick<RevokeJobData, 'operator' | 'reason'> & { detail: string },
   onEnd: (certificate: InventoriedCertificate, result: RevokeResult) => void | Promise<void>,
 ): Promise<void> {
   const { log } = await openLog({ level: 'silent', destination: 'stderr', format: 'json' });
-  await using queue = openRevokeQueue({ store, seals: openSeals(secret), clock: systemClock, log });
+  await using queue = openRevokeQueue({ store, seals: openSeals(secret), clock, log });
   const { detail, ...job } = act;
   for (const certificate of certificates) {
     const { names, block, account, serial, fingerprint } = certificate;
-    await noteOperator(store, detail, { names, block, account, serial, fingerprint });
+    await noteOperator({ store, clock }, detail, { names, block, account, serial, fingerprint });
     const id = await queue.enqueue({ ...toJob(certificate), ...job });
     const result = await queue.result(id, AbortSignal.timeout(UNTIL_ENDED));
     if (!result) throw new Error(`no worker has done it for ${serial} yet; it goes on once one runs`);

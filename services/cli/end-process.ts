@@ -1,24 +1,15 @@
-import { systemClock } from '../../shared/base/basics.ts';
-
-/** Calls of the system that are under way in a thread of the pool, as Node names them. */
-const inPool = /^(FSReq|GetAddrInfoReq|GetNameInfoReq)/;
-
-const isInPool = () => process.getActiveResourcesInfo().some(name => inPool.test(name));
-
-/** Milliseconds that such a call is given. */
-const PATIENCE = 500;
-const PAUSE = 20;
+/** Calls of the system that threads are in, as Node names them: to files, and to the resolver. */
+const heldBy = /^(FSReq|GetAddrInfoReq)/;
 
 /**
- * Ends the process with its exit code. Node waits for every thread first, and a call to a file system that
- * hangs never returns: then the process kills itself.
- *
- * @param onKill the last words: no `exit` is emitted
+ * Ends the process. Where a thread waits for a file system that does not answer, or for a name server,
+ * `process.exit` would wait for it, too: there a signal ends the process.
  */
-export async function endProcess(onKill: () => void): Promise<never> {
-  for (let waited = 0; isInPool() && waited < PATIENCE; waited += PAUSE) await systemClock.sleep(PAUSE);
-  if (!isInPool()) process.exit();
-  onKill();
-  process.kill(process.pid, 'SIGKILL');
-  return new Promise(() => {});
+export function endProcess(code = process.exitCode): void {
+  const isHeld = process.getActiveResourcesInfo().some(name => heldBy.test(name));
+  if (!isHeld) process.exit(code);
+  process.emit('exit', Number(code ?? 0));
+  process.removeAllListeners('SIGTERM');
+  process.kill(process.pid, 'SIGTERM');
+  if (process.pid === 1) process.abort(); // to the first process of a container the kernel passes no signal on
 }

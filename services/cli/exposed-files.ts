@@ -49,14 +49,13 @@ function filesOf(config: Config): SecretFile[] {
       'dir',
     ),
   );
-  const passwords = [redis.passwordFile, ...Object.values(redis.users ?? {}).map(user => user.passwordFile)];
   return [
     ...keys,
     ...(mgmt.tls ? [toFile(mgmt.tls.keyFile, { name: 'mgmt' }, 'tls-key')] : []),
     ...(trail.dir === undefined ? [] : [toFile(trailKeyFile(config), { name: 'trail' }, 'key-file')]),
-    ...passwords
-      .filter(file => file !== undefined)
-      .map(file => toFile(file, { name: 'redis' }, 'password-file')),
+    ...(redis.tlsFiles.keyFile === undefined
+      ? []
+      : [toFile(redis.tlsFiles.keyFile, { name: 'redis' }, 'tls-key')]),
     ...secretFiles.toReversed(),
   ];
 }

@@ -1,9 +1,10 @@
 import { isAbsolute } from 'node:path';
-import { systemClock } from '../../shared/base/basics.ts';
+import { type Clock, systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
+import { openRedisClock } from '../../shared/base/redis-clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
@@ -13,8 +14,8 @@ import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
 
-/** The Redis of a running fleet, for a command that reads or changes what is in it. */
-export type FleetRedis = Disposable & { store: Store };
+/** The Redis of a running fleet, and its clock, for a command that reads or changes what is there. */
+export type FleetRedis = Disposable & { store: Store; clock: Clock };
 
 /**
  * Without files, the Redis that REDIS_URL names.
@@ -62,8 +63,17 @@ export async function reachFleetRedis(
   const redis = openRedis(addressFor('cli', place, config), 'impatient', log);
   const deadline = systemClock.now() + PATIENCE;
   while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
-  const fault = redis.status === 'ready' ? undefined : describeFault(config, place);
-  return { store: { redis, prefix: config.prefix }, fault, [Symbol.dispose]: () => closeRedis(redis) };
+  const store = { redis, prefix: config.prefix };
+  const clock = openRedisClock(store, log);
+  const isReady = redis.status === 'ready';
+  if (isReady) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
+  return {
+    ...{ store, clock, fault: isReady ? undefined : describeFault(config, place) },
+    [Symbol.dispose]() {
+      clock[Symbol.dispose]();
+      closeRedis(redis);
+    },
+  };
 }
 
 function describeFault(config: RedisConfig, place: RedisPlace): string {

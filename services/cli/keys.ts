@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describeFileError, systemClock } from '../../shared/base/basics.ts';
+import { describeFileError } from '../../shared/base/basics.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
 import { readKeyDigest } from '../../shared/pki/public-key.ts';
@@ -29,12 +29,12 @@ export const keysCommand: Command = {
     using opened = await openFleetRedis(files, env);
     const keys = openBlockedKeys(opened.store);
     if (act === 'list') return write(toList(await keys.list()));
-    await noteOperator(opened.store, `keys ${act} ${publicKey}${act === 'block' ? `: ${reason}` : ''}`);
+    await noteOperator(opened, `keys ${act} ${publicKey}${act === 'block' ? `: ${reason}` : ''}`);
     if (act === 'unblock') {
       if (await keys.unblock(publicKey)) return write(`unblocked: ${publicKey}\n`);
       throw new Error(`the key ${publicKey} is not blocked; quarry keys list has those that are`);
     }
-    await keys.block(publicKey, { reason, at: systemClock.now() });
+    await keys.block(publicKey, { reason, at: opened.clock.now() });
     return write(`blocked: ${publicKey}\n`);
   },
 };

@@ -1,4 +1,3 @@
-import { systemClock } from '../../shared/base/basics.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
 import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
@@ -30,8 +29,8 @@ export const limitsCommand: Command = {
  */
 async function writeLimits(files: string[], env: Environment, write: (text: string) => void): Promise<void> {
   using opened = await openFleetRedis(files, env);
-  const limits = await listLimits(opened.store, systemClock);
-  const shares = await describeShares(await loadConfig(files, env), opened.store, systemClock.now());
+  const limits = await listLimits(opened.store, opened.clock);
+  const shares = await describeShares(await loadConfig(files, env), opened.store, opened.clock.now());
   const held = limits.length > 0 ? limits.map(toText) : ['nothing is held back'];
   write(`${[...held, ...shares].join('\n')}\n`);
 }
@@ -48,8 +47,8 @@ async function clear(
   write: (text: string) => void,
 ): Promise<void> {
   using opened = await openFleetRedis(files, env);
-  await noteOperator(opened.store, `limits clear ${key}`);
-  const cleared = await clearLimit(opened.store, key, systemClock);
+  await noteOperator(opened, `limits clear ${key}`);
+  const cleared = await clearLimit(opened.store, key, opened.clock);
   if (cleared.length === 0) throw new Error(`no limit ${JSON.stringify(key)}; quarry limits lists them`);
   for (const one of cleared) {
     await forgetEvents(opened.store, one, ['account-paused']);

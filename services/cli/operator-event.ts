@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os';
-import { systemClock } from '../../shared/base/basics.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import { openTrail, type Trail } from '../../shared/trail/trail.ts';
+import type { FleetRedis } from './fleet-redis.ts';
 
 /**
  * Writes an operator's act into the trail. Call it before the act: what the trail cannot tell is not done.
@@ -11,11 +11,11 @@ import { openTrail, type Trail } from '../../shared/trail/trail.ts';
  * @throws IssuanceError `unavailable` when Redis cannot be reached
  */
 export function noteOperator(
-  store: Store,
+  { store, clock }: Pick<FleetRedis, 'store' | 'clock'>,
   detail: string,
   more: Partial<Omit<TrailEvent, 'at' | 'event' | 'by' | 'detail'>> = {},
 ): Promise<void> {
-  return trailOf(store).write({ at: systemClock.now(), event: 'operator', by: operator(), detail, ...more });
+  return trailOf(store).write({ at: clock.now(), event: 'operator', by: operator(), detail, ...more });
 }
 
 const trails = new WeakMap<Store, Trail>();

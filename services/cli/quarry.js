@@ -15,6 +15,10 @@ const { XDG_CACHE_HOME, HOME } = process.env;
 const caches = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
 if (caches) module.enableCompileCache(join(caches, 'quarry/compiled'));
 
+// Storages that do not answer hold threads: these are enough for several of them, and for all else. Node makes them at
+// the first use, and takes no other number later.
+process.env.UV_THREADPOOL_SIZE ??= '16';
+
 // A checkout runs the TypeScript as it is. Node refuses to under node_modules, where the package carries it compiled.
 const packed = import.meta.url.includes('/node_modules/');
 await import(packed ? '../../dist/services/cli/main.js' : './main.ts');

@@ -48,8 +48,8 @@ async function makePasswords(dir: string): Promise<void> {
 }
 
 function findPassword(user: RedisUser, { users }: RedisConfig, dir: string | undefined): string | undefined {
-  const file = dir === undefined ? users?.[user]?.passwordFile : fileIn(dir, user);
-  return file === undefined ? undefined : readPassword(file);
+  const password = dir === undefined ? users?.[user]?.password : { file: fileIn(dir, user) };
+  return password && readPassword(password);
 }
 
 /** Redis keeps the digest alone; a line without one it refuses, rather than let the user in without. */

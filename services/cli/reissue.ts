@@ -1,6 +1,4 @@
 import { toDomainGlob } from '../../shared/admission/admit.ts';
-import { systemClock } from '../../shared/base/basics.ts';
-import type { Store } from '../../shared/base/redis.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {
   type ManagedCertificate,
@@ -11,7 +9,7 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { isAgreedTo } from './agree.ts';
 import { type Command, needFiles, parseTime, readOptions, splitWords } from './command.ts';
-import { openFleetRedis } from './fleet-redis.ts';
+import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
 
 /**
@@ -44,11 +42,11 @@ export const reissueCommand: Command = {
     const index = openRenewalIndex(opened.store);
     const accountOf = await openAccountOf(config, values.account !== undefined);
     const wanted = { names, account: values.account, issuedBefore };
-    const found = choose(await readAll(index), wanted, accountOf, systemClock.now());
+    const found = choose(await readAll(index), wanted, accountOf, opened.clock.now());
     write(describe(found, accountOf));
     if (!values.yes && !(await isAgreedTo('nothing is reissued'))) return write('nothing is reissued\n');
-    await noteReissue(opened.store, found);
-    await reissue(opened.store, index, found);
+    await noteReissue(opened, found);
+    await reissue(opened, index, found);
     write('the schedulers begin; quarry renewals shows how it goes\n');
   },
 };
@@ -131,20 +129,20 @@ function describe(
 }
 
 /** An event for each certificate; a part of them in one command. */
-async function noteReissue(store: Store, found: readonly ManagedCertificate[]): Promise<void> {
+async function noteReissue(fleet: FleetRedis, found: readonly ManagedCertificate[]): Promise<void> {
   for (let at = 0; at < found.length; at += NOTED_AT_ONCE) {
     const part = found.slice(at, at + NOTED_AT_ONCE);
-    await Promise.all(part.map(({ id, names }) => noteOperator(store, `reissue ${id}`, { names })));
+    await Promise.all(part.map(({ id, names }) => noteOperator(fleet, `reissue ${id}`, { names })));
   }
 }
 
 /** A shaman profile is run as a whole, one domain after the other; of the others each has its time. */
 async function reissue(
-  store: Store,
+  { store, clock }: FleetRedis,
   index: RenewalIndex,
   found: readonly ManagedCertificate[],
 ): Promise<void> {
-  const now = systemClock.now();
+  const now = clock.now();
   const tasks = new Set<string>();
   for (const [at, { id }] of found.entries()) {
     const [, profile] = /^(profile\/.*)\/[^/]*$/s.exec(id) ?? [];

@@ -1,4 +1,3 @@
-import { systemClock } from '../../shared/base/basics.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {
   isRenewed,
@@ -27,7 +26,7 @@ export const renewCommand: Command = {
     using opened = await openFleetRedis(files, env);
     const index = openRenewalIndex(opened.store);
     const found = await findByName(index, name);
-    for (const { id, names } of found) await noteOperator(opened.store, `renew ${id}`, { names });
+    for (const { id, names } of found) await noteOperator(opened, `renew ${id}`, { names });
     const ended = await Promise.all(found.map(managed => renew(opened, index, managed)));
     for (const { names, end } of ended)
       write(`renewed: ${names.join(', ')}, valid until ${new Date(end).toISOString()}\n`);
@@ -74,16 +73,16 @@ function taskOf(id: string): string {
 
 /** @throws Error in one line when it comes to nothing */
 async function renew(
-  { store }: FleetRedis,
+  { store, clock }: FleetRedis,
   index: RenewalIndex,
   { id, certificate, failures }: ManagedCertificate,
 ): Promise<{ names: string[]; end: number }> {
-  const begun = systemClock.now();
+  const begun = clock.now();
   let asked = 0;
   const ask = async () => {
     asked++;
-    await index.force(id, systemClock.now());
-    await hastenTask(store, taskOf(id), systemClock.now());
+    await index.force(id, clock.now());
+    await hastenTask(store, taskOf(id), clock.now());
   };
   await ask();
   for (;;) {
@@ -97,11 +96,11 @@ async function renew(
         throw new Error(`nothing came of it for ${now.names.join(', ')}; see the scheduler's log`);
       await ask(); // a scheduler that was looking at it just then has not seen it
     }
-    const waited = systemClock.now() - begun;
+    const waited = clock.now() - begun;
     if (taskOf(id) === 'renew' && !now.job && waited > UNTIL_TAKEN_UP)
       throw new Error('no scheduler has taken it up within a minute; does one run?');
     if (waited > UNTIL_RENEWED)
       throw new Error('it is still being renewed, if a scheduler runs; quarry renewals shows how it ends');
-    await systemClock.sleep(LOOK);
+    await clock.sleep(LOOK);
   }
 }

@@ -11,13 +11,26 @@ const needed: Record<string, readonly string[]> = {
   mgmt: ['trusted-proxy'],
   verification: ['type', 'listener', 'listeners', 'zone', 'ns', 'hostmaster', 'ttl', 'rate-limit'],
   redis: [
-    ...['url', 'cluster', 'sentinel', 'sentinel-master', 'sentinel-user', 'sentinel-password-file'],
+    ...[
+      'url',
+      'url-file',
+      'cluster',
+      'sentinel',
+      'sentinel-master',
+      'sentinel-user',
+      'sentinel-password-file',
+    ],
     ...['sentinel-tls', 'tls', 'ca-file', 'tls-cert', 'tls-key', 'prefix'],
     ...['user', 'password-file', 'user-responder', 'password-file-responder'],
   ],
   logging: ['level', 'destination', 'format'],
   admin: ['listener'],
 };
+
+/** Only where they are named, and not written. */
+const neededIfNamed = ['password', 'password-responder', 'sentinel-password'];
+
+const isNamed = (value: string) => /^\$\{(env|credential):[^}]*\}$/.test(value);
 
 /**
  * The configuration of a responder, as INI: what it needs of these files, and no secret. A password in the
@@ -32,7 +45,11 @@ export async function toResponderConfig(files: string[], env: Environment): Prom
   const names = new Set(listening.map(({ name }) => name));
   const written = (await readSections(files)).flatMap(section => {
     const isAnswered = section.name !== 'verification' || names.has(section.label ?? '');
-    const options = section.options.filter(({ key }) => needed[section.name]?.includes(key));
+    const options = section.options.filter(
+      ({ key, value }) =>
+        needed[section.name]?.includes(key) ||
+        (section.name === 'redis' && neededIfNamed.includes(key) && isNamed(value)),
+    );
     return isAnswered && options.length > 0 ? [{ ...section, options }] : [];
   });
   const named = new Set(written.map(({ label }) => label));

@@ -27,25 +27,14 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) return endWith(1); // a second signal ends the process at once
+          if (stop.signal.aborted) return endProcess(1); // a second signal ends the process at once
           stop.abort();
           endInTime();
         });
       }
-      const end = () =>
-        endProcess(() => {
-          opened?.log.error(
-            'a file system, or the resolver, does not answer; killed, as no exit is possible',
-          );
-          opened?.end();
-        });
-      const endWith = (code: number) => {
-        process.exitCode = code;
-        void end();
-      };
       const giveUp = () => {
         opened?.log.error('a role has not stopped in time');
-        endWith(1);
+        endProcess(1);
       };
       const endInTime = () => setTimeout(giveUp, STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
@@ -57,7 +46,7 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
         process.exitCode = 0;
       } finally {
         // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
-        setImmediate(end);
+        setImmediate(() => endProcess());
       }
     },
   };

@@ -6,6 +6,7 @@ import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import type { Role, RoleParts } from '../../shared/base/role.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -20,6 +21,8 @@ export type RoleName = (typeof roleNames)[number];
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
+/** And one that answers, to tell its time. */
+const LONGEST_QUESTION = 5_000;
 
 type RunOptions = {
   files: string[];
@@ -63,7 +66,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role[] = [];
-  const notes = [clock.notes];
+  const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
+  const notes = [clock.notes, storing.faults.notes];
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
 
@@ -71,17 +75,20 @@ export async function runRoles(options: RunOptions): Promise<void> {
     const redisAddress = addressFor(name, place, config.redis);
     return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
   });
-  await refuseUnfit(ways.map(({ look }) => look));
+  const isThere = await refuseUnfit(ways.map(({ look }) => look));
+  // What a role does before it knows the time would bear that of this machine.
+  const told = clock.untilTold(stop).catch(() => {});
+  if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
       },
     };
     const role = stack.use(await startByName(name, config, parts));
-    running.push(Object.assign(role, { findFault: shareLooks(look) }));
+    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
@@ -119,12 +126,23 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
   });
 }
 
-/** Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for. */
-async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<void> {
+/**
+ * Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for.
+ *
+ * @returns whether it is there
+ */
+async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<boolean> {
   const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
   const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
   for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
+  return found.some(({ state }) => state === 'fit');
 }
+
+/** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
+const findFaultBy =
+  (own: Role['findFault'], look: () => Promise<string | undefined>): Role['findFault'] =>
+  async () =>
+    (await own?.()) ?? look();
 
 /** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
 function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {

@@ -1,6 +1,5 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
-import { systemClock } from '../../shared/base/basics.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, parseTime, readOptions, UsageError } from './command.ts';
 import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
@@ -29,7 +28,7 @@ export const tokenCommand: Command = {
     refuseForeign(act, values);
     const [name, files] = act === 'list' ? ['', needFiles('token list', rest)] : splitName(act, rest);
     using fleet = await openFleetWithSecret(files, env);
-    const opened = { ...fleet, tokens: openTokenList(fleet.store, openSeals(fleet.secret), systemClock) };
+    const opened = { ...fleet, tokens: openTokenList(fleet.store, openSeals(fleet.secret), fleet.clock) };
     if (act === 'list') return write(await listTokens(opened, values.json ?? false));
     if (act === 'revoke') return write(await revokeToken(opened, name));
     const wanted = { once: values.once ?? false, until: parseTime(values.until) };
@@ -55,7 +54,7 @@ function splitName(act: string, [name, ...files]: string[]): [string, string[]] 
   throw new UsageError('the NAME of a token has 1 to 64 letters, digits, dots, hyphens and underscores');
 }
 
-type Tokens = Pick<FleetWithSecret, 'store' | 'config'> & { tokens: TokenList };
+type Tokens = Pick<FleetWithSecret, 'store' | 'clock' | 'config'> & { tokens: TokenList };
 
 type Wanted = {
   name: string;
@@ -65,14 +64,14 @@ type Wanted = {
   until: number | undefined;
 };
 
-async function addToken({ store, tokens, config }: Tokens, wanted: Wanted): Promise<string> {
+async function addToken({ store, clock, tokens, config }: Tokens, wanted: Wanted): Promise<string> {
   const { name, once, until } = wanted;
   const names = readNames(wanted.names);
   const block = chooseBlock(config, wanted.block);
-  if (until !== undefined && until <= systemClock.now()) throw new UsageError('--until is over already');
+  if (until !== undefined && until <= clock.now()) throw new UsageError('--until is over already');
   const such = [once ? 'once' : '', until === undefined ? '' : `until ${new Date(until).toISOString()}`];
   const detail = ['token add', name, ...such.filter(Boolean)].join(' ');
-  await noteOperator(store, detail, { names, block });
+  await noteOperator({ store, clock }, detail, { names, block });
   const token = await tokens.add({ name, block, names, once, ...(until !== undefined && { until }) });
   if (token === undefined) throw new Error(`there is a token ${name} already: quarry token revoke ${name}`);
   return `The token ${name} of the auth block "${block}". Quarry keeps its hash alone, so note it now:\n${token}\n`;
@@ -97,27 +96,27 @@ function chooseBlock({ auth }: Config, named: string | undefined): string {
   throw new UsageError(`--block is one of ${takers.join(', ')}`);
 }
 
-async function revokeToken({ store, tokens }: Tokens, name: string): Promise<string> {
-  await noteOperator(store, `token revoke ${name}`);
+async function revokeToken({ store, clock, tokens }: Tokens, name: string): Promise<string> {
+  await noteOperator({ store, clock }, `token revoke ${name}`);
   if (await tokens.revoke(name)) return `revoked: ${name}\n`;
   throw new Error(`there is no token ${name} in use; quarry token list has those that are`);
 }
 
-async function listTokens({ tokens }: Tokens, asJson: boolean): Promise<string> {
+async function listTokens({ clock, tokens }: Tokens, asJson: boolean): Promise<string> {
   const all = await tokens.list();
   if (asJson) return all.map(token => `${JSON.stringify(token)}\n`).join('');
-  return all.length > 0 ? all.map(toText).join('') : 'there are no tokens\n';
+  return all.length > 0 ? all.map(token => toText(token, clock.now())).join('') : 'there are no tokens\n';
 }
 
-function toText(token: ListedToken): string {
+function toText(token: ListedToken, now: number): string {
   const { name, block, names, once } = token;
-  return `${name}  ${once ? 'once' : 'any number of times'}, ${stateOf(token)}\n    ${block}: ${names.join(', ')}\n`;
+  return `${name}  ${once ? 'once' : 'any number of times'}, ${stateOf(token, now)}\n    ${block}: ${names.join(', ')}\n`;
 }
 
-function stateOf({ revoked, until, use }: ListedToken): string {
+function stateOf({ revoked, until, use }: ListedToken, now: number): string {
   const at = (time: number) => new Date(time).toISOString();
   if (revoked !== undefined) return `revoked at ${at(revoked)}`;
-  if (until !== undefined && until <= systemClock.now()) return `ended at ${at(until)}`;
+  if (until !== undefined && until <= now) return `ended at ${at(until)}`;
   if (use) return `used at ${at(use.at)} by job ${use.job}`;
   return until === undefined ? 'without an end' : `until ${at(until)}`;
 }

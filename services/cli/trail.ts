@@ -158,7 +158,7 @@ async function writeKey(files: string[], _: Values, { env, write }: Io): Promise
 
 async function restart(files: string[], _: Values, { env, write }: Io): Promise<void> {
   using opened = await openFleetRedis(files, env);
-  await noteOperator(opened.store, 'trail restart');
+  await noteOperator(opened, 'trail restart');
   await restartTrail(opened.store);
   await write('the schedulers seal into their [trail] dir from now on\n');
 }

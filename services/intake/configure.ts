@@ -8,6 +8,7 @@ import type { Clock, Log } from '../../shared/base/basics.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { keepUnchanged } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
+import type { Storing } from '../../shared/base/storage-faults.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
 import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
@@ -33,6 +34,7 @@ type Lasting = {
   revokeQueue: RevokeQueue;
   blockedKeys: ReadonlyMap<string, BlockedKey>;
   trail: Trail;
+  storing: Storing;
   /** Fires when the intake stops. */
   stopping: AbortSignal;
   clock: Clock;
@@ -49,14 +51,14 @@ export type Configured = { routes: Middleware; clientCertificates: ClientCertifi
  * @returns throws an Error in one line where a file that the configuration names cannot be used
  */
 export function openConfigure(lasting: Lasting): (config: Config) => Configured {
-  const { store, seals, blockedKeys, trail, clock, log } = lasting;
+  const { store, seals, blockedKeys, trail, storing, clock, log } = lasting;
   const lookups = {
     takeOnce: openTakeOnce(store),
     judgeToken: openJudgeToken(store, seals, clock),
     isRevoked: openRevokedCertificates(store, clock).has,
   };
   const keepStorages = keepUnchanged((config: StorageConfig) =>
-    openStorages([config], { store, clock, log }).get(config.name),
+    openStorages([config], { store, storing, clock, log }).get(config.name),
   );
 
   return config => {

@@ -1,8 +1,8 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
+import { lookKey, watchHealth } from '../../shared/base/health.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Live } from '../../shared/base/live.ts';
-import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
@@ -33,7 +33,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const trail = openTrail(store, trailOptions(config.trail));
   const refusals = stack.use(openRefusals(trail, clock, log));
   const stopping = new AbortController();
-  const queues = { signQueue, revokeQueue, blockedKeys, trail };
+  const { storing } = parts;
+  const queues = { signQueue, revokeQueue, blockedKeys, trail, storing };
   const configure = openConfigure({ ...queues, store, seals, stopping: stopping.signal, clock, log });
   const known = { secret, file: config.secretFile };
   const check = async () => {
@@ -52,10 +53,12 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const open = stack.use(await openListeners(config.mgmt.listeners, servers.create, log));
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
+  const health = stack.use(watchHealth(redis, log, lookKey(store.prefix)));
   const running = stack.move();
   return {
     name: 'intake',
-    notReady: () => whyRedisIsAway(redis),
+    notReady: health.fault,
+    findFault: health.look,
     failed,
     async prepare(next) {
       const configured = configure(next);

@@ -1,11 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { watchHealth } from '../../shared/base/health.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { whyRedisIsAway } from '../../shared/base/outages.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
@@ -23,7 +23,7 @@ type Responder = Role<Config> & { readonly addresses: { host: string; port: numb
  * The responder role: answers challenges from Redis, on the listeners of every verification that is answered
  * here. Blocks of one challenge may share an address: any responder answers for all of them.
  */
-export async function startResponder(config: Config, parts: RoleParts): Promise<Responder> {
+export async function startResponder(config: Config, parts: ResponderParts): Promise<Responder> {
   const { log } = parts;
   await using opening = new AsyncDisposableStack();
   // Its user may read challenges and do nothing else.
@@ -47,11 +47,13 @@ export async function startResponder(config: Config, parts: RoleParts): Promise<
   const stopping = new AbortController();
   opening.defer(() => stopping.abort());
   const failed = failsWith(parts.untilRedisFits?.(stopping.signal), stopping.signal);
+  const health = opening.use(watchHealth(redis, log)); // it may only read
   const open = opening.move();
   return {
     name: 'responder',
     addresses,
-    notReady: () => whyRedisIsAway(redis),
+    notReady: health.fault,
+    findFault: health.look,
     failed,
     async prepare(next) {
       const [proxies, takes] = [toProxies(next), preparing.map(prepare => prepare(next))];
@@ -70,7 +72,10 @@ const toProxies = ({ mgmt }: Config) => toAddressSet(['127.0.0.0/8', '::1', ...m
 const blocksOf = ({ verifications }: Config, challenge: string) =>
   [...verifications.values()].filter(isAnsweredHere).filter(block => block.challenge === challenge);
 
-type AnswerParts = RoleParts & { store: Store; isProxy(address: string): boolean };
+/** It has no storage. */
+type ResponderParts = Omit<RoleParts, 'storing'>;
+
+type AnswerParts = ResponderParts & { store: Store; isProxy(address: string): boolean };
 type Servers<Challenge> = {
   create(host: string): ListeningServer | readonly ListeningServer[];
   /** Absent where nothing of a block but its listeners matters here. */

@@ -1,8 +1,10 @@
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
 
-const DAY = 24 * 3_600_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const BATCH = 200;
 
 /**
@@ -30,11 +32,12 @@ export async function expireStorage(
         else await expiry.forget(name, key);
         if (end === undefined) removed++;
       } catch (error) {
-        log.warn(
-          { storage: name, key, reason: describeError(error) },
-          'an expired entry cannot be removed yet',
-        );
-        await expiry.note(name, key, before + DAY); // the others are not to wait for this one
+        const isTold = isStorageFault(error);
+        if (!isTold) {
+          const reason = describeError(error);
+          log.warn({ storage: name, key, reason }, 'an expired entry cannot be removed yet');
+        }
+        await expiry.note(name, key, before + (isTold ? HOUR : DAY)); // the others are not to wait for it
       }
     }
     if (keys.length < BATCH) break;

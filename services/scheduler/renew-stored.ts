@@ -1,5 +1,6 @@
 import type { Admission } from '../../shared/admission/admit.ts';
 import { describeError, IssuanceError, type SignFailure } from '../../shared/base/basics.ts';
+import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
@@ -69,10 +70,8 @@ export async function lookAtStored(
     if (looked) await index.save(looked.managed, looked.at);
   } catch (error) {
     signal.throwIfAborted();
-    log.error(
-      { id: managed.id, names: managed.names, reason: describeError(error) },
-      'a renewal cannot be looked at',
-    );
+    const said = { id: managed.id, names: managed.names, reason: describeError(error) };
+    log[isStorageFault(error) ? 'debug' : 'error'](said, 'a renewal cannot be looked at');
     await index.save(managed, clock.now() + AFTER_FAULT); // the others are not to wait for this one
   }
 }

@@ -21,7 +21,7 @@ const TICK = 5_000;
 
 /** The scheduler role: does what comes again and again, once for the whole fleet. */
 export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
-  const { redisAddress, clock, log, metrics } = parts;
+  const { redisAddress, storing, clock, log, metrics } = parts;
   const { prefix } = config.redis;
   const part = openLivePart<Config, Task[]>(config);
   const [notified, trail] = [{ current: config.notify }, { current: config.trail }];
@@ -33,7 +33,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
     await using signQueue = openSignQueue({ store, redisAddress, seals, clock, log });
     await using notices = openNotices(notified, { store, clock, log });
     const usualSchedule = await ownSchedule(store);
-    const lasting = { store, seals, cas, signQueue, notices, usualSchedule, clock, log };
+    const lasting = { store, seals, cas, signQueue, notices, usualSchedule, storing, clock, log };
     const changed = openWake();
     const tasks = await part.begin(openTasks(lasting, trail, config), changed.wake);
     const onEnd = openFigures(metrics, readCounts(store, clock));

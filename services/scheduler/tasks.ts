@@ -4,6 +4,7 @@ import type { Seals } from '../../shared/admission/hmac.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import { keepUnchanged, type Live } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
+import type { Storing } from '../../shared/base/storage-faults.ts';
 import { countedBy } from '../../shared/ca/counted-by.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
@@ -51,6 +52,7 @@ type Lasting = {
   notices: Notices;
   /** By the names of their accounts. */
   cas: ReadonlyMap<string, Ca>;
+  storing: Storing;
   /** When shaman profiles are renewed that say nothing of it, as a cron pattern. */
   usualSchedule: string;
   clock: Clock;
@@ -72,7 +74,7 @@ export function openTasks(
 ): (config: Config) => Promise<Task[]> {
   const { store, clock, log } = lasting;
   const keepStorages = keepUnchanged((config: StorageConfig) =>
-    openStorages([config], { store, clock, log }).get(config.name),
+    openStorages([config], lasting).get(config.name),
   );
   const index = openRenewalIndex(store, error =>
     log.error({ reason: describeError(error) }, 'a renewal cannot be read'),

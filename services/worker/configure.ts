@@ -5,6 +5,7 @@ import type { Clock, Log } from '../../shared/base/basics.ts';
 import { keepUnchanged } from '../../shared/base/live.ts';
 import { watchOutages } from '../../shared/base/outages.ts';
 import type { Store } from '../../shared/base/redis.ts';
+import type { Storing } from '../../shared/base/storage-faults.ts';
 import { countedBy } from '../../shared/ca/counted-by.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
@@ -33,6 +34,7 @@ type Lasting = {
   seals: Seals;
   cas: ReadonlyMap<string, Ca>;
   notices: Notices;
+  storing: Storing;
   clock: Clock;
   log: Log;
 };
@@ -55,10 +57,11 @@ export function openConfigure({
   seals,
   cas: opened,
   notices,
+  storing,
   clock,
   log,
 }: Lasting): (config: Config) => Configured {
-  const parts = { store, clock, log };
+  const parts = { store, storing, clock, log };
   const [records, trail, issuers] = [openSignRecords(store, seals), openTrail(store), openIssuers(store)];
   const [turns, outages, expiry] = [
     openTurns(store),

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { IssuanceError } from '../../shared/base/basics.ts';
+import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { DirectoriesOf, Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
@@ -44,8 +45,7 @@ export function openFindIssuing(parts: Parts): FindIssuing {
   ): Promise<DirectoriesOf | undefined> {
     const known = await issuers.directoriesOf(certificate);
     if (isNoted || (known && known.signed.length > 0)) return known;
-    await noteStored(parts, signal);
-    isNoted = true;
+    isNoted = await noteStored(parts, signal);
     return issuers.directoriesOf(certificate);
   }
 
@@ -68,29 +68,44 @@ export function openFindIssuing(parts: Parts): FindIssuing {
   };
 }
 
-/** @returns its entry, where the index by ends knows of it */
+/** @returns its entry, where the index by ends knows of it and its storage can be read */
 async function findStored({ storages, expiry }: Parts, pem: string): Promise<KeptEntry | undefined> {
   const { notAfter } = readCertificate(pem);
   for (const { name, upkeep } of storages.values()) {
     for (const key of upkeep ? await expiry.endingAt(name, notAfter) : []) {
-      const entry = await upkeep?.read(key);
+      const entry = await upkeep?.read(key).catch(passOverFault);
       if (entry && isChainOf(pem, entry.chain)) return entry;
     }
   }
   return undefined;
 }
 
-async function noteStored({ storages, issuers }: Parts, signal: AbortSignal): Promise<void> {
+function passOverFault(error: unknown): undefined {
+  if (!isStorageFault(error)) throw error;
+}
+
+/** @returns whether all could be read: what cannot be may be another block's */
+async function noteStored({ storages, issuers }: Parts, signal: AbortSignal): Promise<boolean> {
+  let isWhole = true;
+  const passOver = (error: unknown) => {
+    passOverFault(error);
+    isWhole = false;
+    return undefined;
+  };
   for (const { upkeep } of storages.values()) {
     for (let cursor: string | undefined = upkeep && ''; upkeep && cursor !== undefined; ) {
-      const part: Awaited<ReturnType<typeof upkeep.keys>> = await upkeep.keys(cursor);
-      for (let at = 0; at < part.keys.length; at += AT_ONCE) {
+      const part: Awaited<ReturnType<typeof upkeep.keys>> | undefined = await upkeep
+        .keys(cursor)
+        .catch(passOver);
+      for (let at = 0; part && at < part.keys.length; at += AT_ONCE) {
         signal.throwIfAborted();
-        const entries = await Promise.all(part.keys.slice(at, at + AT_ONCE).map(upkeep.read));
+        const keys = part.keys.slice(at, at + AT_ONCE);
+        const entries = await Promise.all(keys.map(key => upkeep.read(key).catch(passOver)));
         for (const entry of entries)
           if (entry) await issuers.note(entry.issuedBy?.directory ?? '', entry.chain);
       }
-      cursor = part.cursor;
+      cursor = part?.cursor;
     }
   }
+  return isWhole;
 }

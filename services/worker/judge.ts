@@ -1,6 +1,7 @@
 import type { AcmeAccount } from '../../shared/acme/client.ts';
 import { problemKind, refusesCsr, saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { describeError, IssuanceError } from '../../shared/base/basics.ts';
+import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
 import type { Verdict } from '../../shared/order/drive-order.ts';
@@ -28,6 +29,7 @@ export async function judge(
   checkpoint: Checkpoint,
 ): Promise<Verdict> {
   const { parts, job, log } = run;
+  if (isStorageFault(error)) return { do: 'fail', error }; // which says nothing of the CA
   await parts.records.confirmLock(job.lock); // else it would withdraw what its successor presents
   const told = toldSince(run, checkpoint);
   const unanswered = told !== undefined && parts.outages.anySince(told);

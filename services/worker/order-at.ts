@@ -1,5 +1,4 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
-import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
@@ -10,13 +9,14 @@ import { admit, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
 import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
-import { isIssuedFor } from '../../shared/storage/issued-for.ts';
+import type { Flight } from '../../shared/queue/sign-records.ts';
 import type { StoredCertificate } from '../../shared/storage/storage.ts';
 import { flightOf, namesOf, ordererOf, patienceOf, type SignRun, toClaim, toEvent } from './job.ts';
 import { accountSubject, BREAKER_CLOSED, judge } from './judge.ts';
 import { mayGoOn } from './keep-order.ts';
 import { findOfferedProfile } from './offered-profile.ts';
 import { mayHaveToo } from './other-names.ts';
+import { findReplaced, findStored } from './stored.ts';
 
 /** Milliseconds; a longer wait gives the worker's slot back and comes again as a delayed job. */
 const LONGEST_WAIT_IN_SLOT = 2_000;
@@ -120,14 +120,16 @@ async function askLeave(
   const found = await parts.records.enterFlight(job.lock.jobId, flight, keys);
   if (!found) return { do: 'wait', until: now + FLIGHT_RETRY };
   const [slow, ...limits] = found;
-  const stored = await findStored(run);
+  const storage = parts.storages.get(job.data.storage);
+  const { stored, readAgain } = storage ? await findStored(run, storage) : {};
   if (stored) return { do: 'use', instead: stored };
+  if (readAgain !== undefined) return waitOutside(run, flight, readAgain);
   const standing = ca.limits.findStanding(limitKeys, limits);
   // A limit on new orders is none on one that is made.
   const mayResume = checkpoint.lostOrders === 0 && (!standing || standing.code === 'rateLimited');
   const kept = mayResume ? ca.limits.findKept(limitKeys, limits) : undefined;
   if (kept && mayGoOn(run, kept, flight)) return { do: 'resume', ...kept };
-  task.replaces ??= await findReplaced(run, ca);
+  if (storage && !job.data.replaces) task.replaces ??= await findReplaced(run, storage, ca);
   const order = { renews: task.replaces !== undefined && !checkpoint.order.replaced, turn: checkpoint.turn };
   // What was issued before has been proven before.
   const isSlow = slow && due === undefined && task.replaces === undefined;
@@ -138,47 +140,19 @@ async function askLeave(
   const { limit, waits } = permission;
   const until = limit.retryAfter;
   if (until === undefined || !(waits || isWorthWaiting(run, until))) throw limit;
-  await parts.records.leaveFlight(job.lock.jobId, flight); // others may order the same names meanwhile
-  return { do: 'wait', until: Math.min(until, now + LONGEST_NAP) };
+  return waitOutside(run, flight, Math.min(until, now + LONGEST_NAP));
+}
+
+/** Others may order the same names meanwhile. */
+async function waitOutside({ parts, job }: SignRun, flight: Flight, until: number) {
+  await parts.records.leaveFlight(job.lock.jobId, flight);
+  return { do: 'wait' as const, until };
 }
 
 /** A limit that ends in time is waited for by a renewal, and by a post that would else go to another CA. */
 function isWorthWaiting({ job }: SignRun, until: number): boolean {
   const { due, accounts } = job.data;
   return due === undefined ? accounts.length > 1 && until <= patienceOf(job) : until <= due;
-}
-
-/**
- * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
- * besides.
- */
-async function findStored(run: SignRun): Promise<StoredCertificate | undefined> {
-  const { parts, job, csr } = run;
-  const { storage, due, accounts, identifiers } = job.data;
-  const all = [...parts.cas.values()].map(({ name, directoryUrl }) => ({
-    account: name,
-    directory: directoryUrl,
-  }));
-  const wanted = all.filter(one => accounts.some(({ account }) => account === one.account));
-  const isGood = (one: Identifier) =>
-    identifiers.some(({ type, value }) => type === one.type && value === one.value) || mayHaveToo(run, one);
-  const stored = await parts.storages
-    .get(storage)
-    ?.get(csr, found => found.leaf.identifiers.every(isGood) && isIssuedFor(found, wanted, all));
-  return stored && (due === undefined || stored.leaf.notAfter > due) ? stored : undefined;
-}
-
-/**
- * A post of a CSR whose stored certificate is about to expire renews it, and CAs like to know (RFC 9773
- * section 5).
- */
-async function findReplaced({ parts, job, csr }: SignRun, ca: Ca): Promise<string | undefined> {
-  if (job.data.replaces) return undefined;
-  const upkeep = parts.storages.get(job.data.storage)?.upkeep;
-  const kept = await upkeep?.read(upkeep.keyOf(csr));
-  if (!kept || kept.leaf.notAfter <= parts.clock.now()) return undefined;
-  const isIssuer = kept.issuedBy ? kept.issuedBy.directory === ca.directoryUrl : true;
-  return isIssuer ? renewalInfoId(kept.chain) : undefined;
 }
 
 async function toTask(

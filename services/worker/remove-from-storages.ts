@@ -1,3 +1,4 @@
+import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
@@ -19,6 +20,7 @@ export type StoragesParts = {
  *
  * @param certificate PEM, as `splitChain` gives it
  * @returns the names of the storages that had it
+ * @throws IssuanceError `unavailable` where something could not be read that may be it; all else is removed
  */
 export async function removeFromStorages(
   { storages, expiry, renewals }: StoragesParts,
@@ -27,15 +29,26 @@ export async function removeFromStorages(
 ): Promise<string[]> {
   const { notAfter } = readCertificate(certificate);
   const keeping = [...storages.values()].flatMap(({ name, upkeep }) => (upkeep ? [{ name, upkeep }] : []));
+  const faults: unknown[] = [];
+  const noteFault = (error: unknown) => {
+    if (!isStorageFault(error)) throw error;
+    faults.push(error);
+    return undefined;
+  };
   const removeAmong = async ({ name, upkeep }: Keeping, keys: string[]) => {
-    const gone = await removeEach(upkeep, keys, certificate, signal);
+    const remove = (key: string) => upkeep.remove(key, certificate).catch(noteFault);
+    const gone = await removeEach(remove, keys, signal);
     for (const { key, entry } of gone) await renewals.revoked(name, key, entry);
     return gone.length > 0;
   };
   const known = await filter(keeping, async one =>
     removeAmong(one, await expiry.endingAt(one.name, notAfter)),
   );
-  const found = known.length > 0 ? known : await filter(keeping, one => anyPart(one, removeAmong));
+  const found =
+    known.length > 0 || faults.length > 0
+      ? known
+      : await filter(keeping, async one => (await anyPart(one, removeAmong).catch(noteFault)) ?? false);
+  if (faults.length > 0) throw faults[0];
   return found.map(({ name }) => name);
 }
 
@@ -48,12 +61,16 @@ async function filter(all: Keeping[], holds: (one: Keeping) => Promise<boolean>)
 }
 
 /** @returns the entries that were removed */
-async function removeEach(upkeep: Upkeep, keys: string[], certificate: string, signal: AbortSignal) {
+async function removeEach(
+  remove: (key: string) => Promise<KeptEntry | undefined>,
+  keys: string[],
+  signal: AbortSignal,
+) {
   const gone: { key: string; entry: KeptEntry }[] = [];
   for (let index = 0; index < keys.length; index += AT_ONCE) {
     signal.throwIfAborted();
     const some = keys.slice(index, index + AT_ONCE);
-    const removed = await Promise.all(some.map(key => upkeep.remove(key, certificate)));
+    const removed = await Promise.all(some.map(remove));
     removed.forEach((entry, at) => {
       if (entry) gone.push({ key: some[at] ?? '', entry });
     });

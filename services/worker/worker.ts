@@ -51,7 +51,7 @@ type WorkerParts = RoleParts & {
 };
 
 async function runWorker(config: Config, parts: WorkerParts, role: RunningRole): Promise<void> {
-  const { part, notified, clock, log, redisAddress, metrics } = parts;
+  const { part, notified, storing, clock, log, redisAddress, metrics } = parts;
   const { store, stopping, report } = role;
   const secret = await openSecret(config.secretFile, log);
   await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
@@ -66,7 +66,7 @@ async function runWorker(config: Config, parts: WorkerParts, role: RunningRole):
   });
 
   const seals = openSeals(secret);
-  const configure = openConfigure({ store, seals, cas, notices, clock, log });
+  const configure = openConfigure({ store, seals, cas, notices, storing, clock, log });
   const live = await part.begin(configure, ({ fillSlots }) => {
     fillSlots().catch(error => log.debug({ reason: describeError(error) }, 'slots cannot be given away'));
   });

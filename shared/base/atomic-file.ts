@@ -6,11 +6,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 /**
  * Writes a file so that a reader, also after a power cut, finds either the old content or the new one.
  *
- * @param mode permission bits; 0o600 keeps a key to its owner
+ * @param options.mode permission bits; 0o600 keeps a key to its owner
+ * @param options.signal once it has fired, the old content stays
  */
-export async function writeAtomically(path: string, content: string, mode = 0o644): Promise<void> {
+export async function writeAtomically(
+  path: string,
+  content: string,
+  { mode = 0o644, signal }: { mode?: number; signal?: AbortSignal } = {},
+): Promise<void> {
+  signal?.throwIfAborted();
   const fresh = await writeBeside(path, content, mode);
   try {
+    signal?.throwIfAborted();
     await rename(fresh, path);
   } catch (error) {
     await rm(fresh, { force: true });

@@ -1,5 +1,7 @@
+import type { Redis as Node } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
 import type { Redis } from './redis-node.ts';
+import { askOnce } from './refusals.ts';
 
 /**
  * Logs once that Redis is away and once that it is back, however many attempts to connect fail in between.
@@ -14,6 +16,29 @@ export function reportOutages(redis: Redis, log: Log): void {
     if (away) log.info('Redis is back');
     away = false;
   });
+}
+
+const BEAT = 1_000;
+/** Beats in a row without a byte of what was asked for; blocking commands are answered within two. */
+const MOST_SILENT = 3;
+
+/**
+ * Ends a connection that does not answer, so that it is made anew: where packets vanish, neither side would
+ * hear of it otherwise. One that is idle is asked once a beat.
+ */
+export function endSilence(node: Node): void {
+  const { stream } = node;
+  let [heard, silent] = [0, 0];
+  const beat = setInterval(listen, BEAT).unref();
+  stream.on('close', () => clearInterval(beat));
+
+  function listen() {
+    const isOwed = (node as unknown as { commandQueue: { length: number } }).commandQueue.length > 0;
+    silent = isOwed && stream.bytesRead === heard ? silent + 1 : 0;
+    heard = stream.bytesRead;
+    if (silent >= MOST_SILENT) stream.destroy(new Error('Redis does not answer'));
+    else if (!isOwed && node.status === 'ready') askOnce(node, 'ping').catch(() => {});
+  }
 }
 
 /** The times when Redis was away, as far as a connection of this process has noticed. */

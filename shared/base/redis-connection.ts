@@ -46,12 +46,12 @@ export function connectTo(address: RedisAddress, how: Patience | 'once', enableR
     connectTimeout: 5_000,
     disableClientInfo: true, // a user would need one more right for it
     enableReadyCheck,
+    maxLoadingRetryTime: 500, // else it sleeps for as long as Redis expects to load
     ...behaviours[how],
   });
 }
 
 type Options = Omit<RedisOptions, 'replyMapping'>;
-type Item = Parameters<Redis['handleReconnection']>[1];
 
 /**
  * A connection to the Redis that has Quarry's keys, whichever that is: Sentinels, or the nodes of a cluster,
@@ -87,25 +87,6 @@ class Connection extends Redis {
       // whoever opens the first connection was told
     }
   }
-
-  /** What a node has turned away it has not done, so that the one that is asked next may do it. */
-  override handleReconnection(error: Error, item: Item): void {
-    if (!isTurnedAway(error, this.#address)) {
-      super.handleReconnection(error, item);
-      return;
-    }
-    if (this.stream.writable) this.disconnect(true);
-    const command = item.command as Parameters<Redis['sendCommand']>[0];
-    if (command.inTransaction)
-      command.reject(error); // alone it must not be done
-    else this.sendCommand(command);
-  }
-}
-
-/** It has become a replica, or the slot of a cluster is with another node, or about to be. */
-function isTurnedAway({ message }: Error, address: RedisAddress): boolean {
-  const isReadOnly = /^READONLY\b|-READONLY\b/.test(message);
-  return isReadOnly || ('nodes' in address && /^(MOVED|ASK)\b/.test(message));
 }
 
 /** As the first argument of ioredis, which takes a URL, or options. */

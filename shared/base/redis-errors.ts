@@ -44,14 +44,13 @@ const awayWords = new RegExp(
 export function judgeRedisError(error: unknown): RedisTrouble | undefined {
   if (!(error instanceof Error)) return undefined;
   const { message, name, previousErrors: [queued] = [] } = error as RedisError;
-  const isReply = name === 'ReplyError';
-  const code = isReply ? readCode(message) : '';
+  const code = codeOf(error);
   if (code === 'EXECABORT' && queued !== undefined) return judgeRedisError(queued);
   const why = Object.hasOwn(refusals, code) ? refusals[code] : undefined;
   if (why !== undefined) return { kind: 'refuses', why: `${why} (${code})` };
   if (awayCodes.has(code) || awayNames.has(name) || awayWords.test(message)) return { kind: 'away' };
   if ((error as NodeJS.ErrnoException).syscall !== undefined) return { kind: 'away' };
-  return isReply && isDamage(message) ? { kind: 'damaged' } : undefined;
+  return name === 'ReplyError' && isDamage(message) ? { kind: 'damaged' } : undefined;
 }
 
 type RedisError = Error & {
@@ -60,10 +59,11 @@ type RedisError = Error & {
 };
 
 /**
- * The word that begins the answer. Redis 6.2 puts what a script's command was refused with behind the place
- * in the script; a transaction that was discarded may say why, too.
+ * The word that begins an error of Redis; else ''. Redis 6.2 puts what a script's command was refused with
+ * behind the place in the script; a transaction that was discarded may say why, too.
  */
-function readCode(message: string): string {
+export function codeOf({ name, message }: Error): string {
+  if (name !== 'ReplyError') return '';
   if (/The user executing the script can't /.test(message)) return 'NOPERM';
   const inner = /(?:user_script:\s*\d+:|discarded because of:) -?([A-Z]{3,})\b/.exec(message)?.[1];
   return inner ?? /^[A-Z]+/.exec(message)?.[0] ?? '';

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
-import type { ChainableCommander } from 'ioredis';
+import type { Redis as Node } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
-import { reportOutages } from './outages.ts';
+import { endSilence, reportOutages } from './outages.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
 import type { Redis } from './redis-node.ts';
+import { outlastRefusals } from './refusals.ts';
 
 export type { Redis } from './redis-node.ts';
 
@@ -21,10 +22,19 @@ export function openRedis(
   log: Log,
   enableReadyCheck = true,
 ): Redis {
-  const redis = connectTo(address, patience, enableReadyCheck);
+  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience);
   reportOutages(redis, log);
-  redis.on('connect', () => writeTogether(redis.stream, patience));
   return redis;
+}
+
+/** BullMQ makes itself another one, which has them, too. */
+function withManners(node: Node, patience: Patience): Node {
+  const duplicate = node.duplicate.bind(node);
+  node.duplicate = options => withManners(duplicate(options), patience);
+  node.on('connect', () => writeTogether(node.stream, patience));
+  node.on('connect', () => endSilence(node));
+  outlastRefusals(node);
+  return node;
 }
 
 /**
@@ -159,17 +169,6 @@ export function openStreamWriter<T>(redis: Redis, stream: string, most: number):
     },
     entryFor: (record, beside) => ['*', ...toFields(record, beside)],
   };
-}
-
-/** Escapes a prefix for a MATCH pattern. */
-export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
-
-/** Runs the commands of a transaction. Rejects when one of them failed, which `exec` alone does not. */
-export async function runAll(commands: ChainableCommander): Promise<unknown[]> {
-  const results = (await commands.exec()) ?? [];
-  const failed = results.find(([error]) => error !== null);
-  if (failed) throw failed[0];
-  return results.map(([, result]) => result);
 }
 
 /** Closes a connection, which fails the commands that still wait on it; errors from here on are no outage. */

@@ -1,8 +1,10 @@
 import type { Clock, Log } from './basics.ts';
+import { lookKey, watchHealth } from './health.ts';
 import type { Registry } from './metrics.ts';
-import { untilRedisAnswers, whyRedisIsAway } from './outages.ts';
+import { untilRedisAnswers } from './outages.ts';
 import { closeRedis, openRedis, type Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
+import type { Storing } from './storage-faults.ts';
 
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
@@ -10,6 +12,7 @@ export type RoleParts = {
   clock: Clock;
   log: Log;
   metrics: Registry;
+  storing: Storing;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or
    * with the signal's reason.
@@ -57,10 +60,9 @@ export type RunningRole = {
 /** The condition of a role that works whenever Redis answers. */
 export const ready: Condition = { notReady: () => undefined };
 
-/**
- * How long a role that stops while Redis is away may take to end: its commands may wait for Redis without
- * end.
- */
+/** How long a role may take to end, as Redis may go away even then. */
+const LONGEST_END = 9_000;
+/** The same while Redis is away, or refuses to write: what waits for it does so without end. */
 const LONGEST_STOP = 3_000;
 
 /**
@@ -71,12 +73,13 @@ const LONGEST_STOP = 3_000;
  */
 export function startRole(
   name: string,
-  parts: Omit<RoleParts, 'metrics'> & { prefix: string },
+  parts: Omit<RoleParts, 'metrics' | 'storing'> & { prefix: string },
   run: (role: RunningRole) => Promise<void>,
 ): Role {
   const { redisAddress, prefix, clock, log } = parts;
   const stopping = new AbortController();
   const redis = openRedis(redisAddress, 'patient', log);
+  const health = watchHealth(redis, log, lookKey(prefix));
   let condition: Condition = { notReady: () => 'starting' };
 
   async function runOnceRedisAnswers() {
@@ -94,19 +97,20 @@ export function startRole(
 
   return {
     name,
-    notReady: () => condition.notReady() ?? whyRedisIsAway(redis),
+    notReady: () => condition.notReady() ?? health.fault(),
+    findFault: health.look,
     // While Redis is away there is nothing to read them from.
-    notes: () => (whyRedisIsAway(redis) === undefined ? (condition.notes?.() ?? []) : []),
+    notes: () => (health.fault() === undefined ? (condition.notes?.() ?? []) : []),
     failed: failsWith(running, stopping.signal),
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error(`the ${name} is stopping`));
       const ended = new AbortController();
       const end = running.catch(() => {}).finally(() => ended.abort());
-      if (redis.status === 'ready') await end;
-      else {
-        closeRedis(redis); // else its attempts to connect would keep the process
-        await Promise.race([end, clock.sleep(LONGEST_STOP, ended.signal).catch(() => {})]);
-      }
+      const isWell = (await health.look()) === undefined;
+      if (!isWell) closeRedis(redis); // else what waits for it would keep the process
+      const longest = isWell ? LONGEST_END : LONGEST_STOP;
+      await Promise.race([end, clock.sleep(longest, ended.signal).catch(() => {})]);
+      health[Symbol.dispose]();
       closeRedis(redis);
     },
   };

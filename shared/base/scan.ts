@@ -1,5 +1,7 @@
-import { escapeGlob } from './redis.ts';
 import { nodeFor, type Redis } from './redis-node.ts';
+
+/** Escapes a prefix for a MATCH pattern. */
+export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
 
 /**
  * Keys by a pattern, part by part: SCAN of the node that holds them.

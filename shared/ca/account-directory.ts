@@ -85,7 +85,7 @@ async function findOrMake(
 async function keepRegistration(dir: string, registration: Registration, log: Log): Promise<void> {
   const file = join(dir, 'registration.json');
   try {
-    await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, 0o600);
+    await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, { mode: 0o600 });
   } catch (error) {
     log.warn({ file, reason: describeFileError(error) }, 'the registration cannot be written');
   }

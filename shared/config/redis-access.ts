@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { describeError, describeFileError } from '../base/basics.ts';
+import { describeError } from '../base/basics.ts';
 import type { RedisAddress, RedisPlace, RedisTls } from '../base/redis-address.ts';
 import type { RedisUser } from '../base/redis-use.ts';
-import type { RedisConfig, RedisTlsFiles } from './redis.ts';
+import { parsePassword, type RedisConfig, type RedisTlsFiles } from './redis.ts';
+import { readSecret, type Secret } from './secret-file.ts';
 
 /** `undefined` where none is configured. */
 export function findPlace(config: RedisConfig): RedisPlace | undefined {
@@ -12,10 +13,10 @@ export function findPlace(config: RedisConfig): RedisPlace | undefined {
   if (url !== undefined) return { url };
   if (cluster) return { nodes: cluster, prefix };
   if (!sentinel) return undefined;
-  const { endpoints: sentinels, master, user, passwordFile } = sentinel;
+  const { endpoints: sentinels, master, user, password } = sentinel;
   return {
     ...{ sentinels, master },
-    ...(passwordFile !== undefined && { sentinelLogin: () => readLogin(user, passwordFile) }),
+    ...(password && { sentinelLogin: () => readLogin(user, password) }),
     ...(sentinel.tls && { sentinelTls: () => readTls(tlsFiles) }),
   };
 }
@@ -24,34 +25,31 @@ export function findPlace(config: RedisConfig): RedisPlace | undefined {
 export function addressFor(
   user: RedisUser,
   place: RedisPlace,
-  config: Pick<RedisConfig, 'user' | 'users' | 'passwordFile' | 'tls' | 'tlsFiles'>,
+  config: Pick<RedisConfig, 'user' | 'users' | 'password' | 'tls' | 'tlsFiles'>,
 ): RedisAddress {
   const own = config.users?.[user];
-  const file = own?.passwordFile ?? config.passwordFile;
+  const password = own?.password ?? config.password;
   const isTls = 'url' in place ? place.url.startsWith('rediss:') : config.tls;
   return {
     ...place,
-    ...(file !== undefined && { login: () => readLogin(own?.name ?? config.user, file) }),
+    ...(password && { login: () => readLogin(own?.name ?? config.user, password) }),
     ...(isTls && { tls: () => readTls(config.tlsFiles) }),
   };
 }
 
-function readLogin(username: string | undefined, passwordFile: string) {
-  return { ...(username !== undefined && { username }), password: readPassword(passwordFile) };
+function readLogin(username: string | undefined, password: Secret) {
+  return { ...(username !== undefined && { username }), password: readPassword(password) };
 }
 
-/** @throws Error in one line, which repeats nothing of the file */
-export function readPassword(file: string): string {
-  let text: string;
+/** @throws Error in one line, which repeats nothing of it */
+export function readPassword(secret: Secret): string {
   try {
-    text = readFileSync(file, 'utf8');
+    return parsePassword(readSecret(secret), reason => {
+      throw new Error(`${'file' in secret ? secret.file : 'it'} ${reason}`);
+    });
   } catch (error) {
-    throw new Error(`the password of a Redis user in ${file} cannot be read: ${describeFileError(error)}`);
+    throw new Error(`the password of a Redis user: ${describeError(error)}`);
   }
-  const password = text.trim();
-  if (password === '' || /\s/.test(password))
-    throw new Error(`${file} does not hold one word, the password of a Redis user`);
-  return password;
 }
 
 /** @throws Error in one line where a file cannot be used */

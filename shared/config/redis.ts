@@ -4,6 +4,7 @@ import { type RedisUser, redisUsers } from '../base/redis-use.ts';
 import { type Environment, readVariable } from './environment.ts';
 import { parseListener } from './listener.ts';
 import { parseFlag, parseReadableFile, parseText } from './option-values.ts';
+import type { Secret } from './secret-file.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Of `url`, `sentinel` and `cluster` one is there, or none: `quarry up` starts a private Redis. */
@@ -15,10 +16,10 @@ export type RedisConfig = {
   cluster?: Endpoint[];
   /** Redis's own name of each user that has no name in `users`; absent: that of the URL, or `default`. */
   user?: string;
-  /** The file with the password of that user, and of each user that has no file of its own. */
-  passwordFile?: string;
-  /** Redis's own name of each user that has one, and the file with its password. */
-  users?: Partial<Record<RedisUser, { name: string; passwordFile: string }>>;
+  /** The password of that user, and of each user that has none of its own. */
+  password?: Secret;
+  /** Redis's own name of each user that has one, and its password. */
+  users?: Partial<Record<RedisUser, { name: string; password: Secret }>>;
   /** Whether what Sentinels name, or a cluster, speaks TLS; a URL says so itself. */
   tls: boolean;
   tlsFiles: RedisTlsFiles;
@@ -33,7 +34,7 @@ type SentinelConfig = {
   /** What the Sentinels call the Redis. */
   master: string;
   user?: string;
-  passwordFile?: string;
+  password?: Secret;
   /** Whether they speak TLS. */
   tls: boolean;
 };
@@ -48,7 +49,7 @@ const MASTER = 'mymaster'; // as Redis's own example of a configuration has it
  * Redis is.
  */
 export function parseRedis(section: SectionReader, env: Environment): RedisConfig {
-  const ownUrl = section.one('url', parseRedisUrl);
+  const ownUrl = section.secret('url', parseRedisUrl, { isSecret: url => !!URL.parse(url)?.password });
   const endpoints = section.many('sentinel', parseEndpoint);
   const cluster = section.many('cluster', parseEndpoint);
   const isElsewhere = ownUrl !== undefined || endpoints.length > 0 || cluster.length > 0;
@@ -59,21 +60,21 @@ export function parseRedis(section: SectionReader, env: Environment): RedisConfi
   const prefix = section.one('prefix', parsePrefix) ?? '{quarry}';
   const dir = section.one('dir', parseText) ?? './quarry-data';
   const user = section.one('user', parseUserName);
-  const ownFile = section.one('password-file', parseText);
-  const passwordFile =
-    ownFile ?? (isElsewhere ? undefined : readVariable(env, 'REDIS_PASSWORD_FILE', parseText));
-  const users = readUsers(section, passwordFile);
+  const fileOfEnv = isElsewhere ? undefined : readVariable(env, 'REDIS_PASSWORD_FILE', parseText);
+  const password =
+    section.secretOrLaterFile('password', parsePassword) ?? (fileOfEnv ? { file: fileOfEnv } : undefined);
+  const users = readUsers(section, password);
   section.finish();
   if (url === undefined && !isElsewhere) refuseWithoutPlace(section, { user, users, tls });
-  if (url !== undefined) refuseBesideUrl(section, { url, user, passwordFile, tls });
+  if (url !== undefined) refuseBesideUrl(section, { url, user, password, tls });
   if (cluster.length > 0) refuseBesideCluster(section, { endpoints, prefix });
-  if (user !== undefined && passwordFile === undefined) section.fail('needs password-file beside it', 'user');
+  if (user !== undefined && password === undefined) section.fail('needs password-file beside it', 'user');
   return {
     ...(url !== undefined && { url }),
     ...(sentinel && { sentinel }),
     ...(cluster.length > 0 && { cluster }),
     ...(user !== undefined && { user }),
-    ...(passwordFile && { passwordFile }),
+    ...(password && { password }),
     ...(users && { users }),
     ...{ tls, tlsFiles, prefix, dir },
   };
@@ -86,21 +87,21 @@ function readSentinel(
 ): SentinelConfig | undefined {
   const master = section.one('sentinel-master', parseText);
   const user = section.one('sentinel-user', parseUserName);
-  const passwordFile = section.one('sentinel-password-file', parseText);
+  const password = section.secretOrLaterFile('sentinel-password', parsePassword);
   const tls = section.one('sentinel-tls', parseFlag);
   if (endpoints.length === 0) {
     const given = { 'sentinel-master': master, 'sentinel-user': user, 'sentinel-tls': tls };
-    const [option] = Object.entries({ ...given, 'sentinel-password-file': passwordFile }).flatMap(
-      ([name, value]) => (value === undefined ? [] : [name]),
+    const [option] = Object.entries({ ...given, 'sentinel-password': password }).flatMap(([name, value]) =>
+      value === undefined ? [] : [name],
     );
     return option === undefined ? undefined : section.fail('needs sentinel = host:port beside it', option);
   }
-  if (user !== undefined && passwordFile === undefined)
+  if (user !== undefined && password === undefined)
     section.fail('needs sentinel-password-file beside it', 'sentinel-user');
   return {
     ...{ endpoints, master: master ?? MASTER },
     ...(user !== undefined && { user }),
-    ...(passwordFile !== undefined && { passwordFile }),
+    ...(password && { password }),
     tls: tls ?? tlsOfRedis,
   };
 }
@@ -131,7 +132,7 @@ function refuseWithoutPlace(
 
 function refuseBesideUrl(
   section: SectionReader,
-  given: { url: string; user: string | undefined; passwordFile: string | undefined; tls: boolean },
+  given: { url: string; user: string | undefined; password: Secret | undefined; tls: boolean },
 ): void {
   const { username, password } = URL.parse(given.url) ?? {};
   if (section.many('sentinel', parseText).length > 0)
@@ -139,8 +140,8 @@ function refuseBesideUrl(
   if (section.many('cluster', parseText).length > 0)
     section.fail(`${ONE_PLACE}: here is a url too`, 'cluster');
   if (given.tls) section.fail('is for Sentinels and clusters: write url = rediss://…', 'tls');
-  if (given.passwordFile !== undefined && password)
-    section.fail('has a password, as has password-file: give one of them', 'url');
+  if (given.password !== undefined && password)
+    section.fail('has a password, and so has the section: give one of them', 'url');
   if (given.user !== undefined && username) section.fail('has a user, as has user: give one of them', 'url');
 }
 
@@ -159,17 +160,18 @@ function refuseBesideCluster(
 /** Redis takes the text in the first braces, unless that is empty, to choose the slot of a key. */
 const hashTag = /^[^{]*\{[^}]+\}/;
 
-function readUsers(section: SectionReader, commonFile: string | undefined): RedisConfig['users'] {
+function readUsers(section: SectionReader, common: Secret | undefined): RedisConfig['users'] {
   const users: NonNullable<RedisConfig['users']> = {};
   for (const user of redisUsers) {
-    const [ofName, ofFile] = [`user-${user}`, `password-file-${user}`];
+    const [ofName, ofText, ofFile] = [`user-${user}`, `password-${user}`, `password-file-${user}`];
     const name = section.one(ofName, parseUserName);
-    const ownFile = section.one(ofFile, parseText);
-    if (name === undefined && ownFile !== undefined) section.fail(`needs ${ofName} beside it`, ofFile);
-    const passwordFile = ownFile ?? commonFile;
+    const own = section.secretOrLaterFile(ofText, parsePassword, ofFile);
+    if (name === undefined && own !== undefined)
+      section.fail(`needs ${ofName} beside it`, 'file' in own ? ofFile : ofText);
+    const password = own ?? common;
     if (name === undefined) continue;
-    if (passwordFile === undefined) return section.fail(`needs ${ofFile} beside it`, ofName);
-    users[user] = { name, passwordFile };
+    if (password === undefined) return section.fail(`needs ${ofFile} beside it`, ofName);
+    users[user] = { name, password };
   }
   return Object.keys(users).length > 0 ? users : undefined;
 }
@@ -193,6 +195,10 @@ const parseRedisUrl: Parse<string> = (text, fail) => {
 
 const parseUserName: Parse<string> = (text, fail) =>
   /^[\w.-]+$/.test(text) ? text : fail('is not a name of letters, digits, -, _ and .');
+
+/** The same of what is written and of what is in a file. */
+export const parsePassword: Parse<string> = (text, fail) =>
+  /^\S+$/.test(text) ? text : fail('is not one word');
 
 const parsePrefix: Parse<string> = (text, fail) =>
   /^\S+$/.test(text) ? text : fail('must be one word without spaces');

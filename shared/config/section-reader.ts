@@ -108,6 +108,16 @@ export class SectionReader {
     return found.file === undefined ? { text: found.value } : { file: found.file };
   }
 
+  /** The same of a secret that need not be where the configuration is read, as it is another machine's. */
+  secretOrLaterFile(key: string, parse: Parse<string>, fileKey = fileKeyOf(key)): Secret | undefined {
+    const option = this.#onlyOne(this.#find(key, fileKey));
+    if (option === undefined) return undefined;
+    if (option.key === key) return { text: this.#readSecret(option, key, parse).value };
+    const file = this.#parse(option, (path, fail) => path || fail('is empty'), 'kept');
+    this.#reading.secretFiles.push({ file, place: this.place(option.key, option) });
+    return { file };
+  }
+
   /** @throws ConfigError when the section holds an option that was never asked for */
   finish(): void {
     const unknown = this.#section.options.find(option => !this.#known.has(option.key));

@@ -1,13 +1,7 @@
 import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
-import {
-  type Clock,
-  describeError,
-  fromSignFailure,
-  type IssuanceError,
-  type Log,
-  needingRedis,
-} from '../base/basics.ts';
+import { type Clock, fromSignFailure, IssuanceError, type Log, needingRedis } from '../base/basics.ts';
 import type { Identifier } from '../base/identifier.ts';
+import { judgeRedisError } from '../base/redis-errors.ts';
 import { proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
@@ -29,6 +23,12 @@ export type IssuedCertificate = {
   chain: string;
   /** The name of the account that ordered it; absent where that is not recorded. */
   account?: string | undefined;
+};
+
+/** `unread`: why storages could not be read, by their names: nobody knows whether they have a certificate. */
+type Found = {
+  stored?: IssuedCertificate & { identifiers: Identifier[] };
+  unread?: ReadonlyMap<string, IssuanceError>;
 };
 
 /** A job that orders a certificate; identical requests share one. */
@@ -53,16 +53,11 @@ type Ordered = Pick<ParsedCsr, 'identifiers' | 'publicKey'>;
 export type Issuing = {
   /**
    * A fresh certificate from the storages of `blocks`, with the names that it was stored with. It is handed
-   * out only through the block that would order it, and only for names of that block. A storage that fails is
-   * passed over.
+   * out only through the block that would order it, and only for names of that block.
    *
    * @throws IssuanceError `denied` where its key is blocked
    */
-  findStored(
-    blocks: AdmittingBlock[],
-    csr: CsrText,
-    asker: Asker,
-  ): Promise<(IssuedCertificate & { identifiers: Identifier[] }) | undefined>;
+  findStored(blocks: AdmittingBlock[], csr: CsrText, asker: Asker): Promise<Found>;
   /**
    * Has a certificate ordered for names that `block` admitted.
    *
@@ -113,21 +108,24 @@ export function openIssuing(parts: {
 
   return {
     async findStored(blocks, csr, asker) {
+      const unread = new Map<string, IssuanceError>();
       for (const name of new Set(blocks.map(({ storage }) => storage))) {
         const blockFor = (found: StoredCertificate) => {
           const block = admission.find(blocks, found.leaf.identifiers);
           const isGood = block?.storage === name && isIssuedFor(found, accountsOf(block, accounts), accounts);
           return isGood ? block : undefined;
         };
-        const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined, log);
+        const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined);
+        if (stored instanceof IssuanceError) unread.set(name, stored);
+        if (stored instanceof IssuanceError) continue;
         const block = stored && blockFor(stored);
         if (!stored || !block) continue;
         if (blockedKeys.size > 0) refuseBlocked(blockedKeys, stored.leaf);
         recordFetch(block, csr);
         await tellOfHit(stored, block, asker);
-        return { ...toIssued(stored), identifiers: stored.leaf.identifiers };
+        return { stored: { ...toIssued(stored), identifiers: stored.leaf.identifiers } };
       }
-      return undefined;
+      return { unread };
     },
     async order(block, csr, request) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
@@ -181,18 +179,18 @@ export function toSignJob(
   };
 }
 
-/** A failing storage costs an order, which is better than no certificate. */
+/** @returns why it cannot be read, where it cannot */
 async function lookUp(
   storage: Storage | undefined,
   csr: CsrText,
   isGood: (found: StoredCertificate) => boolean,
-  log: Log,
-): Promise<StoredCertificate | undefined> {
+): Promise<StoredCertificate | IssuanceError | undefined> {
   try {
     return await storage?.get(csr, isGood);
   } catch (error) {
-    log.warn({ storage: storage?.name, reason: describeError(error) }, 'storage lookup failed');
-    return undefined;
+    if (error instanceof IssuanceError) return error;
+    if (judgeRedisError(error) === undefined) throw error;
+    return needingRedis(() => Promise.reject(error)).catch((known: IssuanceError) => known);
   }
 }
 

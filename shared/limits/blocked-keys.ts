@@ -1,6 +1,7 @@
 import { describeError, type Log } from '../base/basics.ts';
-import { closeRedis, openRedis, runAll, type Store } from '../base/redis.ts';
+import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
+import { runAll } from '../base/refusals.ts';
 import { blockedKey } from './limits.ts';
 import { type BlockedKey, parseBlock, parseBlocked } from './standing-limit.ts';
 
@@ -32,12 +33,17 @@ export function openBlockedKeys(store: Store): BlockedKeys {
 
   return {
     async block(publicKey, why) {
-      const changes = redis.multi().set(blockedKey(store, publicKey), JSON.stringify(why), 'NX');
-      await runAll(changes.sadd(all, publicKey).publish(channelOf(store), publicKey));
+      await runAll(redis, changes =>
+        changes
+          .set(blockedKey(store, publicKey), JSON.stringify(why), 'NX')
+          .sadd(all, publicKey)
+          .publish(channelOf(store), publicKey),
+      );
     },
     async unblock(publicKey) {
-      const changes = redis.multi().srem(all, publicKey).del(blockedKey(store, publicKey));
-      const [known] = await runAll(changes.publish(channelOf(store), publicKey));
+      const [known] = await runAll(redis, changes =>
+        changes.srem(all, publicKey).del(blockedKey(store, publicKey)).publish(channelOf(store), publicKey),
+      );
       return known === 1;
     },
     find: async publicKey => (await read([publicKey], parseBlocked))[0]?.[1],

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createRedisBackend, DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
 import { type Clock, damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
+import { findFault, lookKey } from '../base/health.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { type Consumer, type HeldJob, type Later, toFailedJob } from './consumer.ts';
@@ -16,6 +17,8 @@ const STALLED_INTERVAL = 4_000;
 const LOCK_RENEWAL = 3_000;
 /** A crashed worker must not fail the job. */
 const MOST_KILLS = 1_000;
+/** Seconds that a worker waits in one command: one without an answer ends the connection (outages.ts). */
+const LONGEST_BLOCK = 2;
 /** How long jobs that were cut off may take to be given back. */
 const LONGEST_HAND_OVER = 5_000;
 const HAND_OVER_DELAY = 100;
@@ -110,7 +113,7 @@ function backendBy(clock: Clock): typeof createRedisBackend {
         return next > 0 ? answer.with(NEXT_DUE, next + ahead()) : answer;
       },
       async waitForJob(seconds: number) {
-        const marker = await waitForJob.call(backend, seconds);
+        const marker = await waitForJob.call(backend, Math.min(seconds, LONGEST_BLOCK));
         return marker && marker.score > 0 ? { ...marker, score: marker.score + ahead() } : marker;
       },
       addJob: (...[job, ...more]: Parameters<typeof addJob>) => addJob.call(backend, timed(job), ...more),
@@ -180,11 +183,11 @@ export function openWorker<Data, Result>(
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort(new Error('the worker is stopping'));
-      // While Redis is away no job can be given back, and BullMQ would wait for ever: the jobs' locks run
-      // out.
-      const reachable = redis.status === 'ready';
-      const longest = reachable ? patience : 0;
-      const closed = worker.close(!reachable);
+      // While Redis is away or takes no writes, no job can be given back, and BullMQ would wait for ever: the
+      // jobs' locks run out.
+      const isWell = (await findFault(redis, lookKey(prefix))) === undefined;
+      const longest = isWell ? patience : 0;
+      const closed = worker.close(!isWell);
       const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);
       await Promise.race([
         closed,

@@ -1,6 +1,7 @@
 import type { Clock, Log } from '../base/basics.ts';
 import type { Live } from '../base/live.ts';
 import { runScript, type Store, shapeOf, toScript } from '../base/redis.ts';
+import { runAll } from '../base/refusals.ts';
 import { openQueue } from './bullmq.ts';
 
 export const SCHEDULE_QUEUE = 'schedule';
@@ -65,7 +66,7 @@ export function openSchedule(
         await redis.hset(rules, name, rule);
       }
       for (const name of Object.keys(known).filter(one => !planned.some(({ name }) => name === one))) {
-        await redis.multi().zrem(times, name).hdel(rules, name).exec();
+        await runAll(redis, changes => changes.zrem(times, name).hdel(rules, name));
       }
     },
     async enqueueDue(now) {

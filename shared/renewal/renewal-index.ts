@@ -1,5 +1,6 @@
 import type { IssuanceError } from '../base/basics.ts';
 import { parseNumber, parseValue, type Store } from '../base/redis.ts';
+import { runAll } from '../base/refusals.ts';
 import { openIndexWriter, type Written } from './index-writer.ts';
 import { isManaged, isRenewed, type LastFetch, type ManagedCertificate } from './managed-certificate.ts';
 import { planWanted } from './renewal-window.ts';
@@ -104,16 +105,10 @@ export function openRenewalIndex(
     },
     save: (managed, at) => write(managed, at, overOnly(managed)),
     async remove(id) {
-      const all = redis
-        .multi()
-        .hdel(entries, id)
-        .zrem(due, id)
-        .zrem(ends, id)
-        .zrem(wanted, id)
-        .zrem(watched, id)
-        .srem(failed, id)
-        .hdel(fetches, id);
-      await all.exec();
+      await runAll(redis, all => {
+        for (const set of [due, ends, wanted, watched]) all.zrem(set, id);
+        return all.hdel(entries, id).srem(failed, id).hdel(fetches, id);
+      });
     },
     async due(now, limit) {
       const ids = await redis.zrangebyscore(due, '-inf', now, 'LIMIT', 0, limit);

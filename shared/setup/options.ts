@@ -178,7 +178,7 @@ const redis: Placings<RedisConfig> = {
   url: needsRestart('url'),
   sentinel: needsRestartOf<NonNullable<RedisConfig['sentinel']>>({
     ...{ endpoints: 'sentinel', master: 'sentinel-master', tls: 'sentinel-tls' },
-    ...{ user: 'sentinel-user', passwordFile: 'sentinel-password-file' },
+    ...{ user: 'sentinel-user', password: 'sentinel-password' },
   }),
   cluster: needsRestart('cluster'),
   tls: needsRestart('tls'),
@@ -188,7 +188,7 @@ const redis: Placings<RedisConfig> = {
     keyFile: 'tls-key',
   }),
   user: needsRestart('user'),
-  passwordFile: needsRestart('password-file'),
+  password: needsRestart('password'),
   users: needsRestart('user-ROLE'),
   prefix: needsRestart('prefix'),
   dir: needsRestart('dir'),

@@ -1,6 +1,6 @@
-import { escapeGlob } from '../base/redis.ts';
 import type { CommandName } from '../base/redis-commands.ts';
 import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
+import { escapeGlob } from '../base/scan.ts';
 import type { RedisConfig } from '../config/redis.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
@@ -39,6 +39,8 @@ const uses: RedisUse[] = [
     ...{ intake: ['get', 'set'], worker: ['get', 'set'], scheduler: ['get', 'set'] },
     cli: ['get'],
   }),
+  // whether Redis takes writes: health.ts
+  keys('look', { intake: ['set'], worker: ['set'], scheduler: ['set'] }),
   keys('nonce:*', { intake: [...script, 'set', 'time'] }),
   keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
   keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
@@ -182,8 +184,9 @@ export function rightsOf(user: RedisUser, config: Rightful): RedisRights {
 export const isReader = (user: RedisUser) => user === 'responder';
 
 /**
- * A responder only reads, keys and the time. The others ask what Redis there is, which they wait for to be
- * loaded, keep steps together, and try out what they may do in such a bracket.
+ * A responder only reads, keys and the time, and all find out whether Redis answers. The others ask what
+ * Redis there is, which they wait for to be loaded, keep steps together, and try out what they may do in such
+ * a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
@@ -199,7 +202,7 @@ export function toAclWords(
   redis: Pick<RedisConfig, 'url' | 'cluster'> = {},
 ): string[] {
   const commands = new Set<string>([...keys, ...channels].flatMap(({ commands }) => commands));
-  commands.add('time');
+  for (const one of ['ping', 'time']) commands.add(one);
   if (!isReader(user)) for (const one of basics) commands.add(one);
   if (/^[a-z]+:\/\/[^/]+\/0*[1-9]/i.test(redis.url ?? '')) commands.add('select');
   if (redis.cluster) commands.add('cluster|slots');

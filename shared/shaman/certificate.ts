@@ -100,7 +100,7 @@ export async function updateCertificateFile(entry: DomainEntry, chain: string): 
     found => found.mode & 0o777,
     () => 0o644,
   );
-  await writeAtomically(path, chain, mode);
+  await writeAtomically(path, chain, { mode });
   entry.say('info', `wrote ${certificateFileOf(name)}`);
 }
 

@@ -71,7 +71,7 @@ const withoutText = (message: string) => message.replace(/,? (\.\.\.|"|in JSON a
 /** Never written half, never wider open than it was, and through a symbolic link to where it leads. */
 async function writeDocument(path: string, document: Document): Promise<void> {
   const target = await realpath(path);
-  await writeAtomically(target, formatJson(document), (await stat(target)).mode & 0o777);
+  await writeAtomically(target, formatJson(document), { mode: (await stat(target)).mode & 0o777 });
 }
 
 // The other files of the directory.

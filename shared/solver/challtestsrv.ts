@@ -1,6 +1,7 @@
 import { describeError, IssuanceError, needingRedis } from '../base/basics.ts';
 import { canProve } from '../base/identifier.ts';
 import { keys, list } from '../base/redis-use.ts';
+import { runAll } from '../base/refusals.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
@@ -75,7 +76,9 @@ export function openChalltestsrvSolver(
     async present(response, signal) {
       const record = toDns01Record(response);
       await needingRedis(() =>
-        redis.multi().sadd(key(record.name), record.value).expire(key(record.name), RESPONSE_LIFE).exec(),
+        runAll(redis, changes =>
+          changes.sadd(key(record.name), record.value).expire(key(record.name), RESPONSE_LIFE),
+        ),
       );
       await set(record, signal);
     },

@@ -1,7 +1,8 @@
 import type { Clock } from '../base/basics.ts';
 import { withParents } from '../base/identifier.ts';
-import { parseNumber, runAll, type Store } from '../base/redis.ts';
+import { parseNumber, type Store } from '../base/redis.ts';
 import { keys, list } from '../base/redis-use.ts';
+import { runAll } from '../base/refusals.ts';
 import { RESPONSE_LIFE } from './solver.ts';
 
 const toPut = list('get set del pexpire zadd zrem zremrangebyscore');
@@ -75,16 +76,15 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
   return {
     async add(of, value, place) {
       const now = clock.now();
-      const commands = redis.multi();
-      for (const [key, member] of entries(place, value)) {
-        commands
-          .zremrangebyscore(key, '-inf', now)
-          .zadd(key, now + LIFE, member)
-          .pexpire(key, LIFE);
-      }
-      await runAll(
-        commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone} ${now}`, 'PX', LIFE),
-      );
+      await runAll(redis, commands => {
+        for (const [key, member] of entries(place, value)) {
+          commands
+            .zremrangebyscore(key, '-inf', now)
+            .zadd(key, now + LIFE, member)
+            .pexpire(key, LIFE);
+        }
+        return commands.set(placeKey(prefix, of, value), `${place.name} ${place.zone} ${now}`, 'PX', LIFE);
+      });
     },
     async addedAt(of, value) {
       return (await readPlace(of, value))?.at;
@@ -92,9 +92,10 @@ export function openDnsRecords({ redis, prefix }: Store, clock: Clock): DnsRecor
     async remove(of, value) {
       const place = await readPlace(of, value);
       if (!place) return;
-      const commands = redis.multi();
-      for (const [key, member] of entries(place, value)) commands.zrem(key, member);
-      await runAll(commands.del(placeKey(prefix, of, value)));
+      await runAll(redis, commands => {
+        for (const [key, member] of entries(place, value)) commands.zrem(key, member);
+        return commands.del(placeKey(prefix, of, value));
+      });
     },
     async find(names) {
       const now = clock.now();

@@ -1,6 +1,5 @@
 import { type BigIntStats, stat, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { atMost } from '../base/at-most.ts';
 import { RECORD_FILE } from './file-upkeep.ts';
 
 // How the files of an entry are looked at, without holding up anything else on a file system that hangs.
@@ -71,54 +70,3 @@ export const fileSystemType: TypeOf = path =>
     ({ type }) => type,
     () => 0,
   );
-
-/** Each takes one of the four threads that all of the process shares. */
-const MOST_LOOKS = 3;
-/** Milliseconds; a file system that takes longer hangs, as one on the network whose server is gone. */
-const LONGEST_LOOK = 5_000;
-const HANGS = 'the file system does not answer';
-
-/**
- * Runs looks at a file system, a few at once. Once one has hung, it and all others fail, and so does every
- * look that comes before it ends.
- */
-export function openLooks(): { inTime<T>(look: () => Promise<T>): Promise<T>; areHanging(): boolean } {
-  const inTurn = atMost(MOST_LOOKS);
-  const waiting = new Set<(error: Error) => void>();
-  let hanging = 0;
-
-  function giveUp() {
-    hanging++;
-    for (const fail of waiting) fail(new Error(HANGS));
-    waiting.clear();
-  }
-
-  async function watch<T>(look: () => Promise<T>): Promise<T> {
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      giveUp();
-    }, LONGEST_LOOK);
-    try {
-      return await look();
-    } finally {
-      clearTimeout(timer);
-      if (isLate) hanging--;
-    }
-  }
-
-  return {
-    areHanging: () => hanging > 0,
-    inTime: <T>(look: () => Promise<T>) =>
-      new Promise<T>((resolve, fail) => {
-        if (hanging > 0) return fail(new Error(HANGS));
-        waiting.add(fail);
-        const run = async () => {
-          if (waiting.has(fail)) resolve(await watch(look));
-        };
-        inTurn(run)
-          .catch(fail)
-          .finally(() => waiting.delete(fail));
-      }),
-  };
-}

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { atMost } from '../base/at-most.ts';
 import { createAtomically, readIfThere } from '../base/atomic-file.ts';
 import { describeError, type Log } from '../base/basics.ts';
+import { type FileGate, LONGEST_READ, LONGEST_WRITE } from '../base/file-threads.ts';
+import { isFileFault, type StorageAct, type StorageFaults } from '../base/storage-faults.ts';
 import { type EntryRecord, fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
 import type { KeptEntry, Upkeep } from './storage.ts';
 import { isChainOf, readWholeEntry } from './stored-entry.ts';
@@ -11,17 +12,25 @@ import { isChainOf, readWholeEntry } from './stored-entry.ts';
 /** A file storage has 256 folders of entries, each of which is one part of its keys. */
 const PARTS = 256;
 const REMOVED = '.removed';
-/** Entries that are read at once: each takes one of the four threads that all of the process shares. */
-const MOST_READ = 3;
 /** What Quarry knows of the certificate beside it. */
 export const RECORD_FILE = 'quarry.json';
 
 /** @param entry the folder of an entry, by its digest */
 export function openFileUpkeep(
   { name, directory, entry }: { name: string; directory: string; entry: (digest: string) => string },
-  log: Log,
+  { log, gate, faults }: { log: Log; gate: FileGate; faults: StorageFaults },
 ): Upkeep {
-  const inTurn = atMost(MOST_READ);
+  /** Each is one act at the gate: what an act consists of does not wait there again. */
+  async function inTime<T>(what: StorageAct, place: string, act: () => Promise<T>): Promise<T> {
+    const limit = what === 'read' ? LONGEST_READ : LONGEST_WRITE;
+    try {
+      const done = await gate.inTime(act, { limit, isPatient: true });
+      faults.worked(name, what, place);
+      return done;
+    } catch (error) {
+      throw isFileFault(error) ? faults.failed(name, what, place, error) : error;
+    }
+  }
 
   async function readFolder(folder: string): Promise<KeptEntry | undefined> {
     const record = await readRecordFile(folder);
@@ -32,8 +41,9 @@ export function openFileUpkeep(
 
   async function read(key: string): Promise<KeptEntry | undefined> {
     try {
-      return await inTurn(() => readFolder(entry(key)));
+      return await readFolder(entry(key));
     } catch (error) {
+      if (isFileFault(error)) throw error;
       log.warn(
         { storage: name, folder: entry(key), reason: describeError(error) },
         'stored entry is damaged',
@@ -59,25 +69,30 @@ export function openFileUpkeep(
     return undefined;
   }
 
+  async function removeOf(key: string, certificate: string): Promise<KeptEntry | undefined> {
+    const chain = await readIfThere(join(entry(key), 'cert.pem'));
+    if (chain === undefined || !isChainOf(certificate, chain)) return undefined;
+    const kept = await read(key);
+    await removeIf(key, found => isChainOf(certificate, found.chain));
+    return kept && isChainOf(certificate, kept.chain) ? kept : undefined;
+  }
+
   return {
     keyOf: csr => csr.digest,
-    read,
+    read: key => inTime('read', key, () => read(key)),
     async keys(cursor) {
       const part = cursor === '' ? 0 : Number.parseInt(cursor, 16);
       const folder = part.toString(16).padStart(2, '0');
-      const names = await listFolder(join(directory, folder));
+      const names = await inTime('read', folder, () => listFolder(directory, folder));
       const next = part + 1 < PARTS ? (part + 1).toString(16) : undefined;
       return { keys: names.filter(one => /^[0-9a-f]{94}$/.test(one)).map(one => folder + one), cursor: next };
     },
-    expire: async (key, before) => (await removeIf(key, ({ leaf }) => leaf.notAfter < before))?.leaf.notAfter,
-    setRenewFrom: (key, chain, at) => changeRecord(entry(key), chain, at),
-    async remove(key, certificate) {
-      const chain = await readIfThere(join(entry(key), 'cert.pem'));
-      if (chain === undefined || !isChainOf(certificate, chain)) return undefined;
-      const kept = await read(key);
-      await removeIf(key, found => isChainOf(certificate, found.chain));
-      return kept && isChainOf(certificate, kept.chain) ? kept : undefined;
+    async expire(key, before) {
+      const act = () => removeIf(key, ({ leaf }) => leaf.notAfter < before);
+      return (await inTime('write', key, act))?.leaf.notAfter;
     },
+    setRenewFrom: (key, chain, at) => inTime('write', key, () => changeRecord(entry(key), chain, at)),
+    remove: (key, certificate) => inTime('write', key, () => removeOf(key, certificate)),
   };
 }
 
@@ -130,11 +145,13 @@ async function takeAway(file: string, aside: string): Promise<string | undefined
   }
 }
 
-async function listFolder(folder: string): Promise<string[]> {
+/** A file that is called like a folder of entries holds none; one in place of all folders is a fault. */
+async function listFolder(directory: string, folder: string): Promise<string[]> {
   try {
-    return await readdir(folder);
+    return await readdir(join(directory, folder));
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || (code === 'ENOTDIR' && (await stat(directory)).isDirectory())) return [];
     throw error;
   }
 }

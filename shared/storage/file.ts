@@ -2,8 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
+import { type FileThreads, LONGEST_WRITE } from '../base/file-threads.ts';
+import { isFileFault, type StorageFaults } from '../base/storage-faults.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { fileSystemType, isLocalType, lookAt, lookAtOnce, openLooks, type TypeOf } from './entry-looks.ts';
+import { fileSystemType, isLocalType, lookAt, lookAtOnce, type TypeOf } from './entry-looks.ts';
 import { fingerprintOf } from './entry-record.ts';
 import { formatRecordFile, openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';
 import { type IssuedBy, isFresh, type Storage, type StoredCertificate } from './storage.ts';
@@ -29,18 +31,19 @@ const SETTLED_AFTER = 2_500;
  */
 export function openFileStorage(
   config: { name: string; directory: string } & Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
-  { clock, log, typeOf = fileSystemType }: { clock: Clock; log: Log; typeOf?: TypeOf },
+  parts: { clock: Clock; log: Log; threads: FileThreads; faults: StorageFaults; typeOf?: TypeOf },
 ): Storage {
   const { name, directory } = config;
+  const { clock, log, threads, faults, typeOf = fileSystemType } = parts;
   const local = openReadEntries();
   const distant = openReadEntries();
-  const looks = openLooks();
+  const gate = threads.of(directory);
   // Not by `join`, which takes as long as a look.
   const entry = (digest: string) => `${directory}/${digest.slice(0, 2)}/${digest.slice(2)}`;
 
   /** What was read before and can be looked at at once. */
   function recall(digest: string, folder: string): StoredCertificate | undefined {
-    if (looks.areHanging()) return undefined;
+    if (gate.isHanging()) return undefined;
     return local.recall(digest, () => lookAtOnce(folder)?.mark);
   }
 
@@ -67,9 +70,11 @@ export function openFileStorage(
   async function read(csr: CsrText, digest: string): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const stored = recall(digest, folder) ?? (await looks.inTime(() => look(csr, digest, folder)));
+      const stored = recall(digest, folder) ?? (await gate.inTime(() => look(csr, digest, folder)));
+      faults.worked(name, 'read', digest);
       return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
     } catch (error) {
+      if (isFileFault(error)) throw faults.failed(name, 'read', digest, error);
       log.warn(
         { storage: name, folder, reason: describeError(error) },
         'stored entry is damaged, taken as absent',
@@ -78,32 +83,54 @@ export function openFileStorage(
     }
   }
 
-  async function write(folder: string, csr: CsrText, chain: string, issuedBy: IssuedBy): Promise<void> {
+  /** @param signal fires when nobody waits any more: what came later may be there by now */
+  async function write(
+    folder: string,
+    csr: CsrText,
+    chain: string,
+    issuedBy: IssuedBy,
+    signal: AbortSignal,
+  ): Promise<void> {
     const record = formatRecordFile({ certificate: fingerprintOf(chain), issuedBy });
     await mkdir(folder, { recursive: true });
-    await writeAtomically(join(folder, 'csr.pem'), csr.pem);
-    await writeAtomically(join(folder, 'cert.pem'), chain);
-    await writeAtomically(join(folder, RECORD_FILE), record);
+    await writeAtomically(join(folder, 'csr.pem'), csr.pem, { signal });
+    await writeAtomically(join(folder, 'cert.pem'), chain, { signal });
+    await writeAtomically(join(folder, RECORD_FILE), record, { signal });
+  }
+
+  /** The folder may be gone in between, where the expired entry was removed. */
+  async function writeAgain(...what: Parameters<typeof write>): Promise<void> {
+    try {
+      await write(...what);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await write(...what);
+    }
   }
 
   return {
     name,
     async get(csr, isGood = () => true) {
+      let unread: unknown;
       for (const digest of new Set([csr.digest, csr.postedDigest])) {
-        const stored = await read(csr, digest);
+        const stored = await read(csr, digest).catch(error => {
+          unread = error;
+        });
         if (stored && isGood(stored)) return stored;
       }
+      if (unread) throw unread;
       return undefined;
     },
     async put(csr, chain, issuedBy) {
       const folder = entry(csr.digest);
       try {
-        await write(folder, csr, chain, issuedBy);
+        const act = (signal: AbortSignal) => writeAgain(folder, csr, chain, issuedBy, signal);
+        await gate.inTime(act, { limit: LONGEST_WRITE });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        await write(folder, csr, chain, issuedBy); // the expired entry was removed in between
+        throw faults.failed(name, 'write', csr.digest, error);
       }
+      faults.worked(name, 'write');
     },
-    upkeep: openFileUpkeep({ name, directory, entry }, log),
+    upkeep: openFileUpkeep({ name, directory, entry }, { log, gate, faults }),
   };
 }

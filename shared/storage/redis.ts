@@ -9,6 +9,7 @@ import {
   toScript,
 } from '../base/redis.ts';
 import { scanPart } from '../base/scan.ts';
+import type { StorageFaults } from '../base/storage-faults.ts';
 import { readCertificate, splitChain } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fingerprintOf, formatRecord, parseRecord } from './entry-record.ts';
@@ -27,9 +28,11 @@ const isEntry = shapeOf<Value>({ csr: isText, chain: isText, quarry: () => true 
 /** One key for each CSR, which leaves `keepExpired` days after its certificate's end. */
 export function openRedisStorage(
   config: { name: string } & KeepingConfig,
-  { store: { redis, prefix }, clock, log }: { store: Store; clock: Clock; log: Log },
+  parts: { store: Store; clock: Clock; log: Log; faults: StorageFaults },
 ): Storage {
   const { name, keepExpired } = config;
+  const { store, clock, log, faults } = parts;
+  const { redis, prefix } = store;
   const entries = openReadEntries();
   const getTogether = openGetTogether(redis);
   const base = `${prefix}:storage:${name}:`;
@@ -88,7 +91,10 @@ export function openRedisStorage(
       const expiry = Math.floor(notAfter / 1000) + keepExpired * DAY_SECONDS;
       const quarry = formatRecord({ certificate: fingerprintOf(leafPem), issuedBy });
       const value: Value = { csr: csr.pem, chain, quarry };
-      await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry);
+      await redis.set(base + csr.digest, JSON.stringify(value), 'EXAT', expiry).catch(error => {
+        throw faults.failed(name, 'write', csr.digest, error);
+      });
+      faults.worked(name, 'write');
     },
     upkeep: {
       keyOf: csr => csr.digest,

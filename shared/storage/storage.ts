@@ -31,12 +31,15 @@ export type Storage = {
    * The stored certificate while it is fresh; a damaged entry is logged and counts as absent.
    *
    * @param isGood whether the caller may use what was found; another one may be kept for the same CSR
+   * @throws IssuanceError `unavailable` where it cannot be read, as nobody knows whether there is one; or
+   *   what Redis says
    */
   get(csr: CsrText, isGood?: (stored: StoredCertificate) => boolean): Promise<StoredCertificate | undefined>;
   /**
    * Keeps a chain (PEM) for the CSR, in place of an older one.
    *
    * @param life of its first certificate, where the caller has read it
+   * @throws IssuanceError `unavailable` where it cannot be written
    */
   put(csr: CsrText, chain: string, issuedBy: IssuedBy, life?: CertificateLife): Promise<void>;
   /** Absent where nothing is kept. */
@@ -49,7 +52,11 @@ export type KeptEntry = StoredCertificate & {
   der?: Buffer;
 };
 
-/** What is done to the entries of a storage besides handing them out. An entry's key is its place, in hex. */
+/**
+ * What is done to the entries of a storage besides handing them out. An entry's key is its place, in hex.
+ * Each call throws IssuanceError `unavailable` where the storage cannot be read, or written; or what Redis
+ * says.
+ */
 export type Upkeep = {
   /** The key under which `put` keeps a CSR's certificate. */
   keyOf(csr: CsrText): string;

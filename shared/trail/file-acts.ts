@@ -55,7 +55,7 @@ export async function appendWithHead(
   try {
     for (const { file, text } of writes) await append(join(directory, file), text);
     await syncFolder(directory);
-    await writeAtomically(join(directory, HEAD_FILE), `${JSON.stringify(head)}\n`, 0o640);
+    await writeAtomically(join(directory, HEAD_FILE), `${JSON.stringify(head)}\n`, { mode: 0o640 });
     await syncFolder(directory);
   } catch (error) {
     const undo = ({ file }: Write, at: number) => truncate(join(directory, file), at === 0 ? from : 0);
@@ -105,7 +105,8 @@ async function keepEnd(path: string, size: number, keptAs: string): Promise<void
     const { size: whole } = await handle.stat();
     const end = Buffer.alloc(whole - size);
     await handle.read(end, 0, end.length, size);
-    await writeAtomically(keptAs, end.toString(), 0o640).catch(() => {}); // a full disk must not end it all
+    // A full disk must not end it all.
+    await writeAtomically(keptAs, end.toString(), { mode: 0o640 }).catch(() => {});
     await handle.truncate(size);
     await handle.sync();
   } finally {

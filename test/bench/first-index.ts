@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { systemClock as clock } from '../../shared/base/basics.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
@@ -54,7 +55,7 @@ async function fill(redis: Redis, count: number): Promise<void> {
   const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 30 };
   const storage = openRedisStorage(
     { name: keptStorage, ...keeping },
-    { store: { redis, prefix }, clock, log },
+    { store: { redis, prefix }, clock, log, ...openStoring({ clock, log }) },
   );
   const issuedBy = { account: 'default', directory: 'https://127.0.0.1:1/dir' };
   for (const [number, { csr, names }] of (await makeCsrs(count, 1, keyPem)).entries()) {

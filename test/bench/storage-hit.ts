@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { systemClock } from '../../shared/base/basics.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
@@ -57,7 +58,8 @@ async function fillStorages(
   chain: string,
 ): Promise<string> {
   const csr = readCsr(Buffer.from(csrPem));
-  const parts = { clock: systemClock, log: quietLog };
+  const clock = { clock: systemClock, log: quietLog };
+  const parts = { ...clock, ...openStoring(clock) };
   const issuedBy = { account: 'default', directory: 'https://127.0.0.1:1/dir' };
   await openFileStorage({ name: storageName, directory, renewWithin: 14, renewAhead: false }, parts).put(
     csr,

@@ -16,7 +16,7 @@ import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
 import { openChallengeResponses } from '../../shared/solver/http01.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
-import { openRedisStorage } from '../../shared/storage/redis.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { testSeals } from '../support/test-seals.ts';
@@ -191,10 +191,10 @@ test('a damaged entry of a storage counts as absent, and its key is logged', asy
   const store = newStore();
   const log = keptLog();
   const config = { name: 'kept', renewWithin: 14, renewAhead: false, keepExpired: 30 };
-  const storage = openRedisStorage(config, { store, clock, log: log.log });
+  const storage = openStorages([{ ...config, type: 'redis' }], { store, clock, log: log.log }).get('kept');
   const key = await set(`storage:kept:${csr.digest}`, `{"csr":7,"chain":"${SECRET}"}`)(store);
-  assert.equal(await storage.get(csr), undefined);
-  assert.equal(await storage.upkeep?.read(csr.digest), undefined);
+  assert.equal(await storage?.get(csr), undefined);
+  assert.equal(await storage?.upkeep?.read(csr.digest), undefined);
   assert.deepEqual(
     log.lines.map(line => line.key),
     [key, key],

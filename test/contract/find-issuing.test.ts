@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openFindIssuing } from '../../services/worker/find-issuing.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openIssuers } from '../../shared/ca/issuers.ts';
 import { splitChain } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
-import { openRedisStorage } from '../../shared/storage/redis.ts';
+import { openStorages } from '../../shared/storage/open-storage.ts';
 import { makeCertificate, makeCsr, makeIssued, rsaKey } from '../shared/pki/openssl-csr.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -24,7 +25,9 @@ const unknown = { code: 'unknown', message: /^no account here has got this certi
 function open() {
   const store = newStore();
   const keeping = { name: 'kept', renewWithin: 14, renewAhead: false, keepExpired: 30 };
-  const storage = openRedisStorage(keeping, { store, clock: turnedClock(Date.now()), log: quietLog });
+  const parts = { store, clock: turnedClock(Date.now()), log: quietLog };
+  const storage = openStorages([{ ...keeping, type: 'redis' }], parts).get('kept');
+  assert.ok(storage);
   const [issuers, expiry] = [openIssuers(store), openExpiryIndex(store)];
   const find = openFindIssuing({ issuers, expiry, storages: new Map([['kept', storage]]) });
   return {
@@ -98,4 +101,25 @@ test('an issuer of a storage that has signed a certificate goes before one of th
   await storage.put(csr, stored.leaf + stored.issuer, { account: 'second', directory: two.directoryUrl });
   const sibling = makeIssued({ issuer: '/O=A test organisation/CN=R11' }).leaf;
   assert.deepEqual([await find(sibling), await isClaimed(sibling)], [[two], false]);
+});
+
+test('an entry that cannot be read hides no other, and is looked at again', async () => {
+  const { storage, find } = open();
+  const { upkeep } = storage;
+  assert.ok(upkeep);
+  const unread = readCsr(Buffer.from(makeCsr({ names: 'DNS:other.example.org' })));
+  await storage.put(csr, chain, { account: 'second', directory: two.directoryUrl });
+  const noted = makeIssued({ issuer: '/CN=Another CA', issuerKey: rsaKey() });
+  await storage.put(unread, noted.leaf + noted.issuer, { account: 'first', directory: one.directoryUrl });
+  const { faults } = openStoring({ clock: turnedClock(0), log: quietLog });
+  let fault: unknown = faults.failed('kept', 'read', '', new Error('EIO'));
+  const read = upkeep.read;
+  upkeep.read = async key => {
+    if (fault && key === unread.digest) throw fault;
+    return read(key);
+  };
+  assert.deepEqual(await find(later), [two]);
+  await assert.rejects(find(noted.leaf), unknown);
+  fault = undefined;
+  assert.deepEqual(await find(noted.leaf), [one]);
 });

@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
-import { beforeEach, test } from 'node:test';
+import { after, beforeEach, test } from 'node:test';
 import { needingRedis } from '../../shared/base/basics.ts';
-import { runAll, runScript, toScript } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, runScript, toScript } from '../../shared/base/redis.ts';
+import { runAll } from '../../shared/base/refusals.ts';
+import { quietLog } from '../support/quiet-log.ts';
 import { runQuarry } from '../support/run-quarry.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 
 // What this Redis answers while it refuses to write, and what becomes of it.
 
-const { url, redis, connect } = await startOwnRedis();
+const { url, redis } = await startOwnRedis();
+const request = openRedis({ url }, 'impatient', quietLog);
+const isReady = () => waitUntil('Redis to answer', () => request.ping().then(Boolean, () => false));
+after(() => closeRedis(request));
 const WRITE = toScript(`return redis.call('SET', KEYS[1], 'x')`);
 
 /** How Redis comes to refuse, and how it is made well again. */
@@ -38,11 +44,12 @@ for (const [code, begin] of ways)
   test(`a command, a script and a transaction that are refused with ${code} are told in the same words`, async () => {
     await tellAll(begin);
     const asked = [
-      () => redis.set('key', 'x'),
-      () => runScript(redis, WRITE, ['key'], []),
-      () => runAll(redis.multi().sadd('set', 'x').expire('set', 10)),
+      () => request.set('key', 'x'),
+      () => runScript(request, WRITE, ['key'], []),
+      () => runAll(request, commands => commands.sadd('set', 'x').expire('set', 10)),
     ];
     for (const ask of asked) {
+      await isReady(); // that of a node which was demoted is made anew
       const told = await toldOf(ask);
       assert.equal(told.code, 'unavailable');
       assert.match(told.message, new RegExp(`^Redis refuses to write: .*\\(${code}\\)$`));
@@ -51,9 +58,9 @@ for (const [code, begin] of ways)
 
 test('a user whose rights are withdrawn is refused in the same words', async () => {
   await redis.call('acl', 'setuser', 'host', 'on', '>p', '~*', '&*', '+@all', '-set');
-  const host = connect();
-  await host.call('auth', 'host', 'p');
-  for (const ask of [() => host.set('key', 'x'), () => runScript(host, WRITE, ['key'], [])]) {
+  await isReady();
+  await request.call('auth', 'host', 'p');
+  for (const ask of [() => request.set('key', 'x'), () => runScript(request, WRITE, ['key'], [])]) {
     const told = await toldOf(ask);
     assert.equal(told.message, 'Redis refuses to write: this user has not the right (NOPERM)');
   }

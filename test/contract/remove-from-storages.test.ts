@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { removeFromStorages } from '../../services/worker/remove-from-storages.ts';
@@ -114,4 +114,31 @@ test("removeFromStorages() removes macen's entries, also of a certificate that i
   assert.deepEqual(await opened.remove(), ['files']);
   for (const posted of spellings)
     assert.equal(await opened.storage('files').get(readCsr(Buffer.from(posted))), undefined);
+});
+
+test('removeFromStorages() removes what it can read, and fails where something is left that it cannot', async () => {
+  for (const isKnown of [true, false]) {
+    await using opened = await open();
+    for (const name of ['files', 'shared']) {
+      await opened.storage(name).put(csr, chain, issuedBy);
+      if (isKnown) await opened.expiry.note(name, csr.digest, readCertificate(leaf).notAfter);
+    }
+    const file = join(opened.dir, csr.digest.slice(0, 2), csr.digest.slice(2), 'cert.pem');
+    await rm(file);
+    await mkdir(file);
+    await assert.rejects(opened.remove(), { code: 'unavailable' });
+    assert.equal(await opened.storage('shared').get(csr), undefined);
+    await rmdir(file);
+    await writeFile(file, chain);
+    assert.deepEqual(await opened.remove(), ['files'], 'it can be read again');
+  }
+});
+
+test('removeFromStorages() passes over what was found in another storage where no index leads there', async () => {
+  await using opened = await open();
+  await opened.storage('shared').put(csr, chain, issuedBy);
+  await opened.expiry.note('shared', csr.digest, readCertificate(leaf).notAfter);
+  await rmdir(opened.dir);
+  await writeFile(opened.dir, '');
+  assert.deepEqual(await opened.remove(), ['shared']);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { findIssuer } from '../../services/scheduler/poll-renewal-info.ts';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import type { IssuedBy } from '../../shared/storage/storage.ts';
@@ -42,6 +43,25 @@ suite('renewing ahead', () => {
     ]);
     const [{ event, names, block, job } = {}, ...more] = ground.events;
     assert.deepEqual([event, names, block, job, more], ['renewed', ['a.example.org'], 'web', 'job-1', []]);
+  });
+
+  test('keeps what its storage cannot read, without a word of its own, until it can', async () => {
+    await using ground = await openGround();
+    const { upkeep } = ground.storage;
+    assert.ok(upkeep);
+    const { faults } = openStoring({ clock: ground.clock, log: ground.log.log });
+    const fault = faults.failed('kept', 'read', csr.digest, new Error('EIO'));
+    const { read } = upkeep;
+    const warnings = () => ground.log.lines.filter(({ level }) => Number(level) >= 40).length;
+    upkeep.read = () => Promise.reject(fault);
+    ground.turnTo(64.6);
+    await ground.look();
+    assert.deepEqual([ground.jobs, warnings()], [[], 1]);
+    assert.ok(await ground.managed());
+    upkeep.read = read;
+    ground.turnTo(64.7);
+    await ground.look();
+    assert.equal(ground.jobs.length, 1);
   });
 
   test('leaves what only a client may have that shows its certificate to that client, without a message', async () => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import { type RunningRole, ready, startRole, untilAborted } from '../../shared/base/role.ts';
+import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
+import { startRedisProxy } from '../support/redis-proxy.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // The shell of a role, with a real Redis that comes and goes.
@@ -90,4 +93,54 @@ test('a role that waits for Redis stops all the same', async () => {
   await waitUntil('the outage', () => role.notReady() !== undefined);
   await role[Symbol.asyncDispose]();
   assert.match(String(reason), /closed/);
+});
+
+test('a role says why Redis takes no writes, logs that once, and stops all the same', async () => {
+  await using redis = await startRedis();
+  const control = openRedis({ url: redis.url }, 'patient', quietLog);
+  const { log, lines } = keptLog();
+  const parts = { redisAddress: { url: redis.url }, prefix: '{role}', clock: systemClock, log };
+  let written: Promise<unknown> | undefined;
+  const role = startRole('worker', parts, async ({ store, stopping, report }) => {
+    report(ready);
+    await untilAborted(stopping);
+    written = store.redis.set('{role}:key', 'x');
+    await written;
+  });
+  await waitUntil('the run to begin', () => role.notReady() === undefined);
+  assert.equal(await role.findFault?.(), undefined);
+  await control.config('SET', 'min-replicas-to-write', '1');
+  const refusal = 'Redis refuses to write: too few of its replicas follow it (NOREPLICAS)';
+  assert.equal(await role.findFault?.(), refusal);
+  assert.deepEqual(await Promise.all([role.findFault?.(), role.findFault?.()]), [refusal, refusal]);
+  assert.equal(role.notReady(), refusal);
+
+  await control.config('SET', 'min-replicas-to-write', '0');
+  await waitUntil('Redis to be found well', () => role.notReady() === undefined);
+  await control.config('SET', 'min-replicas-to-write', '1');
+  await role[Symbol.asyncDispose]();
+  await assert.rejects(written ?? Promise.resolve(), /closed/);
+  closeRedis(control);
+  const reason = 'NOREPLICAS Not enough good replicas to write.';
+  assert.deepEqual(
+    lines.map(({ msg, reason }) => [msg, reason]),
+    [
+      [`${refusal}; trying again`, reason],
+      ['Redis takes writes again', undefined],
+      [`${refusal}; trying again`, reason],
+    ],
+  );
+});
+
+test('a role whose connection goes silent is not ready, and is again by itself', async () => {
+  await using redis = await startRedis();
+  await using proxy = await startRedisProxy(redis.port);
+  await using role = start(proxy.url, async ({ stopping, report }) => {
+    report(ready);
+    await untilAborted(stopping);
+  });
+  await waitUntil('the run to begin', () => role.notReady() === undefined);
+  proxy.goSilent();
+  assert.equal(await role.findFault?.(), 'Redis does not answer');
+  await waitUntil('Redis to answer', () => role.notReady() === undefined);
 });

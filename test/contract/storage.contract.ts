@@ -326,7 +326,7 @@ export function storageContract(kind: string, openStorage: StorageOpener): void 
   });
 }
 
-function upkeepOf({ upkeep }: Storage): Upkeep {
+export function upkeepOf({ upkeep }: Storage): Upkeep {
   assert.ok(upkeep);
   return upkeep;
 }

@@ -2,17 +2,21 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
-import { after, suite, test } from 'node:test';
+import { after, suite, type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FileThreads } from '../../shared/base/file-threads.ts';
 import { closeRedis, openRedis } from '../../shared/base/redis.ts';
-import { readCertificate } from '../../shared/pki/certificate.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
+import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';
 import { openFileStorage } from '../../shared/storage/file.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import { openRedisStorage } from '../../shared/storage/redis.ts';
 import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
+import { failCalls, holdCall, releasePipe } from '../support/file-system.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -28,6 +32,7 @@ import {
   leaf,
   type OpenedStorage,
   storageContract,
+  upkeepOf,
 } from './storage.contract.ts';
 
 const server = await startRedis();
@@ -40,17 +45,26 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-type Options = { renewWithin?: number; now?: number; typeOf?: () => Promise<number> };
+type Options = {
+  renewWithin?: number;
+  now?: number;
+  typeOf?: () => Promise<number>;
+  threads?: FileThreads;
+};
 const defaultNow = readCertificate(leaf).notBefore;
 
-async function openFile({ renewWithin = 14, now = defaultNow, typeOf }: Options = {}) {
+type OpenedFile = Awaited<ReturnType<typeof openFile>>;
+
+async function openFile({ renewWithin = 14, now = defaultNow, typeOf, threads }: Options = {}) {
   const dir = await tempDir();
   const directory = join(dir.path, 'storage');
   const parts = { clock: turnedClock(now), log: keptLog() };
+  const own = openStoring({ clock: parts.clock, log: parts.log.log });
+  const shared = { ...own, ...(threads && { threads }) };
   const open = () =>
     openFileStorage(
       { name: 'files', directory, renewWithin, renewAhead: false },
-      { clock: parts.clock, log: parts.log.log, ...(typeOf && { typeOf }) },
+      { clock: parts.clock, log: parts.log.log, ...shared, ...(typeOf && { typeOf }) },
     );
   const folderOf = ({ digest }: CsrText) => join(directory, digest.slice(0, 2), digest.slice(2));
   const damage: OpenedStorage['damage'] = async (csr, entry) => {
@@ -63,6 +77,7 @@ async function openFile({ renewWithin = 14, now = defaultNow, typeOf }: Options 
   return {
     ...parts,
     ...storages,
+    ...shared,
     directory,
     folderOf,
     damage,
@@ -84,10 +99,11 @@ let prefixes = 0;
 async function openInRedis({ renewWithin = 14, now = defaultNow }: Options = {}) {
   const prefix = `{quarry-${++prefixes}}`;
   const parts = { clock: turnedClock(now), log: keptLog() };
+  const { faults } = openStoring({ clock: parts.clock, log: parts.log.log });
   const [storage, other] = redis.map(redis =>
     openRedisStorage(
       { name: 'shared', renewWithin, renewAhead: false, keepExpired: 0 },
-      { store: { redis, prefix }, clock: parts.clock, log: parts.log.log },
+      { store: { redis, prefix }, clock: parts.clock, log: parts.log.log, faults },
     ),
   ) as [OpenedStorage['storage'], OpenedStorage['other']];
   const keyOf = ({ digest }: CsrText) => `${prefix}:storage:shared:${digest}`;
@@ -108,6 +124,9 @@ suite('no storage', () => {
     assert.deepEqual([...openStorages([{ name: 'none', type: 'none' }], parts)], []);
   });
 });
+
+const codeOf = (settled: PromiseSettledResult<unknown>) =>
+  settled.status === 'rejected' ? settled.reason.code : 'fulfilled';
 
 const sha384 = (text: string) => createHash('sha384').update(text).digest('hex');
 
@@ -257,7 +276,7 @@ for (const [where, typeOf] of Object.entries(types))
       assert.equal((await opened.storage.get(csr))?.chain, chain);
     });
 
-    test('takes entries for absent while their file system hangs, and holds up nothing else', async t => {
+    test('says of no entry that it is absent while its file system hangs, and holds up nothing else', async t => {
       t.mock.timers.enable({ apis: ['setTimeout'] });
       await using opened = await openSettled({ typeOf });
       await using healthy = await openSettled({ typeOf });
@@ -275,30 +294,43 @@ for (const [where, typeOf] of Object.entries(types))
       assert.deepEqual(opened.log.lines, []);
       t.mock.timers.tick(5_000);
       // What was read before it hung, too.
-      assert.deepEqual(await Promise.all([...looks, opened.storage.get(csr)]), Array(6).fill(undefined));
-      const reasons = new Set(opened.log.lines.map(({ reason }) => reason));
-      assert.deepEqual([opened.log.lines.length, ...reasons], [6, 'the file system does not answer']);
+      const asked = await Promise.allSettled([...looks, opened.storage.get(csr)]);
+      assert.deepEqual(asked.map(codeOf), Array(6).fill('unavailable'));
+      const told = opened.log.lines.map(({ msg, reason }) => `${msg}: ${reason}`);
+      assert.deepEqual(told, ['the storage cannot be read: the file system does not answer']);
+      await assert.rejects(opened.storage.put(csr, chain, issuedBy), { code: 'unavailable' });
 
       t.mock.timers.reset();
-      for (const file of files.slice(0, 3)) await writeFile(file, ''); // the others are looked at no more
+      const again = async () => {
+        await releasePipe(files[0] ?? ''); // the others are looked at no more
+        return opened.storage.get(csr).catch(() => undefined);
+      };
+      await waitUntil('the storage to answer', async () => (await again())?.chain === chain);
       await opened.storage.put(csr, chain, issuedBy);
-      await waitUntil('the storage to answer', async () => (await opened.storage.get(csr))?.chain === chain);
     });
   });
 
 suite('file storage', () => {
-  test('reads few entries at once for its upkeep, which leaves others a thread', async () => {
+  test('leaves others their threads while all that is read for its upkeep hangs', async () => {
     await using opened = await openFile();
+    await using other = await openFile({ threads: opened.threads });
     const { upkeep } = opened.storage;
     const digests = ['a', 'b', 'c', 'd', 'e'].map(digit => digit.repeat(96));
     const pipes = digests.map(digest => join(opened.folderOf({ ...csr, digest }), 'csr.pem'));
     for (const pipe of pipes) await mkdir(dirname(pipe), { recursive: true });
     execFileSync('mkfifo', pipes);
-    const reads = digests.map(digest => upkeep?.read(digest));
-    await opened.storage.put(csr, chain, issuedBy); // would never end
-    assert.equal(await readFile(join(opened.folderOf(csr), 'cert.pem'), 'utf8'), chain);
-    for (const pipe of pipes) await writeFile(pipe, '');
-    assert.deepEqual(await Promise.all(reads), Array(5).fill(undefined));
+    const reads = Promise.all(digests.map(digest => upkeep?.read(digest)));
+    await other.storage.put(csr, chain, issuedBy); // would never end
+    assert.equal((await other.storage.get(csr))?.chain, chain);
+    let isRead = false;
+    reads.then(() => {
+      isRead = true;
+    });
+    await waitUntil('all to be read', async () => {
+      await Promise.all(pipes.map(releasePipe));
+      return isRead;
+    });
+    assert.deepEqual(await reads, Array(5).fill(undefined));
   });
 
   test('looks again at what it has read at once in a file system of this machine, else by a thread', async () => {
@@ -358,36 +390,119 @@ suite('file storage', () => {
     assert.deepEqual([stored?.chain, stored?.issuedBy], [macenChain, undefined]);
   });
 
-  test('takes what it cannot read for absent, and says so', async () => {
+  /** What keeps a storage from being read, and what of that root meets, too. */
+  const obstacles: Record<string, (opened: OpenedFile, t: TestContext) => Promise<void>> = {
+    'a folder in place of its certificate (EISDIR)': async ({ folderOf }) => {
+      await rm(join(folderOf(csr), 'cert.pem'));
+      await mkdir(join(folderOf(csr), 'cert.pem'));
+    },
+    'a file in place of its folder (ENOTDIR)': async ({ folderOf }) => {
+      await rm(folderOf(csr), { recursive: true });
+      await writeFile(folderOf(csr), '');
+    },
+    'a file in place of all (ENOTDIR)': async ({ directory }) => {
+      await rm(directory, { recursive: true });
+      await writeFile(directory, 'a file');
+    },
+    'links that lead in a circle (ELOOP)': async ({ folderOf }) => {
+      await rm(folderOf(csr), { recursive: true });
+      await symlink(folderOf(csr), folderOf(csr));
+    },
+    ...Object.fromEntries(
+      ['EACCES', 'EIO', 'ESTALE', 'EMFILE', 'ENFILE'].map(code => [
+        `the system's ${code}`,
+        async (_: OpenedFile, t: TestContext) =>
+          failCalls(t, 'readFile', code, path => String(path).endsWith('cert.pem')),
+      ]),
+    ),
+  };
+
+  for (const [what, hinder] of Object.entries(obstacles))
+    test(`is unavailable, and not damaged, by ${what}; it says so once, and when it can be read again`, async t => {
+      await using opened = await openFile();
+      const { storage, faults, log } = opened;
+      await storage.put(csr, chain, issuedBy);
+      await hinder(opened, t);
+      const upkeep = upkeepOf(storage);
+      for (const act of [
+        () => storage.get(csr),
+        () => storage.get(csr),
+        () => upkeep.read(csr.digest),
+        () => upkeep.expire(csr.digest, Number.POSITIVE_INFINITY),
+        () => upkeep.remove(csr.digest, splitChain(chain)[0] ?? ''),
+      ])
+        await assert.rejects(act(), { code: 'unavailable' });
+      const said = log.lines.map(({ level, msg }) => `${level} ${msg}`);
+      assert.deepEqual(said, ['40 the storage cannot be read', '40 the storage cannot be written']);
+      const [code = ''] = /E[A-Z]+/.exec(what) ?? [];
+      assert.match(faults.notes().join(), new RegExp(`^storage "files" cannot be read: ${code}`));
+
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+      await rm(opened.directory, { recursive: true });
+      assert.equal(await storage.get(csr), undefined);
+      assert.equal(log.lines.at(-1)?.msg, 'the storage can be read again');
+      await storage.put(csr, chain, issuedBy);
+      assert.deepEqual(faults.notes(), []);
+      assert.equal((await storage.get(csr))?.chain, chain);
+    });
+
+  test('hands out the good one of two entries for the same CSR where the other cannot be read', async () => {
     await using opened = await openFile();
-    await opened.storage.put(csr, chain, issuedBy);
-    const file = join(opened.folderOf(csr), 'cert.pem');
-    await rm(file);
-    await mkdir(file); // root may read anything but this
-    assert.equal(await opened.storage.get(csr), undefined);
-    assert.match(String(opened.log.lines[0]?.reason), /EISDIR/);
+    await mkdir(join(opened.folderOf(csr), 'cert.pem'), { recursive: true });
+    const crlf = csrPem.replaceAll('\n', '\r\n');
+    await writeAsMacen(opened.directory, crlf, chain);
+    assert.equal((await opened.storage.get(readCsr(Buffer.from(crlf))))?.chain, chain);
+    await assert.rejects(opened.storage.get(csr), { code: 'unavailable' });
   });
 
-  test('takes a directory that it may not enter for empty, says so, and rejects what is put', async t => {
-    if (process.getuid?.() === 0) return t.skip('root may enter any directory');
+  test('lists no entries of a file that is called like their folder, and fails where it is no folder itself', async () => {
     await using opened = await openFile();
-    await opened.storage.put(csr, chain, issuedBy);
-    await chmod(opened.directory, 0);
-    try {
-      assert.equal(await opened.storage.get(csr), undefined);
-      assert.match(String(opened.log.lines[0]?.reason), /EACCES/);
-      await assert.rejects(opened.storage.put(csr, chain, issuedBy), /EACCES/);
-    } finally {
-      await chmod(opened.directory, 0o700);
-    }
+    await mkdir(opened.directory);
+    await writeFile(join(opened.directory, '00'), '');
+    const { keys } = upkeepOf(opened.storage);
+    assert.deepEqual(await keys(''), { keys: [], cursor: '1' });
+    await rm(opened.directory, { recursive: true });
+    await writeFile(opened.directory, '');
+    await assert.rejects(keys(''), { code: 'unavailable' });
   });
 
-  test('takes a directory that is none for empty, says so, and rejects what is put', async () => {
+  test('is unavailable where it cannot be written, says so once, and when it can be again', async t => {
     await using opened = await openFile();
-    await writeFile(opened.directory, 'a file');
-    assert.equal(await opened.storage.get(csr), undefined);
-    assert.match(String(opened.log.lines[0]?.reason), /ENOTDIR/);
-    await assert.rejects(opened.storage.put(csr, chain, issuedBy), { code: /ENOTDIR|EEXIST/ });
+    const { storage, faults, log } = opened;
+    failCalls(t, 'rename', 'ENOSPC');
+    for (let time = 0; time < 2; time++)
+      await assert.rejects(storage.put(csr, chain, issuedBy), { code: 'unavailable' });
+    assert.deepEqual(await readdir(opened.folderOf(csr)), []);
+    assert.match(faults.notes().join(), /^storage "files" cannot be written: ENOSPC/);
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+    await storage.put(csr, chain, issuedBy);
+    const said = log.lines.map(({ msg }) => msg);
+    assert.deepEqual(said, ['the storage cannot be written', 'the storage can be written again']);
+    assert.deepEqual(faults.notes(), []);
+  });
+
+  test('gives a put up that hangs, and writes nothing once it goes on', async t => {
+    await using opened = await openFile();
+    const { storage, folderOf } = opened;
+    const held = Promise.withResolvers<void>();
+    const reached = holdCall(t, 'rename', held.promise);
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const put = storage.put(csr, chain, issuedBy);
+    await reached; // csr.pem is about to be there
+    t.mock.timers.tick(10_000);
+    await assert.rejects(put, { code: 'unavailable' });
+    await assert.rejects(storage.get(csr), { code: 'unavailable' });
+    held.resolve();
+    t.mock.timers.reset();
+    const isFree = () =>
+      storage.get(csr).then(
+        () => true,
+        () => false,
+      );
+    await waitUntil('the storage to answer', isFree);
+    assert.deepEqual(await readdir(folderOf(csr)), ['csr.pem']);
   });
 
   test('leaves nothing but its three files behind, readable for all', async () => {
@@ -430,7 +545,7 @@ suite('redis storage', () => {
     const away = openRedis({ url: 'redis://127.0.0.1:1' }, 'impatient', quietLog);
     const config = { name: 'shared', renewWithin: 14, renewAhead: false, keepExpired: 0 };
     const parts = { store: { redis: away, prefix: 'x' }, clock: turnedClock(defaultNow), log: quietLog };
-    const storage = openRedisStorage(config, parts);
+    const storage = openRedisStorage(config, { ...parts, ...openStoring(parts) });
     const asked = await Promise.allSettled([storage.get(csr), storage.get(csr)]);
     closeRedis(away);
     assert.deepEqual(

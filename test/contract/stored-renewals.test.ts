@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { expireStorage } from '../../services/scheduler/expire-storage.ts';
 import { indexStorage } from '../../services/scheduler/index-storage.ts';
+import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openInventory } from '../../shared/inventory/inventory.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import { decodePem, readCertificate } from '../../shared/pki/certificate.ts';
@@ -162,6 +163,43 @@ for (const type of ['file', 'redis'] as const)
       assert.equal(await ground.renewingAhead().search(), 2);
       assert.deepEqual([await renews(), (await index.counts(0)).managed], [[true, true], 2]);
       assert.equal((await index.due(clock.now() + 7 * 3_600_000, 10)).length, 2);
+    });
+
+    test('is upkept but for an entry that cannot be read, which is neither forgotten nor taken for gone', async () => {
+      await using ground = await openGround(type, [1, 1, 90]);
+      const { storage, upkeep, entries, renewals, expiry, index, clock, log } = ground;
+      for (const { csr, chain } of entries) await storage.put(csr, chain, issuedBy);
+      const [unread, other] = entries;
+      assert.ok(unread && other);
+      const { faults } = openStoring({ clock, log: log.log });
+      const fault = faults.failed('kept', 'read', '', new Error('EIO'));
+      const said = log.lines.length;
+      const { read, expire } = upkeep;
+      upkeep.read = async key => {
+        if (key === unread.csr.digest) throw fault;
+        return read(key);
+      };
+      upkeep.expire = async (key, before) => {
+        if (key === unread.csr.digest) throw fault;
+        return expire(key, before);
+      };
+      await assert.rejects(ground.search(), { code: 'unavailable' });
+      assert.equal(await expiry.count('kept'), 2);
+      upkeep.read = read;
+      await ground.search();
+      assert.equal(await expiry.count('kept'), 3);
+
+      await renewals.issued('kept', unread, { block: 'web', ahead: false }, clock.now());
+      clock.turn(8.5 * day);
+      assert.equal(await ground.expire(), 1);
+      assert.equal(await read(other.csr.digest), undefined);
+      assert.equal((await index.read([storedId('kept', unread.csr)])).length, 1);
+      clock.turn(day / 24 + 1);
+      upkeep.expire = expire;
+      assert.equal(await ground.expire(), 1, 'an hour later');
+      assert.equal(await read(unread.csr.digest), undefined);
+      const more = log.lines.slice(said).filter(({ level }) => Number(level) > 30);
+      assert.deepEqual(more, [], 'the storage has told of it');
     });
 
     test('is searched on where a search was stopped', async () => {

@@ -6,6 +6,7 @@ import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, type RoleProcess, startFleet } from '../support/fleet.ts';
 import { freePorts } from '../support/free-port.ts';
+import { runQuarry } from '../support/run-quarry.ts';
 import { aheadBy } from '../support/shifted-time.ts';
 
 // The machines of a fleet whose clocks differ by hours; Redis, Pebble and BIND have the right time.
@@ -114,7 +115,10 @@ for (const [intake, worker, responder] of [
       }
     });
 
-    test('what they have written has the right time', async () => {
+    test('what they and an operator have written has the right time', async () => {
+      const clear = ['limits', 'clear', 'account/none', 'main.ini'];
+      const cleared = await runQuarry(clear, await fleet.ini(), aheadBy(worker * hour));
+      assert.match(cleared.stderr, /no limit "account\/none"/);
       const entries = await fleet.redisClient.xrange('{quarry}:trail', '-', '+');
       const events = entries
         .flatMap(([id, fields]) => parseEntry(id, fields))
@@ -126,6 +130,7 @@ for (const [intake, worker, responder] of [
         ...fetches.map(text => Number.parseInt(text, 10)),
         ...looks.filter((_, index) => index % 2 === 1).map(look => Number(look) - 5 * minute),
       ];
+      assert.ok(events.some(({ event }) => event === 'operator'));
       assert.ok(events.length > 6 && fetches.length > 2 && looks.length > 4);
       for (const time of times)
         assert.ok(time > fleetBegan - 6 * minute && time < Date.now() + minute, new Date(time).toISOString());

@@ -2,11 +2,22 @@ import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import type { TestContext } from 'node:test';
 
-type Call = 'link' | 'rename' | 'open';
+type Call = 'link' | 'rename' | 'open' | 'readFile';
 
 /** As the system says it, as far as anybody looks. */
 export function systemError(code: string, call: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: as a test wants it, ${call}`), { code, errno: -1, syscall: call });
+}
+
+type AnyCall = (...args: unknown[]) => Promise<unknown>;
+
+function replaceCall(t: TestContext, call: Call, by: (real: AnyCall) => AnyCall): void {
+  const mocked = t.mock.method(fs, call, by(fs[call] as AnyCall) as never);
+  syncBuiltinESMExports();
+  t.after(() => {
+    mocked.mock.restore();
+    syncBuiltinESMExports();
+  });
 }
 
 /**
@@ -21,14 +32,25 @@ export function failCalls(
   code: string,
   where: (...args: unknown[]) => boolean = () => true,
 ): void {
-  const real = fs[call] as (...args: unknown[]) => Promise<unknown>;
-  const mocked = t.mock.method(fs, call, async (...args: unknown[]) => {
+  replaceCall(t, call, real => async (...args) => {
     if (where(...args)) throw systemError(code, call);
     return real(...args);
   });
-  syncBuiltinESMExports();
-  t.after(() => {
-    mocked.mock.restore();
-    syncBuiltinESMExports();
+}
+
+/** Has a call wait before it is done. @returns resolves once the first one waits */
+export function holdCall(t: TestContext, call: Call, until: Promise<void>): Promise<void> {
+  const reached = Promise.withResolvers<void>();
+  replaceCall(t, call, real => async (...args) => {
+    reached.resolve();
+    await until;
+    return real(...args);
   });
+  return reached.promise;
+}
+
+/** Lets who hangs at a pipe, to read it, go on, whether or not anybody does. */
+export async function releasePipe(path: string): Promise<void> {
+  const pipe = await fs.open(path, 'r+');
+  await pipe.close();
 }

@@ -14,19 +14,21 @@ const roles = ['up', 'intake', 'scheduler', 'worker', 'responder'];
 /**
  * Runs `quarry <args>` to its end, in a folder that holds this configuration as `main.ini`; where it is a
  * role, with an admin listener on a port that nobody else wants.
+ *
+ * @param nodeArgs for Node, before the program
  */
-export async function runQuarry(args: string[], ini = ''): Promise<Ended> {
+export async function runQuarry(args: string[], ini = '', nodeArgs: string[] = []): Promise<Ended> {
   await using dir = await tempDir();
   const admin = roles.includes(args[0] ?? '') ? `\n[admin]\nlistener = 127.0.0.1:${await freePort()}\n` : '';
   await writeFile(join(dir.path, 'main.ini'), ini + admin);
-  return await runQuarryIn(dir.path, args);
+  return await runQuarryIn(dir.path, args, nodeArgs);
 }
 
 /** Runs `quarry <args>` to its end in a folder. */
-export async function runQuarryIn(folder: string, args: string[]): Promise<Ended> {
+export async function runQuarryIn(folder: string, args: string[], nodeArgs: string[] = []): Promise<Ended> {
   return await new Promise(done => {
     const options = { cwd: folder, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
-    execFile(process.execPath, [launcher, ...args], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [...nodeArgs, launcher, ...args], options, (error, stdout, stderr) => {
       done({ code: error ? (error.code ?? `${error.signal}`) : 0, stdout, stderr });
     });
   });

@@ -37,7 +37,7 @@ export async function probe(config: Config, write: (text: string) => void): Prom
 
 type Reached = Awaited<ReturnType<typeof reachFleetRedis>>;
 
-async function probeOne(verification: VerificationConfig, config: Config, { store, fault }: Reached) {
+async function probeOne(verification: VerificationConfig, config: Config, { store, clock, fault }: Reached) {
   const { name, type } = verification;
   const warnings: string[] = [];
   const parts = {
@@ -46,7 +46,7 @@ async function probeOne(verification: VerificationConfig, config: Config, { stor
       if (fault !== undefined) throw new Error(fault);
       return store;
     },
-    clock: systemClock,
+    clock,
     log: pino({ level: 'warn' }, { write: line => void warnings.push(toLine(line)) }),
   };
   const said = (how: string, what: string) =>

@@ -209,7 +209,7 @@ export function signRoute(parts: {
 
   return async (ctx: Context): Promise<void> => {
     const { blocks, csr } = await receive(ctx);
-    const stored = await issuing.findStored(blocks, csr, ctx.state as Asker);
+    const { stored, unread } = await issuing.findStored(blocks, csr, ctx.state as Asker);
     if (stored) {
       ctx.state.names = stored.identifiers.map(({ value }) => value);
       return answerCertificate(ctx, stored);
@@ -221,6 +221,8 @@ export function signRoute(parts: {
     const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
     const block = admission.admit(able, identifiers);
     ctx.state.blocks = [block];
+    const fault = unread?.get(block.storage);
+    if (fault) throw fault;
 
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });

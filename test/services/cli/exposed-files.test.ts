@@ -66,8 +66,8 @@ key-file = DIR/trail.key\n[redis]\nurl = redis://r\npassword-file = DIR/redis\n`
   const files = { 'account/account.pem': 0o640, key: 0o644, hidden: 0o600, 'trail.key': 0o606, redis: 0o604 };
   assert.deepEqual((await warnings(text, { ...files, 'account/account.pem': 0o644 })).toSorted(), [
     '[account] dir: every user of this machine can read account/account.pem (mode 0644): chmod o-rwx account/account.pem',
-    '[redis] password-file: every user of this machine can read redis (mode 0604): chmod o-rwx redis',
     '[trail] key-file: every user of this machine can read trail.key (mode 0606): chmod o-rwx trail.key',
+    'main.ini:13: [redis] password-file: every user of this machine can read redis (mode 0604): chmod o-rwx redis',
     'main.ini:6: [auth "a"] hmac_key_file: every user of this machine can read key (mode 0644): chmod o-rwx key',
   ]);
 });

@@ -32,11 +32,11 @@ test('quarry redis-acl gives a responder the challenges of the configured kinds 
     const line = (await redisAcl(dir.path, ini)).find(line => line.includes('-responder'));
     return line?.replace(/^.* #\S+ /, '');
   };
-  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget +time');
+  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget +ping +time');
   assert.equal(
     await rights('tlsalpn01', 'dns01-server'),
     'resetchannels ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ' +
-      '+time +zcount +zrangebyscore +zrevrangebyscore',
+      '+ping +time +zcount +zrangebyscore +zrevrangebyscore',
   );
 });
 
@@ -97,6 +97,6 @@ test('quarry redis-acl takes names and passwords from [redis], and leaves no use
   assert.match(worker ?? '', /\+select /); // for database 3
   await writeFile(file, 'two words');
   await assert.rejects(redisAcl(dir.path, least + own), {
-    message: `${file} does not hold one word, the password of a Redis user`,
+    message: `the password of a Redis user: ${file} is not one word`,
   });
 });

@@ -116,6 +116,26 @@ test('quarry check --for responder only names what comes from the environment or
   }
 });
 
+test('quarry check --for responder names the credential of a password, and leaves out a password', async () => {
+  const text = (password: string) =>
+    `[account]\ndir = /a\n[auth "all"]\nall = yes\ndomain = *\n[redis]\nurl = redis://r\nuser-responder = r
+password-responder = ${password}\npassword = ${password}\n`;
+  for (const [password, isShown] of [
+    [`\${env:PASSWORD}`, true],
+    [secret.slice(0, 20), false],
+    [`${secret.slice(0, 20)}\${env:PASSWORD}`, false],
+  ] as const) {
+    const { printed, dir } = await convert(text(password), { PASSWORD: 'S3cretS3cret' });
+    await using _ = dir;
+    assert.equal(
+      printed.includes(`password-responder = ${password}\npassword = ${password}\n`),
+      isShown,
+      printed,
+    );
+    assert.ok(isShown || !printed.includes('password'), printed);
+  }
+});
+
 test('only a responder does without accounts and auth blocks', async () => {
   const { printed, dir } = await convert(full);
   await using _ = dir;

@@ -5,6 +5,7 @@ import { type Admission, openAdmission } from '../../../shared/admission/admit.t
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import type { JudgeToken } from '../../../shared/admission/token-method.ts';
+import { IssuanceError } from '../../../shared/base/basics.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
@@ -41,6 +42,9 @@ export const hmacBlock: AuthBlockConfig = {
 
 /** The account that every block here orders from. */
 export const ownAccount = { account: 'account', directory: 'https://ca.example.org/directory' };
+
+/** As a storage says it that cannot be read; the storage `broken` never can. */
+export const unreadable = () => new IssuanceError('unavailable', 'what is stored cannot be read');
 
 /** A block for clients of this machine. */
 const { hmac: _, ...withoutHmac } = hmacBlock;
@@ -150,7 +154,10 @@ export async function openIntake(
   const admission = openAdmission(blocks, { takeOnce, judgeToken });
   const issuing = openIssuing({
     admission,
-    storages: new Map([['kept', { name: 'kept', get, put: async () => {} }]]),
+    storages: new Map([
+      ['kept', { name: 'kept', get, put: async () => {} }],
+      ['broken', { name: 'broken', get: () => Promise.reject(unreadable()), put: async () => {} }],
+    ]),
     limits: new Map([['account', { standingAgainst: async () => limit.value }]]),
     accounts: [ownAccount],
     signQueue: queue,

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import Koa from 'koa';
 import { patienceOf, readBody } from '../../../services/intake/routes/sign.ts';
+import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
@@ -23,6 +24,7 @@ import {
   loopbackBlock,
   openIntake,
   ownAccount,
+  unreadable,
 } from './open-intake.ts';
 
 const csr = makeCsr({ names: 'DNS:www.example.org' });
@@ -73,12 +75,32 @@ test('POST /sign gives no stored certificate to a block that may not have its na
   assert.equal(intake.queue.enqueued.length, 1);
 });
 
-test('POST /sign goes on without a storage that fails, and says so', async () => {
+test('POST /sign answers 503 where the storage of the block cannot be read, and orders nothing', async () => {
   await using intake = await openIntake();
-  intake.stored.value = new Error('EIO');
+  intake.stored.value = unreadable();
+  intake.queue.results.set(jobId, issued);
+  const answer = await intake.post(csr);
+  assert.deepEqual([answer.status, await answer.text()], [503, 'what is stored cannot be read\n']);
+  assert.match(answer.headers.get('Retry-After') ?? '', /^\d+$/);
+  assert.deepEqual(intake.queue.enqueued, []);
+});
+
+test('POST /sign judges the CSR and its names before it says that the storage cannot be read', async () => {
+  await using intake = await openIntake();
+  intake.stored.value = unreadable();
+  assert.equal((await intake.post(makeCsr({ names: 'DNS:www.example.net' }))).status, 403);
+});
+
+test('POST /sign orders for a block whose storage can be read, whatever another block of the client has', async () => {
+  const other: AuthBlockConfig = {
+    ...hmacBlock,
+    name: 'other',
+    storage: 'broken',
+    domains: ['*.example.com'],
+  };
+  await using intake = await openIntake([other, hmacBlock]);
   intake.queue.results.set(jobId, issued);
   assert.equal((await intake.post(csr)).status, 200);
-  assert.match(intake.log.text(), /"storage":"kept","reason":"EIO","msg":"storage lookup failed"/);
 });
 
 test('POST /sign says in X-Quarry-Account which account issued, from storage and from a job, where it is known', async () => {

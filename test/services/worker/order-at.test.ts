@@ -3,10 +3,13 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
+import { openStoring } from '../../../shared/base/storage-faults.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
 import type { OrderState } from '../../../shared/order/order-state.ts';
 import type { CaAnswer } from '../../shared/acme/fake-ca.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
+import { quietLog } from '../../support/quiet-log.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 
 // What becomes of an order at one account between the runs of a job.
@@ -211,4 +214,40 @@ test('a CA whose directory cannot be had is left, and counted for its breaker', 
   assert.deepEqual(acts, ['the CA is away', 'left']);
   const [refusal] = JSON.parse(bench.records.checkpoints.at(-1) ?? '{}').refusals;
   assert.equal(refusal.until, bench.job.createdAt + 5_000);
+});
+
+/** As a storage says it whose files cannot be read. */
+const { faults } = openStoring({ clock: turnedClock(0), log: quietLog });
+const unread = faults.failed('kept', 'read', '', new Error('EIO'));
+
+test('an order waits for a storage that cannot be read while its client waits, and lets others order meanwhile', async () => {
+  await using bench = await openJobBench();
+  const { storage, records, clock, job } = bench;
+  job.data.patience = 60_000;
+  let readable = false;
+  storage.get = async () => {
+    if (readable) return undefined;
+    throw unread;
+  };
+  const left: string[] = [];
+  records.leaveFlight = async (_, { account }) => void left.push(account);
+  assert.deepEqual(await run(bench), { end: 'later', until: clock.now() + 2_000, hasOrder: false });
+  assert.deepEqual([left, bench.ca.calls], [['account'], []]);
+  readable = true;
+  assert.equal(await issuedBy(bench), 'account');
+});
+
+test('a storage that cannot be read fails a job that nobody waits for, and says nothing of the CA', async () => {
+  await using bench = await openJobBench({}, {});
+  const failures: string[] = [];
+  for (const { guard } of [bench, bench.second])
+    guard.breaker.failed = async reason => failures.push(reason) > 0;
+  bench.storage.get = () => Promise.reject(unread);
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+  assert.deepEqual(
+    [end.result.error.code, end.result.error.detail],
+    ['unavailable', 'what is stored cannot be read'],
+  );
+  assert.deepEqual([failures, bench.ca.calls, bench.second.ca.calls], [[], [], []]);
 });

@@ -20,7 +20,7 @@ test('writeAtomically() makes and replaces a file with the wanted mode and leave
   await using dir = await tempDir();
   const file = join(dir.path, 'account.pem');
   await writeFile(file, 'old', { mode: 0o644 });
-  await writeAtomically(file, 'new', 0o600);
+  await writeAtomically(file, 'new', { mode: 0o600 });
   assert.equal(await readFile(file, 'utf8'), 'new');
   assert.equal(await modeOf(file), 0o600);
   assert.deepEqual(await readdir(dir.path), ['account.pem']);

@@ -113,27 +113,39 @@ const asker = { client: '192.0.2.1', requestId: 'r' };
 test('findStored() gives the chain, its names, and the account that ordered it where that is recorded', async () => {
   const { issuing } = open({ kept: { kept: stored } });
   const { identifiers } = stored.leaf;
-  assert.deepEqual(await issuing.findStored([web], csr, asker), { chain, account: undefined, identifiers });
+  const unnamed = { chain, account: undefined, identifiers };
+  assert.deepEqual(await issuing.findStored([web], csr, asker), { stored: unnamed });
   const named = open({ kept: { kept: { ...stored, issuedBy } } });
   const found = await named.issuing.findStored([withAccounts('default', 'zerossl')], csr, asker);
-  assert.deepEqual(found, { chain, account: 'zerossl', identifiers });
+  assert.deepEqual(found, { stored: { chain, account: 'zerossl', identifiers } });
 });
 
 test('findStored() gives no certificate of an account that the block would not order from', async () => {
   const { issuing } = open({ kept: { kept: { ...stored, issuedBy } } });
-  assert.equal(await issuing.findStored([web], csr, asker), undefined);
-  assert.equal(await issuing.findStored([withAccounts('free')], csr, asker), undefined);
+  assert.equal((await issuing.findStored([web], csr, asker)).stored, undefined);
+  assert.equal((await issuing.findStored([withAccounts('free')], csr, asker)).stored, undefined);
   // Nobody knows who issued macen's certificates.
-  assert.equal((await open({ kept: { kept: stored } }).issuing.findStored([web], csr, asker))?.chain, chain);
+  assert.equal(
+    (await open({ kept: { kept: stored } }).issuing.findStored([web], csr, asker)).stored?.chain,
+    chain,
+  );
 });
 
-test('findStored() looks into the storage of each block, and passes over one that fails', async () => {
-  const { issuing, log } = open({ kept: { kept: new Error('EIO'), elsewhere: stored } });
+test('findStored() looks into the storage of each block, and says which of them cannot be read', async () => {
+  const away = new IssuanceError('unavailable', 'what is stored cannot be read');
+  const { issuing } = open({ kept: { kept: away, elsewhere: stored } });
   // The storage `elsewhere` belongs to another block than the one that would order, so it does not count.
-  assert.equal(await issuing.findStored([web, blockNamed('other')], csr, asker), undefined);
-  assert.equal((await issuing.findStored([blockNamed('other')], csr, asker))?.chain, chain);
-  const { storage, reason, msg } = log.lines[0] ?? {};
-  assert.deepEqual([storage, reason, msg], ['kept', 'EIO', 'storage lookup failed']);
+  const found = await issuing.findStored([web, blockNamed('other')], csr, asker);
+  assert.deepEqual([found.stored, [...(found.unread ?? [])]], [undefined, [['kept', away]]]);
+  assert.equal((await issuing.findStored([blockNamed('other')], csr, asker)).stored?.chain, chain);
+});
+
+test('findStored() takes a Redis that fails for a storage that cannot be read, and a bug for a bug', async () => {
+  const closed = open({ kept: { kept: new Error('Connection is closed.') } });
+  const { unread } = await closed.issuing.findStored([web], csr, asker);
+  assert.equal(unread?.get('kept')?.message, 'Redis cannot be reached');
+  const broken = open({ kept: { kept: new TypeError('undefined is not a function') } });
+  await assert.rejects(broken.issuing.findStored([web], csr, asker), TypeError);
 });
 
 test('what clients find over and over is recorded as fetched once an hour, for each auth block', async () => {
@@ -268,7 +280,8 @@ test('findStored() refuses what is stored for a blocked key, and records no fetc
   await assert.rejects(issuing.findStored([web], csr, asker), refusal);
   assert.deepEqual(fetches, []);
   const others = new Map([['another key', { reason: '', at: 0 }]]);
-  assert.ok(await open({ kept: { kept: stored }, blocked: others }).issuing.findStored([web], csr, asker));
+  const { issuing: unblocked } = open({ kept: { kept: stored }, blocked: others });
+  assert.ok((await unblocked.findStored([web], csr, asker)).stored);
 });
 
 test('order() is refused where the key is blocked, whatever else stands at the accounts', async () => {

@@ -33,6 +33,14 @@ const options: Record<string, [text: string, value: string, fileOption: string]>
   url: [hook, 'https://hooks.example.org/T0123/S3cret', 'url-file'],
   'notify hmac_key': [`${hook}url = https://hooks.example.org/\n`, 'a key of many words', 'hmac_key_file'],
   'smtp-password': [mail, 'a pass word', 'smtp-password-file'],
+  'redis url': [`${other}[redis]\n`, 'redis://me:S3cret@redis.example.org/3', 'url-file'],
+  'redis password': [`${other}[redis]\nurl = redis://r\n`, 'S3cret', 'password-file'],
+  'password-worker': [
+    `${other}[redis]\nurl = redis://r\nuser-worker = w\n`,
+    'S3cret',
+    'password-file-worker',
+  ],
+  'sentinel-password': [`${other}[redis]\nsentinel = s:1\n`, 'S3cret', 'sentinel-password-file'],
   'tsig-secret': [`${other}[verification "u"]\ntype = rfc2136\ntsig-name = k\n`, base64, 'tsig-secret-file'],
   'self-check-proxy': [
     `${other}[verification "h"]\ntype = http01\n`,
@@ -58,12 +66,13 @@ for (const [name, [text, value, fileOption]] of Object.entries(options)) {
       assert.equal(hidden.at(-1)?.value, value);
     }
     const { hidden: _, secretFiles: files, ...loaded } = await loadText(`${text}${fileOption} = ${file}\n`);
-    const readLater = JSON.stringify(loaded.notify).includes(file);
+    const readLater = JSON.stringify([loaded.notify, loaded.redis]).includes(file);
     if (!readLater) assert.deepEqual(loaded, written);
     assert.deepEqual(namesOf(files), [`secret ${fileOption}`]);
     assert.deepEqual(namesOf(secretFiles), [`main.ini ${option}`], 'the file that it is written in holds it');
   });
 
+  if (/^(sentinel-)?password/.test(option)) continue; // its file is read at each connection
   test(`${fileOption} of ${name} is refused in one line where it cannot be used`, async () => {
     const said = (path: string) => refusal(`${text}${fileOption} = ${path}\n`);
     assert.match(await said(join(dir.path, 'nowhere')), /nowhere cannot be read: no such file or directory$/);
@@ -74,7 +83,7 @@ for (const [name, [text, value, fileOption]] of Object.entries(options)) {
     assert.match(await said('/dev/zero'), /has more than 64 KB, which is no secret$/);
     assert.match(await said(dir.path), /cannot be read: illegal operation on a directory$/);
     const { file } = await keep('secret', value);
-    if (option === name && name !== 'hmac_key')
+    if (name !== 'hmac_key')
       assert.match(
         await refusal(`${text}${option} = ${value}\n${fileOption} = ${file}\n`),
         new RegExp(`${fileOption}: has ${option} beside it$`),
@@ -103,6 +112,21 @@ test('any option may be put together from what comes in, and no error or warning
   assert.match(await refusal(twice, env), /ns: ns\.\$\{env:NAME\} is inside the zone \$\{env:NAME\}/);
   const elsewhere = `[verification "p"]\ntype = http01\nlistener = \${env:BAD}\n`;
   assert.doesNotMatch(await refusal(other + elsewhere, env), /s3cret/);
+});
+
+test('[redis] takes the password of a user from a credential, of which a responder is told the name alone', async () => {
+  const { env } = await keep('redis', 'S3cret');
+  const text = `${other}[redis]\nurl = redis://r\nuser-responder = r\npassword-responder = \${credential:redis}\n`;
+  const { redis } = await loadText(text, env);
+  assert.deepEqual(redis.users?.responder, { name: 'r', password: { text: 'S3cret' } });
+  assert.equal(
+    await refusal(text.replace(`\${credential:redis}`, 'two words'), env),
+    'main.ini:9: [redis] password-responder: is not one word',
+  );
+  assert.match(
+    await refusal(`${text}password-file-responder = /x\n`, env),
+    /password-file-responder: has password-responder beside it$/,
+  );
 });
 
 test('what is absent is named with the option that asks for it', async () => {
