@@ -23,7 +23,14 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       const files = needFiles(name, readWords(words));
       const stop = new AbortController();
       let opened: OpenLog | undefined;
-      process.on('SIGHUP', () => opened?.reopen());
+      let wasHungUp = false;
+      let reload = () => {
+        wasHungUp = true;
+      };
+      process.on('SIGHUP', () => {
+        opened?.reopen();
+        reload();
+      });
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
@@ -42,7 +49,11 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       };
       const options = { files, roles, privateRedis: name === 'up', env, stop: stop.signal };
       try {
-        await runRoles({ ...options, onLog, onFailure: endInTime });
+        const onReload = (next: () => void) => {
+          reload = next;
+          if (wasHungUp) reload();
+        };
+        await runRoles({ ...options, onLog, onReload, onFailure: endInTime });
         process.exitCode = 0;
       } finally {
         // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.
