@@ -31,6 +31,7 @@ const run = promisify(execFile);
 const stack = new AsyncDisposableStack();
 after(() => stack.disposeAsync());
 const { path: dir } = stack.use(await tempDir());
+const mounts = stack.use(new AsyncDisposableStack());
 const newRedis = async (name: string) =>
   stack.use(await startRedis({ appendonly: true, aclFile: join(dir, `${name}.acl`) }));
 const calm = await newRedis('calm');
@@ -110,13 +111,16 @@ const outages: Outage[] = [
   {
     name: 'nobody reads the log',
     together: true,
-    options: folder => ({ stdout: join(folder, 'pipe') }),
+    options: folder => ({
+      through: ['sh', '-c', 'exec "$@" 2>"$0"', join(folder, 'pipe')],
+      logIsLost: true,
+    }),
     begin: folder => fillPipe(join(folder, 'pipe')),
   },
   {
     name: 'the disk is full',
     together: true,
-    options: folder => ({ logging: `destination = ${join(folder, 'log')}` }),
+    options: folder => ({ logFile: join(folder, 'log') }),
     begin: fillDisk,
   },
 ];
@@ -158,7 +162,7 @@ async function makeFolder(name: string): Promise<string> {
   const folder = join(dir, name.replaceAll(' ', '-'));
   await mkdir(folder);
   await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', folder]);
-  stack.defer(async () => void (await run('umount', ['--lazy', folder])));
+  mounts.defer(async () => void (await run('umount', ['--lazy', folder])));
   await run('mkfifo', [join(folder, 'pipe')]);
   stack.use(await open(join(folder, 'pipe'), constants.O_RDWR));
   return folder;

@@ -34,13 +34,15 @@ export type RoleOptions = {
   redisUrl?: string | false;
   /** More lines of `[redis]`. */
   redis?: string;
-  /** Lines of `[logging]`; what is not logged to the standard output is not looked through for secrets. */
-  logging?: string;
   ready?: 'ready' | 'alive';
   /** For Node, before the program. */
   nodeArgs?: string[];
-  /** As `startQuarry` takes it; nor is this looked through. */
-  stdout?: string;
+  /** A file for the log, in place of standard error. */
+  logFile?: string;
+  /** It is not looked through for secrets. */
+  logIsLost?: true;
+  /** A command that starts the one after it, such as `prlimit`. */
+  through?: string[];
   /** The URL of the directory that `[account]` names; that of the fleet's `ca` by default. */
   acmeServer?: string;
   /** Lines of `[account "second"]`, in place of its terms and its `dir`. */
@@ -175,11 +177,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const merged = { ...options, ...own };
       const at = await listeners();
       const ini = configuration(merged, at);
-      const { ready = 'ready', nodeArgs = [], logging, stdout } = merged;
+      const { ready = 'ready', nodeArgs = [], through = [] } = merged;
       await (await usersOf(merged.servers ?? servers)).allow(ini);
-      const quarry = roleStack.use(
-        await startQuarry(role, ini, { ready, nodeArgs, ...(stdout && { stdout }) }),
-      );
+      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs, through }));
       const running = Object.assign(quarry, {
         url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
       });
@@ -189,8 +189,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         if (index >= 0) roles.splice(index, 1);
       });
       for (const secret of iniSecrets(ini)) secrets.add(secret);
-      if (logging === undefined && stdout === undefined)
-        outputs.push({ name: role, output: () => quarry.output() });
+      const { logFile, logIsLost } = merged;
+      const output = () => (logFile === undefined ? quarry.output() : readFileSync(logFile, 'utf8'));
+      if (!logIsLost) outputs.push({ name: role, output });
       if (role === 'responder' || role === 'up') front.add(`http://${at.responder}`);
       return running;
     },
@@ -225,7 +226,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     url === undefined ? lines : `url = ${url}`;
 
   function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
-    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis, logFile } = options;
     const accounts = second ? 'account = default, second' : '';
     return `[account]
 acme-server = ${options.acmeServer ?? ca.directoryUrl}
@@ -249,7 +250,7 @@ ${redisUrl === false ? '' : users.lines}
 ${moreRedis ?? ''}
 [logging]
 level = trace
-${options.logging ?? ''}
+${logFile === undefined ? '' : `destination = ${logFile}`}
 ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
 `;
   }
