@@ -11,5 +11,6 @@ export function endProcess(code = process.exitCode): void {
   process.emit('exit', Number(code ?? 0));
   process.removeAllListeners('SIGTERM');
   process.kill(process.pid, 'SIGTERM');
-  if (process.pid === 1) process.abort(); // to the first process of a container the kernel passes no signal on
+  // The kernel passes no signal on to the first process of a container.
+  if (process.pid === 1) process.abort();
 }

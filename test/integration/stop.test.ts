@@ -24,8 +24,8 @@ import { waitUntil } from '../support/wait-until.ts';
 import { about } from './faults/orders.ts';
 
 // Each role beside each outage: all are told to stop in the middle of it, with an order under way for which a
-// client waits. A stop that is not clean ends with 1 after nine seconds; where the event loop or a thread of the
-// pool hangs, a process may not end at all.
+// client waits. A stop that is not clean ends with 1 after nine seconds; where the event loop or a thread of
+// the pool hangs, a process may not end at all.
 
 const run = promisify(execFile);
 const stack = new AsyncDisposableStack();
@@ -44,7 +44,7 @@ const silentCa = stack.use(await startFaultProxy(fleet.pebble));
 
 type Outage = {
   name: string;
-  /** Whether all roles are in one process, as what hangs one of them there hangs all; else each has its own. */
+  /** Whether all roles are in one process: what hangs one of them hangs all. Else each has its own. */
   together?: true;
   /** Of its roles, which have a folder of their own. */
   options?(folder: string): RoleOptions;
@@ -54,7 +54,7 @@ type Outage = {
   begin(folder: string, intake: RoleProcess): unknown;
   /** Whether a role is in the middle of it. */
   isFelt?(role: RoleProcess, name: FleetRole): boolean | Promise<boolean>;
-  /** Those that end by the signal: a call to a file system that hangs cannot be ended in another way. */
+  /** Those that end by the signal: nothing else ends a call to a file system that hangs. */
   bySignal?: readonly FleetRole[];
 };
 

@@ -12,7 +12,7 @@ import { waitUntil } from './wait-until.ts';
 export type SentinelOptions = {
   /** Beside the master; one by default. */
   replicas?: number;
-  /** So many of the three have to agree that a master is gone; 2 by default. With more than there are, it stays. */
+  /** So many of the three have to agree that a master is gone, 2 by default: of 4, it stays the master. */
   quorum?: number;
   /** Whether each Redis gets a file for its users. */
   users?: boolean;
