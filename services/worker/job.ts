@@ -165,7 +165,9 @@ export async function keepCertificate(
   const saying = (failure: string) => (error: unknown) =>
     log.error({ storage: name, reason: describeError(error) }, failure);
   if (storage && issuedBy)
-    await storage.put(csr, chain, issuedBy, leaf).catch(error => keepUnstored(run, issued, error));
+    await storage
+      .put(csr, chain, issuedBy, leaf)
+      .catch(error => keepUnstored(run, name, { chain, issuedBy, leaf }, error));
   await Promise.all([
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
     turn === 'counted' &&
