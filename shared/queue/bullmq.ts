@@ -182,10 +182,10 @@ export function openWorker<Data, Result>(
 
   return {
     async [Symbol.asyncDispose]() {
-      stopping.abort(new Error('the worker is stopping'));
       // While Redis is away or takes no writes, no job can be given back, and BullMQ would wait for ever: the
       // jobs' locks run out.
       const isWell = (await findFault(redis, lookKey(prefix))) === undefined;
+      stopping.abort(new Error('the worker is stopping'));
       const longest = isWell ? patience : 0;
       const closed = worker.close(!isWell);
       const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);

@@ -8,9 +8,9 @@ export type SentCommand = { name: string; words: string[] };
  * An answer in place of the command's, such as `OOM command not allowed`, or an end of the connection: before
  * Redis gets the command, or before its answer comes back. Else the command is passed on.
  */
-export type Refusal = string | typeof CUT_BEFORE | typeof CUT_AFTER;
+export type Refusal = string | symbol;
 export const CUT_BEFORE = Symbol('cut before');
-export const CUT_AFTER = Symbol('cut after');
+export const CUT_AFTER = Symbol('cut behind');
 type Refuse = (command: SentCommand) => Refusal | undefined;
 
 export type RedisProxy = AsyncDisposable & {
