@@ -74,8 +74,6 @@ const forTestsAlone: Record<string, string> = {
   'shared/order/challenges.ts presentChallenges': 'the order of solvers, without an order around it',
   'shared/renewal/ask-window.ts learnWindow': 'what a CA may answer is a table',
   'shared/shaman/programs.ts findProgram': 'told apart by where it looks, which no solver shows',
-  'shared/setup/changes.ts compareConfigs':
-    'what a reload takes over has more cases than a test can run roles for',
   'shared/solver/challtestsrv.ts openChalltestsrvSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-persist.ts openDnsPersistSolver': 'each kind of solver meets a server of its own',
   'shared/solver/dns-records.ts valuesKey': 'how long a record lives is looked up in Redis',

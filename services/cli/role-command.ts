@@ -23,22 +23,37 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       const files = needFiles(name, readWords(words));
       const stop = new AbortController();
       let opened: OpenLog | undefined;
-      process.on('SIGHUP', () => opened?.reopen());
+      let wasHungUp = false;
+      let reload = () => {
+        wasHungUp = true;
+      };
+      process.on('SIGHUP', () => {
+        opened?.reopen();
+        reload();
+      });
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) endProcess(1); // a second signal ends the process at once
+          if (stop.signal.aborted) return endProcess(1); // a second signal ends the process at once
           stop.abort();
           endInTime();
         });
       }
-      const endInTime = () => setTimeout(() => endProcess(1), STOP_TIMEOUT).unref();
+      const giveUp = () => {
+        opened?.log.error('a role has not stopped in time');
+        endProcess(1);
+      };
+      const endInTime = () => setTimeout(giveUp, STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
       const options = { files, roles, privateRedis: name === 'up', env, stop: stop.signal };
       try {
-        await runRoles({ ...options, onLog, onFailure: endInTime });
+        const onReload = (next: () => void) => {
+          reload = next;
+          if (wasHungUp) reload();
+        };
+        await runRoles({ ...options, onLog, onReload, onFailure: endInTime });
         process.exitCode = 0;
       } finally {
         // All is closed but timers that libraries leave behind while Redis is away. Errors are told first.

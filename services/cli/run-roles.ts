@@ -13,11 +13,17 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
+import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
+import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
+import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
+
+/** For probes and for those who read the figures: idle connections of others cost no descriptors. */
+const adminCap = { most: 32, onRefused() {} };
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
@@ -34,6 +40,8 @@ type RunOptions = {
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
   onLog(openLog: OpenLog): void;
+  /** Called once, when all roles run, with what has them take over the files as they are then. */
+  onReload(reload: () => void): void;
   /** Called when something that all need has failed: the process is stopping. */
   onFailure(): void;
 };
@@ -46,8 +54,10 @@ type RunOptions = {
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
 export async function runRoles(options: RunOptions): Promise<void> {
-  const { files, roles, privateRedis, env, stop, onLog, onFailure } = options;
-  const config = await loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
+  const { files, roles, privateRedis, env, stop, onLog, onFailure, onReload } = options;
+  const load = () => loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
+  const config = await load();
+  const live = { current: config };
   const { destination } = config.logging;
   const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
   const opened = await openLog({
@@ -65,23 +75,29 @@ export async function runRoles(options: RunOptions): Promise<void> {
   countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
-  const running: Role[] = [];
+  const running: Role<Config>[] = [];
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
-  const notes = [clock.notes, storing.faults.notes];
+  const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
+  if (tooLow !== undefined) log.warn(tooLow);
+  const notes = [clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow])];
   const admin = createAdminApp(running, roles.length, metrics, notes);
-  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
+  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 
   const ways = [...roles].reverse().map(name => {
     const redisAddress = addressFor(name, place, config.redis);
-    return { name, redisAddress, look: () => lookAtRedis(name, redisAddress, rightsOf(name, config)) };
+    const lookBy = (next: Config) => lookAtRedis(name, redisAddress, rightsOf(name, next));
+    return { name, redisAddress, lookBy, look: () => lookBy(live.current) };
   });
-  const isThere = await refuseUnfit(ways.map(({ look }) => look));
+  const lookBy = (next: Config) => Promise.all(ways.map(way => inTime(way.lookBy(next))));
+  const looks = await lookBy(config);
+  refuseUnfit(looks);
   // What a role does before it knows the time would bear that of this machine.
   const told = clock.untilTold(stop).catch(() => {});
+  const isThere = looks.some(({ state }) => state === 'fit');
   if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, room, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
@@ -90,6 +106,16 @@ export async function runRoles(options: RunOptions): Promise<void> {
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
+  const watch = stack.use(openWatch(files, () => following.reload()));
+  const taken = ({ logging, mgmt }: Config) => {
+    opened.setLevel(logging.level);
+    watch.set(mgmt.reload === 'watch');
+  };
+  const check = async (next: Config) => refuseUnfit(await lookBy(next));
+  const following = openLiveConfig({ live, load, roles: running, check, taken, log, metrics });
+  notes.push(following.notes);
+  watch.set(config.mgmt.reload === 'watch');
+  onReload(following.reload);
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
@@ -114,6 +140,17 @@ export async function runRoles(options: RunOptions): Promise<void> {
   }
 }
 
+function needsOf(roles: readonly RoleName[], { worker, verifications }: Config): DescriptorNeeds {
+  const answered = [...verifications.values()].flatMap(block =>
+    'listeners' in block ? block.listeners : [],
+  );
+  return {
+    concurrency: roles.includes('worker') ? worker.concurrency : 0,
+    intake: roles.includes('intake'),
+    listeners: roles.includes('responder') ? answered.length : 0,
+  };
+}
+
 function countLostLines(log: OpenLog, metrics: Registry): void {
   new Counter({
     name: 'quarry_log_lines_dropped_total',
@@ -126,16 +163,15 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
   });
 }
 
-/**
- * Before a role connects, of which libraries tell in their own words. A Redis that is away is waited for.
- *
- * @returns whether it is there
- */
-async function refuseUnfit(looks: (() => Promise<Fitness>)[]): Promise<boolean> {
+/** A Redis that does not answer at once is waited for. */
+async function inTime(look: Promise<Fitness>): Promise<Fitness> {
   const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
-  const found = await Promise.all(looks.map(look => Promise.race([look(), late])));
-  for (const fitness of found) if (fitness.state === 'unfit') throw new Error(fitness.fault);
-  return found.some(({ state }) => state === 'fit');
+  return Promise.race([look, late]);
+}
+
+/** Before a role connects, of which libraries tell in their own words. */
+function refuseUnfit(looks: readonly Fitness[]): void {
+  for (const look of looks) if (look.state === 'unfit') throw new Error(look.fault);
 }
 
 /** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
@@ -160,7 +196,7 @@ function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefi
 }
 
 /** Imports a role when it is needed, so that a responder does not carry the worker's libraries. */
-async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role> {
+async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role<Config>> {
   switch (name) {
     case 'intake':
       return (await import('../intake/intake.ts')).startIntake(config, parts);

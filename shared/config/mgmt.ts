@@ -28,6 +28,8 @@ export type MgmtConfig = {
   tls?: { certFile: string; keyFile: string };
   /** PEM of the CAs whose certificates clients may show. */
   clientCaFile?: string;
+  /** Whether changes of the files are taken over without being told to. */
+  reload?: 'watch';
 };
 
 /** The blocks that serve where an auth block names none; false where the default is disabled. */
@@ -66,6 +68,7 @@ export function parseMgmt(
     keyFile: section.one('tls-key', parseReadableFile),
   };
   const clientCaFile = section.one('client-ca', parseReadableFile);
+  const reload = section.one('reload', parseReload) ?? 'on request';
   const defaults = {
     verification: section.one('default-verification', references.verification),
     storage: section.one('default-storage', references.storage),
@@ -80,9 +83,13 @@ export function parseMgmt(
   const mgmt = {
     ...{ listeners, maxSize, wait, trustedProxies, ...completeTls(section, tls) },
     ...(clientCaFile !== undefined && { clientCaFile }),
+    ...(reload === 'watch' && { reload }),
   };
   return { mgmt, secretFile, defaults };
 }
+
+const parseReload: Parse<'on request' | 'watch'> = (text, fail) =>
+  text === 'watch' || text === 'on request' ? text : fail('is neither watch nor on request');
 
 function completeTls(
   section: SectionReader,

@@ -39,6 +39,7 @@ const mgmt: Placings<MgmtConfig & { secretFile: string }> = {
   trustedProxies: taken('trusted-proxy'),
   tls: needsRestartOf<MgmtConfig['tls']>({ certFile: 'tls-cert', keyFile: 'tls-key' }),
   clientCaFile: taken('client-ca'),
+  reload: taken('reload'),
   secretFile: needsRestart('secret-file'),
 };
 
