@@ -1,16 +1,16 @@
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import type { JobLock } from './consumer.ts';
 
-// A worker holds a job by BullMQ's lock, which it renews. While Redis is away, or takes no writes, the lock runs
-// out: it is the worker's again afterwards, unless another one has taken the job by then. BullMQ counts in the
-// job how often it was taken.
+// A worker holds a job by BullMQ's lock, which it renews. While Redis is away, or takes no writes, the lock
+// runs out: it is the worker's again afterwards, unless another one has taken the job by then. BullMQ counts
+// in the job how often it was taken.
 
 /** Milliseconds that a lock lives without being renewed. */
 export const LOCK_DURATION = 8_000;
 
 /**
- * For scripts that write for a job only while it is the caller's: a function `is_held`. KEYS[1] and KEYS[2] are
- * the job's lock and the job, ARGV[1] and ARGV[2] the lock's token and how often the job had been taken.
+ * For scripts that write for a job only while it is the caller's: a function `is_held`. KEYS[1] and KEYS[2]
+ * are the job's lock and the job, ARGV[1] and ARGV[2] the lock's token and how often the job had been taken.
  */
 export const IS_HELD = `
 local function is_held()
@@ -20,8 +20,9 @@ local function is_held()
 end`;
 
 /**
- * KEYS: the jobs of which BullMQ looks whether they have stalled; of each job its lock and the job. ARGV: how long
- * locks live; of each job its id, its token, how often it had been taken. Answers the ids of those that are lost.
+ * KEYS: the jobs of which BullMQ looks whether they have stalled; of each job its lock and the job. ARGV: how
+ * long locks live; of each job its id, its token, how often it had been taken. Answers the ids of those that
+ * are lost.
  */
 const RENEW = toScript(`
 local lost = {}
