@@ -3,9 +3,9 @@ import { after, test } from 'node:test';
 import { CUT_AFTER, CUT_BEFORE, type Refusal, type SentCommand } from '../support/redis-proxy.ts';
 import { type Outcome, openOrders } from './refused-orders.ts';
 
-// Whatever Redis answers in the middle of an order, the order goes on when that is over, once: each command of
-// one order is refused in turn, and the connection cut before it and behind it. With QUARRY_TEST_REFUSALS=all
-// each is refused with each error, which takes a minute; else each with one of them.
+// Whatever Redis answers in the middle of an order, the order goes on when that is over, once: each command
+// of one order is refused in turn, and the connection cut before it and behind it. With
+// QUARRY_TEST_REFUSALS=all each is refused with each error, which takes a minute; else each with one of them.
 
 const refusals: Refusal[] = [
   "OOM command not allowed when used memory > 'maxmemory'.",
