@@ -10,6 +10,7 @@ import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
+import { explainAway } from '../../shared/setup/redis-trouble.ts';
 import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
@@ -62,14 +63,19 @@ export async function reachFleetRedis(
   const place = findPlace(config) ?? { url: `unix:${privateSocket(config.dir)}` };
   const address = addressFor('cli', place, config);
   const redis = openRedis(address, 'impatient', log);
+  let fault: string | undefined;
+  redis.once('error', async () => {
+    fault = await explainAway('cli', address);
+  });
   const deadline = systemClock.now() + PATIENCE;
-  while (redis.status !== 'ready' && systemClock.now() < deadline) await systemClock.sleep(20);
+  const isOpen = () => redis.status !== 'ready' && fault === undefined;
+  while (isOpen() && systemClock.now() < deadline) await systemClock.sleep(20);
+  if (isOpen()) fault = describeFault(config, place);
   const store = { redis, prefix: config.prefix };
   const clock = openRedisClock(store, log);
-  const isReady = redis.status === 'ready';
-  if (isReady) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
+  if (fault === undefined) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
   return {
-    ...{ store, address, clock, fault: isReady ? undefined : describeFault(config, place) },
+    ...{ store, address, clock, fault },
     [Symbol.dispose]() {
       clock[Symbol.dispose]();
       closeRedis(redis);

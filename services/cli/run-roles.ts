@@ -13,6 +13,7 @@ import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp } from './admin-app.ts';
+import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
 import { hearReloads } from './hear-reloads.ts';
 import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
@@ -21,6 +22,9 @@ import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
+
+/** For probes and for those who read the figures: idle connections of others cost no descriptors. */
+const adminCap = { most: 32, onRefused() {} };
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
@@ -74,9 +78,11 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
   const running: Role<Config>[] = [];
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
-  const notes = [clock.notes, storing.faults.notes];
+  const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
+  if (tooLow !== undefined) log.warn(tooLow);
+  const notes = [clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow])];
   const admin = createAdminApp(running, roles.length, metrics, notes);
-  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
+  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 
   const ways = [...roles].reverse().map(name => {
     const redisAddress = addressFor(name, place, config.redis);
@@ -92,7 +98,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, room, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
@@ -143,6 +149,17 @@ export async function runRoles(options: RunOptions): Promise<void> {
     failures.push(own.failed);
     return { url: own.url };
   }
+}
+
+function needsOf(roles: readonly RoleName[], { worker, verifications }: Config): DescriptorNeeds {
+  const answered = [...verifications.values()].flatMap(block =>
+    'listeners' in block ? block.listeners : [],
+  );
+  return {
+    concurrency: roles.includes('worker') ? worker.concurrency : 0,
+    intake: roles.includes('intake'),
+    listeners: roles.includes('responder') ? answered.length : 0,
+  };
 }
 
 function countLostLines(log: OpenLog, metrics: Registry): void {

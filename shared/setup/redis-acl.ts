@@ -127,7 +127,8 @@ const uses: RedisUse[] = [
   ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
   ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
-  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
+  // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
     worker: toIndex,
@@ -137,6 +138,10 @@ const uses: RedisUse[] = [
   keys('expiry:*', {
     worker: ['zadd', 'zrangebyscore', 'zrem'],
     scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('unstored:*', {
+    worker: [...script, 'del', 'get', 'mget', 'sadd', 'set', 'smembers', 'srem'],
+    scheduler: [...script, 'del', 'get', 'mget', 'smembers', 'srem'],
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
@@ -200,6 +205,9 @@ export const isReader = (user: RedisUser) => user === 'responder';
  * a bracket.
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
+
+/** At a Sentinel: which Redis is the master, and for a name that it does not know, which it knows. */
+export const sentinelAclWords = ['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'];
 
 /**
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights

@@ -2,15 +2,19 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { openFleetRedis } from '../../services/cli/fleet-redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
-import { rightsOf } from '../../shared/setup/redis-acl.ts';
+import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis-acl.ts';
 import { lookAtRedis } from '../../shared/setup/redis-fitness.ts';
 import { explainAway } from '../../shared/setup/redis-trouble.ts';
 import { account, auth, loadText } from '../shared/setup/load-text.ts';
 import { freePort } from '../support/free-port.ts';
+import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
+import { askNode } from '../support/redis-nodes.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
@@ -37,7 +41,7 @@ const away = `127.0.0.1:${await freePort()}`;
 async function read(lines: string, role: 'worker' | 'responder') {
   const config = await loadText(`${account}${auth}[redis]\n${lines}`);
   const address = addressFor(role, findPlace(config.redis) as RedisPlace, config.redis);
-  return { address, rights: rightsOf(role, config) };
+  return { address, rights: rightsOf(role, config), config };
 }
 
 async function look(lines: string, role: 'worker' | 'responder' = 'worker') {
@@ -91,6 +95,19 @@ test('what is written for another kind of Redis is told, with what to write', as
   for (const [lines, said] of told) assert.equal(await faultOf(lines), said);
 });
 
+test("an operator's command finds the Redis of its fleet, and tells what is written wrong", async () => {
+  const file = join(dir.path, 'main.ini');
+  const open = async (lines: string) => {
+    await writeFile(file, `${account}${auth}[redis]\n${lines}\n`);
+    using fleet = await openFleetRedis([file], {});
+    return fleet.store.redis.ping();
+  };
+  assert.equal(await open(sentinels.lines), 'PONG');
+  assert.equal(await open(cluster.lines), 'PONG');
+  const message = `Redis at ${aloneAt} is no node of a cluster: write url = redis://${aloneAt}`;
+  await assert.rejects(open(`cluster = ${aloneAt}`), { message });
+});
+
 test('a login that is wrong is told, of Redis and of what leads there', async () => {
   const [right, wrong] = [join(dir.path, 'right'), join(dir.path, 'wrong')];
   await writeFile(right, 'right');
@@ -105,6 +122,45 @@ test('a login that is wrong is told, of Redis and of what leads there', async ()
   const byUser = `sentinel = ${at}\nsentinel-user = watcher\nsentinel-password-file = ${wrong}`;
   const there = `the Sentinel at ${at} does not let Quarry in (sentinel-user, sentinel-password-file): `;
   assert.equal(await faultOf(byUser), `${there}WRONGPASS`);
+});
+
+test('the users that quarry redis-acl prints find their Redis, by Sentinels and in a cluster', async () => {
+  const file = join(dir.path, 'of-users');
+  await writeFile(file, 'word');
+  const login = `user = quarry-role\npassword-file = ${file}`;
+  const bySentinel = `sentinel = ${sentinel}\nsentinel-master = ${master}\n${login}`;
+  const ways = {
+    sentinel: `${bySentinel}\nsentinel-user = watcher\nsentinel-password-file = ${file}`,
+    cluster: `cluster = ${nodeAt}\n${login}`,
+  };
+  await askNode(Number(sentinel.split(':')[1]), redis =>
+    redis.call('acl', 'setuser', 'watcher', 'on', '>word', ...sentinelAclWords),
+  );
+  for (const [way, servers] of [
+    ['sentinel', sentinels.nodes],
+    ['cluster', cluster.nodes],
+  ] as const)
+    for (const role of ['worker', 'responder'] as const) {
+      const { address, rights, config } = await read(ways[way], role);
+      const allow = (words: string[]) =>
+        Promise.all(
+          servers.map(({ port }) =>
+            askNode(port, redis =>
+              redis.call('acl', 'setuser', 'quarry-role', 'reset', 'on', '>word', ...words),
+            ),
+          ),
+        );
+      await allow(toAclWords(role, rights, config.redis));
+      assert.deepEqual(await lookAtRedis(role, address, rights), { state: 'fit' });
+      const redis = openRedis(address, 'patient', quietLog, role === 'worker');
+      await redis.mget('{quarry}:http-01:none');
+      closeRedis(redis);
+      if (way === 'sentinel') continue;
+      await allow(toAclWords(role, rights));
+      const said =
+        /does not allow this user \+cluster\|slots: give it the rights that quarry redis-acl prints$/;
+      assert.match(await faultOf(ways.cluster), said);
+    }
 });
 
 test('TLS that is written where there is none, or the other way round, is told, and so is a certificate', async () => {

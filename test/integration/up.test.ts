@@ -9,13 +9,15 @@ import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
-import { runQuarry, toldLines } from '../support/run-quarry.ts';
+import { runQuarry, runQuarryIn, toldLines } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const { path: dataParent } = await tempDir();
 const dataDir = join(dataParent, 'data');
 const socket = join(dataDir, 'redis.sock');
+const keyFile = join(dataParent, 'hmac-key');
+await writeFile(keyFile, 'key-of-up\n');
 
 const fleet = await startFleet({
   roles: [],
@@ -28,7 +30,7 @@ renew-within = 1
 [auth "hmac"]
 ip = 127.0.0.1
 hmac_type = sha512
-hmac_key = key-of-up
+hmac_key_file = ${keyFile}
 domain = *.example
 `,
 });
@@ -193,6 +195,29 @@ suite('the command line', () => {
     const ended = await runQuarry(['worker', 'main.ini'], await good);
     assert.equal(ended.code, 1);
     assert.match(toldLines(ended).join(), /^quarry: .*REDIS_URL$/);
+  });
+
+  test('reads the files of a folder as one, with a secret that comes from outside', async () => {
+    await using dir = await tempDir();
+    await mkdir(join(dir.path, 'conf.d'));
+    await writeFile(join(dir.path, 'key'), 's3cret-of-the-credential\n');
+    const files = {
+      'a.ini': '[account]\ndir = a\n',
+      'b.ini': `[auth "x"]\nhmac_type = sha256\nhmac_key = \${credential:key}\ndomain = *.example\n`,
+    };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(dir.path, 'conf.d', name), text);
+    const check = (folder: string) =>
+      runQuarryIn(dir.path, ['check', 'conf.d'], [], { CREDENTIALS_DIRECTORY: join(dir.path, folder) });
+    const ended = await check('.');
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.match(ended.stdout, /^x +hmac sha256 \(1 key\) +\*\.example /m);
+    assert.doesNotMatch(ended.stdout + ended.stderr, /s3cret/);
+    const without = await check('nowhere');
+    assert.equal(without.code, 2);
+    assert.match(
+      without.stderr,
+      /^conf\.d\/b\.ini:3: \[auth "x"\] hmac_key: needs the credential key, [^\n]*\n$/,
+    );
   });
 
   test('reads several files as one', async () => {

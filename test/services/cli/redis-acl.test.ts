@@ -104,3 +104,25 @@ test('quarry redis-acl takes names and passwords from [redis], and leaves no use
     message: `the password of a Redis user: ${file} is not one word`,
   });
 });
+
+test('quarry redis-acl gives a user of a cluster the right to find the node, and a database its own', async () => {
+  await using dir = await tempDir();
+  const rightsIn = async (lines: string) => (await redisAcl(dir.path, `${least}[redis]\n${lines}\n`)).join();
+  assert.match(await rightsIn('cluster = a:1'), / \+cluster\|slots .* \+cluster\|slots /);
+  assert.doesNotMatch(await rightsIn('sentinel = a:1'), /cluster|select/);
+  assert.match(await rightsIn('url = redis://a/1'), / \+select /);
+});
+
+test('quarry redis-acl --sentinel lets Quarry ask Sentinels for the master, and nothing else', async () => {
+  await using dir = await tempDir();
+  const passwords = join(dir.path, 'made');
+  const [line, ...more] = await redisAcl(dir.path, least, '--sentinel', '--passwords', passwords);
+  const password = (await readFile(join(passwords, 'sentinel'), 'utf8')).trim();
+  const rights = '-@all +sentinel|get-master-addr-by-name +sentinel|masters';
+  assert.deepEqual([line, more], [`ACL SETUSER quarry reset on ${digestOf(password)} ${rights}`, []]);
+  const file = join(dir.path, 'own');
+  await writeFile(file, 'secret');
+  const ini = `${least}[redis]\nsentinel = s:1\nsentinel-user = watcher\nsentinel-password-file = ${file}\n`;
+  const inFile = await redisAcl(dir.path, ini, '--sentinel', '--acl-file');
+  assert.deepEqual(inFile, [`user watcher on ${digestOf('secret')} ${rights}`]);
+});
