@@ -35,12 +35,16 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) endProcess(1); // a second signal ends the process at once
+          if (stop.signal.aborted) return endProcess(1); // a second signal ends the process at once
           stop.abort();
           endInTime();
         });
       }
-      const endInTime = () => setTimeout(() => endProcess(1), STOP_TIMEOUT).unref();
+      const giveUp = () => {
+        opened?.log.error('a role has not stopped in time');
+        endProcess(1);
+      };
+      const endInTime = () => setTimeout(giveUp, STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
