@@ -8,7 +8,7 @@ import { takeNotifyVariables } from './service-manager.ts';
  * How long a clean stop may take before the process ends anyway; under the ten seconds that container engines
  * give.
  */
-const STOP_TIMEOUT = 9_000;
+const STOP_TIMEOUT = 8_500;
 
 /**
  * A command that runs roles until a signal stops the process. `up` starts a private Redis where none is

@@ -35,7 +35,8 @@ export async function startNotifySocket(kind: 'path' | 'abstract'): Promise<Noti
         .output()
         .split('\n')
         .filter(line => line.startsWith('"'));
-      return lines.map(line => (JSON.parse(line) as string).trimEnd().split('\n'));
+      const all = lines.map(line => (JSON.parse(line) as string).trimEnd().split('\n'));
+      return all.filter(([first]) => first !== 'BARRIER=1'); // by which systemd-notify waits until all is read
     },
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
