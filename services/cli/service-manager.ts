@@ -12,7 +12,7 @@ export type NotifyVariables = {
   watchdog: number | undefined;
 };
 
-/** Takes what systemd says out of the environment: it is for this process and not for those that it starts. */
+/** Takes what systemd says out of the environment, as it is not for those that this process starts. */
 export function takeNotifyVariables(env: NodeJS.ProcessEnv, pid: number): NotifyVariables | undefined {
   const { NOTIFY_SOCKET: socket = '', WATCHDOG_USEC, WATCHDOG_PID = `${pid}` } = env;
   delete env.NOTIFY_SOCKET;
@@ -134,13 +134,14 @@ const toStatus = (lines: string[]) => lines.join('; ').replace(/\s+/g, ' ').slic
 
 /** Sends to the socket that NOTIFY_SOCKET names: its first argument is the first line, and so on. */
 const SEND = `($to = $ENV{NOTIFY_SOCKET}) =~ s/^@/\\0/;
-socket($socket, AF_UNIX, SOCK_DGRAM, 0) and send($socket, join("\\n", @ARGV), 0, pack_sockaddr_un($to)) or die "$!\\n"`;
+socket($out, AF_UNIX, SOCK_DGRAM, 0) or die "$!\\n";
+send($out, join("\\n", @ARGV), 0, pack_sockaddr_un($to)) or die "$!\\n"`;
 
 const LONGEST_SEND = 10_000;
 
 /**
- * Node has no Unix datagram sockets. Where systemd is, `systemd-notify` is, which also waits until systemd has
- * seen who sends; a container may have perl alone.
+ * Node has no Unix datagram sockets. Where systemd is, `systemd-notify` is, which also waits until systemd
+ * has seen who sends; a container may have perl alone.
  */
 function openSender(socket: string, path: string): ((lines: string[]) => Promise<unknown>) | undefined {
   const [notify, perl] = ['systemd-notify', 'perl'].map(name => findProgram(name, path));

@@ -36,7 +36,8 @@ export async function startNotifySocket(kind: 'path' | 'abstract'): Promise<Noti
         .split('\n')
         .filter(line => line.startsWith('"'));
       const all = lines.map(line => (JSON.parse(line) as string).trimEnd().split('\n'));
-      return all.filter(([first]) => first !== 'BARRIER=1'); // by which systemd-notify waits until all is read
+      // By a barrier systemd-notify waits until all is read.
+      return all.filter(([first]) => first !== 'BARRIER=1');
     },
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
