@@ -23,9 +23,9 @@ export function takeNotifyVariables(env: NodeJS.ProcessEnv, pid: number): Notify
   return { socket, watchdog: watchdog > 0 && WATCHDOG_PID === `${pid}` ? watchdog : undefined };
 }
 
-export type Readiness = { ready: boolean; lines: string[] };
+type Readiness = { ready: boolean; lines: string[] };
 
-export type ServiceManager = Disposable & {
+type ServiceManager = Disposable & {
   /** Tells when the process is ready, and what it says of itself from then on. Disposing ends it. */
   follow(look: () => Promise<Readiness>): void;
   /** Tells that the configuration is read again, for as long as `act` takes. */
