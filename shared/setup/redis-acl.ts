@@ -116,7 +116,8 @@ const uses: RedisUse[] = [
   ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
   ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
-  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
+  // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
     worker: toIndex,
@@ -126,6 +127,10 @@ const uses: RedisUse[] = [
   keys('expiry:*', {
     worker: ['zadd', 'zrangebyscore', 'zrem'],
     scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('unstored:*', {
+    worker: [...script, 'del', 'get', 'mget', 'sadd', 'set', 'smembers', 'srem'],
+    scheduler: [...script, 'del', 'get', 'mget', 'smembers', 'srem'],
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
