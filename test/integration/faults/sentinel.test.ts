@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { makeCsr } from '../../soak/csrs.ts';
-import { assertChain } from '../../support/chain.ts';
+import { ask } from '../../support/ask.ts';
 import { type RoleProcess, startFleet } from '../../support/fleet.ts';
+import type { Redis } from '../../support/redis.ts';
+import { askNode } from '../../support/redis-nodes.ts';
 import { startRedisSentinels } from '../../support/redis-sentinel.ts';
 import { waitUntil } from '../../support/wait-until.ts';
-import { sent, untilIdle } from './orders.ts';
-import { startPatientClients } from './patient-clients.ts';
+import { untilIdle } from './orders.ts';
+import { type PatientClients, startPatientClients } from './patient-clients.ts';
+
+// A fail-over may lose what the old master had answered before its successor knew of it: the window of lost
+// writes. What it costs is an order more for those that were under way; everything else is as if nothing had
+// happened.
 
 const redis = await startRedisSentinels({ users: true });
 const fleet = await startFleet({
@@ -17,39 +22,87 @@ after(async () => {
   await fleet[Symbol.asyncDispose]();
   await redis[Symbol.asyncDispose]();
 });
+const everyRole = () => (['intake', 'worker', 'responder'] as const).flatMap(role => fleet.all(role));
+const roles = everyRole();
+const [first, second] = redis.nodes as [Redis, Redis];
 
-test('200 posts have their certificates though the master is killed, demoted and frozen, and wakes up again', async t => {
-  const [first, second] = redis.nodes;
-  assert.ok(first && second);
-  const t0 = performance.now();
-  const d = (x: string) =>
-    t.diagnostic(
-      `${x} ${((performance.now() - t0) / 1000).toFixed(1)} excess ${clients.newOrders().filter(n => n > 1).length} refused ${clients.refused}`,
-    );
-  const clients = await startPatientClients(fleet, { posts: 200, atOnce: 8, domain: 'sentinel.example' });
-  d('start');
-  await clients.untilIssued(20);
-  d('20');
+const post = (domain: string, posts: number) => startPatientClients(fleet, { posts, atOnce: 8, domain });
+
+/** All have their certificates. @returns how many orders were made in vain, for no name more than one */
+async function assertServed(clients: PatientClients): Promise<number> {
+  await clients.finish();
+  const inVain = clients.newOrders().map(count => count - 1);
+  assert.ok(
+    inVain.every(count => count === 0 || count === 1),
+    `${inVain}`,
+  );
+  return inVain.filter(count => count === 1).length;
+}
+
+/** With 1, a master that no replica follows takes no writes: no window. */
+const wantReplicas = (count: number) =>
+  Promise.all(
+    redis.nodes.map(({ port }) => askNode(port, node => node.config('SET', 'min-replicas-to-write', count))),
+  );
+
+async function untilAllReady(): Promise<void> {
+  const isReady = async (role: RoleProcess) => (await ask(`${role.adminUrl}/readyz`)).status === 200;
+  await waitUntil('all roles to be ready', async () =>
+    (await Promise.all(roles.map(isReady))).every(Boolean),
+  );
+}
+
+/** Waits until no role is connected any more to one that was the master, or until it has become a replica. */
+async function assertLeft({ port }: Redis): Promise<void> {
+  let role: unknown;
+  await waitUntil('the old master to be left', async () => {
+    const clients = await askNode(port, node => node.client('LIST') as Promise<string>);
+    [role] = (await askNode(port, node => node.role())) as unknown[];
+    return !/ user=quarry-/.test(clients) || role !== 'master';
+  });
+  assert.equal(role, 'master', 'it is left while it still takes writes, which are lost');
+}
+
+test('200 posts have certificates though the master is killed, demoted and frozen, and wakes up again', async t => {
+  const killed = await post('killed.example', 50);
+  await killed.untilIssued(10);
   await first.kill();
   assert.equal(await redis.untilOtherThan(first), second);
   await first.restart();
   await redis.rejoin(first);
-  d('rejoined');
+  const afterKill = await assertServed(killed);
 
-  await clients.untilIssued(70);
-  d('70');
+  const demoted = await post('demoted.example', 50);
+  await demoted.untilIssued(10);
   assert.equal(await redis.demote(), first);
-  d('demoted');
-  await clients.untilIssued(120);
-  d('120');
-  await redis.untilInStep();
-  d('in step');
+  await assertLeft(second);
+  await redis.rejoin(second);
+  const afterDemotion = await assertServed(demoted);
 
-  first.freeze();
-  assert.equal(await redis.untilOtherThan(first), second);
-  d('other');
-  first.thaw();
-  await clients.finish();
-  d('finish');
-  t.diagnostic(`${clients.newOrders()}`);
+  await wantReplicas(1);
+  const fenced = await post('fenced.example', 50);
+  await fenced.untilIssued(10);
+  assert.equal(await redis.demote(), second);
+  await assertLeft(first);
+  await redis.rejoin(first);
+  assert.equal(await assertServed(fenced), 0, 'no write is lost');
+  await wantReplicas(0);
+
+  const frozen = await post('frozen.example', 50);
+  await frozen.untilIssued(10);
+  second.freeze();
+  assert.equal(await redis.untilOtherThan(second), first);
+  second.thaw();
+  await assertLeft(second);
+  const afterFreeze = await assertServed(frozen);
+
+  t.diagnostic(
+    `orders in vain: ${afterKill} by the kill, ${afterDemotion} by the demotion, ${afterFreeze} by the freeze`,
+  );
+  const answered = [killed, demoted, fenced, frozen].map(({ refused }) => refused);
+  t.diagnostic(`posts answered 503: ${answered}`);
+  await untilAllReady();
+  assert.deepEqual(everyRole(), roles, 'no role has ended');
+  for (const worker of fleet.all('worker')) await untilIdle(worker);
+  assert.deepEqual(await askNode(first.port, node => node.keys('{quarry}:http-01:*')), []);
 });
