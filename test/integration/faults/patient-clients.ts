@@ -28,7 +28,7 @@ export type PatientClients = {
 };
 
 /**
- * Posts a new name each, some at a time and to each intake in turn; what is answered a clean 503 is sent again
+ * Posts a new name each, some at a time, to each intake in turn; what is answered a clean 503 is sent again
  * once the intake is ready, as a patient host does.
  */
 export async function startPatientClients(
