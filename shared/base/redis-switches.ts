@@ -40,7 +40,7 @@ function toAddress({ sentinelLogin, sentinelTls }: SentinelPlace, endpoint: stri
   };
 }
 
-/** @param onSwitch is told of another master than the last one, and once that of one while it was not heard */
+/** @param onSwitch is told of another master than the last one, also of one that it became unheard */
 function listenTo(sentinel: Redis, name: string, onSwitch: (master: string) => void): void {
   let known: string | undefined;
   const note = (master: string) => {
