@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { makeCsr } from '../../soak/csrs.ts';
 import type { Answer } from '../../support/ask.ts';
 import { ask } from '../../support/ask.ts';
@@ -15,6 +16,10 @@ export function assertComeBack({ status, headers, body }: Answer): void {
 }
 
 export const isReady = async (role: RoleProcess) => (await ask(`${role.adminUrl}/readyz`)).status === 200;
+
+/** Shorter than Retry-After says, as a test is in a hurry. Milliseconds. */
+const PAUSE = 250;
+const MOST_POSTS = 60;
 
 export type PatientClients = {
   /** Waits until so many have their certificates. */
@@ -45,14 +50,15 @@ export async function startPatientClients(
   let refused = 0;
 
   async function send(csrPem: string, to: RoleProcess | undefined): Promise<string> {
-    for (let attempt = 0; attempt < 10; attempt++) {
+    for (let attempt = 0; attempt < MOST_POSTS; attempt++) {
       const answer = await fleet.post(csrPem, { to });
       if (answer.status === 200) return answer.body;
       assertComeBack(answer);
       refused++;
+      await delay(PAUSE);
       await waitUntil('the intake to be ready', () => to !== undefined && isReady(to));
     }
-    throw new Error('no certificate after ten posts');
+    throw new Error(`no certificate after ${MOST_POSTS} posts`);
   }
 
   async function runClient(to: RoleProcess | undefined): Promise<void> {
