@@ -88,6 +88,17 @@ const uses: RedisUse[] = [
   // why a challenge is likely to fail: kept-faults.ts
   ordering('look-fault:*', { worker: ['get', 'set'] }),
 
+  // which configuration is in force: reload-messages.ts
+  channel('reload', {
+    ...{ intake: ['subscribe'], worker: ['subscribe'], scheduler: ['subscribe'] },
+    cli: ['publish'],
+  }),
+  channel('reload-answers', {
+    ...{ intake: ['publish'], worker: ['publish'], scheduler: ['publish'] },
+    cli: ['subscribe'],
+  }),
+  channel('reload-responders', { responder: ['subscribe'], cli: ['publish'] }),
+
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
@@ -123,7 +134,8 @@ const uses: RedisUse[] = [
   ...drawnBackNames.map(names => keys(names, { scheduler: [...toDrawBack, 'scan'] })),
   ...['sign:*', 'revoke:*'].map(names => keys(names, { scheduler: toDrawBackJobs })),
 
-  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
+  // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
     worker: toIndex,
@@ -133,6 +145,10 @@ const uses: RedisUse[] = [
   keys('expiry:*', {
     worker: ['zadd', 'zrangebyscore', 'zrem'],
     scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('unstored:*', {
+    worker: [...script, 'del', 'get', 'mget', 'sadd', 'set', 'smembers', 'srem'],
+    scheduler: [...script, 'del', 'get', 'mget', 'smembers', 'srem'],
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
