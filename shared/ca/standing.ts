@@ -173,7 +173,7 @@ const NOW = `local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** KEYS: the breaker. ARGV: how long a probe has, the longest pause. Answers the state, and 1 if it is known. */
+/** KEYS: the breaker. ARGV: how long a probe has, the longest pause. Answers the state, 1 if any is known. */
 const ADMIT = toScript(`${NOW}
 local probe = redis.call('HGET', KEYS[1], 'probe')
 if not probe then return {'closed', redis.call('EXISTS', KEYS[1])} end

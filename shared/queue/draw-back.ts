@@ -9,8 +9,8 @@ const HOUR = 3_600 * SECOND;
 const DAY = 24 * HOUR;
 
 /**
- * `shorten`: it lives for as long as it may from now on. `drop`: what it says is a time of that clock, and the
- * CA, or the next request, says it again.
+ * `shorten`: it lives for as long as it may from now on. `drop`: what it says is a time of that clock, and
+ * the CA, or the next request, says it again.
  */
 type Rule = { names: string; longest: number; act: 'shorten' | 'drop' };
 
@@ -84,8 +84,8 @@ const UNIT = 0x1000;
 const LONGEST_DELAY = DAY;
 
 /**
- * KEYS: the delayed jobs. ARGV: what their keys begin with, now, the latest time that is believed. Answers how
- * many were drawn back.
+ * KEYS: the delayed jobs. ARGV: what their keys begin with, now, the latest time that is believed. Answers
+ * how many were drawn back.
  */
 const DRAW_BACK_DELAYED = toScript(`
 local latest = string.format('%.0f', ARGV[3] * ${UNIT})
