@@ -85,6 +85,17 @@ const uses: RedisUse[] = [
   // why a challenge is likely to fail: kept-faults.ts
   ordering('look-fault:*', { worker: ['get', 'set'] }),
 
+  // which configuration is in force: reload-messages.ts
+  channel('reload', {
+    ...{ intake: ['subscribe'], worker: ['subscribe'], scheduler: ['subscribe'] },
+    cli: ['publish'],
+  }),
+  channel('reload-answers', {
+    ...{ intake: ['publish'], worker: ['publish'], scheduler: ['publish'] },
+    cli: ['subscribe'],
+  }),
+  channel('reload-responders', { responder: ['subscribe'], cli: ['publish'] }),
+
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
