@@ -31,5 +31,6 @@ async function runFiles(files: string[]): Promise<Ran> {
 const groups = Map.groupBy(globSync(folders, { cwd: root }).sort(), processOf);
 const ran = await Promise.all([...groups.values()].map(runFiles));
 const [good, failed] = [ran.filter(({ code }) => code === 0), ran.filter(({ code }) => code !== 0)];
-for (const { said } of [...good, ...failed]) process.stdout.write(said); // what failed is read first, at the end
+// What failed is looked for at the end.
+for (const { said } of [...good, ...failed]) process.stdout.write(said);
 process.exitCode = failed.length === 0 ? 0 : 1;
