@@ -17,7 +17,8 @@ test('an error of a write says where, as those of the system do that have a path
 
 test('what is no error of a file system is handed on as it is', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED'), { syscall: 'connect', errno: -111 });
-  for (const error of [new Error('no'), 'no', undefined, refused]) assert.equal(atOption(error, '[trail] dir'), error);
+  for (const error of [new Error('no'), 'no', undefined, refused])
+    assert.equal(atOption(error, '[trail] dir'), error);
   assert.equal(withPath('no', '/x'), 'no');
 });
 
