@@ -7,8 +7,10 @@ import { after, suite, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
+import { findCommand } from '../support/find-command.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { startNotifySocket } from '../support/notify-socket.ts';
 import { runQuarry, runQuarryIn, toldLines } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -36,9 +38,20 @@ domain = *.example
 });
 after(async () => {
   await fleet[Symbol.asyncDispose]();
+  await systemd?.[Symbol.asyncDispose]();
   const left = await redisPid(); // Where a test has failed.
   if (left) process.kill(left, 'SIGKILL');
 });
+
+/** What systemd is for a service. */
+const systemd = findCommand('python3') ? await openSystemd() : undefined;
+
+async function openSystemd() {
+  const socket = await startNotifySocket('abstract');
+  const environment = [`NOTIFY_SOCKET=${socket.address}`, 'WATCHDOG_USEC=400000'];
+  const count = (line: string) => socket.told().filter(lines => lines.includes(line)).length;
+  return { ...socket, environment, count };
+}
 
 const hmac = { key: 'key-of-up', hash: 'sha512' };
 
@@ -67,7 +80,7 @@ const untilNewRedis = (old: number | undefined) =>
 
 suite('quarry up, alone', () => {
   test('issues with a private Redis, though the CA refuses half of all nonces', async () => {
-    await fleet.start('up');
+    await fleet.start('up', { through: systemd ? ['env', ...systemd.environment] : [] });
     for (const name of ['one.example', 'two.example', 'three.example']) {
       const { csrPem, keyPem } = await makeCsr({ names: [name, `www.${name}`] });
       const { status, body } = await fleet.post(csrPem, { hmac });
@@ -99,11 +112,29 @@ suite('quarry up, alone', () => {
     assert.equal((await fleet.post(other.csrPem, { hmac })).status, 200);
   });
 
+  test('tells systemd when it is ready, that it lives, and when it takes files over', async t => {
+    if (!systemd) return t.skip('there is no python3, which listens as systemd does');
+    const [up] = fleet.all('up');
+    const redis = await redisPid();
+    assert.ok(up && redis);
+    await waitUntil('systemd to hear that it is ready', () => systemd.count('READY=1') === 1);
+    const ready = systemd.told().find(([first]) => first === 'READY=1');
+    assert.match(`${ready?.[1]}`, /^STATUS=ready/);
+    const beats = systemd.count('WATCHDOG=1');
+    await waitUntil('systemd to hear that it lives', () => systemd.count('WATCHDOG=1') >= beats + 2);
+    process.kill(up.pid, 'SIGHUP');
+    await waitUntil('systemd to hear that it has reloaded', () => systemd.count('READY=1') === 2);
+    const reloading = systemd.told().find(([first]) => first === 'RELOADING=1');
+    assert.match(`${reloading?.[1]}`, /^MONOTONIC_USEC=\d+$/);
+    assert.doesNotMatch(await readFile(`/proc/${redis}/environ`, 'latin1'), /NOTIFY_SOCKET|WATCHDOG/);
+  });
+
   test('leaves no process behind after SIGTERM, and ends with 0', async () => {
     const [up] = fleet.all('up');
     const pid = await redisPid();
     assert.ok(up && pid);
     assert.equal(await up.stop('SIGTERM'), 0);
+    if (systemd) assert.equal(systemd.count('STOPPING=1'), 1);
     assert.ok(await isGone(pid), 'Redis ended before quarry did');
     assert.equal(await redisPid(), undefined);
   });
