@@ -70,7 +70,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const metrics = openMetrics();
   countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
-  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
+  const clock = stack.use(openRolesClock(anyone, metrics, log));
   const running: Role<Config>[] = [];
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
   const notes = [clock.notes, storing.faults.notes];

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
-import type { Redis as Node } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { endSilence, reportOutages } from './outages.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
-import type { Redis } from './redis-node.ts';
 import { outlastRefusals } from './refusals.ts';
 
-export type { Redis } from './redis-node.ts';
+export type { Redis } from 'ioredis';
 
 /** A connection to Redis, and the prefix of all of Quarry's keys there. */
 export type Store = { redis: Redis; prefix: string };
@@ -28,13 +27,13 @@ export function openRedis(
 }
 
 /** BullMQ makes itself another one, which has them, too. */
-function withManners(node: Node, patience: Patience): Node {
-  const duplicate = node.duplicate.bind(node);
-  node.duplicate = options => withManners(duplicate(options), patience);
-  node.on('connect', () => writeTogether(node.stream, patience));
-  node.on('connect', () => endSilence(node));
-  outlastRefusals(node);
-  return node;
+function withManners(redis: Redis, patience: Patience): Redis {
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = options => withManners(duplicate(options), patience);
+  redis.on('connect', () => writeTogether(redis.stream, patience));
+  redis.on('connect', () => endSilence(redis));
+  outlastRefusals(redis);
+  return redis;
 }
 
 /**
