@@ -31,10 +31,8 @@ export function createAdminApp(
       case '/healthz':
         return answer(200, 'ok\n');
       case '/readyz': {
-        const reasons = await whyNotReady(roles, expected);
-        const known = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
-        const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...known];
-        return answer(reasons.length === 0 ? 200 : 503, `${lines.join('\n')}\n`);
+        const { ready, lines } = await readReadiness(roles, expected, notes);
+        return answer(ready ? 200 : 503, `${lines.join('\n')}\n`);
       }
       case '/metrics':
         return answer(200, await metrics.metrics(), metrics.contentType);
@@ -42,6 +40,18 @@ export function createAdminApp(
         return answer(404, 'only /healthz, /readyz and /metrics are here\n');
     }
   };
+}
+
+/** Whether all roles can do their work, and what `/readyz` says of it, line by line. */
+export async function readReadiness(
+  roles: readonly Role[],
+  expected: number,
+  notes: readonly (() => string[])[],
+): Promise<{ ready: boolean; lines: string[] }> {
+  const reasons = await whyNotReady(roles, expected);
+  const ready = reasons.length === 0;
+  const known = [...notes.flatMap(read => read()), ...(await readNotes(roles))];
+  return { ready, lines: [...(ready ? ['ready'] : reasons), ...known] };
 }
 
 async function whyNotReady(roles: readonly Role[], expected: number): Promise<string[]> {

@@ -84,7 +84,7 @@ function describeUnreachable(blocks: AuthBlockConfig[]): string[] {
 
 async function describeSecret({ secretFile }: Config): Promise<string[]> {
   const fault = await findSecretFault(secretFile);
-  return fault === undefined ? [] : [`[mgmt] secret-file: ${fault}`];
+  return fault === undefined ? [] : [fault];
 }
 
 /** No more than warnings, as the schedulers may run where this is not run. */

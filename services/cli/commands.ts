@@ -12,6 +12,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   responder: async () => toRole('responder', "answers the CA's challenges"),
   scheduler: async () => toRole('scheduler', 'renews certificates and clears storages, whenever it is time'),
   check: async () => (await import('./check-command.ts')).checkCommand,
+  reload: async () => (await import('./reload.ts')).reloadCommand,
   ca: async () => (await import('./ca.ts')).caCommand,
   limits: async () => (await import('./limits.ts')).limitsCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,

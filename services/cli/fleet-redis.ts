@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../../shared/base/basics.ts';
 import { readSecretOfRoles, refuseOtherSecret } from '../../shared/base/installation.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
-import { type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
+import { type RedisAddress, type RedisPlace, whereOf } from '../../shared/base/redis-address.ts';
 import { openRedisClock } from '../../shared/base/redis-clock.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config/redis.ts';
@@ -16,7 +16,7 @@ import { UsageError } from './command.ts';
 const PATIENCE = 3_000;
 
 /** The Redis of a running fleet, and its clock, for a command that reads or changes what is there. */
-export type FleetRedis = Disposable & { store: Store; clock: Clock };
+export type FleetRedis = Disposable & { store: Store; address: RedisAddress; clock: Clock };
 
 /**
  * Without files, the Redis that REDIS_URL names.
@@ -75,7 +75,7 @@ export async function reachFleetRedis(
   const clock = openRedisClock(redis, log);
   if (fault === undefined) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
   return {
-    ...{ store, clock, fault },
+    ...{ store, address, clock, fault },
     [Symbol.dispose]() {
       clock[Symbol.dispose]();
       closeRedis(redis);

@@ -9,7 +9,7 @@ import type { Config } from '../../shared/setup/load-config.ts';
  * What became of a reload. `taken` and `needsRestart` name what has changed, as `[section "name"] option`;
  * what needs a restart keeps its old value. `reason`: one line.
  */
-type Reloaded =
+export type Reloaded =
   | { outcome: 'taken' | 'unchanged'; taken: string[]; needsRestart: string[] }
   | { outcome: 'refused'; reason: string };
 

@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeError } from '../../shared/base/basics.ts';
+import { findProgram } from './find-program.ts';
 
 // The process of a private Redis: what starts it, and what it says when it ends.
 
@@ -95,18 +94,4 @@ export function findServer(path: string): Command {
   const setpriv = process.platform === 'linux' ? findProgram('setpriv', path) : undefined;
   const command = setpriv ? [setpriv, '--pdeathsig', 'TERM', redis] : [redis];
   return ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', ...command];
-}
-
-function findProgram(name: string, path: string): string | undefined {
-  return path
-    .split(delimiter)
-    .map(folder => join(folder, name))
-    .find(file => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }

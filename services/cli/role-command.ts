@@ -2,12 +2,13 @@ import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { endProcess } from './end-process.ts';
 import { type RoleName, roleNames, runRoles } from './run-roles.ts';
+import { takeNotifyVariables } from './service-manager.ts';
 
 /**
  * How long a clean stop may take before the process ends anyway; under the ten seconds that container engines
  * give.
  */
-const STOP_TIMEOUT = 9_000;
+const STOP_TIMEOUT = 8_500;
 
 /**
  * A command that runs roles until a signal stops the process. `up` starts a private Redis where none is
@@ -34,16 +35,21 @@ export function roleCommand(name: 'up' | RoleName, summary: string): Command {
       process.on('exit', () => opened?.end());
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         process.on(signal, () => {
-          if (stop.signal.aborted) endProcess(1); // a second signal ends the process at once
+          if (stop.signal.aborted) return endProcess(1); // a second signal ends the process at once
           stop.abort();
           endInTime();
         });
       }
-      const endInTime = () => setTimeout(() => endProcess(1), STOP_TIMEOUT).unref();
+      const giveUp = () => {
+        opened?.log.error('a role has not stopped in time');
+        endProcess(1);
+      };
+      const endInTime = () => setTimeout(giveUp, STOP_TIMEOUT).unref();
       const onLog = (log: OpenLog) => {
         opened = log;
       };
-      const options = { files, roles, privateRedis: name === 'up', env, stop: stop.signal };
+      const notify = takeNotifyVariables(process.env, process.pid);
+      const options = { files, roles, privateRedis: name === 'up', env, notify, stop: stop.signal };
       try {
         const onReload = (next: () => void) => {
           reload = next;

@@ -12,14 +12,20 @@ import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
-import { createAdminApp } from './admin-app.ts';
+import { createAdminApp, readReadiness } from './admin-app.ts';
+import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
+import { hearReloads } from './hear-reloads.ts';
 import { openLiveConfig } from './live-config.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
+import { type NotifyVariables, openServiceManager } from './service-manager.ts';
 import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
+
+/** For probes and for those who read the figures: idle connections of others cost no descriptors. */
+const adminCap = { most: 32, onRefused() {} };
 
 /** Milliseconds that Redis is given to answer before the roles start. */
 const FIRST_LOOK = 1_000;
@@ -32,6 +38,8 @@ type RunOptions = {
   /** Whether to start a private Redis where none is configured. */
   privateRedis: boolean;
   env: Record<string, string | undefined>;
+  /** What systemd wants to be told. */
+  notify: NotifyVariables | undefined;
   /** Fires when the process is to stop. */
   stop: AbortSignal;
   /** Called once with the log, so that a signal can have a rotated log file opened again. */
@@ -50,7 +58,7 @@ type RunOptions = {
  * @throws ConfigError, or an Error in one line when a role can never work as configured
  */
 export async function runRoles(options: RunOptions): Promise<void> {
-  const { files, roles, privateRedis, env, stop, onLog, onFailure, onReload } = options;
+  const { files, roles, privateRedis, env, stop, notify, onLog, onFailure, onReload } = options;
   const load = () => loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const config = await load();
   const live = { current: config };
@@ -66,16 +74,20 @@ export async function runRoles(options: RunOptions): Promise<void> {
 
   await using stack = new AsyncDisposableStack();
   const failures: Promise<never>[] = [];
+  const manager = stack.use(openServiceManager(notify, { path: env.PATH ?? '', clock: systemClock, log }));
+  const [running, notes]: [Role<Config>[], (() => string[])[]] = [[], []];
+  manager.follow(() => readReadiness(running, roles.length, notes));
   const place = await findRedis();
   const metrics = openMetrics();
   countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
   const clock = stack.use(openRolesClock(anyone, metrics, log));
-  const running: Role<Config>[] = [];
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
-  const notes = [clock.notes, storing.faults.notes];
+  const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
+  if (tooLow !== undefined) log.warn(tooLow);
+  notes.push(clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
   const admin = createAdminApp(running, roles.length, metrics, notes);
-  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log));
+  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 
   const ways = [...roles].reverse().map(name => {
     const redisAddress = addressFor(name, place, config.redis);
@@ -91,7 +103,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
   for (const { name, redisAddress, look } of ways) {
     const parts: RoleParts = {
-      ...{ redisAddress, clock, metrics, storing, log: log.child({ role: name }) },
+      ...{ redisAddress, clock, metrics, storing, room, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
         await untilRedisFits(look, clock, signal);
         await clock.untilTold(signal);
@@ -109,14 +121,22 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const following = openLiveConfig({ live, load, roles: running, check, taken, log, metrics });
   notes.push(following.notes);
   watch.set(config.mgmt.reload === 'watch');
-  onReload(following.reload);
+  const { reload } = following;
+  onReload(() => manager.whileReloading(reload));
+  const [writing] = ways.filter(({ name }) => !isReader(name));
+  const { redis, secretFile } = config;
+  const redisAddress = writing?.redisAddress ?? addressFor('responder', place, redis);
+  const hearing = { ...{ roles, files, reload, log, redisAddress }, prefix: redis.prefix, secretFile };
+  stack.use(hearReloads({ ...hearing, isReader: !writing }));
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
-  await Promise.race([stopped.promise, ...failures, ...running.map(role => role.failed)]).catch(error => {
-    onFailure();
-    throw error;
-  });
+  await Promise.race([stopped.promise, ...failures, ...running.map(role => role.failed)])
+    .catch(error => {
+      onFailure();
+      throw error;
+    })
+    .finally(manager.stopping);
   log.info('stopping');
 
   async function findRedis(): Promise<RedisPlace> {
@@ -132,6 +152,17 @@ export async function runRoles(options: RunOptions): Promise<void> {
     failures.push(own.failed);
     return { url: own.url };
   }
+}
+
+function needsOf(roles: readonly RoleName[], { worker, verifications }: Config): DescriptorNeeds {
+  const answered = [...verifications.values()].flatMap(block =>
+    'listeners' in block ? block.listeners : [],
+  );
+  return {
+    concurrency: roles.includes('worker') ? worker.concurrency : 0,
+    intake: roles.includes('intake'),
+    listeners: roles.includes('responder') ? answered.length : 0,
+  };
 }
 
 function countLostLines(log: OpenLog, metrics: Registry): void {

@@ -12,6 +12,7 @@ import type { Config } from '../../shared/setup/load-config.ts';
 import { openTrail, trailOptions } from '../../shared/trail/trail.ts';
 import { createApp } from './app.ts';
 import { type Configured, openConfigure } from './configure.ts';
+import { countRefused } from './count-refused.ts';
 import { openRefusals } from './refusals.ts';
 import { openServers } from './servers.ts';
 
@@ -50,7 +51,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   stack.defer(() => live.stop());
   const app = createApp({ routes: live.routes, refusals, clock, log, metrics });
   const servers = stack.use(openServers(config.mgmt, app.callback(), log));
-  const open = stack.use(await openListeners(config.mgmt.listeners, servers.create, log));
+  const cap = { most: parts.room?.clients ?? Infinity, onRefused: countRefused(clock, log, metrics) };
+  const open = stack.use(await openListeners(config.mgmt.listeners, servers.create, log, cap));
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
   const health = stack.use(watchHealth(redis, log, lookKey(store.prefix)));

@@ -15,6 +15,7 @@ const options = {
   headersTimeout: RECEIVE_TIMEOUT,
   requestTimeout: RECEIVE_TIMEOUT,
   connectionsCheckingInterval: 1_000,
+  handshakeTimeout: RECEIVE_TIMEOUT,
 };
 
 type Files = Pick<MgmtConfig, 'tls' | 'clientCaFile'>;

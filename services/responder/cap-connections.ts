@@ -1,10 +1,20 @@
 import type { Socket } from 'node:net';
+import type { ConnectionRoom } from '../../shared/base/role.ts';
 
 export type ConnectionLimits = {
   connections: number;
   /** Of one address. */
   perAddress: number;
 };
+
+/** No more than the process has descriptors for. */
+export const withinRoom = <Limits extends ConnectionLimits>(
+  limits: Limits,
+  room?: ConnectionRoom,
+): Limits => ({
+  ...limits,
+  connections: Math.min(limits.connections, room?.perListener ?? Infinity),
+});
 
 /** The connections of a server; those that have been silent for longest come first. */
 type CappedConnections = {

@@ -1,8 +1,10 @@
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { ListeningServer } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import type { ConnectionRoom } from '../../shared/base/role.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
 import type { Dns01ServerConfig } from '../../shared/solver/dns01-server.ts';
+import { withinRoom } from './cap-connections.ts';
 import { openRateLimit } from './dns-server/rate-limit.ts';
 import { responding } from './dns-server/respond.ts';
 import { sharingLookups } from './dns-server/share-lookups.ts';
@@ -19,6 +21,7 @@ type DnsServerParts = {
   clock: Clock;
   log: Log;
   metrics: Registry;
+  room?: ConnectionRoom | undefined;
 };
 
 /** `prepare` makes what other blocks say, and returns what has all servers answer by it. */
@@ -33,7 +36,7 @@ type DnsServers = {
  */
 export function dnsServers(
   blocks: readonly Dns01ServerConfig[],
-  { records, outlast, clock, log, metrics }: DnsServerParts,
+  { records, outlast, clock, log, metrics, room }: DnsServerParts,
 ): DnsServers {
   const answers = new Counter({
     name: 'quarry_responder_dns_answers_total',
@@ -59,7 +62,7 @@ export function dnsServers(
     log,
   };
   return {
-    create: host => [createTcpServer(respond, usualLimits), createUdpServer(host, udp)],
+    create: host => [createTcpServer(respond, withinRoom(usualLimits, room)), createUdpServer(host, udp)],
     prepare(next) {
       const [nextZones, nextLimit] = [openZones(next), limitOf(next)];
       return () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import { watchHealth } from '../../shared/base/health.ts';
@@ -92,11 +93,12 @@ type OpenServers<Challenge> = (blocks: Block<Challenge>[], parts: AnswerParts) =
  * What answers each challenge; imported when needed, so that a challenge that no block is of costs nothing.
  */
 const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } = {
-  async 'http-01'(_, { store, clock, log, metrics }) {
+  async 'http-01'(_, { store, clock, log, metrics, room }) {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
     const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
     const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
-    return { create: () => http.createServer(options, app) };
+    const makeRoom = () => toMakeRoom(room?.perListener ?? Infinity);
+    return { create: () => http.createServer(options, app).on('connection', makeRoom()) };
   },
 
   async 'dns-01'(blocks, parts) {
@@ -114,6 +116,16 @@ const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } 
     return { create: tlsAlpnServers({ ...parts, responses: { get } }) };
   },
 };
+
+/** A CA asks once, and stays no longer: where there are too many, the oldest connection gives way. */
+function toMakeRoom(most: number): (socket: Socket) => void {
+  const open = new Set<Socket>();
+  return socket => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    if (open.size > most) open.values().next().value?.destroy();
+  };
+}
 
 function listenersOf(blocks: Answered[]): Listener[] {
   const all = blocks.flatMap(({ listeners }) => listeners);

@@ -5,10 +5,11 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import type { ConnectionRoom } from '../../shared/base/role.ts';
 import { makeAcmeCertificate } from '../../shared/pki/acme-certificate.ts';
 import { encodePem } from '../../shared/pki/certificate.ts';
 import type { TlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
-import { type ConnectionLimits, capConnections } from './cap-connections.ts';
+import { type ConnectionLimits, capConnections, withinRoom } from './cap-connections.ts';
 import { fromServerName } from './server-name.ts';
 
 const PROTOCOL = 'acme-tls/1';
@@ -22,6 +23,7 @@ type TlsAlpnParts = {
   /** Whether an address is that of a proxy, such as nginx with `ssl_preread`, which brings many clients. */
   isProxy(address: string): boolean;
   limits?: ConnectionLimits;
+  room?: ConnectionRoom | undefined;
   clock: Clock;
   log: Log;
   metrics: Registry;
@@ -32,7 +34,7 @@ type TlsAlpnParts = {
  * else.
  */
 export function tlsAlpnServers(parts: TlsAlpnParts): () => Server {
-  const { responses, isProxy, limits = USUAL_LIMITS, clock, log, metrics } = parts;
+  const { responses, isProxy, limits = USUAL_LIMITS, room, clock, log, metrics } = parts;
   const contextOf = openCertificates(clock);
   const handshakes = new Counter({
     name: 'quarry_responder_tls_alpn_handshakes_total',
@@ -76,7 +78,7 @@ export function tlsAlpnServers(parts: TlsAlpnParts): () => Server {
       handshakes.inc({ result: refused ? 'refused' : 'failed' });
       socket.destroy();
     });
-    const connections = capConnections(limits, isProxy);
+    const connections = capConnections(withinRoom(limits, room), isProxy);
     return createTcpServer(socket => {
       socket.on('error', () => {}); // 'close' follows
       if (connections.admit(socket)) handshaking.emit('connection', socket);

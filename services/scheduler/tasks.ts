@@ -22,6 +22,7 @@ import {
   type RenewalIndex,
 } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import { openUnstored } from '../../shared/renewal/unstored.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
@@ -33,6 +34,7 @@ import { indexStorage } from './index-storage.ts';
 import { findIssuer } from './poll-renewal-info.ts';
 import { renewDue } from './renew-due.ts';
 import { lookAtStored, type RenewalParts } from './renew-stored.ts';
+import { storeUnstored } from './store-unstored.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -110,10 +112,12 @@ type Keeping = RenewalParts['storages'];
 function openStorageTasks(
   config: Config,
   storages: ReadonlyMap<string, Storage>,
-  { store, index, inventory, clock, log }: Lasting & { index: RenewalIndex; inventory: InventoryWriter },
+  parts: Lasting & { index: RenewalIndex; inventory: InventoryWriter },
 ): { keeping: Keeping; tasks: Task[] } {
+  const { store, seals, index, inventory, notices, clock, log } = parts;
   const expiry = openExpiryIndex(store);
   const renewals = openStoredRenewals(config.storages, store);
+  const unstored = openUnstored(config.storages, store, seals, clock);
   const found = { store, expiry, renewals, index, inventory, clock, log };
   const keeping: Keeping = new Map();
   const tasks: Task[] = [];
@@ -129,6 +133,7 @@ function openStorageTasks(
         await indexStorage(storage, purpose, found, signal);
       }),
       every(MINUTE, `expire/${name}`, '', async signal => {
+        await storeUnstored({ unstored, renewals, notices, clock, log }, storage, signal);
         await expireStorage(storage, keepExpired, { expiry, clock, log }, signal);
       }),
     );

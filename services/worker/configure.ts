@@ -18,6 +18,7 @@ import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import { openUnstored } from '../../shared/renewal/unstored.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openSolvers, type VerificationConfig } from '../../shared/solver/kinds.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
@@ -86,7 +87,8 @@ export function openConfigure({
     const renewals = openStoredRenewals(config.storages, store);
     const shareOf = openShares(config.auth, caNames);
     const { slots, fillSlots } = openSlots(config.auth, store);
-    const common = { cas, storages, renewals, records, blocks, trail, clock, log };
+    const unstored = openUnstored(config.storages, store, seals, clock);
+    const common = { cas, storages, unstored, renewals, records, blocks, trail, clock, log };
     return {
       jobs: {
         ...{ ...common, solvers, issuers, notices, outages, seals },

@@ -18,6 +18,7 @@ import {
   type Told,
 } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
+import { keepUnstored } from './keep-unstored.ts';
 import type { SavedProgress } from './saved-progress.ts';
 import type { Got, Issued, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
 import { tokenOf } from './spent-token.ts';
@@ -148,7 +149,7 @@ export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, sl
   };
 }
 
-/** Into storage before the result: it is safe there. What fails here is logged, no more. */
+/** Into storage before the result. What fails here is logged, no more. */
 export async function keepCertificate(
   run: SignRun,
   ca: Ca,
@@ -164,7 +165,9 @@ export async function keepCertificate(
   const saying = (failure: string) => (error: unknown) =>
     log.error({ storage: name, reason: describeError(error) }, failure);
   if (storage && issuedBy)
-    await storage.put(csr, chain, issuedBy, leaf).catch(saying('the certificate cannot be stored'));
+    await storage
+      .put(csr, chain, issuedBy, leaf)
+      .catch(error => keepUnstored(run, name, { chain, issuedBy, leaf }, error));
   await Promise.all([
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
     turn === 'counted' &&

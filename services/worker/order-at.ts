@@ -116,12 +116,14 @@ async function askLeave(
   const flight = flightOf(job.data, ca.name);
   const limitKeys = ca.limits.keysAgainst(task.identifiers, ordererOf(run), run.csr.digest, publicKeyOf(run));
   const { block, due } = job.data;
-  const keys = [ca.limits.slowKey(block), ...limitKeys];
+  const storage = parts.storages.get(job.data.storage);
+  const keptKeys = storage ? [parts.unstored.keyOf(storage.name, run.csr.digest)] : [];
+  const keys = [ca.limits.slowKey(block), ...keptKeys, ...limitKeys];
   const found = await parts.records.enterFlight(job.lock.jobId, flight, keys);
   if (!found) return { do: 'wait', until: now + FLIGHT_RETRY };
-  const [slow, ...limits] = found;
-  const storage = parts.storages.get(job.data.storage);
-  const { stored, readAgain } = storage ? await findStored(run, storage) : {};
+  const [slow, sealed] = found;
+  const limits = found.slice(1 + keptKeys.length);
+  const { stored, readAgain } = storage ? await findStored(run, storage, sealed) : {};
   if (stored) return { do: 'use', instead: stored };
   if (readAgain !== undefined) return waitOutside(run, flight, readAgain);
   const standing = ca.limits.findStanding(limitKeys, limits);

@@ -2,7 +2,9 @@ import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import { readCertificate } from '../../shared/pki/certificate.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Unstored } from '../../shared/renewal/unstored.ts';
 import type { KeptEntry, Storage, Upkeep } from '../../shared/storage/storage.ts';
+import { isChainOf } from '../../shared/storage/stored-entry.ts';
 
 /** How many entries are looked at at once; the event loop is others' too. */
 const AT_ONCE = 8;
@@ -11,6 +13,7 @@ export type StoragesParts = {
   storages: Map<string, Storage>;
   expiry: Pick<ExpiryIndex, 'endingAt'>;
   renewals: Pick<StoredRenewals, 'revoked'>;
+  unstored: Pick<Unstored, 'list' | 'drop'>;
 };
 
 /**
@@ -23,12 +26,13 @@ export type StoragesParts = {
  * @throws IssuanceError `unavailable` where something could not be read that may be it; all else is removed
  */
 export async function removeFromStorages(
-  { storages, expiry, renewals }: StoragesParts,
+  { storages, expiry, renewals, unstored }: StoragesParts,
   certificate: string,
   signal: AbortSignal,
 ): Promise<string[]> {
   const { notAfter } = readCertificate(certificate);
   const keeping = [...storages.values()].flatMap(({ name, upkeep }) => (upkeep ? [{ name, upkeep }] : []));
+  await dropUnstored(unstored, storages.keys(), certificate);
   const faults: unknown[] = [];
   const noteFault = (error: unknown) => {
     if (!isStorageFault(error)) throw error;
@@ -50,6 +54,17 @@ export async function removeFromStorages(
       : await filter(keeping, async one => (await anyPart(one, removeAmong).catch(noteFault)) ?? false);
   if (faults.length > 0) throw faults[0];
   return found.map(({ name }) => name);
+}
+
+/** Else it would be stored later. */
+async function dropUnstored(
+  unstored: StoragesParts['unstored'],
+  storages: Iterable<string>,
+  certificate: string,
+): Promise<void> {
+  for (const name of storages)
+    for (const entry of await unstored.list(name))
+      if (isChainOf(certificate, entry.chain)) await unstored.drop(name, entry);
 }
 
 type Keeping = { name: string; upkeep: Upkeep };

@@ -11,6 +11,7 @@ import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignJobData, SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
 import type { StoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import type { Unstored } from '../../shared/renewal/unstored.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Storage } from '../../shared/storage/storage.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
@@ -23,6 +24,7 @@ export type SignJobParts = {
   cas: ReadonlyMap<string, Ca>;
   solvers: ReadonlyMap<string, Solver>;
   storages: ReadonlyMap<string, Storage>;
+  unstored: Unstored;
   renewals: StoredRenewals;
   issuers: Pick<Issuers, 'noted' | 'note'>;
   records: SignRecords;

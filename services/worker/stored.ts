@@ -5,6 +5,7 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { isIssuedFor } from '../../shared/storage/issued-for.ts';
 import type { Storage, StoredCertificate } from '../../shared/storage/storage.ts';
 import { patienceOf, type SignRun } from './job.ts';
+import { tryToStore } from './keep-unstored.ts';
 import { mayHaveToo } from './other-names.ts';
 
 // What the storage of a job's block has for the job.
@@ -14,8 +15,9 @@ const STORAGE_RETRY = 2_000;
 
 /**
  * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
- * besides.
+ * besides. What the storage did not take counts as stored, and is stored now if that works.
  *
+ * @param sealed what Redis keeps that the storage did not take
  * @returns `readAgain`: when to look again, in milliseconds since the epoch, as the storage cannot be read
  *   now and its certificate must not be ordered twice
  * @throws IssuanceError `unavailable` where it cannot be read, and nobody waits any more
@@ -23,6 +25,7 @@ const STORAGE_RETRY = 2_000;
 export async function findStored(
   run: SignRun,
   storage: Storage,
+  sealed: string | null | undefined,
 ): Promise<{ stored?: StoredCertificate | undefined; readAgain?: number }> {
   const { parts, job, csr } = run;
   const { due, accounts, identifiers } = job.data;
@@ -35,10 +38,16 @@ export async function findStored(
     identifiers.some(({ type, value }) => type === one.type && value === one.value) || mayHaveToo(run, one);
   const isUsable = (found: StoredCertificate) =>
     found.leaf.identifiers.every(isGood) && isIssuedFor(found, wanted, all);
+  const isNewer = ({ leaf }: StoredCertificate) => due === undefined || leaf.notAfter > due;
+  const unstored = parts.unstored.parse(storage.name, csr.digest, sealed);
+  const kept = unstored && isUsable(unstored) && isNewer(unstored) ? unstored : undefined;
   try {
     const stored = await storage.get(csr, isUsable);
-    return stored && (due === undefined || stored.leaf.notAfter > due) ? { stored } : {};
+    if (stored && isNewer(stored)) return { stored };
+    if (kept) await tryToStore(run, storage, kept);
+    return { stored: kept };
   } catch (error) {
+    if (kept) return { stored: kept };
     const now = parts.clock.now();
     if (!isStorageFault(error) || now >= patienceOf(job)) throw error;
     return { readAgain: now + STORAGE_RETRY };

@@ -39,7 +39,9 @@ export async function openSecret(file: string, log: Log): Promise<Buffer> {
 export async function readSecretOfRoles(file: string): Promise<Buffer> {
   const found = await readSecret(file);
   if (found) return found.secret;
-  throw new Error(`the secret of the installation, ${file}, is not here: run this where a role has it`);
+  throw new Error(
+    `[mgmt] secret-file: the secret of the installation, ${file}, is not here: run this where a role has it`,
+  );
 }
 
 /** What an operator should know of the file, without making it; `undefined` where all is well. */
@@ -51,7 +53,8 @@ export async function findSecretFault(file: string): Promise<string | undefined>
   }
 }
 
-const EXPOSED = 'every user of this machine can read or change the secret of the installation: chmod 600';
+const EXPOSED =
+  '[mgmt] secret-file: every user of this machine can read or change the secret of the installation: chmod 600';
 
 async function readSecret(file: string): Promise<SecretFile | undefined> {
   try {
@@ -62,14 +65,18 @@ async function readSecret(file: string): Promise<SecretFile | undefined> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    throw new Error(`the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}`);
+    throw new Error(
+      `[mgmt] secret-file: the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}`,
+    );
   }
 }
 
 function toSecret(file: string, text: string): Buffer {
   if (text.length >= SHORTEST) return Buffer.from(text);
   const advice = `at least ${SHORTEST} are needed, such as openssl rand -hex 32 makes`;
-  throw new Error(`the secret of the installation, ${file}, has ${text.length} characters: ${advice}`);
+  throw new Error(
+    `[mgmt] secret-file: the secret of the installation, ${file}, has ${text.length} characters: ${advice}`,
+  );
 }
 
 async function makeSecret(file: string, log: Log): Promise<SecretFile> {
@@ -78,14 +85,17 @@ async function makeSecret(file: string, log: Log): Promise<SecretFile> {
     const made = await createAtomically(file, `${randomBytes(BYTES_MADE).toString('hex')}\n`, 0o600);
     if (made) log.info({ file }, 'secret of the installation made; the roles on other machines need a copy');
   } catch (error) {
-    const advice = 'copy it from where another role runs, or let [mgmt] secret-file name it';
+    const advice = 'copy it from where another role runs, or name another';
     const why = describeFileError(error);
     throw new Error(
-      `the secret of the installation, ${file}, is absent and cannot be made: ${why}; ${advice}`,
+      `[mgmt] secret-file: the secret of the installation, ${file}, is absent and cannot be made: ${why}; ${advice}`,
     );
   }
   const made = await readSecret(file);
-  if (!made) throw new Error(`the secret of the installation, ${file}, leads to where there is none`);
+  if (!made)
+    throw new Error(
+      `[mgmt] secret-file: the secret of the installation, ${file}, leads to where there is none`,
+    );
   return made;
 }
 

@@ -18,6 +18,13 @@ type OpenListeners = AsyncDisposable & {
   readonly addresses: { host: string; port: number }[];
 };
 
+type ConnectionCap = {
+  /** Over all addresses; each has the same part of it. */
+  most: number;
+  /** Called for each that is too many. */
+  onRefused(): void;
+};
+
 type Listening = { address: AddressInfo; close(): Promise<void> };
 
 /**
@@ -26,12 +33,14 @@ type Listening = { address: AddressInfo; close(): Promise<void> };
  *
  * @param createServers makes the server for one address, or several of different transports that share its
  *   port
+ * @param cap of connections, of TCP servers; those that are too many end as soon as they begin
  * @throws Error that names the address that cannot be listened on
  */
 export async function openListeners(
   listeners: readonly ListenerAddress[],
   createServers: (host: string) => ListeningServer | readonly ListeningServer[],
   log: Log,
+  cap?: ConnectionCap,
 ): Promise<OpenListeners> {
   const open: Listening[] = [];
   const addresses: OpenListeners['addresses'] = [];
@@ -44,6 +53,7 @@ export async function openListeners(
       for (const server of [createServers(host)].flat()) {
         const listening = await listen(server, { host, port: first?.port ?? port, explicit }, log);
         if (!listening) break;
+        if (cap && !(server instanceof UdpSocket)) capServer(server, cap, listeners.length);
         open.push(listening);
         first ??= listening.address;
       }
@@ -55,6 +65,12 @@ export async function openListeners(
     throw error;
   }
   return { addresses, [Symbol.asyncDispose]: close };
+}
+
+function capServer(server: Server, { most, onRefused }: ConnectionCap, servers: number): void {
+  if (most === Infinity) return;
+  server.maxConnections = Math.ceil(most / servers);
+  server.on('drop', onRefused);
 }
 
 async function listen(

@@ -6,12 +6,22 @@ import { closeRedis, openRedis, type Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
 import type { Storing } from './storage-faults.ts';
 
+/** How many connections of others fit, so that Quarry's own find descriptors; `Infinity` for any number. */
+export type ConnectionRoom = {
+  /** Of clients, at the intake. */
+  clients: number;
+  /** Of those who ask for challenges' answers, at each listener. */
+  perListener: number;
+};
+
 /** What every role is handed besides its configuration. */
 export type RoleParts = {
   redisAddress: RedisAddress;
   clock: Clock;
   log: Log;
   metrics: Registry;
+  /** Any number where it is absent. */
+  room?: ConnectionRoom;
   storing: Storing;
   /**
    * Resolves once Redis answers and is of use for the role; rejects, in one line, where it never will be, or

@@ -64,6 +64,8 @@ export function toTitle({
       return `account paused${whom}`;
     case 'trail-unsealed':
       return 'events of the trail wait in Redis';
+    case 'storage-failed':
+      return 'a storage does not take certificates';
     case 'test':
       return 'this is a test';
   }

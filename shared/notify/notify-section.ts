@@ -17,6 +17,7 @@ export const eventKinds = [
   'renewal-explained',
   'account-paused',
   'trail-unsealed',
+  'storage-failed',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

@@ -5,14 +5,14 @@ import { type Clock, damagedValue, describeError, type Log, linkSignals } from '
 import { findFault, lookKey } from '../base/health.ts';
 import { closeRedis, openRedis, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import { type Consumer, type HeldJob, type Later, toFailedJob } from './consumer.ts';
+import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
+import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
 export { UnrecoverableError };
 
-/** The jobs of a killed process run again elsewhere after at most the sum of the two. */
-const LOCK_DURATION = 8_000;
+/** The jobs of a killed process run again elsewhere after at most this and the life of a lock. */
 const STALLED_INTERVAL = 4_000;
 const LOCK_RENEWAL = 3_000;
 /** A crashed worker must not fail the job. */
@@ -140,7 +140,7 @@ export function openWorker<Data, Result>(
   const cutOff = new AbortController();
 
   async function process(job: Job<Data>, token: string | undefined) {
-    using held = locks.hold(job.id, token);
+    using held = locks.hold(lockOf(job, token));
     using abort = linkSignals(cutOff.signal, held.lost);
     const signals = { stopping: stopping.signal, abort: abort.signal };
     const key = `${prefix}:${queue}:${job.id} data`;
@@ -168,7 +168,7 @@ export function openWorker<Data, Result>(
     maxStalledCount: MOST_KILLS,
   };
   const worker = new Worker<Data, Result>(queue, process, options, backendBy(clock));
-  const locks = keepLocks((ids, tokens) => worker.extendJobLocks(ids, tokens, LOCK_DURATION));
+  const locks = keepLocks(openRenewLocks({ redis, prefix }, queue));
   worker.on('error', error => {
     // What JSON.parse says of a job's data quotes it.
     if (error instanceof SyntaxError)
@@ -182,10 +182,10 @@ export function openWorker<Data, Result>(
 
   return {
     async [Symbol.asyncDispose]() {
-      stopping.abort(new Error('the worker is stopping'));
       // While Redis is away or takes no writes, no job can be given back, and BullMQ would wait for ever: the
       // jobs' locks run out.
       const isWell = (await findFault(redis, lookKey(prefix))) === undefined;
+      stopping.abort(new Error('the worker is stopping'));
       const longest = isWell ? patience : 0;
       const closed = worker.close(!isWell);
       const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);
@@ -203,44 +203,41 @@ export function openWorker<Data, Result>(
 
 type Locks = Disposable & {
   /** Keeps the lock of a job until this is disposed of; `lost` fires when another worker has it. */
-  hold(jobId: string | undefined, token: string | undefined): Disposable & { lost: AbortSignal };
+  hold(lock: JobLock): Disposable & { lost: AbortSignal };
 };
 
-/**
- * Renews the locks of the jobs in hand. BullMQ would do so by the clock, and stop while that is set back.
- *
- * @param extend answers with the ids of those that have no such lock any more
- */
-function keepLocks(extend: (jobIds: string[], tokens: string[]) => Promise<string[]>): Locks {
-  const held = new Map<string, { jobId: string; lost: AbortController }>();
+/** Renews the locks of the jobs in hand. BullMQ would do so by the clock, and stop while that is set back. */
+function keepLocks(renewLocks: RenewLocks): Locks {
+  const held = new Map<string, { lock: JobLock; lost: AbortController }>();
   let isExtending = false;
 
   async function renew(): Promise<void> {
     if (isExtending || held.size === 0) return;
     isExtending = true;
     const jobs = [...held.values()];
-    const ids = jobs.map(({ jobId }) => jobId);
-    const without = await extend(ids, [...held.keys()]).catch((): string[] => []); // Redis is away
+    const lost = await renewLocks(jobs.map(({ lock }) => lock)).catch((): string[] => []); // Redis is away
     isExtending = false;
-    for (const job of jobs.filter(({ jobId }) => without.includes(jobId)))
+    for (const job of jobs.filter(({ lock }) => lost.includes(lock.jobId)))
       job.lost.abort(new Error('the lock of the job was lost'));
   }
 
   const timer = setInterval(renew, LOCK_RENEWAL);
   return {
-    hold(jobId = '', token = '') {
+    hold(lock) {
       const lost = new AbortController();
-      held.set(token, { jobId, lost });
-      return { lost: lost.signal, [Symbol.dispose]: () => void held.delete(token) };
+      held.set(lock.token, { lock, lost });
+      return { lost: lost.signal, [Symbol.dispose]: () => void held.delete(lock.token) };
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }
 
+const lockOf = ({ id = '', attemptsStarted: takes }: Job, token = '') => ({ jobId: id, token, takes });
+
 const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSealed'> => ({
   name: job.name,
   data: job.data,
-  lock: { jobId: job.id ?? '', token },
+  lock: lockOf(job, token),
   createdAt: job.timestamp,
   isNew: job.attemptsStarted === 1,
   priority: Number(job.priority),

@@ -2,8 +2,8 @@ import type { Job } from 'bullmq';
 
 // What who takes the jobs of a queue gets and gives.
 
-/** The lock by which a worker holds a job: BullMQ's token for it. */
-export type JobLock = { jobId: string; token: string };
+/** The lock by which a worker holds a job: BullMQ's token for it, and how often the job has been taken. */
+export type JobLock = { jobId: string; token: string; takes?: number };
 
 /** A job in the hands of a worker. */
 export type HeldJob<Data> = {

@@ -6,6 +6,7 @@ import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
 import type { TrailEvent } from '../trail/event.ts';
 import { openTrail, trailKey } from '../trail/trail.ts';
 import type { JobLock } from './bullmq.ts';
+import { IS_HELD, openRenewLocks } from './job-locks.ts';
 import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
@@ -32,33 +33,33 @@ const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
 
 /**
- * Writes only while the job's lock is still the caller's: a worker that lost it must not overwrite its
- * successor.
+ * Writes only while the job is still the caller's: a worker that lost it must not overwrite its successor.
+ * What is sent twice, as its answer was lost, is told once.
  *
- * KEYS: lock, what to write, and the trail where there is an event. ARGV: token, its value, its life, the
- * event's entry.
+ * KEYS: lock, job, what to write, and the trail where there is an event. ARGV: token, takes, its value, its
+ * life, the event's entry.
  */
-const WRITE_FENCED = toScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-if KEYS[3] then redis.call('XADD', KEYS[3], unpack(ARGV, 4)) end
+const WRITE_FENCED = toScript(`${IS_HELD}
+if not is_held() then return 0 end
+local before = redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4], 'GET')
+if KEYS[4] and before ~= ARGV[3] then redis.call('XADD', KEYS[4], unpack(ARGV, 5)) end
 return 1`);
 
 /**
  * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
  * others may order the same names.
  *
- * KEYS: lock, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, result, its
- * life, the checkpoint's, the job's id, the channel, and the entry where there is an event.
+ * KEYS: lock, job, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, takes,
+ * result, its life, the checkpoint's, the job's id, the channel, and the entry where there is an event.
  */
-const WRITE_RESULT = toScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-redis.call('EXPIRE', KEYS[3], ARGV[4])
-if redis.call('GET', KEYS[4]) == ARGV[5] then redis.call('DEL', KEYS[4]) end
-if ARGV[7] then redis.call('XADD', KEYS[5], unpack(ARGV, 7)) end
-if KEYS[6] then redis.call('DEL', unpack(KEYS, 6)) end
-redis.call('PUBLISH', ARGV[6], ARGV[5] .. ' ' .. ARGV[2])
+const WRITE_RESULT = toScript(`${IS_HELD}
+if not is_held() then return 0 end
+redis.call('EXPIRE', KEYS[4], ARGV[5])
+local before = redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4], 'GET')
+if redis.call('GET', KEYS[5]) == ARGV[6] then redis.call('DEL', KEYS[5]) end
+if ARGV[8] and before ~= ARGV[3] then redis.call('XADD', KEYS[6], unpack(ARGV, 8)) end
+if KEYS[7] then redis.call('DEL', unpack(KEYS, 7)) end
+redis.call('PUBLISH', ARGV[7], ARGV[6] .. ' ' .. ARGV[3])
 return 1`);
 
 /**
@@ -185,6 +186,8 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
+  const fence = (jobId: string) => [lockKey(jobId), `${prefix}:${SIGN_QUEUE}:${jobId}`];
+  const renewLocks = openRenewLocks(store, SIGN_QUEUE);
   const parse = (jobId: string, key: string, sealed: string | null | undefined) =>
     parseResult(seals, jobId, key, sealed);
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
@@ -194,9 +197,10 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
 
   return {
     ...openResults(store, { resultKey, parse }),
-    confirmLock: async ({ jobId, token }, more = []) => {
-      const [holder, ...values] = await redis.mget(lockKey(jobId), ...more);
-      if (holder !== token) throw lost(jobId);
+    confirmLock: async (lock, more = []) => {
+      const [holder, ...values] = await redis.mget(lockKey(lock.jobId), ...more);
+      const isLost = holder === null ? (await renewLocks([lock])).length > 0 : holder !== lock.token;
+      if (isLost) throw lost(lock.jobId);
       return values;
     },
     async readJob(jobId, isCheckpoint) {
@@ -209,18 +213,18 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
         resultWritten: result && result !== unsealedResult ? { key, result } : undefined,
       };
     },
-    async writeCheckpoint({ jobId, token }, state, event) {
+    async writeCheckpoint({ jobId, token, takes = '' }, state, event) {
       const sealed = toSealed(seals, checkpointOf(jobId), JSON.stringify(state));
-      const keys = [lockKey(jobId), checkpointKey(jobId), ...(event ? [stream] : [])];
-      const values = [token, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
+      const keys = [...fence(jobId), checkpointKey(jobId), ...(event ? [stream] : [])];
+      const values = [token, takes, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
       if ((await runScript(redis, WRITE_FENCED, keys, values)) !== 1) throw lost(jobId);
     },
-    writeResult: async ({ jobId, token }, result, flight, over = [], told) => {
+    writeResult: async ({ jobId, token, takes = '' }, result, flight, over = [], told) => {
       const key = resultKey(jobId);
-      const keys = [lockKey(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
+      const keys = [...fence(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
       const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
       const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
-      const values = [token, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
+      const values = [token, takes, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
       if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
       return key;
     },

@@ -6,10 +6,13 @@ import type { MgmtConfig } from '../config/mgmt.ts';
 import type { RedisConfig } from '../config/redis.ts';
 import type { TrailConfig } from '../config/trail.ts';
 import type { WorkerConfig } from '../config/worker.ts';
+import type { TsigKey } from '../dns/tsig.ts';
 import type { LimitsConfig } from '../limits/limits-section.ts';
 import type { NotifyConfig } from '../notify/notify-section.ts';
 import type { RenewalConfig } from '../shaman/renewal-section.ts';
 import type { VerificationConfig } from '../solver/kinds.ts';
+import type { ProgramFile } from '../solver/program.ts';
+import type { SelfCheckConfig } from '../solver/self-check.ts';
 import type { StorageConfig } from '../storage/storage-section.ts';
 
 // Which option each field of the configuration comes from, and whether a process that runs takes its change
@@ -98,7 +101,7 @@ const verification: Placings<VerificationConfig> = {
   type: taken('type'),
   challenge: taken('challenge'),
   listeners: needsRestart('listener'),
-  selfCheck: takenOf<Extract<VerificationConfig, { type: 'http01' }>['selfCheck']>({
+  selfCheck: takenOf<SelfCheckConfig>({
     mode: 'self-check',
     port: 'self-check-port',
     resolvers: 'self-check-resolver',
@@ -109,7 +112,7 @@ const verification: Placings<VerificationConfig> = {
   servers: taken('dns-server'),
   ttl: taken('ttl'),
   timeout: taken('timeout'),
-  key: takenOf<Extract<VerificationConfig, { type: 'dns01-dnsUpdate' }>['key']>({
+  key: takenOf<TsigKey>({
     name: 'tsig-name',
     algorithm: 'tsig-algorithm',
     secret: 'tsig-secret',
@@ -119,11 +122,11 @@ const verification: Placings<VerificationConfig> = {
   propagationServers: taken('propagation-server'),
   resolvers: taken('resolver'),
   issuer: taken('issuer'),
-  command: takenOf<Extract<VerificationConfig, { type: 'program' }>['command']>({
+  command: takenOf<ProgramFile>({
     path: 'command',
     place: '',
   }),
-  cleanup: takenOf<Extract<VerificationConfig, { type: 'program' }>['cleanup']>({
+  cleanup: takenOf<ProgramFile>({
     path: 'cleanup-command',
     place: '',
   }),

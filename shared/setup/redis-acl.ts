@@ -85,6 +85,17 @@ const uses: RedisUse[] = [
   // why a challenge is likely to fail: kept-faults.ts
   ordering('look-fault:*', { worker: ['get', 'set'] }),
 
+  // which configuration is in force: reload-messages.ts
+  channel('reload', {
+    ...{ intake: ['subscribe'], worker: ['subscribe'], scheduler: ['subscribe'] },
+    cli: ['publish'],
+  }),
+  channel('reload-answers', {
+    ...{ intake: ['publish'], worker: ['publish'], scheduler: ['publish'] },
+    cli: ['subscribe'],
+  }),
+  channel('reload-responders', { responder: ['subscribe'], cli: ['publish'] }),
+
   // the other queues: revoke-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
   keys('schedule:*', { scheduler: toConsume }),
@@ -116,7 +127,8 @@ const uses: RedisUse[] = [
   ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
   ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
-  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, index-storage.ts
+  // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
+  // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
   keys('renewals:*', {
     worker: toIndex,
@@ -126,6 +138,10 @@ const uses: RedisUse[] = [
   keys('expiry:*', {
     worker: ['zadd', 'zrangebyscore', 'zrem'],
     scheduler: ['zadd', 'zcard', 'zmscore', 'zrangebyscore', 'zrem'],
+  }),
+  keys('unstored:*', {
+    worker: [...script, 'del', 'get', 'mget', 'sadd', 'set', 'smembers', 'srem'],
+    scheduler: [...script, 'del', 'get', 'mget', 'smembers', 'srem'],
   }),
   keys('indexing:*', { scheduler: ['hgetall', 'hset'] }),
 
@@ -190,8 +206,11 @@ export const isReader = (user: RedisUser) => user === 'responder';
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
-/** At a Sentinel: which Redis is the master, and for a name that it does not know, which it knows. */
-export const sentinelAclWords = ['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'];
+/** At a Sentinel: which Redis is the master, when that changes, and which masters it knows. */
+export const sentinelAclWords = [
+  ...['resetchannels', '&+switch-master', '-@all'],
+  ...['+sentinel|get-master-addr-by-name', '+sentinel|masters', '+subscribe'],
+];
 
 /**
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights

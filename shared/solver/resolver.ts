@@ -1,8 +1,6 @@
-import { getServers } from 'node:dns';
-import { IssuanceError } from '../base/basics.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { type Ask, asking, askingFirst } from '../dns/query.ts';
-import { parseDnsAddress } from './dns-server.ts';
+import { readSystemResolvers } from './system-resolvers.ts';
 
 /**
  * Asks resolvers, one after the other until one can answer.
@@ -13,16 +11,7 @@ import { parseDnsAddress } from './dns-server.ts';
 export function openResolver(resolvers: readonly DnsServer[], timeout: number): Ask {
   const options = { recursive: true, timeout };
   return (name, type, signal) => {
-    const servers = resolvers.length > 0 ? resolvers : systemResolvers();
+    const servers = resolvers.length > 0 ? resolvers : readSystemResolvers();
     return askingFirst(servers.map(server => asking(server, options)))(name, type, signal);
   };
-}
-
-/** Node writes them as the configuration does. */
-function systemResolvers(): DnsServer[] {
-  return getServers().map(server =>
-    parseDnsAddress(server, reason => {
-      throw new IssuanceError('misconfigured', `the system's DNS server ${server} ${reason}`);
-    }),
-  );
 }

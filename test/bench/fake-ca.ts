@@ -11,6 +11,8 @@ export type FakeCa = AsyncDisposable & {
   caFile: string;
   /** How many chains were downloaded. */
   issued(): number;
+  /** The name of each order that was made. */
+  ordered(): readonly string[];
 };
 
 type Answer = { status?: number; location?: string; body: object | string };
@@ -41,6 +43,7 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
   let orders = 0;
   let nonces = 0;
   let issued = 0;
+  const ordered: string[] = [];
   /** What was ordered, by the order's id. */
   const names = new Map<string, string>();
   /** Whether the challenge of an order was answered, by the order's id. */
@@ -70,7 +73,9 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
         return { location: `${base}/account/1`, body: { status: 'valid' } };
       case 'new-order': {
         const made = `${++orders}`;
-        names.set(made, orderedName(sent));
+        const name = orderedName(sent);
+        ordered.push(name);
+        names.set(made, name);
         return { status: 201, location: `${base}/order/${made}`, body: toOrder(made, 'pending') };
       }
       case 'authz': {
@@ -119,6 +124,7 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
     directoryUrl: `${base}/dir`,
     caFile,
     issued: () => issued,
+    ordered: () => ordered,
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();

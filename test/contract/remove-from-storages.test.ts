@@ -10,12 +10,14 @@ import { readCsr } from '../../shared/pki/csr.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals } from '../../shared/renewal/stored-renewals.ts';
+import { openUnstored } from '../../shared/renewal/unstored.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
-import { makeCertificate } from '../shared/pki/openssl-csr.ts';
+import { makeCertificate, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { chain, chainOf, csr, csrPem, issuedBy, leaf } from './storage.contract.ts';
 
@@ -46,11 +48,13 @@ async function open() {
     assert.ok(found);
     return found;
   };
-  const renewals = openStoredRenewals(new Map(configs.map(config => [config.name, config])), {
+  const configsByName = new Map(configs.map(config => [config.name, config]));
+  const renewals = openStoredRenewals(configsByName, {
     redis,
     prefix,
   });
-  const remove = () => removeFromStorages({ storages, expiry, renewals }, certificate, never);
+  const unstored = openUnstored(configsByName, { redis, prefix }, testSeals, clock);
+  const remove = () => removeFromStorages({ storages, expiry, renewals, unstored }, certificate, never);
   const managed = openRenewalIndex({ redis, prefix });
   return {
     dir: dir.path,
@@ -59,6 +63,7 @@ async function open() {
     renewals,
     managed,
     storage,
+    unstored,
     remove,
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
   };
@@ -141,4 +146,22 @@ test('removeFromStorages() passes over what was found in another storage where n
   await rmdir(opened.dir);
   await writeFile(opened.dir, '');
   assert.deepEqual(await opened.remove(), ['shared']);
+});
+
+test('removeFromStorages() removes what waits to be stored, so that it never is, and nothing else', async () => {
+  await using opened = await open();
+  const other = chainOf(makeCertificate({ days: 90 }));
+  const otherCsr = readCsr(Buffer.from(makeCsr({ names: 'DNS:other.example.org' })));
+  await opened.unstored.keep('files', { csr, chain, leaf: readCertificate(leaf), issuedBy });
+  await opened.unstored.keep('files', {
+    csr: otherCsr,
+    chain: other,
+    leaf: readCertificate(other),
+    issuedBy,
+  });
+  assert.deepEqual(await opened.remove(), []);
+  assert.deepEqual(
+    (await opened.unstored.list('files')).map(one => one.chain),
+    [other],
+  );
 });

@@ -174,7 +174,7 @@ const trailOf = async () => (await redis.xrange(`${prefix}:trail`, '-', '+')).ma
 test('an event is in the trail with the checkpoint or the result that it tells of, and not without', async () => {
   const lock = await heldJob();
   await records.writeCheckpoint(lock, { step: 1 });
-  await records.writeResult(lock, issued, flight, ['over']);
+  await records.writeResult(lock, { ...issued, chain: 'another' }, flight, ['over']);
   assert.deepEqual(await trailOf(), []);
   await redis.set('over', '');
   await records.writeCheckpoint(lock, { step: 2 }, event);
@@ -184,10 +184,35 @@ test('an event is in the trail with the checkpoint or the result that it tells o
     ['event', JSON.stringify(event)],
     ['event', JSON.stringify(told.event), 'leaf', 'MIIB'],
   ];
+  // As where the answer was lost, and a connection sends again what it had sent.
+  await records.writeCheckpoint(lock, { step: 2 }, event);
+  await records.writeResult(lock, issued, flight, ['over'], told);
   assert.deepEqual(await trailOf(), written);
   assert.equal(await redis.exists('over'), 0, 'what is void is deleted beside an event');
   await redis.del(`${prefix}:sign:${lock.jobId}:lock`);
   await assert.rejects(records.writeCheckpoint(lock, { step: 3 }, event), { name: 'LockLostError' });
   await assert.rejects(records.writeResult(lock, issued, flight, [], told), { name: 'LockLostError' });
   assert.deepEqual(await trailOf(), written);
+});
+
+test("a lock that has run out is its worker's still, until another one takes the job", async () => {
+  const lock = { ...(await heldJob()), takes: 3 };
+  const [job, key] = [`${prefix}:sign:${lock.jobId}`, `${prefix}:sign:${lock.jobId}:lock`];
+  await redis.hset(job, 'ats', 3);
+  await redis.del(key);
+  await records.writeCheckpoint(lock, { step: 1 });
+  await records.writeResult(lock, issued, flight);
+  assert.deepEqual((await records.readJob(lock.jobId, isAny)).checkpoint, { step: 1 });
+  await records.confirmLock(lock);
+  assert.equal(await redis.get(key), lock.token, 'it is renewed');
+  assert.ok((await redis.pttl(key)) > 0);
+
+  await redis.del(key);
+  await redis.hset(job, 'ats', 4); // another worker had it, and gave it back
+  await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
+  await assert.rejects(records.writeCheckpoint(lock, { step: 2 }), { name: 'LockLostError' });
+  await assert.rejects(records.writeResult(lock, issued, flight), { name: 'LockLostError' });
+  await redis.del(job); // and ended it
+  await assert.rejects(records.confirmLock(lock), { name: 'LockLostError' });
+  assert.deepEqual((await records.readJob(lock.jobId, isAny)).checkpoint, { step: 1 });
 });

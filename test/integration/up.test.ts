@@ -7,15 +7,19 @@ import { after, suite, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
+import { findCommand } from '../support/find-command.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
-import { runQuarry, toldLines } from '../support/run-quarry.ts';
+import { startNotifySocket } from '../support/notify-socket.ts';
+import { runQuarry, runQuarryIn, toldLines } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const { path: dataParent } = await tempDir();
 const dataDir = join(dataParent, 'data');
 const socket = join(dataDir, 'redis.sock');
+const keyFile = join(dataParent, 'hmac-key');
+await writeFile(keyFile, 'key-of-up\n');
 
 const fleet = await startFleet({
   roles: [],
@@ -28,15 +32,26 @@ renew-within = 1
 [auth "hmac"]
 ip = 127.0.0.1
 hmac_type = sha512
-hmac_key = key-of-up
+hmac_key_file = ${keyFile}
 domain = *.example
 `,
 });
 after(async () => {
   await fleet[Symbol.asyncDispose]();
+  await systemd?.[Symbol.asyncDispose]();
   const left = await redisPid(); // Where a test has failed.
   if (left) process.kill(left, 'SIGKILL');
 });
+
+/** What systemd is for a service. */
+const systemd = findCommand('python3') ? await openSystemd() : undefined;
+
+async function openSystemd() {
+  const socket = await startNotifySocket('abstract');
+  const environment = [`NOTIFY_SOCKET=${socket.address}`, 'WATCHDOG_USEC=400000'];
+  const count = (line: string) => socket.told().filter(lines => lines.includes(line)).length;
+  return { ...socket, environment, count };
+}
 
 const hmac = { key: 'key-of-up', hash: 'sha512' };
 
@@ -65,7 +80,7 @@ const untilNewRedis = (old: number | undefined) =>
 
 suite('quarry up, alone', () => {
   test('issues with a private Redis, though the CA refuses half of all nonces', async () => {
-    await fleet.start('up');
+    await fleet.start('up', { through: systemd ? ['env', ...systemd.environment] : [] });
     for (const name of ['one.example', 'two.example', 'three.example']) {
       const { csrPem, keyPem } = await makeCsr({ names: [name, `www.${name}`] });
       const { status, body } = await fleet.post(csrPem, { hmac });
@@ -97,11 +112,29 @@ suite('quarry up, alone', () => {
     assert.equal((await fleet.post(other.csrPem, { hmac })).status, 200);
   });
 
+  test('tells systemd when it is ready, that it lives, and when it takes files over', async t => {
+    if (!systemd) return t.skip('there is no python3, which listens as systemd does');
+    const [up] = fleet.all('up');
+    const redis = await redisPid();
+    assert.ok(up && redis);
+    await waitUntil('systemd to hear that it is ready', () => systemd.count('READY=1') === 1);
+    const ready = systemd.told().find(([first]) => first === 'READY=1');
+    assert.match(`${ready?.[1]}`, /^STATUS=ready/);
+    const beats = systemd.count('WATCHDOG=1');
+    await waitUntil('systemd to hear that it lives', () => systemd.count('WATCHDOG=1') >= beats + 2);
+    process.kill(up.pid, 'SIGHUP');
+    await waitUntil('systemd to hear that it has reloaded', () => systemd.count('READY=1') === 2);
+    const reloading = systemd.told().find(([first]) => first === 'RELOADING=1');
+    assert.match(`${reloading?.[1]}`, /^MONOTONIC_USEC=\d+$/);
+    assert.doesNotMatch(await readFile(`/proc/${redis}/environ`, 'latin1'), /NOTIFY_SOCKET|WATCHDOG/);
+  });
+
   test('leaves no process behind after SIGTERM, and ends with 0', async () => {
     const [up] = fleet.all('up');
     const pid = await redisPid();
     assert.ok(up && pid);
     assert.equal(await up.stop('SIGTERM'), 0);
+    if (systemd) assert.equal(systemd.count('STOPPING=1'), 1);
     assert.ok(await isGone(pid), 'Redis ended before quarry did');
     assert.equal(await redisPid(), undefined);
   });
@@ -193,6 +226,29 @@ suite('the command line', () => {
     const ended = await runQuarry(['worker', 'main.ini'], await good);
     assert.equal(ended.code, 1);
     assert.match(toldLines(ended).join(), /^quarry: .*REDIS_URL$/);
+  });
+
+  test('reads the files of a folder as one, with a secret that comes from outside', async () => {
+    await using dir = await tempDir();
+    await mkdir(join(dir.path, 'conf.d'));
+    await writeFile(join(dir.path, 'key'), 's3cret-of-the-credential\n');
+    const files = {
+      'a.ini': '[account]\ndir = a\n',
+      'b.ini': `[auth "x"]\nhmac_type = sha256\nhmac_key = \${credential:key}\ndomain = *.example\n`,
+    };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(dir.path, 'conf.d', name), text);
+    const check = (folder: string) =>
+      runQuarryIn(dir.path, ['check', 'conf.d'], [], { CREDENTIALS_DIRECTORY: join(dir.path, folder) });
+    const ended = await check('.');
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.match(ended.stdout, /^x +hmac sha256 \(1 key\) +\*\.example /m);
+    assert.doesNotMatch(ended.stdout + ended.stderr, /s3cret/);
+    const without = await check('nowhere');
+    assert.equal(without.code, 2);
+    assert.match(
+      without.stderr,
+      /^conf\.d\/b\.ini:3: \[auth "x"\] hmac_key: needs the credential key, [^\n]*\n$/,
+    );
   });
 
   test('reads several files as one', async () => {

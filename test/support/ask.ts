@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 
 export type Answer = { status: number; headers: IncomingHttpHeaders; body: string };
@@ -14,11 +14,21 @@ export type AskOptions = {
   chunked?: boolean;
   /** Ends the connection when it fires. */
   signal?: AbortSignal;
+  /** Of the connection; by default each has its own. */
+  agent?: Agent;
 };
 
 /** One request on a connection of its own. Nothing is added to what the test says, as fetch() would. */
 export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body, from = '127.0.0.1', chunked = false, signal } = options;
+  const {
+    method = 'GET',
+    headers = {},
+    body,
+    from = '127.0.0.1',
+    chunked = false,
+    signal,
+    agent = false,
+  } = options;
   const length = body === undefined || chunked ? {} : { 'Content-Length': Buffer.byteLength(body) };
   return new Promise((done, fail) => {
     const asked = request(
@@ -27,7 +37,7 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
         method,
         headers: { ...length, ...(chunked && { 'Transfer-Encoding': 'chunked' }), ...headers },
         localAddress: from,
-        agent: false,
+        agent,
         ...(signal && { signal }),
       },
       answer => {

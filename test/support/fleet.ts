@@ -11,11 +11,14 @@ import { freePort } from './free-port.ts';
 import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import { type Quarry, startQuarry } from './quarry.ts';
 import { type Redis, startRedis } from './redis.ts';
-import { makeRedisUsers } from './redis-users.ts';
+import { type FleetRedisUsers, makeRedisUsers } from './redis-users.ts';
 import type { ShiftedTime } from './shifted-time.ts';
 import { tempDir } from './temp-dir.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
+
+/** Each Redis has a file for its users; the lines of `[redis]` lead to them. */
+export type FleetServers = { nodes: Redis[]; lines: string };
 
 /** What a role's configuration says; each text is lines of its section. */
 export type RoleOptions = {
@@ -25,6 +28,8 @@ export type RoleOptions = {
   worker?: string;
   /** Whole sections: auth and storage blocks. */
   blocks?: string;
+  /** Redis servers in place of one of the fleet's own. */
+  servers?: FleetServers;
   /** A URL in place of the fleet's Redis; false: none is configured. */
   redisUrl?: string | false;
   /** More lines of `[redis]`. */
@@ -32,6 +37,12 @@ export type RoleOptions = {
   ready?: 'ready' | 'alive';
   /** For Node, before the program. */
   nodeArgs?: string[];
+  /** A file for the log, in place of standard error. */
+  logFile?: string;
+  /** It is not looked through for secrets. */
+  logIsLost?: true;
+  /** A command that starts the one after it, such as `prlimit`. */
+  through?: string[];
   /** The URL of the directory that `[account]` names; that of the fleet's `ca` by default. */
   acmeServer?: string;
   /** Lines of `[account "second"]`, in place of its terms and its `dir`. */
@@ -46,8 +57,6 @@ export type FleetOptions = RoleOptions & {
   time?: ShiftedTime;
   /** The processes to start; by default one of each of the three. */
   roles?: FleetRole[];
-  /** The Redis servers, each with a file for its users, and the lines of `[redis]` that lead to them. */
-  servers?: { nodes: Redis[]; lines: string };
   pebble?: Omit<PebbleOptions, 'httpPort'>;
   /**
    * Another CA, for `[account "second"]`. Where no `blocks` are given, it is ordered from after the first.
@@ -121,10 +130,16 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         ...(options.time && { env: options.time.env }),
       }),
     );
-  const { nodes, lines } = options.servers ?? { nodes: [await startOwn()], lines: undefined };
-  const [redis] = nodes;
+  const servers = options.servers ?? toServers(await startOwn());
+  const [redis] = servers.nodes;
   assert.ok(redis);
-  const users = await makeRedisUsers(dir, nodes);
+  const allUsers = new Map<Redis | undefined, Promise<FleetRedisUsers>>();
+  const usersOf = ({ nodes }: FleetServers) => {
+    const users = allUsers.get(nodes[0]) ?? makeRedisUsers(dir, nodes);
+    allUsers.set(nodes[0], users);
+    return users;
+  };
+  const users = await usersOf(servers);
   const front = started.use(await startChallengeFront());
   const pebble = started.use(await startPebble({ ...options.pebble, httpPort: front.port }));
   const ca = started.use(await startFaultProxy(pebble));
@@ -162,9 +177,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const merged = { ...options, ...own };
       const at = await listeners();
       const ini = configuration(merged, at);
-      const { ready = 'ready', nodeArgs = [] } = merged;
-      await users.allow(ini);
-      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs }));
+      const { ready = 'ready', nodeArgs = [], through = [] } = merged;
+      await (await usersOf(merged.servers ?? servers)).allow(ini);
+      const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs, through }));
       const running = Object.assign(quarry, {
         url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
       });
@@ -174,7 +189,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
         if (index >= 0) roles.splice(index, 1);
       });
       for (const secret of iniSecrets(ini)) secrets.add(secret);
-      outputs.push({ name: role, output: () => quarry.output() });
+      const { logFile, logIsLost } = merged;
+      const output = () => (logFile === undefined ? quarry.output() : readFileSync(logFile, 'utf8'));
+      if (!logIsLost) outputs.push({ name: role, output });
       if (role === 'responder' || role === 'up') front.add(`http://${at.responder}`);
       return running;
     },
@@ -205,10 +222,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     return { mgmt: `127.0.0.1:${await freePort()}`, responder: `127.0.0.1:${await freePort()}` };
   }
 
-  const redisLines = (url?: string) => (url === undefined && lines) || `url = ${url ?? redis.url}`;
+  const toLines = (url: string | undefined, { lines } = servers) =>
+    url === undefined ? lines : `url = ${url}`;
 
   function configuration(options: RoleOptions, at: { mgmt: string; responder: string }): string {
-    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis } = options;
+    const { account, secondAccount, mgmt, worker, blocks, redisUrl, redis: moreRedis, logFile } = options;
     const accounts = second ? 'account = default, second' : '';
     return `[account]
 acme-server = ${options.acmeServer ?? ca.directoryUrl}
@@ -227,11 +245,12 @@ self-check = off
 [worker]
 ${worker ?? ''}
 [redis]
-${redisUrl === false ? '' : redisLines(redisUrl)}
+${redisUrl === false ? '' : toLines(redisUrl, options.servers)}
 ${redisUrl === false ? '' : users.lines}
 ${moreRedis ?? ''}
 [logging]
 level = trace
+${logFile === undefined ? '' : `destination = ${logFile}`}
 ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
 `;
   }
@@ -244,9 +263,10 @@ ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
       for (const dir of second ? [accountDir, second.accountDir] : [accountDir])
         for (const secret of accountSecrets(join(dir, 'account.pem'))) secrets.add(secret);
       if (existsSync(secretFile)) secrets.add(readFileSync(secretFile, 'utf8').trim());
-      const refusals = await users.refusals();
+      const everyUsers = await Promise.all(allUsers.values());
+      const refusals = await Promise.all(everyUsers.map(one => one.refusals()));
       await running.disposeAsync();
-      assert.deepEqual(refusals, [], 'each role has all rights in Redis that it needs');
+      assert.deepEqual(refusals.flat(), [], 'each role has all rights in Redis that it needs');
       for (const { name, output } of outputs) {
         assert.match(output(), /"msg":/, `the log of ${name} was kept`);
         assert.deepEqual(findLeaks(output(), secrets), [], `the log of ${name} holds secrets`);
@@ -254,6 +274,8 @@ ${blocks ?? `[auth "all"]\nall = yes\ndomain = *\n${accounts}`}
     },
   });
 }
+
+export const toServers = (node: Redis): FleetServers => ({ nodes: [node], lines: `url = ${node.url}` });
 
 /** It sees the same names as the first Pebble, and asks the same responders. */
 async function startSecond(

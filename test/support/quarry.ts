@@ -21,6 +21,8 @@ export type Quarry = Process & {
 export type QuarryOptions = {
   ready?: 'ready' | 'alive';
   nodeArgs?: readonly string[];
+  /** A command that starts the one after it, such as `prlimit`. */
+  through?: readonly string[];
   /** Of the tree whose `quarry` is started; this one by default. */
   root?: string;
 };
@@ -32,7 +34,7 @@ export type QuarryOptions = {
 export async function startQuarry(
   command: 'up' | 'intake' | 'worker' | 'responder' | 'scheduler',
   ini: string,
-  { ready = 'ready', nodeArgs = [], root }: QuarryOptions = {},
+  { ready = 'ready', nodeArgs = [], through = [], root }: QuarryOptions = {},
 ): Promise<Quarry> {
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
@@ -40,7 +42,9 @@ export async function startQuarry(
   const file = join(path, 'main.ini');
   await writeFile(file, `${ini}\n[admin]\nlistener = ${new URL(adminUrl).host}\n`);
   const probe = ready === 'ready' ? '/readyz' : '/healthz';
-  const running = await startProcess(process.execPath, [...nodeArgs, quarryProgram(root), command, file], {
+  const words = [...through, process.execPath, ...nodeArgs, quarryProgram(root), command, file] as const;
+  const [program = '', ...args] = words;
+  const running = await startProcess(program, args, {
     name: `quarry ${command}`,
     cwd: path,
     ready: async () => (await fetch(adminUrl + probe)).ok,

@@ -4,8 +4,14 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** A command as a client sent it; its name in lower case. */
 export type SentCommand = { name: string; words: string[] };
 
-/** An answer in place of the command's, such as `OOM command not allowed`; else it is passed on. */
-type Refuse = (command: SentCommand) => string | undefined;
+/**
+ * An answer in place of the command's, such as `OOM command not allowed`, or an end of the connection: before
+ * Redis gets the command, or before its answer comes back. Else the command is passed on.
+ */
+export type Refusal = string | symbol;
+export const CUT_BEFORE = Symbol('cut before');
+export const CUT_AFTER = Symbol('cut behind');
+type Refuse = (command: SentCommand) => Refusal | undefined;
 
 export type RedisProxy = AsyncDisposable & {
   port: number;
@@ -26,17 +32,24 @@ export async function startRedisProxy(port: number): Promise<RedisProxy> {
   const sockets = new Set<Socket>();
   let silent = new WeakSet<Socket>();
   let made = 0;
-  const proxy = { refuse: (_: SentCommand): string | undefined => undefined };
+  const proxy: { refuse: Refuse } = { refuse: () => undefined };
 
   const server = createServer(socket => {
     made++;
     const onward = connect(port, '127.0.0.1');
+    let isCut = false;
     const read = openCommandReader(command => {
-      const error = proxy.refuse(command);
-      onward.write(error === undefined ? command.bytes : toBytes(answerWith(error)));
+      if (isCut) return;
+      const refusal = proxy.refuse(command);
+      isCut = typeof refusal === 'symbol';
+      if (refusal === CUT_BEFORE) socket.destroy();
+      else onward.write(typeof refusal === 'string' ? toBytes(answerWith(refusal)) : command.bytes);
     });
     socket.on('data', chunk => void (silent.has(socket) || read(chunk)));
-    onward.on('data', chunk => void (silent.has(onward) || socket.write(chunk)));
+    onward.on('data', chunk => {
+      if (isCut) socket.destroy();
+      else if (!silent.has(onward)) socket.write(chunk);
+    });
     for (const [from, to] of [
       [socket, onward],
       [onward, socket],

@@ -12,6 +12,8 @@ import { waitUntil } from './wait-until.ts';
 export type SentinelOptions = {
   /** Beside the master; one by default. */
   replicas?: number;
+  /** So many of the three have to agree that a master is gone, 2 by default: of 4, it stays the master. */
+  quorum?: number;
   /** Whether each Redis gets a file for its users. */
   users?: boolean;
   /** Of each Redis. */
@@ -43,7 +45,7 @@ const masterName = 'quarry-test';
  * find each other in seconds. A master that does not answer for half a second is replaced.
  */
 export async function startRedisSentinels(options: SentinelOptions = {}): Promise<RedisSentinels> {
-  const { replicas = 1, users = false, settings = {} } = options;
+  const { replicas = 1, quorum = 2, users = false, settings = {} } = options;
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
 
@@ -63,7 +65,7 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
     ports.map(port => startNode(port, masterPort)),
     started,
   );
-  const sentinels = await startSentinels(dir, ports, started);
+  const sentinels = await startSentinels(dir, ports, quorum, started);
   const [first = 0] = sentinels;
 
   async function masterSeenBy(sentinel: number): Promise<Redis | undefined> {
@@ -133,6 +135,7 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
 async function startSentinels(
   dir: string,
   [masterPort, ...replicas]: readonly number[],
+  quorum: number,
   started: AsyncDisposableStack,
 ): Promise<number[]> {
   const { 'redis-server': command } = await provision(['redis-server']);
@@ -146,7 +149,7 @@ async function startSentinels(
 bind 127.0.0.1
 dir ${dir}
 sentinel myid ${id}
-sentinel monitor ${masterName} 127.0.0.1 ${masterPort} 2
+sentinel monitor ${masterName} 127.0.0.1 ${masterPort} ${quorum}
 sentinel down-after-milliseconds ${masterName} 500
 sentinel failover-timeout ${masterName} 3000
 ${replicas.map(replica => `sentinel known-replica ${masterName} 127.0.0.1 ${replica}`).join('\n')}

@@ -90,7 +90,12 @@ function toRefusal(entry: unknown[]): string[] {
 }
 
 async function ask<T>(url: string, act: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    commandTimeout: 5_000, // it may be frozen
+  });
   redis.on('error', () => {}); // the rejection says the same
   try {
     await redis.connect();

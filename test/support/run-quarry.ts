@@ -24,10 +24,20 @@ export async function runQuarry(args: string[], ini = '', nodeArgs: string[] = [
   return await runQuarryIn(dir.path, args, nodeArgs);
 }
 
-/** Runs `quarry <args>` to its end in a folder. */
-export async function runQuarryIn(folder: string, args: string[], nodeArgs: string[] = []): Promise<Ended> {
+/** Runs `quarry <args>` to its end in a folder. @param env beside this process's own */
+export async function runQuarryIn(
+  folder: string,
+  args: string[],
+  nodeArgs: string[] = [],
+  env: Record<string, string> = {},
+): Promise<Ended> {
   return await new Promise(done => {
-    const options = { cwd: folder, timeout: lastStopMs, killSignal: 'SIGKILL' as const };
+    const options = {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      timeout: lastStopMs,
+      killSignal: 'SIGKILL' as const,
+    };
     execFile(process.execPath, [...nodeArgs, launcher, ...args], options, (error, stdout, stderr) => {
       done({ code: error ? (error.code ?? `${error.signal}`) : 0, stdout, stderr });
     });

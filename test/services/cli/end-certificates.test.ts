@@ -97,7 +97,7 @@ test('neither goes on without the secret of the roles, nor with another one, and
   await rm(secretFile);
   const absent = await refusal(revokeCommand, '--yes', nameOf(1), file);
   const where = `${secretFile}, is not here: run this where a role has it`;
-  assert.equal(absent.why.message, `the secret of the installation, ${where}`);
+  assert.equal(absent.why.message, `[mgmt] secret-file: the secret of the installation, ${where}`);
   assert.equal(existsSync(secretFile), false);
   await writeFile(secretFile, 'another secret that is long enough for it', { mode: 0o600 });
   await redis.set('{quarry}:installation', 'the fingerprint of the roles');

@@ -24,7 +24,7 @@ async function redisAcl(folder: string, ini: string, ...options: string[]): Prom
 
 const digestOf = (password: string) => `#${createHash('sha256').update(password).digest('hex')}`;
 
-test('quarry redis-acl gives a responder the challenges of the configured kinds to read, and nothing else', async () => {
+test('quarry redis-acl gives a responder the challenges of the configured kinds to read, to hear of reloads, and nothing else', async () => {
   await using dir = await tempDir();
   const rights = async (...types: string[]) => {
     const blocks = types.map(type => `[verification "${type}"]\ntype = ${type}\n`).join('');
@@ -32,11 +32,15 @@ test('quarry redis-acl gives a responder the challenges of the configured kinds 
     const line = (await redisAcl(dir.path, ini)).find(line => line.includes('-responder'));
     return line?.replace(/^.* #\S+ /, '');
   };
-  assert.equal(await rights('http01'), 'resetchannels ~{quarry}:http-01:* -@all +mget +ping +time');
+  const channel = '&{quarry}:reload-responders';
+  assert.equal(
+    await rights('http01'),
+    `resetchannels ${channel} ~{quarry}:http-01:* -@all +mget +ping +subscribe +time`,
+  );
   assert.equal(
     await rights('tlsalpn01', 'dns01-server'),
-    'resetchannels ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ' +
-      '+ping +time +zcount +zrangebyscore +zrevrangebyscore',
+    `resetchannels ${channel} ~{quarry}:tls-alpn-01:* ~{quarry}:dns-01:* ~{quarry}:dns-01-below:* -@all ` +
+      '+ping +subscribe +time +zcount +zrangebyscore +zrevrangebyscore',
   );
 });
 
@@ -114,7 +118,8 @@ test('quarry redis-acl --sentinel lets Quarry ask Sentinels for the master, and 
   const passwords = join(dir.path, 'made');
   const [line, ...more] = await redisAcl(dir.path, least, '--sentinel', '--passwords', passwords);
   const password = (await readFile(join(passwords, 'sentinel'), 'utf8')).trim();
-  const rights = '-@all +sentinel|get-master-addr-by-name +sentinel|masters';
+  const rights =
+    'resetchannels &+switch-master -@all +sentinel|get-master-addr-by-name +sentinel|masters +subscribe';
   assert.deepEqual([line, more], [`ACL SETUSER quarry reset on ${digestOf(password)} ${rights}`, []]);
   const file = join(dir.path, 'own');
   await writeFile(file, 'secret');

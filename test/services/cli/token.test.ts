@@ -20,7 +20,7 @@ test('quarry token makes no secret, which no role would have, and leaves nothing
   for (const words of [['add', '--names', 'a.example.org', 'web1'], ['list'], ['revoke', 'web1']]) {
     const io = { env: { REDIS_URL: url }, write: () => assert.fail('it was done') };
     await assert.rejects(tokenCommand.run([...words, file], io), {
-      message: `the secret of the installation, ${secretFile}, is not here: run this where a role has it`,
+      message: `[mgmt] secret-file: the secret of the installation, ${secretFile}, is not here: run this where a role has it`,
     });
   }
   assert.equal(existsSync(secretFile), false);

@@ -12,6 +12,7 @@ import {
   type SignResult,
   type Told,
 } from '../../../shared/queue/sign-records.ts';
+import type { Unstored, UnstoredEntry } from '../../../shared/renewal/unstored.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
 import type { TrailEvent } from '../../../shared/trail/event.ts';
@@ -99,6 +100,7 @@ function keepRecords(): KeptRecords {
   return records;
 }
 
+type KeptUnstored = Unstored & { kept: UnstoredEntry[] };
 type KeptStorage = Storage & { chains: string[] };
 
 const nothing = async () => undefined;
@@ -172,6 +174,7 @@ export type JobBench = CaBench & {
   };
   records: KeptRecords;
   storage: KeptStorage;
+  unstored: KeptUnstored;
   clock: TurnedClock;
   log: ReturnType<typeof keptLog>;
   job: SignJob;
@@ -223,9 +226,11 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const blocks = new Map(['mail', 'other'].map(name => [name, { ...mail, name }]));
   const events: NotifyEvent[] = [];
   const trail: TrailEvent[] = [];
+  const unstored = keepUnstored(clock);
   const running = stack.move();
   return {
     ...first,
+    unstored,
     second: other ?? first,
     records,
     storage,
@@ -248,6 +253,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
         fetched: async () => {},
         revoked: async () => {},
       },
+      unstored,
       issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
@@ -263,6 +269,23 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     },
     signals: { stopping: stopping.signal, abort: abort.signal },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** In memory, of one storage. */
+function keepUnstored(clock: TurnedClock): KeptUnstored {
+  const kept: UnstoredEntry[] = [];
+  return {
+    kept,
+    keyOf: (storage, digest) => `unstored ${storage} ${digest}`,
+    keep: async (_, entry) => void kept.push({ ...entry, sealed: `sealed at ${clock.now()}` }),
+    parse: (_, digest, sealed) => kept.find(one => one.sealed === sealed && one.csr.digest === digest),
+    list: async () => kept,
+    drop: async (_, entry) =>
+      void kept.splice(
+        kept.findIndex(one => one.sealed === entry.sealed),
+        1,
+      ),
   };
 }
 

@@ -55,6 +55,7 @@ async function openRevoking(answer: CaAnswer) {
     cas: new Map([['account', guard]]),
     storages: new Map([['kept', { name: 'kept', upkeep } as unknown as Storage]]),
     expiry: { endingAt: async () => [] },
+    unstored: { list: async () => [], drop: async () => {} },
     renewals: { revoked: async (...told) => void indexed.push(told) },
     records: { withhold: async pem => void marked.push(pem) },
     findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),

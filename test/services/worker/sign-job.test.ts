@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { damagedValue, IssuanceError } from '../../../shared/base/basics.ts';
+import { openStoring } from '../../../shared/base/storage-faults.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
@@ -273,7 +274,7 @@ test('runSignJob() writes nothing more once another worker has the job', async (
   assert.deepEqual([bench.records.results, bench.storage.chains], [[], []]);
 });
 
-test('runSignJob() delivers a certificate that cannot be stored, and says so', async () => {
+test('runSignJob() delivers a certificate that cannot be stored, keeps it, and tells people of the storage', async () => {
   await using bench = await openJobBench();
   bench.storage.put = async () => {
     throw new Error('ENOSPC: no space left on device');
@@ -285,6 +286,78 @@ test('runSignJob() delivers a certificate that cannot be stored, and says so', a
     told.map(({ storage, reason }) => [storage, reason]),
     [['kept', 'ENOSPC: no space left on device']],
   );
+  const { chain, issuedBy } = end.result;
+  assert.deepEqual(
+    bench.unstored.kept.map(one => [one.chain, one.issuedBy, one.csr.pem]),
+    [[chain, issuedBy, csr]],
+  );
+  const detail = 'storage "kept" does not take certificates: ENOSPC: no space left on device';
+  assert.deepEqual(bench.events, [{ kind: 'storage-failed', subject: 'storage/kept', names: [], detail }]);
+});
+
+test('runSignJob() delivers a certificate that can be neither stored nor kept', async () => {
+  await using bench = await openJobBench();
+  const fails = () => Promise.reject(new Error('OOM command not allowed'));
+  bench.storage.put = fails;
+  bench.unstored.keep = fails;
+  const end = await run(bench);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+});
+
+test('runSignJob() hands out what the storage did not take, in place of an order, and stores it as soon as it can', async () => {
+  await using bench = await openJobBench();
+  const { storage, unstored, records, trail, ca } = bench;
+  const ended: string[] = [];
+  bench.parts.notices.ended = async (subject, kinds) => void ended.push(`${subject} ${kinds}`);
+  const { put } = storage;
+  storage.put = () => Promise.reject(new Error('ENOSPC'));
+  const first = await run(bench);
+  const [kept] = unstored.kept;
+  records.results.length = 0;
+  records.checkpoints.length = 0;
+  const asked: string[] = [];
+  records.enterFlight = async (_job, _flight, keys) => {
+    asked.push(...keys);
+    return keys.map(key => (key.startsWith('unstored kept ') ? (kept?.sealed ?? null) : null));
+  };
+  ca.calls.length = 0;
+  const second = await run(bench);
+  assert.ok(first.end === 'finished' && first.result.outcome === 'issued');
+  assert.ok(second.end === 'finished' && second.result.outcome === 'issued');
+  assert.deepEqual([second.result.chain, ca.calls], [first.result.chain, []]);
+  assert.ok(asked.includes(`unstored kept ${kept?.csr.digest}`));
+  assert.deepEqual([storage.chains, ended, unstored.kept.length], [[], [], 1], 'it cannot be stored yet');
+  assert.deepEqual(records.told.at(-1)?.event.event, 'handed-out');
+
+  storage.put = put;
+  records.results.length = 0;
+  assert.equal((await run(bench)).end, 'finished');
+  assert.deepEqual([storage.chains, unstored.kept], [[first.result.chain], []]);
+  assert.deepEqual([ended, trail, ca.calls], [['storage/kept storage-failed'], [], []]);
+});
+
+test('runSignJob() hands out what is kept where the storage cannot even be read, and never to a renewal that it is too old for', async () => {
+  await using bench = await openJobBench();
+  const { storage, unstored, records, ca, clock } = bench;
+  const { faults } = openStoring({ clock, log: bench.log.log });
+  storage.put = () => Promise.reject(new Error('EROFS'));
+  await run(bench);
+  const sealed = unstored.kept[0]?.sealed ?? '';
+  records.enterFlight = async (_job, _flight, keys) =>
+    keys.map(key => (/^unstored/.test(key) ? sealed : null));
+  storage.get = () => Promise.reject(faults.failed('kept', 'read', '', new Error('EIO')));
+  const again = async () => {
+    records.results.length = 0;
+    records.checkpoints.length = 0;
+    ca.calls.length = 0;
+    return run(bench);
+  };
+  assert.equal((await again()).end, 'finished');
+  assert.deepEqual(ca.calls, []);
+  storage.get = async () => undefined;
+  bench.job.data = { ...bench.job.data, due: unstored.kept[0]?.leaf.notAfter ?? 0 };
+  await again();
+  assert.notDeepEqual(ca.calls, []);
 });
 
 for (const [what, sent, detail] of [

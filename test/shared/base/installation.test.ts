@@ -45,12 +45,13 @@ test('a secret that is too short, or that cannot be read or made, is one line wi
   await writeFile(short, 'x'.repeat(31), { mode: 0o600 });
   await mkdir(folder);
   await assert.rejects(openSecret(short, quietLog), {
-    message: `the secret of the installation, ${short}, has 31 characters: at least 32 are needed, such as openssl rand -hex 32 makes`,
+    message: `[mgmt] secret-file: the secret of the installation, ${short}, has 31 characters: at least 32 are needed, such as openssl rand -hex 32 makes`,
   });
   await assert.rejects(openSecret(folder, quietLog), /folder, cannot be read: [^\n]+$/);
   await assert.rejects(openSecret(below, quietLog), /below, cannot be read: not a directory$/);
   await assert.rejects(openSecret('/sys/installation.key', quietLog), {
-    message: /^the secret of the installation, \/sys\/installation\.key, is absent and cannot be made: /,
+    message:
+      /^\[mgmt\] secret-file: the secret of the installation, \/sys\/installation\.key, is absent and cannot be made: /,
   });
 });
 
@@ -61,7 +62,10 @@ test('a secret that every user can read works, with a warning', async () => {
   await chmod(file, 0o644);
   const { log, lines } = keptLog();
   assert.equal((await openSecret(file, log)).toString(), secretText);
-  assert.match(`${lines[0]?.msg}`, /^every user of this machine can read or change the secret/);
+  assert.match(
+    `${lines[0]?.msg}`,
+    /^\[mgmt\] secret-file: every user of this machine can read or change the secret/,
+  );
   assert.match(`${await findSecretFault(file)}`, /chmod 600$/);
   await chmod(file, 0o640);
   assert.equal(await findSecretFault(file), undefined, 'a group may be meant to read it');

@@ -14,6 +14,7 @@ for (const [said, kind, names, daysLeft] of [
   ],
   ['the CA explains when to renew: a.example', 'renewal-explained', ['a.example'], undefined],
   ['events of the trail wait in Redis', 'trail-unsealed', [], undefined],
+  ['a storage does not take certificates', 'storage-failed', [], undefined],
   ['account paused: a.example', 'account-paused', ['a.example'], undefined],
   ['expires in 13 days: a.example', 'expires-soon', ['a.example'], 13.9],
   ['expires in 2 days: a.example', 'expires-soon', ['a.example'], 2],

@@ -20,6 +20,7 @@ const every = [
   'renewal-explained',
   'account-paused',
   'trail-unsealed',
+  'storage-failed',
 ];
 const section = (text: string) => `${account}${auth}[notify "ops"]\n${text}\n`;
 const mail = 'mail = ops@example.org\nfrom = quarry@example.org\n';
