@@ -245,6 +245,11 @@ test('no test asks a stopwatch, as a busy machine would fail it: benchmarks meas
   assertNone(broken.map(({ path }) => path));
 });
 
+test('what is done before or after each test is done in a suite, as unit tests share a process', () => {
+  const unit = tests.filter(({ path }) => /^test\/(shared|services|bench)\//.test(path));
+  assertNone(unit.filter(({ text }) => /^(before|after)Each\(/m.test(text)).map(({ path }) => path));
+});
+
 test('no file of the product has more than 250 lines', () => {
   assertNone(product.filter(({ text }) => text.trimEnd().split('\n').length > 250).map(({ path }) => path));
 });

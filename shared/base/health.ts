@@ -61,7 +61,7 @@ export function watchHealth(redis: Redis, log: Log, key?: string): Health {
   function note(found: Look): string | undefined {
     last = found;
     const isRefusal = judgeRedisError(found.error)?.kind === 'refuses';
-    if (isRefusal && !refuses) log.warn({ reason: describeError(found.error) }, `${found.why}; trying again`);
+    if (isRefusal && !refuses) log.warn({ reason: describeError(found.error) }, `${found.why}, trying again`);
     if (refuses && found.why === undefined) log.info('Redis takes writes again');
     refuses = isRefusal || (refuses && found.why !== undefined);
     return found.why;
@@ -79,9 +79,18 @@ export function watchHealth(redis: Redis, log: Log, key?: string): Health {
   const timer = setInterval(() => {
     if (last.why !== undefined || ++looks % LOOKS_PER_LOOK_AT_WELL === 0) void lookTogether();
   }, LOOK_AGAIN).unref();
-  redis.on('ready', () => void lookTogether());
+  // A login that is refused never gets so far as to be looked at.
+  let atTheDoor: string | undefined;
+  redis.on('error', error => {
+    const trouble = judgeRedisError(error);
+    atTheDoor = trouble?.kind === 'refuses' ? describeTrouble(trouble) : undefined;
+  });
+  redis.on('ready', () => {
+    atTheDoor = undefined;
+    void lookTogether();
+  });
   return {
-    fault: () => whyRedisIsAway(redis) ?? last.why,
+    fault: () => (whyRedisIsAway(redis) && atTheDoor) ?? whyRedisIsAway(redis) ?? last.why,
     look: lookTogether,
     [Symbol.dispose]: () => clearInterval(timer),
   };

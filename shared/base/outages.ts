@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
+import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 import { askOnce } from './refusals.ts';
 
 /**
@@ -8,7 +9,8 @@ import { askOnce } from './refusals.ts';
 export function reportOutages(redis: Redis, log: Log): void {
   let away = false;
   redis.on('error', error => {
-    if (!away) log.warn({ reason: describeError(error) }, 'Redis cannot be reached, trying again');
+    const what = describeTrouble(judgeRedisError(error));
+    if (!away) log.warn({ reason: describeError(error) }, `${what}, trying again`);
     away = true;
   });
   redis.on('ready', () => {

@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions, type SentinelConnectionOptions, SentinelConnector } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisAddress } from './redis-address.ts';
 import { clusterConnector } from './redis-cluster.ts';
 
@@ -61,7 +61,7 @@ class Connection extends Redis {
   readonly #address: RedisAddress;
 
   constructor(address: RedisAddress, options: Options) {
-    super(placeOf(address, !options.lazyConnect) as string, {
+    super(placeOf(address) as string, {
       ...options,
       lazyConnect: true,
     });
@@ -92,18 +92,8 @@ class Connection extends Redis {
   }
 }
 
-/** A Sentinel that is away is no news while another one answers; ioredis would print it. */
-class QuietSentinelConnector extends SentinelConnector {
-  constructor(options: unknown) {
-    super(options as SentinelConnectionOptions);
-    const inner = this as unknown as { connectToSentinel(...args: unknown[]): Redis };
-    const connect = inner.connectToSentinel.bind(this);
-    inner.connectToSentinel = (...args) => connect(...args).on('error', () => {});
-  }
-}
-
 /** As the first argument of ioredis, which takes a URL, or options. */
-function placeOf(address: RedisAddress, isKept: boolean): string | RedisOptions {
+function placeOf(address: RedisAddress): string | RedisOptions {
   if ('nodes' in address) return { Connector: clusterConnector(address) };
   if ('sentinels' in address) {
     const { master: name, tls } = address;
@@ -113,10 +103,6 @@ function placeOf(address: RedisAddress, isKept: boolean): string | RedisOptions 
       role: 'master',
       updateSentinels: false, // it would be one more right, and addresses that may not lead there from here
       sentinelCommandTimeout: 1_000,
-      // A master that an operator has replaced goes on for ten seconds, and then forgets what it did in them.
-      failoverDetector: isKept,
-      sentinelReconnectStrategy: () => 5_000,
-      Connector: QuietSentinelConnector,
       enableTLSForSentinelMode: tls !== undefined,
     };
   }

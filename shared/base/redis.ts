@@ -5,6 +5,7 @@ import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { endSilence, reportOutages } from './outages.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
+import { followSwitches } from './redis-switches.ts';
 import { outlastRefusals } from './refusals.ts';
 
 export type { Redis } from 'ioredis';
@@ -21,15 +22,22 @@ export function openRedis(
   log: Log,
   enableReadyCheck = true,
 ): Redis {
-  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience);
+  const all = new Set<Redis>();
+  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience, all);
+  if ('sentinels' in address) {
+    const switches = followSwitches(address, () => all);
+    redis.on('end', () => switches[Symbol.dispose]());
+  }
   reportOutages(redis, log);
   return redis;
 }
 
-/** BullMQ makes itself another one, which has them, too. */
-function withManners(redis: Redis, patience: Patience): Redis {
+/** BullMQ makes itself another one, which has them, too. @param all gets it while it is open */
+function withManners(redis: Redis, patience: Patience, all: Set<Redis>): Redis {
   const duplicate = redis.duplicate.bind(redis);
-  redis.duplicate = options => withManners(duplicate(options), patience);
+  redis.duplicate = options => withManners(duplicate(options), patience, all);
+  redis.on('connect', () => all.add(redis));
+  redis.on('end', () => all.delete(redis));
   redis.on('connect', () => writeTogether(redis.stream, patience));
   redis.on('connect', () => endSilence(redis));
   outlastRefusals(redis);

@@ -125,9 +125,9 @@ test('a role says why Redis takes no writes, logs that once, and stops all the s
   assert.deepEqual(
     lines.map(({ msg, reason }) => [msg, reason]),
     [
-      [`${refusal}; trying again`, reason],
+      [`${refusal}, trying again`, reason],
       ['Redis takes writes again', undefined],
-      [`${refusal}; trying again`, reason],
+      [`${refusal}, trying again`, reason],
     ],
   );
 });
@@ -143,4 +143,27 @@ test('a role whose connection goes silent is not ready, and is again by itself',
   proxy.goSilent();
   assert.equal(await role.findFault?.(), 'Redis does not answer');
   await waitUntil('Redis to answer', () => role.notReady() === undefined);
+});
+
+test('a role whose login Redis does not take any more says so, and its commands wait for it', async () => {
+  await using redis = await startRedis();
+  const control = openRedis({ url: redis.url }, 'patient', quietLog);
+  await control.call('acl', 'setuser', 'host', 'on', '>old', '~*', '&*', '+@all');
+  let written: Promise<unknown> | undefined;
+  const asHost = redis.url.replace('//', '//host:old@');
+  await using role = start(asHost, async ({ store, stopping, report }) => {
+    report(ready);
+    await untilAborted(stopping);
+    written = store.redis.set('{role}:key', 'x');
+  });
+  await waitUntil('the run to begin', () => role.notReady() === undefined);
+  await control.call('acl', 'setuser', 'host', 'resetpass', '>new');
+  await control.call('client', 'kill', 'user', 'host');
+  const refusal = 'Redis refuses to write: it does not know this user and password (WRONGPASS)';
+  await waitUntil('the refusal', () => role.notReady() === refusal);
+  await control.call('acl', 'setuser', 'host', '>old');
+  await waitUntil('Redis to let it in', () => role.notReady() === undefined);
+  await role[Symbol.asyncDispose]();
+  assert.equal(await written, 'OK');
+  closeRedis(control);
 });

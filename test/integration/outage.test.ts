@@ -112,6 +112,11 @@ suite('Redis', () => {
   test('that hangs: 503 while it does', async () => {
     process.kill(fleet.redis.pid, 'SIGSTOP');
     try {
+      for (const role of everyRole()) {
+        const { status, body } = await readiness(role);
+        assert.equal(status, 503);
+        assert.match(body, /: Redis (does not answer|cannot be reached)/);
+      }
       await assertAway('hangs.plain.example');
       await assertAway('hangs.stored.example');
     } finally {
@@ -119,6 +124,40 @@ suite('Redis', () => {
     }
     await untilReady();
     await assertIssues('goes-on.plain.example');
+  });
+
+  test('full: roles and clients say so, and the order under way goes on when there is room, once', async () => {
+    const refusal = 'Redis refuses to write: its memory is full (OOM)';
+    const writers = [...fleet.all('intake'), ...fleet.all('worker')];
+    const said = () => writers.flatMap(role => [told(role, /refuses to write/), told(role, /takes writes/)]);
+    const before = said();
+    const { csrPem } = await makeCsr({ names: ['full.plain.example'] });
+    const orders = fleet.orders();
+    const pending = fleet.ca.playPending();
+    const post = fleet.post(csrPem);
+    await pending.hit();
+    await fleet.redisClient.config('SET', 'maxmemory', '1');
+    for (const role of writers) {
+      const { status, body } = await readiness(role);
+      assert.equal(status, 503);
+      assert.ok(body.includes(`: ${refusal}\n`), body);
+    }
+    for (const role of fleet.all('responder')) assert.equal((await readiness(role)).status, 200);
+    const { csrPem: another } = await makeCsr({ names: ['too-late.plain.example'] });
+    const { status, headers, body } = await fleet.post(another);
+    assert.deepEqual([status, body], [503, `${refusal}\n`]);
+    assert.ok(Number(headers['retry-after']) > 0);
+    pending.remove();
+    await fleet.redisClient.config('SET', 'maxmemory', '0');
+    const answer = await post;
+    assert.equal(answer.status, 200, answer.body);
+    assert.equal(fleet.orders(), orders + 1);
+    await untilReady();
+    assert.deepEqual(
+      said(),
+      before.map(count => count + 1),
+      'each is logged once',
+    );
   });
 
   test('restarts in the middle of an order: its client gets the certificate, by one newOrder', async () => {

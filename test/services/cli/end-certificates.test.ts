@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, beforeEach, test } from 'node:test';
+import { after, beforeEach, suite, test } from 'node:test';
 import type { Command } from '../../../services/cli/command.ts';
 import { forgetCommand } from '../../../services/cli/forget.ts';
 import { revokeCommand } from '../../../services/cli/revoke.ts';
@@ -26,89 +26,91 @@ const secretFile = join(dir.path, 'installation.key');
 await writeFile(file, `${account}${auth}[mgmt]\nsecret-file = ${secretFile}\n`);
 const at = Date.parse('2026-11-27T06:00:00Z');
 
-beforeEach(async () => {
-  await redis.flushall();
-  await writeFile(secretFile, 'a secret that is long enough for an installation', { mode: 0o600 });
-});
-
-/** Why the command does nothing, leaves nothing in the trail and no job, and what it has written before. */
-async function refusal(command: Command, ...words: string[]): Promise<{ why: Error; written: string }> {
-  const written: string[] = [];
-  const io = { env: { REDIS_URL: url }, write: (text: string) => void written.push(text) };
-  const why: Error = await command.run(words, io).then(
-    () => assert.fail('it was done'),
-    error => error,
-  );
-  assert.deepEqual([await redis.exists(trailKey('{quarry}')), await redis.keys('*:revoke:*')], [0, []]);
-  return { why, written: written.join('') };
-}
-
-async function fill(...numbers: number[]) {
-  const entries = numbers.map(number => toEntry(leaves.make(number), { how: 'post', block: 'web' }));
-  await writer.add(entries.map(entry => ({ entry, at })));
-  return entries;
-}
-
-for (const [name, command, done] of [
-  ['revoke', revokeCommand, 'nothing is revoked'],
-  ['forget', forgetCommand, 'nothing is forgotten'],
-] as const) {
-  test(`quarry ${name} shows what it is about, and does nothing where nobody can say yes`, async () => {
-    const [entry] = await fill(1);
-    const { why, written } = await refusal(command, nameOf(1), file);
-    const message = `${done}, as there is no terminal to ask at; say --yes`;
-    assert.deepEqual([why.name, why.message], ['UsageError', message]);
-    const end = new Date(entry?.notAfter ?? 0).toISOString().slice(0, 10);
-    const line = `    ${nameOf(1)}: serial ${entry?.serial}, until ${end}, block "web"\n`;
-    assert.match(written, /^1 certificate is to be /);
-    assert.ok(written.endsWith(line), written);
+suite('quarry revoke and quarry forget', () => {
+  beforeEach(async () => {
+    await redis.flushall();
+    await writeFile(secretFile, 'a secret that is long enough for an installation', { mode: 0o600 });
   });
 
-  test(`quarry ${name} wants --all besides --yes for several certificates of a name`, async () => {
-    const [first, second] = await fill(1, 1);
-    const { why, written } = await refusal(command, '--yes', nameOf(1), file);
-    const message = `${done}, as there are several: say --all, or the serial number of one`;
-    assert.deepEqual([why.name, why.message], ['UsageError', message]);
-    assert.match(written, /^2 certificates are to be /);
-    for (const one of [first, second]) assert.ok(written.includes(one?.serial ?? 'none'));
-  });
+  /** Why the command does nothing, leaves nothing in the trail and no job, and what it has written before. */
+  async function refusal(command: Command, ...words: string[]): Promise<{ why: Error; written: string }> {
+    const written: string[] = [];
+    const io = { env: { REDIS_URL: url }, write: (text: string) => void written.push(text) };
+    const why: Error = await command.run(words, io).then(
+      () => assert.fail('it was done'),
+      error => error,
+    );
+    assert.deepEqual([await redis.exists(trailKey('{quarry}')), await redis.keys('*:revoke:*')], [0, []]);
+    return { why, written: written.join('') };
+  }
 
-  test(`quarry ${name} takes one name that is spelled out, and no glob`, async () => {
+  async function fill(...numbers: number[]) {
+    const entries = numbers.map(number => toEntry(leaves.make(number), { how: 'post', block: 'web' }));
+    await writer.add(entries.map(entry => ({ entry, at })));
+    return entries;
+  }
+
+  for (const [name, command, done] of [
+    ['revoke', revokeCommand, 'nothing is revoked'],
+    ['forget', forgetCommand, 'nothing is forgotten'],
+  ] as const) {
+    test(`quarry ${name} shows what it is about, and does nothing where nobody can say yes`, async () => {
+      const [entry] = await fill(1);
+      const { why, written } = await refusal(command, nameOf(1), file);
+      const message = `${done}, as there is no terminal to ask at; say --yes`;
+      assert.deepEqual([why.name, why.message], ['UsageError', message]);
+      const end = new Date(entry?.notAfter ?? 0).toISOString().slice(0, 10);
+      const line = `    ${nameOf(1)}: serial ${entry?.serial}, until ${end}, block "web"\n`;
+      assert.match(written, /^1 certificate is to be /);
+      assert.ok(written.endsWith(line), written);
+    });
+
+    test(`quarry ${name} wants --all besides --yes for several certificates of a name`, async () => {
+      const [first, second] = await fill(1, 1);
+      const { why, written } = await refusal(command, '--yes', nameOf(1), file);
+      const message = `${done}, as there are several: say --all, or the serial number of one`;
+      assert.deepEqual([why.name, why.message], ['UsageError', message]);
+      assert.match(written, /^2 certificates are to be /);
+      for (const one of [first, second]) assert.ok(written.includes(one?.serial ?? 'none'));
+    });
+
+    test(`quarry ${name} takes one name that is spelled out, and no glob`, async () => {
+      await fill(1);
+      for (const wanted of ['*.example.org', 'example.org', nameOf(1).slice(1), '00']) {
+        const { why } = await refusal(command, '--yes', wanted, file);
+        const all = 'quarry certificates lists them all';
+        assert.equal(why.message, `no certificate is called ${JSON.stringify(wanted)}; ${all}`);
+      }
+      const { why } = await refusal(command, '--yes', 'a.example', 'b.example', file);
+      assert.equal(why.message, `give one name or serial number: quarry ${name} www.example.org main.ini`);
+    });
+
+    test(`quarry ${name} has nothing to do for what is revoked`, async () => {
+      const [entry] = await fill(1);
+      await writer.note('revoked', [{ id: entry?.id ?? '', note: { at } }]);
+      const { why } = await refusal(command, '--yes', nameOf(1), file);
+      assert.equal(why.message, `what is called ${nameOf(1)} is revoked already`);
+    });
+  }
+
+  test('neither goes on without the secret of the roles, nor with another one, and makes none', async () => {
     await fill(1);
-    for (const wanted of ['*.example.org', 'example.org', nameOf(1).slice(1), '00']) {
-      const { why } = await refusal(command, '--yes', wanted, file);
-      const all = 'quarry certificates lists them all';
-      assert.equal(why.message, `no certificate is called ${JSON.stringify(wanted)}; ${all}`);
-    }
-    const { why } = await refusal(command, '--yes', 'a.example', 'b.example', file);
-    assert.equal(why.message, `give one name or serial number: quarry ${name} www.example.org main.ini`);
+    await rm(secretFile);
+    const absent = await refusal(revokeCommand, '--yes', nameOf(1), file);
+    const where = `${secretFile}, is not here: run this where a role has it`;
+    assert.equal(absent.why.message, `[mgmt] secret-file: the secret of the installation, ${where}`);
+    assert.equal(existsSync(secretFile), false);
+    await writeFile(secretFile, 'another secret that is long enough for it', { mode: 0o600 });
+    await redis.set('{quarry}:installation', 'the fingerprint of the roles');
+    const other = await refusal(forgetCommand, '--yes', nameOf(1), file);
+    assert.match(other.why.message, /is not the secret of the installation that uses this Redis/);
   });
 
-  test(`quarry ${name} has nothing to do for what is revoked`, async () => {
-    const [entry] = await fill(1);
-    await writer.note('revoked', [{ id: entry?.id ?? '', note: { at } }]);
-    const { why } = await refusal(command, '--yes', nameOf(1), file);
-    assert.equal(why.message, `what is called ${nameOf(1)} is revoked already`);
+  test('quarry revoke takes a reason that CAs take', async () => {
+    await fill(1);
+    const { why, written } = await refusal(revokeCommand, '--yes', '--reason', 'boredom', nameOf(1), file);
+    assert.equal(why.name, 'UsageError');
+    assert.match(why.message, /^--reason is one of unspecified \(0\), keyCompromise \(1\)/);
+    assert.equal(written, '');
   });
-}
-
-test('neither goes on without the secret of the roles, nor with another one, and makes none', async () => {
-  await fill(1);
-  await rm(secretFile);
-  const absent = await refusal(revokeCommand, '--yes', nameOf(1), file);
-  const where = `${secretFile}, is not here: run this where a role has it`;
-  assert.equal(absent.why.message, `[mgmt] secret-file: the secret of the installation, ${where}`);
-  assert.equal(existsSync(secretFile), false);
-  await writeFile(secretFile, 'another secret that is long enough for it', { mode: 0o600 });
-  await redis.set('{quarry}:installation', 'the fingerprint of the roles');
-  const other = await refusal(forgetCommand, '--yes', nameOf(1), file);
-  assert.match(other.why.message, /is not the secret of the installation that uses this Redis/);
-});
-
-test('quarry revoke takes a reason that CAs take', async () => {
-  await fill(1);
-  const { why, written } = await refusal(revokeCommand, '--yes', '--reason', 'boredom', nameOf(1), file);
-  assert.equal(why.name, 'UsageError');
-  assert.match(why.message, /^--reason is one of unspecified \(0\), keyCompromise \(1\)/);
-  assert.equal(written, '');
 });

@@ -85,7 +85,7 @@ test('quarry with one role ends with 1 and one line where no Redis is configured
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^quarry: one role alone needs a Redis that others share: set \[redis\] url or REDIS_URL$/m,
+    /^quarry: one role alone needs a Redis that others share: set \[redis\] url, sentinel or cluster, or REDIS_URL$/m,
   );
 });
 

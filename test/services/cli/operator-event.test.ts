@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, beforeEach, test } from 'node:test';
+import { after, beforeEach, suite, test } from 'node:test';
 import { keysCommand } from '../../../services/cli/keys.ts';
 import { limitsCommand } from '../../../services/cli/limits.ts';
 import { reissueCommand } from '../../../services/cli/reissue.ts';
@@ -34,42 +34,44 @@ async function acts(): Promise<[string, string[]?][]> {
   });
 }
 
-beforeEach(() => redis.flushall());
+suite('what operators do', () => {
+  beforeEach(() => redis.flushall());
 
-const digest = 'a'.repeat(64);
+  const digest = 'a'.repeat(64);
 
-test('blocking and unblocking a key is in the trail', async () => {
-  await keysCommand.run(['block', '--reason', 'it was on a USB stick', digest, file], io);
-  await keysCommand.run(['list', file], io);
-  await keysCommand.run(['unblock', digest, file], io);
-  assert.deepEqual(await acts(), [
-    [`keys block ${digest}: it was on a USB stick`],
-    [`keys unblock ${digest}`],
-  ]);
-});
+  test('blocking and unblocking a key is in the trail', async () => {
+    await keysCommand.run(['block', '--reason', 'it was on a USB stick', digest, file], io);
+    await keysCommand.run(['list', file], io);
+    await keysCommand.run(['unblock', digest, file], io);
+    assert.deepEqual(await acts(), [
+      [`keys block ${digest}: it was on a USB stick`],
+      [`keys unblock ${digest}`],
+    ]);
+  });
 
-test('clearing a limit is in the trail, also one that does not stand', async () => {
-  await assert.rejects(limitsCommand.run(['clear', 'name/a.example', file], io), /no limit/);
-  assert.deepEqual(await acts(), [['limits clear name/a.example']]);
-});
+  test('clearing a limit is in the trail, also one that does not stand', async () => {
+    await assert.rejects(limitsCommand.run(['clear', 'name/a.example', file], io), /no limit/);
+    assert.deepEqual(await acts(), [['limits clear name/a.example']]);
+  });
 
-test('each certificate that is to be reissued is in the trail, with its names', async () => {
-  const now = Date.now();
-  const managed: ManagedCertificate = {
-    ...{ id: 'stored/kept/1', certificate: 'a.1', named: true, names: ['one.example'] },
-    ...{ notBefore: now, notAfter: now + 90 * 86_400_000, info: { none: '' }, pollFailures: 0 },
-    ...{ plan: { at: now, first: now, why: '' }, renews: true, ahead: false, looked: true },
-  };
-  await index.add(managed, now);
-  await index.add({ ...managed, id: 'stored/kept/2', names: ['two.example'] }, now);
-  await reissueCommand.run(['--yes', file], io);
-  assert.deepEqual(await acts(), [
-    ['reissue stored/kept/1', ['one.example']],
-    ['reissue stored/kept/2', ['two.example']],
-  ]);
-});
+  test('each certificate that is to be reissued is in the trail, with its names', async () => {
+    const now = Date.now();
+    const managed: ManagedCertificate = {
+      ...{ id: 'stored/kept/1', certificate: 'a.1', named: true, names: ['one.example'] },
+      ...{ notBefore: now, notAfter: now + 90 * 86_400_000, info: { none: '' }, pollFailures: 0 },
+      ...{ plan: { at: now, first: now, why: '' }, renews: true, ahead: false, looked: true },
+    };
+    await index.add(managed, now);
+    await index.add({ ...managed, id: 'stored/kept/2', names: ['two.example'] }, now);
+    await reissueCommand.run(['--yes', file], io);
+    assert.deepEqual(await acts(), [
+      ['reissue stored/kept/1', ['one.example']],
+      ['reissue stored/kept/2', ['two.example']],
+    ]);
+  });
 
-test('a renewal that nothing answers to is none', async () => {
-  await assert.rejects(renewCommand.run(['one.example', file], io), /nothing that Quarry renews/);
-  assert.deepEqual(await acts(), []);
+  test('a renewal that nothing answers to is none', async () => {
+    await assert.rejects(renewCommand.run(['one.example', file], io), /nothing that Quarry renews/);
+    assert.deepEqual(await acts(), []);
+  });
 });

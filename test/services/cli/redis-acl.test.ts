@@ -119,7 +119,7 @@ test('quarry redis-acl --sentinel lets Quarry ask Sentinels for the master, and 
   const [line, ...more] = await redisAcl(dir.path, least, '--sentinel', '--passwords', passwords);
   const password = (await readFile(join(passwords, 'sentinel'), 'utf8')).trim();
   const rights =
-    'resetchannels &+switch-master -@all +sentinel|get-master-addr-by-name +sentinel|masters +subscribe';
+    '-@all +sentinel|get-master-addr-by-name +sentinel|masters resetchannels &+switch-master +subscribe +ping';
   assert.deepEqual([line, more], [`ACL SETUSER quarry reset on ${digestOf(password)} ${rights}`, []]);
   const file = join(dir.path, 'own');
   await writeFile(file, 'secret');
