@@ -4,6 +4,7 @@ import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import { drawBack } from '../../shared/renewal/draw-back.ts';
 import type { NewestIndex } from '../../shared/renewal/newest-index.ts';
 import {
   isRenewed,
@@ -66,7 +67,7 @@ export async function lookAtStored(
 ): Promise<void> {
   const { index, clock, log } = parts;
   try {
-    const looked = await lookCloser(parts, managed, signal);
+    const looked = await lookCloser(parts, drawBack(managed, clock.now()), signal);
     if (looked) await index.save(looked.managed, looked.at);
   } catch (error) {
     signal.throwIfAborted();
@@ -117,14 +118,14 @@ function isForClients(
  * fetched this one since.
  */
 async function isSuperseded(
-  { index, newest }: RenewalParts,
+  { index, newest, clock }: RenewalParts,
   { id, names }: ManagedCertificate,
   storage: string,
   fetched: LastFetch | undefined,
 ): Promise<boolean> {
   if (!fetched) return false;
   const last = await newest.find({ block: fetched.block, storage, names });
-  if (!last || last.id === id || last.at <= fetched.at) return false;
+  if (!last || last.id === id || Math.min(last.at, clock.now()) <= fetched.at) return false;
   return (await index.read([last.id]))[0] !== undefined; // it may be revoked by now
 }
 

@@ -13,6 +13,7 @@ import type { Config } from '../../shared/setup/load-config.ts';
 import { consumeNotices } from './consume-notices.ts';
 import { consumeTasks } from './consume-tasks.ts';
 import { readTrailNotes } from './drain-trail.ts';
+import { openDrawBack } from './draw-back.ts';
 import { openFigures } from './figures.ts';
 import { ownSchedule } from './own-schedule.ts';
 import { openTasks, type Task } from './tasks.ts';
@@ -43,9 +44,11 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.current.map(({ name }) => name) }, 'scheduler ready');
+    const drawBack = openDrawBack({ store, schedule, index: openRenewalIndex(store), clock, log });
     let planned = tasks.current;
     while (!stopping.aborted) {
       const wanted = tasks.current;
+      drawBack(stopping);
       try {
         if (wanted !== planned) await schedule.plan(clock.now());
         planned = wanted;

@@ -1,4 +1,4 @@
-import { IssuanceError, isFailureCode } from '../../shared/base/basics.ts';
+import { type Clock, IssuanceError, isFailureCode } from '../../shared/base/basics.ts';
 import { isFlag, isNumber, isText, listOf, optional, shapeOf } from '../../shared/base/redis.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import type { Checkpoint, OrderChallenge, OrderState } from '../../shared/order/order-state.ts';
@@ -33,10 +33,48 @@ const isSavedProgress = shapeOf<SavedProgress>({
   ...{ orders: hasOrders, refusals: listOf(isRefusal), withoutProfile: optional(isFlag) },
 });
 
+/** Longer than any pause between two looks, and than a CA is believed that asks for a pause. */
+const LONGEST_PAUSE = 3_600_000;
+const LONGEST_WAIT = 15 * 24 * 3_600_000;
+
+/**
+ * Nothing was done later than now, and nobody refuses for longer than the rules allow: else a clock that was
+ * ahead has written it.
+ */
+function drawBack(saved: SavedProgress, now: number): SavedProgress {
+  const orders = Object.entries(saved.orders).map(([account, checkpoint]): [string, Checkpoint] => {
+    const { presentedAt, initiatedAt, finalizedAt, lookAt } = checkpoint.order;
+    const done = noneAfter(now, { presentedAt, initiatedAt, finalizedAt });
+    const order = { ...checkpoint.order, ...done, ...noneAfter(now + LONGEST_PAUSE, { lookAt }) };
+    return [account, { ...checkpoint, ...noneAfter(now, { begun: checkpoint.begun }), order }];
+  });
+  const refusals = saved.refusals.filter(({ until = 0 }) => until <= now + LONGEST_WAIT);
+  return { ...saved, orders: Object.fromEntries(orders), refusals };
+}
+
+/** Those of the times that are there, at the latest the one. */
+function noneAfter<Name extends string>(
+  latest: number,
+  times: Record<Name, number | undefined>,
+): Partial<Record<Name, number>> {
+  const known = Object.entries<number | undefined>(times).filter(([, time]) => time !== undefined);
+  return Object.fromEntries(known.map(([name, time = 0]) => [name, Math.min(time, latest)])) as Partial<
+    Record<Name, number>
+  >;
+}
+
 /** What an earlier run has kept of a job, or which of it is damaged. */
-export async function readKept({ records }: { records: SignRecords }, { lock }: SignJob) {
+export async function readKept(
+  { records, clock }: { records: SignRecords; clock: Pick<Clock, 'now'> },
+  { lock }: SignJob,
+) {
   try {
-    return { ...(await records.readJob(lock.jobId, isSavedProgress)), damage: undefined };
+    const { checkpoint, resultWritten } = await records.readJob(lock.jobId, isSavedProgress);
+    return {
+      checkpoint: checkpoint && drawBack(checkpoint, clock.now()),
+      resultWritten,
+      damage: undefined,
+    };
   } catch (damage) {
     if (!(damage instanceof IssuanceError)) throw damage;
     return { checkpoint: undefined, resultWritten: undefined, damage };

@@ -19,7 +19,8 @@ local time, waits, full = redis.call('TIME'), {}, {}
 local now = time[1] * 1000 + time[2] / 1000
 for i, key in ipairs(KEYS) do
   local block, interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  full[i] = math.max(tonumber(redis.call('GET', key) or '0'), now)
+  local latest = now + burst * interval -- a time beyond it was written by a clock that was ahead
+  full[i] = math.min(math.max(tonumber(redis.call('GET', key) or '0'), now), latest)
   local wait = math.ceil(math.max(full[i] - (burst - 1) * interval - now, 0))
   waits[block] = math.max(waits[block] or 0, wait)
 end

@@ -1,7 +1,7 @@
-import { createHmac, randomBytes } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { createAtomically, readCreated } from './atomic-file.ts';
+import { createHmac, createPrivateKey, hkdfSync, randomBytes } from 'node:crypto';
+import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createAtomically, readCreated, readIfThere } from './atomic-file.ts';
 import { type Clock, describeFileError, type Log, needingRedis } from './basics.ts';
 import { untilRedisAnswers } from './outages.ts';
 import type { Store } from './redis.ts';
@@ -15,8 +15,8 @@ const ASK_AGAIN = 100;
 /** Others than the owner and its group may read or write it. */
 const OPEN_TO_OTHERS = 0o006;
 
-/** `exposed`: to other users of the machine. */
-type SecretFile = { secret: Buffer; exposed: boolean };
+/** `exposed`: to other users of the machine; `derived`: from the account key, as there is no file. */
+type SecretFile = { secret: Buffer; exposed: boolean; derived?: true };
 
 /**
  * Reads the secret, and makes it where it is absent. Any number of processes may do so at once: the first one
@@ -28,6 +28,7 @@ type SecretFile = { secret: Buffer; exposed: boolean };
 export async function openSecret(file: string, log: Log): Promise<Buffer> {
   const found = (await readSecret(file)) ?? (await makeSecret(file, log));
   if (found.exposed) log.warn({ file }, EXPOSED);
+  if (found.derived) log.info({ file }, 'no secret can be made here: the account key beside it gives one');
   return found.secret;
 }
 
@@ -59,7 +60,7 @@ const EXPOSED =
 async function readSecret(file: string): Promise<SecretFile | undefined> {
   try {
     const text = await readCreated(file);
-    if (text === undefined) return undefined;
+    if (text === undefined) return await deriveSecret(dirname(file));
     const { mode } = await stat(file);
     return { secret: toSecret(file, text.trim()), exposed: (mode & OPEN_TO_OTHERS) !== 0 };
   } catch (error) {
@@ -69,6 +70,24 @@ async function readSecret(file: string): Promise<SecretFile | undefined> {
       `[mgmt] secret-file: the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}`,
     );
   }
+}
+
+/**
+ * In a directory that is only read, as a secret of Kubernetes, who has the account key has what it gives: the
+ * same for all roles there.
+ *
+ * @returns `undefined` where a secret can be made, or there is no key
+ */
+async function deriveSecret(folder: string): Promise<SecretFile | undefined> {
+  const isReadOnly = await access(folder, constants.W_OK).then(
+    () => false,
+    error => ['EROFS', 'EACCES', 'EPERM'].includes(error.code),
+  );
+  const pem = isReadOnly ? await readIfThere(join(folder, 'account.pem')) : undefined;
+  if (pem === undefined) return undefined;
+  const key = createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' });
+  const bytes = hkdfSync('sha256', key, '', 'quarry installation', BYTES_MADE);
+  return { secret: Buffer.from(Buffer.from(bytes).toString('hex')), exposed: false, derived: true };
 }
 
 function toSecret(file: string, text: string): Buffer {

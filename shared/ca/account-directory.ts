@@ -7,9 +7,14 @@ import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
+import { describeSection } from '../config/config-error.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 
+import { DEFAULT_ACCOUNT } from './account-section.ts';
+
 export type AccountDirectory = {
+  /** Of its section; absent where it has none. */
+  name?: string;
   /** Holds `account.pem` (PKCS#8) and `registration.json`, as macen lays them out. */
   dir: string;
   contact: string[];
@@ -81,13 +86,19 @@ async function findOrMake(
   }
 }
 
-/** Where it cannot be written, as on a disk that is only read, the account is looked up at each start. */
+/**
+ * Where it cannot be written, as on a disk that is only read, the account is looked up at each start; so is
+ * one that the CA had lost, and that was made anew.
+ */
 async function keepRegistration(dir: string, registration: Registration, log: Log): Promise<void> {
   const file = join(dir, 'registration.json');
   try {
     await writeAtomically(file, `${JSON.stringify(registration, null, 2)}\n`, { mode: 0o600 });
   } catch (error) {
-    log.warn({ file, reason: describeFileError(error) }, 'the registration cannot be written');
+    log.warn(
+      { file, reason: describeFileError(error) },
+      'the registration cannot be written: the account is looked up by its key at each start',
+    );
   }
   log.info({ account: registration.uri }, 'account ready');
 }
@@ -135,14 +146,30 @@ function accepts(accepted: boolean | string[], terms: string): boolean {
 
 const keyTypes = { ec: 'P-256', rsa: 'RSA-2048' } as const;
 
-async function readOrCreateKey({ dir, keyType }: AccountDirectory, log: Log): Promise<string> {
+async function readOrCreateKey({ name, dir, keyType }: AccountDirectory, log: Log): Promise<string> {
   const file = join(dir, 'account.pem');
-  const existing = await readCreated(file);
+  const existing = await readCreated(file).catch(error => failWith(name, `${file} cannot be read`, error));
   if (existing !== undefined) return existing;
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const made = await createAtomically(file, await generateKeyPem(keyTypes[keyType ?? 'ec']), 0o600);
-  if (made) log.info({ file }, 'account key made');
-  return (await readCreated(file)) ?? '';
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const made = await createAtomically(file, await generateKeyPem(keyTypes[keyType ?? 'ec']), 0o600);
+    if (made) log.info({ file }, 'account key made');
+    return (await readCreated(file)) ?? '';
+  } catch (error) {
+    return failWith(name, `${file} is absent and cannot be made`, error);
+  }
+}
+
+/** What an operator has to mend, and not only to wait for. */
+const lasting = ['EROFS', 'EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENAMETOOLONG'];
+
+function failWith(name: string | undefined, what: string, error: unknown): never {
+  const code = lasting.includes((error as NodeJS.ErrnoException).code ?? '')
+    ? 'misconfigured'
+    : 'unavailable';
+  const label = name === DEFAULT_ACCOUNT ? undefined : name;
+  const where = name === undefined ? '' : `${describeSection({ name: 'account', label })} dir: `;
+  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`, { cause: error });
 }
 
 function checkKey(keyPem: string, dir: string): void {

@@ -173,11 +173,11 @@ const NOW = `local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** KEYS: the breaker. ARGV: how long a probe has. Answers the state and whether anything is known at all. */
+/** KEYS: the breaker. ARGV: how long a probe has, the longest pause. Answers the state, 1 if any is known. */
 const ADMIT = toScript(`${NOW}
 local probe = redis.call('HGET', KEYS[1], 'probe')
 if not probe then return {'closed', redis.call('EXISTS', KEYS[1])} end
-if now < tonumber(probe) then return {'open', 1} end
+if now < tonumber(probe) and probe - now <= tonumber(ARGV[2]) then return {'open', 1} end
 redis.call('HSET', KEYS[1], 'probe', now + ARGV[1], 'probing', '1')
 return {'probe', 1}`);
 
@@ -219,12 +219,13 @@ export function openBreaker(
   ca: string,
   pauses = { first: FIRST_PAUSE, longest: LONGEST_PAUSE },
 ): Breaker {
+  const longest = Math.max(pauses.longest, PROBE_LIFE); // a later probe was set by a clock that was ahead
   const key = `${prefix}:breaker:${ca}`;
   /** Whether there may be failures to forget, so that an answer of a healthy CA costs no command. */
   let suspected = false;
   return {
     async admit() {
-      const [state, known] = (await runScript(redis, ADMIT, [key], [PROBE_LIFE])) as [
+      const [state, known] = (await runScript(redis, ADMIT, [key], [PROBE_LIFE, longest])) as [
         'closed' | 'probe' | 'open',
         number,
       ];

@@ -16,6 +16,7 @@ import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts
 import type { Trail } from '../trail/trail.ts';
 import { enqueueOnce } from './enqueue-once.ts';
 import { type Asker, openFetchRecord, openHandOut } from './hand-out.ts';
+import { openOwnStorage } from './own-storage.ts';
 
 /** A certificate as a client gets it. */
 export type IssuedCertificate = {
@@ -25,10 +26,10 @@ export type IssuedCertificate = {
   account?: string | undefined;
 };
 
-/** `unread`: why storages could not be read, by their names: nobody knows whether they have a certificate. */
+/** `unread`: the storage that could not be read, and why: nobody knows whether it has a certificate. */
 type Found = {
   stored?: IssuedCertificate & { identifiers: Identifier[] };
-  unread?: ReadonlyMap<string, IssuanceError>;
+  unread?: { storage: string; fault: IssuanceError };
 };
 
 /** A job that orders a certificate; identical requests share one. */
@@ -52,8 +53,8 @@ type Ordered = Pick<ParsedCsr, 'identifiers' | 'publicKey'>;
  */
 export type Issuing = {
   /**
-   * A fresh certificate from the storages of `blocks`, with the names that it was stored with. It is handed
-   * out only through the block that would order it, and only for names of that block.
+   * A fresh certificate from the storage of the block that would order it, with the names that it was stored
+   * with. It is handed out only for names of that block.
    *
    * @throws IssuanceError `denied` where its key is blocked
    */
@@ -105,18 +106,25 @@ export function openIssuing(parts: {
   const { trail } = parts;
   const recordFetch = openFetchRecord(renewals, clock, log);
   const tellOfHit = openHandOut(trail, clock);
+  const ownStorage = openOwnStorage(admission);
+
+  function storagesFor(blocks: AdmittingBlock[], csr: CsrText): Set<string> {
+    const all = new Set(blocks.map(({ storage }) => storage));
+    const own = all.size > 1 ? ownStorage(blocks, csr) : undefined;
+    return own === undefined ? all : new Set([own]);
+  }
 
   return {
     async findStored(blocks, csr, asker) {
-      const unread = new Map<string, IssuanceError>();
-      for (const name of new Set(blocks.map(({ storage }) => storage))) {
+      let unread: Found['unread'];
+      for (const name of storagesFor(blocks, csr)) {
         const blockFor = (found: StoredCertificate) => {
           const block = admission.find(blocks, found.leaf.identifiers);
           const isGood = block?.storage === name && isIssuedFor(found, accountsOf(block, accounts), accounts);
           return isGood ? block : undefined;
         };
         const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined);
-        if (stored instanceof IssuanceError) unread.set(name, stored);
+        if (stored instanceof IssuanceError) unread = { storage: name, fault: stored };
         if (stored instanceof IssuanceError) continue;
         const block = stored && blockFor(stored);
         if (!stored || !block) continue;
@@ -125,7 +133,7 @@ export function openIssuing(parts: {
         await tellOfHit(stored, block, asker);
         return { stored: { ...toIssued(stored), identifiers: stored.leaf.identifiers } };
       }
-      return { unread };
+      return unread ? { unread } : {};
     },
     async order(block, csr, request) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));

@@ -26,11 +26,13 @@ export type RepeatedTask = {
  * Quarry's clock. BullMQ's repeating jobs would not do: what fell due while no scheduler ran is to be done at
  * once, and once.
  */
-type Schedule = AsyncDisposable & {
+export type Schedule = AsyncDisposable & {
   /** Plans new tasks, which are due at once, and drops those that are no longer configured. */
   plan(now: number): Promise<void>;
   /** Enqueues each task that is due, once, however many schedulers do so at the same time. */
   enqueueDue(now: number): Promise<void>;
+  /** Plans anew what is due later than its rule says. @returns how many tasks that were */
+  drawBack(now: number): Promise<number>;
 };
 
 /**
@@ -83,6 +85,16 @@ export function openSchedule(
         );
         await runScript(redis, MOVE_ON, [times], [name, due, Math.round(task.next(now))]);
       }
+    },
+    async drawBack(now) {
+      let count = 0;
+      for (const { name, next } of tasks.current) {
+        const [latest, due] = [Math.round(next(now)), await redis.zscore(times, name)];
+        if (due === null || Number(due) <= latest) continue;
+        await redis.zadd(times, 'XX', latest, name);
+        count++;
+      }
+      return count;
     },
     [Symbol.asyncDispose]: () => queue.close(),
   };

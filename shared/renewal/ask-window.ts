@@ -6,6 +6,8 @@ import type { ExplainedWindow, RenewalFacts } from './renewal-window.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
+/** No question is planned for later; one that is was planned by a clock that was ahead. */
+const LATEST = 48 * HOUR;
 
 /** What is known of when the CA wants a certificate renewed; times in milliseconds since the epoch. */
 export type WindowMemory = {
@@ -41,7 +43,9 @@ export async function askWindow(
   signal: AbortSignal,
 ): Promise<WindowLook> {
   const { clock } = connection;
-  if (known.askAgain === undefined || known.askAgain > clock.now()) return known;
+  const now = clock.now();
+  const isEarly = known.askAgain !== undefined && known.askAgain > now && known.askAgain < now + LATEST;
+  if (known.askAgain === undefined || isEarly) return known;
   const answer = await ask(connection, id, signal);
   return learnWindow(known, answer, life, clock.now(), Math.random());
 }

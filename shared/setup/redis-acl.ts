@@ -2,6 +2,7 @@ import type { CommandName } from '../base/redis-commands.ts';
 import { channel, keys, list, ordering, type RedisUse, type RedisUser } from '../base/redis-use.ts';
 import { escapeGlob } from '../base/scan.ts';
 import type { RedisConfig } from '../config/redis.ts';
+import { drawnBackNames } from '../queue/draw-back.ts';
 import { kindOf } from '../solver/kinds.ts';
 import type { Config } from './load-config.ts';
 
@@ -26,6 +27,8 @@ const toTell = list('eval evalsha del get pexpire set');
 const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
 const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
 const toIndex = list('eval evalsha get hdel hget hmget hset sadd set srem zadd zrem');
+const toDrawBack = list('del pexpire pttl');
+const toDrawBackJobs = list('eval evalsha hget hset lrange zadd zrange zrangebyscore');
 const toLookThrough = list('hscan scard zcard zcount zrangebyscore');
 
 /**
@@ -127,6 +130,10 @@ const uses: RedisUse[] = [
   ordering('accounts', { worker: [...script, 'hget', 'hset', 'time'], cli: ['hget'] }),
   ordering('issuers', { worker: ['sadd', 'smembers'] }),
 
+  // what a clock that was ahead has left: draw-back.ts
+  ...drawnBackNames.map(names => keys(names, { scheduler: [...toDrawBack, 'scan'] })),
+  ...['sign:*', 'revoke:*'].map(names => keys(names, { scheduler: toDrawBackJobs })),
+
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
   // index-storage.ts
   keys('renewals:fetched', { intake: ['hset'] }),
@@ -206,8 +213,14 @@ export const isReader = (user: RedisUser) => user === 'responder';
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
-/** At a Sentinel: which Redis is the master, and for a name that it does not know, which it knows. */
-export const sentinelAclWords = ['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'];
+/**
+ * At a Sentinel: which Redis is the master, when another one becomes it, and for a name that it does not
+ * know, which it knows.
+ */
+export const sentinelAclWords = [
+  ...['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'],
+  ...['resetchannels', '&+switch-master', '+subscribe', '+ping'],
+];
 
 /**
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights

@@ -4,6 +4,7 @@ import { acceptFor } from '../order/accept-chain.ts';
 import type { OrderTask } from '../order/order-state.ts';
 import { makeCsr } from '../pki/make-csr.ts';
 import { openedKeyDigest } from '../pki/public-key.ts';
+import { drawBackFailures } from '../renewal/draw-back.ts';
 import { isDue } from '../renewal/renewal-window.ts';
 import { OWN_ACCOUNT, toIssuedBy } from './account.ts';
 import {
@@ -78,6 +79,9 @@ async function whyOrder(
   habits: RunHabits,
 ): Promise<{ patience: number } | undefined> {
   const now = clock.now();
+  const { failures } = entry.domain.memory;
+  const drawn = failures && drawBackFailures(failures, now);
+  if (drawn !== failures) await entry.change({ memory: { failures: drawn } });
   const order = (reason: string, patience = now) => {
     entry.say('info', `to be ordered: ${reason}`);
     return { patience };

@@ -10,7 +10,7 @@ import {
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createAtomically, readCreated } from '../base/atomic-file.ts';
-import { describeError } from '../base/basics.ts';
+import { describeError, describeFileError } from '../base/basics.ts';
 
 /** What signs the trail, and what others verify it with: Ed25519 (RFC 8032). */
 export type SigningKey = {
@@ -50,9 +50,14 @@ export async function openSigningKey(file: string): Promise<SigningKey> {
 async function makeKey(file: string): Promise<string> {
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await createAtomically(file, pem, 0o600);
-  return (await readCreated(file)) ?? pem;
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await createAtomically(file, pem, 0o600);
+    return (await readCreated(file)) ?? pem;
+  } catch (error) {
+    const why = describeFileError(error);
+    throw new Error(`${file} is absent and cannot be made: ${why}; [trail] key-file can name another`);
+  }
 }
 
 /** @throws Error where it is no Ed25519 key in PEM */

@@ -122,7 +122,7 @@ const lacking: [string, RedisUser, string[], RegExp][] = [
   ['a command of scripts alone', 'worker', ['-zpopmin'], /\+zpopmin:/],
   ['MULTI', 'intake', ['-multi'], /\+multi\b/],
   ['a key', 'intake', ['resetkeys', '~{quarry}:sign:*'], /~\{quarry\}:nonce:\* .* and \d+ more: /],
-  ['a channel', 'scheduler', ['resetchannels'], /&\{quarry\}:results:/],
+  ['a channel', 'scheduler', ['resetchannels'], /&\{quarry\}:results\b/],
   ['the only command', 'responder', ['-mget'], /\+mget:/],
 ];
 

@@ -45,6 +45,20 @@ suite('renewing ahead', () => {
     assert.deepEqual([event, names, block, job, more], ['renewed', ['a.example.org'], 'web', 'job-1', []]);
   });
 
+  test('tries again what failed by a clock that was ahead', async () => {
+    await using ground = await openGround();
+    ground.turnTo(64.6);
+    const managed = await ground.managed();
+    assert.ok(managed);
+    const last = ground.clock.now() + 400 * day;
+    await ground.index.save({ ...managed, failures: { count: 1, last, reason: 'away' } }, 0);
+    await ground.look();
+    assert.deepEqual(ground.jobs, []);
+    ground.turnTo(65.7);
+    await ground.look();
+    assert.equal(ground.jobs.length, 1);
+  });
+
   test('keeps what its storage cannot read, without a word of its own, until it can', async () => {
     await using ground = await openGround();
     const { upkeep } = ground.storage;

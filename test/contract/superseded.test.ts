@@ -5,7 +5,7 @@ import { readCertificate } from '../../shared/pki/certificate.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
 import { storedId } from '../../shared/renewal/stored-renewals.ts';
 import { makeCertificate, makeCsr, rsaKey } from '../shared/pki/openssl-csr.ts';
-import { chain, csr, id, leaf, openGround, suggest, web } from './renewal-ground.ts';
+import { chain, csr, day, id, leaf, openGround, suggest, web } from './renewal-ground.ts';
 
 const names = 'DNS:a.example.org';
 /** Of the same host, once it has a new key. */
@@ -33,6 +33,21 @@ async function issue(
 const jobsFor = ({ jobs }: Ground, { pem }: typeof csr) => jobs.filter(job => job.csr === pem).length;
 
 suite('a host with a new key', () => {
+  test('that got it by a clock that was ahead has the one renewed that it fetches now', async () => {
+    await using ground = await openGround();
+    await issue(ground, newKey);
+    const newest = { id: storedId('kept', newKey.csr), at: ground.clock.now() + 400 * day };
+    await ground.parts.newest.note(
+      { block: 'web', storage: 'kept', names: ['a.example.org'] },
+      newest,
+      false,
+    );
+    ground.turnTo(65);
+    await ground.renewals.fetched('kept', csr, 'web', ground.clock.now());
+    await ground.look();
+    assert.equal(jobsFor(ground, csr), 1);
+  });
+
   for (const renewAhead of [true, false])
     test(`has its older certificate ${renewAhead ? 'renewed, asked for and told of' : 'asked for'} no more`, async () => {
       await using ground = await openGround([web], { renewAhead });

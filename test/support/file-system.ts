@@ -2,7 +2,7 @@ import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import type { TestContext } from 'node:test';
 
-type Call = 'link' | 'rename' | 'open' | 'readFile';
+type Call = 'access' | 'link' | 'rename' | 'open' | 'readFile';
 
 /** As the system says it, as far as anybody looks. */
 export function systemError(code: string, call: string): NodeJS.ErrnoException {

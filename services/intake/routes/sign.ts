@@ -221,8 +221,7 @@ export function signRoute(parts: {
     const able = unusual ? blocksForUnusual(admission, blocks, identifiers, unusual) : blocks;
     const block = admission.admit(able, identifiers);
     ctx.state.blocks = [block];
-    const fault = unread?.get(block.storage);
-    if (fault) throw fault;
+    if (unread?.storage === block.storage) throw unread.fault;
 
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });

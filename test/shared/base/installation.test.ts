@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findSecretFault, openSecret } from '../../../shared/base/installation.ts';
+import { findSecretFault, openSecret, readSecretOfRoles } from '../../../shared/base/installation.ts';
+import { failCalls } from '../../support/file-system.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -53,6 +55,29 @@ test('a secret that is too short, or that cannot be read or made, is one line wi
     message:
       /^\[mgmt\] secret-file: the secret of the installation, \/sys\/installation\.key, is absent and cannot be made: /,
   });
+});
+
+test('where no secret can be made, as the directory is only read, the account key beside it gives one', async t => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'installation.key');
+  const key = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  await writeFile(join(dir.path, 'account.pem'), key().export({ format: 'pem', type: 'pkcs8' }));
+  await assert.rejects(readSecretOfRoles(file), /is not here/, 'a role would make one');
+  failCalls(t, 'access', 'EROFS');
+  const { log, lines, text } = keptLog();
+  const secret = await openSecret(file, log);
+  assert.match(secret.toString(), /^[0-9a-f]{64}$/);
+  assert.deepEqual([await openSecret(file, quietLog), await readSecretOfRoles(file)], [secret, secret]);
+  assert.deepEqual(
+    lines.map(({ msg }) => msg),
+    ['no secret can be made here: the account key beside it gives one'],
+  );
+  assert.ok(!text().includes(secret.toString()));
+  assert.deepEqual(await readdir(dir.path), ['account.pem']);
+  await writeFile(join(dir.path, 'account.pem'), key().export({ format: 'pem', type: 'pkcs8' }));
+  assert.notDeepEqual(await openSecret(file, quietLog), secret, 'another key gives another one');
+  await writeFile(file, secretText, { mode: 0o600 });
+  assert.equal((await openSecret(file, quietLog)).toString(), secretText, 'a file goes first');
 });
 
 test('a secret that every user can read works, with a warning', async () => {

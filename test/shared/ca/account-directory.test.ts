@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openAcmeClient } from '../../../shared/acme/client.ts';
 import { type AccountDirectory, openAccountDirectory } from '../../../shared/ca/account-directory.ts';
 import { generateKeyPem } from '../../../shared/pki/private-key.ts';
+import { failCalls } from '../../support/file-system.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -199,6 +200,58 @@ test('openAccountDirectory() binds a new account to an external one', async () =
   };
   const header = JSON.parse(Buffer.from(externalAccountBinding.protected, 'base64url').toString());
   assert.deepEqual(header, { alg: 'HS256', url: `${ready.ca.url}/new-account`, kid: 'kid-1' });
+});
+
+test('openAccountDirectory() uses a directory that is only read as it is, and says what cannot be kept', async t => {
+  await using ready = await start();
+  const { dir, open, ca } = ready;
+  const { url } = await open();
+  failCalls(t, 'open', 'EROFS', (_, flags) => flags === 'wx');
+  const { log, lines } = keptLog();
+  const asked = ca.requests.length;
+  assert.equal((await open({}, log)).url, url);
+  assert.deepEqual([ca.requests.slice(asked).filter(({ path }) => path === '/new-account'), lines], [[], []]);
+  await rm(join(dir, 'registration.json'));
+  assert.equal((await open({}, log)).url, url);
+  assert.equal(ca.accounts.size, 1);
+  const [warning] = lines;
+  assert.deepEqual(
+    [warning?.file, warning?.msg],
+    [
+      join(dir, 'registration.json'),
+      'the registration cannot be written: the account is looked up by its key at each start',
+    ],
+  );
+});
+
+for (const [code, kind] of [
+  ['EROFS', 'misconfigured'],
+  ['EACCES', 'misconfigured'],
+  ['ENOSPC', 'unavailable'],
+] as const)
+  test(`openAccountDirectory() names section, option and path where a key cannot be made (${code})`, async t => {
+    await using ready = await start();
+    failCalls(t, 'open', code, (_, flags) => flags === 'wx');
+    const file = join(ready.dir, 'account.pem');
+    for (const [name, section] of [
+      ['default', '[account]'],
+      ['zerossl', '[account "zerossl"]'],
+    ] as const)
+      await assert.rejects(ready.open({ name }), {
+        code: kind,
+        message: new RegExp(
+          `^${section.replace(/[[\]]/g, '\\$&')} dir: ${file} is absent and cannot be made: `,
+        ),
+      });
+  });
+
+test('openAccountDirectory() names section, option and path where the key cannot be read', async () => {
+  await using ready = await start();
+  await mkdir(join(ready.dir, 'account.pem'), { recursive: true });
+  await assert.rejects(ready.open({ name: 'default' }), {
+    code: 'misconfigured',
+    message: /^\[account\] dir: .*account\.pem cannot be read: /,
+  });
 });
 
 test('ten calls of openAccountDirectory() at once make one key and one account', async () => {

@@ -59,7 +59,7 @@ type Lookup = Awaited<ReturnType<Storage['get']>>;
 /** What the storages hold, which limit stands at which account, and who records a fetch, as a test says. */
 function open(
   options: {
-    kept?: Partial<Record<'kept' | 'elsewhere', Lookup | Error>>;
+    kept?: Partial<Record<'kept' | 'elsewhere', Lookup | Promise<Lookup> | Error>>;
     standing?: Record<string, IssuanceError | Error>;
     blocked?: Map<string, BlockedKey>;
     fetched?: (...fetch: unknown[]) => Promise<void>;
@@ -131,19 +131,33 @@ test('findStored() gives no certificate of an account that the block would not o
   );
 });
 
-test('findStored() looks into the storage of each block, and says which of them cannot be read', async () => {
+test('findStored() looks into the storage of the block that would order, whatever another one does', async () => {
   const away = new IssuanceError('unavailable', 'what is stored cannot be read');
-  const { issuing } = open({ kept: { kept: away, elsewhere: stored } });
+  const never = new Promise<Lookup>(() => {});
+  const broken = open({ kept: { kept: away, elsewhere: stored } });
   // The storage `elsewhere` belongs to another block than the one that would order, so it does not count.
-  const found = await issuing.findStored([web, blockNamed('other')], csr, asker);
-  assert.deepEqual([found.stored, [...(found.unread ?? [])]], [undefined, [['kept', away]]]);
-  assert.equal((await issuing.findStored([blockNamed('other')], csr, asker)).stored?.chain, chain);
+  const both = [web, blockNamed('other')];
+  assert.deepEqual(await broken.issuing.findStored(both, csr, asker), {
+    unread: { storage: 'kept', fault: away },
+  });
+  assert.equal((await broken.issuing.findStored([blockNamed('other')], csr, asker)).stored?.chain, chain);
+  const hanging = open({ kept: { kept: stored, elsewhere: never } });
+  for (let time = 0; time < 2; time++)
+    assert.equal((await hanging.issuing.findStored(both, csr, asker)).stored?.chain, chain);
+});
+
+test('findStored() looks into the storage of each block for a CSR that would not be ordered now', async () => {
+  const { issuing } = open({ kept: { elsewhere: stored } });
+  const old = { ...csr, der: Buffer.from('what once was ordered') };
+  assert.deepEqual(await issuing.findStored([web, blockNamed('other')], old, asker), {});
+  const twice = [blockNamed('other'), { ...blockNamed('other'), storage: 'kept' }];
+  assert.equal((await issuing.findStored(twice, old, asker)).stored?.chain, chain);
 });
 
 test('findStored() takes a Redis that fails for a storage that cannot be read, and a bug for a bug', async () => {
   const closed = open({ kept: { kept: new Error('Connection is closed.') } });
   const { unread } = await closed.issuing.findStored([web], csr, asker);
-  assert.equal(unread?.get('kept')?.message, 'Redis cannot be reached');
+  assert.equal(unread?.fault.message, 'Redis cannot be reached');
   const broken = open({ kept: { kept: new TypeError('undefined is not a function') } });
   await assert.rejects(broken.issuing.findStored([web], csr, asker), TypeError);
 });

@@ -80,6 +80,15 @@ test('askWindow() asks nothing before its time, and nothing where there is none'
   assert.deepEqual(ca.requests, []);
 });
 
+test('askWindow() asks now where its time is later than any that a CA may say', async () => {
+  await using ca = await startFakeCa();
+  using connection = connect(ca.directoryUrl, turnedClock(10 * day));
+  ca.on('/dir', () => ({ body: { renewalInfo: `${ca.url}/info` } }));
+  const ahead = { ...known, askAgain: 410 * day };
+  await askWindow(connection, { id: 'a.b', life }, ahead, never);
+  assert.ok(ca.requests.some(({ path }) => path === '/info/a.b'));
+});
+
 test('askWindow() learns of every fault but the end of its signal', async () => {
   await using ca = await startFakeCa();
   using connection = connect(ca.directoryUrl, turnedClock(10 * day));
