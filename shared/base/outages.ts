@@ -29,6 +29,7 @@ const MOST_SILENT = 3;
  */
 export function endSilence(redis: Redis): void {
   const { stream } = redis;
+  if (stream.destroyed) return;
   let [heard, silent] = [0, 0];
   const beat = setInterval(listen, BEAT).unref();
   stream.on('close', () => clearInterval(beat));
