@@ -1,7 +1,8 @@
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { type Clock, describeFileError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { atOption } from '../../shared/base/file-error.ts';
 import { privateSocket } from '../../shared/config/redis.ts';
 import { findServer, type Server, spawnServer } from './redis-process.ts';
 
@@ -122,7 +123,7 @@ export async function startPrivateRedis(
 /** Whoever may write to the folder can put another socket, or other data, in place of Redis's. */
 async function prepareFolder(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch(error => {
-    throw new Error(`[redis] dir: ${dir} cannot be made: ${describeFileError(error)}`, { cause: error });
+    throw atOption(error, '[redis] dir');
   });
   const { mode, uid } = await stat(dir);
   const own = process.getuid?.() ?? uid;

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createAtomically } from '../../shared/base/atomic-file.ts';
+import { atOption } from '../../shared/base/file-error.ts';
 import { type RedisUser, redisUsers } from '../../shared/base/redis-use.ts';
 import { readPassword } from '../../shared/config/redis-access.ts';
 import type { Secret } from '../../shared/config/secret-file.ts';
@@ -65,9 +66,13 @@ function fileIn(dir: string, of: AclUser['of']): string {
 
 /** Where there is none yet; what others may read is no password. */
 async function makePasswords(dir: string, users: readonly AclUser['of'][]): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  for (const user of users)
-    await createAtomically(fileIn(dir, user), `${randomBytes(32).toString('base64url')}\n`, 0o600);
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    for (const user of users)
+      await createAtomically(fileIn(dir, user), `${randomBytes(32).toString('base64url')}\n`, 0o600);
+  } catch (error) {
+    throw atOption(error, '--passwords');
+  }
 }
 
 /** Redis keeps the digest alone; a line without one it refuses, rather than let the user in without. */

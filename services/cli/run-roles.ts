@@ -1,4 +1,5 @@
 import { systemClock } from '../../shared/base/basics.ts';
+import { atOption } from '../../shared/base/file-error.ts';
 import { http } from '../../shared/base/http.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
@@ -67,6 +68,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const opened = await openLog({
     ...config.logging,
     destination: destination === 'syslog' ? syslog : destination,
+  }).catch(error => {
+    throw atOption(error, '[logging] destination');
   });
   const { log } = opened;
   onLog(opened);
@@ -85,7 +88,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
   const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
   if (tooLow !== undefined) log.warn(tooLow);
-  notes.push(clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
+  notes.push(opened.notes, clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 

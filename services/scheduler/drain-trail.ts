@@ -1,4 +1,5 @@
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import { atOption } from '../../shared/base/file-error.ts';
 import type { Live } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { TrailConfig } from '../../shared/config/trail.ts';
@@ -56,7 +57,9 @@ function openSealing(parts: Parts, directory: string) {
   let nextUpkeep = 0;
 
   async function open(): Promise<TrailFiles> {
-    const key = await openSigningKey(keyFile);
+    const key = await openSigningKey(keyFile).catch(error => {
+      throw atOption(error, '[trail] key-file');
+    });
     files ??= await openTrailFiles({ directory, key, keep: trail.current.keep, store, clock, log });
     return files;
   }
@@ -74,7 +77,7 @@ function openSealing(parts: Parts, directory: string) {
     } satisfies TrailConsumer,
     /** @returns why something is not sealed, or not kept in order */
     async end(error: unknown): Promise<unknown> {
-      const failure = error ?? (await upkeep().catch(fault => fault));
+      const failure = atOption(error ?? (await upkeep().catch(fault => fault)), '[trail] dir');
       await files?.[Symbol.asyncDispose]();
       files = undefined;
       if (failure !== undefined)

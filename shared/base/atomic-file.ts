@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withPath } from './file-error.ts';
 
 /**
  * Writes a file so that a reader, also after a power cut, finds either the old content or the new one.
@@ -128,7 +129,7 @@ async function writeBeside(path: string, content: string, mode: number): Promise
     return fresh;
   } catch (error) {
     await rm(fresh, { force: true });
-    throw error;
+    throw withPath(error, path);
   } finally {
     await file.close();
   }

@@ -30,6 +30,7 @@ const MOST_SILENT = 3;
  */
 export function endSilence(node: Node): void {
   const { stream } = node;
+  if (stream.destroyed) return;
   let [heard, silent] = [0, 0];
   const beat = setInterval(listen, BEAT).unref();
   stream.on('close', () => clearInterval(beat));

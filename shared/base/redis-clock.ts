@@ -8,7 +8,10 @@ import { nodeFor } from './redis-node.ts';
  */
 export type RedisClock = Clock &
   Disposable & {
-    /** Resolves once Redis has told its time, or refused to; rejects with the signal's reason. */
+    /**
+     * Resolves once Redis has told its time, or refused to, and one of the two clocks may be right: what is
+     * done in 1970 would have to be undone. Rejects with the signal's reason.
+     */
     untilTold(signal: AbortSignal): Promise<void>;
     /** By how many milliseconds this machine's clock is ahead; `undefined` until Redis has told. */
     ahead(): number | undefined;
@@ -57,6 +60,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
   let refusal: string | undefined;
   /** What is gone by. */
   const used: { offset?: number | undefined } = {};
+  const clock = steadyClock(own, used);
   let lookedAt = Number.NEGATIVE_INFINITY;
   /** By how much this machine's clock showed more than `elapsed` at the last look. */
   let localOffset = 0;
@@ -79,7 +83,8 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
     localOffset = local.now() - lookedAt;
     const fault = await learn().then(() => undefined, describeError);
     refusal = fault?.startsWith('NOPERM') ? fault : undefined;
-    if (fault === undefined || refusal !== undefined) told.resolve();
+    const isKnown = fault === undefined || refusal !== undefined;
+    if (isKnown && !isImpossible(clock.now())) told.resolve();
     else lookedAt = Number.NEGATIVE_INFINITY;
     const said = describe();
     if (said !== undefined && !isNoted) log.warn(said);
@@ -105,7 +110,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
   if (redis.status === 'ready') void look();
 
   return {
-    ...steadyClock(own, used),
+    ...clock,
     untilTold: signal => orAborted(told.promise, signal),
     ahead() {
       const time = redisTime();

@@ -6,6 +6,7 @@ import { endSilence, reportOutages } from './outages.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
 import type { Redis } from './redis-node.ts';
+import { followSwitches } from './redis-switches.ts';
 import { outlastRefusals } from './refusals.ts';
 
 export type { Redis } from './redis-node.ts';
@@ -22,15 +23,22 @@ export function openRedis(
   log: Log,
   enableReadyCheck = true,
 ): Redis {
-  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience);
+  const all = new Set<Node>();
+  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience, all);
+  if ('sentinels' in address) {
+    const switches = followSwitches(address, () => all);
+    redis.on('end', () => switches[Symbol.dispose]());
+  }
   reportOutages(redis, log);
   return redis;
 }
 
-/** BullMQ makes itself another one, which has them, too. */
-function withManners(node: Node, patience: Patience): Node {
+/** BullMQ makes itself another one, which has them, too. @param all gets it while it is open */
+function withManners(node: Node, patience: Patience, all: Set<Node>): Node {
   const duplicate = node.duplicate.bind(node);
-  node.duplicate = options => withManners(duplicate(options), patience);
+  node.duplicate = options => withManners(duplicate(options), patience, all);
+  node.on('connect', () => all.add(node));
+  node.on('end', () => all.delete(node));
   node.on('connect', () => writeTogether(node.stream, patience));
   node.on('connect', () => endSilence(node));
   outlastRefusals(node);

@@ -1,5 +1,6 @@
 import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
+import { atOption } from '../base/file-error.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
@@ -63,6 +64,13 @@ export function parseAccounts(
   return read;
 }
 
+/** Says whose directory it is, in an error of the file system. */
+export const atAccountDir = (error: unknown, account: string): unknown =>
+  atOption(error, `${headingOf(account)} dir`);
+
+const headingOf = (account: string) =>
+  describeSection({ name: 'account', label: account === DEFAULT_ACCOUNT ? undefined : account });
+
 /** Of the account that a section is, or is about. */
 const nameOf = (section: SectionReader) => section.label || DEFAULT_ACCOUNT;
 
@@ -73,8 +81,7 @@ function refuseSharedDir(
 ): void {
   for (const other of others) {
     if (resolve(other.dir) !== resolve(dir)) continue;
-    const label = other.name === DEFAULT_ACCOUNT ? undefined : other.name;
-    section.fail(`is that of ${describeSection({ name: 'account', label })} too; each needs its own`, 'dir');
+    section.fail(`is that of ${headingOf(other.name)} too; each needs its own`, 'dir');
   }
 }
 

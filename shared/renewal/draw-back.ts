@@ -61,6 +61,11 @@ export async function drawBackLooks(
   return count;
 }
 
-/** No look is planned for later than when the certificate is to be renewed, or a day from now. */
-const latestLook = (managed: ManagedCertificate | undefined, now: number) =>
-  Math.max(managed ? Math.min(managed.plan.first, managed.notAfter) : 0, now) + 2 * DAY;
+/**
+ * A CA is asked for its window each day; where it is not asked, no look is planned for later than when the
+ * certificate is to be renewed, or a day from now.
+ */
+function latestLook(managed: ManagedCertificate | undefined, now: number): number {
+  const renewal = managed && managed.poll === undefined ? Math.min(managed.plan.first, managed.notAfter) : 0;
+  return Math.max(renewal, now) + 2 * DAY;
+}

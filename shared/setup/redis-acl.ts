@@ -213,8 +213,14 @@ export const isReader = (user: RedisUser) => user === 'responder';
  */
 const basics = ['info', 'multi', 'exec', 'discard'];
 
-/** At a Sentinel: which Redis is the master, and for a name that it does not know, which it knows. */
-export const sentinelAclWords = ['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'];
+/**
+ * At a Sentinel: which Redis is the master, when another one becomes it, and for a name that it does not
+ * know, which it knows.
+ */
+export const sentinelAclWords = [
+  ...['-@all', '+sentinel|get-master-addr-by-name', '+sentinel|masters'],
+  ...['resetchannels', '&+switch-master', '+subscribe', '+ping'],
+];
 
 /**
  * The words of `ACL SETUSER` (Redis 6.2 and later) behind the name and the password that give these rights

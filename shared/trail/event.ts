@@ -19,7 +19,7 @@ type TrailEventKind =
 
 /** No secret is ever part of one. */
 export type TrailEvent = {
-  /** Milliseconds since the epoch, by the clock of who writes it. */
+  /** Milliseconds since the epoch, by the clock of who writes it: Redis's (base/clocks.md). */
   at: number;
   event: TrailEventKind;
   names?: readonly string[] | undefined;

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, syncFolder, writeAtomically } from '../base/atomic-file.ts';
+import { withPath } from '../base/file-error.ts';
 import {
   type ChainEnd,
   HEAD_FILE,
@@ -69,6 +70,8 @@ async function append(path: string, text: string): Promise<void> {
   try {
     await handle.writeFile(text);
     await handle.sync();
+  } catch (error) {
+    throw withPath(error, path);
   } finally {
     await handle.close();
   }

@@ -60,7 +60,8 @@ test('what cannot be sealed waits in Redis, operators hear of it after a minute,
     on.told.map(({ kind, subject }) => [kind, subject]),
     [['trail-unsealed', 'trail']],
   );
-  assert.match(on.told[0]?.detail ?? '', /^events since \S+Z wait in Redis, as .* EEXIST/);
+  const why = /^events since \S+Z wait in Redis, as .*: \[trail\] dir: .* file already exists$/;
+  assert.match(on.told[0]?.detail ?? '', why);
   assert.match((await on.notes()).join(), /^1 events of the trail are not sealed, since /);
   assert.equal(await redis.xlen(trailKey(on.store.prefix)), 1);
 

@@ -189,7 +189,7 @@ suite('the private Redis', () => {
     await using dir = await tempDir();
     await writeFile(join(dir.path, 'file'), '');
     const data = join(dir.path, 'file', 'data');
-    await assert.rejects(start(data), { message: `[redis] dir: ${data} cannot be made: not a directory` });
+    await assert.rejects(start(data), { message: `[redis] dir: ${data} cannot be used: not a directory` });
   });
 
   test('says in one line what is missing', async () => {

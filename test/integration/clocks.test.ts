@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
+import { readCsr } from '../../shared/pki/csr.ts';
+import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { storedId } from '../../shared/renewal/stored-renewals.ts';
 import { parseEntry } from '../../shared/trail/event.ts';
 import { startBind } from '../support/bind.ts';
 import { assertChain } from '../support/chain.ts';
@@ -7,12 +11,15 @@ import { makeCsr } from '../support/csr.ts';
 import { type Fleet, type RoleProcess, startFleet } from '../support/fleet.ts';
 import { freePorts } from '../support/free-port.ts';
 import { runQuarry } from '../support/run-quarry.ts';
-import { aheadBy } from '../support/shifted-time.ts';
+import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
+import { aheadBy, shiftedTime } from '../support/shifted-time.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 // The machines of a fleet whose clocks differ by hours; Redis, Pebble and BIND have the right time.
 
 const minute = 60_000;
 const hour = 60 * minute;
+const day = 24 * hour;
 const [tlsPort, dnsPort] = (await freePorts(2)) as [number, number];
 const zone = '_acme-challenge.dns.clocks.example';
 const bind = await startBind({
@@ -57,12 +64,20 @@ verification = http
 storage = kept
 `;
 
+const time = await shiftedTime();
 const fleetBegan = Date.now();
 let fleet: Fleet;
 before(async () => {
-  fleet = await startFleet({ roles: [], blocks, pebble: { tlsPort, dnsServer: bind.address } });
+  const profiles = { long: { description: 'longer than a clock is ahead', validityPeriod: 1_000 * 86_400 } };
+  fleet = await startFleet({
+    ...{ roles: [], blocks, time },
+    pebble: { tlsPort, dnsServer: bind.address, profiles },
+  });
 });
-after(() => fleet[Symbol.asyncDispose]());
+after(async () => {
+  await fleet[Symbol.asyncDispose]();
+  await time[Symbol.asyncDispose]();
+});
 
 /** Starts a role on a machine whose clock is so many hours ahead. */
 const start = (role: 'intake' | 'worker' | 'responder', ahead: number) =>
@@ -72,11 +87,13 @@ async function readAdmin({ adminUrl }: RoleProcess, path: string): Promise<strin
   return (await fetch(`${adminUrl}${path}`)).text();
 }
 
-async function sign(name: string): Promise<void> {
+/** @returns what the renewal index calls it, and its chain */
+async function sign(name: string): Promise<{ id: string; chain: string }> {
   const { csrPem, keyPem } = await makeCsr({ names: [name] });
   const { status, body } = await fleet.post(csrPem);
   assert.equal(status, 200, body);
   assertChain(body, { names: [name], keyPem, rootPem: await fleet.pebble.rootPem() });
+  return { id: storedId('kept', readCsr(Buffer.from(csrPem))), chain: body };
 }
 
 for (const [intake, worker, responder] of [
@@ -102,6 +119,8 @@ for (const [intake, worker, responder] of [
         for (const failures of ['failed-*', 'limit:*', 'look-fault:*'])
           assert.deepEqual(await fleet.redisClient.keys(`{quarry}:${failures}`), []);
       });
+
+    if (worker > 0) return; // what follows does not depend on the direction
 
     test('operators read of it, and the roles are ready all the same', async () => {
       for (const [index, ahead] of [intake, worker, responder].entries()) {
@@ -136,3 +155,36 @@ for (const [intake, worker, responder] of [
         assert.ok(time > fleetBegan - 6 * minute && time < Date.now() + minute, new Date(time).toISOString());
     });
   });
+
+suite("where Redis's clock was 400 days ahead", () => {
+  const roles = ['intake', 'worker', 'responder', 'scheduler'] as const;
+  const startAll = () => Promise.all(roles.map(role => fleet.start(role)));
+
+  test('what was planned then is drawn back once it is right, and renewed when the CA says', async () => {
+    await time.set(400 * day);
+    const store = { redis: fleet.redisClient, prefix: '{quarry}' };
+    const index = openRenewalIndex(store);
+    const first = await startAll();
+    const { id, chain } = await sign('http.clocks.example');
+    await waitUntil('the scheduler to have run', async () => {
+      const planned = await fleet.redisClient.zrange('{quarry}:schedule-times', '0', '0', 'WITHSCORES');
+      return Number(planned[1]) > Date.now() + 399 * day;
+    });
+    await Promise.all(first.map(role => role.stop()));
+    assert.deepEqual(await index.due(Date.now() + 399 * day, 100).then(due => due.includes(id)), false);
+
+    await time.set(0);
+    await setRenewalInfo(fleet.pebble, chain, windowFromNow(-2 * day, -day));
+    const [, , , scheduler = assert.fail()] = await startAll();
+    const told = () => scheduler.log().find(({ msg }) => `${msg}`.startsWith('drawn back'));
+    await waitUntil('it to be told', () => told() !== undefined);
+    const { renewals, tasks } = told() ?? {};
+    assert.ok(Number(renewals) > 0 && Number(tasks) > 3, `${renewals} ${tasks}`);
+    assert.ok((await index.due(Date.now() + hour, 100)).includes(id), 'it is looked at soon');
+    await index.putOff([id], 0); // now
+    await waitUntil('its successor', async () => {
+      const [managed] = await index.read([id]);
+      return managed !== undefined && managed.certificate !== renewalInfoId(chain);
+    });
+  });
+});

@@ -114,6 +114,19 @@ test("a verification's figures are those of the moment", async () => {
   assert.equal((await post('after.example')).status, 200);
 });
 
+test('a job ends by the configuration that it was taken up with, and the next one by that of the moment', async () => {
+  fleet.front.hold();
+  const held = post('held.example');
+  await waitUntil('the CA to look for its challenge', () => fleet.front.waiting > 0);
+  await reload('worker', text => text.replace('domain = *\n', 'domain = *.other.example\n'));
+  const next = post('next.example');
+  const { status, body } = await next;
+  assert.deepEqual([status, body], [403, 'not admitted any more: next.example\n']);
+  fleet.front.release();
+  assert.equal((await held).status, 200);
+  await reload('worker', text => text.replace('domain = *.other.example\n', 'domain = *\n'));
+});
+
 test("a CA's limits are those of the moment, and what was counted stays", async () => {
   const limits = (rate: string) => (text: string) =>
     `${text.replace(/\[limits\]\norders = .*\n/, '')}[limits]\norders = ${rate}\n`;

@@ -18,6 +18,7 @@ import {
   toServers,
 } from '../support/fleet.ts';
 import { startRedis } from '../support/redis.ts';
+import { askNode } from '../support/redis-nodes.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -36,6 +37,7 @@ const newRedis = async (name: string) =>
   stack.use(await startRedis({ appendonly: true, aclFile: join(dir, `${name}.acl`) }));
 const calm = await newRedis('calm');
 const [gone, goneToo] = [await newRedis('gone'), await newRedis('gone-too')];
+const [silent, full] = [await newRedis('silent'), await newRedis('full')];
 // Its master is killed, and they never agree on that.
 const leaderless = stack.use(await startRedisSentinels({ quorum: 4, users: true }));
 const fleet = stack.use(await startFleet({ roles: [], servers: toServers(calm) }));
@@ -74,6 +76,18 @@ const outages: Outage[] = [
     options: () => ({ servers: toServers(goneToo) }),
     begin: () => goneToo.kill(),
     isFelt: isNotReady,
+  },
+  {
+    name: 'Redis is silent',
+    options: () => ({ servers: toServers(silent) }),
+    begin: () => silent.freeze(),
+    isFelt: isNotReady,
+  },
+  {
+    name: 'Redis refuses to write',
+    options: () => ({ servers: toServers(full) }),
+    begin: () => askNode(full.port, node => node.config('SET', 'maxmemory', '1')),
+    isFelt: (role, name) => name === 'responder' || isNotReady(role), // it writes nothing
   },
   {
     name: 'Redis fails over',

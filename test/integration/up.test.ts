@@ -175,6 +175,39 @@ suite('quarry up, alone', () => {
     await assert.rejects(once(connect(socket), 'connect'));
   });
 
+  test('whose files cannot be where its options say ends with 1, and names section, option and path', async () => {
+    await using dir = await tempDir();
+    const place = join(dir.path, 'file');
+    await writeFile(place, 'this is no folder');
+    const redis = (n: number) => `dir = ${dir.path}/redis-${n}`;
+    const wrong: [option: string, path: string, ini: Promise<string>][] = [
+      ['[redis] dir', `${place}/redis`, fleet.ini({ redis: `dir = ${place}/redis` })],
+      [
+        '[account] dir',
+        `${place}/account/account.pem`,
+        fleet.ini({ redis: redis(1), account: `accept-terms-of-service = yes\ndir = ${place}/account` }),
+      ],
+      [
+        '[mgmt] secret-file',
+        `${place}/secret`,
+        fleet.ini({ redis: redis(2), mgmt: `secret-file = ${place}/secret` }),
+      ],
+      [
+        '[logging] destination',
+        `${place}/logs`,
+        fleet.ini({ redis: redis(3), logFile: `${place}/logs/quarry.log` }),
+      ],
+    ];
+    const ends = wrong.map(async ([option, path, ini]) => {
+      const ended = await runQuarry(['up', 'main.ini'], await ini);
+      const [line = '', ...more] = toldLines(ended);
+      assert.deepEqual([ended.code, more], [1, []], ended.stderr);
+      assert.ok(line.startsWith(`quarry: ${option}: `) && line.includes(path), line);
+      assert.match(line, /not a directory$/);
+    });
+    await Promise.all(ends);
+  });
+
   test("whose Redis does not start ends with 1 and one line, in Redis's words", async () => {
     await using dir = await tempDir();
     const data = join(dir.path, 'data');

@@ -38,7 +38,7 @@ export async function makeRedisUsers(dir: string, nodes: readonly Server[]): Pro
     if (!config) return;
     for (const user of redisUsers) {
       const isNew = ![...allowed].some(command => command.startsWith(`${nameOf(user)} `));
-      const words = toAclWords(user, rightsOf(user, config)).filter(
+      const words = toAclWords(user, rightsOf(user, config), config.redis).filter(
         word => isNew || !/^(reset|-)/.test(word),
       );
       const command = [nameOf(user), 'on', `>password-of-${user}`, ...words];

@@ -118,7 +118,8 @@ test('quarry redis-acl --sentinel lets Quarry ask Sentinels for the master, and 
   const passwords = join(dir.path, 'made');
   const [line, ...more] = await redisAcl(dir.path, least, '--sentinel', '--passwords', passwords);
   const password = (await readFile(join(passwords, 'sentinel'), 'utf8')).trim();
-  const rights = '-@all +sentinel|get-master-addr-by-name +sentinel|masters';
+  const rights =
+    '-@all +sentinel|get-master-addr-by-name +sentinel|masters resetchannels &+switch-master +subscribe +ping';
   assert.deepEqual([line, more], [`ACL SETUSER quarry reset on ${digestOf(password)} ${rights}`, []]);
   const file = join(dir.path, 'own');
   await writeFile(file, 'secret');

@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+
+// `npm run unit`: the tests that need no CA, in a few processes instead of one for each file, as most of such
+// a file's time is the start of its process. `npm test`: these, and then all others, each file in a process
+// of its own.
+
+const root = join(import.meta.dirname, '..', '..');
+const unit = globSync('test/{architecture.test.ts,{shared,services}/**/*.test.ts,bench/*.test.ts}', {
+  cwd: root,
+}).sort();
+
+/** Side by side; of about as much work each. */
+function processOf(file: string): string {
+  if (file.startsWith('test/services/cli/')) return 'cli';
+  return file.startsWith('test/shared/') ? 'shared' : 'others';
+}
+
+type Ran = { code: number; said: Buffer };
+
+/** What the tests of one process say is kept until they have ended, as that of several would mix. */
+async function runTogether(files: string[]): Promise<Ran> {
+  const options = ['--test-isolation=none', '--test-timeout=120000', '--test-reporter=spec'];
+  const child = spawn(process.execPath, ['--test', ...options, ...files], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<number>(resolve => child.on('close', code => resolve(code ?? 1)));
+  const said = Buffer.concat(await child.stdout.toArray());
+  return { code: await ended, said };
+}
+
+async function runUnit(): Promise<boolean> {
+  const groups = Map.groupBy(unit, processOf);
+  const ran = await Promise.all([...groups.values()].map(runTogether));
+  const [good, failed] = [ran.filter(({ code }) => code === 0), ran.filter(({ code }) => code !== 0)];
+  // What failed is looked for at the end.
+  for (const { said } of [...good, ...failed]) process.stdout.write(said);
+  return failed.length === 0;
+}
+
+async function runOthers(): Promise<boolean> {
+  const others = globSync('test/**/*.test.ts', { cwd: root }).filter(file => !unit.includes(file));
+  const options = ['--test-concurrency=3', '--test-timeout=1200000', '--test-reporter=spec'];
+  const child = spawn(process.execPath, ['--test', ...options, ...others.sort()], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  return await new Promise(resolve => child.on('close', code => resolve(code === 0)));
+}
+
+const isUnitGood = await runUnit();
+const areOthersGood = process.argv[2] !== 'all' || (await runOthers());
+if (!isUnitGood) process.stderr.write('unit tests failed: see above\n');
+process.exitCode = isUnitGood && areOthersGood ? 0 : 1;
