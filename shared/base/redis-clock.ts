@@ -7,7 +7,10 @@ import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyC
  */
 export type RedisClock = Clock &
   Disposable & {
-    /** Resolves once Redis has told its time, or refused to; rejects with the signal's reason. */
+    /**
+     * Resolves once Redis has told its time, or refused to, and one of the two clocks may be right: what is
+     * done in 1970 would have to be undone. Rejects with the signal's reason.
+     */
     untilTold(signal: AbortSignal): Promise<void>;
     /** By how many milliseconds this machine's clock is ahead; `undefined` until Redis has told. */
     ahead(): number | undefined;
@@ -56,6 +59,7 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
   let refusal: string | undefined;
   /** What is gone by. */
   const used: { offset?: number | undefined } = {};
+  const clock = steadyClock(own, used);
   let lookedAt = Number.NEGATIVE_INFINITY;
   /** By how much this machine's clock showed more than `elapsed` at the last look. */
   let localOffset = 0;
@@ -78,7 +82,8 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
     localOffset = local.now() - lookedAt;
     const fault = await learn().then(() => undefined, describeError);
     refusal = fault?.startsWith('NOPERM') ? fault : undefined;
-    if (fault === undefined || refusal !== undefined) told.resolve();
+    const isKnown = fault === undefined || refusal !== undefined;
+    if (isKnown && !isImpossible(clock.now())) told.resolve();
     else lookedAt = Number.NEGATIVE_INFINITY;
     const said = describe();
     if (said !== undefined && !isNoted) log.warn(said);
@@ -104,7 +109,7 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
   if (redis.status === 'ready') void look();
 
   return {
-    ...steadyClock(own, used),
+    ...clock,
     untilTold: signal => orAborted(told.promise, signal),
     ahead() {
       const time = redisTime();

@@ -143,6 +143,21 @@ test("where Redis's clock cannot be right, that of this machine counts, unless i
   assert.equal(clock.now(), world.redis);
 });
 
+test('nobody begins while neither clock can be right, as on a machine without a battery', async t => {
+  const { world, clock, live } = open(t, 0);
+  world.redis = world.local = 20 * MINUTE;
+  let begun = false;
+  const beginning = clock.untilTold(new AbortController().signal).then(() => {
+    begun = true;
+  });
+  await live(5 * MINUTE);
+  assert.equal(begun, false);
+  world.redis = world.local = start;
+  await live(5 * SECOND);
+  await beginning;
+  assert.equal(clock.now(), world.redis);
+});
+
 test('where Redis refuses to tell its time, nobody waits for it', async t => {
   const { world, clock, live } = open(t, HOUR);
   world.refusal = "NOPERM this user has no permissions to run the 'time' command";
