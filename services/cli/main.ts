@@ -54,6 +54,7 @@ try {
   process.exitCode = 0;
 } catch (error) {
   const prefix = error instanceof ConfigError ? '' : 'quarry: ';
+  process.stderr.on('error', () => {}); // nobody is there to hear it
   process.stderr.write(`${prefix}${describeError(error)}\n`);
   process.exitCode = error instanceof ConfigError || error instanceof UsageError ? 2 : 1;
 }

@@ -84,11 +84,11 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const metrics = openMetrics();
   countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
-  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
+  const clock = stack.use(openRolesClock(anyone, metrics, log));
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
   const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
   if (tooLow !== undefined) log.warn(tooLow);
-  notes.push(clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
+  notes.push(opened.notes, clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 
 // Where the lines of a log go, and what becomes of those that cannot be written at once.
 
@@ -14,6 +15,8 @@ export type LogSink = {
   end?(): void;
   /** How many lines were dropped so far. */
   readonly dropped: number;
+  /** Why lines are dropped, or wait, right now. */
+  readonly trouble: string | undefined;
 };
 
 /** Makes the line that tells of so many lost ones. */
@@ -54,6 +57,11 @@ function openStandard(fd: 1 | 2): number {
   }
 }
 
+const toTrouble = ({ code, errno, message }: NodeJS.ErrnoException) => {
+  if (code === 'EAGAIN') return 'its reader stalls';
+  return errno === undefined ? message : getSystemErrorMessage(errno);
+};
+
 /** Bytes that wait for a reader that stalls, at most. */
 const MOST_WAITING = 1024 * 1024;
 
@@ -74,6 +82,7 @@ type Waiting = { rest: Buffer; lost: number };
 class LineWriter implements LogSink {
   fd: number | undefined;
   dropped = 0;
+  trouble: string | undefined;
   #open: number;
   readonly #toGapLine: ToGapLine;
   readonly #path: string | undefined;
@@ -146,6 +155,7 @@ class LineWriter implements LogSink {
   #send(pause: number) {
     const before = this.#bytes;
     const error = this.#write();
+    this.trouble = error && toTrouble(error);
     if (error?.code === 'EAGAIN') return this.#tryAgain(this.#bytes < before ? FIRST_PAUSE : pause);
     this.#endTries();
     if (error) this.#dropAll();

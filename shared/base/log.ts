@@ -19,6 +19,8 @@ export type OpenLog = {
   end(): void;
   /** How many lines were lost so far. */
   lost(): number;
+  /** What an operator should know who cannot read it here: a line at most. */
+  notes(): string[];
 };
 
 /**
@@ -49,6 +51,7 @@ export async function openLog({ level, destination, format }: LogOptions): Promi
       flow.lowest = toNumber(name);
     },
     end: () => sink.end?.(),
+    notes: () => (sink.trouble === undefined ? [] : [`the log cannot be written: ${sink.trouble}`]),
     lost: () => sink.dropped + flow.unloggable,
   };
 }

@@ -57,6 +57,10 @@ class LoggerSink implements Syslog {
     this.#watch(child);
   }
 
+  get trouble(): string | undefined {
+    return this.#child === undefined ? "syslog's logger has ended" : undefined;
+  }
+
   put(text: string, level: number) {
     const { stdin } = this.#child ?? {};
     if (stdin === undefined || stdin.writableLength + text.length > MOST_WAITING) return this.#drop();

@@ -103,7 +103,9 @@ suite('a quarry up', () => {
     });
     assert.equal((await post('full.example')).status, 200);
     assert.equal(fleet.orders(), ordered + 1);
-    assert.equal((await ask(`${up.adminUrl}/readyz`)).status, 200);
+    const readiness = await ask(`${up.adminUrl}/readyz`);
+    assert.equal(readiness.status, 200);
+    assert.match(readiness.body, /^the log cannot be written: no space left on device$/m);
 
     await rm(`${logFile}.old`);
     await rm(logFile);

@@ -4,6 +4,7 @@ import { type Answer, ask } from '../../support/ask.ts';
 import { assertChain } from '../../support/chain.ts';
 import { makeCsr } from '../../support/csr.ts';
 import { type Fleet, type RoleProcess, startFleet } from '../../support/fleet.ts';
+import { startRedisProxy } from '../../support/redis-proxy.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { assertIssued, post, postEach, presented, sent, told, untilIdle } from './orders.ts';
@@ -120,6 +121,27 @@ suite('Redis', { concurrency: true }, () => {
     for (const name of names) assert.equal(sent(fleet.ca, name, 'newOrder').length, 2, name);
     assert.deepEqual(await fleet.redisClient.keys('{quarry}:limit:failures/*'), []);
     assert.deepEqual(await presented(fleet), []);
+  });
+
+  test('whose connections all go silent is connected to anew by every role, and the order under way goes on, once', async () => {
+    await using fleet = await startFleet({ roles: [] });
+    await using proxy = await startRedisProxy(fleet.redis.port);
+    const parts = ['intake', 'worker', 'responder'] as const;
+    const roles = await Promise.all(parts.map(role => fleet.start(role, { redisUrl: proxy.url })));
+    const pending = fleet.ca.playPending();
+    const posted = await post(fleet, ['silent.example']);
+    await pending.hit();
+    proxy.goSilent();
+    for (const role of roles) {
+      const { status, body } = await ask(`${role.adminUrl}/readyz`);
+      assert.equal(status, 503);
+      assert.match(body, /: Redis (does not answer|cannot be reached)/);
+    }
+    pending.remove();
+    await assertIssued(fleet, [posted]);
+    assert.equal(sent(fleet.ca, 'silent.example', 'newOrder').length, 1);
+    await untilAllReady(roles);
+    await assertIssued(fleet, [await post(fleet, ['heard.example'])]);
   });
 
   test('emptied in the middle crashes nobody: waiting clients are told before their wait ends, files still answer, and new posts work', async () => {

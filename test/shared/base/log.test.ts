@@ -239,3 +239,68 @@ test('a process whose reader never reads again, or has gone, ends as it would', 
   });
   assert.deepEqual(await Promise.all(ends), [3, 3]);
 });
+
+/** Logs on a file system of 64 KB until it is full, then once more when there is room. Prints the file. */
+const filling = `
+  const { openLog } = await import(${JSON.stringify(logger)});
+  const { readFileSync, rmSync, writeFileSync } = await import('node:fs');
+  const [, dir] = process.argv;
+  writeFileSync(dir + '/ballast', Buffer.alloc(40_000));
+  const { log, lost } = await openLog({ level: 'info', destination: dir + '/quarry.log', format: 'json' });
+  let told = 0;
+  while (lost() < 5) log.info({ n: ++told, filler: 'x'.repeat(1001) }, 'told');
+  rmSync(dir + '/ballast');
+  log.info({ n: ++told }, 'room again');
+  process.stdout.write(readFileSync(dir + '/quarry.log'));`;
+
+test('a disk that is full tears no line apart, and has the log go on by itself when there is room', async t => {
+  await using dir = await tempDir();
+  const mounted = ['sh', '-c', 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"', dir.path];
+  const words = ['--map-root-user', '--mount', ...mounted, process.execPath];
+  const ended = await run('unshare', [...words, '--input-type=module', '-e', filling, dir.path]).catch(
+    error => error,
+  );
+  if (/unshare|mount/.test(ended.stderr)) return t.skip('this system grants no mounts');
+  const lines = (ended.stdout as string)
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line));
+  assert.deepEqual(
+    lines.slice(-2).map(({ msg, lost }) => [msg, lost]),
+    [
+      ['log lines were lost', 5],
+      ['room again', undefined],
+    ],
+  );
+  const numbers = lines.flatMap(({ n }) => n ?? []);
+  const first = Array.from({ length: numbers.length - 1 }, (_, index) => index + 1);
+  assert.deepEqual(numbers, [...first, first.length + 6]);
+});
+
+test("syslog's logger is started again where it ends, and then tells how many lines were lost", async () => {
+  await using dir = await tempDir();
+  const [heard, begun] = [join(dir.path, 'heard'), join(dir.path, 'begun')];
+  const dies = `[ -e ${begun} ] || { touch ${begun}; head -n 1 >${begun}; exit 1; }`;
+  await writeFile(join(dir.path, 'logger'), `#!/bin/sh\n${dies}\ncat >>${heard}\n`, { mode: 0o755 });
+  const script = `
+    const { openLog } = await import(${JSON.stringify(logger)});
+    const { openSyslog } = await import(${JSON.stringify(syslog)});
+    const destination = toGapLine => openSyslog('the log', toGapLine);
+    const { log } = await openLog({ level: 'info', destination, format: 'json' });
+    setInterval(() => log.info('a word'), 10);`;
+  const env = { ...process.env, PATH: `${dir.path}:${process.env.PATH}` };
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { env, stdio: 'ignore' });
+  try {
+    const isHeard = () =>
+      readFile(heard, 'utf8').then(
+        text => text.split('\n').length > 2,
+        () => false,
+      );
+    await waitUntil('the logger to run again', isHeard);
+  } finally {
+    child.kill();
+  }
+  const [first = '', second = ''] = (await readFile(heard, 'utf8')).split('\n');
+  assert.match(first, /^<28>\{.*"lost":\d+,"msg":"log lines were lost"\}$/);
+  assert.match(second, /^<30>\{.*"msg":"a word"\}$/);
+});
