@@ -3,6 +3,7 @@ import { after, afterEach, suite, test } from 'node:test';
 import { ask } from '../support/ask.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type RoleProcess, startFleet } from '../support/fleet.ts';
+import { startRedisProxy } from '../support/redis-proxy.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // A client that waits for Redis to come back waits for longer than a test may take.
@@ -158,6 +159,22 @@ suite('Redis', () => {
       before.map(count => count + 1),
       'each is logged once',
     );
+  });
+
+  test('that nothing is heard of, though no connection ends: not ready, until connections are made anew', async () => {
+    await using proxy = await startRedisProxy(fleet.redis.port);
+    const roles = await Promise.all(
+      (['intake', 'worker', 'responder'] as const).map(role => fleet.start(role, { redisUrl: proxy.url })),
+    );
+    proxy.goSilent();
+    const untilNotReady = (role: RoleProcess) =>
+      waitUntil('the role not to be ready', async () => (await readiness(role)).status === 503);
+    await Promise.all(roles.map(untilNotReady));
+    await untilReady(roles);
+    const { csrPem } = await makeCsr({ names: ['heard-again.plain.example'] });
+    const { status, body } = await fleet.post(csrPem, { to: roles[0] });
+    assert.equal(status, 200, body);
+    for (const role of roles) assert.equal(await role.stop(), 0);
   });
 
   test('restarts in the middle of an order: its client gets the certificate, by one newOrder', async () => {

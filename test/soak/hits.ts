@@ -27,11 +27,7 @@ const acts = {
   'a responder is killed': member('responder', 'SIGKILL'),
   'a responder is stopped': member('responder', 'SIGTERM'),
   'an intake is stopped': member('intake', 'SIGTERM'),
-  'Redis is killed': async ({ redis }, { forMs }) => {
-    await redis.kill();
-    await delay(forMs);
-    await redis.restart();
-  },
+  'Redis is killed': ({ redis }, { forMs }) => redis.kill(forMs),
   'the CA is killed': ({ cas: [ca] }, { forMs }) => ca.kill(forMs),
   'the CA refuses connections': async ({ cas: [{ proxy }] }, { forMs }) => {
     await proxy.goDown();

@@ -15,8 +15,8 @@ export type LeftOver = {
 const queue = '{quarry}:sign';
 
 /** Looks into Redis until nothing is left to do there, or until the time is over. */
-export async function findLeftOver(redisUrl: string, timeoutMs: number): Promise<LeftOver> {
-  const redis = new Redis(redisUrl);
+export async function findLeftOver(port: number, timeoutMs: number): Promise<LeftOver> {
+  const redis = new Redis(port);
   try {
     const end = performance.now() + timeoutMs;
     for (;;) {

@@ -15,10 +15,10 @@ import { readLogs } from './read-logs.ts';
 import { type Account, check, toFigures, toLines } from './report.ts';
 import { type SoakCa, type System, startSystem } from './system.ts';
 
-// `npm run soak [-- --minutes N] [--seed S] [--logs DIR]`: posts come and processes go for N minutes (2 by
-// default), then everything gets time to come to rest, and every post is accounted for. The seed makes the
-// plan of posts and hits, not what comes of it. It ends with one line, `N passed, N failed`, and with 1 when
-// something failed. The logs stay then, or when they have got a folder.
+// `npm run soak [-- --minutes N] [--seed S] [--sentinel] [--logs DIR]`: posts come and processes go for N
+// minutes (2 by default), then everything gets time to come to rest, and every post is accounted for. The
+// seed makes the plan of posts and hits, not what comes of it. It ends with one line, `N passed, N failed`,
+// and with 1 when something failed. The logs stay then, or when they have got a folder.
 
 /** When nothing is hit any more, no more than this is needed; on a machine that is very busy. */
 const drainMs = 70_000;
@@ -27,27 +27,28 @@ const calmMs = 5_000;
 
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 
-type Options = { minutes: number; seed: number; logDir: string };
+type Options = { minutes: number; seed: number; sentinel: boolean; logDir: string };
 
 async function readOptions(): Promise<Options & { keepLogs: boolean }> {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ options: { minutes: text, seed: text, logs: text } });
+  const sentinel = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({ options: { minutes: text, seed: text, sentinel, logs: text } });
   const [minutes, seed] = [Number(values.minutes ?? 2), Number(values.seed ?? 1)];
   if (!(minutes >= 0.5) || !Number.isInteger(seed))
-    throw new Error('--minutes N (0.5 at least), --seed S (an integer)');
+    throw new Error('--minutes N (0.5 at least), --seed S (an integer), --sentinel');
   const logDir = values.logs ? resolve(values.logs) : await mkdtemp(join(tmpdir(), `quarry-soak-${seed}-`));
   await mkdir(logDir, { recursive: true });
-  return { minutes, seed, logDir, keepLogs: values.logs !== undefined };
+  return { minutes, seed, sentinel: values.sentinel, logDir, keepLogs: values.logs !== undefined };
 }
 
-async function soak({ minutes, seed, logDir }: Options): Promise<Account> {
+async function soak({ minutes, seed, sentinel, logDir }: Options): Promise<Account> {
   const duration = minutes * 60_000;
   const posts = planPosts(seededRandom(seed), duration);
   const hits = planHits(seededRandom(seed + 1_000_003), duration - calmMs);
   print(
     `soak: seed ${seed}, ${minutes} minutes, ${posts.posts.length} posts, ${hits.length} hits; logs in ${logDir}`,
   );
-  await using system = await startSystem(logDir);
+  await using system = await startSystem(logDir, sentinel);
   const began = performance.now();
   const tell = (text: string) =>
     print(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}`);
@@ -71,7 +72,7 @@ async function settle(
   const end = performance.now() + drainMs;
   await posts.drain(drainMs);
   const rest = () => Math.max(5_000, end - performance.now());
-  const left = await findLeftOver(system.redis.url, rest());
+  const left = await findLeftOver(await system.redis.port(), rest());
   const ready = await Promise.allSettled(system.members.map(member => member.untilReady(rest())));
   const outages = hits.filter(({ hit }) => hit.kind === 'Redis is killed');
   const named = system.cas.map(async ({ name, roots }) => [name, await roots()] as const);

@@ -5,16 +5,16 @@ import { type ChallengeFront, startChallengeFront } from '../support/challenge-f
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
-import { type Redis, startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type Member, type MemberRole, startMember } from './member.ts';
+import { type SoakRedis, startSoakRedis } from './soak-redis.ts';
 
 /** Everything that runs, each a process of its own but for the proxies. */
 export type System = AsyncDisposable & {
   members: Member[];
   /** Base URLs of the intakes. */
   intakes: string[];
-  redis: Redis;
+  redis: SoakRedis;
   /** In the order of preference. Only the first is hit. */
   cas: [SoakCa, SoakCa];
 };
@@ -40,17 +40,17 @@ const crew: Record<MemberRole, number> = { worker: 3, intake: 2, responder: 2 };
 const pebbleEnv = { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '3', PEBBLE_WFE_NONCEREJECT: '5' };
 
 /**
- * Three workers, two intakes and two responders, behind which are a Redis that keeps its data, and two CAs:
- * Pebble behind the fault proxy, which hands out a pending order again as Let's Encrypt does. In front of the
- * responders is what nginx would be.
+ * Three workers, two intakes and two responders, behind which are a Redis that keeps its data (or a master
+ * and its replica, with Sentinels), and two CAs: Pebble behind the fault proxy, which hands out a pending
+ * order again as Let's Encrypt does. In front of the responders is what nginx would be.
  *
  * @param logDir gets a log file for each member
  */
-export async function startSystem(logDir: string): Promise<System> {
+export async function startSystem(logDir: string, hasSentinels: boolean): Promise<System> {
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
   await mkdir(join(dir, 'storage'));
-  const redis = started.use(await startRedis({ appendonly: true }));
+  const redis = started.use(await startSoakRedis(hasSentinels));
   const front: ChallengeFront = started.use(await startChallengeFront());
   const first = await startCa('default', { dir, front, started });
   const second = await startCa('second', { dir, front, started, dnsServer: first.pebble.dnsServer });
@@ -109,7 +109,7 @@ async function startCa(name: string, { dir, front, started, dnsServer }: Ground)
   };
 }
 
-type Setting = { dir: string; redis: Redis; cas: System['cas']; listener: string; logFile: string };
+type Setting = { dir: string; redis: SoakRedis; cas: System['cas']; listener: string; logFile: string };
 
 /** One configuration for all; a role passes over the listener that is not its own. */
 function configuration({ dir, redis, cas: [first, second], listener, logFile }: Setting): string {
@@ -133,7 +133,7 @@ all = yes
 domain = *
 account = ${first.name}, ${second.name}
 [redis]
-url = ${redis.url}
+${redis.lines}
 [logging]
 level = debug
 destination = ${logFile}

@@ -52,6 +52,12 @@ async function assertLeft({ port }: Redis): Promise<void> {
   assert.equal(role, 'master', 'it is left while it still takes writes, which are lost');
 }
 
+/** How long each challenge response will live, in milliseconds. */
+const remaining = ({ port }: Redis) =>
+  askNode(port, async node =>
+    Promise.all((await node.keys('{quarry}:http-01:*')).map(key => node.pttl(key))),
+  );
+
 test('200 posts have certificates though the master is killed, demoted and frozen, and wakes up again', async t => {
   const killed = await post('killed.example', 50);
   await killed.untilIssued(10);
@@ -93,5 +99,9 @@ test('200 posts have certificates though the master is killed, demoted and froze
   await untilAllReady();
   assert.deepEqual(everyRole(), roles, 'no role has ended');
   for (const worker of fleet.all('worker')) await untilIdle(worker);
-  assert.deepEqual(await askNode(first.port, node => node.keys('{quarry}:http-01:*')), []);
+  // What a lost job had presented is withdrawn by nobody.
+  assert.ok(
+    (await remaining(first)).every(life => life > 0),
+    'no challenge response is left for good',
+  );
 });
