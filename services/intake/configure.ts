@@ -26,6 +26,9 @@ import { createRoutes } from './app.ts';
 import { type ClientCertificates, openClientCertificates } from './client-certificates.ts';
 import type { Clients } from './routes/sign.ts';
 
+/** Seconds that a storage is given for a look, however short clients are to wait. */
+const SHORTEST_LOOK = 1;
+
 /** What stays while the configuration changes. */
 type Lasting = {
   store: Store;
@@ -82,6 +85,7 @@ export function openConfigure(lasting: Lasting): (config: Config) => Configured 
       limits: new Map(limits),
       renewals: openStoredRenewals(config.storages, store),
       signQueue: withQueueMax(lasting.signQueue, store, queueMaxOf(config.auth), clock),
+      longestLook: Math.max(wait, SHORTEST_LOOK) * 1000,
       ...{ blockedKeys, trail, clock, log },
     });
     const routes = createRoutes({

@@ -1,6 +1,5 @@
+import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
-import type { Store } from './redis.ts';
-import { nodeFor } from './redis-node.ts';
 
 /**
  * Redis's clock, by which all processes agree (clocks.md). Between two looks it goes on evenly, whatever
@@ -8,7 +7,10 @@ import { nodeFor } from './redis-node.ts';
  */
 export type RedisClock = Clock &
   Disposable & {
-    /** Resolves once Redis has told its time, or refused to; rejects with the signal's reason. */
+    /**
+     * Resolves once Redis has told its time, or refused to, and one of the two clocks may be right: what is
+     * done in 1970 would have to be undone. Rejects with the signal's reason.
+     */
     untilTold(signal: AbortSignal): Promise<void>;
     /** By how many milliseconds this machine's clock is ahead; `undefined` until Redis has told. */
     ahead(): number | undefined;
@@ -46,10 +48,10 @@ function learnOffset(known: number | undefined, { sent, received, time }: TimeAn
 }
 
 /**
- * @param store its connection may be away, and stays open
+ * @param redis may be away, and stays open
  * @param own other clocks than the system's
  */
-export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClocks = ownClocks): RedisClock {
+export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClocks): RedisClock {
   const { local, elapsed } = own;
   const told = Promise.withResolvers<void>();
   /** What Redis has told, whether or not that can be right. */
@@ -57,6 +59,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
   let refusal: string | undefined;
   /** What is gone by. */
   const used: { offset?: number | undefined } = {};
+  const clock = steadyClock(own, used);
   let lookedAt = Number.NEGATIVE_INFINITY;
   /** By how much this machine's clock showed more than `elapsed` at the last look. */
   let localOffset = 0;
@@ -64,7 +67,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
 
   async function ask(): Promise<TimeAnswer> {
     const sent = elapsed();
-    const [seconds = 0, microseconds = 0] = await nodeFor(redis, prefix).time();
+    const [seconds = 0, microseconds = 0] = await redis.time();
     return { sent, received: elapsed(), time: Number(seconds) * 1_000 + Number(microseconds) / 1_000 };
   }
 
@@ -79,7 +82,8 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
     localOffset = local.now() - lookedAt;
     const fault = await learn().then(() => undefined, describeError);
     refusal = fault?.startsWith('NOPERM') ? fault : undefined;
-    if (fault === undefined || refusal !== undefined) told.resolve();
+    const isKnown = fault === undefined || refusal !== undefined;
+    if (isKnown && !isImpossible(clock.now())) told.resolve();
     else lookedAt = Number.NEGATIVE_INFINITY;
     const said = describe();
     if (said !== undefined && !isNoted) log.warn(said);
@@ -105,7 +109,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
   if (redis.status === 'ready') void look();
 
   return {
-    ...steadyClock(own, used),
+    ...clock,
     untilTold: signal => orAborted(told.promise, signal),
     ahead() {
       const time = redisTime();

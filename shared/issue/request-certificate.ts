@@ -99,11 +99,13 @@ export function openIssuing(parts: {
   /** By their `keyDigest`; kept up to date by the caller. Orders are held to what Redis says. */
   blockedKeys: ReadonlyMap<string, BlockedKey>;
   trail: Pick<Trail, 'write'>;
+  /** Milliseconds that a client waits for a look into a storage. */
+  longestLook?: number;
   clock: Clock;
   log: Log;
 }): Issuing {
   const { admission, storages, limits, accounts, signQueue, renewals, blockedKeys, clock, log } = parts;
-  const { trail } = parts;
+  const { trail, longestLook } = parts;
   const recordFetch = openFetchRecord(renewals, clock, log);
   const tellOfHit = openHandOut(trail, clock);
   const ownStorage = openOwnStorage(admission);
@@ -123,7 +125,8 @@ export function openIssuing(parts: {
           const isGood = block?.storage === name && isIssuedFor(found, accountsOf(block, accounts), accounts);
           return isGood ? block : undefined;
         };
-        const stored = await lookUp(storages.get(name), csr, found => blockFor(found) !== undefined);
+        const isGood = (found: StoredCertificate) => blockFor(found) !== undefined;
+        const stored = await lookUp(() => storages.get(name)?.get(csr, isGood, longestLook));
         if (stored instanceof IssuanceError) unread = { storage: name, fault: stored };
         if (stored instanceof IssuanceError) continue;
         const block = stored && blockFor(stored);
@@ -189,12 +192,10 @@ export function toSignJob(
 
 /** @returns why it cannot be read, where it cannot */
 async function lookUp(
-  storage: Storage | undefined,
-  csr: CsrText,
-  isGood: (found: StoredCertificate) => boolean,
+  look: () => Promise<StoredCertificate | undefined> | undefined,
 ): Promise<StoredCertificate | IssuanceError | undefined> {
   try {
-    return await storage?.get(csr, isGood);
+    return await look();
   } catch (error) {
     if (error instanceof IssuanceError) return error;
     if (judgeRedisError(error) === undefined) throw error;

@@ -17,7 +17,18 @@ export const RECORD_FILE = 'quarry.json';
 
 /** @param entry the folder of an entry, by its digest */
 export function openFileUpkeep(
-  { name, directory, entry }: { name: string; directory: string; entry: (digest: string) => string },
+  {
+    name,
+    directory,
+    entry,
+    located,
+  }: {
+    name: string;
+    directory: string;
+    entry: (digest: string) => string;
+    /** Says where an error was met. */
+    located: (error: unknown) => Error;
+  },
   { log, gate, faults }: { log: Log; gate: FileGate; faults: StorageFaults },
 ): Upkeep {
   /** Each is one act at the gate: what an act consists of does not wait there again. */
@@ -28,7 +39,7 @@ export function openFileUpkeep(
       faults.worked(name, what, place);
       return done;
     } catch (error) {
-      throw isFileFault(error) ? faults.failed(name, what, place, error) : error;
+      throw isFileFault(error) ? faults.failed(name, what, place, located(error)) : error;
     }
   }
 

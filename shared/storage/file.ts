@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { type Clock, describeError, type Log } from '../base/basics.ts';
-import { type FileThreads, LONGEST_WRITE } from '../base/file-threads.ts';
-import { isFileFault, type StorageFaults } from '../base/storage-faults.ts';
+import { LONGEST_READ, LONGEST_WRITE } from '../base/file-threads.ts';
+import { isFileFault, type Storing } from '../base/storage-faults.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { fileSystemType, isLocalType, lookAt, lookAtOnce, type TypeOf } from './entry-looks.ts';
 import { fingerprintOf } from './entry-record.ts';
@@ -31,7 +31,7 @@ const SETTLED_AFTER = 2_500;
  */
 export function openFileStorage(
   config: { name: string; directory: string } & Pick<KeepingConfig, 'renewWithin' | 'renewAhead'>,
-  parts: { clock: Clock; log: Log; threads: FileThreads; faults: StorageFaults; typeOf?: TypeOf },
+  parts: Storing & { clock: Clock; log: Log; typeOf?: TypeOf },
 ): Storage {
   const { name, directory } = config;
   const { clock, log, threads, faults, typeOf = fileSystemType } = parts;
@@ -40,6 +40,9 @@ export function openFileStorage(
   const gate = threads.of(directory);
   // Not by `join`, which takes as long as a look.
   const entry = (digest: string) => `${directory}/${digest.slice(0, 2)}/${digest.slice(2)}`;
+
+  /** The system does not always say where. */
+  const located = (error: unknown) => new Error(`directory ${directory}`, { cause: error });
 
   /** What was read before and can be looked at at once. */
   function recall(digest: string, folder: string): StoredCertificate | undefined {
@@ -67,14 +70,15 @@ export function openFileStorage(
     return stored;
   }
 
-  async function read(csr: CsrText, digest: string): Promise<StoredCertificate | undefined> {
+  async function read(csr: CsrText, digest: string, limit: number): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const stored = recall(digest, folder) ?? (await gate.inTime(() => look(csr, digest, folder)));
+      const stored =
+        recall(digest, folder) ?? (await gate.inTime(() => look(csr, digest, folder), { limit }));
       faults.worked(name, 'read', digest);
       return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
     } catch (error) {
-      if (isFileFault(error)) throw faults.failed(name, 'read', digest, error);
+      if (isFileFault(error)) throw faults.failed(name, 'read', digest, located(error));
       log.warn(
         { storage: name, folder, reason: describeError(error) },
         'stored entry is damaged, taken as absent',
@@ -110,10 +114,10 @@ export function openFileStorage(
 
   return {
     name,
-    async get(csr, isGood = () => true) {
+    async get(csr, isGood = () => true, longest = LONGEST_READ) {
       let unread: unknown;
       for (const digest of new Set([csr.digest, csr.postedDigest])) {
-        const stored = await read(csr, digest).catch(error => {
+        const stored = await read(csr, digest, Math.min(longest, LONGEST_READ)).catch(error => {
           unread = error;
         });
         if (stored && isGood(stored)) return stored;
@@ -127,10 +131,10 @@ export function openFileStorage(
         const act = (signal: AbortSignal) => writeAgain(folder, csr, chain, issuedBy, signal);
         await gate.inTime(act, { limit: LONGEST_WRITE });
       } catch (error) {
-        throw faults.failed(name, 'write', csr.digest, error);
+        throw faults.failed(name, 'write', csr.digest, located(error));
       }
       faults.worked(name, 'write');
     },
-    upkeep: openFileUpkeep({ name, directory, entry }, { log, gate, faults }),
+    upkeep: openFileUpkeep({ name, directory, entry, located }, { log, gate, faults }),
   };
 }

@@ -31,10 +31,15 @@ export type Storage = {
    * The stored certificate while it is fresh; a damaged entry is logged and counts as absent.
    *
    * @param isGood whether the caller may use what was found; another one may be kept for the same CSR
+   * @param longest milliseconds that the caller waits, where that is less than the storage would
    * @throws IssuanceError `unavailable` where it cannot be read, as nobody knows whether there is one; or
    *   what Redis says
    */
-  get(csr: CsrText, isGood?: (stored: StoredCertificate) => boolean): Promise<StoredCertificate | undefined>;
+  get(
+    csr: CsrText,
+    isGood?: (stored: StoredCertificate) => boolean,
+    longest?: number,
+  ): Promise<StoredCertificate | undefined>;
   /**
    * Keeps a chain (PEM) for the CSR, in place of an older one.
    *

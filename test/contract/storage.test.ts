@@ -297,7 +297,9 @@ for (const [where, typeOf] of Object.entries(types))
       const asked = await Promise.allSettled([...looks, opened.storage.get(csr)]);
       assert.deepEqual(asked.map(codeOf), Array(6).fill('unavailable'));
       const told = opened.log.lines.map(({ msg, reason }) => `${msg}: ${reason}`);
-      assert.deepEqual(told, ['the storage cannot be read: the file system does not answer']);
+      assert.deepEqual(told, [
+        `the storage cannot be read: directory ${opened.directory}: the file system does not answer`,
+      ]);
       await assert.rejects(opened.storage.put(csr, chain, issuedBy), { code: 'unavailable' });
 
       t.mock.timers.reset();
@@ -331,6 +333,23 @@ suite('file storage', () => {
       return isRead;
     });
     assert.deepEqual(await reads, Array(5).fill(undefined));
+  });
+
+  test('gives a look up as soon as its caller waits no longer', async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    await using opened = await openFile();
+    const pipe = join(opened.folderOf(csr), 'cert.pem');
+    await mkdir(dirname(pipe), { recursive: true });
+    execFileSync('mkfifo', [pipe]);
+    const look = opened.storage.get(csr, undefined, 1_000);
+    t.mock.timers.tick(1_000);
+    await assert.rejects(look, { code: 'unavailable' });
+    t.mock.timers.reset();
+    const { isHanging } = opened.threads.of(opened.directory);
+    await waitUntil('the look to end', async () => {
+      await releasePipe(pipe);
+      return !isHanging();
+    });
   });
 
   test('looks again at what it has read at once in a file system of this machine, else by a thread', async () => {
@@ -435,7 +454,10 @@ suite('file storage', () => {
       const said = log.lines.map(({ level, msg }) => `${level} ${msg}`);
       assert.deepEqual(said, ['40 the storage cannot be read', '40 the storage cannot be written']);
       const [code = ''] = /E[A-Z]+/.exec(what) ?? [];
-      assert.match(faults.notes().join(), new RegExp(`^storage "files" cannot be read: ${code}`));
+      assert.match(
+        faults.notes().join(),
+        new RegExp(`^storage "files" cannot be read: directory /.*/storage: ${code}`),
+      );
 
       t.mock.restoreAll();
       syncBuiltinESMExports();
@@ -474,7 +496,10 @@ suite('file storage', () => {
     for (let time = 0; time < 2; time++)
       await assert.rejects(storage.put(csr, chain, issuedBy), { code: 'unavailable' });
     assert.deepEqual(await readdir(opened.folderOf(csr)), []);
-    assert.match(faults.notes().join(), /^storage "files" cannot be written: ENOSPC/);
+    assert.match(
+      faults.notes().join(),
+      /^storage "files" cannot be written: directory \/.*\/storage: ENOSPC/,
+    );
     t.mock.restoreAll();
     syncBuiltinESMExports();
     await storage.put(csr, chain, issuedBy);

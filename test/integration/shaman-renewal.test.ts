@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { renewalInfoId } from '../../shared/acme/renewal-info.ts';
 import type { Clock } from '../../shared/base/basics.ts';
@@ -38,7 +39,7 @@ const directoryFor = (name: string, { renewal = 10, profile = 'default' } = {}) 
 async function runAhead(
   { path: directory }: ShamanDirectory,
   ahead: number,
-  more: Pick<ShamanParts, 'spread' | 'explained' | 'issued'> = {},
+  more: Pick<ShamanParts, 'spread' | 'explained' | 'issued' | 'patient'> = {},
 ): Promise<DomainOutcome> {
   const clock: Clock = shiftedClock(ahead);
   const { signal } = new AbortController();
@@ -86,6 +87,19 @@ test('shaman renews so many days before the end, where the CA has no renewal inf
     orders(name).map(({ replaces }) => replaces),
     [undefined, undefined],
   );
+});
+
+test('shaman tries again what failed by a clock that was ahead', async () => {
+  const name = 'failed.example';
+  const directory = await directoryFor(name);
+  const profile = await directory.json();
+  const last = new Date(Date.now() + 400 * DAY).toISOString();
+  const domains = {
+    [name]: { ...profile.domains[name], quarry: { failures: { count: 3, last, detail: 'away' } } },
+  };
+  await writeFile(join(directory.path, 'shaman.json'), JSON.stringify({ ...profile, domains }));
+  assert.equal((await runAhead(directory, 0, { patient: true })).did, 'kept', 'it counts as of now');
+  assert.equal((await runAhead(directory, 3 * HOUR, { patient: true })).did, 'issued');
 });
 
 test("shaman renews in the CA's window, at a time that is chosen once, and says what it replaces", async () => {

@@ -35,8 +35,7 @@ function open(t: TestContext, shift: number, status = 'ready') {
   const said: string[] = [];
   const note = (text: string) => void said.push(text);
   const own = { local: { ...systemClock, now: () => world.local }, elapsed: () => world.passed };
-  const store = { redis: redis as unknown as Redis, prefix: '{quarry}' };
-  const clock = openRedisClock(store, { warn: note, info: note } as unknown as Log, own);
+  const clock = openRedisClock(redis as unknown as Redis, { warn: note, info: note } as unknown as Log, own);
   t.after(() => clock[Symbol.dispose]());
   /** Lets time pass, and the clock do what it does meanwhile. */
   async function live(ms: number) {
@@ -141,6 +140,21 @@ test("where Redis's clock cannot be right, that of this machine counts, unless i
   assert.equal(clock.now(), world.redis);
   world.redis = start;
   await live(MINUTE);
+  assert.equal(clock.now(), world.redis);
+});
+
+test('nobody begins while neither clock can be right, as on a machine without a battery', async t => {
+  const { world, clock, live } = open(t, 0);
+  world.redis = world.local = 20 * MINUTE;
+  let begun = false;
+  const beginning = clock.untilTold(new AbortController().signal).then(() => {
+    begun = true;
+  });
+  await live(5 * MINUTE);
+  assert.equal(begun, false);
+  world.redis = world.local = start;
+  await live(5 * SECOND);
+  await beginning;
   assert.equal(clock.now(), world.redis);
 });
 
