@@ -72,7 +72,7 @@ export async function reachFleetRedis(
   while (isOpen() && systemClock.now() < deadline) await systemClock.sleep(20);
   if (isOpen()) fault = describeFault(config, place);
   const store = { redis, prefix: config.prefix };
-  const clock = openRedisClock(store, log);
+  const clock = openRedisClock(redis, log);
   if (fault === undefined) await clock.untilTold(AbortSignal.timeout(PATIENCE)).catch(() => {});
   return {
     ...{ store, address, clock, fault },

@@ -10,14 +10,9 @@ import { openRedisClock, type RedisClock } from '../../shared/base/redis-clock.t
  *
  * @param redisAddress with the login of any role, as each may ask for the time
  */
-export function openRolesClock(
-  redisAddress: RedisAddress,
-  prefix: string,
-  metrics: Registry,
-  log: Log,
-): RedisClock {
+export function openRolesClock(redisAddress: RedisAddress, metrics: Registry, log: Log): RedisClock {
   const redis = openRedis(redisAddress, 'impatient', log.child({}, { level: 'silent' }), false);
-  const clock = openRedisClock({ redis, prefix }, log);
+  const clock = openRedisClock(redis, log);
   new Gauge({
     name: 'quarry_clock_difference_seconds',
     help: "How far this machine's clock is ahead of Redis's; NaN until Redis has told its time",

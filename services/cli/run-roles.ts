@@ -84,7 +84,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const metrics = openMetrics();
   countLostLines(opened, metrics);
   const anyone = addressFor(roles[0] ?? 'cli', place, config.redis);
-  const clock = stack.use(openRolesClock(anyone, config.redis.prefix, metrics, log));
+  const clock = stack.use(openRolesClock(anyone, metrics, log));
   const storing = openStoring({ clock, log, metrics, pool: Number(env.UV_THREADPOOL_SIZE) || undefined });
   const { room, tooLow } = shareDescriptors(findDescriptorLimit(), needsOf(roles, config));
   if (tooLow !== undefined) log.warn(tooLow);

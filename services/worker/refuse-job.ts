@@ -1,4 +1,5 @@
-import { IssuanceError, toSignFailure } from '../../shared/base/basics.ts';
+import { toObjection } from '../../shared/admission/refusal.ts';
+import { toSignFailure } from '../../shared/base/basics.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
 import {
   flightOf,
@@ -39,7 +40,7 @@ export async function refuse(run: SignRun, why: string): Promise<SignJobEnd> {
 const toFailed = ({ data }: SignJob, why: string): SignResult => ({
   outcome: 'failed',
   block: data.block,
-  error: toSignFailure(new IssuanceError('denied', why)),
+  error: toSignFailure(toObjection(why)),
 });
 
 /** Operators read it in the log, and in the trail. */

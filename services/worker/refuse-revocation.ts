@@ -1,5 +1,6 @@
 import { type AuthBlock, findObjection } from '../../shared/admission/admit.ts';
-import { type Clock, IssuanceError, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import { toObjection } from '../../shared/admission/refusal.ts';
+import { type Clock, type Log, toSignFailure } from '../../shared/base/basics.ts';
 import { readRevocable } from '../../shared/pki/revocation.ts';
 import type { HeldJob } from '../../shared/queue/bullmq.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
@@ -28,7 +29,7 @@ export async function refuseRevocation(
   log.warn({ job: lock.jobId, request, names, block, reason: detail }, 'revocation refused');
   const event = { at: clock.now(), event: 'refused', names, block, by, client, request } as const;
   await trail.write({ ...event, job: lock.jobId, detail: `revocation: ${detail}` });
-  return { outcome: 'failed', error: toSignFailure(new IssuanceError('denied', detail)) };
+  return { outcome: 'failed', error: toSignFailure(toObjection(detail)) };
 }
 
 /**

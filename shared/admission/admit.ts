@@ -11,7 +11,7 @@ import {
   clientIpMethod,
   type KnownClient,
 } from './methods.ts';
-import { deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
+import { CHANGED, deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
 import { type JudgeToken, tokenMethod } from './token-method.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
@@ -190,7 +190,7 @@ export function findObjection(blocks: Blocks, admitted: Admitted): string | unde
     storage === block.storage &&
     accounts.every(({ account }) => orders.includes(account)) &&
     verifications.every(name => block.verifications.includes(name));
-  return isAsConfigured ? undefined : 'the configuration has changed since this was posted: post it again';
+  return isAsConfigured ? undefined : CHANGED;
 }
 
 function refuseUnprovable({ challenges }: AuthBlock, identifiers: Identifier[]): void {

@@ -62,3 +62,10 @@ export function describeUnprovable(
   const needed = type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
   return `not possible for ${value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
 }
+
+/** Of what is admitted still, but is to be ordered in another way by now. */
+export const CHANGED = 'the configuration has changed since this was posted: post it again';
+
+/** What ends a job that is judged so: a client comes again with what is only to be ordered in another way. */
+export const toObjection = (why: string) =>
+  new IssuanceError(why === CHANGED ? 'unavailable' : 'denied', why);

@@ -1,7 +1,7 @@
+import type { Redis } from 'ioredis';
 import { describeError, type Log } from './basics.ts';
 import { whyRedisIsAway } from './outages.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
-import type { Redis } from './redis-node.ts';
 import { askOnce } from './refusals.ts';
 
 // Whether Redis does what a role needs of it: it may answer, and yet take no writes.

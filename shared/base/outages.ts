@@ -1,7 +1,6 @@
-import type { Redis as Node } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
-import type { Redis } from './redis-node.ts';
 import { askOnce } from './refusals.ts';
 
 /**
@@ -28,19 +27,19 @@ const MOST_SILENT = 3;
  * Ends a connection that does not answer, so that it is made anew: where packets vanish, neither side would
  * hear of it otherwise. One that is idle is asked once a beat.
  */
-export function endSilence(node: Node): void {
-  const { stream } = node;
+export function endSilence(redis: Redis): void {
+  const { stream } = redis;
   if (stream.destroyed) return;
   let [heard, silent] = [0, 0];
   const beat = setInterval(listen, BEAT).unref();
   stream.on('close', () => clearInterval(beat));
 
   function listen() {
-    const isOwed = (node as unknown as { commandQueue: { length: number } }).commandQueue.length > 0;
+    const isOwed = (redis as unknown as { commandQueue: { length: number } }).commandQueue.length > 0;
     silent = isOwed && stream.bytesRead === heard ? silent + 1 : 0;
     heard = stream.bytesRead;
     if (silent >= MOST_SILENT) stream.destroy(new Error('Redis does not answer'));
-    else if (!isOwed && node.status === 'ready') askOnce(node, 'ping').catch(() => {});
+    else if (!isOwed && redis.status === 'ready') askOnce(redis, 'ping').catch(() => {});
   }
 }
 

@@ -1,6 +1,5 @@
+import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
-import type { Store } from './redis.ts';
-import { nodeFor } from './redis-node.ts';
 
 /**
  * Redis's clock, by which all processes agree (clocks.md). Between two looks it goes on evenly, whatever
@@ -49,10 +48,10 @@ function learnOffset(known: number | undefined, { sent, received, time }: TimeAn
 }
 
 /**
- * @param store its connection may be away, and stays open
+ * @param redis may be away, and stays open
  * @param own other clocks than the system's
  */
-export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClocks = ownClocks): RedisClock {
+export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClocks): RedisClock {
   const { local, elapsed } = own;
   const told = Promise.withResolvers<void>();
   /** What Redis has told, whether or not that can be right. */
@@ -68,7 +67,7 @@ export function openRedisClock({ redis, prefix }: Store, log: Log, own: OwnClock
 
   async function ask(): Promise<TimeAnswer> {
     const sent = elapsed();
-    const [seconds = 0, microseconds = 0] = await nodeFor(redis, prefix).time();
+    const [seconds = 0, microseconds = 0] = await redis.time();
     return { sent, received: elapsed(), time: Number(seconds) * 1_000 + Number(microseconds) / 1_000 };
   }
 

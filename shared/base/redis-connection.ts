@@ -61,7 +61,10 @@ class Connection extends Redis {
   readonly #address: RedisAddress;
 
   constructor(address: RedisAddress, options: Options) {
-    super(placeOf(address) as string, { ...options, lazyConnect: true });
+    super(placeOf(address) as string, {
+      ...options,
+      lazyConnect: true,
+    });
     this.#address = address;
     this.#readAccess();
     if (options.lazyConnect) return;

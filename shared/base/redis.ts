@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
-import type { Redis as Node } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
 import { endSilence, reportOutages } from './outages.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
-import type { Redis } from './redis-node.ts';
 import { followSwitches } from './redis-switches.ts';
 import { outlastRefusals } from './refusals.ts';
 
-export type { Redis } from './redis-node.ts';
+export type { Redis } from 'ioredis';
 
 /** A connection to Redis, and the prefix of all of Quarry's keys there. */
 export type Store = { redis: Redis; prefix: string };
@@ -23,7 +22,7 @@ export function openRedis(
   log: Log,
   enableReadyCheck = true,
 ): Redis {
-  const all = new Set<Node>();
+  const all = new Set<Redis>();
   const redis = withManners(connectTo(address, patience, enableReadyCheck), patience, all);
   if ('sentinels' in address) {
     const switches = followSwitches(address, () => all);
@@ -34,15 +33,15 @@ export function openRedis(
 }
 
 /** BullMQ makes itself another one, which has them, too. @param all gets it while it is open */
-function withManners(node: Node, patience: Patience, all: Set<Node>): Node {
-  const duplicate = node.duplicate.bind(node);
-  node.duplicate = options => withManners(duplicate(options), patience, all);
-  node.on('connect', () => all.add(node));
-  node.on('end', () => all.delete(node));
-  node.on('connect', () => writeTogether(node.stream, patience));
-  node.on('connect', () => endSilence(node));
-  outlastRefusals(node);
-  return node;
+function withManners(redis: Redis, patience: Patience, all: Set<Redis>): Redis {
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = options => withManners(duplicate(options), patience, all);
+  redis.on('connect', () => all.add(redis));
+  redis.on('end', () => all.delete(redis));
+  redis.on('connect', () => writeTogether(redis.stream, patience));
+  redis.on('connect', () => endSilence(redis));
+  outlastRefusals(redis);
+  return redis;
 }
 
 /**

@@ -1,6 +1,5 @@
-import { type ChainableCommander, Command, type Redis as Node } from 'ioredis';
+import { type ChainableCommander, Command, type Redis } from 'ioredis';
 import { codeOf, judgeRedisError } from './redis-errors.ts';
-import type { Redis } from './redis-node.ts';
 
 // What becomes of commands that Redis answers with an error which passes: the connection of a role that has
 // nothing better to do sends them again, until they are done.
@@ -26,8 +25,7 @@ export function askOnce(redis: Redis, name: string, ...words: string[]): Promise
   return redis.sendCommand(command) as Promise<unknown>;
 }
 
-const isPatient = (redis: Redis) =>
-  ('nodes' in redis ? redis.options.redisOptions : redis.options)?.maxRetriesPerRequest === null;
+const isPatient = ({ options }: Redis) => options.maxRetriesPerRequest === null;
 
 const passes = (error: unknown) => ['away', 'refuses'].includes(judgeRedisError(error)?.kind ?? '');
 
@@ -35,35 +33,35 @@ const passes = (error: unknown) => ['away', 'refuses'].includes(judgeRedisError(
 const elsewhere = new Set(['READONLY', 'UNBLOCKED', 'MOVED', 'ASK']);
 
 /**
- * Has a connection to a node outlast what passes. A node that was demoted is left for whoever is in its place
+ * Has a connection outlast what passes. A node that was demoted is left for whoever is in its place
  * now. Patient connections keep the commands that were refused, as those that wait while Redis is away;
  * impatient ones fail them. Transactions fail as a whole: `runAll` repeats them.
  */
-export function outlastRefusals(node: Node): void {
-  const inner = node as unknown as Inner;
-  const [reject, flush] = [inner.handleReconnection.bind(node), inner.flushQueue.bind(node)];
+export function outlastRefusals(redis: Redis): void {
+  const inner = redis as unknown as Inner;
+  const [reject, flush] = [inner.handleReconnection.bind(redis), inner.flushQueue.bind(redis)];
   let leaving = false;
 
   function leave() {
-    if (leaving || node.status !== 'ready') return;
+    if (leaving || redis.status !== 'ready') return;
     leaving = true;
     setTimeout(() => {
       leaving = false;
     }, PAUSE).unref();
-    node.disconnect(true);
+    redis.disconnect(true);
   }
 
   inner.handleReconnection = (error, item) => {
     if (inner.condition?.handshake || !passes(error)) return reject(error, item);
     if (elsewhere.has(codeOf(error))) leave();
-    const isKept = isPatient(node) && item.stream === undefined && !asked.has(item.command);
+    const isKept = isPatient(redis) && item.stream === undefined && !asked.has(item.command);
     if (!isKept) return reject(error, item);
-    setTimeout(() => node.sendCommand(item.command), PAUSE);
+    setTimeout(() => redis.sendCommand(item.command), PAUSE);
   };
   // A login or a ready check that fails now may succeed later: commands wait for that, too.
   inner.flushQueue = (error, options) => {
     const isReply = error.name === 'ReplyError';
-    if (!(isReply && isPatient(node) && passes(error))) flush(error, options);
+    if (!(isReply && isPatient(redis) && passes(error))) flush(error, options);
   };
 }
 

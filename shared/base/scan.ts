@@ -1,12 +1,12 @@
-import { nodeFor, type Redis } from './redis-node.ts';
+import type { Redis } from 'ioredis';
 
 /** Escapes a prefix for a MATCH pattern. */
 export const escapeGlob = (text: string) => text.replace(/[\\*?[\]]/g, '\\$&');
 
 /**
- * Keys by a pattern, part by part: SCAN of the node that holds them.
+ * Keys by a pattern, part by part.
  *
- * @param start what all of them begin with, as text; its hash tag says which node
+ * @param start what all of them begin with, as text
  * @param rest the pattern of what comes behind it
  * @param cursor of the part before; '0' at the end, and at first
  */
@@ -15,7 +15,7 @@ export function scanPart(
   { start, rest, count }: { start: string; rest: string; count: number },
   cursor: string,
 ): Promise<[cursor: string, keys: string[]]> {
-  return nodeFor(redis, start).scan(cursor, 'MATCH', escapeGlob(start) + rest, 'COUNT', count);
+  return redis.scan(cursor, 'MATCH', escapeGlob(start) + rest, 'COUNT', count);
 }
 
 /** All of them. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { closeRedis, openRedis, runScript, toScript } from '../../shared/base/redis.ts';
-import { nodeFor } from '../../shared/base/redis-node.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -44,7 +43,7 @@ for (const patience of ['patient', 'impatient'] as const)
     const redis = openRedis({ url: server.url }, patience, quietLog);
     try {
       await new Promise(resolve => redis.once('ready', resolve));
-      const stream: Socket = nodeFor(redis, '').stream;
+      const stream: Socket = redis.stream;
       const one = t.mock.method(stream, '_write');
       const many = t.mock.method(stream as Required<Socket>, '_writev');
       const answers = await Promise.all(Array.from({ length: 20 }, (_, at) => redis.set(`key${at}`, at)));

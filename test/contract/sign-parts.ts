@@ -5,7 +5,6 @@ import { tokenOf } from '../../services/worker/spent-token.ts';
 import { toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
-import { nodeFor } from '../../shared/base/redis-node.ts';
 import { isSealedData } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {
@@ -41,7 +40,7 @@ export const signJob = (csr = `CSR ${randomUUID()}`): SignJobData => ({
 export async function openReadyIntakeSide(redisUrl: string, prefix: string) {
   const intake = openIntakeSide(redisUrl, prefix);
   await waitUntil('the queue to reach Redis', () => intake.redis.status === 'ready');
-  delete nodeFor(intake.redis, '').options.commandTimeout;
+  delete intake.redis.options.commandTimeout;
   return intake;
 }
 

@@ -35,8 +35,7 @@ function open(t: TestContext, shift: number, status = 'ready') {
   const said: string[] = [];
   const note = (text: string) => void said.push(text);
   const own = { local: { ...systemClock, now: () => world.local }, elapsed: () => world.passed };
-  const store = { redis: redis as unknown as Redis, prefix: '{quarry}' };
-  const clock = openRedisClock(store, { warn: note, info: note } as unknown as Log, own);
+  const clock = openRedisClock(redis as unknown as Redis, { warn: note, info: note } as unknown as Log, own);
   t.after(() => clock[Symbol.dispose]());
   /** Lets time pass, and the clock do what it does meanwhile. */
   async function live(ms: number) {
