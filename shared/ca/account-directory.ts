@@ -169,7 +169,7 @@ function failWith(name: string | undefined, what: string, error: unknown): never
     : 'unavailable';
   const label = name === DEFAULT_ACCOUNT ? undefined : name;
   const where = name === undefined ? '' : `${describeSection({ name: 'account', label })} dir: `;
-  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`, { cause: error });
+  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`);
 }
 
 function checkKey(keyPem: string, dir: string): void {

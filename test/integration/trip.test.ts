@@ -43,20 +43,20 @@ test(`a CSR's trip enters at most ${most} files, those that CONTRIBUTING.md list
     await waitUntil('the loops to have gone round', async () => {
       const taken = await Promise.all(counting.map(count => count.take()));
       called = mergeCalled([called, ...taken]);
-      return called.has('shared/base/outages.ts');
+      const looked = called.get('shared/base/health.ts')?.includes('look') ?? false;
+      return looked && called.has('shared/base/outages.ts');
     });
     return called;
   }
 
   await trip('warm-up.example');
   const loops = await background();
-  const isOfTrip = (file: string, names: string[]) => names.some(name => !loops.get(file)?.includes(name));
+  // On a slow machine the loops go round in each of the trips, and what happens once in one of them.
+  const isOfTrip = (file: string, called: Called) =>
+    called.get(file)?.some(name => !loops.get(file)?.includes(name)) ?? false;
   const trips = [await trip('one.example'), await trip('two.example'), await trip('three.example')];
-  const [first = new Map(), ...others] = trips;
-  const entered = [...first]
-    .filter(([file, names]) => isOfTrip(file, names) && others.every(other => other.has(file)))
-    .map(([file]) => file)
-    .sort();
+  const [first = new Map<string, string[]>()] = trips;
+  const entered = [...first.keys()].filter(file => trips.every(one => isOfTrip(file, one))).sort();
   for (const file of entered) t.diagnostic(`${file}: ${first.get(file)?.join(', ')}`);
   assert.deepEqual((await listedFiles()).sort(), entered);
   assert.ok(entered.length <= most, `${entered.length} files`);
