@@ -43,6 +43,7 @@ const SUCCESSOR_LOOK = HOUR / 6;
 /** A certificate that no client fetches may be fetched again. */
 const LEFT_LOOK = 6 * HOUR;
 const AFTER_FAULT = HOUR / 6;
+const UNCONFIGURED_LOOK = HOUR / 6;
 
 export type RenewalParts = PollParts & {
   index: RenewalIndex;
@@ -85,9 +86,9 @@ async function lookCloser(
   const { index, storages, clock } = parts;
   const place = placeOf(given);
   const from = storages.get(place.storage);
-  const entry = await from?.storage.upkeep?.read(place.key);
-  // Configured no more, or expired and removed.
-  if (!from || !entry) return void (await index.remove(given.id));
+  if (!from) return keepUnconfigured(parts, given);
+  const entry = await from.storage.upkeep?.read(place.key);
+  if (!entry) return void (await index.remove(given.id)); // expired and removed
   if (isOfAnother(entry, given)) {
     const successor = { ...toManaged(given.id, entry, from, false), place: given.place };
     return void (await index.add(successor, clock.now() + Math.random() * SUCCESSOR_LOOK));
@@ -127,6 +128,19 @@ async function isSuperseded(
   const last = await newest.find({ block: fetched.block, storage, names });
   if (!last || last.id === id || Math.min(last.at, clock.now()) <= fetched.at) return false;
   return (await index.read([last.id]))[0] !== undefined; // it may be revoked by now
+}
+
+/**
+ * Its storage may be one of which this scheduler does not know yet, or one that a file lacks for a moment
+ * while it is written: what is forgotten here nobody would look for.
+ */
+async function keepUnconfigured(
+  { index, clock }: RenewalParts,
+  managed: ManagedCertificate,
+): Promise<Looked | undefined> {
+  const now = clock.now();
+  if (managed.notAfter <= now) return void (await index.remove(managed.id));
+  return { managed, at: now + UNCONFIGURED_LOOK };
 }
 
 /**
