@@ -43,8 +43,11 @@ async function openGround() {
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },
     block,
-    startNotifier: (registry = new Registry(), blocks = { current: [block] }, clock = systemClock) =>
-      consumeNotices(blocks, { ...parts, clock, metrics: registry }),
+    startNotifier: (
+      registry = new Registry(),
+      blocks: { current: NotifyConfig[] } = { current: [block] },
+      clock = systemClock,
+    ) => consumeNotices(blocks, { ...parts, clock, metrics: registry }),
     counts: () => queue.getJobCounts('completed', 'failed', 'delayed', 'waiting', 'active'),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
