@@ -86,7 +86,7 @@ async function lookCloser(
   const { index, storages, clock } = parts;
   const place = placeOf(given);
   const from = storages.get(place.storage);
-  if (!from) return keepUnconfigured(parts, given);
+  if (!from) return keepToItsEnd(parts, given, UNCONFIGURED_LOOK);
   const entry = await from.storage.upkeep?.read(place.key);
   if (!entry) return void (await index.remove(given.id)); // expired and removed
   if (isOfAnother(entry, given)) {
@@ -98,7 +98,7 @@ async function lookCloser(
   const isTheirs = !given.forced && isForClients(parts.admission, fetched, entry);
   const managed = { ...given, renews: from.renewAhead && !isTheirs, superseded };
   const at = { ...from, entry, name: place.storage, fetched };
-  if (superseded) return leaveSuperseded(parts, managed);
+  if (superseded) return keepToItsEnd(parts, managed, LEFT_LOOK);
   return isRenewed(managed)
     ? lookToRenew(parts, managed, at, signal)
     : watchStored(parts, managed, at, signal);
@@ -131,29 +131,18 @@ async function isSuperseded(
 }
 
 /**
- * Its storage may be one of which this scheduler does not know yet, or one that a file lacks for a moment
- * while it is written: what is forgotten here nobody would look for.
+ * A superseded one stays in the index, else it would be found anew; and a second host with a key of its own
+ * may fetch it again. The storage of another one may be none that this scheduler knows yet, or may lack in a
+ * file that is being written: nobody would look for what is forgotten here.
  */
-async function keepUnconfigured(
+async function keepToItsEnd(
   { index, clock }: RenewalParts,
   managed: ManagedCertificate,
+  pause: number,
 ): Promise<Looked | undefined> {
   const now = clock.now();
   if (managed.notAfter <= now) return void (await index.remove(managed.id));
-  return { managed, at: now + UNCONFIGURED_LOOK };
-}
-
-/**
- * It stays in the index, else it would be found anew; and a second host with a key of its own may fetch it
- * again.
- */
-async function leaveSuperseded(
-  { index, clock }: RenewalParts,
-  managed: ManagedCertificate,
-): Promise<Looked | undefined> {
-  const now = clock.now();
-  if (managed.notAfter <= now) return void (await index.remove(managed.id));
-  return { managed, at: now + LEFT_LOOK };
+  return { managed, at: now + pause };
 }
 
 async function lookToRenew(
