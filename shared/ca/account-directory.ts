@@ -166,7 +166,7 @@ function failWith(name: string | undefined, what: string, error: unknown): never
     ? 'misconfigured'
     : 'unavailable';
   const where = name === undefined ? '' : `${headingOf(name)} dir: `;
-  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`, { cause: error });
+  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`);
 }
 
 function checkKey(keyPem: string, dir: string): void {

@@ -1,6 +1,5 @@
 import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
-import { atOption } from '../base/file-error.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
@@ -63,10 +62,6 @@ export function parseAccounts(
   }
   return read;
 }
-
-/** Says whose directory it is, in an error of the file system. */
-export const atAccountDir = (error: unknown, account: string): unknown =>
-  atOption(error, `${headingOf(account)} dir`);
 
 /** As its section is headed: `[account]`, or `[account "name"]`. */
 export const headingOf = (account: string) => describeSection({ name: 'account', label: labelOf(account) });

@@ -20,7 +20,7 @@ import { type Budget, openBudget } from '../limits/budget.ts';
 import { caOf } from '../limits/limits.ts';
 import { type Limits, openLimits } from '../limits/open-limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
-import { type AccountConfig, atAccountDir } from './account-section.ts';
+import type { AccountConfig } from './account-section.ts';
 import {
   type AccountHolder,
   type AccountState,
@@ -95,9 +95,7 @@ async function openCa(
   const { name, acmeServer: directoryUrl, caFile, proxy } = config;
   const ca = caFile === undefined ? undefined : [await readFile(caFile, 'utf8')];
   const open: OpenAccount = (connection, signal, lost) =>
-    openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost).catch(error => {
-      throw atAccountDir(error, name);
-    });
+    openAccountDirectory(connection, config, log.child({ ca: name }), signal, lost);
   const scope = { account: name, ca: caOf(directoryUrl) };
   const states = openAccountStates(store);
   const guards = {

@@ -92,7 +92,7 @@ test('what is kept is kept for seven days, and no longer than it is fresh', asyn
     const chain = chainOf(makeCertificate({ days: life }));
     await opened.unstored.keep('files', { ...entry, chain, leaf: readCertificate(chain) });
     const left = await opened.store.redis.pttl(opened.key);
-    assert.ok(left > days * day - 120_000 && left <= days * day, `${left / day} days`);
+    assert.ok(Math.abs(left - days * day) < 120_000, `${left / day} days`); // made a moment after the clock
   }
   await using opened = await open();
   opened.clock.turn(77 * day);

@@ -65,7 +65,9 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
     return Object.assign(redis, { bus });
   };
   const count = replicas ? 2 * masterCount : masterCount;
-  const nodes = await startAll(Array.from({ length: count }, startNode), started);
+  // The other port of an old Redis is not ours to choose, and may be in use.
+  const startOne = () => (hasBusPort ? startNode() : startNode().catch(startNode).catch(startNode));
+  const nodes = await startAll(Array.from({ length: count }, startOne), started);
   await unite(nodes);
 
   /** What those say that answer; others are dead or frozen. */
