@@ -1,4 +1,4 @@
-/** Settles as a promise does, or rejects with the signal's reason where that fires first: nobody waits then. */
+/** Settles as the promise does, or rejects with the reason of the signal, where that fires first. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);
