@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type AccountConfig, DEFAULT_ACCOUNT } from '../ca/account-section.ts';
+import { type AccountConfig, labelOf } from '../ca/account-section.ts';
 import { ConfigError, describeSection, type Place } from '../config/config-error.ts';
 import { formatListener, type Listener } from '../config/listener.ts';
 import type { VerificationConfig } from '../solver/kinds.ts';
@@ -161,8 +161,6 @@ function compareAccount(changes: FoundChanges, before: AccountConfig, after: Acc
     limits: changes.ofOptions({ name: 'limits', label }, optionsOf.limits, was, is),
   };
 }
-
-const labelOf = (name: string) => (name === DEFAULT_ACCOUNT ? undefined : name);
 
 type Answered = Extract<VerificationConfig, { listeners: Listener[] }>;
 const isAnswered = (block: VerificationConfig): block is Answered => 'listeners' in block;
