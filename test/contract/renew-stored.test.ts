@@ -327,7 +327,7 @@ suite('renewing ahead', () => {
 
   test('forgets what is in no storage any more', async () => {
     await using ground = await openGround();
-    ground.parts.storages.clear();
+    await ground.storage.upkeep?.expire(csr.digest, Number.POSITIVE_INFINITY);
     ground.turnTo(65);
     await ground.look();
     assert.equal(await ground.managed(), undefined);
