@@ -7,13 +7,13 @@ import { listFiles } from './file-acts.ts';
 import { fileOf } from './line.ts';
 import { trailKey } from './trail.ts';
 
-// A fail-over may lose the end of the stream, though it is sealed. The new master's entries follow what it has
-// left, and where its clock is behind they come before what is sealed last.
+// A fail-over may lose the end of the stream, though it is sealed. The new master's entries follow what it
+// has left, and where its clock is behind they come before what is sealed last.
 
 /**
  * @param sealed the last entry that is sealed, which stays in the stream
  * @param entries those that are handed over, of which the first is not after it; in their order
- * @returns which of them are in no file; `undefined` where the stream is whole, and all after the last one is new
+ * @returns which of them are in no file; `undefined` where the stream is whole: all after `sealed` is new
  */
 export async function findUnsealed(
   { directory, store }: { directory: string; store: Store },
