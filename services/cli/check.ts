@@ -2,12 +2,14 @@ import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { findUnreachable } from '../../shared/admission/unreachable-blocks.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { findSecretFault } from '../../shared/base/installation.ts';
+import { whereOf } from '../../shared/base/redis-address.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 import { hideIn } from '../../shared/config/hidden.ts';
 import { formatListener, type Listener } from '../../shared/config/listener.ts';
 import { describeProxy } from '../../shared/config/proxy.ts';
+import { findPlace } from '../../shared/config/redis-access.ts';
 import { describeTrail } from '../../shared/config/trail.ts';
 import { describeWay, eventKinds, type NotifyConfig } from '../../shared/notify/notify-section.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
@@ -57,6 +59,8 @@ export async function check(
     ...(warnings.length > 0 ? [''] : []),
     ...describeAccounts(config),
     ...describeListeners(config),
+    ...describeRedis(config),
+    ...(config.mgmt.reload === 'watch' ? ['changes of these files: taken over by themselves'] : []),
     `CSRs: ${config.mgmt.maxSize} bytes at most`,
     ...config.renewals.map(describeRenewal),
     ...config.notify.map(describeNotify),
@@ -128,6 +132,12 @@ function describeListeners({ mgmt, verifications, admin }: Config): string[] {
     'listeners:',
     ...rows.map(([what, at]) => `  ${what.padEnd(width)}  ${at.map(formatListener).join(', ')}`),
   ];
+}
+
+/** A private one is nowhere else than `quarry up` makes it. */
+function describeRedis({ redis }: Config): string[] {
+  const place = findPlace(redis);
+  return place ? [`Redis: ${whereOf(place)}`] : [];
 }
 
 function describeRenewal({ name, directory, schedule, accounts, verifications }: RenewalConfig): string {

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DEFAULT_ACCOUNT } from '../../shared/ca/account-section.ts';
+import { labelOf } from '../../shared/ca/account-section.ts';
 import { describeAt, type Place } from '../../shared/config/config-error.ts';
 import type { SecretFile } from '../../shared/config/section-reader.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
@@ -43,11 +43,7 @@ function describe(file: string, place: Place, { to, access: { mode, gid } }: Exp
 function filesOf(config: Config): SecretFile[] {
   const { secretFiles, accounts, mgmt, redis, trail } = config;
   const keys = [...accounts.values()].map(({ name, dir }) =>
-    toFile(
-      join(dir, 'account.pem'),
-      { name: 'account', ...(name !== DEFAULT_ACCOUNT && { label: name }) },
-      'dir',
-    ),
+    toFile(join(dir, 'account.pem'), { name: 'account', label: labelOf(name) }, 'dir'),
   );
   return [
     ...keys,

@@ -10,7 +10,7 @@ import { parseRedis, privateSocket, type RedisConfig } from '../../shared/config
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { SectionReader } from '../../shared/config/section-reader.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
-import { explainAway } from '../../shared/setup/redis-trouble.ts';
+import { explainUnreached } from '../../shared/setup/redis-unreached.ts';
 import { UsageError } from './command.ts';
 
 const PATIENCE = 3_000;
@@ -65,7 +65,7 @@ export async function reachFleetRedis(
   const redis = openRedis(address, 'impatient', log);
   let fault: string | undefined;
   redis.once('error', async () => {
-    fault = await explainAway('cli', address);
+    fault = await explainUnreached('cli', address);
   });
   const deadline = systemClock.now() + PATIENCE;
   const isOpen = () => redis.status !== 'ready' && fault === undefined;

@@ -35,7 +35,7 @@ export const reloadCommand: Command = {
 
 type Asked = {
   answers: ReloadAnswer[];
-  /** How many heard that are to answer; at least. */
+  /** How many heard that are to answer. All are connected to one node of a cluster, so it counts them all. */
   expected: number;
   /** How many responders heard. */
   readers: number;
@@ -55,10 +55,8 @@ async function askFleet({ redis, prefix }: Store, address: RedisAddress): Promis
     await ear.subscribe(channels.answers);
     const expected = await redis.publish(channels.asked, toRequest(id));
     const readers = await redis.publish(channels.askedReaders, toRequest(id));
-    // A node of a cluster counts only those that are connected to it.
-    const isAll = () => !redis.isCluster && answers.length >= expected;
     const deadline = Date.now() + PATIENCE;
-    while (!isAll() && Date.now() < deadline) await delay(LOOK_AGAIN);
+    while (answers.length < expected && Date.now() < deadline) await delay(LOOK_AGAIN);
     return { answers, expected, readers };
   } finally {
     closeRedis(ear);

@@ -79,4 +79,4 @@ function toLines(
 
 /** As it is written, a URL need not be one yet. */
 const withoutWrittenLogin = (url: string) =>
-  /\$\{(env|credential):/.test(url) ? url.replace(/^(\w+:\/\/)[^/]*@/, '$1') : withoutLogin(url);
+  /\$\{(env|credential):/.test(url) ? url.replace(/^(.*?:\/\/)?.*@/, '$1') : withoutLogin(url);

@@ -1,9 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { listFiles } from '../../shared/config/config-files.ts';
 
-/** Milliseconds that files have to lie still before they are looked at: an editor writes one in steps. */
+/** Milliseconds that files have to lie still before they are read: an editor writes one in steps. */
 const SETTLE = 300;
 /**
  * Milliseconds between looks where nobody tells of changes: NFS, or a folder that was put in place of
@@ -40,35 +41,49 @@ export function openWatch(
 }
 
 function watchFiles(paths: readonly string[], changed: () => void, { settle, lookAgain }: Times): Disposable {
-  let ended = false;
-  let last = markOf(paths).then(mark => {
-    if (!ended) changed();
+  const ended = new AbortController();
+  let last: string | undefined;
+  let isLooking = false;
+  let isTouched = false;
+
+  async function look(): Promise<void> {
+    if (isLooking) return;
+    isLooking = true;
+    do {
+      isTouched = false;
+      const mark = last === undefined ? await markOf(paths) : await markAtRest(last);
+      ended.signal.throwIfAborted();
+      if (mark !== last) changed();
+      last = mark;
+    } while (isTouched);
+    isLooking = false;
+  }
+
+  /** What is being written is not to be read by half, whoever has seen that it changes. */
+  async function markAtRest(known: string): Promise<string> {
+    let mark = await markOf(paths);
+    while (mark !== known) {
+      await delay(settle, undefined, { ref: false, signal: ended.signal });
+      const next = await markOf(paths);
+      if (next === mark) break;
+      mark = next;
+    }
     return mark;
-  });
-  let timer: NodeJS.Timeout | undefined;
-
-  function look(): void {
-    const before = last;
-    last = before.then(async known => {
-      const mark = await markOf(paths);
-      if (mark !== known && !ended) changed();
-      return mark;
-    });
   }
 
-  function lookSoon(): void {
-    clearTimeout(timer);
-    timer = setTimeout(look, settle).unref();
-  }
-
+  const lookNow = () => void look().catch(() => {}); // it has ended
+  const touched = () => {
+    isTouched = true;
+    lookNow();
+  };
   const folders = new Set(paths.flatMap(path => [dirname(path), path]));
-  const watchers = [...folders].flatMap(folder => watchFolder(folder, lookSoon) ?? []);
-  const interval = setInterval(look, lookAgain).unref();
+  const watchers = [...folders].flatMap(folder => watchFolder(folder, touched) ?? []);
+  const interval = setInterval(lookNow, lookAgain).unref();
+  lookNow();
   return {
     [Symbol.dispose]() {
-      ended = true;
+      ended.abort();
       for (const watcher of watchers) watcher.close();
-      clearTimeout(timer);
       clearInterval(interval);
     },
   };

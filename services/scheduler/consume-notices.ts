@@ -8,6 +8,7 @@ import {
   type FailedJob,
   type HeldJob,
   type JobSignals,
+  type Later,
   openWorker,
   UnrecoverableError,
   type WorkerParts,
@@ -17,6 +18,12 @@ import { type Delivery, isDelivery, NOTIFY_QUEUE } from '../../shared/queue/noti
 const CONCURRENCY = 4;
 /** How long a delivery may go on after SIGTERM before it is cut off. */
 const LAST_DELIVERY = 3_000;
+/**
+ * How long a delivery for a block that is not configured here is left to other schedulers, or to the reload
+ * by which this one gets to know it: its message was made by a process that knows it.
+ */
+const LEFT_TO_OTHERS = 3_600_000;
+const PAUSE = 30_000;
 
 type Parts = WorkerParts & { clock: Clock; metrics: Registry };
 
@@ -27,17 +34,24 @@ export function consumeNotices(blocks: Live<readonly NotifyConfig[]>, parts: Par
   const { clock, log, metrics } = parts;
   const count = openFigure(metrics);
 
-  async function run({ data }: HeldJob<Delivery>, { abort }: JobSignals): Promise<void> {
+  async function run(
+    { data, createdAt }: HeldJob<Delivery>,
+    { abort }: JobSignals,
+  ): Promise<Later | undefined> {
     const { block: name, message } = data;
     const block = blocks.current.find(one => one.name === name);
-    if (!block)
-      return log.warn({ block: name, message: message.id }, 'a block that is not configured here, dropped');
+    if (!block) {
+      if (clock.now() - createdAt < LEFT_TO_OTHERS) return { later: clock.now() + PAUSE };
+      log.warn({ block: name, message: message.id }, 'a block that is not configured here, dropped');
+      return undefined;
+    }
     await deliver(block, message, { clock, log, signal: abort }).catch(error => {
       throw error instanceof RefusedError ? new UnrecoverableError(error.message) : error;
     });
     count(name, 'delivered');
     const { id, kind, names } = message;
     log.info({ block: name, message: id, kind, names }, 'message delivered');
+    return undefined;
   }
 
   function failed(error: Error, { data, attempts, over }: FailedJob<Delivery>) {
@@ -48,7 +62,7 @@ export function consumeNotices(blocks: Live<readonly NotifyConfig[]>, parts: Par
     else log.warn(said, 'message not delivered, trying again later');
   }
 
-  return openWorker<Delivery, void>(
+  return openWorker<Delivery, undefined>(
     NOTIFY_QUEUE,
     { concurrency: CONCURRENCY, isData: isDelivery, patience: LAST_DELIVERY, run, failed },
     parts,

@@ -12,6 +12,8 @@ type Parts = {
   store: Store;
   schedule: Pick<Schedule, 'drawBack'>;
   index: Pick<RenewalIndex, 'read' | 'putOff'>;
+  /** Of the limits of the moment, in milliseconds. */
+  longestPeriod(): number;
   clock: Clock;
   log: Log;
 };
@@ -55,8 +57,8 @@ export function openDrawBack(parts: Parts): (signal: AbortSignal) => void {
 }
 
 /** Locks go first: they keep jobs, and the tasks behind these, from being done. */
-async function drawAllBack({ store, schedule, index, clock }: Parts, signal: AbortSignal) {
-  const keys = await drawBackLives(store, signal);
+async function drawAllBack({ store, schedule, index, longestPeriod, clock }: Parts, signal: AbortSignal) {
+  const keys = await drawBackLives(store, longestPeriod(), signal);
   const tasks = await schedule.drawBack(clock.now());
   const jobs = await drawBackJobs(store, clock.now());
   return { keys, tasks, jobs, renewals: await drawBackLooks(store, index, clock.now()) };

@@ -43,6 +43,7 @@ const SUCCESSOR_LOOK = HOUR / 6;
 /** A certificate that no client fetches may be fetched again. */
 const LEFT_LOOK = 6 * HOUR;
 const AFTER_FAULT = HOUR / 6;
+const UNCONFIGURED_LOOK = HOUR / 6;
 
 export type RenewalParts = PollParts & {
   index: RenewalIndex;
@@ -85,9 +86,9 @@ async function lookCloser(
   const { index, storages, clock } = parts;
   const place = placeOf(given);
   const from = storages.get(place.storage);
-  const entry = await from?.storage.upkeep?.read(place.key);
-  // Configured no more, or expired and removed.
-  if (!from || !entry) return void (await index.remove(given.id));
+  if (!from) return keepToItsEnd(parts, given, UNCONFIGURED_LOOK);
+  const entry = await from.storage.upkeep?.read(place.key);
+  if (!entry) return void (await index.remove(given.id)); // expired and removed
   if (isOfAnother(entry, given)) {
     const successor = { ...toManaged(given.id, entry, from, false), place: given.place };
     return void (await index.add(successor, clock.now() + Math.random() * SUCCESSOR_LOOK));
@@ -97,7 +98,7 @@ async function lookCloser(
   const isTheirs = !given.forced && isForClients(parts.admission, fetched, entry);
   const managed = { ...given, renews: from.renewAhead && !isTheirs, superseded };
   const at = { ...from, entry, name: place.storage, fetched };
-  if (superseded) return leaveSuperseded(parts, managed);
+  if (superseded) return keepToItsEnd(parts, managed, LEFT_LOOK);
   return isRenewed(managed)
     ? lookToRenew(parts, managed, at, signal)
     : watchStored(parts, managed, at, signal);
@@ -130,16 +131,18 @@ async function isSuperseded(
 }
 
 /**
- * It stays in the index, else it would be found anew; and a second host with a key of its own may fetch it
- * again.
+ * A superseded one stays in the index, else it would be found anew; and a second host with a key of its own
+ * may fetch it again. The storage of another one may be none that this scheduler knows yet, or may lack in a
+ * file that is being written: nobody would look for what is forgotten here.
  */
-async function leaveSuperseded(
+async function keepToItsEnd(
   { index, clock }: RenewalParts,
   managed: ManagedCertificate,
+  pause: number,
 ): Promise<Looked | undefined> {
   const now = clock.now();
   if (managed.notAfter <= now) return void (await index.remove(managed.id));
-  return { managed, at: now + LEFT_LOOK };
+  return { managed, at: now + pause };
 }
 
 async function lookToRenew(

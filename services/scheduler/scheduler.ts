@@ -5,6 +5,7 @@ import { openLivePart } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { type Role, type RoleParts, ready, startRole } from '../../shared/base/role.ts';
 import { openCas } from '../../shared/ca/open-ca.ts';
+import { longestPeriod } from '../../shared/limits/limits-section.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { openSignQueue } from '../../shared/queue/sign-queue.ts';
@@ -26,6 +27,7 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
   const { prefix } = config.redis;
   const part = openLivePart<Config, Task[]>(config);
   const [notified, trail] = [{ current: config.notify }, { current: config.trail }];
+  const period = { current: periodOf(config) };
   const role = startRole('scheduler', { ...parts, prefix }, async ({ store, stopping, report }) => {
     const secret = await openSecret(config.secretFile, log);
     await requireSameSecret(store, { secret, file: config.secretFile }, clock, stopping);
@@ -44,7 +46,15 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
     await schedule.plan(clock.now());
     report({ ...ready, notes: () => readTrailNotes(config.trail, store, clock) });
     log.info({ tasks: tasks.current.map(({ name }) => name) }, 'scheduler ready');
-    const drawBack = openDrawBack({ store, schedule, index: openRenewalIndex(store), clock, log });
+    const index = openRenewalIndex(store);
+    const drawBack = openDrawBack({
+      store,
+      schedule,
+      index,
+      longestPeriod: () => period.current,
+      clock,
+      log,
+    });
     let planned = tasks.current;
     while (!stopping.aborted) {
       const wanted = tasks.current;
@@ -64,11 +74,14 @@ export function startScheduler(config: Config, parts: RoleParts): Role<Config> {
       const take = await part.prepare(next);
       return () => {
         [notified.current, trail.current] = [next.notify, next.trail];
+        period.current = periodOf(next);
         take();
       };
     },
   });
 }
+
+const periodOf = ({ accounts }: Config) => longestPeriod([...accounts.values()].map(({ limits }) => limits));
 
 /** A sleep that ends early where there is something to be done at once. */
 function openWake() {

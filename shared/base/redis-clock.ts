@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
+import { orAborted } from './or-aborted.ts';
+import { codeOf } from './redis-errors.ts';
 
 /**
  * Redis's clock, by which all processes agree (clocks.md). Between two looks it goes on evenly, whatever
@@ -80,9 +82,12 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
   async function look(): Promise<void> {
     lookedAt = elapsed();
     localOffset = local.now() - lookedAt;
-    const fault = await learn().then(() => undefined, describeError);
-    refusal = fault?.startsWith('NOPERM') ? fault : undefined;
-    const isKnown = fault === undefined || refusal !== undefined;
+    const error = await learn().then(
+      () => undefined,
+      (failure: Error) => failure,
+    );
+    refusal = error && codeOf(error) === 'NOPERM' ? describeError(error) : undefined;
+    const isKnown = error === undefined || refusal !== undefined;
     if (isKnown && !isImpossible(clock.now())) told.resolve();
     else lookedAt = Number.NEGATIVE_INFINITY;
     const said = describe();
@@ -124,18 +129,6 @@ export function openRedisClock(redis: Redis, log: Log, own: OwnClocks = ownClock
       redis.off('ready', look);
     },
   };
-}
-
-async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** @returns `undefined` where there is nothing to say */

@@ -34,7 +34,13 @@ export async function askHolder(
  * master that Sentinels name. All keys of Quarry are in one slot, so that one connection is what it needs:
  * it behaves as one to a Redis that stands alone, in transactions, scripts, blocking commands and outages.
  */
-export function clusterConnector({ nodes: written, prefix }: { nodes: readonly Endpoint[]; prefix: string }) {
+export function clusterConnector({
+  nodes: written,
+  prefix,
+}: {
+  nodes: readonly Endpoint[];
+  prefix: string;
+}): NonNullable<RedisOptions['Connector']> {
   return class ClusterConnector extends AbstractConnector {
     readonly #options: RedisOptions;
     /** In the order in which they are asked. */

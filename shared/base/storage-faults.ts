@@ -51,7 +51,9 @@ export const isFileFault = (error: unknown): boolean =>
 type Fault = { reason: string; at: number };
 type Standing = { storage: string; act: StorageAct; places: Map<string, Fault> };
 
-const reads = { read: 'what is stored cannot be read', write: 'the certificate cannot be stored' };
+/** For clients. */
+const reasons = { read: 'what is stored cannot be read', write: 'the certificate cannot be stored' };
+const done = { read: 'read', write: 'written' };
 
 /** @param parts.metrics absent where nothing is counted */
 function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }): StorageFaults {
@@ -61,7 +63,7 @@ function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }
 
   function drop({ storage, act }: Standing) {
     standing.delete(`${act} ${storage}`);
-    log.info({ storage }, `the storage can be ${act === 'read' ? 'read' : 'written'} again`);
+    log.info({ storage }, `the storage can be ${done[act]} again`);
   }
 
   function dropLapsed() {
@@ -80,12 +82,12 @@ function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }
       const { places } = known ?? { places: new Map<string, Fault>() };
       if (!known) {
         standing.set(`${act} ${storage}`, { storage, act, places });
-        log.warn({ storage, reason }, `the storage cannot be ${act === 'read' ? 'read' : 'written'}`);
+        log.warn({ storage, reason }, `the storage cannot be ${done[act]}`);
       }
       places.delete(place);
       if (places.size < MOST_PLACES) places.set(place, { reason, at: clock.now() });
       count(storage, act);
-      const failure = new IssuanceError('unavailable', reads[act], { cause: error });
+      const failure = new IssuanceError('unavailable', reasons[act], { cause: error });
       errors.add(failure);
       return failure;
     },
@@ -107,7 +109,7 @@ function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }
 function describe({ storage, act, places }: Standing): string {
   const last = [...places.values()].at(-1);
   const others = places.size > 1 ? `, and ${places.size - 1} more` : '';
-  return `storage "${storage}" cannot be ${act === 'read' ? 'read' : 'written'}: ${last?.reason}${others}`;
+  return `storage "${storage}" cannot be ${done[act]}: ${last?.reason}${others}`;
 }
 
 function openFigure(metrics: Registry | undefined): (storage: string, act: StorageAct) => void {

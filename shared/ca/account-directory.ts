@@ -7,10 +7,8 @@ import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
-import { describeSection } from '../config/config-error.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
-
-import { DEFAULT_ACCOUNT } from './account-section.ts';
+import { headingOf } from './account-section.ts';
 
 export type AccountDirectory = {
   /** Of its section; absent where it has none. */
@@ -167,8 +165,7 @@ function failWith(name: string | undefined, what: string, error: unknown): never
   const code = lasting.includes((error as NodeJS.ErrnoException).code ?? '')
     ? 'misconfigured'
     : 'unavailable';
-  const label = name === DEFAULT_ACCOUNT ? undefined : name;
-  const where = name === undefined ? '' : `${describeSection({ name: 'account', label })} dir: `;
+  const where = name === undefined ? '' : `${headingOf(name)} dir: `;
   throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`);
 }
 

@@ -63,8 +63,11 @@ export function parseAccounts(
   return read;
 }
 
-const headingOf = (account: string) =>
-  describeSection({ name: 'account', label: account === DEFAULT_ACCOUNT ? undefined : account });
+/** As its section is headed: `[account]`, or `[account "name"]`. */
+export const headingOf = (account: string) => describeSection({ name: 'account', label: labelOf(account) });
+
+/** Of its sections: the account that is not named has none. */
+export const labelOf = (account: string) => (account === DEFAULT_ACCOUNT ? undefined : account);
 
 /** Of the account that a section is, or is about. */
 const nameOf = (section: SectionReader) => section.label || DEFAULT_ACCOUNT;

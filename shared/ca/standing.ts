@@ -1,6 +1,7 @@
 import type { AcmeAccount } from '../acme/client.ts';
 import type { CaConnection } from '../acme/connection.ts';
 import { describeError, IssuanceError } from '../base/basics.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 
 /** The account that orders are made with, and the way to a new one when the CA no longer knows it. */
@@ -60,7 +61,7 @@ export function holdAccount(
   /** The signal of one caller does not end it for the others: the requests' own timeouts do. */
   function openOnce(signal: AbortSignal, lost?: string): Promise<AcmeAccount> {
     opening ??= open(lost);
-    return untilAborted(opening, signal);
+    return orAborted(opening, signal);
   }
 
   return {
@@ -78,18 +79,6 @@ export function holdAccount(
       if (describeError(refused) !== describeError(fault)) become({ fault: refused });
     },
   };
-}
-
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 const START = 250;

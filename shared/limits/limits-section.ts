@@ -42,3 +42,7 @@ export function parseLimits(section: SectionReader | undefined, acmeServer: stri
     Object.entries(limits).filter(([, rate]) => rate && rate.count < Number.POSITIVE_INFINITY),
   );
 }
+
+/** Milliseconds; 0 where nothing is limited. */
+export const longestPeriod = (all: Iterable<LimitsConfig>): number =>
+  Math.max(0, ...[...all].flatMap(limits => Object.values(limits).map(({ period }) => period)));

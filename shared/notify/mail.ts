@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import { describeError, type Log } from '../base/basics.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { readSecret } from '../config/secret-file.ts';
 import { deliveryId, type Message, toText, toTitle } from './message.ts';
@@ -25,7 +26,8 @@ export async function sendMail(
   const password = login && readSecret(login.password);
   const transport = await openTransport(block, password);
   try {
-    const { rejected } = await unlessAborted(transport.sendMail(toMail(block, message)), signal);
+    const sending = transport.sendMail(toMail(block, message)); // which takes no signal
+    const { rejected } = await orAborted(sending, signal);
     if (rejected.length > 0)
       log.warn({ block: name, rejected }, 'the mail server takes no mail for some recipients');
   } catch (error) {
@@ -81,17 +83,4 @@ function toMail({ name, from, to }: MailConfig & { name: string }, message: Mess
     headers: { 'Auto-Submitted': 'auto-generated' }, // RFC 3834: no out-of-office answer comes back
     xMailer: USER_AGENT,
   };
-}
-
-/** The library takes no signal: a mail under way when ours fires is no longer awaited. */
-async function unlessAborted<T>(sending: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([sending, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-    sending.catch(() => {});
-  }
 }

@@ -14,6 +14,9 @@ const DAY = 24 * HOUR;
  */
 type Rule = { names: string; longest: number; act: 'shorten' | 'drop' };
 
+/** These live for as long as a limit counts, which files say. */
+const BUDGETS = 'budget:*';
+
 /** How long keys live at most; names as `redis-acl.ts` has them. */
 const rules: Rule[] = [
   // a lock outlives its worker by seconds, and stands for a job that nobody has
@@ -33,9 +36,8 @@ const rules: Rule[] = [
   { names: 'limit-met:*', longest: 31 * DAY, act: 'drop' },
   { names: 'failed-orders:*', longest: DAY, act: 'drop' },
   { names: 'failed-clients:*', longest: DAY, act: 'drop' },
-  { names: 'budget:*', longest: 31 * DAY, act: 'drop' },
+  { names: BUDGETS, longest: 31 * DAY, act: 'drop' },
   { names: 'breaker:*', longest: DAY, act: 'drop' },
-  { names: 'rate:*', longest: 31 * DAY, act: 'drop' },
 ];
 
 /** The keys whose lives are looked at. */
@@ -50,8 +52,17 @@ const patterns = rules.map(rule => ({
 const MARGIN = 60 * SECOND;
 const PART = 500;
 
-/** Ends early what lives longer than any of its kind may. @returns how many keys that were */
-export async function drawBackLives({ redis, prefix }: Store, signal: AbortSignal): Promise<number> {
+/**
+ * Ends early what lives longer than any of its kind may.
+ *
+ * @param longestPeriod of the limits that are configured, in milliseconds
+ * @returns how many keys that were
+ */
+export async function drawBackLives(
+  { redis, prefix }: Store,
+  longestPeriod: number,
+  signal: AbortSignal,
+): Promise<number> {
   const start = `${prefix}:`;
   let count = 0;
   for (let cursor: string | undefined; cursor !== '0'; ) {
@@ -64,7 +75,9 @@ export async function drawBackLives({ redis, prefix }: Store, signal: AbortSigna
     cursor = next;
     const known = keys.flatMap(key => {
       const rule = patterns.find(({ pattern }) => pattern.test(key.slice(start.length)));
-      return rule ? [{ key, ...rule }] : [];
+      if (!rule) return [];
+      const longest = rule.names === BUDGETS ? Math.max(rule.longest, longestPeriod) : rule.longest;
+      return [{ ...rule, key, longest }];
     });
     const lives = await Promise.all(known.map(({ key }) => redis.pttl(key)));
     const late = known.filter(({ longest }, at) => (lives[at] ?? 0) > longest + MARGIN);

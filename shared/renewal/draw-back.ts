@@ -63,9 +63,10 @@ export async function drawBackLooks(
 
 /**
  * A CA is asked for its window each day; where it is not asked, no look is planned for later than when the
- * certificate is to be renewed, or a day from now.
+ * certificate is to be renewed, when a CA that wants a pause has had it, or a day from now.
  */
 function latestLook(managed: ManagedCertificate | undefined, now: number): number {
   const renewal = managed && managed.poll === undefined ? Math.min(managed.plan.first, managed.notAfter) : 0;
-  return Math.max(renewal, now) + 2 * DAY;
+  const pause = managed?.failures ? (drawBackFailures(managed.failures, now).retryAfter ?? 0) : 0;
+  return Math.max(renewal, pause, now) + 2 * DAY;
 }

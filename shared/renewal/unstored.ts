@@ -28,6 +28,8 @@ export type Unstored = {
   parse(storage: string, digest: string, sealed: string | null | undefined): UnstoredEntry | undefined;
   /** All of a storage. */
   list(storage: string): Promise<UnstoredEntry[]>;
+  /** Whether it is still kept: it may be revoked since it was read. */
+  has(storage: string, entry: Pick<UnstoredEntry, 'csr' | 'sealed'>): Promise<boolean>;
   /** Forgets one, unless another one has come in its place. */
   drop(storage: string, entry: Pick<UnstoredEntry, 'csr' | 'sealed'>): Promise<void>;
 };
@@ -85,6 +87,7 @@ export function openUnstored(
       if (lapsed.length > 0) await redis.srem(allOf(storage), ...lapsed);
       return digests.flatMap((digest, at) => parse(storage, digest, sealed[at]) ?? []);
     },
+    has: async (storage, { csr, sealed }) => (await redis.get(keyOf(storage, csr.digest))) === sealed,
     async drop(storage, { csr: { digest }, sealed }) {
       await runScript(redis, DROP_IF_SAME, [keyOf(storage, digest), allOf(storage)], [sealed, digest]);
     },
@@ -111,7 +114,8 @@ export async function storeKept(
   const { csr, chain, leaf, issuedBy } = entry;
   const place = storage.upkeep?.keyOf(csr) ?? csr.digest;
   const there = await storage.upkeep?.read(place);
-  if (!there || there.leaf.notBefore < leaf.notBefore) {
+  const isNewer = !there || there.leaf.notBefore < leaf.notBefore;
+  if (isNewer && (await unstored.has(storage.name, entry))) {
     await storage.put(csr, chain, issuedBy, leaf);
     const kept = { csr, chain, leaf, issuedBy };
     await renewals.found(storage.name, [{ place, entry: kept }], clock.now());

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type AccountConfig, DEFAULT_ACCOUNT } from '../ca/account-section.ts';
+import { type AccountConfig, labelOf } from '../ca/account-section.ts';
 import { ConfigError, describeSection, type Place } from '../config/config-error.ts';
 import { formatListener, type Listener } from '../config/listener.ts';
 import type { VerificationConfig } from '../solver/kinds.ts';
@@ -19,7 +19,8 @@ type Changes = {
  * @param before what is in force
  * @returns besides the changes what is in force after them; the next configuration is compared with that, so
  *   that what needs a restart is told until there was one
- * @throws ConfigError where a section orders from an account that only a restart could open
+ * @throws ConfigError where a section orders from an account, or proves names on listeners, that only a
+ *   restart could open
  */
 export function compareConfigs(before: Config, after: Config): Changes & { inForce: Config } {
   const changes = new FoundChanges();
@@ -161,8 +162,6 @@ function compareAccount(changes: FoundChanges, before: AccountConfig, after: Acc
   };
 }
 
-const labelOf = (name: string) => (name === DEFAULT_ACCOUNT ? undefined : name);
-
 type Answered = Extract<VerificationConfig, { listeners: Listener[] }>;
 const isAnswered = (block: VerificationConfig): block is Answered => 'listeners' in block;
 
@@ -208,18 +207,28 @@ function onlyOpen(block: Answered, open: ReadonlySet<string>): Answered {
   };
 }
 
-/** Nothing is taken over of a configuration that orders from an account that nobody has opened. */
-function refuseUnopened({ accounts, auth, renewals }: Config): void {
-  const refuse = (section: Section, account: string | undefined) => {
-    if (account === undefined) return;
-    throw new ConfigError(
-      { section, option: 'account' },
-      `orders from the new account "${account}", which needs a restart`,
-    );
-  };
+/** Nothing is taken over of a configuration by which orders would need what nobody has opened. */
+function refuseUnopened({ accounts, verifications, auth, renewals }: Config): void {
   const isUnopened = (account: string) => !accounts.has(account);
-  for (const { name, accounts: choices } of auth)
-    refuse({ name: 'auth', label: name }, choices.map(({ account }) => account).find(isUnopened));
-  for (const { name, accounts: named } of renewals)
-    refuse({ name: 'renewal', label: name }, named.find(isUnopened));
+  const isUnanswered = (name: string) => {
+    const block = verifications.get(name);
+    return block !== undefined && isAnswered(block) && block.listeners.length === 0;
+  };
+  const refuse = (section: Section, ordering: { accounts: string[]; verifications: string[] }) => {
+    const account = ordering.accounts.find(isUnopened);
+    if (account !== undefined)
+      throw new ConfigError(
+        { section, option: 'account' },
+        `orders from the new account "${account}", which needs a restart`,
+      );
+    const verification = ordering.verifications.find(isUnanswered);
+    if (verification !== undefined)
+      throw new ConfigError(
+        { section, option: 'verification' },
+        `proves names by "${verification}", whose listeners need a restart`,
+      );
+  };
+  for (const { name, accounts: choices, verifications } of auth)
+    refuse({ name: 'auth', label: name }, { accounts: choices.map(({ account }) => account), verifications });
+  for (const renewal of renewals) refuse({ name: 'renewal', label: renewal.name }, renewal);
 }

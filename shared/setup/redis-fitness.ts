@@ -3,11 +3,11 @@ import type { Clock } from '../base/basics.ts';
 import { type RedisAddress, whereOf } from '../base/redis-address.ts';
 import { commandSamples } from '../base/redis-commands.ts';
 import { connectTo } from '../base/redis-connection.ts';
-import { judgeRedisError } from '../base/redis-errors.ts';
+import { codeOf, judgeRedisError } from '../base/redis-errors.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { isReader, type RedisRights } from './redis-acl.ts';
 import { findFault, type RedisFacts } from './redis-fault.ts';
-import { explainAway } from './redis-trouble.ts';
+import { explainUnreached } from './redis-unreached.ts';
 
 /** How Redis is: of use, away, or such that a role could never work with it. */
 export type Fitness = { state: 'fit' } | { state: 'away' } | { state: 'unfit'; fault: string };
@@ -36,7 +36,7 @@ export async function lookAtRedis(
     const replies = await Promise.all(planLook(user, rights).map(step => send(redis, step)));
     return judge(replies, address);
   } catch {
-    const fault = await explainAway(user, address);
+    const fault = await explainUnreached(user, address);
     return fault === undefined ? { state: 'away' } : { state: 'unfit', fault };
   } finally {
     redis.disconnect();
@@ -136,13 +136,13 @@ function readInfo(answer: unknown): RedisFacts {
 
 /** A refusal names the command, or else the key or channel was not allowed. */
 function findMissing(replies: readonly Reply[]): string | undefined {
-  const missing = replies.flatMap(
-    ({ words: [name = ''], right = '', error: { message: error = '' } = {} }) => {
-      if (/^ERR unknown (sub)?command/i.test(error)) return [`+${name} (which this Redis does not know)`];
-      if (!error.startsWith('NOPERM')) return [];
-      return [/\bcommand\b/.test(error) ? `+${name}` : right];
-    },
-  );
+  const missing = replies.flatMap(({ words: [name = ''], right = '', error }) => {
+    if (!error) return [];
+    const { message } = error;
+    if (/^ERR unknown (sub)?command/i.test(message)) return [`+${name} (which this Redis does not know)`];
+    if (codeOf(error) !== 'NOPERM') return [];
+    return [/\bcommand\b/.test(message) ? `+${name}` : right];
+  });
   if (missing.length === 0) return undefined;
   const all = [...new Set(missing)];
   const more = all.length > MOST_TOLD ? ` and ${all.length - MOST_TOLD} more` : '';

@@ -88,6 +88,13 @@ function managed(now: number): ManagedCertificate {
   };
 }
 
+/** Of an account that may order once in two months. */
+const takeOfTwoMonths = (account: string) =>
+  openBudget(store, { account, ca: scope.ca }, { orders: { count: 1, period: 60 * day } }, clock).takeOrder(
+    [...names],
+    claim(`of ${account}`),
+  );
+
 /** Takes one job, and gives it back to wait; or holds it until the process is killed. */
 async function takeJob(end: 'waits' | 'is killed'): Promise<void> {
   const queue = openQueue<SignJobData>(SIGN_QUEUE, parts);
@@ -131,9 +138,11 @@ suite('what was planned by a clock that was 400 days ahead', () => {
     await index.add(managed(clock.now()), clock.now() + hour);
     await notices.notify(event);
     await ask();
+    await takeOfTwoMonths('before');
     await redis.set('{ahead}:sign:killed:lock', 'token', 'PX', 8_000);
     await time.set(0);
     ahead = 0;
+    await takeOfTwoMonths('since');
   });
   after(() => Promise.all([schedule[Symbol.asyncDispose](), notices[Symbol.asyncDispose]()]));
 
@@ -153,7 +162,7 @@ suite('what was planned by a clock that was 400 days ahead', () => {
   });
 
   test('is drawn back at the start of a scheduler, which tells how much that was', async () => {
-    openDrawBack({ ...parts, schedule, index })(never);
+    openDrawBack({ ...parts, schedule, index, longestPeriod: () => 60 * day })(never);
     const said = () => log.lines.find(({ msg }) => `${msg}`.startsWith('drawn back'));
     await waitUntil('it to be told', () => said() !== undefined);
     const { level, tasks, jobs: late, renewals, keys } = said() ?? {};
@@ -162,6 +171,8 @@ suite('what was planned by a clock that was 400 days ahead', () => {
 
     assert.equal(await limits.standingAgainst([...names], orderer), undefined);
     assert.equal(await budget.takeOrder([...names], claim('third')), undefined);
+    const [before, since] = [await takeOfTwoMonths('before'), await takeOfTwoMonths('since')];
+    assert.deepEqual([before, since?.waits], [undefined, false], 'what was counted since then stays');
     assert.equal(await breaker.admit(), 'closed');
     assert.ok((await redis.pttl('{ahead}:sign:killed:lock')) <= 10_000);
     assert.ok((await redis.pttl('{ahead}:told:renewal-failed:a')) <= 30 * day);
@@ -178,7 +189,7 @@ suite('what was planned by a clock that was 400 days ahead', () => {
 
   test('is drawn back by a scheduler that runs while the clock goes back, and only then', async () => {
     const before = log.lines.length;
-    const look = openDrawBack({ ...parts, schedule, index });
+    const look = openDrawBack({ ...parts, schedule, index, longestPeriod: () => 60 * day });
     ahead = AHEAD;
     look(never); // nothing is later than its clock says
     ahead = 0;

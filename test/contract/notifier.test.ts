@@ -42,8 +42,12 @@ async function openGround() {
   const running = stack.move();
   return {
     ...{ receiver, prefix, url, notices, queue, log, metrics },
-    startNotifier: (registry = new Registry(), blocks = [block]) =>
-      consumeNotices({ current: blocks }, { ...parts, metrics: registry }),
+    block,
+    startNotifier: (
+      registry = new Registry(),
+      blocks: { current: NotifyConfig[] } = { current: [block] },
+      clock = systemClock,
+    ) => consumeNotices(blocks, { ...parts, clock, metrics: registry }),
     counts: () => queue.getJobCounts('completed', 'failed', 'delayed', 'waiting', 'active'),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
@@ -144,10 +148,25 @@ test('a message that a killed notifier had begun to deliver is delivered by anot
   assert.equal(first, second);
 });
 
-test('a message for a block that is configured no more is dropped', async () => {
+test('a message for a block of which this notifier does not know yet waits until it does', async () => {
   await using ground = await openGround();
   await ground.notices.notify(failed());
-  await using _notifier = ground.startNotifier(new Registry(), []);
+  const blocks: { current: NotifyConfig[] } = { current: [] };
+  await using _notifier = ground.startNotifier(new Registry(), blocks);
+  await waitUntil('its wait', async () => (await ground.counts()).delayed === 1);
+  assert.equal(ground.receiver.posts.length, 0);
+  blocks.current = [ground.block];
+  const [job] = await ground.queue.getDelayed();
+  await job?.promote();
+  await waitUntil('the delivery', async () => (await ground.counts()).completed === 1);
+  assert.equal(ground.receiver.posts.length, 1);
+});
+
+test('a message for a block that is configured no more is dropped after an hour', async () => {
+  await using ground = await openGround();
+  await ground.notices.notify(failed());
+  const later = { ...systemClock, now: () => systemClock.now() + 3_600_000 };
+  await using _notifier = ground.startNotifier(new Registry(), { current: [] }, later);
   await waitUntil('it to be dropped', async () => (await ground.counts()).completed === 1);
   assert.equal(ground.receiver.posts.length, 0);
 });

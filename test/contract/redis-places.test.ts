@@ -8,7 +8,7 @@ import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis-acl.ts';
 import { lookAtRedis } from '../../shared/setup/redis-fitness.ts';
-import { explainAway } from '../../shared/setup/redis-trouble.ts';
+import { explainUnreached } from '../../shared/setup/redis-unreached.ts';
 import { account, auth, loadText } from '../shared/setup/load-text.ts';
 import { issueCertificate, serverExtensions } from '../support/certificates.ts';
 import { freePort } from '../support/free-port.ts';
@@ -51,7 +51,7 @@ async function look(lines: string, role: 'worker' | 'responder' = 'worker') {
 }
 
 /** What `look` says once no connection has come about, for which a Redis without TLS lets one wait. */
-const explain = async (lines: string) => explainAway('worker', (await read(lines, 'worker')).address);
+const explain = async (lines: string) => explainUnreached('worker', (await read(lines, 'worker')).address);
 
 async function faultOf(lines: string): Promise<string> {
   const fitness = await look(lines);

@@ -78,6 +78,24 @@ suite('renewing ahead', () => {
     assert.equal(ground.jobs.length, 1);
   });
 
+  test('keeps what lies in a storage that is not configured for a while, until the certificate ends', async () => {
+    await using ground = await openGround();
+    const { storages } = ground.parts;
+    const configured = new Map(storages);
+    storages.clear();
+    ground.turnTo(64.6);
+    await ground.look();
+    assert.deepEqual([ground.jobs, ground.told], [[], []]);
+    for (const [name, storage] of configured) storages.set(name, storage);
+    ground.turnTo(64.7);
+    await ground.look();
+    assert.equal(ground.jobs.length, 1, 'it is renewed once its storage is there again');
+    storages.clear();
+    ground.turnTo(91);
+    await ground.look();
+    assert.equal(await ground.managed(), undefined, 'it has ended');
+  });
+
   test('leaves what only a client may have that shows its certificate to that client, without a message', async () => {
     const own = { ...web, domains: [], clientCerts: ['*'], ownNames: ['dns' as const] };
     await using ground = await openGround([own]);
@@ -309,7 +327,7 @@ suite('renewing ahead', () => {
 
   test('forgets what is in no storage any more', async () => {
     await using ground = await openGround();
-    ground.parts.storages.clear();
+    await ground.storage.upkeep?.expire(csr.digest, Number.POSITIVE_INFINITY);
     ground.turnTo(65);
     await ground.look();
     assert.equal(await ground.managed(), undefined);

@@ -8,7 +8,7 @@ import { readCertificate } from '../../shared/pki/certificate.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { openStoredRenewals, storedId } from '../../shared/renewal/stored-renewals.ts';
-import { openUnstored } from '../../shared/renewal/unstored.ts';
+import { openUnstored, storeKept } from '../../shared/renewal/unstored.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
@@ -141,6 +141,19 @@ test('what is kept is not stored over a newer certificate', async () => {
   assert.ok(kept.leaf.notBefore <= (there?.notBefore ?? 0));
   assert.equal(stored, newer);
   assert.deepEqual(await unstored.list('files'), []);
+});
+
+test('what is revoked while it waits to be stored is not stored', async () => {
+  await using opened = await open();
+  const { storage, unstored, index, store } = opened;
+  await unstored.keep('files', entry);
+  const [kept] = await unstored.list('files');
+  assert.ok(kept);
+  await unstored.drop('files', kept);
+  const renewals = openStoredRenewals(opened.configs, store);
+  await storeKept({ unstored, renewals, clock: opened.clock }, storage, kept);
+  assert.equal(await storage.upkeep?.read(csr.digest), undefined);
+  assert.deepEqual(await index.read([storedId('files', csr)]), [undefined]);
 });
 
 test('what came in place of what was stored is not dropped with it', async () => {

@@ -143,6 +143,17 @@ test('check() prints no secret', async () => {
   assert.match(output, /hmac sha256 \(2 keys\)/);
 });
 
+test('check() says where Redis is, without a login, and that changed files are taken over', async () => {
+  const open = '[auth a]\nall = yes\ndomain = *\n';
+  const sentinels = 'sentinel = one.example:26379\nsentinel = two.example:26379\nsentinel-master = quarry\n';
+  const behind = await checkText(`${start}[mgmt]\nreload = watch\n[redis]\n${sentinels}${open}`);
+  assert.match(behind, /^Redis: quarry of the Sentinels one\.example:26379, two\.example:26379$/m);
+  assert.match(behind, /^changes of these files: taken over by themselves$/m);
+  const alone = await checkText(`${start}[redis]\nurl = redis://me:s3cret@redis.example:6380\n${open}`);
+  assert.match(alone, /^Redis: redis\.example:6380$/m);
+  assert.doesNotMatch(await checkText(start + open), /Redis|changes of/);
+});
+
 test('check() says which blocks demand HMACs of version 2', async () => {
   const hmac = '[auth a]\nhmac_type = sha256\nhmac_key = A1YP67armNf3cBrecyJHdb035\nhmac = v2\ndomain = *\n';
   assert.match(await checkText(start + hmac), /^a {6}hmac2 sha256 \(1 key\) /m);

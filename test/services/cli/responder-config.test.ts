@@ -101,12 +101,14 @@ test('quarry check --for responder only names what comes from the environment or
   const env = {
     PASSWORD: secret,
     REDIS: 'redis.example.org',
+    SCHEME: 'redis',
     ALL: `redis://me:${encodeURIComponent(secret)}@r`,
   };
   const url = (written: string) =>
     `[account]\ndir = /a\n[auth "all"]\nall = yes\ndomain = *\n[redis]\nurl = ${written}\n`;
   for (const [written, shown] of [
     [`redis://me:\${env:PASSWORD}@\${env:REDIS}:6379/3`, `redis://\${env:REDIS}:6379/3`],
+    [`\${env:SCHEME}://me:${secret.slice(0, 10)}@\${env:REDIS}`, `\${env:SCHEME}://\${env:REDIS}`],
     [`redis://\${env:REDIS}`, `redis://\${env:REDIS}`],
     [`\${env:ALL}`, `\${env:ALL}`],
   ] as const) {

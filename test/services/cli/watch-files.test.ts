@@ -80,7 +80,7 @@ test('what nobody tells of is found by a look, as in a folder that was put in pl
       await writeFile(join(path, 'etc', 'main.ini'), 'one');
       return [join(path, 'etc', 'main.ini')];
     },
-    { settle: hour, lookAgain: 10 },
+    { settle: 5, lookAgain: 10 },
   );
   await mkdir(join(on.path, 'new'));
   await writeFile(join(on.path, 'new', 'main.ini'), 'two');
@@ -89,6 +89,19 @@ test('what nobody tells of is found by a look, as in a folder that was put in pl
     await rename(join(on.path, 'new'), join(on.path, 'etc'));
   });
   await on.change('a touched file', () => utimes(join(on.path, 'etc', 'main.ini'), 1, 1));
+});
+
+test('what a look finds is told only once it lies still, as files are written in steps', async () => {
+  const prepare = async (path: string) => {
+    await writeFile(join(path, 'main.ini'), 'one');
+    return [join(path, 'main.ini')];
+  };
+  await using never = await watched(prepare, { settle: hour, lookAgain: 5 });
+  await writeFile(join(never.path, 'main.ini'), 'half of anoth');
+  await using soon = await watched(prepare, { settle: 5, lookAgain: 5 });
+  for (let step = 0; step < 5; step++)
+    await soon.change('what rests', () => writeFile(join(soon.path, 'main.ini'), `step ${step}`));
+  assert.equal(never.told(), 1, 'its begin');
 });
 
 test('a watch that is set off tells of nothing, and of what has changed meanwhile when it is set on', async () => {

@@ -281,6 +281,7 @@ function keepUnstored(clock: TurnedClock): KeptUnstored {
     keep: async (_, entry) => void kept.push({ ...entry, sealed: `sealed at ${clock.now()}` }),
     parse: (_, digest, sealed) => kept.find(one => one.sealed === sealed && one.csr.digest === digest),
     list: async () => kept,
+    has: async (_, { sealed }) => kept.some(one => one.sealed === sealed),
     drop: async (_, entry) =>
       void kept.splice(
         kept.findIndex(one => one.sealed === entry.sealed),

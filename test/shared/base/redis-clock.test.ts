@@ -25,7 +25,7 @@ function open(t: TestContext, shift: number, status = 'ready') {
   const redis = Object.assign(new EventEmitter(), {
     status,
     async time() {
-      if (world.refusal) throw new Error(world.refusal);
+      if (world.refusal) throw Object.assign(new Error(world.refusal), { name: 'ReplyError' });
       pass(world.trip / 2);
       const time = world.redis;
       pass(world.trip / 2 + world.back);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { drawBack, drawBackFailures } from '../../../shared/renewal/draw-back.ts';
+import { drawBack, drawBackFailures, drawBackLooks } from '../../../shared/renewal/draw-back.ts';
 import type { ManagedCertificate } from '../../../shared/renewal/managed-certificate.ts';
 
 const hour = 3_600_000;
@@ -38,4 +38,27 @@ test('a job that renews has been made by now, and nothing else of the certificat
   assert.deepEqual(drawBack(managed(now + 400 * day, now + 399 * day), now), managed(now, now));
   assert.deepEqual(drawBack(managed(now - 1, now - 2), now), managed(now - 1, now - 2));
   assert.deepEqual(drawBack(rest as unknown as ManagedCertificate, now), rest);
+});
+
+test('a look after the pause that a CA asks for is no look of a clock that was ahead', async () => {
+  const managed = (days: number) =>
+    ({
+      ...{ notAfter: now + 20 * day, plan: { at: now + days * day, first: now - day, why: 'it failed' } },
+      failures: { ...failures, retryAfter: now + days * day },
+    }) as ManagedCertificate;
+  for (const [days, drawn] of [
+    [14, []],
+    [400, ['a']],
+  ] as const) {
+    const putOff: string[] = [];
+    const redis = {
+      zrangebyscore: async (key: string) => (key.endsWith(':due') ? ['a', `${now + days * day}`] : []),
+    };
+    const index = {
+      read: async (ids: string[]) => ids.map(() => managed(days)),
+      putOff: async (ids: string[]) => void putOff.push(...ids),
+    };
+    await drawBackLooks({ redis, prefix: 'x' } as never, index, now);
+    assert.deepEqual(putOff, drawn);
+  }
 });

@@ -159,3 +159,19 @@ test('compareConfigs() names the listener of a verification that comes, goes, or
     needsRestart,
   });
 });
+
+for (const [what, of, block] of [
+  ['an auth block', 'auth', auth.replace('mail', 'new').concat('verification = h\n')],
+  ['a renewal', 'renewal', '[renewal "new"]\nshaman-profile = /p\nverification = h\n'],
+] as const) {
+  test(`compareConfigs() refuses ${what} that proves names on listeners none of which is open`, async () => {
+    const before = `[mgmt]\ndefault-verification = p\n${program}${account}${auth}`;
+    await assert.rejects(compare(before, before + http + block), {
+      name: 'ConfigError',
+      message: `[${of} "new"] verification: proves names by "h", whose listeners need a restart`,
+    });
+    const answered = http.replace('"h"', '"o"');
+    const { taken } = await compare(before + answered, before + answered + http + block);
+    assert.deepEqual(taken, ['[verification "h"]', `[${of} "new"]`]);
+  });
+}

@@ -34,8 +34,8 @@ test('the rights know every key and every channel that the sources write down', 
   assert.deepEqual([...new Set(written)].filter(name => !known.has(name)).sort(), []);
 });
 
-test('nobody but the operator can list the names of keys where no storage is in Redis', async () => {
+test('only schedulers and the operator can list the names of keys where no storage is in Redis', async () => {
   const config = await loadText(account + auth);
   const scanning = redisUsers.filter(user => toAclWords(user, rightsOf(user, config)).includes('+scan'));
-  assert.deepEqual(scanning, ['cli']);
+  assert.deepEqual(scanning, ['scheduler', 'cli']);
 });

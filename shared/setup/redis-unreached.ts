@@ -5,6 +5,7 @@ import { isHostName } from '../base/identifier.ts';
 import { type Endpoint, formatEndpoint, type RedisAddress, whereOf } from '../base/redis-address.ts';
 import { askHolder } from '../base/redis-cluster.ts';
 import { connectTo } from '../base/redis-connection.ts';
+import { codeOf } from '../base/redis-errors.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 
 // Why no connection comes about: what is written wrong is told, what is away is waited for.
@@ -25,7 +26,7 @@ type Door = {
 };
 
 /** One line that says what to write, or `undefined` where Redis, or what leads there, is away. */
-export async function explainAway(user: RedisUser, address: RedisAddress): Promise<string | undefined> {
+export async function explainUnreached(user: RedisUser, address: RedisAddress): Promise<string | undefined> {
   const [doors, toNext] = openDoors(user, address);
   let fault: string | undefined;
   for (const door of doors) {
@@ -115,7 +116,7 @@ async function askNode(redis: Redis, node: Endpoint, prefix: string): Promise<En
     if (/^ERR This instance has cluster support disabled/.test(message))
       return `Redis at ${at} is no node of a cluster: write url = redis://${at}`;
     if (/^ERR unknown command/i.test(message)) return `${at} is a Sentinel: write sentinel = ${at}`;
-    if (!message.startsWith('NOPERM')) throw error;
+    if (codeOf(error as Error) !== 'NOPERM') throw error;
     const missing =
       'does not allow this user +cluster|slots: give it the rights that quarry redis-acl prints';
     return `Redis at ${at} ${missing}`;
@@ -134,7 +135,7 @@ async function askSentinel(redis: Redis, sentinel: Endpoint, master: string): Pr
     const { message } = error as Error;
     if (/^ERR unknown command/i.test(message))
       return `${at} is a Redis and no Sentinel: write url = redis://${at}, or the port of a Sentinel`;
-    if (!message.startsWith('NOPERM')) throw error;
+    if (codeOf(error as Error) !== 'NOPERM') throw error;
     return `the Sentinel at ${at} does not allow this user +sentinel|get-master-addr-by-name`;
   }
 }
@@ -154,8 +155,8 @@ const readName = (fields: unknown): string[] =>
 async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise<string | undefined> {
   const { who, advice } = door;
   const { message, code = '' } = error;
-  const refusal = /^(WRONGPASS|NOAUTH|NOPERM)\b/.exec(message)?.[0];
-  if (refusal !== undefined) return `${who} ${advice.login}: ${refusal}`;
+  const refusal = codeOf(error);
+  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].includes(refusal)) return `${who} ${advice.login}: ${refusal}`;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `${who} has a certificate for other names: ${message}`;
   if (isOfCertificate(code))
     return `${who} has a certificate that is not trusted (${message}): name its CA in ca-file`;
