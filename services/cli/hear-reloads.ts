@@ -7,7 +7,7 @@ import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Reloaded } from './live-config.ts';
 import { digestFiles, type ReloadAnswer, readRequest, reloadChannels } from './reload-messages.ts';
 
-type Parts = {
+export type HearParts = {
   /** With the login of one of the roles. */
   redisAddress: RedisAddress;
   prefix: string;
@@ -29,7 +29,7 @@ const LONGEST_ANSWER = 3_000;
 const ASK_AGAIN = 20;
 
 /** Reloads when `quarry reload` asks for it, whenever Redis can be reached, and answers what became of it. */
-export function hearReloads(parts: Parts): Disposable {
+export function hearReloads(parts: HearParts): Disposable {
   const { redisAddress, prefix, isReader, reload, log } = parts;
   const silent = log.child({}, { level: 'silent' });
   const { asked, askedReaders, answers } = reloadChannels(prefix);
@@ -78,7 +78,7 @@ export function hearReloads(parts: Parts): Disposable {
 }
 
 async function toAnswer(
-  { roles, files, secretFile, log }: Parts,
+  { roles, files, secretFile, log }: HearParts,
   reloaded: Reloaded,
 ): Promise<Omit<ReloadAnswer, 'id'>> {
   const secret = await openSecret(secretFile, log).catch(() => undefined);

@@ -13,7 +13,7 @@ export type Reloaded =
   | { outcome: 'taken' | 'unchanged'; taken: string[]; needsRestart: string[] }
   | { outcome: 'refused'; reason: string };
 
-type LiveConfig = {
+export type LiveConfig = {
   /**
    * Reads the files again, and has all roles take over what has changed, or none. One runs at a time; those
    * who ask meanwhile share the next one. Never rejects.
@@ -23,7 +23,7 @@ type LiveConfig = {
   notes(): string[];
 };
 
-type Parts = {
+export type LiveParts = {
   /** What is in force. */
   live: Live<Config>;
   load(): Promise<Config>;
@@ -38,7 +38,7 @@ type Parts = {
 };
 
 /** The configuration of a process that runs, and the way from its files into its roles. */
-export function openLiveConfig({ live, roles, log, metrics, ...parts }: Parts): LiveConfig {
+export function openLiveConfig({ live, roles, log, metrics, ...parts }: LiveParts): LiveConfig {
   const reloads = new Counter({
     name: 'quarry_config_reloads_total',
     help: 'Reloads of the configuration: taken, unchanged or refused',

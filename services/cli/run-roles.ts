@@ -15,12 +15,10 @@ import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
 import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp, readReadiness } from './admin-app.ts';
 import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
-import { hearReloads } from './hear-reloads.ts';
-import { openLiveConfig } from './live-config.ts';
+import { followFiles } from './follow-files.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
 import { type NotifyVariables, openServiceManager } from './service-manager.ts';
-import { openWatch } from './watch-files.ts';
 
 export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
 export type RoleName = (typeof roleNames)[number];
@@ -63,14 +61,7 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const load = () => loadConfig(files, env, roles.every(isReader) ? 'responder' : 'all');
   const config = await load();
   const live = { current: config };
-  const { destination } = config.logging;
-  const syslog = (toGapLine: ToGapLine) => openSyslog('[logging] destination: syslog', toGapLine);
-  const opened = await openLog({
-    ...config.logging,
-    destination: destination === 'syslog' ? syslog : destination,
-  }).catch(error => {
-    throw atOption(error, '[logging] destination');
-  });
+  const opened = await openRolesLog(config.logging);
   const { log } = opened;
   onLog(opened);
   for (const warning of config.warnings) log.warn(warning);
@@ -115,22 +106,17 @@ export async function runRoles(options: RunOptions): Promise<void> {
     const role = stack.use(await startByName(name, config, parts));
     running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
   }
-  const watch = stack.use(openWatch(files, () => following.reload()));
-  const taken = ({ logging, mgmt }: Config) => {
-    opened.setLevel(logging.level);
-    watch.set(mgmt.reload === 'watch');
-  };
-  const check = async (next: Config) => refuseUnfit(await lookBy(next));
-  const following = openLiveConfig({ live, load, roles: running, check, taken, log, metrics });
+  const writer = roles.find(name => !isReader(name));
+  const following = followFiles({
+    ...{ files, names: roles, live, load, roles: running, log, metrics },
+    setLevel: opened.setLevel,
+    check: async next => refuseUnfit(await lookBy(next)),
+    redisAddress: addressFor(writer ?? 'responder', place, config.redis),
+    isReader: writer === undefined,
+  });
+  stack.use(following);
   notes.push(following.notes);
-  watch.set(config.mgmt.reload === 'watch');
-  const { reload } = following;
-  onReload(() => manager.whileReloading(reload));
-  const [writing] = ways.filter(({ name }) => !isReader(name));
-  const { redis, secretFile } = config;
-  const redisAddress = writing?.redisAddress ?? addressFor('responder', place, redis);
-  const hearing = { ...{ roles, files, reload, log, redisAddress }, prefix: redis.prefix, secretFile };
-  stack.use(hearReloads({ ...hearing, isReader: !writing }));
+  onReload(() => manager.whileReloading(following.reload));
   const stopped = Promise.withResolvers<void>();
   stop.addEventListener('abort', () => stopped.resolve());
   if (stop.aborted) stopped.resolve();
@@ -154,6 +140,16 @@ export async function runRoles(options: RunOptions): Promise<void> {
     );
     failures.push(own.failed);
     return { url: own.url };
+  }
+}
+
+async function openRolesLog({ destination, ...logging }: Config['logging']): Promise<OpenLog> {
+  const option = '[logging] destination';
+  const syslog = (toGapLine: ToGapLine) => openSyslog(`${option}: syslog`, toGapLine);
+  try {
+    return await openLog({ ...logging, destination: destination === 'syslog' ? syslog : destination });
+  } catch (error) {
+    throw atOption(error, option);
   }
 }
 
