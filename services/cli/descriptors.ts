@@ -15,7 +15,7 @@ const IDLE = 48;
 /** A client, its order, and who asks for the answer to its challenge. */
 const PER_CLIENT = 1 + PER_ORDER + 1;
 
-/** What each server gets all the same, as the need is seldom as high as it may be; but no more than there is. */
+/** What each server gets all the same: the need is seldom as high as it may be. But no more than there is. */
 const leastOf = (limit: number) => Math.min(Math.max(Math.floor((limit - IDLE) / PER_CLIENT), 2), 16);
 
 export type DescriptorNeeds = {
