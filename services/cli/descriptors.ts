@@ -10,8 +10,13 @@ const OWN = 160;
 const PER_ORDER = 4;
 /** With fewer for others, an operator is told. */
 const USUAL_SPARE = 512;
-/** What each server gets all the same: the need is seldom as high as it may be. */
-const LEAST = 16;
+/** What is open before anybody comes, of all roles together. */
+const IDLE = 48;
+/** A client, its order, and who asks for the answer to its challenge. */
+const PER_CLIENT = 1 + PER_ORDER + 1;
+
+/** What each server gets all the same: the need is seldom as high as it may be. But no more than there is. */
+const leastOf = (limit: number) => Math.min(Math.max(Math.floor((limit - IDLE) / PER_CLIENT), 2), 16);
 
 export type DescriptorNeeds = {
   /** Orders that this process drives at once; 0 without a worker. */
@@ -36,7 +41,7 @@ export function shareDescriptors(
   const own = OWN + PER_ORDER * concurrency;
   const spare = limit - own;
   const sides = (intake ? 1 : 0) + (listeners > 0 ? 1 : 0);
-  const share = (among: number) => Math.max(Math.floor(spare / Math.max(among, 1)), LEAST);
+  const share = (among: number) => Math.max(Math.floor(spare / Math.max(among, 1)), leastOf(limit));
   const tooFew = `at most ${limit} files and connections may be open here, and Quarry may need ${own} itself`;
   const remedy = `allow ${own + 2 * USUAL_SPARE} or more (LimitNOFILE=, --ulimit nofile=, ulimit -Hn)`;
   return {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { type Clock, describeError, type Log } from './basics.ts';
-import { describeTrouble, judgeRedisError } from './redis-errors.ts';
+import { describeTrouble, explainOutage, judgeRedisError } from './redis-errors.ts';
 import { askOnce } from './refusals.ts';
 
 /**
@@ -10,7 +10,7 @@ export function reportOutages(redis: Redis, log: Log): void {
   let away = false;
   redis.on('error', error => {
     const what = describeTrouble(judgeRedisError(error));
-    if (!away) log.warn({ reason: describeError(error) }, `${what}, trying again`);
+    if (!away) log.warn({ reason: explainOutage(describeError(error)) }, `${what}, trying again`);
     away = true;
   });
   redis.on('ready', () => {

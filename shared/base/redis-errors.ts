@@ -71,6 +71,18 @@ export function codeOf({ name, message }: Error): string {
 
 const isDamage = (message: string) => /^(WRONGTYPE |ERR .*user_script:\s*\d+: )/.test(message);
 
+/**
+ * What an error of a connection says, in a line for an operator. ioredis blames the Sentinels alone, also
+ * where all of them have answered, and the master that they name does not.
+ */
+export function explainOutage(said: string): string {
+  const [isOfSentinels, last] = /^All sentinels are unreachable(?:.* Last error: (.+))?/.exec(said) ?? [];
+  if (isOfSentinels === undefined) return said;
+  return last === undefined ? NO_MASTER : `${NO_MASTER}; the last error: ${last}`;
+}
+
+const NO_MASTER = 'no Sentinel names a master that answers';
+
 /** In a line for clients, who need not know more of what is wrong with Redis. */
 export function describeTrouble(trouble: RedisTrouble | undefined): string {
   return trouble?.kind === 'refuses' ? `Redis refuses to write: ${trouble.why}` : 'Redis cannot be reached';

@@ -108,7 +108,7 @@ function openStorageFaults(parts: { clock: Clock; log: Log; metrics?: Registry }
 
 function describe({ storage, act, places }: Standing): string {
   const last = [...places.values()].at(-1);
-  const others = places.size > 1 ? `, and ${places.size - 1} more entries` : '';
+  const others = places.size > 1 ? `, and ${places.size - 1} more` : '';
   return `storage "${storage}" cannot be ${done[act]}: ${last?.reason}${others}`;
 }
 

@@ -24,7 +24,7 @@ export const parseListener: Parse<Listener> = (text, fail) => {
       : fail('has no IPv6 address in its brackets');
   }
   const host = bare ?? '';
-  if (host.includes(':') && !isIPv6(host)) return fail('is not [IPv6]:port');
+  if (host.includes(':') && !isIPv6(host)) return fail('is not host:port or [IPv6]:port');
   if (!isIP(host) && !isHostName(host))
     return fail('has neither an IP address nor a host name before its port');
   return { host, port, explicit: true };

@@ -54,7 +54,8 @@ export function parseRedis(section: SectionReader, env: Environment): RedisConfi
   const cluster = section.many('cluster', parseEndpoint);
   const isElsewhere = ownUrl !== undefined || endpoints.length > 0 || cluster.length > 0;
   const url = ownUrl ?? (isElsewhere ? undefined : readVariable(env, 'REDIS_URL', parseRedisUrl));
-  const tls = section.one('tls', parseFlag) ?? false;
+  const written = section.one('tls', parseFlag);
+  const tls = written ?? false;
   const sentinel = readSentinel(section, endpoints, tls);
   const tlsFiles = readTlsFiles(section, url?.startsWith('rediss:') || tls || sentinel?.tls);
   const prefix = section.one('prefix', parsePrefix) ?? '{quarry}';
@@ -66,7 +67,7 @@ export function parseRedis(section: SectionReader, env: Environment): RedisConfi
   const users = readUsers(section, password);
   section.finish();
   if (url === undefined && !isElsewhere) refuseWithoutPlace(section, { user, users, tls });
-  if (url !== undefined) refuseBesideUrl(section, { url, user, password, tls });
+  if (url !== undefined) refuseBesideUrl(section, { url, user, password, tls: written });
   if (cluster.length > 0) refuseBesideCluster(section, { endpoints, prefix });
   if (user !== undefined && password === undefined) section.fail('needs password-file beside it', 'user');
   return {
@@ -132,14 +133,21 @@ function refuseWithoutPlace(
 
 function refuseBesideUrl(
   section: SectionReader,
-  given: { url: string; user: string | undefined; password: Secret | undefined; tls: boolean },
+  given: {
+    url: string;
+    user: string | undefined;
+    password: Secret | undefined;
+    tls: boolean | undefined;
+  },
 ): void {
   const { username, password } = URL.parse(given.url) ?? {};
   if (section.many('sentinel', parseText).length > 0)
     section.fail(`${ONE_PLACE}: here is a url too`, 'sentinel');
   if (section.many('cluster', parseText).length > 0)
     section.fail(`${ONE_PLACE}: here is a url too`, 'cluster');
-  if (given.tls) section.fail('is for Sentinels and clusters: write url = rediss://…', 'tls');
+  const isTls = given.url.startsWith('rediss:');
+  if (given.tls !== undefined && given.tls !== isTls)
+    section.fail(`is for Sentinels and clusters: write url = ${isTls ? 'redis' : 'rediss'}://…`, 'tls');
   if (given.password !== undefined && password)
     section.fail('has a password, and so has the section: give one of them', 'url');
   if (given.user !== undefined && username) section.fail('has a user, as has user: give one of them', 'url');

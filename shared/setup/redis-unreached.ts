@@ -162,6 +162,7 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
     return `${who} has a certificate that is not trusted (${message}): name its CA in ca-file`;
   if (/ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/.test(code))
     return `${who} wants a certificate from Quarry: write tls-cert and tls-key`;
+  if (isOfShown(code)) return `${who} does not accept the certificate in tls-cert: ${wordsOfAlert(code)}`;
   const url = urlOf(door.address);
   const isReached = error.syscall !== 'connect' && error.syscall !== 'getaddrinfo';
   const mayBeTls = isReached && url.startsWith('redis:') && (await speaksTls(endpointOf(url)));
@@ -171,6 +172,16 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
 /** Codes of OpenSSL for a certificate that it does not accept. */
 const isOfCertificate = (code: string) =>
   /CERT|^UNABLE_TO_|^INVALID_CA$|^INVALID_PURPOSE$/.test(code) && !code.startsWith('ERR_');
+
+/** Codes of alerts (RFC 8446, section 6.2) about the certificate that a client has shown. */
+const isOfShown = (code: string) => /_ALERT_(UNKNOWN_CA|(BAD_|UNSUPPORTED_)?CERTIFICATE)/.test(code);
+
+/** Such as `unknown ca`. */
+const wordsOfAlert = (code: string) =>
+  code
+    .replace(/^.*_ALERT_/, '')
+    .replaceAll('_', ' ')
+    .toLowerCase();
 
 /** Whatever its certificate is. What it says to a client without one it says in TLS, too. */
 function speaksTls(at: Endpoint): Promise<boolean> {

@@ -10,6 +10,7 @@ import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis
 import { lookAtRedis } from '../../shared/setup/redis-fitness.ts';
 import { explainUnreached } from '../../shared/setup/redis-unreached.ts';
 import { account, auth, loadText } from '../shared/setup/load-text.ts';
+import { issueCertificate, serverExtensions } from '../support/certificates.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -190,6 +191,12 @@ test('TLS that is written where there is none, or the other way round, is told, 
   assert.equal(
     await faultOf(`url = rediss://${at}\n${trusted}`),
     `Redis at ${at} wants a certificate from Quarry: write tls-cert and tls-key`,
+  );
+  const stranger = await issueCertificate({ extensions: serverExtensions('client.example') });
+  const another = `tls-cert = ${stranger.certFile}\ntls-key = ${stranger.keyFile}`;
+  assert.equal(
+    await faultOf(`url = rediss://${at}\n${trusted}\n${another}`),
+    `Redis at ${at} does not accept the certificate in tls-cert: unknown ca`,
   );
   assert.match(
     await faultOf(`url = rediss://127.0.0.2:${port}\n${shown}`),

@@ -30,6 +30,12 @@ test('a limit that is too low for what is configured is told of, and leaves some
   assert.equal(shareDescriptors(1024, up).tooLow, undefined);
 });
 
+test('with a limit of a few dozens no more clients are let in than have room for their orders', () => {
+  const up = { concurrency: 64, intake: true, listeners: 1 };
+  const clientsAt = (limit: number) => shareDescriptors(limit, up).room.clients;
+  assert.deepEqual([144, 96, 64, 20].map(clientsAt), [16, 8, 2, 2]);
+});
+
 test('where the limit is not to be known, any number may connect', async () => {
   await using dir = await tempDir();
   const limits = join(dir.path, 'limits');

@@ -26,6 +26,24 @@ test('reportOutages() says once that Redis is away and once that it is back', ()
   );
 });
 
+test('an outage behind Sentinels is not blamed on those that answer', () => {
+  const { log, lines } = keptLog();
+  const redis = new EventEmitter() as unknown as Redis;
+  reportOutages(redis, log);
+  const blamed = 'All sentinels are unreachable. Retrying from scratch after 100ms.';
+  for (const said of [blamed, `${blamed} Last error: connect ECONNREFUSED 192.0.2.1:26379`]) {
+    redis.emit('error', new Error(said));
+    redis.emit('ready');
+  }
+  assert.deepEqual(
+    lines.flatMap(({ reason }) => reason ?? []),
+    [
+      'no Sentinel names a master that answers',
+      'no Sentinel names a master that answers; the last error: connect ECONNREFUSED 192.0.2.1:26379',
+    ],
+  );
+});
+
 test('closeRedis() tells of no outage that it makes itself', () => {
   const { log, lines } = keptLog();
   const redis = Object.assign(new EventEmitter(), {

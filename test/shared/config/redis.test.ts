@@ -178,6 +178,8 @@ const refusals: [lines: string, said: RegExp][] = [
   ['sentinel = s', /sentinel: is not host:port/],
   ['sentinel = s:0', /sentinel: has no port/],
   ['cluster = redis://n:1/3', /cluster: is not host:port/],
+  ['cluster = redis://n:1', /cluster: is not host:port or \[IPv6\]:port/],
+  ['cluster = n:1, m:1', /cluster: is not host:port or \[IPv6\]:port/],
   ['cluster = fd00::1:x', /cluster: is not host:port or \[IPv6\]:port/],
   ['cluster = n:1\nprefix = quarry', /prefix: has no braces, .*: write prefix = \{quarry\}$/],
   ['cluster = n:1\nprefix = {}quarry{a}', /prefix: has no braces, .*: write prefix = \{quarrya\}$/],
@@ -185,6 +187,7 @@ const refusals: [lines: string, said: RegExp][] = [
   ['cluster = n:1\nsentinel-user = m', /sentinel-user: needs sentinel = host:port beside it/],
   ['sentinel = s:1\nsentinel-user = m', /sentinel-user: needs sentinel-password-file beside it/],
   ['url = redis://r\ntls = yes', /tls: is for Sentinels and clusters: write url = rediss:/],
+  ['url = rediss://r\ntls = no', /tls: is for Sentinels and clusters: write url = redis:/],
   ['tls = yes', /tls: is for Sentinels and clusters; neither/],
   ['url = rediss://r\nca-file = /none', /ca-file: \/none cannot be read: no such file/],
 ];
