@@ -10,8 +10,10 @@ import { mayHaveToo } from './other-names.ts';
 
 // What the storage of a job's block has for the job.
 
-/** Milliseconds after which a storage that cannot be read is looked at again. */
+/** Milliseconds after which a storage that cannot be read is looked at again, where a client waits. */
 const STORAGE_RETRY = 2_000;
+/** The same of a renewal, of which thousands may wait for weeks. */
+const RENEWAL_RETRY = 600_000;
 
 /**
  * Never answer a renewal with the certificate it replaces, nor a block with what the CA gave another one
@@ -50,7 +52,7 @@ export async function findStored(
     if (kept) return { stored: kept };
     const now = parts.clock.now();
     if (!isStorageFault(error) || now >= patienceOf(job)) throw error;
-    return { readAgain: now + STORAGE_RETRY };
+    return { readAgain: now + (due === undefined ? STORAGE_RETRY : RENEWAL_RETRY) };
   }
 }
 

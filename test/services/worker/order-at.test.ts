@@ -237,6 +237,14 @@ test('an order waits for a storage that cannot be read while its client waits, a
   assert.equal(await issuedBy(bench), 'account');
 });
 
+test('a renewal waits for a storage that cannot be read without looking all the time', async () => {
+  await using bench = await openJobBench();
+  const { storage, clock, job } = bench;
+  job.data.due = clock.now() + 30 * 86_400_000;
+  storage.get = () => Promise.reject(unread);
+  assert.deepEqual(await run(bench), { end: 'later', until: clock.now() + 600_000, hasOrder: false });
+});
+
 test('a storage that cannot be read fails a job that nobody waits for, and says nothing of the CA', async () => {
   await using bench = await openJobBench({}, {});
   const failures: string[] = [];
