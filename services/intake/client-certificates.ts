@@ -1,4 +1,4 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Context } from 'koa';
@@ -10,9 +10,7 @@ import {
   type ShownCertificate,
 } from '../../shared/admission/client-ca.ts';
 import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
-
-/** Milliseconds. */
-const RELOAD_INTERVAL = 5_000;
+import { pollFiles } from './poll-files.ts';
 
 type Parts = {
   isTrustedProxy: (address: string) => boolean;
@@ -106,10 +104,7 @@ function openWatchable(file: string, log: Log): { readonly current: ClientCa; wa
     get current() {
       return current;
     },
-    watch() {
-      watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
-      return { [Symbol.dispose]: () => unwatchFile(file, reload) };
-    },
+    watch: () => pollFiles([file], reload),
   };
 }
 

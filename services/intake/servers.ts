@@ -1,15 +1,15 @@
 import { constants } from 'node:crypto';
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import { http } from '../../shared/base/http.ts';
 import type { MgmtConfig } from '../../shared/config/mgmt.ts';
+import { pollFiles } from './poll-files.ts';
 
 /** Milliseconds. A CSR is small: a client still sending after 20 s is stalled. */
 const RECEIVE_TIMEOUT = 20_000;
-const RELOAD_INTERVAL = 5_000;
 
 const options = {
   headersTimeout: RECEIVE_TIMEOUT,
@@ -42,7 +42,7 @@ export function openServers(files: Files, handler: RequestListener, log: Log): S
     };
   const servers: TlsServer[] = [];
   let current = files;
-  let watching = watch();
+  let watching = pollFiles(filesOf(current), reload);
 
   function apply(context: ReturnType<typeof read>): void {
     for (const server of servers) {
@@ -62,16 +62,6 @@ export function openServers(files: Files, handler: RequestListener, log: Log): S
     }
   }
 
-  function watch(): Disposable {
-    const watched = filesOf(current);
-    for (const file of watched) watchFile(file, { interval: RELOAD_INTERVAL, persistent: false }, reload);
-    return {
-      [Symbol.dispose]() {
-        for (const file of watched) unwatchFile(file, reload);
-      },
-    };
-  }
-
   return {
     create() {
       const server = createTlsServer({ ...options, ...asking(current), ...read(current) }, handler);
@@ -85,7 +75,7 @@ export function openServers(files: Files, handler: RequestListener, log: Log): S
         watching[Symbol.dispose]();
         current = next;
         apply(context);
-        watching = watch();
+        watching = pollFiles(filesOf(current), reload);
       };
     },
     [Symbol.dispose]: () => watching[Symbol.dispose](),

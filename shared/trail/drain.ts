@@ -87,7 +87,10 @@ async function trim({ redis, prefix }: Store, reached: readonly string[], keep: 
   if (isTaken) await redis.xtrim(key, 'MAXLEN', '~', keep);
 }
 
-/** Since when events wait for a consumer, and how many there are about; `undefined` where it has all. */
+/**
+ * Since when events wait for a consumer, and how many there are about; `undefined` where it has all. While a
+ * clock that was ahead is being caught up with, the ids of entries say nothing of when they were written.
+ */
 export async function findWaiting(
   { redis, prefix }: Store,
   consumer: string,
@@ -95,5 +98,8 @@ export async function findWaiting(
   const key = trailKey(prefix);
   const cursor = (await redis.hget(cursorsKey(prefix), consumer)) ?? FIRST;
   const [first] = await redis.xrange(key, `(${cursor}`, '+', 'COUNT', 1);
-  return first && { since: Number(first[0].split('-')[0]), count: await redis.xlen(key) };
+  if (!first) return undefined;
+  const [id, fields] = first;
+  const times = [Number(id.split('-')[0]), ...parseEntry(id, fields).flatMap(({ event }) => event?.at ?? [])];
+  return { since: Math.min(...times), count: await redis.xlen(key) };
 }

@@ -20,6 +20,7 @@ import {
 } from './file-acts.ts';
 import { fileOf, type Head, type NoteKind, toHead } from './line.ts';
 import { type Plan, planHourMark, planLines, planNotes, type Write } from './plan-lines.ts';
+import { findUnsealed } from './set-back.ts';
 import type { PublicKey, SigningKey } from './signing-key.ts';
 
 /** As which consumer the files take events. */
@@ -103,7 +104,12 @@ async function beginSealing(parts: Parts, lost: AbortSignal): Promise<Omit<Trail
     async take(entries, oldest) {
       const gap = findGap(state.at.id, oldest);
       if (gap) await commit(planNotes(state, [gap], signing()));
-      await commit(planLines(state, entries.filter(isAfter(state.at.id)), signing()));
+      const unsealed = await findSetBack(parts, state.at.id, entries);
+      if (!unsealed) return commit(planLines(state, entries.filter(isAfter(state.at.id)), signing()));
+      const note = setBackFrom(state.at.id);
+      await commit(planLines(state, unsealed, signing()));
+      const id = entries.at(-1)?.id ?? state.at.id;
+      await commit(planNotes({ ...state, at: { ...state.at, id } }, [note], signing()));
     },
     async upkeep() {
       await commit(planHourMark(state, signing()));
@@ -115,6 +121,18 @@ async function beginSealing(parts: Parts, lost: AbortSignal): Promise<Omit<Trail
     },
   };
 }
+
+/** Where the stream has lost its end: what of it is not sealed. */
+async function findSetBack(parts: Parts, sealed: string, entries: readonly TrailEntry[]) {
+  const [first] = entries;
+  const isHandedAgain = first !== undefined && !isBefore(sealed, first.id);
+  return isHandedAgain ? findUnsealed(parts, sealed, entries) : undefined;
+}
+
+const setBackFrom = (last: string): { note: NoteKind; detail: string } => ({
+  note: 'resumed',
+  detail: `Redis had lost the end of the stream, from before ${last} on; events that were not sealed by then may be missing`,
+});
 
 const isAfter =
   (id: string) =>

@@ -73,6 +73,19 @@ test('what cannot be sealed waits in Redis, operators hear of it after a minute,
   assert.deepEqual([on.over, await on.notes()], [['trail'], []]);
 });
 
+test('operators hear of what waits in a stream whose last entries were written by a clock that was ahead', async () => {
+  await using on = await ground('trail');
+  await writeFile(on.directory ?? '', 'a file is where the directory belongs');
+  const ahead = Date.now() + 400 * 24 * 3_600_000;
+  await redis.xadd(trailKey(on.store.prefix), `${ahead}-0`, 'event', JSON.stringify(event));
+  await on.drain();
+  assert.deepEqual([on.told, await on.notes()], [[], []]);
+  on.clock.turn(61_000);
+  await on.drain();
+  assert.equal(on.told.length, 1);
+  assert.match((await on.notes()).join(), /^1 events of the trail are not sealed, since /);
+});
+
 test('other consumers get what cannot be sealed, and have it once', async () => {
   const taken: string[] = [];
   const take: TrailConsumer['take'] = async entries => void taken.push(...entries.map(({ id }) => id));

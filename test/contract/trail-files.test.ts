@@ -286,6 +286,32 @@ test('a Redis that has lost all begins anew in the same files, which say so', as
   assert.match(notes[0]?.what ?? '', /^resumed at .*Redis had lost where the trail ended/);
 });
 
+test('what happens after a fail-over to a clock that is behind is sealed, and what was sealed is not sealed again', async () => {
+  await using on = await ground();
+  const { redis, prefix } = on.store;
+  await happen(on.store, [start, start + 1, start + 2]);
+  await seal(on);
+  const cursors = `${prefix}:trail-cursors`;
+  const cursor = (await redis.hget(cursors, 'files')) ?? '';
+  const head = await redis.get(`${prefix}:trail-head`);
+  await happen(on.store, [start + 3, start + 5, start + 3_000]);
+  await seal(on);
+  // The new master has neither the last two events nor that they are sealed, and its clock is behind.
+  await redis.del(trailKey(prefix));
+  await happen(on.store, [start + 2, start + 3, start + 4]);
+  await redis.hset(cursors, 'files', cursor);
+  await redis.set(`${prefix}:trail-head`, head ?? '');
+  await seal(on);
+  const jobs = [0, 1, 2, 3, 5, 3_000, 4].map(time => `${start + time}`);
+  assert.deepEqual(jobsIn(await linesOf(on)), jobs);
+  await happen(on.store, [start + 6]);
+  await seal(on);
+  const lines = await linesOf(on);
+  assert.deepEqual(jobsIn(lines), [...jobs, `${start + 6}`]);
+  const notes = lines.flatMap(({ text }) => JSON.parse(text).note ?? []);
+  assert.deepEqual([notes, await faultsOf(on)], [['resumed'], []]);
+});
+
 test('entries that left Redis by another way before they were sealed are missed', async () => {
   await using on = await ground();
   await happen(on.store, [start]);
