@@ -12,11 +12,15 @@ const PER_ORDER = 4;
 const USUAL_SPARE = 512;
 /** What is open before anybody comes, of all roles together. */
 const IDLE = 48;
-/** A client, its order, and who asks for the answer to its challenge. */
-const PER_CLIENT = 1 + PER_ORDER + 1;
+/** From how many places a CA asks for the answer to a challenge, at one time. */
+const PLACES = 5;
 
-/** What each server gets all the same: the need is seldom as high as it may be. But no more than there is. */
-const leastOf = (limit: number) => Math.min(Math.max(Math.floor((limit - IDLE) / PER_CLIENT), 2), 16);
+/**
+ * How many clients are let in all the same, as the need is seldom as high as it may be; but no more than have
+ * room for their orders, and for those who ask for the answers.
+ */
+const fewestClients = (limit: number) =>
+  Math.min(Math.max(Math.floor((limit - IDLE) / (1 + PER_ORDER + PLACES)), 1), 16);
 
 export type DescriptorNeeds = {
   /** Orders that this process drives at once; 0 without a worker. */
@@ -41,11 +45,12 @@ export function shareDescriptors(
   const own = OWN + PER_ORDER * concurrency;
   const spare = limit - own;
   const sides = (intake ? 1 : 0) + (listeners > 0 ? 1 : 0);
-  const share = (among: number) => Math.max(Math.floor(spare / Math.max(among, 1)), leastOf(limit));
+  const fewest = fewestClients(limit);
+  const share = (among: number, least: number) => Math.max(Math.floor(spare / Math.max(among, 1)), least);
   const tooFew = `at most ${limit} files and connections may be open here, and Quarry may need ${own} itself`;
   const remedy = `allow ${own + 2 * USUAL_SPARE} or more (LimitNOFILE=, --ulimit nofile=, ulimit -Hn)`;
   return {
-    room: { clients: share(sides), perListener: share(sides * listeners) },
+    room: { clients: share(sides, fewest), perListener: share(sides * listeners, PLACES * fewest) },
     tooLow: spare < USUAL_SPARE ? `${tooFew}: ${remedy}` : undefined,
   };
 }

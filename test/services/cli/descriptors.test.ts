@@ -22,7 +22,7 @@ test('what a process does not need itself is shared between clients and challeng
 test('a limit that is too low for what is configured is told of, and leaves some room to everybody', () => {
   const up = { concurrency: 64, intake: true, listeners: 1 };
   const { room, tooLow } = shareDescriptors(256, up);
-  assert.deepEqual(room, { clients: 16, perListener: 16 });
+  assert.deepEqual(room, { clients: 16, perListener: 80 });
   assert.match(
     tooLow ?? '',
     /^at most 256 files .* may need 416 itself: allow 1440 or more \(LimitNOFILE=, /,
@@ -32,8 +32,11 @@ test('a limit that is too low for what is configured is told of, and leaves some
 
 test('with a limit of a few dozens no more clients are let in than have room for their orders', () => {
   const up = { concurrency: 64, intake: true, listeners: 1 };
-  const clientsAt = (limit: number) => shareDescriptors(limit, up).room.clients;
-  assert.deepEqual([144, 96, 64, 20].map(clientsAt), [16, 8, 2, 2]);
+  const roomAt = (limit: number) => shareDescriptors(limit, up).room;
+  assert.deepEqual(roomAt(208), { clients: 16, perListener: 80 });
+  assert.deepEqual(roomAt(96), { clients: 4, perListener: 20 });
+  assert.deepEqual(roomAt(64), { clients: 1, perListener: 5 });
+  assert.deepEqual(roomAt(20), { clients: 1, perListener: 5 });
 });
 
 test('where the limit is not to be known, any number may connect', async () => {
