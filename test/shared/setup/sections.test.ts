@@ -175,7 +175,7 @@ const refused: [string, string, RegExp][] = [
   ['a Redis URL with a path', '[redis]\nurl = redis://:s3cret@redis/zero', /url: may have only the number/],
   ['an empty prefix', '[redis]\nprefix =', /prefix: must be one word/],
   ['no workers', '[worker]\nconcurrency = 0', /concurrency: is not a whole number from 1 to 1000$/],
-  ['a bad admin listener', '[admin]\nlistener = ::1', /listener: is not \[IPv6\]:port/],
+  ['a bad admin listener', '[admin]\nlistener = ::1', /listener: is not host:port or \[IPv6\]:port/],
 ];
 
 for (const [what, text, message] of refused) {
