@@ -14,7 +14,8 @@ const unit = globSync('test/{architecture.test.ts,{shared,services}/**/*.test.ts
 /** Side by side; of about as much work each. */
 function processOf(file: string): string {
   if (file.startsWith('test/services/cli/')) return 'cli';
-  return file.startsWith('test/shared/') ? 'shared' : 'others';
+  const isShared = file.startsWith('test/shared/') && !file.startsWith('test/shared/pki/');
+  return isShared ? 'shared' : 'others';
 }
 
 type Ran = { code: number; said: Buffer };
@@ -42,7 +43,7 @@ async function runUnit(): Promise<boolean> {
 
 async function runOthers(): Promise<boolean> {
   const others = globSync('test/**/*.test.ts', { cwd: root }).filter(file => !unit.includes(file));
-  const options = ['--test-concurrency=3', '--test-timeout=1200000', '--test-reporter=spec'];
+  const options = ['--test-concurrency=4', '--test-timeout=1200000', '--test-reporter=spec'];
   const child = spawn(process.execPath, ['--test', ...options, ...others.sort()], {
     cwd: root,
     stdio: 'inherit',
