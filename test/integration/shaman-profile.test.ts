@@ -115,7 +115,7 @@ suite('a shaman profile that the scheduler keeps', () => {
   });
 
   test('is planned anew twice a day, at the same minute for all schedulers', async () => {
-    assert.ok(runs().length >= 3, 'three were asked for');
+    await waitUntil('three runs, as were asked for', () => runs().length >= 3);
     assert.equal(newOrders('www.profile.example'), 2, 'the first one, and the one that was asked for');
     // A failed domain is tried again before, after the backoff, which may be over by now.
     const attempts = async () => (await managed('broken.profile.example'))?.failures?.count;
