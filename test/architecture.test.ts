@@ -36,6 +36,7 @@ const floors: Record<string, number> = {
   issue: 5,
   library: 5,
   renewal: 5,
+  'acme-server': 6,
   shaman: 6,
   setup: 7,
 };
