@@ -19,7 +19,7 @@ export type AuthBlock = Omit<
 
 /** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
 export type AdmittingBlock = AuthBlock &
-  Pick<KnownClient, 'by' | 'clientNames' | 'once'> & {
+  Pick<KnownClient, 'by' | 'clientNames' | 'once' | 'bound'> & {
     /** Its clients may have different names. */
     narrowed?: true;
   };
@@ -137,6 +137,7 @@ function toAdmitting(block: AuthBlock, known: KnownClient[]): AdmittingBlock {
     ...(isNarrowed && { narrowed: true }),
     ...(clientNames.length > 0 && { clientNames }),
     ...(once && { once }),
+    ...(known.some(({ bound }) => bound) && { bound: true as const }),
   };
 }
 

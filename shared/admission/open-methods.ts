@@ -18,7 +18,7 @@ export function openMethods(
 ): AdmissionMethod[] {
   return [
     ...(ips.length > 0 ? [clientIpMethod(ips)] : []),
-    ...(hmac ? [hmacMethod(hmac, takeOnce)] : []),
+    ...(hmac ? [hmacMethod(name, hmac, takeOnce)] : []),
     ...(clientGlobs.length > 0 ? [clientCertificateMethod(clientGlobs, ownNames, isRevoked)] : []),
     ...(token ? [tokenMethod(name, judgeToken)] : []),
     ...(all ? [allMethod] : []),
