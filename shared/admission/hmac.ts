@@ -6,8 +6,8 @@ import { describeUnbound } from './refusal.ts';
 // HMACs: of clients' requests, and of what Redis carries.
 
 /**
- * `hmac_type`, `hmac_key`: clients that know one of the keys. `hmac = v2` takes no other version of a request's
- * HMAC. Accounts that are bound by one of the keys are known for as long as it is there.
+ * `hmac_type`, `hmac_key`: clients that know one of the keys. `hmac = v2` takes no other version of a
+ * request's HMAC. Accounts that are bound by one of the keys are known for as long as it is there.
  *
  * @param block its name, which is the key id of bindings
  */
