@@ -8,6 +8,7 @@ import type { Found } from '../support/provision-cas.ts';
 /** What is tried with each client, in this order. */
 export const cells = [
   'one name',
+  'external account binding',
   'several names',
   'wildcard',
   'address',
@@ -57,6 +58,8 @@ export type Client = {
   /** The program; or why it is not to be had here. */
   find(): Promise<Found>;
   open(ground: Ground, program: string): Promise<Driver>;
+  /** Whether its account can be bound. Else it has the block that takes all from this address. */
+  binds: boolean;
   /** What it cannot do, and so is not tried. */
   lacks: Partial<Record<Cell, string>>;
 };
@@ -78,7 +81,11 @@ export async function runClient(command: string, args: string[], options: RunOpt
   const child = spawn(command, args, { cwd, env: { ...process.env, HOME: cwd, ...env } });
   child.stdin.on('error', () => {}); // It need not read what it is given.
   child.stdin.end(stdin);
-  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
   if (code !== 0) throw new ClientFailure([command, ...args].join(' '), out + err);
   return out + err;
 }

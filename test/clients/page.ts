@@ -30,7 +30,6 @@ export function fill(block: string, ground: Ground, names: string[]): string {
   return block
     .replaceAll('https://quarry.example.org/acme/directory', directoryUrl)
     .replaceAll('/etc/ssl/quarry-ca.pem', caFile)
-    .replaceAll('EAB_KID', binding?.kid ?? 'none')
     .replaceAll('EAB_KEY', binding?.key ?? 'none')
     .replaceAll('/var/lib/acme', dir)
     .replaceAll('www.example.org', names.join(' '));
