@@ -54,8 +54,18 @@ const programs = {
   caddy: fromModule('caddy', 'github.com/caddyserver/caddy/v2/cmd/caddy', 'v2.11.9'),
 };
 
+type Built = keyof typeof programs;
+
+const finding = new Map<Built, Promise<Found>>();
+
 /** Finds a client in the cache, or builds it there; one that is slow to build only for `npm run clients`. */
-export async function findBuiltClient(which: keyof typeof programs): Promise<Found> {
+export function findBuiltClient(which: Built): Promise<Found> {
+  const found = finding.get(which) ?? findOrBuild(which);
+  finding.set(which, found);
+  return found;
+}
+
+async function findOrBuild(which: Built): Promise<Found> {
   const { name, path, slow, make } = programs[which];
   const folder = join(cache, 'clients', await name());
   const found = { path: join(folder, path) };
