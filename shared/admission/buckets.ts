@@ -31,7 +31,7 @@ for i, key in ipairs(KEYS) do
 end
 return waits`);
 
-export type Buckets = {
+type Buckets = {
   /**
    * @param groups each of one bucket at least
    * @returns of each the milliseconds after which all of it has room; 0 where this counted

@@ -4,7 +4,7 @@ import { isNumber, isText, listOf, optional, shapeOf } from '../base/redis.ts';
  * What happened. `admitted`: an auth block let a client order. `refused`: a request got nothing. `ordered`: a
  * CA has made the order. `issued`: a CA has issued. `failed`: a job ended without a certificate.
  * `handed-out`: a client got a certificate that was there already. `renewed`: a scheduler has a certificate
- * renewed. `revoked`: the CA has revoked. `account-made`, `account-changed`: of an ACME client's account here.
+ * renewed. `revoked`: the CA has revoked. `account-made`, `account-changed`: of an account of an ACME client.
  * `operator`: an act at a command line.
  */
 type TrailEventKind =
