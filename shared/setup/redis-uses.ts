@@ -51,7 +51,11 @@ export const uses: RedisUse[] = [
 
   // the ACME server: acme-server/nonces.ts, accounts.ts
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
-  keys('acme:account:*', { intake: [...script, 'get'] }),
+  keys('acme:account:*', { intake: list('eval evalsha exists get pexpire pttl set'), cli: ['mget'] }),
+  keys('acme:key:*', { intake: list('eval evalsha del get pexpire set') }),
+  keys('acme:use:*', { intake: list('eval evalsha hget hset pexpire'), cli: ['hmget'] }),
+  keys('acme:accounts', { intake: list('eval evalsha zadd zremrangebyscore'), cli: ['zscan'] }),
+  keys('acme:new-accounts:*', { intake: list('eval evalsha get set time') }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
@@ -154,7 +158,7 @@ export const uses: RedisUse[] = [
 
   // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
-    intake: ['xadd'],
+    intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('xadd xlen xrange xrevrange xtrim'),
     cli: ['xadd', 'xlen', 'xrange'],
