@@ -1,18 +1,10 @@
 import { canProve, type Identifier, toAddressSet } from '../base/identifier.ts';
 import type { AuthBlockConfig } from './auth-section.ts';
-import { clientCertificateMethod, type IsRevoked, withClientNames } from './client-certificate.ts';
+import { withClientNames } from './client-certificate.ts';
 import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
-import { hmacMethod } from './hmac.ts';
-import type { TakeOnce } from './hmac2.ts';
-import {
-  type AdmissionMethod,
-  type AdmissionRequest,
-  allMethod,
-  clientIpMethod,
-  type KnownClient,
-} from './methods.ts';
+import type { AdmissionMethod, AdmissionRequest, KnownClient } from './methods.ts';
+import { type Lookups, openMethods } from './open-methods.ts';
 import { CHANGED, deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
-import { type JudgeToken, tokenMethod } from './token-method.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<
@@ -27,7 +19,7 @@ export type AuthBlock = Omit<
 
 /** A block whose methods all hold for a request; its names may be narrowed to those of the client. */
 export type AdmittingBlock = AuthBlock &
-  Pick<KnownClient, 'by' | 'clientNames' | 'once'> & {
+  Pick<KnownClient, 'by' | 'clientNames' | 'once' | 'bound'> & {
     /** Its clients may have different names. */
     narrowed?: true;
   };
@@ -62,9 +54,6 @@ export type Admission = {
    */
   admit<Block extends AuthBlock>(blocks: Block[], identifiers: Identifier[]): Block;
 };
-
-/** What only Redis can say of a request. */
-type Lookups = { takeOnce: TakeOnce; judgeToken: JudgeToken; isRevoked: IsRevoked };
 
 const nobodyToAsk = () => Promise.reject(new Error('no request can be taken here'));
 
@@ -111,15 +100,9 @@ function holder<Block extends AuthBlock>(blocks: Block[], identifiers: Identifie
   return find(blocks, identifiers) ?? deny(describeRefusal(blocks, identifiers));
 }
 
-function openBlock(config: AuthBlockConfig, { takeOnce, judgeToken, isRevoked }: Lookups): AuthBlock {
+function openBlock(config: AuthBlockConfig, lookups: Lookups): AuthBlock {
   const { ips, hmac, all, clientCerts = [], domains, addresses, ...rest } = config;
-  const methods: AdmissionMethod[] = [];
-  if (ips.length > 0) methods.push(clientIpMethod(ips));
-  if (hmac) methods.push(hmacMethod(hmac, takeOnce));
-  const certGlobs = clientCerts.map(toDomainGlob);
-  if (certGlobs.length > 0) methods.push(clientCertificateMethod(certGlobs, rest.ownNames ?? [], isRevoked));
-  if (rest.token) methods.push(tokenMethod(rest.name, judgeToken));
-  if (all) methods.push(allMethod);
+  const methods = openMethods(config, clientCerts.map(toDomainGlob), lookups);
   const globs = domains.map(toDomainGlob);
   const holdsAddress = toAddressSet(addresses);
   const mayHave = ({ type, value }: Identifier) =>
@@ -154,6 +137,7 @@ function toAdmitting(block: AuthBlock, known: KnownClient[]): AdmittingBlock {
     ...(isNarrowed && { narrowed: true }),
     ...(clientNames.length > 0 && { clientNames }),
     ...(once && { once }),
+    ...(known.some(({ bound }) => bound) && { bound: true as const }),
   };
 }
 

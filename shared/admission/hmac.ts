@@ -1,11 +1,18 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
 import { parseOnceOnly, type TakeOnce, toSignedBytes } from './hmac2.ts';
-import type { AdmissionMethod, AdmissionRequest, HmacClaim } from './methods.ts';
+import type { AccountBinding, AdmissionMethod, AdmissionRequest, HmacClaim, Verdict } from './methods.ts';
+import { describeUnbound } from './refusal.ts';
 
 // HMACs: of clients' requests, and of what Redis carries.
 
-/** `hmac_type`, `hmac_key`: clients that know one of the keys. `hmac = v2` takes no other version. */
+/**
+ * `hmac_type`, `hmac_key`: clients that know one of the keys. `hmac = v2` takes no other version of a
+ * request's HMAC. Accounts that are bound by one of the keys are known for as long as it is there.
+ *
+ * @param block its name, which is the key id of bindings
+ */
 export function hmacMethod(
+  block: string,
   { type, keys, version }: { type: string; keys: readonly string[]; version?: 2 },
   takeOnce: TakeOnce,
 ): AdmissionMethod {
@@ -13,9 +20,10 @@ export function hmacMethod(
   const isPossible = (claim: HmacClaim | undefined): claim is HmacClaim =>
     claim?.hash === type && (version === undefined || claim.once !== undefined);
   return {
-    possible: ({ claim }) => isPossible(claim),
+    possible: ({ claim, binding }) => isPossible(claim) || binding?.kid === block,
     holds: (request, body) => {
-      const { claim } = request;
+      const { claim, binding } = request;
+      if (binding?.kid === block) return judgeBinding(binding, keys, request);
       if (!isPossible(claim)) return undefined;
       const { once } = claim;
       const message = once ? toSignedBytes(request, once, body ?? NOTHING, type) : (body ?? pathOf(request));
@@ -27,6 +35,15 @@ export function hmacMethod(
       return once ? takeOnce(nameKey(mac), once).then(refused => (refused ? { refused } : known)) : known;
     },
   };
+}
+
+function judgeBinding(
+  { isMadeWith }: AccountBinding,
+  keys: readonly string[],
+  request: AdmissionRequest,
+): Verdict {
+  const at = keys.map(isMadeWith).indexOf(true); // all are tried, as above
+  return at < 0 ? { refused: describeUnbound(request) } : { by: `hmac key ${at + 1}`, bound: true };
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -18,6 +18,16 @@ export type AdmissionRequest = {
   certificate?: ShownCertificate | undefined;
   /** Its bearer token. */
   token?: ShownToken;
+  /** That of an ACME client's account; undefined where it has none, and absent where no account asks. */
+  binding?: AccountBinding | undefined;
+};
+
+/** The external account binding of an ACME client's account (RFC 8555 section 7.3.4). */
+export type AccountBinding = {
+  /** Whose key it claims to be made with: an auth block's, or a token's by its digest. */
+  kid: string;
+  /** Whether its MAC is by this key. Takes the same time whichever bytes differ. */
+  isMadeWith(key: string | Buffer): boolean;
 };
 
 /** What a client claims: "the HMAC of my request with this hash is that". */
@@ -39,6 +49,8 @@ export type KnownClient = {
   once?: OneCertificate;
   /** The names that the client has of itself, for which `{client}` stands in its block; as text. */
   clientNames?: readonly string[];
+  /** It is known by its account's binding. */
+  bound?: true;
 };
 
 /** Why a request is not from a client, in words that may be told to whoever sent it. */

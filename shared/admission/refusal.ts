@@ -23,7 +23,8 @@ export function describeStranger(
   request: AdmissionRequest,
   findPossible: (request: AdmissionRequest) => readonly unknown[],
 ): string {
-  const { clientIp, certificate } = request;
+  const { clientIp, certificate, binding } = request;
+  if (binding) return describeUnbound(request);
   const second = toVersion2(request);
   const lack = second && findPossible(second).length > 0 ? LACKS_VERSION_2 : lackOf(request);
   const refusal = `no auth block admits ${clientIp}${lack}`;
@@ -33,8 +34,15 @@ export function describeStranger(
 
 const LACKS_VERSION_2 = ' with an HMAC of version 1; it takes one of version 2 (hmac2)';
 
-const lackOf = ({ claim, token }: AdmissionRequest) =>
-  claim || token ? '' : ' without an HMAC in an Authentication header';
+function lackOf(request: AdmissionRequest): string {
+  if ('binding' in request) return ' without an external account binding';
+  return request.claim || request.token ? '' : ' without an HMAC in an Authentication header';
+}
+
+/** The same whether its key id or its key is another: nobody is to find out which key ids there are. */
+export const describeUnbound = ({ clientIp }: Pick<AdmissionRequest, 'clientIp'>) =>
+  `no auth block admits ${clientIp} with this external account binding: its key id or its key is not known ` +
+  'here, or not any more; bind the account anew';
 
 /** The request as if its HMAC were of version 2, where it is of version 1. */
 function toVersion2({ claim, ...request }: AdmissionRequest): AdmissionRequest | undefined {

@@ -67,6 +67,15 @@ export function readBearer(values: readonly string[]): ShownToken | undefined {
 
 export const tokenDigest = (token: string): string => hash('sha256', token);
 
+export const isTokenDigest = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+
+/**
+ * The key by which an ACME client's account is bound to a token, 32 bytes. Redis knows neither it nor what it
+ * is made of, so who reads Redis can bind nothing.
+ */
+export const tokenBindingKey = (seals: Seals, digest: string): Buffer =>
+  Buffer.from(seals.sealOf('eab', digest), 'hex');
+
 /** The keys of a token, by its digest: of its record, and of what a one-time token was used for. */
 export const tokenKey = (prefix: string, digest: string) => `${prefix}:token:${digest}`;
 export const tokenUseKey = (prefix: string, digest: string) => `${prefix}:token-use:${digest}`;

@@ -3,9 +3,17 @@ import { findCidrFault, type Identifier, toAddressSet } from '../base/identifier
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import { toDomainGlob } from './admit.ts';
 import type { Seals } from './hmac.ts';
+import type { AccountBinding } from './methods.ts';
 import { deny } from './refusal.ts';
 import type { JudgeToken } from './token-method.ts';
-import { type KeptToken, openTokenRecords, type TokenRecord, tokenKey, tokenUseKey } from './token-record.ts';
+import {
+  type KeptToken,
+  openTokenRecords,
+  type TokenRecord,
+  tokenBindingKey,
+  tokenKey,
+  tokenUseKey,
+} from './token-record.ts';
 import type { OneCertificate, ShownToken, Used } from './token-types.ts';
 
 /** What may be told to anybody. */
@@ -19,10 +27,10 @@ const UNKNOWN = 'the token is not known';
  */
 export function openJudgeToken(store: Store, seals: Seals, clock: Pick<Clock, 'now'>): JudgeToken {
   const records = openTokenRecords(store, seals);
-  const asked = new WeakMap<ShownToken, Promise<KeptToken | undefined>>();
+  const asked = new WeakMap<ShownToken | AccountBinding, Promise<KeptToken | undefined>>();
 
   /** Once for a request, however many blocks ask. */
-  function read(token: ShownToken, digest: string): Promise<KeptToken | undefined> {
+  function read(token: ShownToken | AccountBinding, digest: string): Promise<KeptToken | undefined> {
     const kept = asked.get(token) ?? needingRedis(() => records.read(digest));
     asked.set(token, kept);
     return kept;
@@ -53,10 +61,16 @@ export function openJudgeToken(store: Store, seals: Seals, clock: Pick<Clock, 'n
     };
   }
 
-  return async (token, block) => {
-    const { digest } = token;
-    const kept = digest === undefined ? undefined : await read(token, digest);
-    if (digest === undefined || !kept) return { refused: UNKNOWN };
+  /** The digest, once it is shown for sure that its token's key is known. */
+  function digestOf(shown: ShownToken | AccountBinding): string | undefined {
+    if ('digest' in shown) return shown.digest;
+    return shown.isMadeWith(tokenBindingKey(seals, shown.kid)) ? shown.kid : undefined;
+  }
+
+  return async (shown, block) => {
+    const digest = digestOf(shown);
+    const kept = digest === undefined ? undefined : await read(shown, digest);
+    if (digest === undefined || !kept) return 'digest' in shown ? { refused: UNKNOWN } : undefined;
     const { record } = kept;
     const refused = findFault(record, block, clock.now());
     if (refused !== undefined) return { refused };

@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { openSeals } from '../../shared/admission/hmac.ts';
+import { describeUnbound } from '../../shared/admission/refusal.ts';
 import { openTokenList } from '../../shared/admission/token-list.ts';
 import {
   newToken,
   readBearer,
+  tokenBindingKey,
   tokenDigest,
   tokenKey,
   tokenUseKey,
@@ -40,16 +42,30 @@ function open(configs = [block('hosts')], store: Store = newStore()) {
   const clock = turnedClock(start);
   const tokens = openTokenList(store, seals, clock);
   const admission = openAdmission(configs, { judgeToken: openJudgeToken(store, seals, clock) });
+  const client = { clientIp: '198.51.100.1', method: 'POST', target: '/sign', claim: undefined };
   async function ask(token: string) {
     const shown = readBearer([`Bearer ${token}`]) ?? { digest: undefined };
-    const request = {
-      clientIp: '198.51.100.1',
-      method: 'POST',
-      target: '/sign',
-      claim: undefined,
-      token: shown,
-    };
+    const request = { ...client, token: shown };
     return admission.verified(admission.possible(request), request, Buffer.alloc(0));
+  }
+  async function askBound(kid: string, madeWith: Buffer) {
+    const request = {
+      ...client,
+      binding: { kid, isMadeWith: (key: string | Buffer) => madeWith.equals(key as Buffer) },
+    };
+    return admission.verified(admission.possible(request), request, undefined);
+  }
+  const admitBound = (kid: string, key: Buffer, ...names: string[]) =>
+    askBound(kid, key)
+      .then(blocks => admission.admit(blocks, names.map(parseIdentifier)))
+      .then(
+        ({ name, by, bound }) => `${name}: ${by}${bound ? ', bound' : ''}`,
+        (error: Error) => error.message,
+      );
+  async function onceOfBound(digest: string): Promise<OneCertificate> {
+    const [admitting] = await askBound(digest, tokenBindingKey(seals, digest));
+    assert.ok(admitting?.once);
+    return admitting.once;
   }
   /** By what it is admitted, or why not. */
   const admit = (token: string, ...names: string[]) =>
@@ -68,7 +84,7 @@ function open(configs = [block('hosts')], store: Store = newStore()) {
     const wanted = { name: 'web1', block: 'hosts', names: ['web1.example.org'], once: false, ...more };
     return (await tokens.add(wanted)) ?? '';
   };
-  return { ...store, clock, tokens, add, admit, onceOf };
+  return { ...store, clock, tokens, add, admit, onceOf, admitBound, onceOfBound };
 }
 
 test('a token narrows the names of its block, and adds none to them', async () => {
@@ -80,6 +96,40 @@ test('a token narrows the names of its block, and adds none to them', async () =
   for (const name of ['web2.example.org', 'else.example', '192.0.2.8', '*.example.org'])
     assert.equal(await admit(token, name), `not admitted: ${name}`);
   assert.equal(await admit(token, 'web1.example.org', 'web2.example.org'), 'not admitted: web2.example.org');
+});
+
+test("an ACME client's account is bound to a token by a key that Redis does not know, and has what the token has", async () => {
+  const { add, admitBound, tokens, redis, prefix } = open();
+  const digest = tokenDigest(await add());
+  const key = tokenBindingKey(seals, digest);
+  assert.equal(key.length, 32);
+  assert.equal(await admitBound(digest, key, 'web1.example.org'), 'hosts: token web1, bound');
+  assert.equal(await admitBound(digest, key, 'web2.example.org'), 'not admitted: web2.example.org');
+  const [record] = await redis.mget(tokenKey(prefix, digest));
+  assert.ok(record && !record.includes(key.toString('hex')) && !record.includes(key.toString('base64url')));
+  await tokens.revoke('web1');
+  const revoked = 'the token was revoked at 2026-11-27T12:00:00.000Z';
+  assert.equal(await admitBound(digest, key, 'web1.example.org'), revoked);
+});
+
+test('of a binding by another key than that of its token nothing is told, as of one by no token', async () => {
+  const { add, admitBound } = open();
+  const [digest, unknown] = [tokenDigest(await add()), tokenDigest(newToken())];
+  const words = describeUnbound({ clientIp: '198.51.100.1' });
+  assert.equal(await admitBound(digest, tokenBindingKey(seals, unknown), 'web1.example.org'), words);
+  assert.equal(await admitBound(digest, Buffer.from(digest), 'web1.example.org'), words);
+  assert.equal(await admitBound(unknown, tokenBindingKey(seals, unknown), 'web1.example.org'), words);
+  assert.equal(await admitBound('web1', tokenBindingKey(seals, digest), 'web1.example.org'), words);
+});
+
+test('an account that is bound to a one-time token hears what it was used for', async () => {
+  const { add, onceOf, onceOfBound } = open();
+  const token = await add({ once: true });
+  const digest = tokenDigest(token);
+  assert.equal((await onceOfBound(digest)).used, undefined);
+  const once = await onceOf(token);
+  await once.bind({ csr: 'one', job: 'job-1' });
+  assert.equal((await onceOfBound(digest)).used?.csr, 'one');
 });
 
 test('Redis keeps the hash of a token alone', async () => {

@@ -7,13 +7,16 @@ import { isAbsolute, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
+import { ask } from '../support/ask.ts';
 import { makeCsr } from '../support/csr.ts';
 import { findLeaks, thumbprint } from '../support/fleet.ts';
 import { freePort, freePorts } from '../support/free-port.ts';
+import { listen } from '../support/listen.ts';
 import { startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
 import { provision } from '../support/provision.ts';
 import { startRedis } from '../support/redis.ts';
+import { startTcpFront } from '../support/tcp-front.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -279,4 +282,28 @@ suite('a test process leaves no Redis behind', () => {
     assert.ok(stdout.startsWith(dir.path));
     await assert.rejects(access(stdout.trim()));
   });
+});
+
+test('a front for TCP asks the servers in turn, passes over one that is gone, and shows them the client’s address', async () => {
+  await using front = await startTcpFront();
+  const url = `http://127.0.0.1:${front.port}/`;
+  const seen: string[] = [];
+  const start = async (name: string) => {
+    const server = await listen((request, response) => {
+      seen.push(`${name} ${request.socket.remoteAddress}`);
+      response.end();
+    });
+    front.servers.push({ host: '127.0.0.1', port: server.port });
+    return server;
+  };
+  const [one, other] = [await start('one'), await start('other')];
+  await ask(url, { from: '127.0.0.3' });
+  await ask(url);
+  assert.deepEqual(seen, ['one 127.0.0.3', 'other 127.0.0.1']);
+  await one[Symbol.asyncDispose]();
+  await ask(url);
+  await ask(url);
+  assert.deepEqual(seen.slice(2), ['other 127.0.0.1', 'other 127.0.0.1']);
+  await other[Symbol.asyncDispose]();
+  await assert.rejects(ask(url), { code: 'ECONNRESET' });
 });

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { request as requestByTls } from 'node:https';
 import { text } from 'node:stream/consumers';
 
 export type Answer = { status: number; headers: IncomingHttpHeaders; body: string };
@@ -16,6 +17,8 @@ export type AskOptions = {
   signal?: AbortSignal;
   /** Of the connection; by default each has its own. */
   agent?: Agent;
+  /** The CAs of an https server, as PEM. */
+  ca?: string;
 };
 
 /** One request on a connection of its own. Nothing is added to what the test says, as fetch() would. */
@@ -28,10 +31,12 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
     chunked = false,
     signal,
     agent = false,
+    ca,
   } = options;
+  const start = url.startsWith('https:') ? requestByTls : request;
   const length = body === undefined || chunked ? {} : { 'Content-Length': Buffer.byteLength(body) };
   return new Promise((done, fail) => {
-    const asked = request(
+    const asked = start(
       url,
       {
         method,
@@ -39,6 +44,7 @@ export function ask(url: string, options: AskOptions = {}): Promise<Answer> {
         localAddress: from,
         agent,
         ...(signal && { signal }),
+        ...(ca && { ca }),
       },
       answer => {
         const { statusCode: status = 0, headers } = answer;

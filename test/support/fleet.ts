@@ -14,6 +14,7 @@ import { type Redis, startRedis } from './redis.ts';
 import { type FleetRedisUsers, makeRedisUsers } from './redis-users.ts';
 import type { ShiftedTime } from './shifted-time.ts';
 import { tempDir } from './temp-dir.ts';
+import { tlsAuthority } from './tls-authority.ts';
 
 export type FleetRole = 'intake' | 'worker' | 'responder' | 'scheduler' | 'up';
 
@@ -180,8 +181,9 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       const { ready = 'ready', nodeArgs = [], through = [] } = merged;
       await (await usersOf(merged.servers ?? servers)).allow(ini);
       const quarry = roleStack.use(await startQuarry(role, ini, { ready, nodeArgs, through }));
+      const scheme = merged.mgmt?.includes('tls-cert =') ? 'https' : 'http';
       const running = Object.assign(quarry, {
-        url: `http://${role === 'responder' ? at.responder : at.mgmt}`,
+        url: role === 'responder' ? `http://${at.responder}` : `${scheme}://${at.mgmt}`,
       });
       roles.push({ role, running });
       quarry.exited.then(() => {
@@ -200,7 +202,8 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       assert.ok(intake, 'an intake runs');
       const headers = { ...(hmac && signed(body, hmac)), ...more.headers };
       for (const secret of requestSecrets(body, headers)) secrets.add(secret);
-      return ask(`${intake.url}/sign`, { method: 'POST', body, ...more, headers });
+      const ca = readFileSync((await tlsAuthority()).caFile, 'utf8');
+      return ask(`${intake.url}/sign`, { method: 'POST', body, ca, ...more, headers });
     },
     orders: () => pebble.requestLog().filter(line => line === 'POST /order-plz').length,
     async letGo() {

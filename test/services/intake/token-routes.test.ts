@@ -21,7 +21,8 @@ const foreign = makeCertificate({ names: 'DNS:web2.example.org' });
 /** An intake that knows the token, good for web1.example.org. */
 function openWithToken(once?: OneCertificate, blocks = [tokenBlock]) {
   const asked: (string | undefined)[] = [];
-  const judgeToken: JudgeToken = async ({ digest }) => {
+  const judgeToken: JudgeToken = async shown => {
+    const digest = 'digest' in shown ? shown.digest : undefined;
     asked.push(digest);
     if (digest !== tokenDigest(token)) return { refused: 'the token is not known' };
     const proof = {

@@ -81,7 +81,7 @@ test('parseHmacHeader() prefers Authentication, when it holds an HMAC', () => {
 
 /** Nothing of version 1 is taken once only. */
 const never: TakeOnce = () => Promise.reject(new Error('asked'));
-const method = hmacMethod({ type: 'sha256', keys: ['new', 'old'] }, never);
+const method = hmacMethod('web', { type: 'sha256', keys: ['new', 'old'] }, never);
 const holds = (digest: string, hash = 'sha256') =>
   method.holds(toRequest({ claim: { hash, digest: Buffer.from(digest, 'hex') } }), body);
 const first = { by: 'hmac key 1' };
@@ -112,7 +112,7 @@ test("hmacMethod() is possible only for a claim with its hash's name", () => {
 });
 
 test('hmacMethod() takes its keys as UTF-8', () => {
-  const umlaut = hmacMethod({ type: 'sha256', keys: ['schlüssel'] }, never);
+  const umlaut = hmacMethod('web', { type: 'sha256', keys: ['schlüssel'] }, never);
   const digest = createHmac('sha256', Buffer.from('schlüssel', 'utf8')).update(body).digest();
   assert.deepEqual(umlaut.holds(toRequest({ claim: { hash: 'sha256', digest } }), body), first);
 });
@@ -127,7 +127,7 @@ for (const type of hashNames)
       for (const message of [Buffer.alloc(0), body, Buffer.alloc(5_000, 'CSR')]) {
         const digest = createHmac(type, key).update(message).digest();
         const request = toRequest({ claim: { hash: type, digest } });
-        const { holds } = hmacMethod({ type, keys: [key] }, never);
+        const { holds } = hmacMethod('web', { type, keys: [key] }, never);
         assert.deepEqual(holds(request, message), first, `a key of ${length} bytes`);
         digest[digest.length - 1] = (digest.at(-1) ?? 0) ^ 1;
         assert.equal(holds(request, message), undefined);
@@ -163,7 +163,7 @@ test("the header that macen's documented command prints is accepted, with every 
     const line = execFileSync('sh', ['-c', command], { cwd: folder, encoding: 'utf8' }).trim();
     const claim = parseHmacHeader({ authentication: line.replace('Authentication: ', '') });
     const request = toRequest({ claim });
-    assert.deepEqual(hmacMethod({ type, keys: ['key'] }, never).holds(request, body), first, line);
+    assert.deepEqual(hmacMethod('web', { type, keys: ['key'] }, never).holds(request, body), first, line);
   }
 });
 

@@ -76,7 +76,11 @@ function takeAll() {
 /** What the method says of a request, and how often it was to be taken. */
 async function ask(request: AdmissionRequest, sent: Buffer | undefined = body, version?: 2) {
   const { taken, takeOnce } = takeAll();
-  const method = hmacMethod({ type: 'sha256', keys: ['new', 'old'], ...(version && { version }) }, takeOnce);
+  const method = hmacMethod(
+    'web',
+    { type: 'sha256', keys: ['new', 'old'], ...(version && { version }) },
+    takeOnce,
+  );
   return [method.possible(request), await method.holds(request, sent), taken.length];
 }
 
@@ -91,7 +95,7 @@ test('a request without a body signs an empty one', async () => {
   const get = { method: 'GET', target: '/sign/0b5c3b1e-5d2a-4a55-9d3c-8d4b2b8f5a10' };
   const request = toRequest({ ...get, claim: toClaim(get) });
   const { takeOnce } = takeAll();
-  const method = hmacMethod({ type: 'sha256', keys: ['old'] }, takeOnce);
+  const method = hmacMethod('web', { type: 'sha256', keys: ['old'] }, takeOnce);
   assert.deepEqual(await method.holds(request, undefined), { by: 'hmac key 1' });
 });
 
@@ -137,7 +141,7 @@ test('hmac = v2 leaves no room for a request of version 1', async () => {
 
 for (const type of ['sha512', 'sha3-256'])
   test(`the body is digested by the hash of the HMAC: ${type}`, async () => {
-    const method = hmacMethod({ type, keys: ['old'] }, takeAll().takeOnce);
+    const method = hmacMethod('web', { type, keys: ['old'] }, takeAll().takeOnce);
     assert.deepEqual(await method.holds(signed({ type }), body), { by: 'hmac key 1' });
   });
 
@@ -170,7 +174,7 @@ test('a request cannot be verified where nothing can take it', async () => {
 test('a key has a name in Redis of its own, which does not hold it', async () => {
   const { taken, takeOnce } = takeAll();
   for (const key of ['old', 'other'])
-    await hmacMethod({ type: 'sha256', keys: [key] }, takeOnce).holds(signed({ key }), body);
+    await hmacMethod('web', { type: 'sha256', keys: [key] }, takeOnce).holds(signed({ key }), body);
   assert.equal(new Set(taken).size, 2);
   for (const name of taken) assert.match(name, /^[0-9a-f]{16} c2l4/);
 });
@@ -184,7 +188,11 @@ test("the page's example is what OpenSSL prints, and what Quarry takes", async t
   assert.equal(execFileSync('sh', ['-ec', script], { cwd: folder, encoding: 'utf8' }), `${printed}\n`);
   const claim = parseHmacHeader({ authentication: header.replace('Authentication: ', '') });
   const { takeOnce } = takeAll();
-  const method = hmacMethod({ type: 'sha256', keys: ['A1YP67armNf3cBrecyJHdb035'], version: 2 }, takeOnce);
+  const method = hmacMethod(
+    'web',
+    { type: 'sha256', keys: ['A1YP67armNf3cBrecyJHdb035'], version: 2 },
+    takeOnce,
+  );
   const request = toRequest({ method: 'POST', target: '/revoke?reason=superseded', claim });
   assert.deepEqual(await method.holds(request, readFileSync(join(folder, 'www.pem'))), { by: 'hmac key 1' });
 });
