@@ -19,6 +19,7 @@ const toConsume = [
 const toTakeTurns = list(
   'eval evalsha del exists get getdel hgetall hmget hset zincrby zrangebyscore zscore',
 );
+const toUseAccount = list('eval evalsha hincrby persist');
 const toTell = list('eval evalsha del get pexpire set');
 const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
 const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
@@ -49,9 +50,21 @@ export const uses: RedisUse[] = [
     cli: [...script, 'del', 'mget'],
   }),
 
-  // the ACME server: acme-server/nonces.ts, accounts.ts
+  // the ACME server: acme-server/nonces.ts, accounts.ts, orders.ts
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
-  keys('acme:account:*', { intake: [...script, 'get'] }),
+  keys('acme:account:*', { intake: [...script, 'get', 'persist'], worker: [...script, 'persist'] }),
+  keys('acme:use:*', { intake: toUseAccount, worker: toUseAccount }),
+  keys('acme:order:*', { intake: [...script, 'exists', 'get', 'set'], worker: [...script, 'get', 'set'] }),
+  keys('acme:orders:*', {
+    intake: list('eval evalsha pexpire pttl zadd zrange zremrangebyrank zrevrangebyscore'),
+    worker: [...script, 'pexpire', 'pttl'],
+  }),
+  keys('acme:unfinished:*', {
+    intake: list('eval evalsha pexpire pttl zadd zcard zrange zrem zremrangebyscore'),
+    worker: [...script, 'zrem'],
+  }),
+  keys('acme:certificate:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
+  keys('acme:renewal:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
