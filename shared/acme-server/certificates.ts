@@ -32,7 +32,10 @@ const isCertificate = shapeOf<ClientCertificate>({
   ...{ revoked: optional(isNumber), replacedBy: optional(isText) },
 });
 
-/** Where the certificates of ACME clients are, each as long as it lives. They are written with their order's end. */
+/**
+ * Where the certificates of ACME clients are, each as long as it lives. They are written with their order's
+ * end.
+ */
 export function openCertificates({ prefix }: Pick<Store, 'prefix'>, seals: Seals) {
   const key = (fingerprint: string) => `${prefix}:acme:certificate:${fingerprint}`;
   const nameOf = (fingerprint: string) => `acme certificate ${fingerprint}`;

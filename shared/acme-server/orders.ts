@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import type { Clock, Problem } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
@@ -18,7 +17,7 @@ import { type ClientCertificate, openCertificates } from './certificates.ts';
 
 // The orders of our own ACME clients, each with all of its authorizations in one record.
 
-export type OrderChallenge = {
+type OrderChallenge = {
   type: ChallengeType;
   /** RFC 8555 section 8: base64url, of at least 128 bits. */
   token: string;
@@ -29,7 +28,7 @@ export type OrderChallenge = {
 };
 
 /** Of the identifier at the same place in the order. */
-export type Authorization = {
+type Authorization = {
   status: 'pending' | 'valid' | 'invalid' | 'deactivated';
   challenges: OrderChallenge[];
 };
@@ -66,9 +65,8 @@ export type Kept = { order: Order; text: string };
 /** How an order ends, and what was issued. */
 export type Ended = { order: Order; certificate?: ClientCertificate };
 
-export const ORDER_LIFE = 24 * 3_600_000;
 /** Of one account; orders end with their jobs, or after a day. */
-export const MOST_UNFINISHED = 300;
+const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */
 const MOST_LISTED = 10_000;
 const PAGE = 100;
@@ -97,8 +95,8 @@ const isOrder = shapeOf<Order>({
  * are made to differ, so that a page ends at one.
  *
  * KEYS: order, the account's orders by when they came, its unfinished ones by when they expire. ARGV: the
- * order, its life, its id, now, when it expires, how many may be unfinished, how many are listed. Answers nil,
- * or when the first of those that stand in the way expires.
+ * order, its life, its id, now, when it expires, how many may be unfinished, how many are listed. Answers
+ * nil, or when the first of those that stand in the way expires.
  */
 const CREATE = toScript(`
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[4])
@@ -142,8 +140,9 @@ if KEYS[7] then redis.call('SET', KEYS[7], ARGV[6], 'PX', ARGV[3]) end
 return 1`);
 
 /**
- * KEYS: the account's orders. ARGV: what keys of orders begin with, the score that the page is below, how many
- * it has. Answers ids and scores by turns, the newest first, without those that are gone.
+ * KEYS: the account's orders. ARGV: what keys of orders begin with, the score that the page is below, how
+ * many it has. Answers how many were looked at, the ids of those that are not gone, the newest first, and the
+ * last score.
  */
 const LIST = toScript(`
 local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[2], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
@@ -155,9 +154,6 @@ page[#page + 1] = found[#found] or ''
 return page`);
 
 export type Orders = ReturnType<typeof openOrders>;
-
-/** An id that nobody guesses, in base64url. */
-export const newOrderId = () => randomBytes(16).toString('base64url');
 
 /** @param seals of the installation: a record without its seal is not there */
 export function openOrders(store: Store, seals: Seals, clock: Clock) {

@@ -11,7 +11,7 @@ import type { SignJobData } from '../queue/sign-records.ts';
  *
  * @param csr its digest
  * @param data of the job, which `spends` the token
- * @param alsoReserve is given the job's id before it is made; by it one order has the token, and joins no other
+ * @param alsoReserve is given the job's id before it is made; an order that has it joins no job of another
  * @returns the job's id
  * @throws IssuanceError `denied` where the token was used
  */

@@ -19,10 +19,8 @@ export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './
  */
 export function deduplicationId(data: SignJobData): string {
   const { csr, accounts, solvers, storage, block, due, spends = [], order = [] } = data;
-  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])].concat(
-    spends,
-    order,
-  );
+  const also = due === undefined ? [] : ['renewal'];
+  const what = [csr, accounts, solvers, storage, block, ...also].concat(spends, order);
   return hash('sha256', JSON.stringify(what));
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openCertificates } from '../../shared/acme-server/certificates.ts';
-import { MOST_UNFINISHED, ORDER_LIFE, type Order, openOrders } from '../../shared/acme-server/orders.ts';
+import { type Order, openOrders } from '../../shared/acme-server/orders.ts';
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { orderRecord } from '../shared/acme-server/order-record.ts';
 import { testSeals } from '../support/test-seals.ts';
@@ -36,7 +36,7 @@ test('an order is there for a day, as it was made', async () => {
   const order = orderRecord();
   assert.equal(await orders.create(order), undefined);
   assert.deepEqual((await toKept('order-1')).order, order);
-  assert.ok(isAbout(await lifeOf('order:order-1'), ORDER_LIFE));
+  assert.ok(isAbout(await lifeOf('order:order-1'), DAY));
 });
 
 test('what bears no seal of this installation, or that of another order, is no order', async () => {
@@ -61,7 +61,7 @@ test('of two who change an order at once, one is told that the other was faster'
   );
   const after = await toKept('order-1');
   assert.deepEqual(after, done[0]);
-  assert.ok(isAbout(await lifeOf('order:order-1'), ORDER_LIFE));
+  assert.ok(isAbout(await lifeOf('order:order-1'), DAY));
   assert.equal(await orders.end(read, { order: { ...read.order, status: 'invalid' } }), undefined);
 });
 
@@ -95,16 +95,16 @@ test('a certificate is written with the end of its order, lives as long, and its
 test('an account has so many orders at once that are not finished; those that end or expire make room', async () => {
   const { clock, orders, toKept } = open();
   const make = (at: number) => orders.create(orderRecord({ id: `order-${at}`, created: clock.now() }));
-  for (let at = 1; at <= MOST_UNFINISHED; at++) assert.equal(await make(at), undefined);
-  assert.equal(await make(301), start + ORDER_LIFE);
+  for (let at = 1; at <= 300; at++) assert.equal(await make(at), undefined);
+  assert.equal(await make(301), start + DAY);
   assert.equal(await orders.read('order-301'), undefined);
   assert.equal(await orders.create(orderRecord({ account: 'account-2', id: 'of another' })), undefined);
 
   const kept = await toKept('order-7');
   await orders.end(kept, { order: { ...kept.order, status: 'invalid' } });
   assert.equal(await make(301), undefined);
-  assert.equal(await make(302), start + ORDER_LIFE);
-  clock.turn(ORDER_LIFE);
+  assert.equal(await make(302), start + DAY);
+  clock.turn(DAY);
   assert.equal(await make(302), undefined);
 });
 
