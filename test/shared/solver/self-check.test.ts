@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { openSelfCheck, type SelfCheckConfig } from '../../../shared/solver/self-check.ts';
 import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { reply, startScriptedDns } from '../../support/scripted-dns.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 
 const response = {
@@ -144,6 +145,27 @@ test('the self-check says that the name leads nowhere', async () => {
     (await look(named, signal)) ?? '',
     /^Quarry looked at http:\/\/www\.example\.org itself: no address found/,
   );
+});
+
+test('the self-check asks the IPv4 address where that of IPv6 is not answered, as a CA does', async () => {
+  await using dns = await startScriptedDns(asked => {
+    const [question] = asked.questions ?? [];
+    const { name = '', type } = question ?? {};
+    const data = type === 'AAAA' ? '2001:db8::1' : '127.0.0.1';
+    return [reply(asked, [{ name, type: type === 'AAAA' ? 'AAAA' : 'A', data, ttl: 1 }])];
+  });
+  const server = createServer((_, answer) => answer.end(response.keyAuthorization)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const networks = ['127.0.0.0/8', '2001:db8::/32'];
+  const config: SelfCheckConfig = { mode: 'warn', port, resolvers: [dns.server], networks };
+  const look = openSelfCheck(config, log.log);
+  const named = { ...response, identifier: { type: 'dns', value: 'www.example.org' } as const };
+  assert.equal(await look(named, signal), undefined);
+  const onlyPublic = { ...config, networks: ['127.0.0.0/8'] };
+  assert.equal(await openSelfCheck(onlyPublic, log.log)(named, signal), undefined, 'another is no obstacle');
+  server.closeAllConnections();
+  server.close();
 });
 
 test('the self-check ends when its signal fires', async () => {
