@@ -8,7 +8,7 @@ import type { AdmissionMethod, AdmissionRequest } from './methods.ts';
 const proofTypes = ['address', 'http-01', 'dns-01', 'tls-alpn-01'] as const;
 
 /** `address`: the name leads to the client; the others are what an ACME client answers itself. */
-export type ProofType = (typeof proofTypes)[number];
+type ProofType = (typeof proofTypes)[number];
 
 /** What the clients of an auth block have to prove of their names to Quarry, before it orders for them. */
 export type ClientProof = {
