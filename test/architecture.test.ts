@@ -54,6 +54,7 @@ const fences: Record<string, RegExp> = {
   bullmq: /^shared\/queue\//,
   koa: /^services\//,
   '@koa/router': /^services\//,
+  jose: /^shared\/acme-server\//,
 };
 
 /** Words that only services may use: argv, environment, signals, listening. */

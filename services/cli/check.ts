@@ -158,7 +158,7 @@ function describeNotify(block: NotifyConfig): string {
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 
-const headings = ['block', 'methods', 'names', 'solver', 'storage', 'accounts', 'bounds'];
+const headings = ['block', 'methods', 'names', 'client proof', 'solver', 'storage', 'accounts', 'bounds'];
 
 /** One cell a heading; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
@@ -177,11 +177,17 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
     [name],
     methods,
     names.length > 0 ? names : ['matches nothing'],
+    describeClientProof(block),
     solvers,
     [describeStorage(storages.get(storage))],
     accounts.size > 1 ? block.accounts.map(({ account }) => account) : [],
     describeBounds(block),
   ];
+}
+
+function describeClientProof({ clientProof }: AuthBlockConfig): string[] {
+  if (!clientProof) return [];
+  return [...clientProof.types, ...clientProof.networks.map(network => `network ${network}`)];
 }
 
 /** Leaves out the columns in which no row has an item. */

@@ -52,8 +52,10 @@ export function createRoutes(parts: {
   revokeQueue: RevokeQueue;
   waiting: Waiting;
   trail: Pick<Trail, 'write'>;
+  /** Where there is an ACME server: it has all other paths, or those under its own. */
+  acme?: Middleware | undefined;
 }): Middleware {
-  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail } = parts;
+  const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, acme } = parts;
   const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
   const result = resultRoute({ admission, clients, issuing, trail, waiting });
   const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
@@ -61,7 +63,8 @@ export function createRoutes(parts: {
   router.post('/sign', sign).all('/sign', only('POST'));
   router.get('/sign/:id', result).all('/sign/:id', only('GET'));
   router.post('/revoke', revoke).all('/revoke', only('POST'));
-  return router.routes() as Middleware;
+  const routes = router.routes() as Middleware;
+  return acme ? (ctx, next) => routes(ctx, () => acme(ctx, next)) : routes;
 }
 
 /** RFC 9110 section 15.5.6 requires the Allow header. */
@@ -88,8 +91,8 @@ function requestLog(log: Log, metrics: Registry): Middleware {
     const duration = (performance.now() - started) / 1000;
     const [method, status] = [req.method ?? '', res.statusCode];
     seconds.observe({ method, status }, duration);
-    const { client, certificate, job, names, reason } = state;
-    const answer = { request: requestId, client, certificate, method, path, status };
+    const { client, clientAccount, certificate, job, names, reason } = state;
+    const answer = { request: requestId, client, clientAccount, certificate, method, path, status };
     log.info({ ...answer, seconds: Number(duration.toFixed(3)), job, names, reason }, 'request');
   };
 }
@@ -117,7 +120,7 @@ function problemResponse(clock: Clock, refusals: Pick<Refusals, 'note'>, log: Lo
 }
 
 /** The routes note the blocks that know the client, and the one of them that has the names. */
-function toRefusal({ state }: Context, error: unknown, detail: string): Refusal {
+export function toRefusal({ state }: Context, error: unknown, detail: string): Refusal {
   const { client, names, blocks = [], requestId: request } = state;
   const own = error instanceof IssuanceError ? error.blocks : undefined;
   return { names, ...toAsker(own ?? blocks), client, request, detail };
@@ -145,7 +148,10 @@ function toAnswer(error: unknown): Answer {
 }
 
 /** A refusal says that the certificate which the client shows does not count, as that may be all. */
-function addNote(answer: Answer, badCertificate: string | undefined): Answer {
+export function addNote<Told extends Pick<Answer, 'status' | 'detail'>>(
+  answer: Told,
+  badCertificate: string | undefined,
+): Told {
   if (answer.status !== 403 || badCertificate === undefined) return answer;
   return { ...answer, detail: `${answer.detail}; the ${badCertificate}` };
 }
@@ -173,7 +179,10 @@ function toStatus(code: IssuanceErrorCode): number {
 }
 
 /** Seconds; a 503 and a 429 always have them. */
-function toRetryAfter({ status, retryAfter }: Answer, now: number): string | undefined {
+export function toRetryAfter(
+  { status, retryAfter }: Pick<Answer, 'status' | 'retryAfter'>,
+  now: number,
+): string | undefined {
   if (retryAfter !== undefined) return String(Math.max(1, Math.ceil((retryAfter - now) / 1000)));
   if (status === 503) return '5';
   return status === 429 ? '3600' : undefined;

@@ -22,8 +22,10 @@ import { toIssuedBy } from '../../shared/storage/issued-for.ts';
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
+import type { AcmeParts } from './acme/routes.ts';
 import { createRoutes } from './app.ts';
 import { type ClientCertificates, openClientCertificates } from './client-certificates.ts';
+import type { Refusals } from './refusals.ts';
 import type { Clients } from './routes/sign.ts';
 
 /** Seconds that a storage is given for a look, however short clients are to wait. */
@@ -33,10 +35,13 @@ const SHORTEST_LOOK = 1;
 type Lasting = {
   store: Store;
   seals: Seals;
+  /** The installation's. */
+  secret: Buffer;
   signQueue: SignQueue;
   revokeQueue: RevokeQueue;
   blockedKeys: ReadonlyMap<string, BlockedKey>;
   trail: Trail;
+  refusals: Refusals;
   storing: Storing;
   /** Fires when the intake stops. */
   stopping: AbortSignal;
@@ -51,9 +56,9 @@ export type Configured = { routes: Middleware; clientCertificates: ClientCertifi
  * Makes of each configuration that is handed in what answers requests. Storages that are the same in two of
  * them keep what they have read.
  *
- * @returns throws an Error in one line where a file that the configuration names cannot be used
+ * @returns rejects with an Error in one line where a file that the configuration names cannot be used
  */
-export function openConfigure(lasting: Lasting): (config: Config) => Configured {
+export function openConfigure(lasting: Lasting): (config: Config) => Promise<Configured> {
   const { store, seals, blockedKeys, trail, storing, clock, log } = lasting;
   const lookups = {
     takeOnce: openTakeOnce(store),
@@ -64,7 +69,7 @@ export function openConfigure(lasting: Lasting): (config: Config) => Configured 
     openStorages([config], { store, storing, clock, log }).get(config.name),
   );
 
-  return config => {
+  return async config => {
     const { maxSize, wait, trustedProxies, clientCaFile } = config.mgmt;
     const clients: Clients = { isTrustedProxy: toAddressSet(trustedProxies) };
     const clientCertificates =
@@ -88,14 +93,24 @@ export function openConfigure(lasting: Lasting): (config: Config) => Configured 
       longestLook: Math.max(wait, SHORTEST_LOOK) * 1000,
       ...{ blockedKeys, trail, clock, log },
     });
-    const routes = createRoutes({
-      admission: withRates(admission, store, { clock, log }),
-      waiting: { clock, wait, stopping: lasting.stopping },
-      revokeQueue: lasting.revokeQueue,
-      ...{ clients, maxSize, issuing, trail },
-    });
+    const ratedAdmission = withRates(admission, store, { clock, log });
+    const waiting = { clock, wait, stopping: lasting.stopping };
+    const { revokeQueue } = lasting;
+    const used = { clients, issuing, revokeQueue, waiting, trail };
+    const acme = await openAcme(config, { ...lasting, ...used, admission, ratedAdmission });
+    const routes = createRoutes({ ...used, admission: ratedAdmission, maxSize, acme });
     return { routes, clientCertificates };
   };
+}
+
+/** The ACME server's code is loaded where there is one. */
+async function openAcme(
+  { acme, auth }: Pick<Config, 'acme' | 'auth'>,
+  parts: Omit<AcmeParts, 'acme' | 'auth' | 'url'>,
+): Promise<Middleware | undefined> {
+  if (acme.url === undefined) return undefined;
+  const { createAcmeRoutes } = await import('./acme/routes.ts');
+  return createAcmeRoutes({ ...parts, acme, auth, url: acme.url });
 }
 
 const queueMaxOf = (blocks: Config['auth']) =>

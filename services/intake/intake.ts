@@ -35,8 +35,9 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const refusals = stack.use(openRefusals(trail, clock, log));
   const stopping = new AbortController();
   const { storing } = parts;
-  const queues = { signQueue, revokeQueue, blockedKeys, trail, storing };
-  const configure = openConfigure({ ...queues, store, seals, stopping: stopping.signal, clock, log });
+  const queues = { signQueue, revokeQueue, blockedKeys, trail, refusals, storing };
+  const own = { store, seals, secret, stopping: stopping.signal };
+  const configure = openConfigure({ ...queues, ...own, clock, log });
   const known = { secret, file: config.secretFile };
   const check = async () => {
     await parts.untilRedisFits?.(stopping.signal);
@@ -46,7 +47,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const failed = failsWith(checked, stopping.signal);
   await Promise.race([checked, clock.sleep(FIRST_LOOK)]);
 
-  const first = configure(config);
+  const first = await configure(config);
   const live = takeInTurn(first);
   stack.defer(() => live.stop());
   const app = createApp({ routes: live.routes, refusals, clock, log, metrics });
@@ -63,7 +64,7 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
     findFault: health.look,
     failed,
     async prepare(next) {
-      const configured = configure(next);
+      const configured = await configure(next);
       const useFiles = servers.prepare(next.mgmt);
       return () => {
         useFiles();

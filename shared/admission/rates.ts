@@ -1,36 +1,11 @@
 import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
 import { toHost } from '../base/host.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
-import type { Rate } from '../config/rate.ts';
+import type { Store } from '../base/redis.ts';
 import type { Admission, AdmittingBlock, AuthBlock } from './admit.ts';
+import { type Bucket, openBuckets } from './buckets.ts';
 
 // How often the clients of an auth block may come (`[auth] rate` and `block-rate`).
-
-/**
- * Counts a request in every bucket of a block, or in none, for each block that has room. A bucket is the time
- * at which it will be full again, by Redis's clock.
- *
- * KEYS: the buckets. ARGV: of each the number of its block, from 1 on, its interval and its burst. Answers
- * for each block how many milliseconds it has no room for; 0 where it counted.
- */
-const TAKE = toScript(`
-local time, waits, full = redis.call('TIME'), {}, {}
-local now = time[1] * 1000 + time[2] / 1000
-for i, key in ipairs(KEYS) do
-  local block, interval, burst = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  local latest = now + burst * interval -- a time beyond it was written by a clock that was ahead
-  full[i] = math.min(math.max(tonumber(redis.call('GET', key) or '0'), now), latest)
-  local wait = math.ceil(math.max(full[i] - (burst - 1) * interval - now, 0))
-  waits[block] = math.max(waits[block] or 0, wait)
-end
-for i, key in ipairs(KEYS) do
-  if waits[tonumber(ARGV[3 * i - 2])] == 0 then
-    local last = full[i] + tonumber(ARGV[3 * i - 1])
-    redis.call('SET', key, string.format('%.3f', last), 'PX', string.format('%.0f', math.ceil(last - now)))
-  end
-end
-return waits`);
 
 /** A block that is left of a request, which says why names are refused that only one left out has. */
 type LeftBlock = AuthBlock & { whyLate?(identifiers: Identifier[]): IssuanceError | undefined };
@@ -42,7 +17,7 @@ type LeftBlock = AuthBlock & { whyLate?(identifiers: Identifier[]): IssuanceErro
  */
 export function withRates(
   admission: Admission,
-  { redis, prefix }: Store,
+  store: Store,
   { clock, log }: { clock: Clock; log: Log },
 ): Admission {
   const hasRate = ({ bounds }: { bounds?: AdmittingBlock['bounds'] }) => bounds?.rate ?? bounds?.blockRate;
@@ -53,19 +28,9 @@ export function withRates(
     if (refusal) throw refusal;
   }
 
-  async function waitsOf(blocks: AdmittingBlock[], client: string): Promise<number[]> {
-    const buckets = blocks.flatMap((block, index) =>
-      bucketsOf(block, client).map(one => ({ ...one, index })),
-    );
-    if (buckets.length === 0) return [];
-    const keys = buckets.map(({ key }) => `${prefix}:rate:${key}`);
-    const figures = buckets.flatMap(({ index, rate: { period, count } }) => [
-      index + 1,
-      period / count,
-      count,
-    ]);
-    return (await runScript(redis, TAKE, keys, figures)) as number[];
-  }
+  const buckets = openBuckets(store);
+  const waitsOf = (blocks: AdmittingBlock[], client: string) =>
+    buckets.take(blocks.map(block => bucketsOf(block, client)));
 
   return {
     ...admission,
@@ -104,10 +69,10 @@ function refuse(retryAfter: number, blocks: readonly AdmittingBlock[]): Issuance
   return new IssuanceError('rateLimited', detail, { retryAfter, blocks });
 }
 
-function bucketsOf({ name, bounds }: AdmittingBlock, client: string): { key: string; rate: Rate }[] {
+function bucketsOf({ name, bounds }: AdmittingBlock, client: string): Bucket[] {
   const { rate, blockRate } = bounds ?? {};
   return [
-    ...(rate ? [{ key: `${name}@${toHost(client)}`, rate }] : []),
-    ...(blockRate ? [{ key: name, rate: blockRate }] : []),
+    ...(rate ? [{ key: `rate:${name}@${toHost(client)}`, rate }] : []),
+    ...(blockRate ? [{ key: `rate:${name}`, rate: blockRate }] : []),
   ];
 }

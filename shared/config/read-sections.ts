@@ -14,6 +14,7 @@ const known: Record<string, 'never' | 'maybe' | 'always'> = {
   worker: 'never',
   limits: 'maybe',
   admin: 'never',
+  acme: 'never',
   trail: 'never',
   verification: 'always',
   storage: 'always',

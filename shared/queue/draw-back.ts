@@ -17,7 +17,7 @@ type Rule = { names: string; longest: number; act: 'shorten' | 'drop' };
 /** These live for as long as a limit counts, which files say. */
 const BUDGETS = 'budget:*';
 
-/** How long keys live at most; names as `redis-acl.ts` has them. */
+/** How long keys live at most; names as `redis-uses.ts` has them. */
 const rules: Rule[] = [
   // a lock outlives its worker by seconds, and stands for a job that nobody has
   ...['sign:*:lock', 'revoke:*:lock', 'schedule:*:lock', 'notify:*:lock'].map(

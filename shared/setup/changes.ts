@@ -48,6 +48,7 @@ export function compareConfigs(before: Config, after: Config): Changes & { inFor
     redis: single('redis', all => all.redis),
     worker: single('worker', all => all.worker),
     admin: single('admin', all => all.admin),
+    acme: single('acme', all => all.acme),
     trail: single('trail', all => all.trail),
     notify: list('notify', all => all.notify),
     warnings: after.warnings,

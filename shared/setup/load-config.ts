@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AcmeConfig, parseAcme } from '../acme-server/acme-section.ts';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
@@ -47,6 +48,7 @@ export type Config = {
   redis: RedisConfig;
   worker: WorkerConfig;
   admin: AdminConfig;
+  acme: AcmeConfig;
   trail: TrailConfig;
   notify: NotifyConfig[];
   /** One line each, with file and line; the caller logs them. */
@@ -108,6 +110,7 @@ export async function loadConfig(
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
+    acme: parseAcme(optional('acme')),
     trail: parseTrail(optional('trail')),
     notify: all('notify').map(section => parseNotify(section, env)),
     warnings: reading.warnings,

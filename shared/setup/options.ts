@@ -1,3 +1,4 @@
+import type { AcmeConfig } from '../acme-server/acme-section.ts';
 import type { AuthBlockConfig } from '../admission/auth-section.ts';
 import type { AccountConfig } from '../ca/account-section.ts';
 import type { AdminConfig } from '../config/admin.ts';
@@ -93,6 +94,10 @@ const auth: Placings<AuthBlockConfig> = {
     queueMax: 'queue-max',
     rate: 'rate',
     blockRate: 'block-rate',
+  }),
+  clientProof: takenOf<AuthBlockConfig['clientProof']>({
+    types: 'client-proof',
+    networks: 'client-proof-network',
   }),
 };
 
@@ -202,6 +207,14 @@ const worker: Placings<WorkerConfig> = { concurrency: needsRestart('concurrency'
 
 const admin: Placings<AdminConfig> = { listeners: needsRestart('listener') };
 
+const acme: Placings<AcmeConfig> = {
+  url: taken('url'),
+  termsOfService: taken('terms-of-service'),
+  website: taken('website'),
+  caaIdentities: taken('caa-identity'),
+  profiles: taken('profile'),
+};
+
 const trail: Placings<TrailConfig> = {
   dir: needsRestart('dir'),
   keyFile: needsRestart('key-file'),
@@ -212,5 +225,5 @@ const trail: Placings<TrailConfig> = {
 /** By section. */
 export const optionsOf = {
   ...{ mgmt, account, limits, auth, verification, storage },
-  ...{ renewal, notify, logging, redis, worker, admin, trail },
+  ...{ renewal, notify, logging, redis, worker, admin, acme, trail },
 };

@@ -4,7 +4,8 @@ import { isNumber, isText, listOf, optional, shapeOf } from '../base/redis.ts';
  * What happened. `admitted`: an auth block let a client order. `refused`: a request got nothing. `ordered`: a
  * CA has made the order. `issued`: a CA has issued. `failed`: a job ended without a certificate.
  * `handed-out`: a client got a certificate that was there already. `renewed`: a scheduler has a certificate
- * renewed. `revoked`: the CA has revoked. `operator`: an act at a command line.
+ * renewed. `revoked`: the CA has revoked. `account-made`, `account-changed`: of an account of an ACME client.
+ * `operator`: an act at a command line.
  */
 type TrailEventKind =
   | 'admitted'
@@ -15,6 +16,8 @@ type TrailEventKind =
   | 'handed-out'
   | 'renewed'
   | 'revoked'
+  | 'account-made'
+  | 'account-changed'
   | 'operator';
 
 /** No secret is ever part of one. */
@@ -51,6 +54,8 @@ const kinds: Record<TrailEventKind, true> = {
   'handed-out': true,
   renewed: true,
   revoked: true,
+  'account-made': true,
+  'account-changed': true,
   operator: true,
 };
 

@@ -29,12 +29,7 @@ export function toAdmissionRequest(
   ctx: Context,
   { isTrustedProxy, certificateOf }: Clients,
 ): AdmissionRequest {
-  const remote = ctx.req.socket.remoteAddress ?? '';
-  const peer = plainAddress(remote) ?? remote;
-  ctx.state.client = peer;
-  const forwardedFor = ctx.get('X-Forwarded-For');
-  const clientIp = forwardedFor ? forwardedAddress(peer, forwardedFor, isTrustedProxy) : peer;
-  ctx.state.client = clientIp;
+  const clientIp = noteClient(ctx, isTrustedProxy);
   const { authentication, authorization } = ctx.req.headers as Record<string, string | undefined>;
   const more = authorization === undefined ? undefined : ctx.req.headersDistinct.authorization;
   const claim = parseHmacHeader({ authentication, authorization: more });
@@ -45,6 +40,20 @@ export function toAdmissionRequest(
     ...(certificate && { certificate }),
     ...(token && { token }),
   };
+}
+
+/**
+ * Finds the address of a request's client, and notes it for the log.
+ *
+ * @throws IssuanceError `denied` where a trusted proxy names none
+ */
+export function noteClient(ctx: Context, isTrustedProxy: Clients['isTrustedProxy']): string {
+  const remote = ctx.req.socket.remoteAddress ?? '';
+  const peer = plainAddress(remote) ?? remote;
+  ctx.state.client = peer;
+  const forwardedFor = ctx.get('X-Forwarded-For');
+  ctx.state.client = forwardedFor ? forwardedAddress(peer, forwardedFor, isTrustedProxy) : peer;
+  return ctx.state.client;
 }
 
 /** A proxy may send the whole URL as target (RFC 9112 section 3.2.2). */

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { type AcmeParts, createAcmeRoutes } from '../../../services/intake/acme/routes.ts';
 import { createApp, createRoutes } from '../../../services/intake/app.ts';
 import { openRefusals } from '../../../services/intake/refusals.ts';
 import { type Admission, openAdmission } from '../../../shared/admission/admit.ts';
@@ -8,6 +10,7 @@ import type { JudgeToken } from '../../../shared/admission/token-method.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
+import type { Redis, Store } from '../../../shared/base/redis.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
@@ -19,6 +22,7 @@ import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { type FakeQueue, jobId, openFakeQueue } from '../../shared/queue/fake-sign-queue.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';
+import { testSeals, testSecret } from '../../support/test-seals.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';
 
 export { jobId };
@@ -99,6 +103,12 @@ function openFakeRevokeQueue(): FakeRevokeQueue {
   return queue;
 }
 
+/** For routes that ask Redis for nothing. */
+const noStore: Store = {
+  redis: new Proxy({} as Redis, { get: () => assert.fail('Redis is asked') }),
+  prefix: '{none}',
+};
+
 const noToken: JudgeToken = async () => ({ refused: 'the token is not known' });
 
 export type FakeIntake = AsyncDisposable & {
@@ -132,6 +142,8 @@ export async function openIntake(
     takeOnce = openFakeTakeOnce(),
     judgeToken = noToken,
     toRated = (admission: Admission) => admission,
+    /** Where there is an ACME server: its URL, and its parts that are not as here. */
+    acme = undefined as (Partial<AcmeParts> & { url: string }) | undefined,
   } = {},
 ): Promise<FakeIntake> {
   const revokeQueue = openFakeRevokeQueue();
@@ -167,14 +179,21 @@ export async function openIntake(
     clock,
     log: log.log,
   });
-  const routes = createRoutes({
-    admission: toRated(admission),
+  const parts = {
     clients: { isTrustedProxy: toAddressSet(trusted) },
-    maxSize,
     issuing,
     revokeQueue,
     waiting: { clock, wait, stopping: stopping.signal },
     trail: { write },
+  };
+  const acmeParts = {
+    ...{ ...parts, acme: { caaIdentities: [], profiles: {} }, auth: blocks, admission },
+    ...{ ratedAdmission: toRated(admission), store: noStore, seals: testSeals, clock, log: log.log },
+    ...{ secret: Buffer.from(testSecret), refusals },
+  };
+  const routes = createRoutes({
+    ...{ ...parts, admission: toRated(admission), maxSize },
+    acme: acme && createAcmeRoutes({ ...acmeParts, ...acme }),
   });
   const app = createApp({ routes: { current: routes }, refusals, clock, log: log.log, metrics });
   const server = await listen(app.callback());

@@ -1,0 +1,88 @@
+import Router, { type RouterContext } from '@koa/router';
+import type { Context, Middleware } from 'koa';
+import { openAccounts } from '../../../shared/acme-server/accounts.ts';
+import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
+import { openNonces } from '../../../shared/acme-server/nonces.ts';
+import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { openUrls } from '../../../shared/acme-server/urls.ts';
+import type { Admission } from '../../../shared/admission/admit.ts';
+import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
+import type { Seals } from '../../../shared/admission/hmac.ts';
+import type { Clock, Log } from '../../../shared/base/basics.ts';
+import type { Store } from '../../../shared/base/redis.ts';
+import type { Issuing } from '../../../shared/issue/request-certificate.ts';
+import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
+import type { Trail } from '../../../shared/trail/trail.ts';
+import type { Refusals } from '../refusals.ts';
+import type { Clients, Waiting } from '../routes/sign.ts';
+import { acmeAnswers } from './answers.ts';
+import { directoryRoute } from './directory.ts';
+import { openSigned } from './signed.ts';
+
+/** What the routes are made of; each takes what it uses. */
+export type AcmeParts = {
+  acme: AcmeConfig;
+  /** `[acme] url`, which is there. */
+  url: string;
+  auth: readonly AuthBlockConfig[];
+  store: Store;
+  seals: Seals;
+  /** The installation's. */
+  secret: Buffer;
+  admission: Admission;
+  /** Counts what it admits for the rates of the blocks. */
+  ratedAdmission: Admission;
+  clients: Clients;
+  issuing: Issuing;
+  revokeQueue: RevokeQueue;
+  waiting: Waiting;
+  trail: Pick<Trail, 'write'>;
+  refusals: Pick<Refusals, 'note'>;
+  clock: Clock;
+  log: Log;
+};
+
+type Route = (ctx: RouterContext) => void | Promise<void>;
+type Routes = Partial<Record<'GET' | 'HEAD' | 'POST', Route>>;
+
+/** The ACME server (RFC 8555 section 7), under the path of its URL. */
+export function createAcmeRoutes(parts: AcmeParts): Middleware {
+  const { url, store, seals, clock } = parts;
+  const urls = openUrls(url);
+  const nonces = openNonces(store, seals, clock);
+  const accounts = openAccounts(store, seals);
+  const signed = openSigned({ urls, nonces, accounts, store });
+  const directory = directoryRoute({ ...parts, urls });
+  const newNonce = (status: number) => (ctx: Context) => {
+    ctx.set('Replay-Nonce', nonces.make());
+    ctx.status = status;
+  };
+
+  const router = new Router({ sensitive: true, strict: true, prefix: urls.path });
+  const route = (path: string, routes: Routes) => router.all(path, byMethod(routes));
+  route('/directory', {
+    GET: directory,
+    HEAD: directory,
+    POST: signed.byEither(async ctx => directory(ctx)),
+  });
+  route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  const find = router.routes() as Middleware;
+  const answers = acmeAnswers({ ...parts, urls, nonces });
+  const notFound = () => {
+    throw new AcmeError('malformed', `no such path; the directory is ${urls.directory}`, { status: 404 });
+  };
+  return (ctx, next) =>
+    `${ctx.path}/`.startsWith(`${urls.path}/`) ? answers(ctx, () => find(ctx, notFound)) : next();
+}
+
+function byMethod(routes: Routes): Route {
+  const allowed = Object.keys(routes).join(', ');
+  return ctx => {
+    const route = routes[ctx.method as keyof Routes];
+    if (route) return route(ctx);
+    throw new AcmeError('malformed', `only ${allowed} is possible here`, {
+      status: 405,
+      headers: { Allow: allowed },
+    });
+  };
+}

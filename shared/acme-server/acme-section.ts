@@ -1,0 +1,72 @@
+import { parseText } from '../config/option-values.ts';
+import type { Parse, SectionReader } from '../config/section-reader.ts';
+
+/** The ACME server for hosts that have a client of their own. */
+export type AcmeConfig = {
+  /** Of all of its URLs the beginning, without a slash at its end; where it is absent there is no server. */
+  url?: string;
+  /** Where people read the terms. */
+  termsOfService?: string;
+  website?: string;
+  /** The names by which CAA records allow the CAs behind it. */
+  caaIdentities: string[];
+  /** What each certificate profile is, by its name. */
+  profiles: Record<string, string>;
+};
+
+/** `[acme]`; off where it is absent. */
+export function parseAcme(section: SectionReader): AcmeConfig {
+  const url = section.one('url', parseServerUrl);
+  const termsOfService = section.one('terms-of-service', parsePage);
+  const website = section.one('website', parsePage);
+  const caaIdentities = section.many('caa-identity', parseText);
+  const profiles = section.many('profile', parseProfile);
+  section.finish();
+  const { firstKey } = section;
+  if (url === undefined && firstKey !== undefined) section.fail('needs url beside it', firstKey);
+  const twice = profiles.find(([name], at) => profiles.findIndex(([other]) => other === name) !== at);
+  if (twice) section.fail(`describes ${twice[0]} twice`, 'profile');
+  return {
+    ...(url !== undefined && { url }),
+    ...(termsOfService !== undefined && { termsOfService }),
+    ...(website !== undefined && { website }),
+    caaIdentities,
+    profiles: Object.fromEntries(profiles),
+  };
+}
+
+/** Those of `POST /sign` and `POST /revoke`. */
+const taken = /^\/(sign|revoke)(\/|$)/;
+
+/**
+ * As clients are told it. RFC 8555 section 6.1 requires HTTPS; a client on this machine may be trying things
+ * out.
+ */
+const parseServerUrl: Parse<string> = (text, fail) => {
+  const url = URL.parse(text) ?? fail('is not a URL such as https://quarry.example.org/acme');
+  const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback))
+    return fail('is not an https URL, which ACME clients need');
+  if (url.username !== '' || url.password !== '') return fail('has a user, which clients would not send');
+  if (/[?#]/.test(text)) return fail('has a query or a fragment');
+  const path = url.pathname.replace(/\/+$/, '');
+  if (!/^(\/[A-Za-z0-9._~-]+)*$/.test(path))
+    return fail('has a path with other characters than letters, digits and - . _ ~');
+  if (taken.test(path)) return fail(`has a path of ${path.split('/')[1]}, which clients post CSRs to`);
+  return url.origin + path;
+};
+
+const parsePage: Parse<string> = (text, fail) => {
+  const url = URL.parse(text);
+  return url?.protocol === 'https:' || url?.protocol === 'http:'
+    ? text
+    : fail('is not a URL such as https://…');
+};
+
+/** `tlsserver: for web servers` */
+const parseProfile: Parse<[name: string, description: string]> = (text, fail) => {
+  const [, name, description] = /^([A-Za-z0-9_.-]+)\s*:\s*(.+)$/.exec(text) ?? [];
+  if (name === undefined || description === undefined)
+    return fail('is not a name and what it is, such as tlsserver: for web servers');
+  return [name, description];
+};

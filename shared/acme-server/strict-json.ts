@@ -1,0 +1,60 @@
+import { AcmeError } from './problem.ts';
+
+// JSON of clients, of which two readers must not be able to think differently.
+
+const DEEPEST = 16;
+
+export type JsonObject = Record<string, unknown>;
+
+/**
+ * Parses an object. A name that is there twice, or depth that no request needs, is refused.
+ *
+ * @param what as an error names it
+ * @throws AcmeError `malformed`
+ */
+export function parseJsonObject(bytes: Uint8Array, what: string): JsonObject {
+  const refuse = (reason: string): never => {
+    throw new AcmeError('malformed', `${what} ${reason}`);
+  };
+  const text = decode(bytes) ?? refuse('is not UTF-8');
+  const fault = findFault(text);
+  if (fault !== undefined) refuse(fault);
+  const value = parse(text);
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as JsonObject) : refuse('is not a JSON object');
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gs;
+
+/** Looks at brackets and names alone: what is no JSON besides is for JSON.parse to refuse. */
+function findFault(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (const [token, colon] of text.matchAll(tokens)) {
+    if (token === '{' || token === '[') open.push(new Set());
+    else if (token === '}' || token === ']') open.pop();
+    else if (colon !== undefined) {
+      const name = String(parse(token.slice(0, -colon.length)));
+      const names = open.at(-1);
+      if (names?.has(name)) return 'has a name twice';
+      names?.add(name);
+    }
+    if (open.length > DEEPEST) return `is nested deeper than ${DEEPEST}`;
+  }
+  return undefined;
+}
