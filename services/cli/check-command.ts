@@ -24,10 +24,8 @@ export const checkCommand: Command = {
 /** Here alone a secret is written, as it is asked for. */
 async function writeEabKeys(probe: boolean | undefined, files: string[], { env, write }: Io): Promise<void> {
   if (probe) throw new UsageError('quarry check --eab main.ini');
-  const [{ listEabKeys }, { loadConfig }] = await Promise.all([
-    import('./eab-keys.ts'),
-    import('../../shared/setup/load-config.ts'),
-  ]);
+  const { listEabKeys } = await import('./eab-keys.ts');
+  const { loadConfig } = await import('../../shared/setup/load-config.ts');
   await write(listEabKeys(await loadConfig(needFiles('check', files), env)));
 }
 

@@ -9,7 +9,7 @@ type Served = Pick<Config, 'acme' | 'auth'>;
 
 const sectionOf = ({ name }: AuthBlockConfig) => describeSection({ name: 'auth', label: name });
 
-/** Where the ACME server is, and what each block's clients need; without secrets. Nothing where there is none. */
+/** Where the ACME server is, if there is one, and what the clients of each block need; without secrets. */
 export function describeAcmeServer({ acme: { url }, auth }: Served): string[] {
   if (url === undefined) return [];
   const lines = auth.map(block => `  ${sectionOf(block)}: ${describeNeed(block)}`);
