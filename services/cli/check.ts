@@ -19,6 +19,7 @@ import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
+import { describeAcmeServer } from './eab-keys.ts';
 import { describeExposed } from './exposed-files.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
@@ -59,6 +60,7 @@ export async function check(
     ...(warnings.length > 0 ? [''] : []),
     ...describeAccounts(config),
     ...describeListeners(config),
+    ...describeAcmeServer(config),
     ...describeRedis(config),
     ...(config.mgmt.reload === 'watch' ? ['changes of these files: taken over by themselves'] : []),
     `CSRs: ${config.mgmt.maxSize} bytes at most`,
@@ -158,7 +160,7 @@ function describeNotify(block: NotifyConfig): string {
   return `notify "${block.name}": ${describeWay(block)}, of ${what}`;
 }
 
-const headings = ['block', 'methods', 'names', 'solver', 'storage', 'accounts', 'bounds'];
+const headings = ['block', 'methods', 'names', 'client proof', 'solver', 'storage', 'accounts', 'bounds'];
 
 /** One cell a heading; a cell is a list of items. */
 function describeBlock(block: AuthBlockConfig, { accounts, verifications, storages }: Config): string[][] {
@@ -177,11 +179,17 @@ function describeBlock(block: AuthBlockConfig, { accounts, verifications, storag
     [name],
     methods,
     names.length > 0 ? names : ['matches nothing'],
+    describeClientProof(block),
     solvers,
     [describeStorage(storages.get(storage))],
     accounts.size > 1 ? block.accounts.map(({ account }) => account) : [],
     describeBounds(block),
   ];
+}
+
+function describeClientProof({ clientProof }: AuthBlockConfig): string[] {
+  if (!clientProof) return [];
+  return [...clientProof.types, ...clientProof.networks.map(network => `network ${network}`)];
 }
 
 /** Leaves out the columns in which no row has an item. */

@@ -1,3 +1,4 @@
+import { openOrders } from '../../shared/acme-server/orders.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
 import { openShares } from '../../shared/admission/shares.ts';
@@ -69,7 +70,7 @@ export function openConfigure({
     watchOutages(store.redis, clock),
     openExpiryIndex(store),
   ];
-  const blockedKeys = openBlockedKeys(store);
+  const [blockedKeys, orders] = [openBlockedKeys(store), openOrders(store, seals, clock)];
   const revokedCertificates = openRevokedCertificates(store, clock);
   const caNames = new Map([...opened.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
   const keepStorages = keepUnchanged((config: StorageConfig) =>
@@ -91,7 +92,7 @@ export function openConfigure({
     const common = { cas, storages, unstored, renewals, records, blocks, trail, clock, log };
     return {
       jobs: {
-        ...{ ...common, solvers, issuers, notices, outages, seals },
+        ...{ ...common, solvers, issuers, notices, outages, orders, seals },
         ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
       },
       sharing: { turns, slots },

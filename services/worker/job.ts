@@ -93,9 +93,9 @@ export class JobProgress {
 
 /** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
 export function findObjectionTo({ parts, job, csr }: SignRun): string | undefined {
-  const { solvers: verifications, ...asked } = job.data;
+  const { solvers: verifications, order, storage, ...asked } = job.data;
   if (!isCsrFor(csr.der, asked.identifiers)) return 'what is to be ordered is not what the CSR names';
-  return findObjection(parts.blocks, { ...asked, verifications });
+  return findObjection(parts.blocks, { ...asked, verifications, ...(order === undefined && { storage }) });
 }
 
 export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));

@@ -1,3 +1,4 @@
+import type { Orders } from '../../shared/acme-server/orders.ts';
 import type { AuthBlock } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
@@ -29,6 +30,8 @@ export type SignJobParts = {
   issuers: Pick<Issuers, 'noted' | 'note'>;
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
+  /** Of ACME clients. */
+  orders: Pick<Orders, 'read' | 'end'>;
   outages: Outages;
   /** The auth blocks by their names. */
   blocks: ReadonlyMap<string, AuthBlock>;

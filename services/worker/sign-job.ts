@@ -19,9 +19,10 @@ import {
   LockLostError,
   SIGN_QUEUE,
   type SignJobData,
-  type SignRecords,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
+import { endClientOrder, findOrderOver } from './client-order.ts';
+import { endWithoutResult, leaveFlights } from './end-without-result.ts';
 import {
   findObjectionTo,
   finish,
@@ -47,7 +48,6 @@ import { refuse, refuseUnsealed } from './refuse-job.ts';
 import { readKept } from './saved-progress.ts';
 import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
-import { tokenOf } from './spent-token.ts';
 import { withdrawAt } from './withdraw-at.ts';
 
 /** How long a step may go on after SIGTERM before it is cut off. */
@@ -77,6 +77,8 @@ export function consumeSignJobs(
     try {
       const end = await runSignJob(parts, job, signals);
       if (end.end === 'later') return await giveBack(live.current.sharing, job, end);
+      if (job.data.order !== undefined)
+        await endClientOrder(parts, job.lock.jobId, job.data.order, end.result);
       await (live.current.sharing.slots.get(job.data.block) ?? ofBlock)?.end(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
@@ -97,16 +99,6 @@ export function consumeSignJobs(
     { concurrency, isData: isSignJobData, patience: LAST_STEP, run, failed },
     queueParts,
   );
-}
-
-/** Lets other jobs order the same names, and the clients of this one go. */
-async function endWithoutResult(
-  { records }: SignJobParts,
-  jobId: string,
-  data: SignJobData | undefined,
-): Promise<void> {
-  if (data) await leaveFlights(records, jobId, data);
-  await records.publishFailure(jobId, data && tokenOf(records, data));
 }
 
 /**
@@ -140,12 +132,9 @@ async function endDamaged(run: SignRun, damage: IssuanceError): Promise<SignJobE
   return fail(run, '', damage);
 }
 
-async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {
-  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
-}
-
 async function toEnd(run: SignRun): Promise<SignJobEnd> {
-  const objection = findObjectionTo(run);
+  const { order } = run.job.data;
+  const objection = findObjectionTo(run) ?? (order && (await findOrderOver(run, order)));
   if (objection !== undefined) return refuse(run, objection);
   for (;;) {
     const { refusals } = run.progress;

@@ -95,7 +95,7 @@ redis.call('ZADD', KEYS[4], ARGV[7], ARGV[1])
 redis.call('XADD', KEYS[5], unpack(ARGV, 8))
 return 1`);
 
-/** KEYS: record, the trail. ARGV: the record as it was read, the new one, an entry where there is an event. */
+/** KEYS: record, the trail. ARGV: the record as it was read, the new one, an entry if there is an event. */
 const REPLACE = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')

@@ -11,6 +11,7 @@ import {
   toAccountChoices,
 } from './account-choice.ts';
 import { type Bounds, parseBounds } from './bounds.ts';
+import { type ClientProof, parseClientProof } from './client-proof.ts';
 import { hashNames, isBrokenHash, toHashName } from './hmac.ts';
 
 /**
@@ -52,6 +53,8 @@ export type AuthBlockConfig = {
   share?: OrderShare;
   /** Absent where it may use all that there is. */
   bounds?: Bounds;
+  /** What its clients have to prove of their names; absent where nothing. */
+  clientProof?: ClientProof;
 };
 
 /** What the options `account`, `verification` and `storage` may name, and what stands in for them. */
@@ -88,6 +91,7 @@ export function parseAuth(
   };
   const percent = section.one('share', parsePercent);
   const bounds = parseBounds(section);
+  const clientProof = parseClientProof(section, { ips, addresses });
   section.finish();
   const hmac = completeHmac(section, { type: hmacType, keys: hmacKeys, version: hmacVersion });
   const ownNames = findOwnNames(section, clientCerts, { domains, addresses }, references);
@@ -114,6 +118,7 @@ export function parseAuth(
     storage: storage ?? references.defaultStorage() ?? namesNone(section, 'storage'),
     accounts,
     ...(bounds && { bounds }),
+    ...(clientProof && { clientProof }),
   };
   warnOfSurprises(section, block);
   return { block, percent, section };

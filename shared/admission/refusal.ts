@@ -1,6 +1,7 @@
 import { IssuanceError } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import { describeCertificate } from './client-ca.ts';
+import { canProveNames } from './client-proof.ts';
 import type { AdmissionRequest } from './methods.ts';
 
 // How admission refuses: in words that reveal of the configuration no more than what a client lacks.
@@ -25,12 +26,16 @@ export function describeStranger(
 ): string {
   const { clientIp, certificate, binding } = request;
   if (binding) return describeUnbound(request);
+  if (!canProveNames(request) && findPossible({ ...request, binding: undefined }).length > 0)
+    return `no auth block admits ${clientIp} ${WITHOUT_PROOF}`;
   const second = toVersion2(request);
   const lack = second && findPossible(second).length > 0 ? LACKS_VERSION_2 : lackOf(request);
   const refusal = `no auth block admits ${clientIp}${lack}`;
   const isGood = certificate && !('fault' in certificate);
   return isGood ? `${refusal}; none takes the ${describeCertificate(certificate)}` : refusal;
 }
+
+const WITHOUT_PROOF = 'without a proof of the names by the client (client-proof): that takes an ACME client';
 
 const LACKS_VERSION_2 = ' with an HMAC of version 1; it takes one of version 2 (hmac2)';
 

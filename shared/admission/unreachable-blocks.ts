@@ -23,6 +23,7 @@ function covers(earlier: AuthBlockConfig, later: AuthBlockConfig): boolean {
     coversIps(earlier, later) &&
     coversHmac(earlier, later) &&
     coversCertificates(earlier, later) &&
+    (!earlier.clientProof || later.clientProof !== undefined) && // which takes ACME clients alone
     !earlier.token && // which takes tokens of its own alone
     coversOwnNames(earlier, later) &&
     later.domains.every(glob => earlier.domains.some(other => coversGlob(other, glob))) &&

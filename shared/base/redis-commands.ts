@@ -41,6 +41,7 @@ export const commandSamples = {
   lrem: and(2),
   ltrim: and(2),
   mget: and(0),
+  persist: and(0),
   pexpire: and(1),
   pttl: and(0),
   publish: and(1),

@@ -8,7 +8,7 @@ import type { Fail, Parse } from './section-reader.ts';
 export const parseText: Parse<string> = (text, fail) => text || fail('is empty');
 
 /** `dns, http`: each of them as `parse` reads one. */
-export function parseList(parse: Parse<string>): Parse<string[]> {
+export function parseList<T>(parse: Parse<T>): Parse<T[]> {
   return (text, fail) => text.split(',').map(one => parse(one.trim(), fail));
 }
 

@@ -11,6 +11,7 @@ import type { SignJobData } from '../queue/sign-records.ts';
  *
  * @param csr its digest
  * @param data of the job, which `spends` the token
+ * @param alsoReserve is given the job's id before it is made; an order that has it joins no job of another
  * @returns the job's id
  * @throws IssuanceError `denied` where the token was used
  */
@@ -19,16 +20,17 @@ export async function enqueueOnce(
   csr: string,
   data: SignJobData,
   signQueue: Pick<SignQueue, 'enqueue' | 'blockOf'>,
+  alsoReserve?: (job: string) => Promise<string>,
 ): Promise<string> {
   if (used && used.csr !== csr) refuseUsed();
-  if (used && (await signQueue.blockOf(used.job)) !== undefined) return used.job;
+  if (used && !alsoReserve && (await signQueue.blockOf(used.job)) !== undefined) return used.job;
   // Bound, and the intake ended before it made the job; else the job has ended, and Redis has forgotten it.
   if (used?.enqueued) refuseUsed();
 
   async function reserve(newId: string): Promise<string> {
     const bound = used ?? (await bind({ csr, job: newId }));
     if (bound.csr !== csr) refuseUsed();
-    return bound.job;
+    return alsoReserve ? alsoReserve(bound.job) : bound.job;
   }
   const job = await signQueue.enqueue(data, reserve).catch(async (error: unknown) => {
     // The block has too many jobs. After any other error it may have been made all the same.

@@ -1,12 +1,11 @@
 import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import { type Clock, fromSignFailure, IssuanceError, type Log, needingRedis } from '../base/basics.ts';
-import type { Identifier } from '../base/identifier.ts';
 import { judgeRedisError } from '../base/redis-errors.ts';
 import { proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
-import type { CsrText, ParsedCsr } from '../pki/csr.ts';
+import type { CsrText } from '../pki/csr.ts';
 import { certificateKeyDigest } from '../pki/public-key.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
@@ -15,77 +14,11 @@ import { isIssuedFor } from '../storage/issued-for.ts';
 import type { IssuedBy, Storage, StoredCertificate } from '../storage/storage.ts';
 import type { Trail } from '../trail/trail.ts';
 import { enqueueOnce } from './enqueue-once.ts';
-import { type Asker, openFetchRecord, openHandOut } from './hand-out.ts';
+import { openFetchRecord, openHandOut } from './hand-out.ts';
+import type { Found, IssuedCertificate, Issuing, Ordered } from './issuing.ts';
 import { openOwnStorage } from './own-storage.ts';
 
-/** A certificate as a client gets it. */
-export type IssuedCertificate = {
-  /** PEM, leaf first. */
-  chain: string;
-  /** The name of the account that ordered it; absent where that is not recorded. */
-  account?: string | undefined;
-};
-
-/** `unread`: the storage that could not be read, and why: nobody knows whether it has a certificate. */
-type Found = {
-  stored?: IssuedCertificate & { identifiers: Identifier[] };
-  unread?: { storage: string; fault: IssuanceError };
-};
-
-/** A job that orders a certificate; identical requests share one. */
-type OrderJob = {
-  /** Unguessable. */
-  id: string;
-  /**
-   * To be awaited before the request is answered, with the chain or without: remembers that the client left
-   * before the job ended, so that its next identical request gets this job's result.
-   */
-  answers(chain: string | undefined): Promise<void>;
-};
-
-/** What of a CSR is ordered. */
-type Ordered = Pick<ParsedCsr, 'identifiers' | 'publicKey'>;
-
-/**
- * The way from an admitted request to a certificate, whatever protocol the client speaks: look in storage,
- * else order, then wait for the result. Each call throws IssuanceError `unavailable` when Redis cannot be
- * reached.
- */
-export type Issuing = {
-  /**
-   * A fresh certificate from the storage of the block that would order it, with the names that it was stored
-   * with. It is handed out only for names of that block.
-   *
-   * @throws IssuanceError `denied` where its key is blocked
-   */
-  findStored(blocks: AdmittingBlock[], csr: CsrText, asker: Asker): Promise<Found>;
-  /**
-   * Has a certificate ordered for names that `block` admitted.
-   *
-   * @param request `identifiers` and `publicKey` are the CSR's; `patience` is how long the client waits for
-   *   the result, in milliseconds; `client` is its address
-   * @throws IssuanceError the limit that keeps every account of the block from ordering now; `denied` where
-   *   the key is blocked
-   */
-  order(
-    block: AdmittingBlock,
-    csr: CsrText,
-    request: Ordered & { requestId: string; client: string; patience: number },
-  ): Promise<OrderJob>;
-  /**
-   * The certificate of a job that succeeded; `undefined` when the signal fires first, or when Redis has lost
-   * the job.
-   *
-   * @throws IssuanceError with which the job failed, or `denied` where the key is blocked since; a bare Error
-   *   where a bug ended it
-   */
-  result(jobId: string, signal: AbortSignal): Promise<IssuedCertificate | undefined>;
-  /**
-   * The name of the auth block whose clients may have the job's result; `undefined` where there is no such
-   * job.
-   */
-  blockOf(jobId: string): Promise<string | undefined>;
-};
+export type { IssuedCertificate, Issuing } from './issuing.ts';
 
 export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;
@@ -138,20 +71,25 @@ export function openIssuing(parts: {
       }
       return unread ? { unread } : {};
     },
-    async order(block, csr, request) {
+    limitAgainst: (block, identifiers) =>
+      needingRedis(() => limitAtEveryAccount(limits, block, { identifiers })),
+    async order(block, csr, request, clientOrder) {
       const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
       if (limit) throw limit;
       const { by, clientNames, once } = block;
       const known = { by, ...(clientNames && { clientNames }), ...(once && { spends: once.digest }) };
-      const data = toSignJob(block, csr, { ...request, ...known });
-      const id = await (once ? enqueueOnce(once, csr.digest, data, signQueue) : signQueue.enqueue(data));
+      const data = { ...toSignJob(block, csr, { ...request, ...known }), ...clientOrder?.data };
+      const reserve = clientOrder?.reserve;
+      const id = await (once
+        ? enqueueOnce(once, csr.digest, data, signQueue, reserve)
+        : signQueue.enqueue(data, reserve));
       const told = trail.write(toAdmitted(data, id, clock.now()));
       told.catch(() => {}); // who answers hears of it
       return {
         id,
         async answers(chain) {
           await told;
-          if (chain === undefined) await signQueue.promise(id, data);
+          if (chain === undefined && !clientOrder) await signQueue.promise(id, data);
         },
       };
     },
@@ -162,6 +100,7 @@ export function openIssuing(parts: {
       return result && toIssued(result);
     },
     blockOf: signQueue.blockOf,
+    end: signQueue.result,
   };
 }
 
@@ -224,8 +163,8 @@ const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
 async function limitAtEveryAccount(
   limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>,
   { name: block, accounts, verifications, challenges }: AuthBlock,
-  { identifiers, publicKey }: Ordered,
-  csr: string,
+  { identifiers, publicKey }: Pick<Ordered, 'identifiers'> & Partial<Ordered>,
+  csr?: string,
 ): Promise<IssuanceError | undefined> {
   const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
   const orderer = { block, proof: proofOf(identifiers, proofs) };

@@ -42,6 +42,11 @@ export type SignJobData = {
   clientNames?: readonly string[];
   /** The digest of the one-time token that the job uses up, unless it fails. */
   spends?: string;
+  /**
+   * The order of an ACME client that ends with this job. Its `storage` is '': the chain is kept with the
+   * order. Workers of earlier versions refuse it.
+   */
+  order?: string;
 };
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
@@ -81,6 +86,6 @@ export const isSignJobData = shapeOf<SignJobData>({
   ...{ publicKey: optional(isText), solvers: listOf(isText), storage: isText, block: isText },
   replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
   ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
-  spends: optional(isText),
+  ...{ spends: optional(isText), order: optional(isText) },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });

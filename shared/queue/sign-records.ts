@@ -14,14 +14,13 @@ export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.
- * A post shares none with a renewal, which may have to wait for days, and those by a one-time token share one
- * among themselves.
+ * A post shares none with a renewal, which may have to wait for days, those by a one-time token share one
+ * among themselves, and so do the finalize requests of an ACME client's order.
  */
 export function deduplicationId(data: SignJobData): string {
-  const { csr, accounts, solvers, storage, block, due, spends = [] } = data;
-  const what = [csr, accounts, solvers, storage, block, ...(due === undefined ? [] : ['renewal'])].concat(
-    spends,
-  );
+  const { csr, accounts, solvers, storage, block, due, spends = [], order = [] } = data;
+  const also = due === undefined ? [] : ['renewal'];
+  const what = [csr, accounts, solvers, storage, block, ...also].concat(spends, order);
   return hash('sha256', JSON.stringify(what));
 }
 

@@ -95,6 +95,10 @@ const auth: Placings<AuthBlockConfig> = {
     rate: 'rate',
     blockRate: 'block-rate',
   }),
+  clientProof: takenOf<AuthBlockConfig['clientProof']>({
+    types: 'client-proof',
+    networks: 'client-proof-network',
+  }),
 };
 
 const verification: Placings<VerificationConfig> = {

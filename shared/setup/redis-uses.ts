@@ -49,13 +49,39 @@ export const uses: RedisUse[] = [
     cli: [...script, 'del', 'mget'],
   }),
 
-  // the ACME server: acme-server/nonces.ts, accounts.ts
+  // the ACME server: acme-server/nonces.ts, accounts.ts, orders.ts
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
-  keys('acme:account:*', { intake: list('eval evalsha exists get pexpire pttl set'), cli: ['mget'] }),
-  keys('acme:key:*', { intake: list('eval evalsha del get pexpire set') }),
-  keys('acme:use:*', { intake: list('eval evalsha hget hset pexpire'), cli: ['hmget'] }),
-  keys('acme:accounts', { intake: list('eval evalsha zadd zremrangebyscore'), cli: ['zscan'] }),
+  keys('acme:account:*', {
+    intake: list('eval evalsha exists get persist pexpire pttl set'),
+    worker: list('eval evalsha exists persist'),
+    cli: ['mget'],
+  }),
+  keys('acme:key:*', {
+    intake: list('eval evalsha del get persist pexpire set'),
+    worker: list('eval evalsha persist'),
+  }),
+  keys('acme:use:*', {
+    intake: list('eval evalsha hget hincrby hset persist pexpire'),
+    worker: list('eval evalsha hget hincrby persist'),
+    cli: ['hmget'],
+  }),
+  keys('acme:accounts', {
+    intake: list('eval evalsha zadd zremrangebyscore'),
+    worker: list('eval evalsha zadd'),
+    cli: ['zscan'],
+  }),
   keys('acme:new-accounts:*', { intake: list('eval evalsha get set time') }),
+  keys('acme:order:*', { intake: [...script, 'exists', 'get', 'set'], worker: [...script, 'get', 'set'] }),
+  keys('acme:orders:*', {
+    intake: list('eval evalsha pexpire pttl zadd zrange zremrangebyrank zrevrangebyscore'),
+    worker: [...script, 'pexpire', 'pttl'],
+  }),
+  keys('acme:unfinished:*', {
+    intake: list('eval evalsha pexpire pttl zadd zcard zrange zrem zremrangebyscore'),
+    worker: [...script, 'zrem'],
+  }),
+  keys('acme:certificate:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
+  keys('acme:renewal:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {

@@ -7,7 +7,7 @@ import { type ByAccount, type ByKey, openSigned } from '../../services/intake/ac
 import { type Account, openAccounts } from '../../shared/acme-server/accounts.ts';
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
-import { toSealed } from '../../shared/admission/hmac.ts';
+import { openSeals, toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { type ClientKey, type JwsHeader, makeClientKey, signJws } from '../support/acme-jws.ts';
 import { listen } from '../support/listen.ts';
@@ -139,6 +139,102 @@ suite('a signed request', () => {
     // acme.sh looks for these words.
     assert.match(String(problem?.detail), /^JWS has an invalid anti-replay nonce/);
     assert.equal(server.asked.length, 1);
+  });
+
+  test('is told to take another nonce where its own is foreign, old, or from the future', async () => {
+    const store = newStore();
+    await using server = await openServer(store);
+    const key = makeClientKey();
+    const foreign = openNonces(store, openSeals(Buffer.from('another installation')), server.clock).make();
+    const old = server.nonces.make();
+    const flipped = old.replace(/.$/, last => (last === '0' ? '1' : '0'));
+    const good = async (nonce: string) => (await server.post('/by-key', key, { jwk: key.jwk, nonce })).kind;
+    for (const nonce of [foreign, flipped, '', 'none', old.toUpperCase(), `${old}0`])
+      assert.equal(await good(nonce), 'badNonce', nonce);
+    server.clock.turn(-61_000);
+    assert.equal(await good(old), 'badNonce');
+    server.clock.turn(61_000 + 3_600_001);
+    assert.equal(await good(old), 'badNonce');
+    assert.deepEqual(await redis.keys(`${store.prefix}:acme:nonce:*`), []);
+    server.clock.turn(-1);
+    assert.equal(await good(old), '');
+  });
+
+  test('has its nonce remembered for as long as that would be good, and not for ever', async () => {
+    const store = newStore();
+    await using server = await openServer(store);
+    const key = makeClientKey();
+    for (const age of [0, 1_800_000]) {
+      const nonce = server.nonces.make();
+      server.clock.turn(age);
+      await server.post('/by-key', key, { jwk: key.jwk, nonce });
+      const [used = ''] = await redis.keys(`${store.prefix}:acme:nonce:${nonce.slice(0, 32)}`);
+      const life = await redis.pttl(used);
+      assert.ok(life > 3_600_000 - age && life <= 3_720_000 - age, `${life}`);
+    }
+  });
+
+  test('is of one intake, whichever: of two that get it at once, one takes it', async () => {
+    const store = newStore();
+    await using one = await openServer(store);
+    await using other = await openServer(store);
+    const key = makeClientKey();
+    for (let at = 0; at < 20; at++) {
+      const header = { jwk: key.jwk, nonce: one.nonces.make() };
+      const answers = await Promise.all([one, other].map(server => server.post('/by-key', key, header)));
+      assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['', 'badNonce']);
+    }
+  });
+
+  test('is for the URL that it came for, and is told both where it is not', async () => {
+    await using server = await openServer();
+    const key = makeClientKey();
+    const nonce = server.nonces.make();
+    const ask = (url: string) => server.post('/by-key', key, { jwk: key.jwk, nonce, url });
+    for (const url of ['https://intake-1:1313/acme/by-key', urls.signed('/acme/by-either'), '']) {
+      const { status, kind, problem } = await ask(url);
+      assert.deepEqual([status, kind], [403, 'unauthorized']);
+      const own = 'https://quarry.example.org/acme/by-key';
+      assert.equal(
+        problem?.detail,
+        `the request is signed for ${JSON.stringify(url)}, and came for "${own}"`,
+      );
+    }
+    assert.equal((await ask(urls.signed('/acme/by-key'))).status, 200);
+  });
+
+  test('comes as application/jose+json, and has at most 64 KiB', async () => {
+    await using server = await openServer();
+    const other = await server.send('/by-key', {}, { 'Content-Type': 'application/json' });
+    assert.deepEqual([other.status, other.kind], [415, 'malformed']);
+    const named = await server.send(
+      '/by-key',
+      {},
+      { 'Content-Type': 'application/jose+json; charset=utf-8' },
+    );
+    assert.equal(named.status, 400);
+    const large = await server.send('/by-key', 'x'.repeat(64 * 1024 + 1));
+    assert.deepEqual([large.status, large.kind], [413, 'malformed']);
+  });
+
+  test('brings a kid or a key, as its route wants it, and the kid of an account here', async () => {
+    await using server = await openServer();
+    const key = makeClientKey();
+    const { id } = await server.keep(key);
+    const [byKid, byJwk] = [{ kid: urls.account(id) }, { jwk: key.jwk }];
+    assert.equal((await server.post('/by-key', key, byKid)).kind, 'malformed');
+    assert.equal((await server.post('/by-account', key, byJwk)).kind, 'malformed');
+    for (const header of [byKid, byJwk])
+      assert.equal((await server.post('/by-either', key, header)).status, 200);
+    for (const kid of ['', id, `https://other.example.org/acme/account/${id}`, `${urls.account(id)}/..`])
+      assert.equal((await server.post('/by-account', key, { kid })).kind, 'malformed', kid);
+  });
+
+  test('has an object as payload, or nothing', async () => {
+    await using server = await openServer();
+    const key = makeClientKey();
+    for (const payload of ['[]', '"{}"', 'null', '{"a":1,"a":2}', ' '])
+      assert.equal((await server.post('/by-key', key, { jwk: key.jwk }, payload)).kind, 'malformed', payload);
   });
 
   test('spends no nonce where its signature is bad', async () => {

@@ -159,6 +159,15 @@ test('check() says which blocks demand HMACs of version 2', async () => {
   assert.match(await checkText(start + hmac), /^a {6}hmac2 sha256 \(1 key\) /m);
 });
 
+test('check() says what the clients of a block have to prove', async () => {
+  const web = '[auth "web"]\nall = yes\ndomain = *.example.org\n';
+  const proof = 'client-proof = address, dns-01\nclient-proof-network = 10.0.0.0/8\n';
+  const output = await checkText(start + web + proof);
+  assert.match(output, /^block .* names +client proof +solver/m);
+  assert.match(output, /^web .* {2}address, dns-01, network 10\.0\.0\.0\/8 {2}/m);
+  assert.doesNotMatch(await checkText(start + web), /client proof/);
+});
+
 test('check() says how each block is bounded, and what of the accounts it may use', async () => {
   const bounds = 'slots = 4\nqueue-max = 100\nrate = 60/min\nblock-rate = 600 / 120s\nshare = 12.5%\n';
   const web = `[auth "web"]\nall = yes\ndomain = *.example.org\n${bounds}`;

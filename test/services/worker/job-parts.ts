@@ -1,6 +1,8 @@
 import type { SignJob, SignJobParts } from '../../../services/worker/job.ts';
 import { type AcmeAccount, openSigner } from '../../../shared/acme/client.ts';
 import { type CaConnection, readDirectory } from '../../../shared/acme/connection.ts';
+import type { ClientCertificate } from '../../../shared/acme-server/certificates.ts';
+import type { Order } from '../../../shared/acme-server/orders.ts';
 import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
@@ -173,6 +175,7 @@ export type JobBench = CaBench & {
     blocks: Map<string, AuthBlock>;
   };
   records: KeptRecords;
+  orders: KeptOrders;
   storage: KeptStorage;
   unstored: KeptUnstored;
   clock: TurnedClock;
@@ -227,10 +230,12 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const events: NotifyEvent[] = [];
   const trail: TrailEvent[] = [];
   const unstored = keepUnstored(clock);
+  const orders = keepOrders();
   const running = stack.move();
   return {
     ...first,
     unstored,
+    orders,
     second: other ?? first,
     records,
     storage,
@@ -257,6 +262,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       issuers: { noted: new Set(), note: async () => {} },
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
+      orders,
       trail: { write: async event => void trail.push(event) },
       blocks,
       seals: testSeals,
@@ -269,6 +275,25 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     },
     signals: { stopping: stopping.signal, abort: abort.signal },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** The orders of ACME clients in memory, and what was issued for them. */
+type KeptOrders = SignJobParts['orders'] & { kept: Map<string, Order>; certificates: ClientCertificate[] };
+
+function keepOrders(): KeptOrders {
+  const kept = new Map<string, Order>();
+  const certificates: ClientCertificate[] = [];
+  const toKept = (order: Order | undefined) => order && { order, text: JSON.stringify(order) };
+  return {
+    ...{ kept, certificates },
+    read: async id => toKept(kept.get(id)),
+    async end({ text }, { order, certificate }) {
+      if (toKept(kept.get(order.id))?.text !== text) return undefined;
+      kept.set(order.id, order);
+      if (certificate) certificates.push(certificate);
+      return toKept(order);
+    },
   };
 }
 

@@ -90,3 +90,10 @@ test('deduplicationId() differs with the CSR and with all that an auth block dec
   const ids = [data, ...others.map(other => ({ ...data, ...other }))].map(deduplicationId);
   assert.equal(new Set(ids).size, ids.length);
 });
+
+test("deduplicationId() is shared by the finalize requests of one ACME client's order, and by no others", () => {
+  const own = deduplicationId({ ...data, order: 'one' });
+  assert.equal(deduplicationId({ ...data, order: 'one', requestId: 'request-2' }), own);
+  assert.notEqual(deduplicationId({ ...data, order: 'two' }), own);
+  assert.notEqual(deduplicationId(data), own);
+});

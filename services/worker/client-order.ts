@@ -1,0 +1,27 @@
+import { isAtWork, settleOrder } from '../../shared/acme-server/settle.ts';
+import type { SignResult } from '../../shared/queue/sign-records.ts';
+import type { SignJobParts, SignRun } from './job.ts';
+
+// What a sign job has to do with the order of the ACME client that it is for.
+
+/**
+ * Why the job is not to be done: its order has ended, as the client has deactivated an authorization, or as
+ * an intake that had lost sight of the job made it a second time.
+ */
+export async function findOrderOver(
+  { parts, job }: Pick<SignRun, 'parts' | 'job'>,
+  order: string,
+): Promise<string | undefined> {
+  const kept = await parts.orders.read(order);
+  return kept && isAtWork(kept.order, job.lock.jobId) ? undefined : 'the order is over';
+}
+
+/** Ends the order, so that its client finds the certificate whenever it comes. */
+export async function endClientOrder(
+  { orders }: Pick<SignJobParts, 'orders'>,
+  jobId: string,
+  id: string,
+  result: SignResult,
+): Promise<void> {
+  await settleOrder(orders, { id, jobId, result });
+}

@@ -1,0 +1,22 @@
+import type { SignJobData, SignRecords } from '../../shared/queue/sign-records.ts';
+import { endClientOrder } from './client-order.ts';
+import { flightOf, type SignJobParts } from './job.ts';
+import { tokenOf } from './spent-token.ts';
+
+/** Lets other jobs order the same names, and the clients of this one go. */
+export async function endWithoutResult(
+  parts: Pick<SignJobParts, 'records' | 'orders'>,
+  jobId: string,
+  data: SignJobData | undefined,
+): Promise<void> {
+  const { records } = parts;
+  if (data) await leaveFlights(records, jobId, data);
+  await records.publishFailure(jobId, data && tokenOf(records, data));
+  if (data?.order === undefined) return;
+  const error = { code: 'internal' as const, detail: 'internal error' };
+  await endClientOrder(parts, jobId, data.order, { outcome: 'failed', block: data.block, error });
+}
+
+export async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {
+  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
+}

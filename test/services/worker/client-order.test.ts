@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { endClientOrder } from '../../../services/worker/client-order.ts';
+import { endWithoutResult } from '../../../services/worker/end-without-result.ts';
+import { runSignJob } from '../../../services/worker/sign-job.ts';
+import type { Order } from '../../../shared/acme-server/orders.ts';
+import { orderRecord } from '../../shared/acme-server/order-record.ts';
+import { type JobBench, openJobBench } from './job-parts.ts';
+
+/** A job for the order of an ACME client, as an intake makes it. */
+async function openClientJob(more: Partial<Order> = {}): Promise<JobBench> {
+  const bench = await openJobBench();
+  const order = orderRecord({ status: 'processing', job: bench.job.lock.jobId, ...more });
+  bench.orders.kept.set(order.id, order);
+  bench.job = { ...bench.job, data: { ...bench.job.data, storage: '', order: order.id } };
+  bench.storage.get = async () => assert.fail('no storage is asked');
+  return bench;
+}
+
+test("a job for an ACME client's order asks no storage and fills none", async () => {
+  await using bench = await openClientJob();
+  bench.parts.renewals.issued = async () => assert.fail('nothing of it is renewed ahead');
+  const end = await runSignJob(bench.parts, bench.job, bench.signals);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued', JSON.stringify(end));
+  assert.deepEqual(bench.storage.chains, []);
+  await endClientOrder(bench.parts, 'job-1', 'order-1', end.result);
+  const [certificate] = bench.orders.certificates;
+  assert.equal(certificate?.chain, end.result.chain);
+  const { status, certificate: fingerprint } = bench.orders.kept.get('order-1') ?? {};
+  assert.deepEqual([status, fingerprint], ['valid', certificate?.fingerprint]);
+});
+
+for (const [what, more] of [
+  ['has ended', { status: 'invalid' }],
+  ['another job works on', { job: 'job-2' }],
+  ['is not there any more', { id: 'another order' }],
+] as [string, Partial<Order>][])
+  test(`a job whose order ${what} orders nothing at the CA`, async () => {
+    await using bench = await openClientJob();
+    bench.orders.kept.clear();
+    const order = orderRecord({ status: 'processing', job: 'job-1', ...more });
+    bench.orders.kept.set(order.id, order);
+    const end = await runSignJob(bench.parts, bench.job, bench.signals);
+    assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+    assert.deepEqual([end.result.error.code, end.result.error.detail], ['denied', 'the order is over']);
+    assert.deepEqual(bench.ca.calls, []);
+  });
+
+test('a job that BullMQ has failed for good ends its order, too', async () => {
+  await using bench = await openClientJob();
+  await endWithoutResult(bench.parts, 'job-1', bench.job.data);
+  const { status, error } = bench.orders.kept.get('order-1') ?? {};
+  assert.deepEqual([status, error?.detail], ['invalid', 'internal error']);
+});
