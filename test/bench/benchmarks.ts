@@ -1,3 +1,4 @@
+import { benchAcmeFinalize } from './acme-finalize.ts';
 import { acmeServerBenchmark } from './acme-server.ts';
 import type { Benchmark } from './benchmark.ts';
 import { benchDnsResponder } from './dns-responder.ts';
@@ -53,6 +54,7 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'acme-nonce': acmeServerBenchmark('nonce'),
   'acme-new-order': acmeServerBenchmark('newOrder'),
   'acme-order': acmeServerBenchmark('order'),
+  'acme-finalize': benchAcmeFinalize,
   responder: benchResponder,
   'dns-responder': benchDnsResponder,
   'tls-alpn': benchTlsAlpn,
