@@ -1,5 +1,7 @@
-import { parseText } from '../config/option-values.ts';
+import { parseText, wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
+import type { DnsServer } from '../dns/exchange.ts';
+import { parseDnsAddress } from '../solver/dns-server.ts';
 
 /** The ACME server for hosts that have a client of their own. */
 export type AcmeConfig = {
@@ -12,7 +14,22 @@ export type AcmeConfig = {
   caaIdentities: string[];
   /** What each certificate profile is, by its name. */
   profiles: Record<string, string>;
+  proof: ProofConfig;
 };
+
+/** How workers look for what clients have to prove of their names. */
+export type ProofConfig = {
+  /** DNS servers that names are looked up with; the system's where empty. */
+  resolvers: DnsServer[];
+  /** Where names are served over HTTP and TLS. */
+  httpPort: number;
+  tlsPort: number;
+  /** How often a response is looked for, after 1, 2, 4, … seconds again. */
+  tries: number;
+};
+
+/** Half a minute: the DNS and web servers lag. */
+const USUAL_TRIES = 6;
 
 /** `[acme]`; off where it is absent. */
 export function parseAcme(section: SectionReader): AcmeConfig {
@@ -21,6 +38,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
   const website = section.one('website', parsePage);
   const caaIdentities = section.many('caa-identity', parseText);
   const profiles = section.many('profile', parseProfile);
+  const proof = parseProof(section);
   section.finish();
   const { firstKey } = section;
   if (url === undefined && firstKey !== undefined) section.fail('needs url beside it', firstKey);
@@ -32,8 +50,18 @@ export function parseAcme(section: SectionReader): AcmeConfig {
     ...(website !== undefined && { website }),
     caaIdentities,
     profiles: Object.fromEntries(profiles),
+    proof,
   };
 }
+
+const parsePort = wholeNumber(1, 65_535);
+
+const parseProof = (section: SectionReader): ProofConfig => ({
+  resolvers: section.many('proof-resolver', parseDnsAddress),
+  httpPort: section.one('proof-http-port', parsePort) ?? 80,
+  tlsPort: section.one('proof-tls-port', parsePort) ?? 443,
+  tries: section.one('proof-tries', wholeNumber(1, 10)) ?? USUAL_TRIES,
+});
 
 /** Those of `POST /sign` and `POST /revoke`. */
 const taken = /^\/(sign|revoke)(\/|$)/;
