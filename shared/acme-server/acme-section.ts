@@ -1,4 +1,5 @@
 import { parseText, wholeNumber } from '../config/option-values.ts';
+import { parseRate, type Rate } from '../config/rate.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from '../solver/dns-server.ts';
@@ -14,6 +15,8 @@ export type AcmeConfig = {
   caaIdentities: string[];
   /** What each certificate profile is, by its name. */
   profiles: Record<string, string>;
+  /** Accounts that a client host may make; absent where that is not bounded. */
+  newAccounts?: Rate;
   proof: ProofConfig;
 };
 
@@ -31,6 +34,9 @@ export type ProofConfig = {
 /** Half a minute: the DNS and web servers lag. */
 const USUAL_TRIES = 6;
 
+/** Enough for many containers behind one address that make an account at each start. */
+const NEW_ACCOUNTS: Rate = { count: 100, period: 3_600_000 };
+
 /** `[acme]`; off where it is absent. */
 export function parseAcme(section: SectionReader): AcmeConfig {
   const url = section.one('url', parseServerUrl);
@@ -39,6 +45,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
   const caaIdentities = section.many('caa-identity', parseText);
   const profiles = section.many('profile', parseProfile);
   const proof = parseProof(section);
+  const newAccounts = section.one('new-accounts', parseRate) ?? NEW_ACCOUNTS;
   section.finish();
   const { firstKey } = section;
   if (url === undefined && firstKey !== undefined) section.fail('needs url beside it', firstKey);
@@ -51,6 +58,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
     caaIdentities,
     profiles: Object.fromEntries(profiles),
     proof,
+    ...(Number.isFinite(newAccounts.count) && { newAccounts }),
   };
 }
 

@@ -217,6 +217,7 @@ const acme: Placings<AcmeConfig> = {
     ...{ resolvers: 'proof-resolver', httpPort: 'proof-http-port', tlsPort: 'proof-tls-port' },
     tries: 'proof-tries',
   }),
+  newAccounts: taken('new-accounts'),
 };
 
 const trail: Placings<TrailConfig> = {
