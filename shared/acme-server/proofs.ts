@@ -5,7 +5,7 @@ import type { Authorization, Order, OrderChallenge } from './orders.ts';
 // How proofs of the names by the client change an order (RFC 8555 section 7.1.6).
 
 /** Of one challenge: its place among the authorizations of an order, and its type. */
-export type ChallengePlace = { authorization: number; challenge: ClientChallenge };
+type ChallengePlace = { authorization: number; challenge: ClientChallenge };
 
 export function findChallenge(
   { authorizations }: Order,

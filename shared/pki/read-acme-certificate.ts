@@ -11,8 +11,8 @@ const subjectAltName = '2.5.29.17';
 const tags = { dns: CONTEXT_SPECIFIC | 2, ip: CONTEXT_SPECIFIC | 7 };
 
 /**
- * Whether a certificate answers a tls-alpn-01 challenge (RFC 8737 section 3, RFC 8738 section 4): self-signed,
- * for this one identifier, with the critical acmeIdentifier extension.
+ * Whether a certificate answers a tls-alpn-01 challenge (RFC 8737 section 3, RFC 8738 section 4):
+ * self-signed, for this one identifier, with the critical acmeIdentifier extension.
  *
  * @param digest the SHA-256 of the key authorization
  * @returns why it does not, in words to follow the certificate; `undefined` where it does

@@ -44,7 +44,7 @@ export type AddressJobData = {
 export type AcmeResult = { outcome: 'written' } | AddressResult;
 
 /** `faults`: of each identifier, in their order, why it does not lead to the client; '' where it does. */
-export type AddressResult = { outcome: 'addresses'; faults: string[] };
+type AddressResult = { outcome: 'addresses'; faults: string[] };
 
 const isIdentifier = shapeOf<Identifier>({ type: oneOf('dns', 'ip'), value: isText });
 
