@@ -7,7 +7,7 @@ const kept = { keepAlive: true };
 
 type Directory = { newNonce: string; newAccount: string; newOrder: string };
 
-/** An ACME client's account and connections, for requests at the least cost; it checks nothing but statuses. */
+/** An account of an ACME client, for requests at the least cost: it checks nothing but statuses. */
 export type AcmeSession = Disposable & {
   directory: Directory;
   /** HEAD. */
