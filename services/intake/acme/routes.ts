@@ -2,6 +2,7 @@ import Router, { type RouterContext } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
+import { openCertificates } from '../../../shared/acme-server/certificates.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
@@ -20,6 +21,7 @@ import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
+import { revokeCertRoute } from './revoke-cert.ts';
 import { openSigned } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
@@ -77,6 +79,9 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
+  const certificates = openCertificates(store, seals);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
   const notFound = () => {
