@@ -42,7 +42,7 @@ function parse(text: string): unknown {
 
 const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gs;
 
-/** @param text that is JSON: of any other, a string would be tried anew at each quote that is escaped in it */
+/** @param text that is JSON: in any other, each escaped quote would be tried as the begin of a string */
 function findFault(text: string): string | undefined {
   const open: Set<string>[] = [];
   for (const [token, colon] of text.matchAll(tokens)) {
