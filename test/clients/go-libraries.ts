@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, type Driver, type Ground, type Issued, runClient } from './client.ts';
-import { findBuiltClient } from './programs.ts';
+import { findGoLibraries } from './programs.ts';
 
 // Libraries of Go, by the program of test/clients/go: Traefik's ACME is lego, cert-manager's a copy of
 // golang.org/x/crypto's.
@@ -33,7 +33,7 @@ const noRenewalInformation = 'the library knows no renewal information';
 
 export const lego5: Client = {
   name: 'lego 5 (library)',
-  find: () => findBuiltClient('goLibraries'),
+  find: findGoLibraries,
   open: library('lego'),
   binds: true,
   lacks: {},
@@ -41,7 +41,7 @@ export const lego5: Client = {
 
 export const xCrypto: Client = {
   name: 'golang.org/x/crypto/acme',
-  find: () => findBuiltClient('goLibraries'),
+  find: findGoLibraries,
   open: library('xcrypto'),
   binds: true,
   lacks: { replaces: noRenewalInformation, 'mass revocation': noRenewalInformation },
