@@ -15,8 +15,11 @@ import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import type { Refusals } from '../refusals.ts';
 import type { Clients, Waiting } from '../routes/sign.ts';
+import { accountRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
+import { keyChangeRoute } from './key-change.ts';
+import { newAccountRoute } from './new-account.ts';
 import { openSigned } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
@@ -50,7 +53,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   const { url, store, seals, clock } = parts;
   const urls = openUrls(url);
   const nonces = openNonces(store, seals, clock);
-  const accounts = openAccounts(store, seals);
+  const accounts = openAccounts(store, seals, clock);
   const signed = openSigned({ urls, nonces, accounts, store });
   const directory = directoryRoute({ ...parts, urls });
   const newNonce = (status: number) => (ctx: Context) => {
@@ -66,6 +69,9 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     POST: signed.byEither(async ctx => directory(ctx)),
   });
   route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
+  route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
+  route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
   const notFound = () => {
