@@ -89,6 +89,7 @@ export async function openCaddy(ground: Ground, program: string): Promise<Driver
 }
 
 export const caddyLacks: Client['lacks'] = {
+  address: 'it has a CA of its own for addresses that are not public',
   'several names': 'it orders a certificate for each name',
   renewal: 'it renews by itself, and not when somebody asks',
   replaces: 'it renews by itself: see mass revocation',
