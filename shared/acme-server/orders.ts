@@ -1,3 +1,4 @@
+import { type ProofType, proofTypes } from '../admission/client-proof.ts';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import type { Clock, Problem } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
@@ -19,7 +20,7 @@ import { findReplaced } from './replaces.ts';
 
 // The orders of our own ACME clients, each with all of its authorizations in one record.
 
-type OrderChallenge = {
+export type OrderChallenge = {
   type: ChallengeType;
   /** RFC 8555 section 8: base64url, of at least 128 bits. */
   token: string;
@@ -30,8 +31,10 @@ type OrderChallenge = {
 };
 
 /** Of the identifier at the same place in the order. */
-type Authorization = {
+export type Authorization = {
   status: 'pending' | 'valid' | 'invalid' | 'deactivated';
+  /** How the client has proven the name to Quarry, where its auth block wants it. */
+  proof?: ProofType;
   challenges: OrderChallenge[];
 };
 
@@ -81,6 +84,7 @@ const isChallenge = shapeOf<OrderChallenge>({
 });
 const isAuthorization = shapeOf<Authorization>({
   status: oneOf('pending', 'valid', 'invalid', 'deactivated'),
+  proof: optional(oneOf(...proofTypes)),
   challenges: listOf(isChallenge),
 });
 const isOrder = shapeOf<Order>({

@@ -2,6 +2,7 @@ import Router, { type RouterContext } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
+import { openCertificates } from '../../../shared/acme-server/certificates.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
@@ -11,6 +12,7 @@ import type { Seals } from '../../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
+import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import type { Refusals } from '../refusals.ts';
@@ -20,6 +22,7 @@ import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
+import { revokeCertRoute } from './revoke-cert.ts';
 import { openSigned } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
@@ -38,6 +41,7 @@ export type AcmeParts = {
   clients: Clients;
   issuing: Issuing;
   revokeQueue: RevokeQueue;
+  acmeQueue: AcmeQueue;
   waiting: Waiting;
   trail: Pick<Trail, 'write'>;
   refusals: Pick<Refusals, 'note'>;
@@ -60,6 +64,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     ctx.set('Replay-Nonce', nonces.make());
     ctx.status = status;
   };
+  const giveNonce = newNonce(204);
 
   const router = new Router({ sensitive: true, strict: true, prefix: urls.path });
   const route = (path: string, routes: Routes) => router.all(path, byMethod(routes));
@@ -68,10 +73,17 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     HEAD: directory,
     POST: signed.byEither(async ctx => directory(ctx)),
   });
-  route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  route('/new-nonce', {
+    GET: giveNonce,
+    HEAD: newNonce(200),
+    POST: signed.byEither(async ctx => giveNonce(ctx)),
+  });
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
+  const certificates = openCertificates(store, seals);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
   const notFound = () => {
