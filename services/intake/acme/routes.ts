@@ -3,6 +3,7 @@ import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../../shared/acme-server/certificates.ts';
+import { openKnownWindows } from '../../../shared/acme-server/known-windows.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
@@ -11,6 +12,7 @@ import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts'
 import type { Seals } from '../../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
+import { openInventory } from '../../../shared/inventory/inventory.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
@@ -22,6 +24,7 @@ import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
+import { renewalInfoRoute } from './renewal-info.ts';
 import { revokeCertRoute } from './revoke-cert.ts';
 import { openSigned } from './signed.ts';
 
@@ -82,7 +85,10 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
   const certificates = openCertificates(store, seals);
-  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  const inventory = openInventory(store);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, inventory, admission: parts.ratedAdmission });
+  const windows = openKnownWindows(store, seals);
+  route('/renewal-info/:id', { GET: renewalInfoRoute({ ...parts, certificates, windows }) });
   route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
