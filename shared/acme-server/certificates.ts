@@ -32,6 +32,8 @@ const isCertificate = shapeOf<ClientCertificate>({
   ...{ revoked: optional(isNumber), replacedBy: optional(isText) },
 });
 
+export type Certificates = ReturnType<typeof openCertificates>;
+
 /**
  * Where the certificates of ACME clients are, each as long as it lives. They are written with their order's
  * end.

@@ -17,7 +17,7 @@ import { type ClientCertificate, openCertificates } from './certificates.ts';
 
 // The orders of our own ACME clients, each with all of its authorizations in one record.
 
-type OrderChallenge = {
+export type OrderChallenge = {
   type: ChallengeType;
   /** RFC 8555 section 8: base64url, of at least 128 bits. */
   token: string;
@@ -28,7 +28,7 @@ type OrderChallenge = {
 };
 
 /** Of the identifier at the same place in the order. */
-type Authorization = {
+export type Authorization = {
   status: 'pending' | 'valid' | 'invalid' | 'deactivated';
   challenges: OrderChallenge[];
 };
@@ -65,6 +65,8 @@ export type Kept = { order: Order; text: string };
 /** How an order ends, and what was issued. */
 export type Ended = { order: Order; certificate?: ClientCertificate };
 
+/** Milliseconds. */
+export const ORDER_LIFE = 24 * 3_600_000;
 /** Of one account; orders end with their jobs, or after a day. */
 const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */

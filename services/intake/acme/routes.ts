@@ -2,7 +2,9 @@ import Router, { type RouterContext } from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
+import { openCertificates } from '../../../shared/acme-server/certificates.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
+import { openOrders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
@@ -17,7 +19,10 @@ import type { Refusals } from '../refusals.ts';
 import type { Clients, Waiting } from '../routes/sign.ts';
 import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
-import { openSigned } from './signed.ts';
+import { orderRoutes } from './finalize.ts';
+import { newOrderRoute } from './new-order.ts';
+import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
+import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
 export type AcmeParts = {
@@ -66,6 +71,19 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     POST: signed.byEither(async ctx => directory(ctx)),
   });
   route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  const orders = openOrders(store, seals, clock);
+  const certificates = openCertificates(store, seals);
+  const { order, finalize } = orderRoutes({ ...parts, urls, orders });
+  const orderKey: RecordKey = params => orders.key(params.order ?? '');
+  const certificateKey: RecordKey = params => certificates.key(params.fingerprint ?? '');
+  const post = (path: string, handler: Handler<ByAccount>, recordKey?: RecordKey) =>
+    route(path, { POST: signed.byAccount(handler, recordKey) });
+  post('/new-order', newOrderRoute({ ...parts, urls, orders }));
+  post('/order/:order', order, orderKey);
+  post('/order/:order/finalize', finalize, orderKey);
+  post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
+  post('/challenge/:order/:at/:type', challengeRoute({ orders, urls }), orderKey);
+  post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
   const notFound = () => {
