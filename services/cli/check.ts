@@ -19,6 +19,7 @@ import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
+import { describeAcmeServer } from './eab-keys.ts';
 import { describeExposed } from './exposed-files.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
@@ -59,6 +60,7 @@ export async function check(
     ...(warnings.length > 0 ? [''] : []),
     ...describeAccounts(config),
     ...describeListeners(config),
+    ...describeAcmeServer(config),
     ...describeRedis(config),
     ...(config.mgmt.reload === 'watch' ? ['changes of these files: taken over by themselves'] : []),
     `CSRs: ${config.mgmt.maxSize} bytes at most`,

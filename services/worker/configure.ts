@@ -1,3 +1,4 @@
+import { openCertificates } from '../../shared/acme-server/certificates.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
@@ -99,6 +100,7 @@ export function openConfigure({
       fillSlots,
       revocations: {
         ...{ ...common, expiry, blockedKeys, revokedCertificates },
+        clientCertificates: openCertificates(store, seals),
         findIssuing: openFindIssuing({ issuers, storages, expiry }),
       },
     };

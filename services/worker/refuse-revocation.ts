@@ -33,11 +33,11 @@ export async function refuseRevocation(
 }
 
 /**
- * Judges again what an intake has admitted: the names are those that the certificate itself has. Operators
- * are not bound by blocks, which may be gone since the certificate was issued.
+ * Judges again what an intake has admitted: the names are those that the certificate itself has. Blocks may
+ * be gone since the certificate was issued: they bind no operator, nor who ordered it or has its key.
  */
 function findObjectionTo(data: RevokeJobData, blocks: Parts['blocks']): string | undefined {
-  if (data.operator !== undefined) return undefined;
+  if (data.operator !== undefined || data.holds !== undefined) return undefined;
   const { identifiers } = readRevocable(data.certificate);
   const accounts = data.accounts.map(account => ({ account }));
   return findObjection(blocks, { ...data, identifiers, accounts, verifications: [] });

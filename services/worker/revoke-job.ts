@@ -1,5 +1,6 @@
 import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
+import type { Certificates } from '../../shared/acme-server/certificates.ts';
 import {
   type Clock,
   describeError,
@@ -26,6 +27,8 @@ export type RevokeJobParts = StoragesParts & {
   findIssuing: FindIssuing;
   blockedKeys: Pick<BlockedKeys, 'block'>;
   revokedCertificates: Pick<RevokedCertificates, 'mark'>;
+  /** Those of ACME clients. */
+  clientCertificates: Pick<Certificates, 'mark'>;
   trail: Pick<Trail, 'write'>;
   clock: Clock;
   log: Log;
@@ -53,6 +56,8 @@ export async function runRevokeJob(
     if (isCompromised && !isClaimed) await blockKey(parts, data);
     if (isCompromised && isClaimed) log.warn({ names, account }, KEY_NOT_BLOCKED);
     await parts.revokedCertificates.mark(certificate);
+    const { fingerprint } = describeLeaf(certificate, readCertificate(certificate));
+    await parts.clientCertificates.mark(fingerprint, { revoked: parts.clock.now() });
     await parts.records.withhold(certificate);
     const removed = await removeFromStorages(parts, certificate, signal);
     await parts.trail.write(toRevoked(data, account, revoked, parts.clock.now()));

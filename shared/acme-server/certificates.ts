@@ -1,6 +1,7 @@
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import { isNumber, isText, listOf, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
+import { replaceRecord } from './replace-record.ts';
 
 /** A certificate that an ACME client has ordered here. Times in milliseconds since the epoch. */
 export type ClientCertificate = {
@@ -21,6 +22,8 @@ export type ClientCertificate = {
   names: string[];
   /** When the CA has revoked it. */
   revoked?: number;
+  /** When an operator wanted it reissued. */
+  reissue?: number;
   /** The id of the order that replaced it. */
   replacedBy?: string;
 };
@@ -29,8 +32,11 @@ const isCertificate = shapeOf<ClientCertificate>({
   ...{ fingerprint: isText, renewalId: isText, chain: isText, account: isText, order: isText },
   ...{ block: isText, issuedBy: optional(shapeOf<IssuedBy>({ account: isText, directory: isText })) },
   ...{ notBefore: isNumber, notAfter: isNumber, names: listOf(isText) },
-  ...{ revoked: optional(isNumber), replacedBy: optional(isText) },
+  ...{ revoked: optional(isNumber), reissue: optional(isNumber), replacedBy: optional(isText) },
 });
+
+/** What became of a certificate. */
+type Marks = Pick<ClientCertificate, 'revoked' | 'reissue' | 'replacedBy'>;
 
 export type Certificates = ReturnType<typeof openCertificates>;
 
@@ -38,22 +44,46 @@ export type Certificates = ReturnType<typeof openCertificates>;
  * Where the certificates of ACME clients are, each as long as it lives. They are written with their order's
  * end.
  */
-export function openCertificates({ prefix }: Pick<Store, 'prefix'>, seals: Seals) {
+export function openCertificates({ redis, prefix }: Store, seals: Seals) {
   const key = (fingerprint: string) => `${prefix}:acme:certificate:${fingerprint}`;
+  const renewalKey = (renewalId: string) => `${prefix}:acme:renewal:${renewalId}`;
   const nameOf = (fingerprint: string) => `acme certificate ${fingerprint}`;
+  const seal = (certificate: ClientCertificate) =>
+    toSealed(seals, nameOf(certificate.fingerprint), JSON.stringify(certificate));
+
+  function parse(fingerprint: string, text: string | null | undefined): ClientCertificate | undefined {
+    const json = text ? fromSealed(seals, nameOf(fingerprint), text) : undefined;
+    return json === undefined ? undefined : parseValue(key(fingerprint), json, isCertificate);
+  }
+
+  const read = async (fingerprint: string) => parse(fingerprint, await redis.get(key(fingerprint)));
   return {
     key,
     /** Where the fingerprint of the certificate with this renewal id is. */
-    renewalKey: (renewalId: string) => `${prefix}:acme:renewal:${renewalId}`,
-    seal: (certificate: ClientCertificate) =>
-      toSealed(seals, nameOf(certificate.fingerprint), JSON.stringify(certificate)),
+    renewalKey,
+    seal,
     /**
      * @returns `undefined` where there is none with a good seal
      * @throws IssuanceError `misconfigured` where one is damaged
      */
-    parse(fingerprint: string, text: string | null | undefined): ClientCertificate | undefined {
-      const json = text ? fromSealed(seals, nameOf(fingerprint), text) : undefined;
-      return json === undefined ? undefined : parseValue(key(fingerprint), json, isCertificate);
+    parse,
+    /** As `parse` does. */
+    read,
+    /** An id that none has costs one look. */
+    async findByRenewalId(renewalId: string): Promise<ClientCertificate | undefined> {
+      const fingerprint = await redis.get(renewalKey(renewalId));
+      const found = fingerprint === null ? undefined : await read(fingerprint);
+      return found?.renewalId === renewalId ? found : undefined;
+    },
+    /** Notes what became of a certificate, where it is there. What was noted first stays. */
+    async mark(fingerprint: string, marks: Marks): Promise<void> {
+      for (;;) {
+        const before = await redis.get(key(fingerprint));
+        const certificate = parse(fingerprint, before);
+        if (before === null || !certificate) return;
+        const after = seal({ ...marks, ...certificate });
+        if (after === before || (await replaceRecord(redis, key(fingerprint), { before, after }))) return;
+      }
     },
   };
 }

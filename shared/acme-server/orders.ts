@@ -14,6 +14,8 @@ import {
   toScript,
 } from '../base/redis.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
+import { replaceRecord } from './replace-record.ts';
+import { findReplaced } from './replaces.ts';
 
 // The orders of our own ACME clients, each with all of its authorizations in one record.
 
@@ -115,12 +117,6 @@ for i = 2, 3 do
 end
 return false`);
 
-/** KEYS: record. ARGV: what it is, and what it is to be. */
-const REPLACE = toScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
-return 1`);
-
 /**
  * Ends an order that is still as it was read, once. With a certificate, its order and what leads to it live
  * as long, and its account for ever.
@@ -192,8 +188,8 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     /** @returns `undefined` where somebody else was faster */
     async replace({ text }: Kept, order: Order): Promise<Kept | undefined> {
       const after = sealed(order);
-      const isDone = await runScript(redis, REPLACE, [key(order.id)], [text, after]);
-      return isDone === 1 ? { order, text: after } : undefined;
+      const isDone = await replaceRecord(redis, key(order.id), { before: text, after });
+      return isDone ? { order, text: after } : undefined;
     },
     /** @returns `undefined` where somebody else was faster */
     async end({ text }: Kept, { order, certificate }: Ended): Promise<Kept | undefined> {
@@ -208,7 +204,10 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
         if (certificate.renewalId) keys.push(certificates.renewalKey(certificate.renewalId));
         values.push(certificates.seal(certificate), certificate.fingerprint);
       }
-      return (await runScript(redis, END, keys, values)) === 1 ? { order, text: after } : undefined;
+      if ((await runScript(redis, END, keys, values)) !== 1) return undefined;
+      const replaced = certificate && (await findReplaced(certificates, order));
+      if (replaced) await certificates.mark(replaced.fingerprint, { replacedBy: id });
+      return { order, text: after };
     },
     /**
      * The ids of an account's orders, the newest first (RFC 8555 section 7.1.2.1).

@@ -43,6 +43,11 @@ export type RevokeJobData = {
   client?: string;
   clientNames?: readonly string[];
   /**
+   * What an ACME client has that no auth block has to admit (RFC 8555 section 7.6): the account here that
+   * ordered the certificate, or the certificate's key.
+   */
+  holds?: 'order' | 'key';
+  /**
    * An operator's act, which no auth block has to admit. `forget`: the CA is asked for nothing, only the
    * storages lose the certificate.
    */
@@ -66,7 +71,7 @@ export const isRevokeJobData = shapeOf<RevokeJobData>({
   },
   ...{ block: isText, accounts: listOf(isText), requestId: isText },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
-  operator: optional(oneOf('revoke', 'forget')),
+  ...{ holds: optional(oneOf('order', 'key')), operator: optional(oneOf('revoke', 'forget')) },
 });
 
 const isDone = either(

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AcmeConfig, parseAcme } from '../acme-server/acme-section.ts';
+import { warnOfShortKeys } from '../acme-server/short-keys.ts';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
@@ -94,7 +95,10 @@ export async function loadConfig(
     ...createReferences({ accounts, verifications, storages }, defaults),
     asksForCertificates: mgmt.clientCaFile !== undefined,
   };
-  const auth = divideOrders(all('auth').map(section => parseAuth(section, references)));
+  const acme = parseAcme(optional('acme'));
+  const blocks = all('auth').map(section => parseAuth(section, references));
+  if (acme.url !== undefined) for (const { section, block } of blocks) warnOfShortKeys(section, block);
+  const auth = divideOrders(blocks);
   if (auth.length === 0 && need === 'all')
     missing(file, 'auth', 'no auth block is defined, so no client could get a certificate');
 
@@ -110,7 +114,7 @@ export async function loadConfig(
     redis: parseRedis(optional('redis'), env),
     worker: parseWorker(optional('worker')),
     admin: parseAdmin(optional('admin')),
-    acme: parseAcme(optional('acme')),
+    acme,
     trail: parseTrail(optional('trail')),
     notify: all('notify').map(section => parseNotify(section, env)),
     warnings: reading.warnings,

@@ -63,8 +63,12 @@ export const uses: RedisUse[] = [
     intake: list('eval evalsha pexpire pttl zadd zcard zrange zrem zremrangebyscore'),
     worker: [...script, 'zrem'],
   }),
-  keys('acme:certificate:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
-  keys('acme:renewal:*', { intake: [...script, 'get', 'set'], worker: [...script, 'set'] }),
+  keys('acme:certificate:*', {
+    intake: [...script, 'get', 'set'],
+    worker: [...script, 'get', 'set'],
+    cli: [...script, 'get', 'mget', 'scan', 'set'],
+  }),
+  keys('acme:renewal:*', { intake: [...script, 'get', 'set'], worker: [...script, 'get', 'set'] }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {

@@ -61,6 +61,10 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
     checkResponder(stack),
   );
 
+  await check(tally, 'the ACME server: its directory and a nonce, through nginx', () =>
+    checkAcmeServer(stack),
+  );
+
   const sign = await openSigner(stack, dir.path, signal);
   const names = Array.from({ length: certificates }, (_, index) => `host${index + 1}.example.org`).values();
   const peaceEnds = Promise.withResolvers<void>();
@@ -157,6 +161,13 @@ async function checkNetworks(stack: ComposeStack): Promise<void> {
 async function checkResponder(stack: ComposeStack): Promise<void> {
   const text = await inside(stack, 'responder', 'cat', '/etc/quarry/main.ini');
   if (/account|hmac|change-me/.test(text) || !/^type = http01$/m.test(text)) throw new Error(text);
+}
+
+async function checkAcmeServer(stack: ComposeStack): Promise<void> {
+  const { newNonce = '' } = await (await fetch(`${stack.url}/acme/directory`)).json();
+  if (newNonce !== 'http://127.0.0.1:1313/acme/new-nonce') throw new Error(`newNonce is ${newNonce}`);
+  const { status, headers } = await fetch(`${stack.url}/acme/new-nonce`, { method: 'HEAD' });
+  if (status !== 200 || !headers.has('Replay-Nonce')) throw new Error(`newNonce answers ${status}`);
 }
 
 /** The configuration as it ships, with a trail. */

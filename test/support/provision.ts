@@ -153,7 +153,7 @@ async function installFromDebian(missing: readonly Tool[], say: Say): Promise<vo
 
   say(`installing from Debian: ${packages.join(' ')}`);
   try {
-    await aptGet('update').catch(() => {}); // Yesterday's lists may do.
+    await aptUpdate();
     await aptGet('install', '-y', '--no-install-recommends', ...packages);
   } catch (error) {
     throw new Error(`${byHand}: ${lastLine(error)}`);
@@ -172,6 +172,14 @@ export async function aptGet(...args: string[]): Promise<void> {
   const command = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300', ...args];
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await run('flock', [lock, ...command], { env, maxBuffer: 64 * 1024 * 1024 });
+}
+
+let updated: Promise<void> | undefined;
+
+/** Asks for the lists of packages, once in a process. */
+export function aptUpdate(): Promise<void> {
+  updated ??= aptGet('update').catch(() => {}); // Yesterday's lists may do.
+  return updated;
 }
 
 async function stopService(service: string): Promise<void> {

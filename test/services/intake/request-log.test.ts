@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createApp } from '../../../services/intake/app.ts';
+import { openMetrics } from '../../../shared/base/metrics.ts';
 import { makeCsr } from '../../shared/pki/openssl-csr.ts';
+import { keptLog } from '../../support/kept-log.ts';
+import { listen } from '../../support/listen.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 import { hmacHeader, hmacKey, issued, jobId, openIntake } from './open-intake.ts';
 
 const csr = makeCsr({ names: 'DNS:www.example.org' });
@@ -56,4 +61,18 @@ test('requests are counted by method and status', async () => {
   const figures = await intake.metrics.metrics();
   assert.match(figures, /quarry_intake_request_seconds_count\{method="GET",status="404"\} 1/);
   assert.match(figures, /quarry_intake_request_seconds_count\{method="POST",status="415"\} 1/);
+});
+
+test("a request of an ACME client is logged with its account's id", async () => {
+  const { log, lines } = keptLog();
+  const routes = {
+    async current({ state }: { state: Record<string, unknown> }) {
+      state.clientAccount = 'its id';
+    },
+  };
+  const refusals = { note: async () => {} };
+  const app = createApp({ routes, refusals, clock: turnedClock(0), log, metrics: openMetrics() });
+  await using server = await listen(app.callback());
+  await fetch(`${server.url}/acme/new-order`, { method: 'POST' });
+  assert.equal(lines.find(({ msg }) => msg === 'request')?.clientAccount, 'its id');
 });

@@ -47,3 +47,10 @@ test('an operator may revoke and forget what no block admits any more, in a job 
     assert.deepEqual(await judge('*.example.org', { operator }, false), refused);
   }
 });
+
+test('who ordered a certificate, or has its key, may revoke what no block admits any more, in a job that bears a seal', async () => {
+  for (const holds of ['order', 'key'] as const) {
+    assert.deepEqual(await judge('*.example.net', { holds, block: 'gone' }, true), done);
+    assert.deepEqual(await judge('*.example.org', { holds }, false), refused);
+  }
+});

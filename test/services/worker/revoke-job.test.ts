@@ -36,6 +36,7 @@ async function openRevoking(answer: CaAnswer) {
   const indexed: unknown[] = [];
   const blocked: unknown[] = [];
   const refused: string[] = [];
+  const clients: unknown[] = [];
   const upkeep = {
     keys: async (cursor: string) => ({
       keys: [cursor || 'first'],
@@ -60,11 +61,12 @@ async function openRevoking(answer: CaAnswer) {
     records: { withhold: async pem => void marked.push(pem) },
     findIssuing: async cas => ({ issuing: [...cas], isClaimed: false }),
     revokedCertificates: { mark: async pem => void refused.push(pem) },
+    clientCertificates: { mark: async (...mark) => void clients.push(mark) },
     blockedKeys: { block: async (...block) => void blocked.push(block) },
     trail: { write: async event => void events.push(event) },
     clock: turnedClock(7_000),
   };
-  const known = { marked, refused, blocked, removed, indexed, entry, renewed };
+  const known = { marked, refused, clients, blocked, removed, indexed, entry, renewed };
   return { ...ready, ...known, events, ca, parts, log, fault };
 }
 
@@ -75,6 +77,8 @@ test('a revoke job revokes, marks the certificate, and removes it from storage',
   assert.equal(opened.ca.requests.at(-1)?.payload?.reason, 4);
   assert.deepEqual([opened.marked, opened.removed], [[certificate], ['first', 'second']]);
   assert.deepEqual(opened.refused, [certificate]);
+  const fingerprint = hash('sha256', new X509Certificate(certificate).raw);
+  assert.deepEqual(opened.clients, [[fingerprint, { revoked: 7_000 }]]);
   assert.deepEqual(opened.indexed, [['kept', 'second', opened.entry]]);
   const [{ msg, request, names, reason, removed } = {}] = opened.log.lines;
   assert.deepEqual([msg, request], ['certificate revoked', 'request-1']);

@@ -42,6 +42,7 @@ for (const [what, before, after, ...taken] of [
     '[verification "u"] tsig-secret',
   ],
   ['a receiver of messages', mail, mail.replace('a@', 'b@'), '[notify "a"] mail'],
+  ['an ACME server', '', '[acme]\nurl = https://q.example.org', '[acme] url'],
   ['a renewal', '[renewal "r"]\nshaman-profile = /p', '', '[renewal "r"]'],
 ] as const) {
   test(`compareConfigs() says that ${what} is taken over`, async () => {

@@ -82,4 +82,36 @@ suite('the frame of the ACME server', () => {
     assert.equal((await atRoot.get('/directory')).status, 200);
     assert.equal((await atRoot.get('/sign')).headers.get('Allow'), 'POST');
   });
+
+  test('logs and tells the trail what it refuses, with the address of the client', async () => {
+    await using intake = await openAcmeIntake();
+    const body = '{}';
+    const answer = await intake.get('/acme/directory', { method: 'POST', body });
+    assert.equal(answer.status, 415);
+    const detail = 'the Content-Type of a request is application/jose+json';
+    const request = answer.headers.get('X-Request-Id');
+    assert.partialDeepStrictEqual(intake.trail.events, [
+      { event: 'refused', client: '127.0.0.1', request, detail },
+    ]);
+    const [line] = intake.log.lines.filter(({ msg }) => msg === 'request');
+    assert.partialDeepStrictEqual(line, { status: 415, path: '/acme/directory', reason: detail });
+  });
+
+  test('tells nothing of a bug but that there is one, and logs it', async () => {
+    await using intake = await openAcmeIntake({ url, clients: { isTrustedProxy: undefined as never } });
+    const answer = await intake.get('/acme/directory', { headers: { 'X-Forwarded-For': '192.0.2.1' } });
+    assert.equal(answer.status, 500);
+    const { type, detail } = await answer.json();
+    assert.deepEqual([type, detail], ['urn:ietf:params:acme:error:serverInternal', 'internal error']);
+    assert.equal(intake.log.lines.filter(({ msg }) => msg === 'request failed').length, 1);
+  });
+
+  test('refuses a client that its proxy does not name, as all routes do', async () => {
+    await using intake = await openAcmeIntake({ url, clients: { isTrustedProxy: () => true } });
+    const answer = await intake.get('/acme/directory', { headers: { 'X-Forwarded-For': 'nobody' } });
+    assert.equal(answer.status, 403);
+    const { type, detail } = await answer.json();
+    assert.equal(type, 'urn:ietf:params:acme:error:unauthorized');
+    assert.match(detail, /^X-Forwarded-For has "nobody", which is no address/);
+  });
 });
