@@ -1,4 +1,5 @@
 import { parseText } from '../config/option-values.ts';
+import { parseRate, type Rate } from '../config/rate.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 
 /** The ACME server for hosts that have a client of their own. */
@@ -12,7 +13,12 @@ export type AcmeConfig = {
   caaIdentities: string[];
   /** What each certificate profile is, by its name. */
   profiles: Record<string, string>;
+  /** Accounts that a client host may make; absent where that is not bounded. */
+  newAccounts?: Rate;
 };
+
+/** Enough for many containers behind one address that make an account at each start. */
+const NEW_ACCOUNTS: Rate = { count: 100, period: 3_600_000 };
 
 /** `[acme]`; off where it is absent. */
 export function parseAcme(section: SectionReader): AcmeConfig {
@@ -21,6 +27,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
   const website = section.one('website', parsePage);
   const caaIdentities = section.many('caa-identity', parseText);
   const profiles = section.many('profile', parseProfile);
+  const newAccounts = section.one('new-accounts', parseRate) ?? NEW_ACCOUNTS;
   section.finish();
   const { firstKey } = section;
   if (url === undefined && firstKey !== undefined) section.fail('needs url beside it', firstKey);
@@ -32,6 +39,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
     ...(website !== undefined && { website }),
     caaIdentities,
     profiles: Object.fromEntries(profiles),
+    ...(Number.isFinite(newAccounts.count) && { newAccounts }),
   };
 }
 

@@ -55,7 +55,7 @@ const badAlgorithm = (detail: string) =>
  * @param what as an error names it
  * @throws AcmeError `malformed` or `badPublicKey`
  */
-function toJws(value: unknown, what: string): Jws {
+export function toJws(value: unknown, what: string): Jws {
   const { header, signatures, ...members } = toObject(value, what);
   if (signatures !== undefined) malformed(`${what} has several signatures: send a flattened JWS`);
   if (header !== undefined) malformed(`${what} has an unprotected header`);
@@ -117,7 +117,7 @@ const LONGEST_EXPONENT = 4;
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
 /** @throws AcmeError `badPublicKey` */
-function parseJwk(value: unknown): PublicJwk {
+export function parseJwk(value: unknown): PublicJwk {
   const jwk = toObject(value, 'the jwk');
   if (privateMembers.some(name => name in jwk)) badKey('holds the private key: only the account has that');
   const { kty, crv } = jwk;

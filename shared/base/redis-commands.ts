@@ -75,6 +75,7 @@ export const commandSamples = {
   zremrangebyscore: and(2),
   zrevrange: and(2),
   zrevrangebyscore: and(2),
+  zscan: and(1),
   zscore: and(1),
 } satisfies Record<string, Sample>;
 

@@ -213,6 +213,7 @@ const acme: Placings<AcmeConfig> = {
   website: taken('website'),
   caaIdentities: taken('caa-identity'),
   profiles: taken('profile'),
+  newAccounts: taken('new-accounts'),
 };
 
 const trail: Placings<TrailConfig> = {

@@ -19,7 +19,6 @@ const toConsume = [
 const toTakeTurns = list(
   'eval evalsha del exists get getdel hgetall hmget hset zincrby zrangebyscore zscore',
 );
-const toUseAccount = list('eval evalsha hincrby persist');
 const toTell = list('eval evalsha del get pexpire set');
 const toCount = list('eval evalsha del exists get pexpire set zadd zcount zrangebyscore zrem zrevrange');
 const toBreak = list('eval evalsha del exists hdel hexists hget hmget hset pexpire time');
@@ -52,8 +51,26 @@ export const uses: RedisUse[] = [
 
   // the ACME server: acme-server/nonces.ts, accounts.ts, orders.ts
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
-  keys('acme:account:*', { intake: [...script, 'get', 'persist'], worker: [...script, 'persist'] }),
-  keys('acme:use:*', { intake: toUseAccount, worker: toUseAccount }),
+  keys('acme:account:*', {
+    intake: list('eval evalsha exists get persist pexpire pttl set'),
+    worker: list('eval evalsha exists persist'),
+    cli: ['mget'],
+  }),
+  keys('acme:key:*', {
+    intake: list('eval evalsha del get persist pexpire set'),
+    worker: list('eval evalsha persist'),
+  }),
+  keys('acme:use:*', {
+    intake: list('eval evalsha hget hincrby hset persist pexpire'),
+    worker: list('eval evalsha hget hincrby persist'),
+    cli: ['hmget'],
+  }),
+  keys('acme:accounts', {
+    intake: list('eval evalsha zadd zremrangebyscore'),
+    worker: list('eval evalsha zadd'),
+    cli: ['zscan'],
+  }),
+  keys('acme:new-accounts:*', { intake: list('eval evalsha get set time') }),
   keys('acme:order:*', { intake: [...script, 'exists', 'get', 'set'], worker: [...script, 'get', 'set'] }),
   keys('acme:orders:*', {
     intake: list('eval evalsha pexpire pttl zadd zrange zremrangebyrank zrevrangebyscore'),
@@ -171,7 +188,7 @@ export const uses: RedisUse[] = [
 
   // the trail, and what is read out of it: trail.ts, drain.ts, files.ts, inventory/records.ts, writer.ts
   keys('trail', {
-    intake: ['xadd'],
+    intake: [...script, 'xadd'],
     worker: [...script, 'xadd'],
     scheduler: list('xadd xlen xrange xrevrange xtrim'),
     cli: ['xadd', 'xlen', 'xrange'],

@@ -71,8 +71,7 @@ test('a client that is held gets its certificate when the job ends, wherever its
   ]);
   assert.deepEqual(answers[0]?.json, answers[1]?.json);
   assert.equal(worker.begun.length, 1);
-  const use = await ground.redis.hgetall(`${ground.prefix}:acme:use:account-1`);
-  assert.deepEqual(use, { certificates: '1' });
+  assert.equal(await ground.redis.hget(`${ground.prefix}:acme:use:account-1`, 'certificates'), '1');
 });
 
 test('an intake that ends between the order and its job costs a retry: the job is made once, as it was reserved', async () => {

@@ -67,7 +67,7 @@ test('a client gets its certificate: authorizations are valid from the start, an
     ground.intake.trail.map(({ event }) => event),
     ['admitted'],
   );
-  assert.deepEqual(await ground.redis.hgetall(`${ground.prefix}:acme:use:account-1`), { certificates: '1' });
+  assert.equal(await ground.redis.hget(`${ground.prefix}:acme:use:account-1`, 'certificates'), '1');
   assert.deepEqual(await ground.redis.keys(`${ground.prefix}:promise:*`), []);
 });
 

@@ -8,6 +8,7 @@ import { type Account, openAccounts } from '../../shared/acme-server/accounts.ts
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openSeals, toSealed } from '../../shared/admission/hmac.ts';
+import { systemClock } from '../../shared/base/basics.ts';
 import { type ClientKey, type JwsHeader, makeClientKey, signJws } from '../support/acme-jws.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -24,7 +25,7 @@ type Asked = { by: ByAccount | ByKey; state: Record<string, unknown> };
 async function openServer(store = newStore()) {
   const clock = turnedClock(Date.parse('2026-05-01'));
   const nonces = openNonces(store, testSeals, clock);
-  const accounts = openAccounts(store, testSeals);
+  const accounts = openAccounts(store, testSeals, clock);
   const signed = openSigned({ urls, nonces, accounts, store });
   const asked: Asked[] = [];
   const note = async (ctx: RouterContext, by: ByAccount | ByKey) => {
@@ -273,7 +274,7 @@ suite('an account', () => {
     await server.post('/by-account', key, { kid });
     await server.keep(key, { status: 'deactivated' });
     const { status, kind } = await server.post('/by-account', key, { kid });
-    assert.deepEqual([status, kind], [403, 'unauthorized']);
+    assert.deepEqual([status, kind], [401, 'unauthorized']);
   });
 
   test('goes by its new key at once, and not by the old one any more', async () => {
@@ -293,7 +294,10 @@ suite('an account', () => {
     await using server = await openServer(store);
     const key = makeClientKey();
     const { id, ...rest } = await server.keep(key);
-    await redis.set(openAccounts(store, testSeals).key(id), `forged ${JSON.stringify({ id, ...rest })}`);
+    await redis.set(
+      openAccounts(store, testSeals, systemClock).key(id),
+      `forged ${JSON.stringify({ id, ...rest })}`,
+    );
     assert.equal(
       (await server.post('/by-account', key, { kid: urls.account(id) })).kind,
       'accountDoesNotExist',

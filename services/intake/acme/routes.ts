@@ -17,9 +17,12 @@ import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import type { Refusals } from '../refusals.ts';
 import type { Clients, Waiting } from '../routes/sign.ts';
+import { accountRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
 import { orderRoutes } from './finalize.ts';
+import { keyChangeRoute } from './key-change.ts';
+import { newAccountRoute } from './new-account.ts';
 import { newOrderRoute } from './new-order.ts';
 import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
 import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
@@ -55,7 +58,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   const { url, store, seals, clock } = parts;
   const urls = openUrls(url);
   const nonces = openNonces(store, seals, clock);
-  const accounts = openAccounts(store, seals);
+  const accounts = openAccounts(store, seals, clock);
   const signed = openSigned({ urls, nonces, accounts, store });
   const directory = directoryRoute({ ...parts, urls });
   const newNonce = (status: number) => (ctx: Context) => {
@@ -71,6 +74,9 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     POST: signed.byEither(async ctx => directory(ctx)),
   });
   route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
+  route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
+  route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
   const orders = openOrders(store, seals, clock);
   const certificates = openCertificates(store, seals);
   const { order, finalize } = orderRoutes({ ...parts, urls, orders });

@@ -1,7 +1,7 @@
 import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
-import type { Account, Accounts } from '../../../shared/acme-server/accounts.ts';
+import { type Account, type Accounts, refuseDeactivated } from '../../../shared/acme-server/accounts.ts';
 import {
   type Jws,
   openVerifier,
@@ -22,7 +22,7 @@ import { readBody } from '../routes/sign.ts';
 // then the account's key is asked for, and only a request with a good signature spends its nonce.
 
 /** `undefined` is POST-as-GET; `{}` where the client sent that. */
-type Payload = Record<string, unknown> | undefined;
+export type Payload = Record<string, unknown> | undefined;
 
 /** `text`: the record that the route wanted read in the same trip; `undefined` where it is not there. */
 export type ByAccount = { account: Account; payload: Payload; text: string | undefined };
@@ -91,7 +91,8 @@ export function openSigned(parts: { urls: Urls; nonces: Nonces; accounts: Accoun
     const [sealed, text] = await nonces.spend(nonce, keys);
     const { account } = sealed === signer.sealed ? signer : await toKnown(id, sealed);
     if (account.thumbprint !== signer.account.thumbprint) refuseSignature();
-    if (account.status !== 'valid') throw new AcmeError('unauthorized', 'the account is deactivated');
+    refuseDeactivated(account);
+    accounts.noteSeen(account);
     return { account, payload: toPayload(request), text: text ?? undefined };
   }
 

@@ -10,9 +10,11 @@ function parse(...lines: string[]) {
   return parseAcme(new SectionReader(section, { env: {}, warnings: [], hidden: [], secretFiles: [] }));
 }
 
+const newAccounts = { count: 100, period: 3_600_000 };
+
 suite('[acme]', () => {
   test('is off where it has no url, and says so where it has anything else', () => {
-    assert.deepEqual(parse(), { caaIdentities: [], profiles: {} });
+    assert.deepEqual(parse(), { caaIdentities: [], profiles: {}, newAccounts });
     assert.throws(() => parse('website = https://example.org'), {
       message: 'main.ini:2: [acme] website: needs url beside it',
     });
@@ -59,7 +61,11 @@ suite('[acme]', () => {
       ...{ url: 'https://q.example.org', termsOfService: 'https://example.org/terms' },
       ...{ website: 'https://example.org', caaIdentities: ['ca.example', 'other.example'] },
       profiles: { short: 'six days', long: 'a year: or so' },
+      newAccounts,
     });
+    assert.equal(parse('url = https://q.example.org', 'new-accounts = off').newAccounts, undefined);
+    const daily = { count: 7, period: 86_400_000 };
+    assert.deepEqual(parse('url = https://q.example.org', 'new-accounts = 7/d').newAccounts, daily);
     assert.throws(() => parse('url = https://q.example.org', 'website = example.org'), /is not a URL/);
     assert.throws(() => parse('url = https://q.example.org', 'profile = short'), /is not a name and what/);
     const twice = ['profile = short: a', 'profile = short: b'];
