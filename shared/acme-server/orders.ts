@@ -123,9 +123,9 @@ return false`);
  * as long, and its account for ever.
  *
  * KEYS: order, the account's unfinished orders, its list of orders, then where there is a certificate: that,
- * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the order
- * before, the order after, its life, its id, the certificate, its fingerprint, the account's id, and what the
- * keys begin with that name accounts by their key.
+ * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the
+ * order before, the order after, its life, its id, the certificate, its fingerprint, the account's id, and
+ * what the keys begin with that name accounts by their key.
  */
 const END = toScript(`${NOTE_ISSUED}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

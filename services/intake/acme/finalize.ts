@@ -26,7 +26,7 @@ const HELD = 25;
 
 /**
  * How long the job may wait for its turn or for a CA that is away, in milliseconds: as long as certbot polls,
- * which is longer than most. A client that has left would come with a new order, and have no use for this one.
+ * which is longer than most. A client that has left comes with a new order, and has no use for this one.
  */
 const PATIENCE = 90_000;
 
@@ -42,7 +42,7 @@ type Parts = {
 /** Who sends a request about an order, and that as it was read. */
 type Asked = { ctx: RouterContext; account: Account; kept: Kept };
 
-/** finalize (RFC 8555 section 7.4), and the order to poll, which a job that Redis has lost is made again for. */
+/** finalize (RFC 8555 section 7.4), and the order to poll. Both make a job again that Redis has lost. */
 export function orderRoutes(parts: Parts) {
   const { urls, orders, admission, issuing, waiting } = parts;
 
@@ -52,7 +52,7 @@ export function orderRoutes(parts: Parts) {
     return ownOrder(orders, id, { account, payload: undefined, text: read?.text });
   };
 
-  /** The order is at work, in this job, before the job is made: an intake that ends in between costs a retry. */
+  /** Binds the order to the job before that is made: an intake that ends in between costs a retry. */
   function openReserve(asked: Asked, csr: CsrText): ClientOrder['reserve'] {
     return async job => {
       for (let { kept } = asked; ; kept = await readAgain(asked)) {

@@ -57,7 +57,7 @@ export function newOrderRoute(parts: {
 /** Unguessable. */
 const newOrderId = () => randomBytes(16).toString('base64url');
 
-/** What stands against names is waited out, whatever they have met; what waiting does not mend is said as it is. */
+/** What stands against names is waited out, whatever they have met; the rest is said as it is. */
 export function toRateLimited(limit: IssuanceError): AcmeError | IssuanceError {
   const { retryAfter, message, code } = limit;
   const isRate = code === 'rateLimited' || code === 'challengeFailed';
