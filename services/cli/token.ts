@@ -1,5 +1,7 @@
-import { openSeals } from '../../shared/admission/hmac.ts';
+import { openUrls } from '../../shared/acme-server/urls.ts';
+import { openSeals, type Seals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
+import { tokenBindingKey, tokenDigest } from '../../shared/admission/token-record.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, parseTime, readOptions, UsageError } from './command.ts';
 import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
@@ -28,7 +30,8 @@ export const tokenCommand: Command = {
     refuseForeign(act, values);
     const [name, files] = act === 'list' ? ['', needFiles('token list', rest)] : splitName(act, rest);
     using fleet = await openFleetWithSecret(files, env);
-    const opened = { ...fleet, tokens: openTokenList(fleet.store, openSeals(fleet.secret), fleet.clock) };
+    const seals = openSeals(fleet.secret);
+    const opened = { ...fleet, seals, tokens: openTokenList(fleet.store, seals, fleet.clock) };
     if (act === 'list') return write(await listTokens(opened, values.json ?? false));
     if (act === 'revoke') return write(await revokeToken(opened, name));
     const wanted = { once: values.once ?? false, until: parseTime(values.until) };
@@ -54,7 +57,7 @@ function splitName(act: string, [name, ...files]: string[]): [string, string[]] 
   throw new UsageError('the NAME of a token has 1 to 64 letters, digits, dots, hyphens and underscores');
 }
 
-type Tokens = Pick<FleetWithSecret, 'store' | 'clock' | 'config'> & { tokens: TokenList };
+type Tokens = Pick<FleetWithSecret, 'store' | 'clock' | 'config'> & { seals: Seals; tokens: TokenList };
 
 type Wanted = {
   name: string;
@@ -64,7 +67,7 @@ type Wanted = {
   until: number | undefined;
 };
 
-async function addToken({ store, clock, tokens, config }: Tokens, wanted: Wanted): Promise<string> {
+async function addToken({ store, clock, seals, tokens, config }: Tokens, wanted: Wanted): Promise<string> {
   const { name, once, until } = wanted;
   const names = readNames(wanted.names);
   const block = chooseBlock(config, wanted.block);
@@ -74,7 +77,20 @@ async function addToken({ store, clock, tokens, config }: Tokens, wanted: Wanted
   await noteOperator({ store, clock }, detail, { names, block });
   const token = await tokens.add({ name, block, names, once, ...(until !== undefined && { until }) });
   if (token === undefined) throw new Error(`there is a token ${name} already: quarry token revoke ${name}`);
-  return `The token ${name} of the auth block "${block}". Quarry keeps its hash alone, so note it now:\n${token}\n`;
+  const binding = describeBinding(config, seals, token);
+  return `The token ${name} of the auth block "${block}". Quarry keeps its hash alone, so note it now:\n${token}\n${binding}`;
+}
+
+/** How an ACME client uses the token, where there is a server for it. */
+function describeBinding({ acme: { url } }: Config, seals: Seals, token: string): string {
+  if (url === undefined) return '';
+  const digest = tokenDigest(token);
+  const lines = [
+    `An ACME client of ${openUrls(url).directory} takes in its place`,
+    `EAB key id: ${digest}`,
+    `EAB key:    ${tokenBindingKey(seals, digest).toString('base64url')}`,
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 /** @throws UsageError */
@@ -102,15 +118,20 @@ async function revokeToken({ store, clock, tokens }: Tokens, name: string): Prom
   throw new Error(`there is no token ${name} in use; quarry token list has those that are`);
 }
 
-async function listTokens({ clock, tokens }: Tokens, asJson: boolean): Promise<string> {
+async function listTokens({ clock, tokens, config }: Tokens, asJson: boolean): Promise<string> {
   const all = await tokens.list();
   if (asJson) return all.map(token => `${JSON.stringify(token)}\n`).join('');
-  return all.length > 0 ? all.map(token => toText(token, clock.now())).join('') : 'there are no tokens\n';
+  const toLines = (token: ListedToken) => [
+    ...toText(token, clock.now()),
+    ...(config.acme.url === undefined ? [] : [`    EAB key id ${token.keyId}`]),
+  ];
+  return all.length > 0 ? `${all.flatMap(toLines).join('\n')}\n` : 'there are no tokens\n';
 }
 
-function toText(token: ListedToken, now: number): string {
+function toText(token: ListedToken, now: number): string[] {
   const { name, block, names, once } = token;
-  return `${name}  ${once ? 'once' : 'any number of times'}, ${stateOf(token, now)}\n    ${block}: ${names.join(', ')}\n`;
+  const uses = once ? 'once' : 'any number of times';
+  return [`${name}  ${uses}, ${stateOf(token, now)}`, `    ${block}: ${names.join(', ')}`];
 }
 
 function stateOf({ revoked, until, use }: ListedToken, now: number): string {

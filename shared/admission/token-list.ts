@@ -11,7 +11,11 @@ import {
 } from './token-record.ts';
 
 /** What became of a token. */
-export type ListedToken = TokenRecord & { use: TokenUse | undefined };
+export type ListedToken = TokenRecord & {
+  /** By which an ACME client's account is bound to it: its digest. */
+  keyId: string;
+  use: TokenUse | undefined;
+};
 
 /** The tokens of an installation, for its operators. */
 export type TokenList = {
@@ -38,7 +42,7 @@ export function openTokenList(store: Store, seals: Seals, clock: { now(): number
 
   async function read(digest: string): Promise<ListedToken | undefined> {
     const kept = await records.read(digest);
-    return kept && { ...kept.record, use: kept.use };
+    return kept && { ...kept.record, keyId: digest, use: kept.use };
   }
 
   async function readAll(): Promise<[digest: string, token: ListedToken | undefined][]> {

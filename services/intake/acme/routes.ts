@@ -25,6 +25,7 @@ import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
 import { newOrderRoute } from './new-order.ts';
 import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
+import { revokeCertRoute } from './revoke-cert.ts';
 import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
@@ -90,6 +91,8 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
   post('/challenge/:order/:at/:type', challengeRoute({ orders, urls }), orderKey);
   post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });
   const notFound = () => {

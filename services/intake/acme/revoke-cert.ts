@@ -1,0 +1,145 @@
+import { createPublicKey, hash, X509Certificate } from 'node:crypto';
+import type { RouterContext } from '@koa/router';
+import type { Account } from '../../../shared/acme-server/accounts.ts';
+import type { Certificates, ClientCertificate } from '../../../shared/acme-server/certificates.ts';
+import type { PublicJwk } from '../../../shared/acme-server/jws.ts';
+import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import type { Admission } from '../../../shared/admission/admit.ts';
+import { fromSignFailure, IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
+import type { Identifier } from '../../../shared/base/identifier.ts';
+import { encodePem } from '../../../shared/pki/certificate.ts';
+import {
+  parseRevocationReason,
+  REASONS_TEXT,
+  type RevocationReason,
+  readRevocable,
+} from '../../../shared/pki/revocation.ts';
+import type { RevokeJobData, RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
+import { comeBack } from '../routes/come-back.ts';
+import { type Clients, patienceOf, type Waiting } from '../routes/sign.ts';
+import { toAcmeRequest } from './admit-account.ts';
+import type { ByAccount, ByKey, Payload } from './signed.ts';
+
+/** Seconds; clients wait little longer than half a minute for an answer. */
+const LONGEST_WAIT = 25;
+
+/** Who may have a certificate revoked, and whom of the accounts at the CAs to ask first. */
+type Revoker = Pick<RevokeJobData, 'block' | 'accounts' | 'by' | 'clientNames' | 'holds'>;
+
+/**
+ * `revokeCert` (RFC 8555 section 7.6): for the account that ordered a certificate, for one that could get all
+ * of its names today, and for who has its key. The CA revokes it, as by `POST /revoke`.
+ */
+export function revokeCertRoute(parts: {
+  certificates: Pick<Certificates, 'read'>;
+  admission: Pick<Admission, 'possible' | 'verified' | 'holder'>;
+  clients: Clients;
+  revokeQueue: Pick<RevokeQueue, 'enqueue' | 'result'>;
+  waiting: Waiting;
+}) {
+  const { certificates, admission, clients, revokeQueue, waiting } = parts;
+
+  async function admitAccount(
+    ctx: RouterContext,
+    account: Account,
+    identifiers: Identifier[],
+  ): Promise<Revoker> {
+    const request = toAcmeRequest(ctx, clients, account);
+    const blocks = await admission.verified(admission.possible(request), request, undefined);
+    ctx.state.blocks = blocks;
+    const { name, accounts, clientNames, once } = admission.holder(blocks, identifiers);
+    if (once)
+      throw new AcmeError('unauthorized', 'a one-time token is for getting a certificate, and revokes none');
+    const by = toHolder(account);
+    return {
+      ...{ block: name, accounts: accounts.map(one => one.account), by },
+      ...(clientNames && { clientNames }),
+    };
+  }
+
+  async function authorize(
+    ctx: RouterContext,
+    by: ByAccount | ByKey,
+    wanted: Wanted,
+    known: ClientCertificate | undefined,
+  ): Promise<Revoker> {
+    if ('account' in by)
+      return known?.account === by.account.id
+        ? { ...toRevoker(known), holds: 'order', by: toHolder(by.account) }
+        : admitAccount(ctx, by.account, wanted.identifiers);
+    if (!isKeyOf(by.key, wanted.der))
+      throw new AcmeError(
+        'unauthorized',
+        'the request is signed by another key than that of the certificate',
+      );
+    if (known) return { ...toRevoker(known), holds: 'key', by: 'the key of the certificate' };
+    throw new AcmeError('malformed', 'no ACME client got this certificate here', { status: 404 });
+  }
+
+  return async (ctx: RouterContext, by: ByAccount | ByKey): Promise<void> => {
+    const wanted = readWanted(by.payload);
+    const { pem, names, notAfter, reason } = wanted;
+    ctx.state.names = names;
+    const known = await needingRedis(() => certificates.read(hash('sha256', wanted.der)));
+    const revoker = await authorize(ctx, by, wanted, known);
+    if (notAfter <= waiting.clock.now())
+      throw new AcmeError('unauthorized', 'the certificate has expired; there is nothing to revoke');
+    if (known?.revoked !== undefined) throw alreadyRevoked();
+
+    const { requestId, client } = ctx.state;
+    const data = { ...revoker, certificate: pem, names, client, requestId, ...(reason && { reason }) };
+    const job = await revokeQueue.enqueue(data);
+    ctx.state.job = job;
+    using patience = patienceOf(ctx, waiting, Math.min(waiting.wait, LONGEST_WAIT));
+    const result = await revokeQueue.result(job, patience.signal);
+    if (!result) throw comeBack(waiting, 'the certificate is still being revoked', 'ask for it again');
+    if (result.outcome === 'failed') throw fromSignFailure(result.error);
+    if (result.outcome === 'revoked' && result.already) throw alreadyRevoked();
+    ctx.body = null;
+    ctx.status = 200;
+  };
+}
+
+const alreadyRevoked = () => new AcmeError('alreadyRevoked', 'the certificate is revoked already');
+
+/** As the trail and the inventory tell who it is. */
+const toHolder = ({ id }: Account) => `acme account ${id}`;
+
+const toRevoker = ({ block, issuedBy }: ClientCertificate) => ({
+  block,
+  accounts: issuedBy ? [issuedBy.account] : [],
+});
+
+type Wanted = ReturnType<typeof readRevocable> & { der: Buffer; reason: RevocationReason | undefined };
+
+/** @throws AcmeError `malformed`, `badRevocationReason` */
+function readWanted(payload: Payload): Wanted {
+  const { certificate, reason } = payload ?? {};
+  if (typeof certificate !== 'string' || !/^[\w-]+={0,2}$/.test(certificate))
+    throw new AcmeError('malformed', 'certificate is not DER in base64url');
+  const der = Buffer.from(certificate, 'base64url');
+  return { ...readDer(der), der, reason: readReason(reason) };
+}
+
+function readDer(der: Buffer) {
+  try {
+    return readRevocable(encodePem('CERTIFICATE', der));
+  } catch (error) {
+    if (!(error instanceof IssuanceError) || error.code !== 'badCsr') throw error;
+    throw new AcmeError('malformed', error.message, { cause: error });
+  }
+}
+
+/** RFC 8555 section 7.6: a code of RFC 5280 section 5.3.1, as a number. */
+function readReason(code: unknown): RevocationReason | undefined {
+  if (code === undefined) return undefined;
+  if (typeof code !== 'number') throw new AcmeError('malformed', 'reason is not a number');
+  const reason = parseRevocationReason(String(code));
+  if (reason) return reason;
+  throw new AcmeError('badRevocationReason', `the reason ${code} is not taken; these are: ${REASONS_TEXT}`);
+}
+
+function isKeyOf(key: PublicJwk, der: Buffer): boolean {
+  const own = createPublicKey({ key: { ...key }, format: 'jwk' });
+  return new X509Certificate(der).publicKey.equals(own);
+}
