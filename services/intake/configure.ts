@@ -13,6 +13,7 @@ import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { caOf, openStandingLimits } from '../../shared/limits/limits.ts';
 import { openRevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
 import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
+import type { AcmeQueue } from '../../shared/queue/acme-queue.ts';
 import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import type { RevokeQueue } from '../../shared/queue/revoke-queue.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
@@ -39,6 +40,7 @@ type Lasting = {
   secret: Buffer;
   signQueue: SignQueue;
   revokeQueue: RevokeQueue;
+  acmeQueue: AcmeQueue;
   blockedKeys: ReadonlyMap<string, BlockedKey>;
   trail: Trail;
   refusals: Refusals;

@@ -26,6 +26,7 @@ import { openSolvers, type VerificationConfig } from '../../shared/solver/kinds.
 import { openStorages } from '../../shared/storage/open-storage.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
 import { openTrail } from '../../shared/trail/trail.ts';
+import type { AcmeJobParts } from './consume-acme-jobs.ts';
 import type { RevokeParts } from './consume-revoke-jobs.ts';
 import { openFindIssuing } from './find-issuing.ts';
 import type { SignJobParts } from './job.ts';
@@ -47,6 +48,7 @@ export type Configured = {
   jobs: SignJobParts;
   sharing: Sharing;
   revocations: RevokeParts;
+  acmeJobs: AcmeJobParts;
   /** Slots that a change of the configuration has set free are given away at once. */
   fillSlots(): Promise<void>;
 };
@@ -98,6 +100,7 @@ export function openConfigure({
       },
       sharing: { turns, slots },
       fillSlots,
+      acmeJobs: { ...common, orders, proof: config.acme.proof },
       revocations: {
         ...{ ...common, expiry, blockedKeys, revokedCertificates },
         clientCertificates: openCertificates(store, seals),

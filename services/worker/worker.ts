@@ -15,6 +15,7 @@ import { openNotices } from '../../shared/queue/notices.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import { type Configured, openConfigure } from './configure.ts';
+import { consumeAcmeJobs } from './consume-acme-jobs.ts';
 import { consumeRevokeJobs } from './consume-revoke-jobs.ts';
 import { accountSubject } from './judge.ts';
 import { consumeSignJobs } from './sign-job.ts';
@@ -75,6 +76,7 @@ async function runWorker(config: Config, parts: WorkerParts, role: RunningRole):
   const consumers = [
     consumeSignJobs(live, config.worker.concurrency, queueParts),
     consumeRevokeJobs(live, queueParts),
+    consumeAcmeJobs(live, queueParts),
   ];
   // Side by side: while Redis is away each takes seconds to stop.
   stack.defer(async () => void (await Promise.all(consumers.map(one => one[Symbol.asyncDispose]()))));

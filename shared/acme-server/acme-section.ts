@@ -1,6 +1,8 @@
-import { parseText } from '../config/option-values.ts';
+import { parseText, wholeNumber } from '../config/option-values.ts';
 import { parseRate, type Rate } from '../config/rate.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
+import type { DnsServer } from '../dns/exchange.ts';
+import { parseDnsAddress } from '../solver/dns-server.ts';
 
 /** The ACME server for hosts that have a client of their own. */
 export type AcmeConfig = {
@@ -15,7 +17,22 @@ export type AcmeConfig = {
   profiles: Record<string, string>;
   /** Accounts that a client host may make; absent where that is not bounded. */
   newAccounts?: Rate;
+  proof: ProofConfig;
 };
+
+/** How workers look for what clients have to prove of their names. */
+export type ProofConfig = {
+  /** DNS servers that names are looked up with; the system's where empty. */
+  resolvers: DnsServer[];
+  /** Where names are served over HTTP and TLS. */
+  httpPort: number;
+  tlsPort: number;
+  /** How often a response is looked for, after 1, 2, 4, … seconds again. */
+  tries: number;
+};
+
+/** Half a minute: the DNS and web servers lag. */
+const USUAL_TRIES = 6;
 
 /** Enough for many containers behind one address that make an account at each start. */
 const NEW_ACCOUNTS: Rate = { count: 100, period: 3_600_000 };
@@ -27,6 +44,7 @@ export function parseAcme(section: SectionReader): AcmeConfig {
   const website = section.one('website', parsePage);
   const caaIdentities = section.many('caa-identity', parseText);
   const profiles = section.many('profile', parseProfile);
+  const proof = parseProof(section);
   const newAccounts = section.one('new-accounts', parseRate) ?? NEW_ACCOUNTS;
   section.finish();
   const { firstKey } = section;
@@ -39,9 +57,19 @@ export function parseAcme(section: SectionReader): AcmeConfig {
     ...(website !== undefined && { website }),
     caaIdentities,
     profiles: Object.fromEntries(profiles),
+    proof,
     ...(Number.isFinite(newAccounts.count) && { newAccounts }),
   };
 }
+
+const parsePort = wholeNumber(1, 65_535);
+
+const parseProof = (section: SectionReader): ProofConfig => ({
+  resolvers: section.many('proof-resolver', parseDnsAddress),
+  httpPort: section.one('proof-http-port', parsePort) ?? 80,
+  tlsPort: section.one('proof-tls-port', parsePort) ?? 443,
+  tries: section.one('proof-tries', wholeNumber(1, 10)) ?? USUAL_TRIES,
+});
 
 /** Those of `POST /sign` and `POST /revoke`. */
 const taken = /^\/(sign|revoke)(\/|$)/;

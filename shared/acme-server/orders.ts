@@ -1,3 +1,4 @@
+import { type ProofType, proofTypes } from '../admission/client-proof.ts';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import type { Clock, Problem } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
@@ -33,6 +34,8 @@ export type OrderChallenge = {
 /** Of the identifier at the same place in the order. */
 export type Authorization = {
   status: 'pending' | 'valid' | 'invalid' | 'deactivated';
+  /** How the client has proven the name to Quarry, where its auth block wants it. */
+  proof?: ProofType;
   challenges: OrderChallenge[];
 };
 
@@ -84,6 +87,7 @@ const isChallenge = shapeOf<OrderChallenge>({
 });
 const isAuthorization = shapeOf<Authorization>({
   status: oneOf('pending', 'valid', 'invalid', 'deactivated'),
+  proof: optional(oneOf(...proofTypes)),
   challenges: listOf(isChallenge),
 });
 const isOrder = shapeOf<Order>({

@@ -3,9 +3,8 @@ import * as asn1js from 'asn1js';
 import { Certificate, Extension, GeneralNames } from 'pkijs';
 import type { Identifier } from '../base/identifier.ts';
 import { subjectAltName, toCommonName, toCryptoKey, toGeneralName } from './make-csr.ts';
+import { acmeIdentifier } from './read-acme-certificate.ts';
 
-/** RFC 8737 section 3, id-pe-acmeIdentifier. */
-const acmeIdentifier = '1.3.6.1.5.5.7.1.31';
 const subject = 'acme-tls/1 challenge';
 const day = 86_400_000;
 

@@ -71,7 +71,8 @@ export function readLink(der: Buffer): ChainLink {
 
 type Extension = { id: string; isCritical: boolean; value: Der };
 
-function readExtension({ parts }: Der): Extension {
+/** Throws where it is none. */
+export function readExtension({ parts }: Der): Extension {
   const isCritical = parts[1]?.tag === Tag.boolean && contentOf(parts[1])[0] === 0xff;
   return { id: readOid(parts[0]), isCritical, value: expectTag(parts.at(-1), Tag.octetString) };
 }

@@ -17,14 +17,15 @@ type Rule = { names: string; longest: number; act: 'shorten' | 'drop' };
 /** These live for as long as a limit counts, which files say. */
 const BUDGETS = 'budget:*';
 
+const QUEUES = ['sign', 'revoke', 'acme-jobs', 'schedule', 'notify'];
+
 /** How long keys live at most; names as `redis-uses.ts` has them. */
 const rules: Rule[] = [
   // a lock outlives its worker by seconds, and stands for a job that nobody has
-  ...['sign:*:lock', 'revoke:*:lock', 'schedule:*:lock', 'notify:*:lock'].map(
-    (names): Rule => ({ names, longest: 10 * SECOND, act: 'shorten' }),
-  ),
-  ...['sign:stalled-check', 'revoke:stalled-check', 'schedule:stalled-check', 'notify:stalled-check'].map(
-    (names): Rule => ({ names, longest: 10 * SECOND, act: 'shorten' }),
+  ...QUEUES.flatMap((queue): Rule[] =>
+    ['*:lock', 'stalled-check'].map(names => ({
+      ...{ names: `${queue}:${names}`, longest: 10 * SECOND, act: 'shorten' },
+    })),
   ),
   { names: 'flight:*', longest: 65 * 60 * SECOND, act: 'shorten' },
   { names: 'checkpoint:*', longest: 7 * DAY, act: 'shorten' },
@@ -88,8 +89,6 @@ export async function drawBackLives(
   }
   return count;
 }
-
-const QUEUES = ['sign', 'revoke', 'schedule', 'notify'];
 
 /** BullMQ's score is the time times this, and a counter. */
 const UNIT = 0x1000;

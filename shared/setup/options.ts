@@ -213,6 +213,10 @@ const acme: Placings<AcmeConfig> = {
   website: taken('website'),
   caaIdentities: taken('caa-identity'),
   profiles: taken('profile'),
+  proof: takenOf<AcmeConfig['proof']>({
+    ...{ resolvers: 'proof-resolver', httpPort: 'proof-http-port', tlsPort: 'proof-tls-port' },
+    tries: 'proof-tries',
+  }),
   newAccounts: taken('new-accounts'),
 };
 

@@ -133,8 +133,9 @@ export const uses: RedisUse[] = [
   }),
   channel('reload-responders', { responder: ['subscribe'], cli: ['publish'] }),
 
-  // the other queues: revoke-queue.ts, schedule.ts, notices.ts
+  // the other queues: revoke-queue.ts, acme-queue.ts, schedule.ts, notices.ts
   keys('revoke:*', { intake: toProduce, worker: toConsume, cli: toProduce }),
+  keys('acme-jobs:*', { intake: toProduce, worker: toConsume }),
   keys('schedule:*', { scheduler: toConsume }),
   keys('schedule-times', {
     scheduler: [...script, 'zadd', 'zrangebyscore', 'zrem', 'zscore'],
@@ -166,7 +167,7 @@ export const uses: RedisUse[] = [
 
   // what a clock that was ahead has left: draw-back.ts
   ...drawnBackNames.map(names => keys(names, { scheduler: [...toDrawBack, 'scan'] })),
-  ...['sign:*', 'revoke:*'].map(names => keys(names, { scheduler: toDrawBackJobs })),
+  ...['sign:*', 'revoke:*', 'acme-jobs:*'].map(names => keys(names, { scheduler: toDrawBackJobs })),
 
   // renewals: renewal-index.ts, index-writer.ts, newest-index.ts, expiry-index.ts, unstored.ts,
   // index-storage.ts

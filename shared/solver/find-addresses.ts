@@ -12,7 +12,7 @@ import { type DnsServer, formatServer } from '../dns/exchange.ts';
  * @param servers DNS servers; the system's where empty
  * @throws Error in one line where there are none, or nobody can say
  */
-async function findAddresses(
+export async function findAddresses(
   host: string,
   servers: readonly DnsServer[],
   signal: AbortSignal,

@@ -7,7 +7,7 @@ import { openTokenList } from '../../shared/admission/token-list.ts';
 import { tokenBindingKey, tokenDigest } from '../../shared/admission/token-record.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { parseEntry } from '../../shared/trail/event.ts';
-import { openIntake } from '../services/intake/open-intake.ts';
+import { openIntake, usualAcme } from '../services/intake/open-intake.ts';
 import {
   bindAccount,
   type ClientKey,
@@ -47,7 +47,7 @@ type Options = { blocks?: AuthBlockConfig[]; store?: ReturnType<typeof newStore>
 async function open({ blocks = [web, mail, near, tokens], store = newStore(), acme = {} }: Options = {}) {
   const clock = turnedClock(start);
   const judgeToken = openJudgeToken(store, testSeals, clock);
-  const section = { caaIdentities: [], profiles: {}, ...acme };
+  const section = { ...usualAcme, ...acme };
   const server = { url: 'https://quarry.example.org/acme', store, clock, acme: section };
   const intake = await openIntake(blocks, { judgeToken, trusted: ['127.0.0.1'], acme: server });
   const nonces = openNonces(store, testSeals, clock);

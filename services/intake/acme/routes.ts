@@ -13,6 +13,7 @@ import type { Seals } from '../../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
+import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import type { Refusals } from '../refusals.ts';
@@ -44,6 +45,7 @@ export type AcmeParts = {
   clients: Clients;
   issuing: Issuing;
   revokeQueue: RevokeQueue;
+  acmeQueue: AcmeQueue;
   waiting: Waiting;
   trail: Pick<Trail, 'write'>;
   refusals: Pick<Refusals, 'note'>;

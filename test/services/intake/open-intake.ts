@@ -3,6 +3,7 @@ import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { type AcmeParts, createAcmeRoutes } from '../../../services/intake/acme/routes.ts';
 import { createApp, createRoutes } from '../../../services/intake/app.ts';
 import { openRefusals } from '../../../services/intake/refusals.ts';
+import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
 import { type Admission, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
@@ -14,6 +15,7 @@ import type { Redis, Store } from '../../../shared/base/redis.ts';
 import { openIssuing } from '../../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { BlockedKey } from '../../../shared/limits/standing-limit.ts';
+import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeJobData, RevokeQueue, RevokeResult } from '../../../shared/queue/revoke-queue.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import type { Storage } from '../../../shared/storage/storage.ts';
@@ -103,6 +105,19 @@ function openFakeRevokeQueue(): FakeRevokeQueue {
   return queue;
 }
 
+/** What an ACME server is that says nothing of itself. */
+export const usualAcme: AcmeConfig = {
+  ...{ caaIdentities: [], profiles: {} },
+  proof: { resolvers: [], httpPort: 80, tlsPort: 443, tries: 6 },
+};
+
+/** For routes that have nothing proven. */
+const acmeQueue: AcmeQueue = {
+  enqueue: () => assert.fail('a job is enqueued'),
+  result: () => assert.fail('a job is waited for'),
+  async [Symbol.asyncDispose]() {},
+};
+
 /** For routes that ask Redis for nothing. */
 const noStore: Store = {
   redis: new Proxy({} as Redis, { get: () => assert.fail('Redis is asked') }),
@@ -187,7 +202,7 @@ export async function openIntake(
     trail: { write },
   };
   const acmeParts = {
-    ...{ ...parts, acme: { caaIdentities: [], profiles: {} }, auth: blocks, admission },
+    ...{ ...parts, acme: usualAcme, acmeQueue, auth: blocks, admission },
     ...{ ratedAdmission: toRated(admission), store: noStore, seals: testSeals, clock, log: log.log },
     ...{ secret: Buffer.from(testSecret), refusals },
   };

@@ -10,11 +10,13 @@ function parse(...lines: string[]) {
   return parseAcme(new SectionReader(section, { env: {}, warnings: [], hidden: [], secretFiles: [] }));
 }
 
+const proof = { resolvers: [], httpPort: 80, tlsPort: 443, tries: 6 };
+
 const newAccounts = { count: 100, period: 3_600_000 };
 
 suite('[acme]', () => {
   test('is off where it has no url, and says so where it has anything else', () => {
-    assert.deepEqual(parse(), { caaIdentities: [], profiles: {}, newAccounts });
+    assert.deepEqual(parse(), { caaIdentities: [], profiles: {}, newAccounts, proof });
     assert.throws(() => parse('website = https://example.org'), {
       message: 'main.ini:2: [acme] website: needs url beside it',
     });
@@ -60,7 +62,7 @@ suite('[acme]', () => {
     assert.deepEqual(parse(...lines), {
       ...{ url: 'https://q.example.org', termsOfService: 'https://example.org/terms' },
       ...{ website: 'https://example.org', caaIdentities: ['ca.example', 'other.example'] },
-      profiles: { short: 'six days', long: 'a year: or so' },
+      ...{ profiles: { short: 'six days', long: 'a year: or so' }, proof },
       newAccounts,
     });
     assert.equal(parse('url = https://q.example.org', 'new-accounts = off').newAccounts, undefined);
@@ -70,5 +72,24 @@ suite('[acme]', () => {
     assert.throws(() => parse('url = https://q.example.org', 'profile = short'), /is not a name and what/);
     const twice = ['profile = short: a', 'profile = short: b'];
     assert.throws(() => parse('url = https://q.example.org', ...twice), /profile: describes short twice/);
+  });
+
+  test('says how workers look for what clients prove', () => {
+    const lines = ['proof-resolver = 192.0.2.53', 'proof-resolver = [2001:db8::53]:5353'];
+    lines.push('proof-http-port = 5002', 'proof-tls-port = 5001', 'proof-tries = 2');
+    assert.deepEqual(parse('url = https://q.example.org', ...lines).proof, {
+      resolvers: [
+        { host: '192.0.2.53', port: 53 },
+        { host: '2001:db8::53', port: 5353 },
+      ],
+      ...{ httpPort: 5002, tlsPort: 5001, tries: 2 },
+    });
+    for (const [line, why] of [
+      ['proof-resolver = ns.example.org', /is not an address/],
+      ['proof-http-port = 0', /is not a whole number from 1 to 65535/],
+      ['proof-tls-port = https', /is not a whole number/],
+      ['proof-tries = 11', /is not a whole number from 1 to 10/],
+    ] as const)
+      assert.throws(() => parse('url = https://q.example.org', line), { message: why });
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { AcmeParts } from '../../../../services/intake/acme/routes.ts';
-import { hmacBlock, loopbackBlock, openIntake } from '../open-intake.ts';
+import { hmacBlock, loopbackBlock, openIntake, usualAcme } from '../open-intake.ts';
 
 const url = 'https://quarry.example.org/acme';
 
@@ -31,7 +31,11 @@ suite('the frame of the ACME server', () => {
       ...{ termsOfService: 'https://example.org/terms', website: 'https://example.org' },
       ...{ caaIdentities: ['ca.example.org'], profiles: { short: 'six days' } },
     };
-    await using intake = await openAcmeIntake({ url, acme, auth: [hmacBlock, loopbackBlock] });
+    await using intake = await openAcmeIntake({
+      url,
+      acme: { ...usualAcme, ...acme },
+      auth: [hmacBlock, loopbackBlock],
+    });
     const { meta } = await (await intake.get('/acme/directory')).json();
     assert.deepEqual(meta, { ...acme, externalAccountRequired: false });
   });
