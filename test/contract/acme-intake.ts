@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import Koa from 'koa';
-import { createAcmeRoutes } from '../../services/intake/acme/routes.ts';
+import { type AcmeParts, createAcmeRoutes } from '../../services/intake/acme/routes.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { settleOrder } from '../../shared/acme-server/settle.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
@@ -16,6 +16,7 @@ import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
+import { usualAcme } from '../services/intake/open-intake.ts';
 import { makeIssued } from '../shared/pki/openssl-csr.ts';
 import { type ClientKey, makeClientKey, signJws } from '../support/acme-jws.ts';
 import { listen } from '../support/listen.ts';
@@ -77,16 +78,17 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
   });
   const stopping = new AbortController();
   const refused: unknown[] = [];
-  const routes = createAcmeRoutes({
+  const used = {
     ...{ url: BASE, auth: blocks, store, seals: testSeals, admission, issuing, clock, log: quietLog },
-    acme: { url: BASE, caaIdentities: [], profiles },
+    acme: { ...usualAcme, url: BASE, profiles },
     ratedAdmission: withRates(admission, store, { clock, log: quietLog }),
     clients: { isTrustedProxy: () => false },
     waiting: { clock, wait, stopping: stopping.signal },
     trail: { write },
-    refusals: { note: async refusal => void refused.push(refusal) },
-    ...({} as { secret: Buffer; revokeQueue: never }),
-  });
+    refusals: { note: async (refusal: unknown) => void refused.push(refusal) },
+  };
+  const unused = {} as Omit<AcmeParts, keyof typeof used>; // by the routes of orders
+  const routes = createAcmeRoutes({ ...unused, ...used });
   const app = new Koa();
   app.use((ctx, next) => {
     ctx.state.requestId = 'request-1';
