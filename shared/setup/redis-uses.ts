@@ -54,7 +54,7 @@ export const uses: RedisUse[] = [
   keys('acme:account:*', {
     intake: list('eval evalsha exists get persist pexpire pttl set'),
     worker: list('eval evalsha exists persist'),
-    cli: ['mget'],
+    cli: list('eval evalsha get mget set'),
   }),
   keys('acme:key:*', {
     intake: list('eval evalsha del get persist pexpire set'),

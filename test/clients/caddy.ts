@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bring, fromDebian } from '../support/bring.ts';
 import { freePorts } from '../support/free-port.ts';
 import { type Process, startProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -102,4 +103,12 @@ export const caddy: Client = {
   open: openCaddy,
   binds: true,
   lacks: caddyLacks,
+};
+
+export const debianCaddy: Client = {
+  name: 'Caddy 2.6',
+  find: () => bring(fromDebian('caddy')),
+  open: openCaddy,
+  binds: true,
+  lacks: { ...caddyLacks, 'mass revocation': 'it knows no renewal information before 2.8' },
 };

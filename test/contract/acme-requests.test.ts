@@ -149,7 +149,7 @@ suite('a signed request', () => {
     const old = server.nonces.make();
     const flipped = old.replace(/.$/, last => (last === '0' ? '1' : '0'));
     const good = async (nonce: string) => (await server.post('/by-key', key, { jwk: key.jwk, nonce })).kind;
-    for (const nonce of [foreign, flipped, '', 'none', old.toUpperCase(), `${old}0`])
+    for (const nonce of [foreign, flipped, 'none', old.toUpperCase(), `${old}00`])
       assert.equal(await good(nonce), 'badNonce', nonce);
     server.clock.turn(-61_000);
     assert.equal(await good(old), 'badNonce');

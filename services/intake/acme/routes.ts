@@ -68,6 +68,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     ctx.set('Replay-Nonce', nonces.make());
     ctx.status = status;
   };
+  const giveNonce = newNonce(204);
 
   const router = new Router({ sensitive: true, strict: true, prefix: urls.path });
   const route = (path: string, routes: Routes) => router.all(path, byMethod(routes));
@@ -76,7 +77,11 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     HEAD: directory,
     POST: signed.byEither(async ctx => directory(ctx)),
   });
-  route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  route('/new-nonce', {
+    GET: giveNonce,
+    HEAD: newNonce(200),
+    POST: signed.byEither(async ctx => giveNonce(ctx)),
+  });
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
