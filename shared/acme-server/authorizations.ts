@@ -8,8 +8,9 @@ import type { Authorization, Order } from './orders.ts';
 const types: readonly ChallengeType[] = ['http-01', 'dns-01', 'tls-alpn-01'];
 
 /**
- * The authorizations of a new order. They are valid from the start: who has the names is for admission to say,
- * and Quarry proves them at the CA. Only where the block wants its clients to prove them, they are pending.
+ * The authorizations of a new order. They are valid from the start: who has the names is for admission to
+ * say, and Quarry proves them at the CA. Only where the block wants its clients to prove them, they are
+ * pending.
  *
  * @param now milliseconds since the epoch
  */
