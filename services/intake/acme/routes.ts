@@ -5,6 +5,7 @@ import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../../shared/acme-server/certificates.ts';
 import { openKnownWindows } from '../../../shared/acme-server/known-windows.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
+import { openOrders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
@@ -22,11 +23,14 @@ import type { Clients, Waiting } from '../routes/sign.ts';
 import { accountRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
+import { orderRoutes } from './finalize.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
+import { newOrderRoute } from './new-order.ts';
+import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
 import { renewalInfoRoute } from './renewal-info.ts';
 import { revokeCertRoute } from './revoke-cert.ts';
-import { openSigned } from './signed.ts';
+import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
 export type AcmeParts = {
@@ -84,7 +88,19 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
+  const orders = openOrders(store, seals, clock);
   const certificates = openCertificates(store, seals);
+  const { order, finalize } = orderRoutes({ ...parts, urls, orders });
+  const orderKey: RecordKey = params => orders.key(params.order ?? '');
+  const certificateKey: RecordKey = params => certificates.key(params.fingerprint ?? '');
+  const post = (path: string, handler: Handler<ByAccount>, recordKey?: RecordKey) =>
+    route(path, { POST: signed.byAccount(handler, recordKey) });
+  post('/new-order', newOrderRoute({ ...parts, urls, orders }));
+  post('/order/:order', order, orderKey);
+  post('/order/:order/finalize', finalize, orderKey);
+  post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
+  post('/challenge/:order/:at/:type', challengeRoute({ orders, urls }), orderKey);
+  post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
   const inventory = openInventory(store);
   const revokeCert = revokeCertRoute({ ...parts, certificates, inventory, admission: parts.ratedAdmission });
   const windows = openKnownWindows(store, seals);
