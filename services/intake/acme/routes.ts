@@ -20,12 +20,13 @@ import type { Refusals } from '../refusals.ts';
 import type { Clients, Waiting } from '../routes/sign.ts';
 import { accountRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
+import { challengeRoute } from './challenge.ts';
 import { directoryRoute } from './directory.ts';
 import { orderRoutes } from './finalize.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
 import { newOrderRoute } from './new-order.ts';
-import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
+import { authorizationRoute, certificateRoute } from './order.ts';
 import { revokeCertRoute } from './revoke-cert.ts';
 import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
@@ -91,7 +92,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   post('/order/:order', order, orderKey);
   post('/order/:order/finalize', finalize, orderKey);
   post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
-  post('/challenge/:order/:at/:type', challengeRoute({ orders, urls }), orderKey);
+  post('/challenge/:order/:at/:type', challengeRoute({ ...parts, orders, urls }), orderKey);
   post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
   const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
   route('/revoke-cert', { POST: signed.byEither(revokeCert) });
