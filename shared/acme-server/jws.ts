@@ -81,10 +81,16 @@ function toHeader(header: JsonObject, where: string): Header {
   return {
     alg: text('alg'),
     ...(header.url !== undefined && { url: text('url') }),
-    ...(header.nonce !== undefined && { nonce: text('nonce') }),
+    ...(header.nonce !== undefined && { nonce: toNonce(header.nonce) }),
     ...(kid !== undefined && { kid: text('kid') }),
     ...(jwk !== undefined && { jwk: parseJwk(jwk) }),
   };
+}
+
+/** RFC 8555 section 6.5.2. */
+function toNonce(value: unknown): string {
+  const nonce = toBase64url(value, 'the nonce');
+  return nonce === '' ? malformed('the nonce is empty') : nonce;
 }
 
 const toObject = (value: unknown, what: string): JsonObject =>

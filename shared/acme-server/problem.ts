@@ -36,12 +36,11 @@ export type AcmeErrorKind = keyof typeof statuses;
 
 type Identifier = { type: string; value: string };
 
-/** What is wrong with one identifier among others (RFC 8555 section 6.7.1). */
+/** What is wrong with one identifier among others; a problem itself names none (RFC 8555 section 6.7.1). */
 type Subproblem = { kind: AcmeErrorKind; detail: string; identifier?: Identifier };
 
 /** What an answer may say besides. */
 type More = {
-  identifier?: Identifier | undefined;
   subproblems?: readonly Subproblem[] | undefined;
   /** Trying again makes sense from here on, in milliseconds since the epoch. */
   retryAfter?: number | undefined;
@@ -55,7 +54,6 @@ export class AcmeError extends Error {
   override readonly name = 'AcmeError';
   readonly kind: AcmeErrorKind;
   readonly status: number;
-  readonly identifier: More['identifier'];
   readonly subproblems: More['subproblems'];
   readonly retryAfter: More['retryAfter'];
   readonly algorithms: More['algorithms'];
@@ -66,10 +64,9 @@ export class AcmeError extends Error {
    * @param more its `status` only where it is not that of the kind
    */
   constructor(kind: AcmeErrorKind, detail: string, more: More & { status?: number; cause?: unknown } = {}) {
-    super(detail, more.cause === undefined ? undefined : { cause: more.cause });
+    super(toLine(detail), more.cause === undefined ? undefined : { cause: more.cause });
     this.kind = kind;
     this.status = more.status ?? statuses[kind];
-    this.identifier = more.identifier;
     this.subproblems = more.subproblems;
     this.retryAfter = more.retryAfter;
     this.algorithms = more.algorithms;
@@ -77,25 +74,31 @@ export class AcmeError extends Error {
   }
 }
 
+/** What a client has said may be in it. */
+const toLine = (text: string) => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+
 const PREFIX = 'urn:ietf:params:acme:error:';
 
 const toProblemType = (kind: AcmeErrorKind) => `${PREFIX}${kind}`;
 
 /** The problem document (RFC 9457). @param instance a URN of the request */
 export function toProblem(error: AcmeError, instance?: string) {
-  const { kind, status, message, identifier, subproblems, algorithms } = error;
+  const { kind, status, message, subproblems, algorithms } = error;
   return {
     type: toProblemType(kind),
     status,
     detail: message,
     ...(instance !== undefined && { instance }),
-    ...(identifier && { identifier }),
     ...(algorithms && { algorithms }),
     ...(subproblems && { subproblems: subproblems.map(toSubproblem) }),
   };
 }
 
-const toSubproblem = ({ kind, ...rest }: Subproblem) => ({ type: toProblemType(kind), ...rest });
+const toSubproblem = ({ kind, detail, ...rest }: Subproblem) => ({
+  type: toProblemType(kind),
+  detail: toLine(detail),
+  ...rest,
+});
 
 /** What a route has thrown as an ACME client is told it: a bug without its words. */
 export function toAcmeError(error: unknown): AcmeError {

@@ -17,11 +17,11 @@ export function parseJsonObject(bytes: Uint8Array, what: string): JsonObject {
     throw new AcmeError('malformed', `${what} ${reason}`);
   };
   const text = decode(bytes) ?? refuse('is not UTF-8');
-  const fault = findFault(text);
-  if (fault !== undefined) refuse(fault);
   const value = parse(text);
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as JsonObject) : refuse('is not a JSON object');
+  if (!isObject) refuse('is not a JSON object');
+  const fault = findFault(text);
+  return fault === undefined ? (value as JsonObject) : refuse(fault);
 }
 
 function decode(bytes: Uint8Array): string | undefined {
@@ -42,7 +42,7 @@ function parse(text: string): unknown {
 
 const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gs;
 
-/** Looks at brackets and names alone: what is no JSON besides is for JSON.parse to refuse. */
+/** @param text that is JSON: in any other, each escaped quote would be tried as the begin of a string */
 function findFault(text: string): string | undefined {
   const open: Set<string>[] = [];
   for (const [token, colon] of text.matchAll(tokens)) {

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bring, fromDebian } from '../support/bring.ts';
 import { freePorts } from '../support/free-port.ts';
 import { type Process, startProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Client, ClientFailure, type Driver, type Ground, type Issued } from './client.ts';
 import { fill, shownBlocks } from './page.ts';
-import { findBuiltClient } from './programs.ts';
+import { findSlowClient } from './programs.ts';
 
 /** Caddy of any version. It renews in its own time, so it is told to look each second. */
 export async function openCaddy(ground: Ground, program: string): Promise<Driver> {
@@ -89,6 +90,7 @@ export async function openCaddy(ground: Ground, program: string): Promise<Driver
 }
 
 export const caddyLacks: Client['lacks'] = {
+  address: 'it has a CA of its own for addresses that are not public',
   'several names': 'it orders a certificate for each name',
   renewal: 'it renews by itself, and not when somebody asks',
   replaces: 'it renews by itself: see mass revocation',
@@ -98,8 +100,16 @@ export const caddyLacks: Client['lacks'] = {
 
 export const caddy: Client = {
   name: 'Caddy 2.11',
-  find: () => findBuiltClient('caddy'),
+  find: () => findSlowClient('caddy'),
   open: openCaddy,
   binds: true,
   lacks: caddyLacks,
+};
+
+export const debianCaddy: Client = {
+  name: 'Caddy 2.6',
+  find: () => bring(fromDebian('caddy')),
+  open: openCaddy,
+  binds: true,
+  lacks: { ...caddyLacks, 'mass revocation': 'it knows no renewal information before 2.8' },
 };

@@ -5,8 +5,8 @@ import { startChalltestsrv } from '../support/challtestsrv.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { Ground } from './client.ts';
 
-/** The block with a key is called as the one on the page. */
-const binding = { kid: 'web', hmacKey: 'test-key-of-the-block-web-0123456789abcdef' };
+/** The block with a key is called as the one on the page. Dehydrated wants 32 bytes of it. */
+const binding = { kid: 'web', hmacKey: 'key-of-the-block-web-0123456789a' };
 
 export type ClientServer = AsyncDisposable & {
   acme: AcmeFleet;
@@ -26,10 +26,12 @@ set-txt_url = ${dns.managementUrl}/set-txt
 hmac_type = sha256
 hmac_key = ${binding.hmacKey}
 domain = *.bound.example
+verification = http, dns
 [auth "open"]
 ip = 127.0.0.0/8
 domain = *.open.example
 address = 127.0.0.0/8
+verification = http, dns
 `;
   const pebble = {
     dnsServer: dns.dnsServer,

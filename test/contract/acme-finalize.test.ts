@@ -172,6 +172,23 @@ test("finalize is judged by today's configuration: who is not admitted any more 
   assert.equal(worker.begun[0]?.data.block, 'web');
 });
 
+test('an order that its client has proven nothing for is not finalized by a block that wants proof by today', async () => {
+  await using ground = await openOrdered();
+  const clientProof = { types: ['http-01' as const], networks: [] };
+  const strict = await ground.openIntake({ blocks: [block('web', { clientProof })] });
+  const refused = await ground.finalize(strict);
+  assert.deepEqual([refused.status, kindOf(refused)], [403, 'rejectedIdentifier']);
+  const pending = await ground.newOrder(['b.example.org'], {}, strict);
+  assert.equal(pending.json.status, 'pending');
+  const early = await ground.post(pending.json.finalize, csrFor('DNS:b.example.org'), strict);
+  assert.deepEqual([early.status, kindOf(early)], [403, 'orderNotReady']);
+  const { json } = await ground.post(pending.json.authorizations[0] ?? '', undefined, strict);
+  assert.deepEqual(
+    json.challenges.map(({ type, status }) => [type, status]),
+    [['http-01', 'pending']],
+  );
+});
+
 test('a block with all of its places taken refuses to finalize for now, and the order stays ready', async () => {
   const blocks = [block('web', { bounds: { queueMax: 1 } })];
   await using ground = await openOrdered({ blocks, wait: 0 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import Koa from 'koa';
-import { createAcmeRoutes } from '../../services/intake/acme/routes.ts';
+import { type AcmeParts, createAcmeRoutes } from '../../services/intake/acme/routes.ts';
 import type { ProofConfig } from '../../shared/acme-server/acme-section.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { settleOrder } from '../../shared/acme-server/settle.ts';
@@ -82,7 +82,7 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
   });
   const stopping = new AbortController();
   const refused: unknown[] = [];
-  const routes = createAcmeRoutes({
+  const used = {
     ...{ url: BASE, auth: blocks, store, seals: testSeals, admission, issuing, clock, log: quietLog },
     acme: { ...usualAcme, url: BASE, profiles, proof },
     acmeQueue: stack.use(openAcmeQueue({ store, seals: testSeals, clock, log: quietLog })),
@@ -90,9 +90,10 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
     clients: { isTrustedProxy: () => false },
     waiting: { clock, wait, stopping: stopping.signal },
     trail: { write },
-    refusals: { note: async refusal => void refused.push(refusal) },
-    ...({} as { secret: Buffer; revokeQueue: never }),
-  });
+    refusals: { note: async (refusal: unknown) => void refused.push(refusal) },
+  };
+  const unused = {} as Omit<AcmeParts, keyof typeof used>; // by the routes of orders
+  const routes = createAcmeRoutes({ ...unused, ...used });
   const app = new Koa();
   app.use((ctx, next) => {
     ctx.state.requestId = 'request-1';

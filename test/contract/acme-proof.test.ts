@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import { consumeAcmeJobs } from '../../services/worker/consume-acme-jobs.ts';
+import { openCertificates } from '../../shared/acme-server/certificates.ts';
+import { openKnownWindows } from '../../shared/acme-server/known-windows.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import type { ClientProof, ProofType } from '../../shared/admission/client-proof.ts';
 import { systemClock } from '../../shared/base/basics.ts';
@@ -44,7 +46,8 @@ async function open(types: ProofType[], { networks = loopback, tries = 1, hasWor
   const acmeJobs = {
     ...{ orders: openOrders(store, testSeals, systemClock), trail: openTrail(store), proof },
     blocks: new Map(blocks.map(one => [one.name, one as { clientProof?: ClientProof }])),
-    ...{ clock: systemClock, log: kept.log },
+    ...{ cas: new Map(), certificates: openCertificates(store, testSeals), clock: systemClock },
+    ...{ windows: openKnownWindows(store, testSeals), log: kept.log },
   };
   const queueParts = { redisAddress: { url: own.url }, prefix, metrics: openMetrics(), ...parts };
   const workers = stack.use(new AsyncDisposableStack());

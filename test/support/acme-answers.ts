@@ -95,6 +95,7 @@ export function checkProblem(answer: Answer): Problem {
   assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json\b/, show(answer));
   const problem = JSON.parse(answer.body) as Problem;
   checkProblemObject(problem);
+  assert.equal(problem.identifier, undefined, 'only a subproblem has an identifier (section 6.7.1)');
   assert.equal(problem.status ?? answer.status, answer.status, 'the status of the problem is the answer’s');
   return problem;
 }

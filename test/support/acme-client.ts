@@ -45,7 +45,7 @@ export type Twist = {
   key?: ClientKey;
   /** Changes the protected header; a member that is undefined is left out. */
   header?: (header: Record<string, unknown>) => JwsHeader;
-  /** Changes the JWS, or makes something else of it. */
+  /** Changes the JWS, or makes something else of it: a text or bytes are sent as they are. */
   jws?: (jws: FlatJws) => unknown;
   method?: string;
   headers?: Record<string, string>;
@@ -145,7 +145,7 @@ export async function openAcmeClient(options: AcmeClientOptions) {
       ...web,
       method: twist.method ?? 'POST',
       headers: { ...headers, 'Content-Type': 'application/jose+json', ...twist.headers },
-      body: typeof body === 'string' ? body : JSON.stringify(body),
+      body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
     });
     checkAnswer(answer, directoryUrl);
     keepNonce(answer);

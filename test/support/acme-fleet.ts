@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { type AcmeClient, type AcmeClientOptions, openAcmeClient } from './acme-client.ts';
 import type { EabKey } from './acme-jws.ts';
-import { type Fleet, type FleetOptions, type FleetRole, type RoleProcess, startFleet } from './fleet.ts';
+import {
+  type Fleet,
+  type FleetOptions,
+  type FleetRole,
+  type RoleOptions,
+  type RoleProcess,
+  startFleet,
+} from './fleet.ts';
 import { startTcpFront } from './tcp-front.ts';
 import { tlsAuthority } from './tls-authority.ts';
 
@@ -21,7 +28,7 @@ export type AcmeFleet = AsyncDisposable & {
   caFile: string;
   ca: string;
   /** Starts one more intake behind the front; `options` are as of the fleet's `start`. */
-  startIntake(): Promise<RoleProcess>;
+  startIntake(options?: RoleOptions): Promise<RoleProcess>;
   /** A client of its own, with a new key. */
   open(options?: Partial<AcmeClientOptions>): Promise<AcmeClient>;
 };
@@ -95,8 +102,8 @@ export async function startAcmeFleet(options: AcmeFleetOptions = {}): Promise<Ac
     directoryUrl,
     caFile,
     ca,
-    async startIntake() {
-      const intake = await fleet.start('intake');
+    async startIntake(options) {
+      const intake = await fleet.start('intake', options);
       add(intake);
       return intake;
     },

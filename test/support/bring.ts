@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { aptUpdate, cache, findGo, lastLine } from './provision.ts';
 
@@ -27,12 +27,42 @@ export const fromDebian = (name: string): Program => ({
   make: folder => unpack([name], folder),
 });
 
+/** The same with the libraries that this system does not have. */
+export const fromDebianWithLibraries = (name: string, program: string): Program => {
+  const path = `bin/${basename(program)}`;
+  return {
+    name: `${name}-debian`,
+    path,
+    async make(folder) {
+      await aptUpdate();
+      await unpack([name, ...(await missingLibraries(name))], folder);
+      await mkdir(join(folder, 'bin'));
+      await writeFile(join(folder, path), besideLibraries(program));
+      await chmod(join(folder, path), 0o755);
+    },
+  };
+};
+
 async function unpack(packages: string[], folder: string): Promise<void> {
   await aptUpdate();
   await run('apt-get', ['-q', 'download', ...packages], { cwd: folder });
   const archives = (await readdir(folder)).filter(file => file.endsWith('.deb'));
   for (const archive of archives) await run('dpkg', ['-x', join(folder, archive), folder]);
 }
+
+/** What an installation would bring along; not what it would only replace by a newer one. */
+async function missingLibraries(name: string): Promise<string[]> {
+  const { stdout } = await run('apt-get', ['-s', '--no-install-recommends', 'install', name]);
+  const all = [...stdout.matchAll(/^Inst (\S+) \(/gm)].map(([, one = '']) => one);
+  return all.filter(one => one !== name);
+}
+
+/** The folder may have been moved since, and its libraries are in one that is named after the machine. */
+const besideLibraries = (program: string) => `#!/bin/sh
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+for libraries in "$root"/usr/lib/*-linux-gnu; do export LD_LIBRARY_PATH="$libraries"; done
+exec "$root/${program}" "$@"
+`;
 
 /** A Python of its own with these packages. */
 export const fromPip = (name: string, packages: string[], path = 'bin/python'): Program => ({

@@ -75,9 +75,9 @@ export function orderRoutes(parts: Parts) {
     const { identifiers } = order;
     const all = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
     const proven = all.filter(block => isProvenFor(block, order));
-    const known = admission.find(proven, identifiers) ? proven : all;
-    if (known !== proven && admission.find(all, identifiers)) throw new AcmeError('unauthorized', UNPROVEN);
-    const able = unusual ? blocksForUnusual(admission, known, identifiers, unusual) : known;
+    const isUnproven = !admission.find(proven, identifiers) && admission.find(all, identifiers);
+    if (isUnproven) throw new AcmeError('unauthorized', UNPROVEN);
+    const able = unusual ? blocksForUnusual(admission, proven, identifiers, unusual) : proven;
     return admitNames(ctx, admission, able, identifiers);
   }
 

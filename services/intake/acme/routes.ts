@@ -3,6 +3,7 @@ import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../../shared/acme-server/certificates.ts';
+import { openKnownWindows } from '../../../shared/acme-server/known-windows.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
 import { openOrders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
@@ -12,6 +13,7 @@ import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts'
 import type { Seals } from '../../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
+import { openInventory } from '../../../shared/inventory/inventory.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
@@ -27,6 +29,7 @@ import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
 import { newOrderRoute } from './new-order.ts';
 import { authorizationRoute, certificateRoute } from './order.ts';
+import { renewalInfoRoute } from './renewal-info.ts';
 import { revokeCertRoute } from './revoke-cert.ts';
 import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
@@ -69,6 +72,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     ctx.set('Replay-Nonce', nonces.make());
     ctx.status = status;
   };
+  const giveNonce = newNonce(204);
 
   const router = new Router({ sensitive: true, strict: true, prefix: urls.path });
   const route = (path: string, routes: Routes) => router.all(path, byMethod(routes));
@@ -77,7 +81,11 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     HEAD: directory,
     POST: signed.byEither(async ctx => directory(ctx)),
   });
-  route('/new-nonce', { GET: newNonce(204), HEAD: newNonce(200) });
+  route('/new-nonce', {
+    GET: giveNonce,
+    HEAD: newNonce(200),
+    POST: signed.byEither(async ctx => giveNonce(ctx)),
+  });
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
@@ -94,7 +102,10 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
   post('/challenge/:order/:at/:type', challengeRoute({ ...parts, orders, urls }), orderKey);
   post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
-  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  const inventory = openInventory(store);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, inventory, admission: parts.ratedAdmission });
+  const windows = openKnownWindows(store, seals);
+  route('/renewal-info/:id', { GET: renewalInfoRoute({ ...parts, certificates, windows }) });
   route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });

@@ -6,7 +6,12 @@ import { type Alg, type JwsHeader, macJws, makeClientKey, signJws } from '../../
 
 const algs: Alg[] = ['RS256', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 const key = makeClientKey();
-const good = { alg: 'ES256', jwk: key.jwk, nonce: 'n', url: 'https://quarry.example.org/acme/new-account' };
+const good = {
+  alg: 'ES256',
+  jwk: key.jwk,
+  nonce: 'bm9uY2U',
+  url: 'https://quarry.example.org/acme/new-account',
+};
 const text = (value: unknown) => Buffer.from(JSON.stringify(value));
 const signed = (header: JwsHeader, payload = '{}', by = key) => signJws(header, payload, by);
 const parse = (header: JwsHeader) => parseRequest(text(signed(header)));
@@ -53,6 +58,8 @@ suite('a request', () => {
     ] as const)
       assert.throws(() => parse(header as JwsHeader), { kind: 'malformed', message: detail });
     assert.throws(() => parse({ ...good, nonce: undefined }), { kind: 'badNonce' });
+    for (const nonce of ['', 'bm9uY2U=', 'a b', 'n', 7])
+      assert.throws(() => parse({ ...good, nonce }), { kind: 'malformed' });
     assert.equal(parse({ ...withoutKid, typ: 'of no meaning' }).header.url, good.url);
   });
 

@@ -27,6 +27,14 @@ suite('a problem of the ACME server', () => {
     );
   });
 
+  test('is one line without control characters, whatever a client has said', () => {
+    const said = 'a\r\nb\u2028c\u001b[31m\u202ed\u0085';
+    const error = new AcmeError('malformed', said, { subproblems: [{ kind: 'malformed', detail: said }] });
+    const { detail, subproblems } = toProblem(error);
+    assert.equal(detail, 'a??b?c?[31m?d?');
+    assert.equal(subproblems?.[0]?.detail, detail);
+  });
+
   test('is made of each code of IssuanceError', () => {
     const table: [IssuanceErrorCode, string | undefined, AcmeErrorKind, number][] = [
       ['badCsr', undefined, 'badCSR', 400],

@@ -64,7 +64,7 @@ suite('the frame of the ACME server', () => {
     await using intake = await openAcmeIntake();
     const wrong = await intake.get('/acme/new-nonce', { method: 'PUT' });
     const none = await intake.get('/acme/Directory');
-    assert.equal(wrong.headers.get('Allow'), 'GET, HEAD');
+    assert.equal(wrong.headers.get('Allow'), 'GET, HEAD, POST');
     for (const [answer, status] of [
       [wrong, 405],
       [none, 404],
