@@ -39,7 +39,7 @@ verification = http, dns
     profiles: { default: { description: 'three months', validityPeriod: 90 * 86_400 } },
   };
   const acme = started.use(await startAcmeFleet({ blocks, pebble }));
-  // Clients that run on ask again as soon as Quarry lets them, which is after a minute; Pebble says six hours.
+  // Clients that run on ask again as soon as Quarry lets them: after a minute. Pebble says six hours.
   acme.fleet.ca.rule({
     kind: 'renewalInfo',
     do: { rewrite: ({ headers }) => ({ headers: { ...headers, 'retry-after': '1' } }) },
