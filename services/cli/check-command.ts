@@ -24,7 +24,7 @@ export const checkCommand: Command = {
 /** Here alone a secret is written, as it is asked for. */
 async function writeEabKeys(probe: boolean | undefined, files: string[], { env, write }: Io): Promise<void> {
   if (probe) throw new UsageError('quarry check --eab main.ini');
-  const { listEabKeys } = await import('./eab-keys.ts');
+  const { listEabKeys } = await import('./acme-server.ts');
   const { loadConfig } = await import('../../shared/setup/load-config.ts');
   await write(listEabKeys(await loadConfig(needFiles('check', files), env)));
 }

@@ -17,9 +17,9 @@ import { openShamanFile } from '../../shared/shaman/file.ts';
 import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
 import type { StorageConfig } from '../../shared/storage/storage-section.ts';
+import { describeAcmeServer, describeUnreached } from './acme-server.ts';
 import { describeBounds, describeIdleSlots } from './bounds.ts';
 import { describeClearListeners } from './clear-listeners.ts';
-import { describeAcmeServer } from './eab-keys.ts';
 import { describeExposed } from './exposed-files.ts';
 import { describePersistRecords } from './persist-records.ts';
 import { describeUndivided } from './shares.ts';
@@ -49,6 +49,7 @@ export async function check(
     ...describeUndivided(config),
     ...describeIdleSlots(config),
     ...describeClearListeners(config.auth, config.mgmt),
+    ...describeUnreached(config),
     ...(await describeBadProfiles(config)),
     ...(await describeSecret(config)),
     ...(await describeExposed(config)),

@@ -17,6 +17,7 @@ export const commands: Record<string, () => Promise<Command>> = {
   limits: async () => (await import('./limits.ts')).limitsCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
   token: async () => (await import('./token.ts')).tokenCommand,
+  'acme-accounts': async () => (await import('./acme-accounts.ts')).acmeAccountsCommand,
   'redis-acl': async () => (await import('./redis-acl.ts')).redisAclCommand,
   notify: async () => (await import('./notify.ts')).notifyCommand,
   trail: async () => (await import('./trail.ts')).trailCommand,

@@ -1,4 +1,5 @@
 import { toDomainGlob } from '../../shared/admission/admit.ts';
+import type { Environment } from '../../shared/config/environment.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import {
   type ManagedCertificate,
@@ -8,8 +9,9 @@ import {
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { openShamanFile } from '../../shared/shaman/file.ts';
 import { isAgreedTo } from './agree.ts';
+import { isClients, openClientCertificates, type Reissuable } from './client-certificates.ts';
 import { type Command, needFiles, parseTime, readOptions, splitWords } from './command.ts';
-import { type FleetRedis, openFleetRedis } from './fleet-redis.ts';
+import { type FleetRedis, openFleetRedis, openFleetWithSecret } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
 
 /**
@@ -38,18 +40,30 @@ export const reissueCommand: Command = {
     const { names, files } = await splitWords(positionals);
     const issuedBefore = parseTime(values['issued-before']);
     const config = await loadConfig(needFiles('reissue', files), env);
-    using opened = await openFleetRedis(files, env);
+    using opened = await openFleet(config, files, env);
     const index = openRenewalIndex(opened.store);
     const accountOf = await openAccountOf(config, values.account !== undefined);
     const wanted = { names, account: values.account, issuedBefore };
-    const found = choose(await readAll(index), wanted, accountOf, opened.clock.now());
+    const clients = opened.secret && openClientCertificates({ ...opened, secret: opened.secret });
+    const all = [...(await readAll(index)), ...((await clients?.list()) ?? [])];
+    const found = choose(all, wanted, accountOf, opened.clock.now());
     write(describe(found, accountOf));
     if (!values.yes && !(await isAgreedTo('nothing is reissued'))) return write('nothing is reissued\n');
     await noteReissue(opened, found);
-    await reissue(opened, index, found);
-    write('the schedulers begin; quarry renewals shows how it goes\n');
+    const [own, ofClients] = divide(found);
+    await reissue(opened, index, own);
+    await clients?.reissue(ofClients);
+    write(describeNext(found));
   },
 };
+
+/** With the secret of the roles where there may be certificates of ACME clients, which are sealed with it. */
+const openFleet = (
+  { acme }: Config,
+  files: string[],
+  env: Environment,
+): Promise<FleetRedis & { secret?: Buffer }> =>
+  acme.url === undefined ? openFleetRedis(files, env) : openFleetWithSecret(files, env);
 
 export type Wanted = {
   /** All where none is given. */
@@ -66,11 +80,11 @@ export type Wanted = {
  * @throws Error in one line where a name, or all together, match nothing
  */
 export function choose(
-  all: readonly ManagedCertificate[],
+  all: readonly Reissuable[],
   { names, account, issuedBefore }: Wanted,
-  accountOf: (managed: ManagedCertificate) => string,
+  accountOf: (managed: Reissuable) => string,
   now: number,
-): ManagedCertificate[] {
+): Reissuable[] {
   const found = all
     .filter(({ notAfter, superseded }) => notAfter > now && !superseded)
     .filter(managed => account === undefined || accountOf(managed) === account)
@@ -85,7 +99,7 @@ export function choose(
 }
 
 /** The names of `quarry renew`, and globs. */
-function toMatcher(name: string): (managed: ManagedCertificate) => boolean {
+function toMatcher(name: string): (managed: Reissuable) => boolean {
   const matches = toDomainGlob(name);
   return ({ id, names }) => id === name || id.startsWith(`profile/${name}/`) || names.some(matches);
 }
@@ -97,10 +111,7 @@ async function readAll(index: RenewalIndex): Promise<ManagedCertificate[]> {
 }
 
 /** The account that issued a certificate. Without a record it was issued while there was but one account. */
-async function openAccountOf(
-  config: Config,
-  needed: boolean,
-): Promise<(managed: ManagedCertificate) => string> {
+async function openAccountOf(config: Config, needed: boolean): Promise<(managed: Reissuable) => string> {
   const accounts = [...config.accounts.values()];
   const ofProfile = new Map<string, string>();
   for (const { name, directory } of needed ? config.renewals : []) {
@@ -112,24 +123,44 @@ async function openAccountOf(
     issuedBy?.account ?? ofProfile.get(id.slice(0, id.lastIndexOf('/'))) ?? accounts[0]?.name ?? 'default';
 }
 
-function describe(
-  found: readonly ManagedCertificate[],
-  accountOf: (managed: ManagedCertificate) => string,
-): string {
+function describe(found: readonly Reissuable[], accountOf: (managed: Reissuable) => string): string {
   const counts = new Map<string, number>();
-  for (const managed of found) counts.set(accountOf(managed), (counts.get(accountOf(managed)) ?? 0) + 1);
-  const shown = found.slice(0, MOST_SHOWN).map(({ names }) => `    ${names.join(', ')}\n`);
+  for (const one of found) counts.set(accountOf(one), (counts.get(accountOf(one)) ?? 0) + 1);
+  const shown = found.slice(0, MOST_SHOWN).map(toLine);
   const more = found.length > MOST_SHOWN ? `    and ${found.length - MOST_SHOWN} more\n` : '';
   const issuers = [...counts].map(([account, count]) => `${count} of account ${account}`).join(', ');
   const what = found.length === 1 ? '1 certificate is' : `${found.length} certificates are`;
-  const minutes = Math.ceil(found.length / PACE / 60);
+  return `${what} to be renewed ${describeWhen(found)} (${issuers}):\n${shown.join('')}${more}`;
+}
+
+const toLine = (one: Reissuable) =>
+  `    ${one.names.join(', ')}${isClients(one) ? ' (an ACME client has it)' : ''}\n`;
+
+/** What Quarry renews, and what ACME clients do. */
+const divide = (found: readonly Reissuable[]): [own: Reissuable[], clients: Reissuable[]] => [
+  found.filter(one => !isClients(one)),
+  found.filter(isClients),
+];
+
+function describeWhen(found: readonly Reissuable[]): string {
+  const [own] = divide(found);
+  if (own.length === 0) return found.length === 1 ? 'by its ACME client' : 'by their ACME clients';
+  const minutes = Math.ceil(own.length / PACE / 60);
   const over = minutes === 1 ? 'a minute' : `${minutes} minutes`;
-  const head = `${what} to be renewed within ${over}, or as soon as the CA's limits allow (${issuers}):`;
-  return `${head}\n${shown.join('')}${more}`;
+  return `within ${over}, or as soon as the CA's limits allow`;
+}
+
+function describeNext(found: readonly Reissuable[]): string {
+  const [own, clients] = divide(found).map(all => all.length > 0);
+  const lines = [
+    ...(own ? ['the schedulers begin; quarry renewals shows how it goes'] : []),
+    ...(clients ? ['ACME clients renew theirs when they next ask for renewal information'] : []),
+  ];
+  return lines.map(line => `${line}\n`).join('');
 }
 
 /** An event for each certificate; a part of them in one command. */
-async function noteReissue(fleet: FleetRedis, found: readonly ManagedCertificate[]): Promise<void> {
+async function noteReissue(fleet: FleetRedis, found: readonly Reissuable[]): Promise<void> {
   for (let at = 0; at < found.length; at += NOTED_AT_ONCE) {
     const part = found.slice(at, at + NOTED_AT_ONCE);
     await Promise.all(part.map(({ id, names }) => noteOperator(fleet, `reissue ${id}`, { names })));
@@ -140,7 +171,7 @@ async function noteReissue(fleet: FleetRedis, found: readonly ManagedCertificate
 async function reissue(
   { store, clock }: FleetRedis,
   index: RenewalIndex,
-  found: readonly ManagedCertificate[],
+  found: readonly Reissuable[],
 ): Promise<void> {
   const now = clock.now();
   const tasks = new Set<string>();

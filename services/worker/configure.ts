@@ -1,4 +1,5 @@
 import { openCertificates } from '../../shared/acme-server/certificates.ts';
+import { openKnownWindows } from '../../shared/acme-server/known-windows.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
@@ -75,6 +76,7 @@ export function openConfigure({
   ];
   const [blockedKeys, orders] = [openBlockedKeys(store), openOrders(store, seals, clock)];
   const revokedCertificates = openRevokedCertificates(store, clock);
+  const [certificates, windows] = [openCertificates(store, seals), openKnownWindows(store, seals)];
   const caNames = new Map([...opened.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
   const keepStorages = keepUnchanged((config: StorageConfig) =>
     openStorages([config], parts).get(config.name),
@@ -100,10 +102,10 @@ export function openConfigure({
       },
       sharing: { turns, slots },
       fillSlots,
-      acmeJobs: { ...common, orders, proof: config.acme.proof },
+      acmeJobs: { ...common, orders, certificates, windows, proof: config.acme.proof },
       revocations: {
         ...{ ...common, expiry, blockedKeys, revokedCertificates },
-        clientCertificates: openCertificates(store, seals),
+        clientCertificates: certificates,
         findIssuing: openFindIssuing({ issuers, storages, expiry }),
       },
     };

@@ -13,6 +13,7 @@ import {
 } from '../../shared/queue/acme-queue.ts';
 import { type HeldJob, openWorker, UnrecoverableError, type WorkerParts } from '../../shared/queue/bullmq.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
+import { askRenewalInfo, type RenewalInfoParts } from './ask-renewal-info.ts';
 import { type ProveParts, proveName } from './prove-name.ts';
 
 /** They wait for others most of their time. */
@@ -21,7 +22,7 @@ const CONCURRENCY = 32;
 const MOST_LOOK_UPS = 10;
 
 /** What a job for an ACME client needs. */
-export type AcmeJobParts = ProveParts & { trail: Pick<Trail, 'write'> };
+export type AcmeJobParts = ProveParts & RenewalInfoParts & { trail: Pick<Trail, 'write'> };
 
 /** Takes the jobs for ACME clients. One that is cut off when the worker stops runs again elsewhere. */
 export function consumeAcmeJobs(
@@ -30,7 +31,7 @@ export function consumeAcmeJobs(
 ): AsyncDisposable {
   const done = new Counter({
     name: 'quarry_worker_acme_jobs_total',
-    help: 'Jobs for ACME clients, by kind: attempts at a proof, and looks at addresses',
+    help: 'Jobs for ACME clients, by kind: attempts at a proof, looks at addresses, questions for renewal information',
     labelNames: ['kind'],
     registers: [metrics],
   });
@@ -70,6 +71,10 @@ async function run(
   signal: AbortSignal,
 ): Promise<AcmeResult> {
   if (data.kind === 'address') return { outcome: 'addresses', faults: await findFaults(parts, data, signal) };
+  if (data.kind === 'renewal-info') {
+    await askRenewalInfo(parts, data.fingerprint, signal);
+    return { outcome: 'written' };
+  }
   const isOver = await proveName(parts, data, lastAttempt, signal);
   if (!isOver) throw new Error('the response is not there yet');
   return { outcome: 'written' };

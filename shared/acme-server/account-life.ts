@@ -24,6 +24,21 @@ export function accountKeys(prefix: string) {
 }
 
 /**
+ * A Lua function for a script that gives an account a certificate, which keeps it for ever. Its arguments are
+ * the account's id, the keys of its record, of its use and of all accounts, and what the keys begin with that
+ * name accounts by their key.
+ */
+export const NOTE_ISSUED = `
+local function note_issued(id, record, use, all, by_key)
+  if redis.call('EXISTS', record) == 0 then return end
+  redis.call('HINCRBY', use, 'certificates', 1)
+  redis.call('PERSIST', record)
+  redis.call('PERSIST', use)
+  redis.call('PERSIST', by_key .. (redis.call('HGET', use, 'key') or ''))
+  redis.call('ZADD', all, 'inf', id)
+end`;
+
+/**
  * KEYS: record, its use, what names it by its key, all accounts. ARGV: id, thumbprint, now, life, its end.
  */
 const NOTE_SEEN = toScript(`

@@ -95,7 +95,7 @@ redis.call('ZADD', KEYS[4], ARGV[7], ARGV[1])
 redis.call('XADD', KEYS[5], unpack(ARGV, 8))
 return 1`);
 
-/** KEYS: record, the trail. ARGV: the record as it was read, the new one, an entry if there is an event. */
+/** KEYS: record, the trail if there is an event. ARGV: the record as it was read, the new one, the entry. */
 const REPLACE = toScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
@@ -172,7 +172,8 @@ export function openAccounts(store: Store, seals: Seals, clock: Pick<Clock, 'now
     replace: ({ text }, after, told) =>
       needingRedis(async () => {
         const values = [text, seal(after), ...(told ? entryFor(told) : [])];
-        return (await runScript(redis, REPLACE, [keys.record(after.id), trail], values)) === 1;
+        const own = [keys.record(after.id), ...(told ? [trail] : [])];
+        return (await runScript(redis, REPLACE, own, values)) === 1;
       }),
     changeKey: ({ account, text }, after, told) =>
       needingRedis(async () => {

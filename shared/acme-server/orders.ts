@@ -14,6 +14,7 @@ import {
   shapeOf,
   toScript,
 } from '../base/redis.ts';
+import { accountKeys, NOTE_ISSUED } from './account-life.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
 import { replaceRecord } from './replace-record.ts';
 import { findReplaced } from './replaces.ts';
@@ -70,6 +71,8 @@ export type Kept = { order: Order; text: string };
 /** How an order ends, and what was issued. */
 export type Ended = { order: Order; certificate?: ClientCertificate };
 
+/** Milliseconds. */
+export const ORDER_LIFE = 24 * 3_600_000;
 /** Of one account; orders end with their jobs, or after a day. */
 const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */
@@ -124,19 +127,19 @@ return false`);
  * as long, and its account for ever.
  *
  * KEYS: order, the account's unfinished orders, its list of orders, then where there is a certificate: that,
- * what the account is used for, the account, and what leads to it by its renewal id where it has one.
- * ARGV: the order before, the order after, its life, its id, the certificate, its fingerprint.
+ * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the
+ * order before, the order after, its life, its id, the certificate, its fingerprint, the account's id, and
+ * what the keys begin with that name accounts by their key.
  */
-const END = toScript(`
+const END = toScript(`${NOTE_ISSUED}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[4])
 if not KEYS[4] then return 1 end
 if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
 redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[3])
-redis.call('HINCRBY', KEYS[5], 'certificates', 1)
-for i = 5, 6 do redis.call('PERSIST', KEYS[i]) end
-if KEYS[7] then redis.call('SET', KEYS[7], ARGV[6], 'PX', ARGV[3]) end
+note_issued(ARGV[7], KEYS[5], KEYS[6], KEYS[7], ARGV[8])
+if KEYS[8] then redis.call('SET', KEYS[8], ARGV[6], 'PX', ARGV[3]) end
 return 1`);
 
 /**
@@ -159,7 +162,7 @@ export type Orders = ReturnType<typeof openOrders>;
 export function openOrders(store: Store, seals: Seals, clock: Clock) {
   const { redis } = store;
   const root = `${store.prefix}:acme:`;
-  const certificates = openCertificates(store, seals);
+  const [certificates, accounts] = [openCertificates(store, seals), accountKeys(store.prefix)];
   const key = (id: string) => `${root}order:${id}`;
   const listKey = (account: string) => `${root}orders:${account}`;
   const unfinishedKey = (account: string) => `${root}unfinished:${account}`;
@@ -201,10 +204,15 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       const keys = [key(id), unfinishedKey(account), listKey(account)];
       const values = [text, after, Math.max(life, 1), id];
       if (certificate) {
-        keys.push(certificates.key(certificate.fingerprint), `${root}use:${account}`);
-        keys.push(`${root}account:${account}`);
-        if (certificate.renewalId) keys.push(certificates.renewalKey(certificate.renewalId));
-        values.push(certificates.seal(certificate), certificate.fingerprint);
+        const { fingerprint, renewalId } = certificate;
+        keys.push(
+          certificates.key(fingerprint),
+          accounts.record(account),
+          accounts.use(account),
+          accounts.all,
+        );
+        if (renewalId) keys.push(certificates.renewalKey(renewalId));
+        values.push(certificates.seal(certificate), fingerprint, account, accounts.byKey(''));
       }
       if ((await runScript(redis, END, keys, values)) !== 1) return undefined;
       const replaced = certificate && (await findReplaced(certificates, order));

@@ -40,6 +40,17 @@ export function renewalInfoId(pemOrDer: string | Buffer): string | undefined {
   return keyIdentifier && `${keyIdentifier.toString('base64url')}.${serial.toString('base64url')}`;
 }
 
+/** 20 bytes each, as a rule, of the key identifier and the serial number; CAs may take more. */
+const LONGEST_ID = 200;
+
+/** Whether a text is one that `renewalInfoId` may have made, in its one spelling. */
+export function isRenewalInfoId(text: string): boolean {
+  const parts = text.length <= LONGEST_ID ? text.split('.') : [];
+  const isSpelt = (part: string) =>
+    part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part;
+  return parts.length === 2 && parts.every(isSpelt);
+}
+
 /**
  * Asks the CA when to renew; an unsigned GET, which needs no account (RFC 9773 section 4.1).
  *

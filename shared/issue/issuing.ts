@@ -33,7 +33,7 @@ type OrderJob = {
 };
 
 /** An order of an ACME client that a job is for. */
-type ClientOrder = {
+export type ClientOrder = {
   data: Pick<SignJobData, 'accounts' | 'storage' | 'replaces' | 'order'>;
   /** As of `SignQueue.enqueue`. */
   reserve(newId: string): Promise<string>;

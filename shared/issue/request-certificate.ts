@@ -18,7 +18,7 @@ import { openFetchRecord, openHandOut } from './hand-out.ts';
 import type { Found, IssuedCertificate, Issuing, Ordered } from './issuing.ts';
 import { openOwnStorage } from './own-storage.ts';
 
-export type { IssuedCertificate, Issuing } from './issuing.ts';
+export type { ClientOrder, IssuedCertificate, Issuing } from './issuing.ts';
 
 export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;

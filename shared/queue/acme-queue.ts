@@ -15,7 +15,7 @@ export const ACME_QUEUE = 'acme-jobs';
  * What ACME clients wait for, and what takes a look at the world that no intake takes. A client that asks for
  * the same again joins the job that is there.
  */
-export type AcmeJobData = ProofJobData | AddressJobData;
+export type AcmeJobData = ProofJobData | AddressJobData | RenewalInfoJobData;
 
 /** To look for the response to a challenge of a client's own order. */
 export type ProofJobData = {
@@ -40,7 +40,13 @@ export type AddressJobData = {
   requestId: string;
 };
 
-/** How a job ended. What a look at a challenge has found is written into the order itself. */
+/** To ask the CA when to renew a client's certificate. */
+type RenewalInfoJobData = { kind: 'renewal-info'; fingerprint: string; requestId: string };
+
+/**
+ * How a job ended. What a look at a challenge has found is written into the order itself, and what a CA has
+ * said of a certificate is kept for all intakes.
+ */
 export type AcmeResult = { outcome: 'written' } | AddressResult;
 
 /** `faults`: of each identifier, in their order, why it does not lead to the client; '' where it does. */
@@ -53,10 +59,15 @@ export const isAcmeJobData: (value: unknown) => value is AcmeJobData = either(
     ...{ kind: oneOf('proof'), order: isText, authorization: isNumber },
     ...{ challenge: oneOf('http-01', 'dns-01', 'tls-alpn-01'), thumbprint: isText, requestId: isText },
   }),
-  shapeOf<AddressJobData>({
-    ...{ kind: oneOf('address'), block: isText, identifiers: listOf(isIdentifier) },
-    ...{ client: isText, requestId: isText },
-  }),
+  either(
+    shapeOf<AddressJobData>({
+      ...{ kind: oneOf('address'), block: isText, identifiers: listOf(isIdentifier) },
+      ...{ client: isText, requestId: isText },
+    }),
+    shapeOf<RenewalInfoJobData>({
+      ...{ kind: oneOf('renewal-info'), fingerprint: isText, requestId: isText },
+    }),
+  ),
 );
 
 const isAcmeResult: (value: unknown) => value is AcmeResult = either(

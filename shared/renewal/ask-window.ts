@@ -43,12 +43,13 @@ export async function askWindow(
   signal: AbortSignal,
 ): Promise<WindowLook> {
   const { clock } = connection;
-  const now = clock.now();
-  const isEarly = known.askAgain !== undefined && known.askAgain > now && known.askAgain < now + LATEST;
-  if (known.askAgain === undefined || isEarly) return known;
+  if (!isTimeToAsk(known, clock.now())) return known;
   const answer = await ask(connection, id, signal);
   return learnWindow(known, answer, life, clock.now(), Math.random());
 }
+
+export const isTimeToAsk = ({ askAgain }: Pick<WindowMemory, 'askAgain'>, now: number) =>
+  askAgain !== undefined && (askAgain <= now || askAgain >= now + LATEST);
 
 async function ask(connection: CaConnection, id: string, signal: AbortSignal): Promise<WindowAnswer> {
   try {

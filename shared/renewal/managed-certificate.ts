@@ -60,7 +60,8 @@ export type LastFetch = { at: number; block: string };
 export const isRenewed = ({ renews, superseded, reissue }: ManagedCertificate) =>
   (renews || reissue !== undefined) && !superseded;
 
-const isInfo = (value: unknown) => isKnown(value) || isUnknown(value);
+/** Whether it is what `askWindow` learns of a window. */
+export const isInfo = (value: unknown) => isKnown(value) || isUnknown(value);
 const isKnown = shapeOf({ start: isNumber, end: isNumber, explanationUrl: optional(isText) });
 const isUnknown = shapeOf({ none: isText });
 const isRefusal = shapeOf({ account: isText, reason: isText });

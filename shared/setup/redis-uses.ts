@@ -49,12 +49,13 @@ export const uses: RedisUse[] = [
     cli: [...script, 'del', 'mget'],
   }),
 
-  // the ACME server: acme-server/nonces.ts, accounts.ts, orders.ts
+  // the ACME server: acme-server/nonces.ts, accounts.ts, orders.ts, certificates.ts,
+  // known-windows.ts
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
   keys('acme:account:*', {
     intake: list('eval evalsha exists get persist pexpire pttl set'),
     worker: list('eval evalsha exists persist'),
-    cli: ['mget'],
+    cli: list('eval evalsha get mget set'),
   }),
   keys('acme:key:*', {
     intake: list('eval evalsha del get persist pexpire set'),
@@ -86,6 +87,7 @@ export const uses: RedisUse[] = [
     cli: [...script, 'get', 'mget', 'scan', 'set'],
   }),
   keys('acme:renewal:*', { intake: [...script, 'get', 'set'], worker: [...script, 'get', 'set'] }),
+  keys('acme:renewal-info:*', { intake: ['get'], worker: ['get', 'set'] }),
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
@@ -198,6 +200,7 @@ export const uses: RedisUse[] = [
   keys('trail-head', { scheduler: [...script, 'get', 'set'], cli: ['del', 'get'] }),
   keys('inventory:*', {
     scheduler: list('eval evalsha hdel hexists hget hgetall hmget hset hsetnx zadd zrangebylex zrem'),
+    intake: ['hgetall', 'hmget', 'zrangebylex'],
     cli: ['hgetall', 'hmget', 'zrangebylex'],
   }),
 ];

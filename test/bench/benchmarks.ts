@@ -1,3 +1,5 @@
+import { benchAcmeFinalize } from './acme-finalize.ts';
+import { acmeServerBenchmark } from './acme-server.ts';
 import type { Benchmark } from './benchmark.ts';
 import { benchDnsResponder } from './dns-responder.ts';
 import { drainSubject } from './drain.ts';
@@ -49,6 +51,10 @@ export const benchmarks: Record<string, Benchmark & { plan?: Plan }> = {
   'trail-verify': { run: benchTrailVerify },
   'storage-hit': storageHit('redis'),
   'storage-hit-file': storageHit('file'),
+  'acme-nonce': acmeServerBenchmark('nonce'),
+  'acme-new-order': acmeServerBenchmark('newOrder'),
+  'acme-order': acmeServerBenchmark('order'),
+  'acme-finalize': benchAcmeFinalize,
   responder: benchResponder,
   'dns-responder': benchDnsResponder,
   'tls-alpn': benchTlsAlpn,

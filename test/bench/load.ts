@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { type Process, startProcess } from '../support/processes.ts';
 import type { Figures, Subject, Tell } from './benchmark.ts';
 import type { LoadReport, LoadSpec } from './generator.ts';
-import { cpuSeconds } from './process-figures.ts';
+import { totalCpuSeconds } from './process-figures.ts';
 import { measureSideBySide, type Pair } from './side-by-side.ts';
 import { median } from './statistics.ts';
 
@@ -16,8 +16,8 @@ const measureMs = 800;
 const connections = 32;
 const limitMs = 15_000;
 
-/** A server process on loopback. */
-export type Target = { pid: number; port: number };
+/** A server process on loopback; `also` are others that take part in its answers. */
+export type Target = { pid: number; also?: number[]; port: number };
 
 type Sample = LoadReport & {
   rate: number;
@@ -26,7 +26,14 @@ type Sample = LoadReport & {
 };
 
 /** Who sends what: a program in this folder, and the request as it understands it. */
-export type Load = { generator: string; request: string; unit: string };
+export type Load = {
+  generator: string;
+  request: string;
+  unit: string;
+  /** Where they are not as for a plain request. */
+  warmUpMs?: number;
+  measureMs?: number;
+};
 
 /** Quarry's server of one tree, and what it is sent. */
 export type OpenLoad<Opened = unknown> = (
@@ -102,16 +109,18 @@ const toMicroseconds = (value: number) => `${Math.round(value)} µs`;
 
 async function measureLoad(
   what: string,
-  { pid, port }: Target,
-  { generator: program, request, unit }: Load,
+  { pid, also = [], port }: Target,
+  load: Load,
   tell: Tell,
 ): Promise<Sample> {
-  const spec: LoadSpec = { port, request, connections, warmUpMs, measureMs };
-  const generator = join(import.meta.dirname, program);
-  const before = await cpuSeconds(pid);
+  const { request, unit } = load;
+  const spec: LoadSpec = { warmUpMs, measureMs, ...load, port, request, connections };
+  const generator = join(import.meta.dirname, load.generator);
+  const pids = [pid, ...also];
+  const before = await totalCpuSeconds(pids);
   const { stdout } = await run(process.execPath, [generator, JSON.stringify(spec)], { timeout: limitMs });
   const report = JSON.parse(stdout) as LoadReport;
-  const cpuPerAnswer = (((await cpuSeconds(pid)) - before) * 1e6) / report.allAnswers;
+  const cpuPerAnswer = (((await totalCpuSeconds(pids)) - before) * 1e6) / report.allAnswers;
   const rate = report.answers / report.seconds;
   tell(`${what}: ${Math.round(rate)} ${unit}`);
   return { ...report, rate, cpuPerAnswer };

@@ -18,8 +18,9 @@ writeFileSync('account.key', next);
 };
 
 async function open(ground: Ground): Promise<Driver> {
-  const { caFile, dir } = ground;
-  const [shown = ''] = shownBlocks('acme-client', 'js');
+  const { binding, caFile, dir } = ground;
+  const [block = ''] = shownBlocks('acme-client', 'js');
+  const shown = binding ? block : block.replace(/^ *externalAccountBinding: .*\n/m, '');
   const [made = ''] = /^[\s\S]*?\n}\);\n/.exec(shown) ?? [];
   await symlink(modules, join(dir, 'node_modules'));
 

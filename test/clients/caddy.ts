@@ -7,7 +7,7 @@ import { type Process, startProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Client, ClientFailure, type Driver, type Ground, type Issued } from './client.ts';
 import { fill, shownBlocks } from './page.ts';
-import { findBuiltClient } from './programs.ts';
+import { findSlowClient } from './programs.ts';
 
 /** Caddy of any version. It renews in its own time, so it is told to look each second. */
 export async function openCaddy(ground: Ground, program: string): Promise<Driver> {
@@ -90,6 +90,7 @@ export async function openCaddy(ground: Ground, program: string): Promise<Driver
 }
 
 export const caddyLacks: Client['lacks'] = {
+  address: 'it has a CA of its own for addresses that are not public',
   'several names': 'it orders a certificate for each name',
   renewal: 'it renews by itself, and not when somebody asks',
   replaces: 'it renews by itself: see mass revocation',
@@ -99,7 +100,7 @@ export const caddyLacks: Client['lacks'] = {
 
 export const caddy: Client = {
   name: 'Caddy 2.11',
-  find: () => findBuiltClient('caddy'),
+  find: () => findSlowClient('caddy'),
   open: openCaddy,
   binds: true,
   lacks: caddyLacks,

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import type { Found } from '../support/provision-cas.ts';
+import type { Found } from '../support/bring.ts';
 
 // What the matrix of real ACME clients asks of each of them.
 

@@ -5,8 +5,8 @@ import { caddy, debianCaddy } from './caddy.ts';
 import { certbot } from './certbot.ts';
 import type { Client } from './client.ts';
 import { dehydrated } from './dehydrated.ts';
-import { lego5, xCrypto } from './go-libraries.ts';
 import { lego4 } from './lego4.ts';
+import { instantAcme, lego5, xCrypto } from './libraries.ts';
 import { modMd } from './mod-md.ts';
 import { step } from './step.ts';
 import { uacme } from './uacme.ts';
@@ -26,4 +26,5 @@ export const allClients: readonly Client[] = [
   caddy,
   step,
   acmeClient,
+  instantAcme,
 ];

@@ -1,88 +1,56 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { globSync, readFileSync } from 'node:fs';
+import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { cache, findGo, lastLine } from '../support/provision.ts';
-import type { Found } from '../support/provision-cas.ts';
+import { bring, type Found, fromGo, type Program } from '../support/bring.ts';
+import { findGo } from '../support/provision.ts';
 
-// The clients that Go builds. They stay in the cache, as compiling takes minutes.
+// The clients that have to be built.
 
 const run = promisify(execFile);
 
-type Program = {
-  /** Of its folder in the cache; it changes with what the program is made of. */
-  name(): Promise<string>;
-  path: string;
-  /** It takes longer than CI should wait. */
-  slow: boolean;
-  make(folder: string, go: string): Promise<void>;
-};
+/** A program of ours around a library, in a folder beside this file. Its name changes with its source. */
+function ownProgram(folder: string, build: (source: string, into: string) => Promise<unknown>): Program {
+  const source = join(import.meta.dirname, folder);
+  const hash = createHash('sha256');
+  for (const file of globSync('**/*.*', { cwd: source }).sort())
+    hash.update(readFileSync(join(source, file)));
+  return {
+    name: `clients-${folder}-${hash.digest('hex').slice(0, 16)}`,
+    path: 'clients',
+    make: async into => void (await build(source, into)),
+  };
+}
 
-const outputLimit = 64 * 1024 * 1024;
-
-const fromModule = (path: string, module: string, version: string): Program => ({
-  name: async () => `${path}-${version}`,
-  path,
-  slow: true,
-  async make(folder, go) {
-    const env = { ...process.env, GOBIN: folder, CGO_ENABLED: '0' };
-    await run(go, ['install', `${module}@${version}`], { env, maxBuffer: outputLimit });
-  },
+/** Where Go has built Pebble before, this takes some ten seconds. */
+const goLibraries = ownProgram('go', async (source, into) => {
+  const go = findGo();
+  if (!go) throw new Error('Go is not installed');
+  await run(go, ['build', '-o', join(into, 'clients'), '.'], { cwd: source });
 });
 
-const ownSource = join(import.meta.dirname, 'go');
-
-/** Once Pebble is built, which it is before any test, this takes some ten seconds. */
-const ownProgram: Program = {
-  async name() {
-    const hash = createHash('sha256');
-    for (const file of (await readdir(ownSource)).sort()) hash.update(await readFile(join(ownSource, file)));
-    return `go-libraries-${hash.digest('hex').slice(0, 16)}`;
-  },
-  path: 'clients',
-  slow: false,
-  async make(folder, go) {
-    await run(go, ['build', '-o', join(folder, 'clients'), '.'], { cwd: ownSource, maxBuffer: outputLimit });
-  },
+/** These take a minute and more to build. */
+const slow = {
+  step: fromGo('step', 'github.com/smallstep/cli/cmd/step', 'v0.30.2'),
+  caddy: fromGo('caddy', 'github.com/caddyserver/caddy/v2/cmd/caddy', 'v2.11.9'),
+  instantAcme: ownProgram('rust', async (source, into) => {
+    const target = join(into, 'target');
+    const args = ['build', '--locked', '--quiet', '--target-dir', target];
+    await run('cargo', args, { cwd: source, maxBuffer: 64 * 1024 * 1024 });
+    await copyFile(join(target, 'debug', 'clients'), join(into, 'clients'));
+    await rm(target, { recursive: true });
+  }),
 };
 
-const programs = {
-  goLibraries: ownProgram,
-  step: fromModule('step', 'github.com/smallstep/cli/cmd/step', 'v0.30.2'),
-  caddy: fromModule('caddy', 'github.com/caddyserver/caddy/v2/cmd/caddy', 'v2.11.9'),
-};
+let ownOnes: Promise<Found> | undefined;
 
-type Built = keyof typeof programs;
-
-const finding = new Map<Built, Promise<Found>>();
-
-/** Finds a client in the cache, or builds it there; one that is slow to build only for `npm run clients`. */
-export function findBuiltClient(which: Built): Promise<Found> {
-  const found = finding.get(which) ?? findOrBuild(which);
-  finding.set(which, found);
-  return found;
+export function findGoLibraries(): Promise<Found> {
+  ownOnes ??= bring(goLibraries);
+  return ownOnes;
 }
 
-async function findOrBuild(which: Built): Promise<Found> {
-  const { name, path, slow, make } = programs[which];
-  const folder = join(cache, 'clients', await name());
-  const found = { path: join(folder, path) };
-  if (existsSync(found.path)) return found;
-  if (slow && process.env.QUARRY_TEST_CLIENTS !== 'all') return { missing: 'npm run clients builds it' };
-  const go = findGo();
-  if (!go) return { missing: 'Go is not installed' };
-  await mkdir(join(cache, 'clients'), { recursive: true });
-  const making = await mkdtemp(`${folder}.`);
-  try {
-    process.stderr.write(`building ${which} into ${cache}\n`);
-    await make(making, go);
-    await rename(making, folder).catch(() => {}); // Another process was faster.
-    return found;
-  } catch (error) {
-    return { missing: `${which} is not to be had here: ${lastLine(error)}` };
-  } finally {
-    await rm(making, { recursive: true, force: true });
-  }
-}
+/** Only `npm run clients` builds it; what is there already is used by all. */
+export const findSlowClient = (which: keyof typeof slow): Promise<Found> =>
+  bring(slow[which], process.env.QUARRY_TEST_CLIENTS === 'all' ? undefined : 'npm run clients builds it');

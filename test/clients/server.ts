@@ -26,10 +26,12 @@ set-txt_url = ${dns.managementUrl}/set-txt
 hmac_type = sha256
 hmac_key = ${binding.hmacKey}
 domain = *.bound.example
+verification = http, dns
 [auth "open"]
 ip = 127.0.0.0/8
 domain = *.open.example
 address = 127.0.0.0/8
+verification = http, dns
 `;
   const pebble = {
     dnsServer: dns.dnsServer,

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, type Driver, type Ground, runClient } from './client.ts';
 import { fill, shownBlocks } from './page.ts';
-import { findBuiltClient } from './programs.ts';
+import { findSlowClient } from './programs.ts';
 
 const shortPatience = 'it waits 10 s after finalizing';
 const ownCaOnly = 'it does that only at a step-ca';
@@ -28,7 +28,7 @@ async function open(ground: Ground, program: string): Promise<Driver> {
 
 export const step: Client = {
   name: 'step 0.30',
-  find: () => findBuiltClient('step'),
+  find: () => findSlowClient('step'),
   open,
   binds: false,
   lacks: {

@@ -67,7 +67,11 @@ test('of two who change an order at once, one is told that the other was faster'
 
 test('a certificate is written with the end of its order, lives as long, and its account for ever', async () => {
   const { store, orders, certificates, toKept, lifeOf } = open();
-  await redis.set(`${store.prefix}:acme:account:account-1`, 'an account', 'PX', 1_000_000);
+  const root = `${store.prefix}:acme`;
+  for (const name of ['account:account-1', 'key:its thumbprint'])
+    await redis.set(`${root}:${name}`, 'an account', 'PX', 1_000_000);
+  await redis.hset(`${root}:use:account-1`, { key: 'its thumbprint' });
+  await redis.pexpire(`${root}:use:account-1`, 1_000_000);
   await orders.create(orderRecord());
   const kept = await toKept('order-1');
   const certificate = certificateOf(kept.order, start + 90 * DAY);
@@ -88,8 +92,10 @@ test('a certificate is written with the end of its order, lives as long, and its
     'orders:account-1',
   ])
     assert.ok(isAbout(await lifeOf(name), 90 * DAY), name);
-  assert.equal(await lifeOf('account:account-1'), -1);
-  assert.deepEqual(await redis.hgetall(`${store.prefix}:acme:use:account-1`), { certificates: '1' });
+  for (const name of ['account:account-1', 'key:its thumbprint', 'use:account-1'])
+    assert.equal(await lifeOf(name), -1, name);
+  assert.equal(await redis.hget(`${root}:use:account-1`, 'certificates'), '1');
+  assert.equal(await redis.zscore(`${root}:accounts`, 'account-1'), 'inf');
 });
 
 test('an account has so many orders at once that are not finished; those that end or expire make room', async () => {

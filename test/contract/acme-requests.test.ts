@@ -10,7 +10,9 @@ import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openSeals, toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { type ClientKey, type JwsHeader, makeClientKey, signJws } from '../support/acme-jws.ts';
+import { freePort } from '../support/free-port.ts';
 import { listen } from '../support/listen.ts';
+import { startNginx } from '../support/nginx.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -22,7 +24,8 @@ const urls = openUrls('https://quarry.example.org/acme');
 type Asked = { by: ByAccount | ByKey; state: Record<string, unknown> };
 
 /** An intake with three routes, which take any request by an account, by a key, and by either. */
-async function openServer(store = newStore()) {
+/** @param goesAway whether it takes a request, and goes away before it answers */
+async function openServer(store = newStore(), { goesAway = false } = {}) {
   const clock = turnedClock(Date.parse('2026-05-01'));
   const nonces = openNonces(store, testSeals, clock);
   const accounts = openAccounts(store, testSeals, clock);
@@ -41,6 +44,10 @@ async function openServer(store = newStore()) {
   const app = new Koa();
   const refusals = { note: async () => {} };
   const clients = { isTrustedProxy: () => false };
+  app.use(async ({ req }, next) => {
+    await next();
+    if (goesAway) req.socket.destroy();
+  });
   app.use(acmeAnswers({ urls, nonces, clients, refusals, clock, log: quietLog }));
   app.use(ctx => routes[ctx.path]?.(ctx as RouterContext));
   const server = await listen(app.callback());
@@ -61,8 +68,8 @@ async function openServer(store = newStore()) {
     return account;
   }
 
-  async function send(path: string, body: unknown, headers = {}) {
-    const answer = await fetch(`${server.url}/acme${path}`, {
+  async function send(path: string, body: unknown, headers = {}, to = server.url) {
+    const answer = await fetch(`${to}/acme${path}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/jose+json', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
@@ -73,15 +80,15 @@ async function openServer(store = newStore()) {
   }
 
   return {
-    ...{ clock, nonces, asked, keep, send },
+    ...{ clock, nonces, asked, keep, send, port: server.port },
     /** Signed as it should be, but for `header`. */
-    post: (path: string, key: ClientKey, header: Record<string, unknown>, payload = '') => {
+    post: (path: string, key: ClientKey, header: Record<string, unknown>, payload = '', to = server.url) => {
       const own = {
         alg: key.alg,
         nonce: nonces.make(),
         url: urls.signed(`/acme${path}`),
       };
-      return send(path, signJws({ ...own, ...header } as JwsHeader, payload, key));
+      return send(path, signJws({ ...own, ...header } as JwsHeader, payload, key), {}, to);
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
@@ -258,6 +265,27 @@ test('in the steady state, a request costs one command of Redis', async t => {
     mock.calls.map(({ arguments: [command] }) => (command as { name: string }).name),
     ['evalsha'],
   );
+});
+
+test('a request that nginx sends to a second intake, as the first went away with it, is to be signed anew', async () => {
+  const store = newStore();
+  await using first = await openServer(store, { goesAway: true });
+  await using second = await openServer(store);
+  const port = await freePort();
+  const location = 'proxy_pass http://intakes; proxy_next_upstream error timeout non_idempotent;';
+  await using _ = await startNginx(
+    `upstream intakes { server 127.0.0.1:${first.port} max_fails=0; server 127.0.0.1:${second.port} backup; }
+server { listen 127.0.0.1:${port}; location /acme/ { ${location} } location / { return 204; } }`,
+    port,
+  );
+  const key = makeClientKey();
+  const front = `http://127.0.0.1:${port}`;
+  const { status, kind, headers } = await second.post('/by-key', key, { jwk: key.jwk }, '', front);
+  assert.deepEqual([status, kind], [400, 'badNonce']);
+  assert.deepEqual([first.asked.length, second.asked.length], [1, 0]);
+  // As a client does then, with the nonce of that answer.
+  const nonce = headers.get('Replay-Nonce');
+  assert.equal((await second.post('/by-key', key, { jwk: key.jwk, nonce })).status, 200);
 });
 
 suite('an account', () => {

@@ -14,6 +14,9 @@ import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
+import { toEntry } from '../../shared/inventory/entry.ts';
+import { openInventory } from '../../shared/inventory/inventory.ts';
+import { openInventoryWriter } from '../../shared/inventory/writer.ts';
 import { describeLeaf, readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';
 import { hmacBlock, loopbackBlock } from '../services/intake/open-intake.ts';
@@ -58,7 +61,8 @@ async function open(blocks = [hmacBlock]) {
   const waiting = { clock, wait: 0, stopping: new AbortController().signal };
   const clients = { isTrustedProxy: () => false };
   const admission = openAdmission(blocks);
-  const route = revokeCertRoute({ certificates, admission, clients, revokeQueue, waiting });
+  const inventory = openInventory(store);
+  const route = revokeCertRoute({ certificates, inventory, admission, clients, revokeQueue, waiting });
   const app = new Koa();
   const states: Record<string, unknown>[] = [];
   const urls = openUrls('https://quarry.example.org/acme');
@@ -70,6 +74,13 @@ async function open(blocks = [hmacBlock]) {
     if (request.by) await route(ctx as unknown as RouterContext, request.by);
   });
   const server = stack.use(await listen(app.callback()));
+
+  /** As a certificate that `POST /sign` got. */
+  async function inventorise(certificate: string): Promise<void> {
+    const kept = { how: 'post', block: 'mail', account: 'second' } as const;
+    const entry = toEntry(new X509Certificate(certificate).raw, kept);
+    await openInventoryWriter(store, assert.ifError).add([{ entry, at: entry.notBefore }]);
+  }
 
   async function keep(certificate: string, more: Partial<ClientCertificate> = {}): Promise<void> {
     const { fingerprint, names } = describeLeaf(certificate, readCertificate(certificate));
@@ -94,7 +105,7 @@ async function open(blocks = [hmacBlock]) {
 
   const running = stack.move();
   return {
-    ...{ clock, jobs, end, states, keep, revoke },
+    ...{ clock, jobs, end, states, keep, inventorise, revoke },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
@@ -168,7 +179,17 @@ suite('revokeCert', () => {
     assert.deepEqual(opened.jobs, []);
   });
 
-  test('makes no job of what the key of a certificate signs that no ACME client got here', async () => {
+  test('knows by its key also what POST /sign got', async () => {
+    await using opened = await open([]);
+    await opened.inventorise(pem);
+    assert.equal((await opened.revoke(byKey, { certificate: fieldOf(pem) })).status, 200);
+    const [{ block, accounts, holds } = {} as Partial<RevokeJobData>] = opened.jobs;
+    assert.deepEqual([block, accounts, holds], ['mail', ['second'], 'key']);
+    const twin = fieldOf(makeCertificate({ names: 'DNS:www.example.org', key: keyFile }));
+    assert.deepEqual(toRow(await opened.revoke(byKey, { certificate: twin })), [404, 'malformed']);
+  });
+
+  test('makes no job of what the key of a certificate signs that Quarry has not got', async () => {
     await using opened = await open([loopbackBlock]);
     assert.deepEqual(toRow(await opened.revoke(byKey, { certificate: fieldOf(pem) })), [404, 'malformed']);
     assert.deepEqual(opened.jobs, []);

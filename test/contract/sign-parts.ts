@@ -83,6 +83,7 @@ export function openWorkerSide(
     block,
     chain,
   }),
+  after: (jobId: string, data: SignJobData, result: SignResult) => Promise<void> = async () => {},
 ): WorkerSide {
   const [redis, connection] = [
     openRedis({ url: redisUrl }, 'patient', quietLog),
@@ -98,7 +99,9 @@ export function openWorkerSide(
       begun.push({ jobId, data });
       const result = await work(data);
       const over = result.outcome === 'failed' ? tokenOf(records, data) : [];
-      return records.writeResult({ jobId, token }, result, flightOf(data), over);
+      const key = await records.writeResult({ jobId, token }, result, flightOf(data), over);
+      await after(jobId, data, result);
+      return key;
     },
     { connection, prefix, concurrency: 10 },
   );

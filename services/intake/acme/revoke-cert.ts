@@ -7,6 +7,7 @@ import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
 import { fromSignFailure, IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
+import type { InventoriedCertificate, Inventory } from '../../../shared/inventory/inventory.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import {
   parseRevocationReason,
@@ -32,12 +33,14 @@ type Revoker = Pick<RevokeJobData, 'block' | 'accounts' | 'by' | 'clientNames' |
  */
 export function revokeCertRoute(parts: {
   certificates: Pick<Certificates, 'read'>;
+  /** What was issued whatever the front door, `POST /sign` too. */
+  inventory: Pick<Inventory, 'find'>;
   admission: Pick<Admission, 'possible' | 'verified' | 'holder'>;
   clients: Clients;
   revokeQueue: Pick<RevokeQueue, 'enqueue' | 'result'>;
   waiting: Waiting;
 }) {
-  const { certificates, admission, clients, revokeQueue, waiting } = parts;
+  const { certificates, inventory, admission, clients, revokeQueue, waiting } = parts;
 
   async function admitAccount(
     ctx: RouterContext,
@@ -57,30 +60,45 @@ export function revokeCertRoute(parts: {
     };
   }
 
+  /** What the inventory knows of a certificate is what its CA has signed. */
+  async function findIssued(fingerprint: string, serial: string): Promise<InventoriedCertificate> {
+    const found = await needingRedis(() => inventory.find(serial));
+    const issued = found.find(one => one.fingerprint === fingerprint);
+    if (issued) return issued;
+    throw new AcmeError('malformed', 'Quarry has not got this certificate', { status: 404 });
+  }
+
+  async function admitHolder(
+    key: PublicJwk,
+    wanted: Wanted,
+    known: ClientCertificate | undefined,
+  ): Promise<Revoker> {
+    const { publicKey, serialNumber } = new X509Certificate(wanted.der);
+    if (!publicKey.equals(createPublicKey({ key: { ...key }, format: 'jwk' })))
+      throw new AcmeError('unauthorized', 'the request is not signed by the key of the certificate');
+    const by = 'the key of the certificate';
+    if (known) return { ...toRevoker(known), holds: 'key', by };
+    const { block = '', account } = await findIssued(wanted.fingerprint, serialNumber);
+    return { block, accounts: account === undefined ? [] : [account], holds: 'key', by };
+  }
+
   async function authorize(
     ctx: RouterContext,
     by: ByAccount | ByKey,
     wanted: Wanted,
     known: ClientCertificate | undefined,
   ): Promise<Revoker> {
-    if ('account' in by)
-      return known?.account === by.account.id
-        ? { ...toRevoker(known), holds: 'order', by: toHolder(by.account) }
-        : admitAccount(ctx, by.account, wanted.identifiers);
-    if (!isKeyOf(by.key, wanted.der))
-      throw new AcmeError(
-        'unauthorized',
-        'the request is signed by another key than that of the certificate',
-      );
-    if (known) return { ...toRevoker(known), holds: 'key', by: 'the key of the certificate' };
-    throw new AcmeError('malformed', 'no ACME client got this certificate here', { status: 404 });
+    if ('key' in by) return admitHolder(by.key, wanted, known);
+    const { account } = by;
+    if (known?.account !== account.id) return admitAccount(ctx, account, wanted.identifiers);
+    return { ...toRevoker(known), holds: 'order', by: toHolder(account) };
   }
 
   return async (ctx: RouterContext, by: ByAccount | ByKey): Promise<void> => {
     const wanted = readWanted(by.payload);
     const { pem, names, notAfter, reason } = wanted;
     ctx.state.names = names;
-    const known = await needingRedis(() => certificates.read(hash('sha256', wanted.der)));
+    const known = await needingRedis(() => certificates.read(wanted.fingerprint));
     const revoker = await authorize(ctx, by, wanted, known);
     if (notAfter <= waiting.clock.now())
       throw new AcmeError('unauthorized', 'the certificate has expired; there is nothing to revoke');
@@ -110,7 +128,11 @@ const toRevoker = ({ block, issuedBy }: ClientCertificate) => ({
   accounts: issuedBy ? [issuedBy.account] : [],
 });
 
-type Wanted = ReturnType<typeof readRevocable> & { der: Buffer; reason: RevocationReason | undefined };
+type Wanted = ReturnType<typeof readRevocable> & {
+  der: Buffer;
+  fingerprint: string;
+  reason: RevocationReason | undefined;
+};
 
 /** @throws AcmeError `malformed`, `badRevocationReason` */
 function readWanted(payload: Payload): Wanted {
@@ -118,7 +140,7 @@ function readWanted(payload: Payload): Wanted {
   if (typeof certificate !== 'string' || !/^[\w-]+={0,2}$/.test(certificate))
     throw new AcmeError('malformed', 'certificate is not DER in base64url');
   const der = Buffer.from(certificate, 'base64url');
-  return { ...readDer(der), der, reason: readReason(reason) };
+  return { ...readDer(der), der, fingerprint: hash('sha256', der), reason: readReason(reason) };
 }
 
 function readDer(der: Buffer) {
@@ -137,9 +159,4 @@ function readReason(code: unknown): RevocationReason | undefined {
   const reason = parseRevocationReason(String(code));
   if (reason) return reason;
   throw new AcmeError('badRevocationReason', `the reason ${code} is not taken; these are: ${REASONS_TEXT}`);
-}
-
-function isKeyOf(key: PublicJwk, der: Buffer): boolean {
-  const own = createPublicKey({ key: { ...key }, format: 'jwk' });
-  return new X509Certificate(der).publicKey.equals(own);
 }

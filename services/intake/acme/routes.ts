@@ -3,7 +3,9 @@ import type { Context, Middleware } from 'koa';
 import { openAccounts } from '../../../shared/acme-server/accounts.ts';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../../shared/acme-server/certificates.ts';
+import { openKnownWindows } from '../../../shared/acme-server/known-windows.ts';
 import { openNonces } from '../../../shared/acme-server/nonces.ts';
+import { openOrders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { openUrls } from '../../../shared/acme-server/urls.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
@@ -11,6 +13,7 @@ import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts'
 import type { Seals } from '../../../shared/admission/hmac.ts';
 import type { Clock, Log } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
+import { openInventory } from '../../../shared/inventory/inventory.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
@@ -20,10 +23,14 @@ import type { Clients, Waiting } from '../routes/sign.ts';
 import { accountRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
 import { directoryRoute } from './directory.ts';
+import { orderRoutes } from './finalize.ts';
 import { keyChangeRoute } from './key-change.ts';
 import { newAccountRoute } from './new-account.ts';
+import { newOrderRoute } from './new-order.ts';
+import { authorizationRoute, certificateRoute, challengeRoute } from './order.ts';
+import { renewalInfoRoute } from './renewal-info.ts';
 import { revokeCertRoute } from './revoke-cert.ts';
-import { openSigned } from './signed.ts';
+import { type ByAccount, type Handler, openSigned, type RecordKey } from './signed.ts';
 
 /** What the routes are made of; each takes what it uses. */
 export type AcmeParts = {
@@ -81,8 +88,23 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
+  const orders = openOrders(store, seals, clock);
   const certificates = openCertificates(store, seals);
-  const revokeCert = revokeCertRoute({ ...parts, certificates, admission: parts.ratedAdmission });
+  const { order, finalize } = orderRoutes({ ...parts, urls, orders });
+  const orderKey: RecordKey = params => orders.key(params.order ?? '');
+  const certificateKey: RecordKey = params => certificates.key(params.fingerprint ?? '');
+  const post = (path: string, handler: Handler<ByAccount>, recordKey?: RecordKey) =>
+    route(path, { POST: signed.byAccount(handler, recordKey) });
+  post('/new-order', newOrderRoute({ ...parts, urls, orders }));
+  post('/order/:order', order, orderKey);
+  post('/order/:order/finalize', finalize, orderKey);
+  post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
+  post('/challenge/:order/:at/:type', challengeRoute({ orders, urls }), orderKey);
+  post('/certificate/:fingerprint', certificateRoute({ certificates }), certificateKey);
+  const inventory = openInventory(store);
+  const revokeCert = revokeCertRoute({ ...parts, certificates, inventory, admission: parts.ratedAdmission });
+  const windows = openKnownWindows(store, seals);
+  route('/renewal-info/:id', { GET: renewalInfoRoute({ ...parts, certificates, windows }) });
   route('/revoke-cert', { POST: signed.byEither(revokeCert) });
   const find = router.routes() as Middleware;
   const answers = acmeAnswers({ ...parts, urls, nonces });

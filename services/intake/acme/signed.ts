@@ -28,9 +28,9 @@ export type Payload = Record<string, unknown> | undefined;
 export type ByAccount = { account: Account; payload: Payload; text: string | undefined };
 export type ByKey = { key: PublicJwk; thumbprint: string; payload: Payload };
 
-type Handler<By> = (ctx: RouterContext, by: By) => Promise<void>;
+export type Handler<By> = (ctx: RouterContext, by: By) => Promise<void>;
 /** The key in Redis of what a route needs besides the account. */
-type RecordKey = (params: Record<string, string>) => string;
+export type RecordKey = (params: Record<string, string>) => string;
 
 /** Bytes. */
 const LARGEST = 64 * 1024;

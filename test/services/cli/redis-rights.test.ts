@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Io } from '../../../services/cli/command.ts';
 import { commands } from '../../../services/cli/commands.ts';
+import { toSealed } from '../../../shared/admission/hmac.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
 import { toEntry } from '../../../shared/inventory/entry.ts';
 import { openInventoryWriter } from '../../../shared/inventory/writer.ts';
@@ -37,6 +38,7 @@ after(() => dir[Symbol.asyncDispose]());
 const [file, passwordFile] = [join(dir.path, 'main.ini'), join(dir.path, 'password')];
 const index = openRenewalIndex(store);
 const day = 86_400_000;
+const clientAccount = 'c0ffee'.repeat(6).slice(4);
 
 before(async () => {
   await mkdir(join(dir.path, 'trail'));
@@ -76,6 +78,14 @@ dir = ${join(dir.path, 'trail')}
   await writer.add(entries.map(entry => ({ entry, at: Date.now() })));
   const parked = { code: 'rateLimited', detail: 'x', names: ['a'], until: Date.now() + day };
   await redis.set(parkedKey(store, 'slow/web'), JSON.stringify(parked));
+  const record = { id: clientAccount, key: { kty: 'OKP' }, thumbprint: 'x', status: 'valid', contacts: [] };
+  const sealed = toSealed(
+    testSeals,
+    `acme account ${clientAccount}`,
+    JSON.stringify({ ...record, created: 0, client: '192.0.2.1' }),
+  );
+  await redis.set(`${prefix}:acme:account:${clientAccount}`, sealed);
+  await redis.zadd(`${prefix}:acme:accounts`, 'inf', clientAccount);
   for (const [number, names] of [['1'], ['www.example.org']].entries()) {
     const at = Date.now() + 60 * day;
     const life = { notBefore: Date.now(), notAfter: Date.now() + 90 * day };
@@ -122,6 +132,8 @@ const cases: [...words: string[]][] = [
   ['token', 'add', '--names', 'web1.example.org', '--once', 'web1'],
   ['token', 'list'],
   ['token', 'revoke', 'web1'],
+  ['acme-accounts'],
+  ['acme-accounts', 'deactivate', clientAccount],
   ['certificates'],
   ['certificates', '--json', '*.example.org'],
   ['renewals'],

@@ -34,9 +34,11 @@ const all = [
   certificate('stored/redis/c', ['mail.example.net'], { notBefore: 60 * day }),
   certificate('profile/web/d.example', ['d.example']),
   certificate('stored/files/old-key', ['www.example.org'], { superseded: true }),
+  certificate('acme/ab12', ['app.client.example'], { notAfter: 170 * day }),
+  certificate('acme/cd34', ['gone.client.example'], { superseded: true }),
   certificate('stored/files/ended', ['gone.example.org'], { notAfter: now }),
 ];
-const accountOf = ({ id }: ManagedCertificate) => (id.startsWith('stored/redis') ? 'zerossl' : 'default');
+const accountOf = ({ id }: { id: string }) => (id.startsWith('stored/redis') ? 'zerossl' : 'default');
 
 const chosen = (wanted: Partial<Wanted>) =>
   choose(all, { names: [], account: undefined, issuedBefore: undefined, ...wanted }, accountOf, now).map(
@@ -44,7 +46,8 @@ const chosen = (wanted: Partial<Wanted>) =>
   );
 
 for (const [what, wanted, ids] of [
-  ['everything', {}, ['files/b', 'profile/web/d.example', 'redis/c', 'files/a']],
+  ['everything', {}, ['files/b', 'profile/web/d.example', 'redis/c', 'files/a', 'acme/ab12']],
+  ["an ACME client's name", { names: ['*.client.example'] }, ['acme/ab12']],
   ['a name', { names: ['WWW.example.org'] }, ['files/a']],
   ['a glob', { names: ['*.example.org'] }, ['files/b', 'files/a']],
   ['one of several names', { names: ['mail.*', 'example.org'] }, ['redis/c', 'files/a']],
@@ -58,7 +61,7 @@ for (const [what, wanted, ids] of [
   ],
 ] as const)
   test(`choose() finds what matches ${what}, by end and name, and nothing that has ended or is superseded`, () => {
-    const expected = ids.map(id => (id.startsWith('profile/') ? id : `stored/${id}`));
+    const expected = ids.map(id => (/^(profile|acme)\//.test(id) ? id : `stored/${id}`));
     assert.deepEqual(chosen(wanted as Partial<Wanted>), expected);
   });
 

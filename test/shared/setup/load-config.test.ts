@@ -59,7 +59,10 @@ test('loadConfig() fills in the defaults of a least configuration', async () => 
     redis: { tls: false, tlsFiles: {}, prefix: '{quarry}', dir: './quarry-data' },
     worker: { concurrency: 64 },
     admin: { listeners: [{ host: '127.0.0.1', port: 9313, explicit: false }] },
-    acme: { caaIdentities: [], profiles: {}, newAccounts: { count: 100, period: 3_600_000 } },
+    acme: {
+      ...{ caaIdentities: [], profiles: {}, newAccounts: { count: 100, period: 3_600_000 } },
+      proof: { httpPort: 80, resolvers: [], tlsPort: 443, tries: 6 },
+    },
     trail: { keep: 400 },
     notify: [],
     warnings: [],

@@ -5,6 +5,7 @@ import { suite, test } from 'node:test';
 import { checkCommand } from '../../../services/cli/check-command.ts';
 import { loadConfig } from '../../../shared/setup/load-config.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 
 const long = '0123456789abcdef0123456789abcdef-long-enough';
 const directory = 'https://quarry.example.org/acme/directory';
@@ -57,6 +58,23 @@ suite('quarry check, of the ACME server', () => {
       output,
     );
     for (const secret of [long, Buffer.from(long).toString('base64url')]) assert.ok(!output.includes(secret));
+  });
+
+  test('warns where nobody answers by https, or the listeners alone do', async () => {
+    const warning =
+      'warning: [acme] url: https://quarry.example.org/acme needs tls-cert and tls-key in [mgmt]';
+    assert.ok((await check(blocks + acme)).includes(warning));
+    const behind = '[mgmt]\ntrusted-proxy = 192.0.2.1\n';
+    assert.ok(!(await check(blocks + acme + behind)).includes('[acme] url:'));
+    const { certFile, keyFile } = await tlsAuthority();
+    const byTls = `[mgmt]\ntls-cert = ${certFile}\ntls-key = ${keyFile}\n`;
+    assert.ok(!(await check(blocks + acme + byTls)).includes('[acme] url:'));
+    const clear = acme.replace('https://quarry.example.org', 'http://127.0.0.1:1313');
+    assert.match(
+      await check(blocks + clear + byTls),
+      /warning: .acme. url: http:.* is http, and the listeners/,
+    );
+    assert.ok(!(await check(blocks + clear)).includes('[acme] url:'));
   });
 
   test('says nothing of it where there is none', async () => {

@@ -3,7 +3,7 @@ import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 
-// What the owner of a host writes into the configuration of its ACME client.
+// What an operator, and the owner of a host with an ACME client, have to know of the ACME server.
 
 type Served = Pick<Config, 'acme' | 'auth'>;
 
@@ -20,6 +20,18 @@ function describeNeed({ name, hmac, token }: AuthBlockConfig): string {
   if (hmac && token) return 'no ACME client, as a binding is by a key or by a token, and never by both';
   if (hmac) return `EAB key id ${JSON.stringify(name)}; quarry check --eab prints the key`;
   return token ? 'EAB key id and key of a token, as quarry token add prints them' : 'no EAB';
+}
+
+/** Why clients may not reach it at its URL, as its listeners or a proxy would have to be otherwise. */
+export function describeUnreached({ acme: { url }, mgmt }: Pick<Config, 'acme' | 'mgmt'>): string[] {
+  if (url === undefined) return [];
+  const isSecure = url.startsWith('https:');
+  if (isSecure && !mgmt.tls && mgmt.trustedProxies.length === 0)
+    return [
+      `[acme] url: ${url} needs tls-cert and tls-key in [mgmt], or a proxy that is a trusted-proxy there`,
+    ];
+  if (!isSecure && mgmt.tls) return [`[acme] url: ${url} is http, and the listeners of [mgmt] speak TLS`];
+  return [];
 }
 
 /**

@@ -1,0 +1,167 @@
+import type { RouterContext } from '@koa/router';
+import type { Account } from '../../../shared/acme-server/accounts.ts';
+import { blocksForOrder } from '../../../shared/acme-server/authorizations.ts';
+import { parseCsrFor, readPayloadCsr } from '../../../shared/acme-server/finalize-csr.ts';
+import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
+import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { settleOrder } from '../../../shared/acme-server/settle.ts';
+import type { Urls } from '../../../shared/acme-server/urls.ts';
+import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
+import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
+import { IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
+import type { ClientOrder, Issuing } from '../../../shared/issue/request-certificate.ts';
+import { StandingLimitError } from '../../../shared/limits/limits.ts';
+import { type CsrText, readCsr } from '../../../shared/pki/csr.ts';
+import { type Clients, patienceOf, type Waiting } from '../routes/sign.ts';
+import { admitNames, blocksOf } from './admit-order.ts';
+import { toRateLimited } from './new-order.ts';
+import { answerOrder, ownOrder } from './order.ts';
+import type { ByAccount } from './signed.ts';
+
+/**
+ * Seconds for which a finalize request is held: most orders are done by then, which spares a poll. lego gives
+ * up after 30 s without an answer, certbot after 45 s.
+ */
+const HELD = 25;
+
+/**
+ * How long the job may wait for its turn or for a CA that is away, in milliseconds: as long as certbot polls,
+ * which is longer than most. A client that has left comes with a new order, and has no use for this one.
+ */
+const PATIENCE = 90_000;
+
+type Parts = {
+  urls: Urls;
+  orders: Orders;
+  admission: Admission;
+  clients: Clients;
+  issuing: Pick<Issuing, 'order' | 'end' | 'blockOf'>;
+  waiting: Waiting;
+};
+
+/** Who sends a request about an order, and that as it was read. */
+type Asked = { ctx: RouterContext; account: Account; kept: Kept };
+
+/** finalize (RFC 8555 section 7.4), and the order to poll. Both make a job again that Redis has lost. */
+export function orderRoutes(parts: Parts) {
+  const { urls, orders, admission, issuing, waiting } = parts;
+
+  const readAgain = async ({ account, kept }: Asked): Promise<Kept> => {
+    const { id } = kept.order;
+    const read = await needingRedis(() => orders.read(id));
+    return ownOrder(orders, id, { account, payload: undefined, text: read?.text });
+  };
+
+  /** Binds the order to the job before that is made: an intake that ends in between costs a retry. */
+  function openReserve(asked: Asked, csr: CsrText): ClientOrder['reserve'] {
+    return async job => {
+      for (let { kept } = asked; ; kept = await readAgain(asked)) {
+        const { order } = kept;
+        if (order.status === 'processing' && order.csr === csr.pem && order.job) return order.job;
+        if (order.status !== 'ready') throw new IssuanceError('gone', 'the order is not ready any more');
+        const after = { ...order, status: 'processing' as const, csr: csr.pem, job };
+        if (await orders.replace(kept, after)) return job;
+      }
+    };
+  }
+
+  /** Judges the order by today's configuration, without rates, as it was judged when it came. */
+  async function admitToday(
+    { ctx, account, kept }: Asked,
+    csr: CsrText,
+    unusual: string | undefined,
+  ): Promise<AdmittingBlock> {
+    const { order } = kept;
+    const { identifiers } = order;
+    const known = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
+    const able = unusual ? blocksForUnusual(admission, known, identifiers, unusual) : known;
+    return admitNames(ctx, admission, able, identifiers);
+  }
+
+  async function makeJob(asked: Asked, csr: CsrText): Promise<void> {
+    const { ctx, account, kept } = asked;
+    const { order } = kept;
+    const { unusual, identifiers, publicKey } = parseCsrFor(csr, order.identifiers, account.key);
+    const block = await admitToday(asked, csr, unusual);
+    const { requestId, client } = ctx.state;
+    const request = { identifiers, publicKey, requestId, client, patience: PATIENCE };
+    const own = { data: toJobData(block, order), reserve: openReserve(asked, csr) };
+    const job = await issuing.order(block, csr, request, own);
+    await job.answers(undefined);
+  }
+
+  /** @returns the order once its job has ended, or as it is when its client has waited long enough */
+  async function hold(asked: Asked): Promise<Kept> {
+    const { ctx, kept } = asked;
+    const { id, job, status } = kept.order;
+    if (status !== 'processing' || job === undefined) return kept;
+    using patience = patienceOf(ctx, waiting, Math.min(HELD, waiting.wait));
+    const result = await issuing.end(job, patience.signal);
+    if (!result) return kept;
+    const settled = await needingRedis(() => settleOrder(orders, { id, jobId: job, result }, kept));
+    return settled ?? readAgain(asked);
+  }
+
+  const isLost = async ({ order }: Kept) =>
+    order.status === 'processing' && (await issuing.blockOf(order.job ?? '')) === undefined;
+
+  async function begin(asked: Asked, csr: CsrText): Promise<Kept> {
+    try {
+      await makeJob(asked, csr);
+    } catch (error) {
+      const isLate = error instanceof IssuanceError && error.code === 'gone';
+      if (!isLate) throw toRefusal(error);
+    }
+    return readAgain(asked);
+  }
+
+  return {
+    async finalize(ctx: RouterContext, by: ByAccount): Promise<void> {
+      const { account } = by;
+      const first = ownOrder(orders, ctx.params.order ?? '', by);
+      const csr = readPayloadCsr(by.payload);
+      refuseUnready(first.order, csr);
+      const isToBegin = first.order.status === 'ready' || (await isLost(first));
+      const kept = isToBegin ? await begin({ ctx, account, kept: first }, csr) : first;
+      refuseUnready(kept.order, csr);
+      const { order } = await hold({ ctx, account, kept });
+      answerOrder(ctx, order, urls);
+    },
+
+    async order(ctx: RouterContext, by: ByAccount): Promise<void> {
+      const { account } = by;
+      const first = ownOrder(orders, ctx.params.order ?? '', by);
+      const { csr } = first.order;
+      const isToBegin = csr !== undefined && (await isLost(first));
+      const { order } = isToBegin
+        ? await begin({ ctx, account, kept: first }, readCsr(Buffer.from(csr)))
+        : first;
+      answerOrder(ctx, order, urls);
+    },
+  };
+}
+
+/** What was finalized with a CSR is answered to who sends that again, as some clients do. */
+function refuseUnready({ status, csr }: Order, sent: CsrText): void {
+  if (csr === undefined ? status === 'ready' : csr === sent.pem) return;
+  const why = csr === undefined ? `the order is ${status}` : 'the order was finalized with another CSR';
+  throw new AcmeError('orderNotReady', why);
+}
+
+/** The certificate profile that the client has named is for every account. */
+function toJobData(block: AdmittingBlock, { id, profile }: Order): ClientOrder['data'] {
+  const accounts = block.accounts.map(({ profileIfOffered, ...choice }) =>
+    profile === undefined
+      ? { ...choice, ...(profileIfOffered && { profileIfOffered }) }
+      : { ...choice, certificateProfile: profile },
+  );
+  return { accounts, storage: '', order: id };
+}
+
+function toRefusal(error: unknown): unknown {
+  if (!(error instanceof StandingLimitError)) return error;
+  // A key that is blocked is a fault of the CSR.
+  return error.code === 'denied'
+    ? new AcmeError('badCSR', error.message, { cause: error })
+    : toRateLimited(error);
+}
