@@ -11,6 +11,8 @@ const SHORT_LIFE = 10 * DAY;
 /** Clients that know it already are to hear soon of a certificate that is taken back. */
 const LONGEST_PAUSE = 6 * HOUR;
 const SHORTEST_PAUSE = MINUTE;
+/** Clients read whole seconds, and Caddy (certmagic) takes no window of less than two of them. */
+const SHORTEST_WINDOW = MINUTE;
 /** While the CA has not said anything new. */
 const SOON = 5 * MINUTE;
 
@@ -51,7 +53,8 @@ function pastWindow({ revoked, reissue }: WindowFacts) {
 /** A window that lies too late is cut: the certificate must not end before its successor is there. */
 function timelyWindow({ start, end }: Pick<RenewalInfo, 'start' | 'end'>, life: CertificateLife) {
   const latest = Math.floor(life.notAfter - lifeOf(life) * LAST_PART);
-  return start < latest ? { start, end: Math.min(end, latest) } : undefined;
+  const isTimely = start + SHORTEST_WINDOW <= latest;
+  return isTimely ? { start, end: Math.max(start + SHORTEST_WINDOW, Math.min(end, latest)) } : undefined;
 }
 
 function ownWindow(life: CertificateLife) {

@@ -179,6 +179,21 @@ suite('revokeCert', () => {
     assert.deepEqual(opened.jobs, []);
   });
 
+  test('does not take an account for one that has proven the names, only as it may have them', async () => {
+    const proving = { ...loopbackBlock, clientProof: { types: ['address' as const], networks: [] } };
+    for (const [blocks, row] of [
+      [[proving], [403, 'unauthorized']],
+      [[loopbackBlock], [200, '']],
+    ] as const) {
+      await using opened = await open([...blocks]);
+      await opened.keep(pem, { account: 'account-2' });
+      assert.deepEqual(toRow(await opened.revoke(byAccount, { certificate: fieldOf(pem) })), row);
+      assert.equal(opened.jobs.length, row[0] === 200 ? 1 : 0);
+      await opened.keep(pem);
+      assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200, 'its own');
+    }
+  });
+
   test('knows by its key also what POST /sign got', async () => {
     await using opened = await open([]);
     await opened.inventorise(pem);

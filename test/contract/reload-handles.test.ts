@@ -69,6 +69,8 @@ type = file
 directory = ${join(path, 'storage')}
 [storage "memory"]
 type = redis
+[acme]
+url = https://quarry.example.org/${version}
 [limits]
 orders = ${version}00/3h
 [notify "ops"]

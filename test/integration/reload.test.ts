@@ -47,6 +47,26 @@ const readyz = async (role: FleetRole) => {
 
 const quarryReload = () => runQuarryIn(of('intake').folder, ['reload', 'main.ini']);
 
+test('an ACME server comes, moves and goes with its section, while the process runs', async () => {
+  const directory = async (path: string) => {
+    const { status, headers, text } = await fetch(of('intake').url + path).then(async answer => ({
+      ...{ status: answer.status, headers: answer.headers, text: await answer.text() },
+    }));
+    const isProblem = headers.get('Content-Type')?.startsWith('application/problem+json');
+    return status === 200 ? JSON.parse(text).newNonce : `${status}${isProblem ? ' problem' : ''}`;
+  };
+  const base = 'https://quarry.example.org';
+  assert.equal(await directory('/acme/directory'), '404');
+  await reload('intake', text => `[acme]\nurl = ${base}/acme\n${text}`);
+  assert.equal(await directory('/acme/directory'), `${base}/acme/new-nonce`);
+  await reload('intake', text => text.replace(`${base}/acme`, `${base}/pki`));
+  assert.equal(await directory('/acme/directory'), '404');
+  assert.equal(await directory('/pki/directory'), `${base}/pki/new-nonce`);
+  assert.equal(await directory('/pki/none'), '404 problem');
+  await reload('intake', text => text.replace(/^\[acme\]\nurl = .*\n/, ''));
+  assert.equal(await directory('/pki/directory'), '404');
+});
+
 test('quarry reload has each process take over its own files, and says a line of each', async () => {
   for (const role of roles) await change(role, text => text.replace('wait = 240', 'wait = 230'));
   const { code, stdout, stderr } = await quarryReload();

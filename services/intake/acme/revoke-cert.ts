@@ -50,7 +50,8 @@ export function revokeCertRoute(parts: {
     const request = toAcmeRequest(ctx, clients, account);
     const blocks = await admission.verified(admission.possible(request), request, undefined);
     ctx.state.blocks = blocks;
-    const { name, accounts, clientNames, once } = admission.holder(blocks, identifiers);
+    const { name, accounts, clientNames, once, clientProof } = admission.holder(blocks, identifiers);
+    if (clientProof) throw new AcmeError('unauthorized', NOT_PROVEN);
     if (once)
       throw new AcmeError('unauthorized', 'a one-time token is for getting a certificate, and revokes none');
     const by = toHolder(account);
@@ -117,6 +118,10 @@ export function revokeCertRoute(parts: {
     ctx.status = 200;
   };
 }
+
+/** RFC 8555 section 7.6 wants valid authorizations for the names: to be admitted is not enough there. */
+const NOT_PROVEN =
+  'the names are for their clients to prove: only the account that ordered the certificate, or its key, can revoke it';
 
 const alreadyRevoked = () => new AcmeError('alreadyRevoked', 'the certificate is revoked already');
 

@@ -38,6 +38,14 @@ for (const [what, facts, memory, start, end] of [
     );
   });
 
+test('suggestWindow() suggests no window that is too short for a client', () => {
+  const oneSecond = { ...said, info: { start: 150 * day, end: 150 * day + 1_000 } };
+  const short = suggestWindow(life, oneSecond, now);
+  assert.equal(short.end - short.start, minute);
+  const cutShort = suggestWindow(life, late(185.4999, 187), now);
+  assert.equal(cutShort.start / day, 160, 'what is left of it is a second or so');
+});
+
 function late(start: number, end: number): WindowMemory {
   return { ...said, info: { start: start * day, end: end * day } };
 }
