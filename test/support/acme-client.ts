@@ -102,7 +102,7 @@ export const toDns = (...names: string[]): AcmeIdentifier[] => names.map(value =
  */
 export async function openAcmeClient(options: AcmeClientOptions) {
   const { directoryUrl, ca, from, retries = false, keepAlive = true, lapses = [] } = options;
-  const agent = directoryUrl.startsWith('https:') && new Agent({ keepAlive });
+  const agent = directoryUrl.startsWith('https:') ? new Agent({ keepAlive }) : undefined;
   const headers = { 'User-Agent': 'quarry-tests', 'Accept-Language': 'en' }; // Section 6.1
   const web = { headers, ...(agent && { agent }), ...(ca && { ca }), ...(from && { from }) };
   let key = options.key ?? makeClientKey();
@@ -277,7 +277,7 @@ export async function openAcmeClient(options: AcmeClientOptions) {
     certificate,
     changeKey,
     readAccount: async () => readAccount(await post(kid ?? '', undefined)),
-    [Symbol.dispose]: () => void (agent && agent.destroy()),
+    [Symbol.dispose]: () => agent?.destroy(),
   };
 }
 
