@@ -160,8 +160,21 @@ suite('revokeCert', () => {
       assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200);
       const { holds, block, accounts, by } = opened.jobs.at(-1) ?? ({} as Partial<RevokeJobData>);
       assert.deepEqual([holds, block, accounts], [undefined, 'loopback', ['account']]);
-      assert.equal(by, 'acme account account-1');
+      assert.equal(by, 'address, acme account account-1');
     }
+  });
+
+  test('takes nothing by a block whose clients have to prove their names, but from who ordered it', async () => {
+    const clientProof = { types: ['http-01' as const], networks: [] };
+    await using opened = await open([{ ...loopbackBlock, clientProof }]);
+    await opened.keep(pem, { account: 'account-2' });
+    const answer = await opened.revoke(byAccount, { certificate: fieldOf(pem) });
+    assert.deepEqual(
+      [...toRow(answer), answer.detail],
+      [403, 'unauthorized', 'not admitted: www.example.org'],
+    );
+    await opened.keep(pem);
+    assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200);
   });
 
   test('refuses who has no right to it, each with the same words for what is there and what is not', async () => {
