@@ -1,6 +1,6 @@
 import type { RouterContext } from '@koa/router';
 import type { Account } from '../../../shared/acme-server/accounts.ts';
-import { blocksForOrder } from '../../../shared/acme-server/authorizations.ts';
+import { blocksForOrder, isProvenFor } from '../../../shared/acme-server/authorizations.ts';
 import type { Certificates, ClientCertificate } from '../../../shared/acme-server/certificates.ts';
 import { parseCsrFor, readPayloadCsr } from '../../../shared/acme-server/finalize-csr.ts';
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
@@ -76,8 +76,11 @@ export function orderRoutes(parts: Parts) {
   ): Promise<AdmittingBlock> {
     const { order } = kept;
     const { identifiers } = order;
-    const known = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
-    const able = unusual ? blocksForUnusual(admission, known, identifiers, unusual) : known;
+    const all = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
+    const proven = all.filter(block => isProvenFor(block, order));
+    const isUnproven = !admission.find(proven, identifiers) && admission.find(all, identifiers);
+    if (isUnproven) throw new AcmeError('unauthorized', UNPROVEN);
+    const able = unusual ? blocksForUnusual(admission, proven, identifiers, unusual) : proven;
     return admitNames(ctx, admission, able, identifiers);
   }
 
@@ -144,6 +147,8 @@ export function orderRoutes(parts: Parts) {
     },
   };
 }
+
+const UNPROVEN = 'the names are not proven as the configuration wants it by now: make a new order';
 
 /** What was finalized with a CSR is answered to who sends that again, as some clients do. */
 function refuseUnready({ status, csr }: Order, sent: CsrText): void {

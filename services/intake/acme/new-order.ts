@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Context } from 'koa';
 import type { AcmeConfig } from '../../../shared/acme-server/acme-section.ts';
-import { authorizationsFor } from '../../../shared/acme-server/authorizations.ts';
 import type { Certificates } from '../../../shared/acme-server/certificates.ts';
 import { parseIdentifiers, parseProfile, refuseTimes } from '../../../shared/acme-server/new-order.ts';
 import { toOrderObject } from '../../../shared/acme-server/order-objects.ts';
@@ -12,8 +11,10 @@ import type { Urls } from '../../../shared/acme-server/urls.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
 import { type Clock, type IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
 import type { Issuing } from '../../../shared/issue/request-certificate.ts';
-import type { Clients } from '../routes/sign.ts';
+import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
+import type { Clients, Waiting } from '../routes/sign.ts';
 import { admitNames, blocksOf } from './admit-order.ts';
+import { openBeginProof } from './begin-proof.ts';
 import type { ByAccount } from './signed.ts';
 
 /** newOrder (RFC 8555 section 7.4): all that can be refused is, before an order is taken. */
@@ -25,9 +26,12 @@ export function newOrderRoute(parts: {
   ratedAdmission: Admission;
   clients: Clients;
   issuing: Pick<Issuing, 'limitAgainst'>;
+  acmeQueue: Pick<AcmeQueue, 'enqueue' | 'result'>;
+  waiting: Waiting;
   clock: Clock;
 }) {
   const { acme, urls, orders, certificates, ratedAdmission: admission, clients, issuing, clock } = parts;
+  const begin = openBeginProof(parts);
 
   return async (ctx: Context, { account, payload }: ByAccount): Promise<void> => {
     if (!payload) throw new AcmeError('malformed', 'newOrder needs a payload');
@@ -45,7 +49,7 @@ export function newOrderRoute(parts: {
     refuseReplaced(await needingRedis(() => findReplaced(certificates, replacing)));
 
     const [now, { client }] = [clock.now(), ctx.state];
-    const authorizations = authorizationsFor(block, identifiers, now);
+    const authorizations = await begin(ctx, block, identifiers);
     const isReady = authorizations.every(({ status }) => status === 'valid');
     const order: Order = {
       ...{ id: newOrderId(), account: account.id, identifiers, status: isReady ? 'ready' : 'pending' },

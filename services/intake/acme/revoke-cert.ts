@@ -51,6 +51,8 @@ export function revokeCertRoute(parts: {
   ): Promise<Revoker> {
     const blocks = await blocksOf(ctx, { admission, clients }, account);
     const able = blocks.filter(({ clientProof }) => !clientProof);
+    if (admission.find(blocks, identifiers) && !admission.find(able, identifiers))
+      throw new AcmeError('unauthorized', NOT_PROVEN);
     const { name, accounts, by, clientNames, once } = admission.holder(able, identifiers);
     if (once)
       throw new AcmeError('unauthorized', 'a one-time token is for getting a certificate, and revokes none');
@@ -117,6 +119,10 @@ export function revokeCertRoute(parts: {
     ctx.status = 200;
   };
 }
+
+/** RFC 8555 section 7.6 wants valid authorizations for the names: to be admitted is not enough there. */
+const NOT_PROVEN =
+  'the names are for their clients to prove: only the account that ordered the certificate, or its key, can revoke it';
 
 const alreadyRevoked = () => new AcmeError('alreadyRevoked', 'the certificate is revoked already');
 
