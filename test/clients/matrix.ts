@@ -11,11 +11,18 @@ export type Tried =
 
 export type Row = { client: Client; missing: string } | { client: Client; tried: Map<Cell, Tried> };
 
+/** Is told of each cell when it has been tried. */
+export type Report = (client: Client, cell: Cell, tried: Tried) => void;
+
 /**
  * Tries clients, side by side, at one fleet; each of them one cell after the other. All intakes are killed
  * once, under all of the clients.
  */
-export async function runMatrix(clients: Client[], cells: readonly Cell[]): Promise<Row[]> {
+export async function runMatrix(
+  clients: readonly Client[],
+  cells: readonly Cell[],
+  report: Report = () => {},
+): Promise<Row[]> {
   const found = await Promise.all(clients.map(async client => ({ client, at: await client.find() })));
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startClientServer());
@@ -27,12 +34,16 @@ export async function runMatrix(clients: Client[], cells: readonly Cell[]): Prom
       for (const cell of cells) {
         const why = client.lacks[cell];
         if (why !== undefined) tried.set(cell, { outcome: 'cannot', why });
-        else if (cell !== 'a killed intake') tried.set(cell, await tell(() => trials[cell](trial)));
+        else if (cell !== 'a killed intake') {
+          const told = await tell(() => trials[cell](trial));
+          tried.set(cell, told);
+          report(client, cell, told);
+        }
       }
       return { client, tried, trial };
     }),
   );
-  if (cells.includes('a killed intake')) await killIntake(server, rows);
+  if (cells.includes('a killed intake')) await killIntake(server, rows, report);
   return rows;
 }
 
@@ -70,7 +81,11 @@ async function tell(act: () => Promise<unknown>): Promise<Tried> {
  * The only intake is killed while it holds the clients' finalize. They come back by themselves, or their next
  * run gets the certificate.
  */
-async function killIntake(server: ClientServer, rows: { tried?: Map<Cell, Tried>; trial?: Trial }[]) {
+async function killIntake(
+  server: ClientServer,
+  rows: { tried?: Map<Cell, Tried>; trial?: Trial }[],
+  report: Report,
+) {
   const { acme } = server;
   const working = rows.flatMap(({ tried, trial }) =>
     tried && trial && !trial.client.lacks['a killed intake'] ? [{ tried, trial }] : [],
@@ -85,7 +100,9 @@ async function killIntake(server: ClientServer, rows: { tried?: Map<Cell, Tried>
     working.map(async ({ tried, trial }, index) => {
       const done = await issuing[index];
       const again = () => (done ? Promise.resolve() : issue(trial, [trial.name('killed')]));
-      tried.set('a killed intake', await tell(again));
+      const told = await tell(again);
+      tried.set('a killed intake', told);
+      report(trial.client, 'a killed intake', told);
     }),
   );
 }

@@ -195,7 +195,7 @@ suite('renewalInfo', () => {
     opened.answers.value = problem(503, 'serverInternal', 'not now');
     const { body, pause } = await opened.get();
     assert.deepEqual(body.suggestedWindow, window);
-    assert.equal(pause, 60);
+    assert.ok(pause >= 60 && pause <= 75, 'a minute, more or less');
     await opened.get();
     assert.equal(opened.asked(), 2, 'not with every question of a client');
   });

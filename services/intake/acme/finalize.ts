@@ -1,9 +1,11 @@
 import type { RouterContext } from '@koa/router';
 import type { Account } from '../../../shared/acme-server/accounts.ts';
 import { blocksForOrder, isProvenFor } from '../../../shared/acme-server/authorizations.ts';
+import type { Certificates, ClientCertificate } from '../../../shared/acme-server/certificates.ts';
 import { parseCsrFor, readPayloadCsr } from '../../../shared/acme-server/finalize-csr.ts';
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { findReplaced, toReplaces } from '../../../shared/acme-server/replaces.ts';
 import { settleOrder } from '../../../shared/acme-server/settle.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
@@ -33,6 +35,7 @@ const PATIENCE = 90_000;
 type Parts = {
   urls: Urls;
   orders: Orders;
+  certificates: Pick<Certificates, 'findByRenewalId'>;
   admission: Admission;
   clients: Clients;
   issuing: Pick<Issuing, 'order' | 'end' | 'blockOf'>;
@@ -44,7 +47,7 @@ type Asked = { ctx: RouterContext; account: Account; kept: Kept };
 
 /** finalize (RFC 8555 section 7.4), and the order to poll. Both make a job again that Redis has lost. */
 export function orderRoutes(parts: Parts) {
-  const { urls, orders, admission, issuing, waiting } = parts;
+  const { urls, orders, certificates, admission, issuing, waiting } = parts;
 
   const readAgain = async ({ account, kept }: Asked): Promise<Kept> => {
     const { id } = kept.order;
@@ -88,7 +91,8 @@ export function orderRoutes(parts: Parts) {
     const block = await admitToday(asked, csr, unusual);
     const { requestId, client } = ctx.state;
     const request = { identifiers, publicKey, requestId, client, patience: PATIENCE };
-    const own = { data: toJobData(block, order), reserve: openReserve(asked, csr) };
+    const replaced = await needingRedis(() => findReplaced(certificates, order));
+    const own = { data: toJobData(block, order, replaced), reserve: openReserve(asked, csr) };
     const job = await issuing.order(block, csr, request, own);
     await job.answers(undefined);
   }
@@ -154,13 +158,17 @@ function refuseUnready({ status, csr }: Order, sent: CsrText): void {
 }
 
 /** The certificate profile that the client has named is for every account. */
-function toJobData(block: AdmittingBlock, { id, profile }: Order): ClientOrder['data'] {
+function toJobData(
+  block: AdmittingBlock,
+  { id, profile }: Order,
+  replaced: ClientCertificate | undefined,
+): ClientOrder['data'] {
   const accounts = block.accounts.map(({ profileIfOffered, ...choice }) =>
     profile === undefined
       ? { ...choice, ...(profileIfOffered && { profileIfOffered }) }
       : { ...choice, certificateProfile: profile },
   );
-  return { accounts, storage: '', order: id };
+  return { accounts, storage: '', order: id, ...(replaced && { replaces: toReplaces(replaced) }) };
 }
 
 function toRefusal(error: unknown): unknown {

@@ -91,12 +91,12 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   route('/key-change', { POST: signed.byAccount(keyChangeRoute({ urls, accounts, clock })) });
   const orders = openOrders(store, seals, clock);
   const certificates = openCertificates(store, seals);
-  const { order, finalize } = orderRoutes({ ...parts, urls, orders });
+  const { order, finalize } = orderRoutes({ ...parts, urls, orders, certificates });
   const orderKey: RecordKey = params => orders.key(params.order ?? '');
   const certificateKey: RecordKey = params => certificates.key(params.fingerprint ?? '');
   const post = (path: string, handler: Handler<ByAccount>, recordKey?: RecordKey) =>
     route(path, { POST: signed.byAccount(handler, recordKey) });
-  post('/new-order', newOrderRoute({ ...parts, urls, orders }));
+  post('/new-order', newOrderRoute({ ...parts, urls, orders, certificates }));
   post('/order/:order', order, orderKey);
   post('/order/:order/finalize', finalize, orderKey);
   post('/authz/:order/:at', authorizationRoute({ orders, urls }), orderKey);
