@@ -4,8 +4,9 @@ import { openAcmeSession } from './acme-session.ts';
 import { fail, generateLoad, type LoadSpec } from './generator.ts';
 
 // A program of its own, `acme-load-generator.ts <LoadSpec as JSON>`: the request is an `AcmeWork` as JSON.
-// Each connection has an account, as one may not have many orders that are not finished. Each signed request
-// has the nonce of the answer before. It writes to raw sockets, as node:https costs more per request than the servers measured here.
+// Each connection has an account, as one may not have many orders that are not finished. Each signed
+// request has the nonce of the answer before. It writes to raw sockets, as node:https costs more per request
+// than the servers measured here.
 
 /** What is asked for over and over, and the path of the directory at each port that may be asked. */
 export type AcmeWork = {
