@@ -19,8 +19,8 @@ export type Report = (client: Client, cell: Cell, tried: Tried) => void;
 const sideBySide = 5;
 
 /**
- * Tries clients, some side by side, at one fleet; each of them one cell after the other. All intakes are killed
- * once, under all of the clients.
+ * Tries clients, some side by side, at one fleet; each of them one cell after the other. All intakes are
+ * killed once, under all of the clients.
  */
 export async function runMatrix(
   clients: readonly Client[],
