@@ -50,7 +50,7 @@ async function open(
     ...{ orders: openOrders(store, testSeals, systemClock), trail: openTrail(store), proof },
     blocks: new Map(blocks.map(one => [one.name, one as { clientProof?: ClientProof }])),
     ...{ cas: new Map(), certificates: openCertificates(store, testSeals), clock: systemClock },
-    ...{ windows: openKnownWindows(store, testSeals), log: kept.log },
+    ...{ windows: openKnownWindows(store, testSeals), notices: { notify: async () => {} }, log: kept.log },
   };
   const queueParts = { redisAddress: { url: own.url }, prefix, metrics: openMetrics(), ...parts };
   const workers = stack.use(new AsyncDisposableStack());

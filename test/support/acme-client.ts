@@ -58,7 +58,7 @@ export type AcmeClientOptions = {
   key?: ClientKey;
   /** The loopback address that it comes from. */
   from?: string;
-  /** Asks again after `badNonce`, as Section 6.5 wants it; otherwise a test sees it. */
+  /** Asks again after `badNonce`, as section 6.5 wants it, and after 503; otherwise a test sees them. */
   retries?: boolean;
   /** Whether requests share connections; they do by default. */
   keepAlive?: boolean;
@@ -153,7 +153,8 @@ export async function openAcmeClient(options: AcmeClientOptions) {
     keepNonce(answer);
     if (answer.status < 400) return answer;
     const problem = checkProblem(answer);
-    const again = retries && kindOf(problem) === 'badNonce';
+    const again = retries && (kindOf(problem) === 'badNonce' || answer.status === 503);
+    if (again && answer.status === 503) await delay(100);
     return again ? post(url, payload, twist) : Object.assign(answer, { problem });
   }
 

@@ -20,7 +20,7 @@ import type { RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import type { Trail } from '../../../shared/trail/trail.ts';
 import type { Refusals } from '../refusals.ts';
 import type { Clients, Waiting } from '../routes/sign.ts';
-import { accountRoute } from './account.ts';
+import { accountRoute, ordersRoute } from './account.ts';
 import { acmeAnswers } from './answers.ts';
 import { challengeRoute } from './challenge.ts';
 import { directoryRoute } from './directory.ts';
@@ -96,6 +96,7 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   const certificateKey: RecordKey = params => certificates.key(params.fingerprint ?? '');
   const post = (path: string, handler: Handler<ByAccount>, recordKey?: RecordKey) =>
     route(path, { POST: signed.byAccount(handler, recordKey) });
+  post('/account/:id/orders', ordersRoute({ orders, urls }));
   post('/new-order', newOrderRoute({ ...parts, urls, orders, certificates }));
   post('/order/:order', order, orderKey);
   post('/order/:order/finalize', finalize, orderKey);
