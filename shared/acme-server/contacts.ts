@@ -5,6 +5,8 @@ import { AcmeError } from './problem.ts';
 const MOST = 10;
 /** Characters of an address (RFC 5321 section 4.5.3.1.3). */
 const LONGEST = 254;
+/** Control characters would come out again where `quarry acme-accounts` shows them. */
+const oneAddress = /^[^\s\p{C}@,?<>"]+@[^\s\p{C}@,?<>"]+$/u;
 
 /**
  * The `contact` of an account. Addresses without `mailto:` are taken, too, as step sends them.
@@ -25,7 +27,7 @@ function parseContact(text: string): string {
   if (scheme.toLowerCase() !== 'mailto')
     throw new AcmeError('unsupportedContact', `a contact is a mailto: URL, not ${scheme.toLowerCase()}:`);
   // RFC 8555 section 7.3: neither header fields nor several addresses.
-  if (rest.length > LONGEST || !/^[^\s@,?<>"]+@[^\s@,?<>"]+$/.test(rest))
+  if (rest.length > LONGEST || !oneAddress.test(rest))
     throw new AcmeError('invalidContact', 'a contact is not one address, such as mailto:admin@example.org');
   return `mailto:${rest}`;
 }

@@ -144,16 +144,19 @@ return 1`);
 
 /**
  * KEYS: the account's orders. ARGV: what keys of orders begin with, the score that the page is below, how
- * many it has. Answers how many were looked at, the ids of those that are not gone, the newest first, and the
- * last score.
+ * many it has. Answers how many were looked at, the last score, and of those that are not gone the ids and
+ * records by turns, the newest first.
  */
 const LIST = toScript(`
 local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[2], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-local page = { #found / 2 }
+local page = { #found / 2, found[#found] or '' }
 for i = 1, #found, 2 do
-  if redis.call('EXISTS', ARGV[1] .. found[i]) == 1 then page[#page + 1] = found[i] end
+  local record = redis.call('GET', ARGV[1] .. found[i])
+  if record then
+    page[#page + 1] = found[i]
+    page[#page + 1] = record
+  end
 end
-page[#page + 1] = found[#found] or ''
 return page`);
 
 export type Orders = ReturnType<typeof openOrders>;
@@ -220,7 +223,7 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       return { order, text: after };
     },
     /**
-     * The ids of an account's orders, the newest first (RFC 8555 section 7.1.2.1).
+     * The ids of an account's orders that are not invalid, the newest first (RFC 8555 section 7.1.2.1).
      *
      * @param cursor of the page before
      * @returns `next`: the cursor of the next page, where there may be one
@@ -229,9 +232,13 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       const below = cursor === undefined ? '+inf' : `(${cursor}`;
       const values = [`${root}order:`, below, PAGE];
       const found = (await runScript(redis, LIST, [listKey(account)], values)) as [number, ...string[]];
-      const [count, ...ids] = found;
-      const last = Number(ids.pop());
-      return count === PAGE ? { ids, next: last } : { ids };
+      const [count, last, ...records] = found;
+      const isId = (_: string, at: number) => at % 2 === 0;
+      const ids = records.filter(isId).filter((id, at) => {
+        const order = parse(id, records[2 * at + 1])?.order;
+        return order && order.status !== 'invalid';
+      });
+      return count === PAGE ? { ids, next: Number(last) } : { ids };
     },
   };
 }

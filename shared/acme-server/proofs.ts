@@ -5,7 +5,7 @@ import type { Authorization, Order, OrderChallenge } from './orders.ts';
 // How proofs of the names by the client change an order (RFC 8555 section 7.1.6).
 
 /** Of one challenge: its place among the authorizations of an order, and its type. */
-type ChallengePlace = { authorization: number; challenge: ClientChallenge };
+export type ChallengePlace = { authorization: number; challenge: ClientChallenge };
 
 export function findChallenge(
   { authorizations }: Order,
@@ -20,6 +20,10 @@ export function isOpen(order: Order, place: ChallengePlace): boolean {
   const isUnproven = order.authorizations[place.authorization]?.status === 'pending';
   return order.status === 'pending' && isUnproven && (status === 'pending' || status === 'processing');
 }
+
+/** The client says that its response is there. */
+export const toAnnounced = (order: Order, place: ChallengePlace): Order =>
+  withChallenge(order, place, challenge => ({ ...challenge, status: 'processing' }));
 
 /** The response was seen. The order is ready with its last authorization. */
 export function toProven(order: Order, place: ChallengePlace, now: number): Order {

@@ -82,8 +82,7 @@ export async function openCaddy(ground: Ground, program: string): Promise<Driver
     },
     async renewWhenTold([name = '']) {
       const before = await read(name);
-      // It has been told when to ask again; a restart with a certificate that was never asked about asks.
-      return await next(name, before?.chain);
+      return await next(name, before?.chain); // It asks once a minute.
     },
     stop,
   };

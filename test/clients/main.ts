@@ -43,7 +43,9 @@ async function main(names: string[]): Promise<void> {
   const wanted = allClients.filter(({ name }) => isWanted(name));
   if (wanted.length === 0)
     throw new Error(`no such client; there are ${allClients.map(({ name }) => name).join(', ')}`);
-  const rows = await runMatrix(wanted, cells);
+  const rows = await runMatrix(wanted, cells, ({ name }, cell, { outcome }) => {
+    process.stderr.write(`${name}: ${cell}: ${outcome}\n`);
+  });
   process.stdout.write(`${toTable(rows)}\n\n${toNotes(rows).join('\n')}\n`);
   if (!rows.every(isGood)) process.exitCode = 1;
 }

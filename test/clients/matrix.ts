@@ -1,3 +1,4 @@
+import { atMost } from '../../shared/base/at-most.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { type Cell, type Client, ClientFailure } from './client.ts';
 import { type ClientServer, startClientServer } from './server.ts';
@@ -11,29 +12,51 @@ export type Tried =
 
 export type Row = { client: Client; missing: string } | { client: Client; tried: Map<Cell, Tried> };
 
+/** Is told of each cell when it has been tried. */
+export type Report = (client: Client, cell: Cell, tried: Tried) => void;
+
+/** More of them at once would only be each other's load. */
+const sideBySide = 5;
+
 /**
- * Tries clients, side by side, at one fleet; each of them one cell after the other. All intakes are killed
- * once, under all of the clients.
+ * Tries clients, some side by side, at one fleet; each of them one cell after the other. All intakes are
+ * killed once, under all of the clients.
  */
-export async function runMatrix(clients: Client[], cells: readonly Cell[]): Promise<Row[]> {
+export async function runMatrix(
+  clients: readonly Client[],
+  cells: readonly Cell[],
+  report: Report = () => {},
+): Promise<Row[]> {
   const found = await Promise.all(clients.map(async client => ({ client, at: await client.find() })));
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startClientServer());
+  const inTurn = atMost(sideBySide);
   const rows = await Promise.all(
     found.map(async ({ client, at }) => {
       if ('missing' in at) return { client, missing: at.missing };
       const trial = await openTrial(stack, server, client, at.path, client.binds);
-      const tried = new Map<Cell, Tried>();
-      for (const cell of cells) {
-        const why = client.lacks[cell];
-        if (why !== undefined) tried.set(cell, { outcome: 'cannot', why });
-        else if (cell !== 'a killed intake') tried.set(cell, await tell(() => trials[cell](trial)));
-      }
+      const tried = await inTurn(() => tryCells(trial, cells, report));
       return { client, tried, trial };
     }),
   );
-  if (cells.includes('a killed intake')) await killIntake(server, rows);
+  if (cells.includes('a killed intake')) await killIntake(server, rows, report);
   return rows;
+}
+
+/** All but the killed intake, which is one for all clients. */
+async function tryCells(trial: Trial, cells: readonly Cell[], report: Report): Promise<Map<Cell, Tried>> {
+  const { client } = trial;
+  const tried = new Map<Cell, Tried>();
+  for (const cell of cells) {
+    const why = client.lacks[cell];
+    if (why !== undefined) tried.set(cell, { outcome: 'cannot', why });
+    else if (cell !== 'a killed intake') {
+      const told = await tell(() => trials[cell](trial));
+      tried.set(cell, told);
+      report(client, cell, told);
+    }
+  }
+  return tried;
 }
 
 async function openTrial(
@@ -70,7 +93,11 @@ async function tell(act: () => Promise<unknown>): Promise<Tried> {
  * The only intake is killed while it holds the clients' finalize. They come back by themselves, or their next
  * run gets the certificate.
  */
-async function killIntake(server: ClientServer, rows: { tried?: Map<Cell, Tried>; trial?: Trial }[]) {
+async function killIntake(
+  server: ClientServer,
+  rows: { tried?: Map<Cell, Tried>; trial?: Trial }[],
+  report: Report,
+) {
   const { acme } = server;
   const working = rows.flatMap(({ tried, trial }) =>
     tried && trial && !trial.client.lacks['a killed intake'] ? [{ tried, trial }] : [],
@@ -85,7 +112,9 @@ async function killIntake(server: ClientServer, rows: { tried?: Map<Cell, Tried>
     working.map(async ({ tried, trial }, index) => {
       const done = await issuing[index];
       const again = () => (done ? Promise.resolve() : issue(trial, [trial.name('killed')]));
-      tried.set('a killed intake', await tell(again));
+      const told = await tell(again);
+      tried.set('a killed intake', told);
+      report(trial.client, 'a killed intake', told);
     }),
   );
 }

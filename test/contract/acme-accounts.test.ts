@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { openNonces } from '../../shared/acme-server/nonces.ts';
+import { openOrders } from '../../shared/acme-server/orders.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { openTokenList } from '../../shared/admission/token-list.ts';
@@ -8,6 +9,7 @@ import { tokenBindingKey, tokenDigest } from '../../shared/admission/token-recor
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
 import { parseEntry } from '../../shared/trail/event.ts';
 import { openIntake, usualAcme } from '../services/intake/open-intake.ts';
+import { orderRecord } from '../shared/acme-server/order-record.ts';
 import {
   bindAccount,
   type ClientKey,
@@ -237,6 +239,7 @@ suite('an external account binding', () => {
       'no payload': { ...good(), payload: '' },
       'a part missing': { protected: good().protected, payload: good().payload },
       'a jwk': good({ jwk: key.jwk }),
+      'more than a key needs': bindAccount(webEab, urls.newAccount, { ...key.jwk, use: 'x'.repeat(8_000) }),
       'a long key id': good({ kid: 'k'.repeat(300) }),
     };
     for (const [what, externalAccountBinding] of Object.entries(wrong)) {
@@ -258,6 +261,7 @@ suite('an external account binding', () => {
 
   test('by the key of a token makes an account, until the token is revoked or used up', async () => {
     await using server = await open();
+    const judge = openJudgeToken(server.store, testSeals, server.clock);
     const add = async (name: string, once: boolean) => {
       const wanted = { name, block: 'tokens', names: ['web1.example.org'], once };
       const digest = tokenDigest((await server.tokenList.add(wanted)) ?? '');
@@ -270,6 +274,10 @@ suite('an external account binding', () => {
       `account-made tokens (token web1): client account ID: bound to IDID`,
       `account-made tokens (token once): client account ID: bound to IDID`,
     ]);
+    const once = await judge({ digest: used.kid }, 'tokens');
+    await (once && 'once' in once && once.once?.bind({ csr: 'a CSR', job: 'a job' }));
+    const spent = '403 unauthorized: the token was for one certificate, and has been used';
+    assert.equal(detailOf(await server.newAccount(makeClientKey(), { eab: used })), spent);
     await server.tokenList.revoke('web1');
     const revoked = '403 unauthorized: the token was revoked at 2026-11-27T12:00:00.000Z';
     assert.equal(detailOf(await server.newAccount(makeClientKey(), { eab: web1 })), revoked);
@@ -285,6 +293,8 @@ suite('an external account binding', () => {
     assert.equal((await before.told()).length, 1, 'the same binding is no change');
 
     await using after = await open({ store, blocks: [mail] });
+    const found = await after.newAccount(key, { eab: mailEab, onlyReturnExisting: true });
+    assert.deepEqual([locationOf(found), found.body], [url, made.body], 'who only looks binds nothing');
     const same = await after.newAccount(key, { eab: webEab });
     assert.deepEqual([same.status, locationOf(same)], [200, url], 'who binds nothing anew finds its account');
     const bad = await after.newAccount(key, { eab: { ...mailEab, key: 'guessed' } });
@@ -368,6 +378,35 @@ suite('an account', () => {
     const made = await server.newAccount(one.key, {}, '192.0.2.7');
     assert.equal(made.status, 201);
     assert.equal((await server.post(locationOf(made), one.key, locationOf(made))).status, 200);
+  });
+});
+
+suite("the list of an account's orders", () => {
+  test('is read page by page, by its account alone', async () => {
+    const store = newStore();
+    await using server = await open({ store });
+    const [{ key, url }, other] = [await make(server), await make(server)];
+    const orders = openOrders(store, testSeals, server.clock);
+    assert.deepEqual((await server.post(`${url}/orders`, key, url)).body, { orders: [] });
+    const ids = Array.from({ length: 120 }, (_, at) => `order-${at}`);
+    const account = urls.accountIdOf(url) ?? '';
+    for (const id of ids) await orders.create(orderRecord({ id, account, created: start }));
+    const listed: unknown[] = [];
+    let pages = 0;
+    for (let page: string | undefined = `${url}/orders`; page !== undefined; pages++) {
+      const { status, body, headers } = await server.post(page, key, url);
+      assert.equal(status, 200);
+      listed.push(...(body.orders as string[]));
+      const links = headers.get('Link') ?? '';
+      assert.match(links, /<https:\/\/quarry\.example\.org\/acme\/directory>;rel="index"/);
+      page = /<([^>]*)>;rel="next"/.exec(links)?.[1];
+    }
+    assert.equal(pages, 2);
+    assert.deepEqual(listed, ids.reverse().map(urls.order));
+    assert.equal((await server.post(`${url}/orders`, other.key, other.url)).kind, 'unauthorized');
+    assert.equal((await server.post(`${url}/orders`, key, url, {})).kind, 'malformed');
+    for (const cursor of ['', 'x', '-1', '1&cursor=2'])
+      assert.equal((await server.post(`${url}/orders?cursor=${cursor}`, key, url)).kind, 'malformed', cursor);
   });
 });
 
@@ -493,6 +532,8 @@ suite('[acme] new-accounts', () => {
     assert.equal((await server.newAccount(known, { eab: webEab }, elsewhere)).status, 201);
     const anew = await server.newAccount(known, { eab: { ...mailEab, key: 'guess' } });
     assert.equal(anew.kind, 'rateLimited', 'an account does not help to guess');
+    assert.equal((await server.newAccount(known, { eab: mailEab })).kind, 'rateLimited');
+    assert.equal((await server.newAccount(known, { eab: webEab })).status, 200);
   });
 
   test('bounds nothing where it is off', async () => {

@@ -180,7 +180,7 @@ test('an order that its client has proven nothing for is not finalized by a bloc
   const clientProof = { types: ['http-01' as const], networks: [] };
   const strict = await ground.openIntake({ blocks: [block('web', { clientProof })] });
   const refused = await ground.finalize(strict);
-  assert.deepEqual([refused.status, kindOf(refused)], [403, 'rejectedIdentifier']);
+  assert.deepEqual([refused.status, kindOf(refused)], [403, 'unauthorized']);
   const pending = await ground.newOrder(['b.example.org'], {}, strict);
   assert.equal(pending.json.status, 'pending');
   const early = await ground.post(pending.json.finalize, csrFor('DNS:b.example.org'), strict);

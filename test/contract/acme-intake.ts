@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import Koa from 'koa';
 import { type AcmeParts, createAcmeRoutes } from '../../services/intake/acme/routes.ts';
+import type { ProofConfig } from '../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../shared/acme-server/certificates.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { settleOrder } from '../../shared/acme-server/settle.ts';
@@ -13,6 +14,7 @@ import { systemClock } from '../../shared/base/basics.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import type { StandingLimitError } from '../../shared/limits/limits.ts';
 import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
+import { openAcmeQueue } from '../../shared/queue/acme-queue.ts';
 import { withQueueMax } from '../../shared/queue/queue-max.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../shared/queue/sign-records.ts';
@@ -52,6 +54,7 @@ export type IntakeOptions = {
   /** What stands against every order. */
   limit?: StandingLimitError;
   profiles?: Record<string, string>;
+  proof?: ProofConfig;
   blockedKeys?: ReadonlyMap<string, BlockedKey>;
   wrapQueue?: (queue: SignQueue) => SignQueue;
 };
@@ -62,6 +65,7 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
   const { queue, redis } = stack.use(await openReadyIntakeSide(url, prefix));
   const store = { redis: connect(), prefix };
   const { blocks = [block('web')], wait = 60, limit, profiles = {}, blockedKeys = new Map() } = options;
+  const { proof = usualAcme.proof } = options;
   const { wrapQueue = (one: SignQueue) => one } = options;
   const admission = openAdmission(blocks);
   const trail: TrailEvent[] = [];
@@ -81,7 +85,8 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
   const refused: unknown[] = [];
   const used = {
     ...{ url: BASE, auth: blocks, store, seals: testSeals, admission, issuing, clock, log: quietLog },
-    acme: { ...usualAcme, url: BASE, profiles },
+    acme: { ...usualAcme, url: BASE, profiles, proof },
+    acmeQueue: stack.use(openAcmeQueue({ store, seals: testSeals, clock, log: quietLog })),
     ratedAdmission: withRates(admission, store, { clock, log: quietLog }),
     clients: { isTrustedProxy: () => false },
     waiting: { clock, wait, stopping: stopping.signal },
@@ -119,7 +124,7 @@ type Json = {
   authorizations: string[];
   finalize: string;
   certificate: string;
-  challenges: { type: string; url: string; token: string; status: string }[];
+  challenges: { type: string; url: string; token: string; status: string; error?: object }[];
   subproblems?: { type: string; identifier: { value: string } }[];
   error: { type: string; detail: string };
 };

@@ -114,11 +114,13 @@ test('an account has so many orders at once that are not finished; those that en
   assert.equal(await make(302), undefined);
 });
 
-test("the list of an account's orders goes back page by page, and leaves out what is gone", async () => {
+test("the list of an account's orders goes back page by page, and leaves out what is gone or invalid", async () => {
   const { orders } = open();
   const ids = Array.from({ length: 250 }, (_, at) => `order-${at}`);
   for (const id of ids) await orders.create(orderRecord({ id })); // all at the same moment
   await redis.del(orders.key('order-249'), orders.key('order-100'));
+  const failed = await orders.read('order-7');
+  assert.ok(failed && (await orders.replace(failed, { ...failed.order, status: 'invalid' })));
   const listed: string[] = [];
   let pages = 0;
   for (let cursor: number | undefined, last = false; !last; pages++) {
@@ -128,6 +130,6 @@ test("the list of an account's orders goes back page by page, and leaves out wha
     last = cursor === undefined;
   }
   assert.equal(pages, 3);
-  assert.deepEqual(listed, ids.filter(id => !['order-249', 'order-100'].includes(id)).reverse());
+  assert.deepEqual(listed, ids.filter(id => !['order-249', 'order-100', 'order-7'].includes(id)).reverse());
   assert.deepEqual(await orders.list('account-2'), { ids: [] });
 });

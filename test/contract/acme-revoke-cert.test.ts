@@ -160,7 +160,7 @@ suite('revokeCert', () => {
       assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200);
       const { holds, block, accounts, by } = opened.jobs.at(-1) ?? ({} as Partial<RevokeJobData>);
       assert.deepEqual([holds, block, accounts], [undefined, 'loopback', ['account']]);
-      assert.equal(by, 'acme account account-1');
+      assert.equal(by, 'address, acme account account-1');
     }
   });
 
@@ -177,6 +177,29 @@ suite('revokeCert', () => {
     await opened.keep(pem);
     assert.deepEqual(toRow(await opened.revoke(other, { certificate: fieldOf(pem) })), refused);
     assert.deepEqual(opened.jobs, []);
+  });
+
+  test('does not take an account for one that has proven the names, only as it may have them', async () => {
+    const proving = {
+      ...loopbackBlock,
+      name: 'proving',
+      clientProof: { types: ['address' as const], networks: [] },
+    };
+    for (const [blocks, row] of [
+      [[proving], [403, 'unauthorized']],
+      [[loopbackBlock], [200, '']],
+      [
+        [proving, loopbackBlock],
+        [200, ''],
+      ],
+    ] as const) {
+      await using opened = await open([...blocks]);
+      await opened.keep(pem, { account: 'account-2' });
+      assert.deepEqual(toRow(await opened.revoke(byAccount, { certificate: fieldOf(pem) })), row);
+      assert.equal(opened.jobs.length, row[0] === 200 ? 1 : 0);
+      await opened.keep(pem);
+      assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200, 'its own');
+    }
   });
 
   test('knows by its key also what POST /sign got', async () => {

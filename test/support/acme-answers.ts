@@ -108,7 +108,7 @@ function checkProblemObject({ type, detail, subproblems = [] }: Problem): void {
   for (const one of subproblems) {
     checkProblemObject(one);
     // Section 6.7.1: there is an identifier if and only if the problem is about one.
-    if (one.identifier) checkIdentifier(one.identifier);
+    if (one.identifier) checkShape(one.identifier);
     assert.equal(one.subproblems, undefined, 'subproblems have none of their own');
   }
 }
@@ -176,7 +176,13 @@ export function checkChallenge(challenge: ChallengeObject): void {
 /** Sections 9.7.7 and RFC 8738. */
 function checkIdentifier(identifier: AcmeIdentifier): void {
   assert.ok(['dns', 'ip'].includes(identifier.type), identifier.type);
+  checkShape(identifier);
+}
+
+/** Of one that a client made up, too. */
+function checkShape(identifier: AcmeIdentifier): void {
   assert.deepEqual(Object.keys(identifier).sort(), ['type', 'value']);
+  assert.equal(typeof identifier.type, 'string');
   assert.equal(typeof identifier.value, 'string');
 }
 

@@ -53,13 +53,15 @@ export type Twist = {
 
 export type AcmeClientOptions = {
   directoryUrl: string;
-  /** PEM. */
-  ca: string;
+  /** PEM, of a server by https. */
+  ca?: string;
   key?: ClientKey;
   /** The loopback address that it comes from. */
   from?: string;
-  /** Asks again after `badNonce`, as Section 6.5 wants it; otherwise a test sees it. */
+  /** Asks again after `badNonce`, as section 6.5 wants it, and after 503; otherwise a test sees them. */
   retries?: boolean;
+  /** Whether requests share connections; they do by default. */
+  keepAlive?: boolean;
   /** Of a server that is not ours. */
   lapses?: readonly Lapse[];
 };
@@ -99,10 +101,10 @@ export const toDns = (...names: string[]): AcmeIdentifier[] => names.map(value =
  * A `Twist` makes a request wrong.
  */
 export async function openAcmeClient(options: AcmeClientOptions) {
-  const { directoryUrl, ca, from, retries = false, lapses = [] } = options;
-  const agent = new Agent({ keepAlive: true });
+  const { directoryUrl, ca, from, retries = false, keepAlive = true, lapses = [] } = options;
+  const agent = directoryUrl.startsWith('https:') ? new Agent({ keepAlive }) : undefined;
   const headers = { 'User-Agent': 'quarry-tests', 'Accept-Language': 'en' }; // Section 6.1
-  const web = { ca, agent, headers, ...(from && { from }) };
+  const web = { headers, ...(agent && { agent }), ...(ca && { ca }), ...(from && { from }) };
   let key = options.key ?? makeClientKey();
   let kid: string | undefined;
   const nonces: string[] = [];
@@ -151,7 +153,8 @@ export async function openAcmeClient(options: AcmeClientOptions) {
     keepNonce(answer);
     if (answer.status < 400) return answer;
     const problem = checkProblem(answer);
-    const again = retries && kindOf(problem) === 'badNonce';
+    const again = retries && (kindOf(problem) === 'badNonce' || answer.status === 503);
+    if (again && answer.status === 503) await delay(100);
     return again ? post(url, payload, twist) : Object.assign(answer, { problem });
   }
 
@@ -275,7 +278,7 @@ export async function openAcmeClient(options: AcmeClientOptions) {
     certificate,
     changeKey,
     readAccount: async () => readAccount(await post(kid ?? '', undefined)),
-    [Symbol.dispose]: () => agent.destroy(),
+    [Symbol.dispose]: () => agent?.destroy(),
   };
 }
 

@@ -27,7 +27,7 @@ export type AcmeFleet = AsyncDisposable & {
   /** The CA of the intakes' own certificate, for clients. */
   caFile: string;
   ca: string;
-  /** Starts one more intake behind the front; `options` are as of the fleet's `start`. */
+  /** Starts one more intake behind the front; `options` are those of the fleet's `start`. */
   startIntake(options?: RoleOptions): Promise<RoleProcess>;
   /** A client of its own, with a new key. */
   open(options?: Partial<AcmeClientOptions>): Promise<AcmeClient>;
@@ -48,28 +48,35 @@ export const otherEab = {
 /** The address that the block `near` is for. */
 export const nearAddress = '127.0.0.2';
 
-const blocks = `[auth "keyed"]
+const ownBlocks = (challtestsrvUrl: string) => `[verification "dns"]
+type = dns01-challtestsrv
+set-txt_url = ${challtestsrvUrl}/set-txt
+[auth "keyed"]
 hmac_type = sha256
 hmac_key = ${keyedEab.key}
 domain = example.org
 domain = *.example.org
+verification = http, dns
 [auth "other"]
 hmac_type = sha256
 hmac_key = ${otherEab.key}
 domain = *.example.net
+verification = http, dns
 [auth "near"]
 ip = ${nearAddress}
 domain = *.near.example
 address = 127.0.0.0/8
+verification = http
 [auth "tokens"]
 token = yes
 domain = *.tokens.example
+verification = http
 `;
 
 /**
  * A fleet whose intakes are an ACME server: by TLS, behind a front that knows which are there. Its blocks are
  * `keyed` and `other` for those with a key, `near` for one address, and `tokens` for those with a token,
- * unless `blocks` says otherwise.
+ * with proofs by http-01 and by dns-01, unless `blocks` says otherwise.
  */
 export async function startAcmeFleet(options: AcmeFleetOptions = {}): Promise<AcmeFleet> {
   await using started = new AsyncDisposableStack();
@@ -78,12 +85,16 @@ export async function startAcmeFleet(options: AcmeFleetOptions = {}): Promise<Ac
   const base = `https://127.0.0.1:${front.port}/acme`;
   const { acme = '', mgmt = '', roles = ['intake', 'worker', 'responder'], ...rest } = options;
   const own: FleetOptions = {
-    blocks,
     ...rest,
     mgmt: `tls-cert = ${certFile}\ntls-key = ${keyFile}\n${mgmt}`,
   };
-  const section = `[acme]\nurl = ${base}\n${acme}\n`;
-  const fleet = started.use(await startFleet({ ...own, blocks: section + own.blocks, roles }));
+  const fleet = started.use(await startFleet({ ...own, roles: [] }));
+  const sections = `[acme]
+url = ${base}
+${acme}
+${own.blocks ?? ownBlocks(fleet.pebble.challtestsrvUrl)}`;
+  const start = (role: FleetRole, more: RoleOptions = {}) => fleet.start(role, { blocks: sections, ...more });
+  await Promise.all(roles.map(role => start(role)));
 
   function add(intake: RoleProcess): void {
     const { hostname: host, port } = new URL(intake.url);
@@ -103,7 +114,7 @@ export async function startAcmeFleet(options: AcmeFleetOptions = {}): Promise<Ac
     caFile,
     ca,
     async startIntake(options) {
-      const intake = await fleet.start('intake', options);
+      const intake = await start('intake', options);
       add(intake);
       return intake;
     },

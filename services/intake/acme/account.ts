@@ -1,3 +1,4 @@
+import type { RouterContext } from '@koa/router';
 import type { Context } from 'koa';
 import {
   type Account,
@@ -6,9 +7,10 @@ import {
   refuseDeactivated,
 } from '../../../shared/acme-server/accounts.ts';
 import { parseContacts } from '../../../shared/acme-server/contacts.ts';
+import type { Orders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import { type Clock, IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
 import type { TrailEvent } from '../../../shared/trail/event.ts';
 import { toAsker } from '../refusals.ts';
 import type { ByAccount, Payload } from './signed.ts';
@@ -45,7 +47,7 @@ export function toAccountEvent(
 
 /** An account's URL reads it, changes its contacts, or deactivates it (RFC 8555 sections 7.3.2, 7.3.6). */
 export function accountRoute({ accounts, urls, clock }: { accounts: Accounts; urls: Urls; clock: Clock }) {
-  return async (ctx: Context & { params: Record<string, string> }, by: ByAccount): Promise<void> => {
+  return async (ctx: RouterContext, by: ByAccount): Promise<void> => {
     refuseForeign(by.account, ctx.params.id);
     const change = parseChange(by.payload);
     const after = change
@@ -66,6 +68,25 @@ function parseChange(payload: Payload): Partial<Pick<Account, 'contacts' | 'stat
   if (payload.status === 'deactivated') return { status: 'deactivated' };
   const contacts = parseContacts(payload.contact);
   return contacts && { contacts };
+}
+
+/** The list of an account's orders, a page of it (RFC 8555 section 7.1.2.1). */
+export function ordersRoute({ orders, urls }: { orders: Pick<Orders, 'list'>; urls: Urls }) {
+  return async (ctx: RouterContext, { account, payload }: ByAccount): Promise<void> => {
+    refuseForeign(account, ctx.params.id);
+    if (payload) throw new AcmeError('malformed', 'the list of orders is read by POST-as-GET');
+    const cursor = readCursor(ctx.query.cursor);
+    const { ids, next } = await needingRedis(() => orders.list(account.id, cursor));
+    if (next !== undefined) ctx.append('Link', `<${urls.orders(account.id, `${next}`)}>;rel="next"`);
+    ctx.type = 'application/json';
+    ctx.body = JSON.stringify({ orders: ids.map(urls.order) });
+  };
+}
+
+function readCursor(text: string | string[] | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text);
+  throw new AcmeError('malformed', 'this is no page of a list');
 }
 
 const MOST_TRIES = 5;

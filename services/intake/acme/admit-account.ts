@@ -1,5 +1,6 @@
 import type { Context } from 'koa';
 import { type SealedBinding, toAccountBinding } from '../../../shared/acme-server/account-binding.ts';
+import type { Account } from '../../../shared/acme-server/accounts.ts';
 import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
 import { type Clients, toAdmissionRequest } from '../routes/sign.ts';
 
@@ -19,3 +20,6 @@ export function toAcmeRequest(
     binding: binding && toAccountBinding(binding),
   };
 }
+
+/** The log, the trail and the inventory name the account beside what a block knows of its client. */
+export const nameAccount = ({ id }: Pick<Account, 'id'>) => `acme account ${id}`;

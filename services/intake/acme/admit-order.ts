@@ -6,7 +6,7 @@ import { dropUsed } from '../../../shared/admission/token-method.ts';
 import { IssuanceError } from '../../../shared/base/basics.ts';
 import { canProve, type Identifier } from '../../../shared/base/identifier.ts';
 import type { Clients } from '../routes/sign.ts';
-import { toAcmeRequest } from './admit-account.ts';
+import { nameAccount, toAcmeRequest } from './admit-account.ts';
 
 /**
  * The auth blocks that know an ACME client today, by its address, its certificate and the binding of its
@@ -21,7 +21,8 @@ export async function blocksOf(
   csr: { digest: string } = { digest: '' },
 ): Promise<AdmittingBlock[]> {
   const request = toAcmeRequest(ctx, clients, account);
-  const blocks = await admission.verified(admission.possible(request), request, undefined);
+  const verified = await admission.verified(admission.possible(request), request, undefined);
+  const blocks = verified.map(block => ({ ...block, by: `${block.by}, ${nameAccount(account)}` }));
   ctx.state.blocks = blocks;
   return blocks.some(({ once }) => once) ? dropUsed(blocks, csr) : blocks;
 }

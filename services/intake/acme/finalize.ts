@@ -1,9 +1,11 @@
 import type { RouterContext } from '@koa/router';
 import type { Account } from '../../../shared/acme-server/accounts.ts';
-import { blocksForOrder } from '../../../shared/acme-server/authorizations.ts';
+import { blocksForOrder, isProvenFor } from '../../../shared/acme-server/authorizations.ts';
+import type { Certificates, ClientCertificate } from '../../../shared/acme-server/certificates.ts';
 import { parseCsrFor, readPayloadCsr } from '../../../shared/acme-server/finalize-csr.ts';
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { findReplaced, toReplaces } from '../../../shared/acme-server/replaces.ts';
 import { settleOrder } from '../../../shared/acme-server/settle.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
@@ -33,6 +35,7 @@ const PATIENCE = 90_000;
 type Parts = {
   urls: Urls;
   orders: Orders;
+  certificates: Pick<Certificates, 'findByRenewalId'>;
   admission: Admission;
   clients: Clients;
   issuing: Pick<Issuing, 'order' | 'end' | 'blockOf'>;
@@ -44,7 +47,7 @@ type Asked = { ctx: RouterContext; account: Account; kept: Kept };
 
 /** finalize (RFC 8555 section 7.4), and the order to poll. Both make a job again that Redis has lost. */
 export function orderRoutes(parts: Parts) {
-  const { urls, orders, admission, issuing, waiting } = parts;
+  const { urls, orders, certificates, admission, issuing, waiting } = parts;
 
   const readAgain = async ({ account, kept }: Asked): Promise<Kept> => {
     const { id } = kept.order;
@@ -52,17 +55,20 @@ export function orderRoutes(parts: Parts) {
     return ownOrder(orders, id, { account, payload: undefined, text: read?.text });
   };
 
-  /** Binds the order to the job before that is made: an intake that ends in between costs a retry. */
-  function openReserve(asked: Asked, csr: CsrText): ClientOrder['reserve'] {
-    return async job => {
-      for (let { kept } = asked; ; kept = await readAgain(asked)) {
-        const { order } = kept;
-        if (order.status === 'processing' && order.csr === csr.pem && order.job) return order.job;
-        if (order.status !== 'ready') throw new IssuanceError('gone', 'the order is not ready any more');
-        const after = { ...order, status: 'processing' as const, csr: csr.pem, job };
-        if (await orders.replace(kept, after)) return job;
-      }
-    };
+  /**
+   * Binds the order to the job before that is made: an intake that ends in between costs a retry.
+   *
+   * @returns the order as it is then, at work in that job or in an earlier one for the same CSR
+   */
+  async function bind(asked: Asked, csr: CsrText, job: string): Promise<Kept> {
+    for (let { kept } = asked; ; kept = await readAgain(asked)) {
+      const { order } = kept;
+      if (order.status === 'processing' && order.csr === csr.pem && order.job) return kept;
+      if (order.status !== 'ready') throw new IssuanceError('gone', 'the order is not ready any more');
+      const after = { ...order, status: 'processing' as const, csr: csr.pem, job };
+      const bound = await orders.replace(kept, after);
+      if (bound) return bound;
+    }
   }
 
   /** Judges the order by today's configuration, without rates, as it was judged when it came. */
@@ -73,21 +79,32 @@ export function orderRoutes(parts: Parts) {
   ): Promise<AdmittingBlock> {
     const { order } = kept;
     const { identifiers } = order;
-    const known = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
-    const able = unusual ? blocksForUnusual(admission, known, identifiers, unusual) : known;
+    const all = blocksForOrder(await blocksOf(ctx, parts, account, csr), order);
+    const proven = all.filter(block => isProvenFor(block, order));
+    const isUnproven = !admission.find(proven, identifiers) && admission.find(all, identifiers);
+    if (isUnproven) throw new AcmeError('unauthorized', UNPROVEN);
+    const able = unusual ? blocksForUnusual(admission, proven, identifiers, unusual) : proven;
     return admitNames(ctx, admission, able, identifiers);
   }
 
-  async function makeJob(asked: Asked, csr: CsrText): Promise<void> {
+  /** @returns the order, at work */
+  async function makeJob(asked: Asked, csr: CsrText): Promise<Kept | undefined> {
     const { ctx, account, kept } = asked;
     const { order } = kept;
     const { unusual, identifiers, publicKey } = parseCsrFor(csr, order.identifiers, account.key);
     const block = await admitToday(asked, csr, unusual);
     const { requestId, client } = ctx.state;
     const request = { identifiers, publicKey, requestId, client, patience: PATIENCE };
-    const own = { data: toJobData(block, order), reserve: openReserve(asked, csr) };
+    const replaced = await needingRedis(() => findReplaced(certificates, order));
+    let bound: Kept | undefined;
+    const reserve = async (id: string) => {
+      bound = await bind(asked, csr, id);
+      return bound.order.job ?? id;
+    };
+    const own = { data: toJobData(block, order, replaced), reserve };
     const job = await issuing.order(block, csr, request, own);
     await job.answers(undefined);
+    return bound;
   }
 
   /** @returns the order once its job has ended, or as it is when its client has waited long enough */
@@ -107,7 +124,8 @@ export function orderRoutes(parts: Parts) {
 
   async function begin(asked: Asked, csr: CsrText): Promise<Kept> {
     try {
-      await makeJob(asked, csr);
+      const bound = await makeJob(asked, csr);
+      if (bound) return bound;
     } catch (error) {
       const isLate = error instanceof IssuanceError && error.code === 'gone';
       if (!isLate) throw toRefusal(error);
@@ -141,6 +159,8 @@ export function orderRoutes(parts: Parts) {
   };
 }
 
+const UNPROVEN = 'the names are not proven as the configuration wants it by now: make a new order';
+
 /** What was finalized with a CSR is answered to who sends that again, as some clients do. */
 function refuseUnready({ status, csr }: Order, sent: CsrText): void {
   if (csr === undefined ? status === 'ready' : csr === sent.pem) return;
@@ -149,13 +169,17 @@ function refuseUnready({ status, csr }: Order, sent: CsrText): void {
 }
 
 /** The certificate profile that the client has named is for every account. */
-function toJobData(block: AdmittingBlock, { id, profile }: Order): ClientOrder['data'] {
+function toJobData(
+  block: AdmittingBlock,
+  { id, profile }: Order,
+  replaced: ClientCertificate | undefined,
+): ClientOrder['data'] {
   const accounts = block.accounts.map(({ profileIfOffered, ...choice }) =>
     profile === undefined
       ? { ...choice, ...(profileIfOffered && { profileIfOffered }) }
       : { ...choice, certificateProfile: profile },
   );
-  return { accounts, storage: '', order: id };
+  return { accounts, storage: '', order: id, ...(replaced && { replaces: toReplaces(replaced) }) };
 }
 
 function toRefusal(error: unknown): unknown {

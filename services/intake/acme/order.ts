@@ -5,7 +5,6 @@ import {
   findPlace,
   type Place,
   toAuthorizationObject,
-  toChallengeObject,
   toOrderObject,
 } from '../../../shared/acme-server/order-objects.ts';
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
@@ -29,7 +28,7 @@ export function ownOrder(orders: Pick<Orders, 'parse'>, id: string, { account, t
   return kept?.order.account === account.id ? kept : notFound('order');
 }
 
-function notFound(what: string): never {
+export function notFound(what: string): never {
   throw new AcmeError('malformed', `this account has no such ${what}`, { status: 404 });
 }
 
@@ -42,7 +41,12 @@ export function answerOrder(ctx: Context, order: Order, urls: Urls): void {
   ctx.body = toOrderObject(order, urls);
 }
 
-function ownPlace(orders: Pick<Orders, 'parse'>, ctx: RouterContext, by: ByAccount): Kept & { place: Place } {
+/** The authorization of a URL. @throws AcmeError as `ownOrder` does */
+export function ownPlace(
+  orders: Pick<Orders, 'parse'>,
+  ctx: RouterContext,
+  by: ByAccount,
+): Kept & { place: Place } {
   const kept = ownOrder(orders, ctx.params.order ?? '', by);
   const place = findPlace(kept.order, ctx.params.at);
   return place ? { ...kept, place } : notFound('authorization');
@@ -85,23 +89,14 @@ export function authorizationRoute({ orders, urls }: { orders: Orders; urls: Url
       throw new AcmeError('malformed', 'an authorization can only be read, or have its status deactivated');
     const isOver = own.place.authorization.status === 'deactivated';
     const place = payload && !isOver ? await deactivate(ctx, by, own) : own.place;
+    const isLookedFor = place.authorization.challenges.some(({ status }) => status === 'processing');
+    if (isLookedFor) ctx.set('Retry-After', String(LOOK_AGAIN));
     ctx.body = toAuthorizationObject(place, urls);
   };
 }
 
 const ownPlaceOf = (order: Order, at: number): Place =>
   findPlace(order, String(at)) ?? notFound('authorization');
-
-/** A challenge (RFC 8555 section 7.5.1). */
-export function challengeRoute({ orders, urls }: { orders: Orders; urls: Urls }) {
-  return async (ctx: RouterContext, by: ByAccount): Promise<void> => {
-    const { place } = ownPlace(orders, ctx, by);
-    const challenge = place.authorization.challenges.find(({ type }) => type === ctx.params.type);
-    if (!challenge) return notFound('challenge');
-    ctx.append('Link', `<${urls.authorization(place.order.id, place.at)}>;rel="up"`);
-    ctx.body = toChallengeObject(challenge, place, urls);
-  };
-}
 
 /** The certificate of an order (RFC 8555 section 7.4.2), for as long as it lives, revoked or not. */
 export function certificateRoute({ certificates }: { certificates: Certificates }) {

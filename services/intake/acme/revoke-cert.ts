@@ -18,7 +18,8 @@ import {
 import type { RevokeJobData, RevokeQueue } from '../../../shared/queue/revoke-queue.ts';
 import { comeBack } from '../routes/come-back.ts';
 import { type Clients, patienceOf, type Waiting } from '../routes/sign.ts';
-import { toAcmeRequest } from './admit-account.ts';
+import { nameAccount } from './admit-account.ts';
+import { blocksOf } from './admit-order.ts';
 import type { ByAccount, ByKey, Payload } from './signed.ts';
 
 /** Seconds; clients wait little longer than half a minute for an answer. */
@@ -35,25 +36,26 @@ export function revokeCertRoute(parts: {
   certificates: Pick<Certificates, 'read'>;
   /** What was issued whatever the front door, `POST /sign` too. */
   inventory: Pick<Inventory, 'find'>;
-  admission: Pick<Admission, 'possible' | 'verified' | 'holder'>;
+  admission: Admission;
   clients: Clients;
   revokeQueue: Pick<RevokeQueue, 'enqueue' | 'result'>;
   waiting: Waiting;
 }) {
   const { certificates, inventory, admission, clients, revokeQueue, waiting } = parts;
 
+  /** That an account may order names which it then has to prove says nothing of who has them. */
   async function admitAccount(
     ctx: RouterContext,
     account: Account,
     identifiers: Identifier[],
   ): Promise<Revoker> {
-    const request = toAcmeRequest(ctx, clients, account);
-    const blocks = await admission.verified(admission.possible(request), request, undefined);
-    ctx.state.blocks = blocks;
-    const { name, accounts, clientNames, once } = admission.holder(blocks, identifiers);
+    const blocks = await blocksOf(ctx, { admission, clients }, account);
+    const able = blocks.filter(({ clientProof }) => !clientProof);
+    if (admission.find(blocks, identifiers) && !admission.find(able, identifiers))
+      throw new AcmeError('unauthorized', NOT_PROVEN);
+    const { name, accounts, by, clientNames, once } = admission.holder(able, identifiers);
     if (once)
       throw new AcmeError('unauthorized', 'a one-time token is for getting a certificate, and revokes none');
-    const by = toHolder(account);
     return {
       ...{ block: name, accounts: accounts.map(one => one.account), by },
       ...(clientNames && { clientNames }),
@@ -91,7 +93,7 @@ export function revokeCertRoute(parts: {
     if ('key' in by) return admitHolder(by.key, wanted, known);
     const { account } = by;
     if (known?.account !== account.id) return admitAccount(ctx, account, wanted.identifiers);
-    return { ...toRevoker(known), holds: 'order', by: toHolder(account) };
+    return { ...toRevoker(known), holds: 'order', by: nameAccount(account) };
   }
 
   return async (ctx: RouterContext, by: ByAccount | ByKey): Promise<void> => {
@@ -118,10 +120,11 @@ export function revokeCertRoute(parts: {
   };
 }
 
-const alreadyRevoked = () => new AcmeError('alreadyRevoked', 'the certificate is revoked already');
+/** RFC 8555 section 7.6 wants valid authorizations for the names: to be admitted is not enough there. */
+const NOT_PROVEN =
+  'the names are for their clients to prove: only the account that ordered the certificate, or its key, can revoke it';
 
-/** As the trail and the inventory tell who it is. */
-const toHolder = ({ id }: Account) => `acme account ${id}`;
+const alreadyRevoked = () => new AcmeError('alreadyRevoked', 'the certificate is revoked already');
 
 const toRevoker = ({ block, issuedBy }: ClientCertificate) => ({
   block,

@@ -1,6 +1,5 @@
 import { describeError } from '../../base/basics.ts';
-import type { Identifier } from '../../base/identifier.ts';
-import { plainAddress, toAddressSet } from '../../base/identifier.ts';
+import { type Identifier, plainAddress, toAddressSet } from '../../base/identifier.ts';
 import { isReserved } from '../../base/reserved-addresses.ts';
 import { findAddresses } from '../../solver/find-addresses.ts';
 import type { Sight } from './look.ts';
@@ -19,9 +18,10 @@ export async function findForeign(
   { resolvers, networks, client }: Pick<Sight, 'resolvers' | 'networks' | 'client'>,
   signal: AbortSignal,
 ): Promise<string> {
-  const isHidden = (address: string) => isReserved(address) && !toAddressSet(networks)(address);
-  if (isHidden(client))
-    return `${value} cannot be proven by your address, ${client}, as it is not public and no client-proof-network has it`;
+  if (value.startsWith('*.')) return `${value} leads nowhere by itself: a wildcard takes dns-01`;
+  const isAllowed = toAddressSet(networks);
+  const isHidden = (address: string) => isReserved(address) && !isAllowed(address);
+  if (isHidden(client)) return `${value} cannot be proven by your address, ${client}, as it is ${NOT_PUBLIC}`;
   let found = [value];
   try {
     const either = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_LOOK_UP)]);
@@ -38,4 +38,5 @@ export async function findForeign(
     : `${value} leads to ${where}, and your address is ${client}`;
 }
 
+const NOT_PUBLIC = 'not public and no client-proof-network has it';
 const MOST_SHOWN = 5;

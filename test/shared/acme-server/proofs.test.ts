@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Authorization, Order } from '../../../shared/acme-server/orders.ts';
-import { findChallenge, isOpen, toProven, toUnproven, toUnseen } from '../../../shared/acme-server/proofs.ts';
+import {
+  findChallenge,
+  isOpen,
+  toAnnounced,
+  toProven,
+  toUnproven,
+  toUnseen,
+} from '../../../shared/acme-server/proofs.ts';
 import { orderRecord } from './order-record.ts';
 
 const now = 1_700_000_000_000;
@@ -30,6 +37,15 @@ const statusesOf = (order: Order) => [order.status, ...order.authorizations.map(
 const challengeOf = (order: Order, at = place) => findChallenge(order, at);
 
 suite('an order whose names the client has to prove', () => {
+  test('is looked for once the client says so', () => {
+    const order = toAnnounced(toOrder(), place);
+    assert.deepEqual(statusesOf(order), ['pending', 'pending', 'pending']);
+    assert.equal(challengeOf(order)?.status, 'processing');
+    assert.equal(findChallenge(order, { ...place, challenge: 'http-01' })?.status, 'pending');
+    assert.equal(findChallenge(order, other)?.status, 'pending');
+    assert.ok(isOpen(order, place));
+  });
+
   test('is ready with the last name that is proven', () => {
     const first = toProven(toOrder(), place, now);
     assert.deepEqual(statusesOf(first), ['pending', 'pending', 'valid']);

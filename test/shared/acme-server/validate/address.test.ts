@@ -47,6 +47,12 @@ suite('whether a name leads to the client', () => {
     );
   });
 
+  test('says nothing of a wildcard, which the DNS would answer for', async () => {
+    const any = { type: 'dns', value: '*.example.org' } as const;
+    const sight = { resolvers: [{ host: '127.0.0.1', port: 1 }], networks: [], client: '1.2.3.4' };
+    assert.match(await findForeign(any, sight, never), /a wildcard takes dns-01$/);
+  });
+
   test('takes an address alone where it is that of the client', async () => {
     const look = (value: string, client: string) =>
       findForeign({ type: 'ip', value }, { resolvers: [], networks: [], client }, never);
