@@ -2,7 +2,7 @@ import type { Clock, Log, SignFailure } from '../../shared/base/basics.ts';
 import { LAST_PART, lifeOf } from '../../shared/pki/life.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
-import { type ExplainedWindow, isAlarming } from '../../shared/renewal/renewal-window.ts';
+import { isAlarming } from '../../shared/renewal/renewal-window.ts';
 
 const DAY = 24 * 3_600_000;
 const FIRST_WARNING = 14 * DAY;
@@ -67,17 +67,6 @@ export async function notifyOfUnfetched(
   const what = ahead ? 'was renewed, but no client has fetched it' : 'was not fetched';
   const detail = `${what} since ${new Date(fetched.at).toISOString()}; Quarry does not renew it`;
   await notices.notify({ kind: 'renewed-not-fetched', subject: id, names, detail });
-}
-
-/** A page of the CA's about its window, which may concern all of its certificates: that is one event. */
-export async function notifyOfExplanation(
-  notices: Pick<Notices, 'notify'>,
-  names: string[],
-  { start, end, explanationUrl: subject }: ExplainedWindow,
-): Promise<void> {
-  const [from, to] = [start, end].map(time => new Date(time).toISOString());
-  const detail = `${subject} (to be renewed between ${from} and ${to})`;
-  await notices.notify({ kind: 'renewal-explained', subject, names, detail });
 }
 
 /**

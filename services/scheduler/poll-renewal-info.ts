@@ -2,9 +2,9 @@ import type { CaConnection } from '../../shared/acme/connection.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow } from '../../shared/renewal/ask-window.ts';
+import { notifyOfExplanation } from '../../shared/renewal/notify-explanation.ts';
 import type { ManagedCertificate } from '../../shared/renewal/renewal-index.ts';
 import type { IssuedBy } from '../../shared/storage/storage.ts';
-import { notifyOfExplanation } from './notify-renewals.ts';
 
 export type PollParts = {
   /** The CA that issued a certificate, if it is configured; macen did not record it. */

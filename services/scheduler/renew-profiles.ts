@@ -8,6 +8,7 @@ import { refuseKey } from '../../shared/limits/standing-limit.ts';
 import { toPausedEvent } from '../../shared/order/remember-failure.ts';
 import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
+import { notifyOfExplanation } from '../../shared/renewal/notify-explanation.ts';
 import type { ManagedCertificate, RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { backoffEnd } from '../../shared/shaman/certificate.ts';
 import { type DomainFacts, describeShaman } from '../../shared/shaman/describe-shaman.ts';
@@ -15,7 +16,7 @@ import type { RenewalConfig } from '../../shared/shaman/renewal-section.ts';
 import { type DomainOutcome, runShaman, type ShamanParts } from '../../shared/shaman/run-shaman.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
-import { endEvents, notifyOfExpiry, notifyOfExplanation, warningTime } from './notify-renewals.ts';
+import { endEvents, notifyOfExpiry, warningTime } from './notify-renewals.ts';
 
 const DAY = 24 * 3_600_000;
 const SHORTEST_PAUSE = 60_000;

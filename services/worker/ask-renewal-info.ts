@@ -2,7 +2,9 @@ import type { Certificates } from '../../shared/acme-server/certificates.ts';
 import type { KnownWindows } from '../../shared/acme-server/known-windows.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import { askWindow, type WindowMemory } from '../../shared/renewal/ask-window.ts';
+import { notifyOfExplanation } from '../../shared/renewal/notify-explanation.ts';
 
 const ASK_AGAIN = 20 * 3_600_000;
 
@@ -13,6 +15,7 @@ export type RenewalInfoParts = {
   cas: ReadonlyMap<string, Pick<Ca, 'connection' | 'directoryUrl'>>;
   certificates: Pick<Certificates, 'read'>;
   windows: KnownWindows;
+  notices: Pick<Notices, 'notify'>;
   clock: Clock;
   log: Log;
 };
@@ -24,7 +27,7 @@ export type RenewalInfoParts = {
  * @throws only the signal's reason, and what Redis says
  */
 export async function askRenewalInfo(
-  { cas, certificates, windows, clock, log }: RenewalInfoParts,
+  { cas, certificates, windows, notices, clock, log }: RenewalInfoParts,
   fingerprint: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -44,7 +47,9 @@ export async function askRenewalInfo(
   }
   const look = await askWindow(ca.connection, { id, life: certificate }, known, signal);
   if (look.fault) log.debug({ names, reason: look.fault }, 'no renewal information');
-  if (look.explained)
+  if (look.explained) {
     log.warn({ names, explanation: look.explained.explanationUrl }, 'the CA explains when to renew');
+    await notifyOfExplanation(notices, names, look.explained);
+  }
   await windows.keep(id, look, certificate, clock.now());
 }

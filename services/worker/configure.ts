@@ -102,7 +102,7 @@ export function openConfigure({
       },
       sharing: { turns, slots },
       fillSlots,
-      acmeJobs: { ...common, orders, certificates, windows, proof: config.acme.proof },
+      acmeJobs: { ...common, orders, certificates, windows, notices, proof: config.acme.proof },
       revocations: {
         ...{ ...common, expiry, blockedKeys, revokedCertificates },
         clientCertificates: certificates,

@@ -53,8 +53,10 @@ function pastWindow({ revoked, reissue }: WindowFacts) {
 /** A window that lies too late is cut: the certificate must not end before its successor is there. */
 function timelyWindow({ start, end }: Pick<RenewalInfo, 'start' | 'end'>, life: CertificateLife) {
   const latest = Math.floor(life.notAfter - lifeOf(life) * LAST_PART);
-  const isTimely = start + SHORTEST_WINDOW <= latest;
-  return isTimely ? { start, end: Math.max(start + SHORTEST_WINDOW, Math.min(end, latest)) } : undefined;
+  if (start + SHORTEST_WINDOW > latest) return undefined;
+  const cut = Math.min(end, latest);
+  // What is short grows backwards, so that a window in the past stays there.
+  return { start: Math.min(start, cut - SHORTEST_WINDOW), end: cut };
 }
 
 function ownWindow(life: CertificateLife) {

@@ -1,20 +1,16 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bring, fromDebian } from '../support/bring.ts';
 import { type Client, type Driver, type Ground, runClient } from './client.ts';
 import { fill, shownBlocks } from './page.ts';
 
-/** Days; more than a certificate lives, so that each one is due. */
-const always = 100;
-
 async function open(ground: Ground, program: string): Promise<Driver> {
   const { caFile, dir } = ground;
-  const [target = ''] = shownBlocks('acmetool', 'yaml');
+  const [target = '', responses = ''] = shownBlocks('acmetool', 'yaml');
   const [order = ''] = shownBlocks('acmetool', 'sh');
-  const targetFile = join(dir, 'conf/target');
   await mkdir(join(dir, 'conf'), { recursive: true });
-  await writeFile(targetFile, fill(target, ground, []));
+  await writeFile(join(dir, 'conf/target'), fill(target, ground, []));
+  await writeFile(join(dir, 'conf/responses'), responses);
 
   async function run(block: string, names: string[] = []): Promise<void> {
     const command = fill(block, ground, names).replace('acmetool ', `'${program}' `);
@@ -24,30 +20,35 @@ async function open(ground: Ground, program: string): Promise<Driver> {
 
   async function read([name = '']: string[]) {
     const live = join(dir, 'live', name);
-    assertThere(live);
     const chain = await readFile(join(live, 'fullchain'), 'utf8');
     return { chain, keyPem: await readFile(join(live, 'privkey'), 'utf8') };
   }
 
+  /** It has a file for each set of names, and tries all of them at each run. */
+  async function wantedFile([name = '']: string[]): Promise<string> {
+    const desired = join(dir, 'desired');
+    const file = (await readdir(desired)).find(one => one.startsWith(`${name}-`));
+    if (!file) throw new Error(`acmetool has no file for ${name}`);
+    return join(desired, file);
+  }
+
   return {
     async issue(names) {
-      await run(order, names);
+      try {
+        await run(order, names);
+      } catch (error) {
+        await rm(await wantedFile(names));
+        throw error;
+      }
       return await read(names);
     },
     async renew(names) {
-      const due = join(dir, 'desired', names[0] ?? '');
-      const wanted = await readFile(due, 'utf8');
-      await writeFile(due, `${wanted}request:\n  margin: ${always}\n`);
+      // It has no force; without the certificate it gets another one.
+      await rm(await realpath(join(dir, 'live', names[0] ?? '')), { recursive: true });
       await run('acmetool --batch reconcile');
-      await writeFile(due, wanted);
       return await read(names);
     },
-    revoke: ([name = '']) => run(`acmetool --batch revoke ${join(dir, 'live', name)}`),
   };
-}
-
-function assertThere(folder: string): void {
-  if (!existsSync(folder)) throw new Error(`acmetool made no ${folder}`);
 }
 
 const noRenewalInfo = 'it knows no renewal information';
@@ -61,6 +62,7 @@ export const acmetool: Client = {
     'external account binding': 'it has no option for it',
     address: 'it takes DNS names alone',
     replaces: noRenewalInfo,
+    revocation: 'its command only makes a note of it, which no run acts upon',
     'key change': 'it has no command for it',
     'mass revocation': noRenewalInfo,
   },

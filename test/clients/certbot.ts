@@ -35,7 +35,7 @@ async function open(ground: Ground, program: string): Promise<Driver> {
   return {
     issue,
     async renew(names) {
-      await run(`certbot renew --force-renewal --cert-name ${names[0]}`, names);
+      await run(`certbot renew --no-random-sleep-on-renew --force-renewal --cert-name ${names[0]}`, names);
       return await read(names);
     },
     async renewWhenTold(names) {

@@ -60,6 +60,8 @@ export type Client = {
   open(ground: Ground, program: string): Promise<Driver>;
   /** Whether its account can be bound. Else it has the block that takes all from this address. */
   binds: boolean;
+  /** It says what a certificate replaces only where renewal information has told it to renew. */
+  replacesWhenTold?: true;
   /** What it cannot do, and so is not tried. */
   lacks: Partial<Record<Cell, string>>;
 };

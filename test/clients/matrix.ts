@@ -1,3 +1,4 @@
+import { atMost } from '../../shared/base/at-most.ts';
 import { describeError } from '../../shared/base/basics.ts';
 import { type Cell, type Client, ClientFailure } from './client.ts';
 import { type ClientServer, startClientServer } from './server.ts';
@@ -14,9 +15,12 @@ export type Row = { client: Client; missing: string } | { client: Client; tried:
 /** Is told of each cell when it has been tried. */
 export type Report = (client: Client, cell: Cell, tried: Tried) => void;
 
+/** More of them at once would only be each other's load. */
+const sideBySide = 5;
+
 /**
- * Tries clients, side by side, at one fleet; each of them one cell after the other. All intakes are killed
- * once, under all of the clients.
+ * Tries clients, some side by side, at one fleet; each of them one cell after the other. All intakes are
+ * killed once, under all of the clients.
  */
 export async function runMatrix(
   clients: readonly Client[],
@@ -26,25 +30,33 @@ export async function runMatrix(
   const found = await Promise.all(clients.map(async client => ({ client, at: await client.find() })));
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startClientServer());
+  const inTurn = atMost(sideBySide);
   const rows = await Promise.all(
     found.map(async ({ client, at }) => {
       if ('missing' in at) return { client, missing: at.missing };
       const trial = await openTrial(stack, server, client, at.path, client.binds);
-      const tried = new Map<Cell, Tried>();
-      for (const cell of cells) {
-        const why = client.lacks[cell];
-        if (why !== undefined) tried.set(cell, { outcome: 'cannot', why });
-        else if (cell !== 'a killed intake') {
-          const told = await tell(() => trials[cell](trial));
-          tried.set(cell, told);
-          report(client, cell, told);
-        }
-      }
+      const tried = await inTurn(() => tryCells(trial, cells, report));
       return { client, tried, trial };
     }),
   );
   if (cells.includes('a killed intake')) await killIntake(server, rows, report);
   return rows;
+}
+
+/** All but the killed intake, which is one for all clients. */
+async function tryCells(trial: Trial, cells: readonly Cell[], report: Report): Promise<Map<Cell, Tried>> {
+  const { client } = trial;
+  const tried = new Map<Cell, Tried>();
+  for (const cell of cells) {
+    const why = client.lacks[cell];
+    if (why !== undefined) tried.set(cell, { outcome: 'cannot', why });
+    else if (cell !== 'a killed intake') {
+      const told = await tell(() => trials[cell](trial));
+      tried.set(cell, told);
+      report(client, cell, told);
+    }
+  }
+  return tried;
 }
 
 async function openTrial(

@@ -11,6 +11,9 @@ import { fill, shownBlocks } from './page.ts';
 
 const modules = ['mpm_event', 'authz_core', 'ssl', 'md'];
 
+/** Else it asks for renewal information once it has a certificate, and then not again for a minute. */
+const unasked = 'MDRenewViaARI off';
+
 /** Longer than a certificate lives, so that each one is due. */
 const always = '100d';
 
@@ -96,8 +99,8 @@ ${block}`;
 
   await mkdir(join(dir, 'www'));
   return {
-    issue: names => serve(names),
-    renew: names => serve(names, `MDRenewWindow ${always}`),
+    issue: names => serve(names, unasked),
+    renew: names => serve(names, `${unasked}\nMDRenewWindow ${always}`),
     renewWhenTold: names => serve(names),
     stop,
   };
@@ -108,6 +111,7 @@ export const modMd: Client = {
   find: () => bring(fromDebianWithLibraries('apache2-bin', 'usr/sbin/apache2')),
   open,
   binds: true,
+  replacesWhenTold: true,
   lacks: {
     address: 'it takes DNS names alone',
     revocation: 'it has no command for it',

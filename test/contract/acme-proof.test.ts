@@ -47,7 +47,7 @@ async function open(types: ProofType[], { networks = loopback, tries = 1, hasWor
     ...{ orders: openOrders(store, testSeals, systemClock), trail: openTrail(store), proof },
     blocks: new Map(blocks.map(one => [one.name, one as { clientProof?: ClientProof }])),
     ...{ cas: new Map(), certificates: openCertificates(store, testSeals), clock: systemClock },
-    ...{ windows: openKnownWindows(store, testSeals), log: kept.log },
+    ...{ windows: openKnownWindows(store, testSeals), notices: { notify: async () => {} }, log: kept.log },
   };
   const queueParts = { redisAddress: { url: own.url }, prefix, metrics: openMetrics(), ...parts };
   const workers = stack.use(new AsyncDisposableStack());

@@ -14,6 +14,7 @@ import { openSeals } from '../../shared/admission/hmac.ts';
 import { IssuanceError } from '../../shared/base/basics.ts';
 import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import type { AcmeQueue } from '../../shared/queue/acme-queue.ts';
+import type { Notices } from '../../shared/queue/notices.ts';
 import { type CaAnswer, problem, startFakeCa } from '../shared/acme/fake-ca.ts';
 import { connect, never } from '../shared/acme/open-connection.ts';
 import { makeCertificate } from '../shared/pki/openssl-csr.ts';
@@ -66,12 +67,14 @@ async function open(answer: CaAnswer = said, { works = true, store = newStore() 
     await store.redis.set(certificates.renewalKey(id), fingerprint);
   }
 
+  const told: Parameters<Notices['notify']>[0][] = [];
+  const notices = { notify: async (event: (typeof told)[number]) => void told.push(event) };
   const jobs: unknown[] = [];
   const acmeQueue: Pick<AcmeQueue, 'enqueue' | 'result'> = {
     async enqueue(data) {
       assert.equal(data.kind, 'renewal-info');
       jobs.push(data.fingerprint);
-      const parts = { certificates, windows, clock, log: log.log, cas: worker.cas };
+      const parts = { certificates, windows, notices, clock, log: log.log, cas: worker.cas };
       if (worker.works) await askRenewalInfo(parts, data.fingerprint, never);
       return 'job-1';
     },
@@ -100,7 +103,7 @@ async function open(answer: CaAnswer = said, { works = true, store = newStore() 
 
   const running = stack.move();
   return {
-    ...{ store, clock, log, ca, answers, worker, certificates, windows, keep, get, jobs },
+    ...{ store, clock, log, ca, answers, worker, certificates, windows, keep, get, jobs, told },
     asked: () => ca.requests.filter(({ path }) => path.startsWith('/info/')).length,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
@@ -226,10 +229,14 @@ suite('renewalInfo', () => {
     await using opened = await open();
     await opened.keep();
     await opened.get();
-    const { level, msg, names: told, explanation } = opened.log.lines[0] ?? {};
+    const { level, msg, names: logged, explanation } = opened.log.lines[0] ?? {};
     assert.deepEqual(
-      [level, msg, told, explanation],
+      [level, msg, logged, explanation],
       [40, 'the CA explains when to renew', names, 'https://ca.example/why'],
     );
+    opened.clock.turn(3 * hour);
+    await opened.get();
+    const events = opened.told.map(({ kind, subject }) => [kind, subject]);
+    assert.deepEqual([events, opened.asked()], [[['renewal-explained', 'https://ca.example/why']], 2]);
   });
 });

@@ -41,7 +41,9 @@ for (const [what, facts, memory, start, end] of [
 test('suggestWindow() suggests no window that is too short for a client', () => {
   const oneSecond = { ...said, info: { start: 150 * day, end: 150 * day + 1_000 } };
   const short = suggestWindow(life, oneSecond, now);
-  assert.equal(short.end - short.start, minute);
+  assert.deepEqual([short.end - short.start, short.end], [minute, oneSecond.info.end]);
+  const taken = suggestWindow(life, { ...said, info: { start: now - 2_000, end: now - 1_000 } }, now);
+  assert.deepEqual([taken.end - taken.start, taken.end], [minute, now - 1_000], 'it stays in the past');
   const cutShort = suggestWindow(life, late(185.4999, 187), now);
   assert.equal(cutShort.start / day, 160, 'what is left of it is a second or so');
 });
