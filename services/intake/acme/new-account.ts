@@ -112,6 +112,7 @@ export function newAccountRoute(parts: Parts) {
       return made;
     }
     refuseDeactivated(kept.account);
+    accounts.noteSeen(kept.account);
     const { binding, onlyReturnExisting } = wanted;
     const isOther = binding && binding.jws.signature !== kept.account.binding?.jws.signature;
     if (isOther && !onlyReturnExisting) return bindAnew(ctx, by, { before: kept, binding });
