@@ -44,9 +44,11 @@ end`;
 const NOTE_SEEN = toScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], 'seen', ARGV[3], 'key', ARGV[2])
-if tonumber(redis.call('HGET', KEYS[2], 'certificates') or '0') > 0 then return 1 end
-for at = 1, 3 do redis.call('PEXPIRE', KEYS[at], ARGV[4]) end
-redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
+local has_issued = tonumber(redis.call('HGET', KEYS[2], 'certificates') or '0') > 0
+for at = 1, 3 do
+  if has_issued then redis.call('PERSIST', KEYS[at]) else redis.call('PEXPIRE', KEYS[at], ARGV[4]) end
+end
+redis.call('ZADD', KEYS[4], has_issued and 'inf' or ARGV[5], ARGV[1])
 return 1`);
 
 /** Milliseconds for which a process does not note again that it has seen an account. */

@@ -163,6 +163,12 @@ const ofCurves = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512', Ed25519
 /** The one algorithm that a key signs by. */
 const algorithmOf = (jwk: PublicJwk) => (jwk.kty === 'RSA' ? 'RS256' : ofCurves[jwk.crv]);
 
+/** The number that makes a key this one, as a SubjectPublicKeyInfo has it: the modulus, or x of the point. */
+export function keyNumber(jwk: PublicJwk): Buffer {
+  const number = Buffer.from(jwk.kty === 'RSA' ? jwk.n : jwk.x, 'base64url');
+  return number.subarray(jwk.kty === 'RSA' ? number.findIndex(byte => byte !== 0) : 0);
+}
+
 /** RFC 7638, by SHA-256, in base64url. */
 export const thumbprintOf = (jwk: PublicJwk): Promise<string> => calculateJwkThumbprint(jwk, 'sha256');
 

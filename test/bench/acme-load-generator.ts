@@ -4,8 +4,9 @@ import { openAcmeSession } from './acme-session.ts';
 import { fail, generateLoad, type LoadSpec } from './generator.ts';
 
 // A program of its own, `acme-load-generator.ts <LoadSpec as JSON>`: the request is an `AcmeWork` as JSON.
-// All connections have one account. Each signed request has the nonce of the answer before. It writes to
-// raw sockets, as node:https costs more per request than the servers measured here.
+// Each connection has an account, as one may not have many orders that are not finished. Each signed
+// request has the nonce of the answer before. It writes to raw sockets, as node:https costs more per request
+// than the servers measured here.
 
 /** What is asked for over and over, and the path of the directory at each port that may be asked. */
 export type AcmeWork = {
@@ -18,7 +19,7 @@ export type AcmeWork = {
 type Work = {
   /** The next request, head and body. */
   next(nonce: string): string;
-  firstNonce(): Promise<string>;
+  firstNonce: string;
   hasBody: boolean;
 };
 
@@ -26,8 +27,9 @@ const newOrder = { identifiers: [{ type: 'dns', value: 'www.bench.example' }] };
 
 async function openWork({ port, request }: LoadSpec, ca: string): Promise<Work> {
   const { kind, directories } = JSON.parse(request) as AcmeWork;
-  const session = await openAcmeSession(`https://127.0.0.1:${port}${directories[port]}`, ca);
-  const { directory, sign, newNonce: firstNonce } = session;
+  using session = await openAcmeSession(`https://127.0.0.1:${port}${directories[port]}`, ca);
+  const { directory, sign } = session;
+  const firstNonce = await session.newNonce();
   if (kind === 'nonce') {
     const head = toHead('HEAD', directory.newNonce);
     return { next: () => `${head}\r\n`, firstNonce, hasBody: false };
@@ -81,16 +83,12 @@ function sendOn(socket: TLSSocket, { next, hasBody }: Work, answered: (sentAt: n
   return send;
 }
 
-let opened: Promise<Work> | undefined;
-
 async function open(spec: LoadSpec, answered: (sentAt: number) => void): Promise<void> {
   const { caFile } = JSON.parse(spec.request) as AcmeWork;
   const ca = readFileSync(caFile, 'utf8');
-  opened ??= openWork(spec, ca);
-  const work = await opened;
-  const nonce = await work.firstNonce();
+  const work = await openWork(spec, ca);
   const socket = connect({ port: spec.port, host: '127.0.0.1', ca });
-  socket.on('secureConnect', () => sendOn(socket, work, answered)(nonce));
+  socket.on('secureConnect', () => sendOn(socket, work, answered)(work.firstNonce));
 }
 
 generateLoad((spec, answered) => void open(spec, answered).catch(error => fail(error.message)));

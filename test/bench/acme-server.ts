@@ -15,7 +15,7 @@ const toLoad = (kind: AcmeWork['kind'], directories: AcmeWork['directories'], ca
   generator: 'acme-load-generator.ts',
   request: JSON.stringify({ kind, directories, caFile } satisfies AcmeWork),
   unit: `${kind} requests/s`,
-  // It makes an account, and 32 whole handshakes, of which a client would make few.
+  // It makes 32 accounts, and 64 whole handshakes.
   ...{ warmUpMs: 2_000, measureMs: 2_000 },
 });
 
@@ -32,6 +32,7 @@ tls-cert = ${certFile}
 tls-key = ${keyFile}
 [acme]
 url = https://127.0.0.1:${port}/acme
+new-accounts = off
 `;
     const ini = sections + responderConfiguration(redis.url, 'type = http01');
     const { pid } = stack.use(await startQuarry('intake', ini, { root }));

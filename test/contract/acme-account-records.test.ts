@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import type { RouterContext } from '@koa/router';
+import { accountRoute } from '../../services/intake/acme/account.ts';
+import { keyChangeRoute } from '../../services/intake/acme/key-change.ts';
 import { type Account, newAccountId, openAccounts } from '../../shared/acme-server/accounts.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
+import { openUrls } from '../../shared/acme-server/urls.ts';
 import type { Redis } from '../../shared/base/redis.ts';
 import { orderRecord } from '../shared/acme-server/order-record.ts';
 import { makeClientKey } from '../support/acme-jws.ts';
@@ -92,18 +96,30 @@ suite('an account that comes', () => {
     accounts.noteSeen(account);
     assert.equal(await redis.exists(record, use, all), 0);
 
-    const away = new Proxy(redis, {
-      get: (target, name) =>
-        name === 'evalsha'
-          ? () => Promise.reject(new Error('Connection is closed.'))
-          : Reflect.get(target, name),
-    }) as Redis;
-    const failing = { ...store, redis: away };
-    const others = openAccounts(failing, testSeals, clock);
+    let asked = 0;
+    const evalsha = () => {
+      asked++;
+      return Promise.reject(new Error('Connection is closed.'));
+    };
+    const away = { evalsha } as unknown as Redis;
+    const others = openAccounts({ ...store, redis: away }, testSeals, clock);
+    others.noteSeen(account);
     others.noteSeen(account);
     await new Promise(resolve => setImmediate(resolve));
-    failing.redis = redis;
-    assert.equal(await redis.exists(use), 0);
+    others.noteSeen(account);
+    assert.equal(asked, 2);
+  });
+
+  test('reads that it is deactivated where that happened while its request was looked at', async () => {
+    const { accounts, account, kept, clock } = await open();
+    await accounts.replace(kept, { ...account, status: 'deactivated' });
+    const parts = { accounts, urls: openUrls('https://quarry.example.org/acme'), clock };
+    const ctx = { params: { id: account.id }, state: {} } as unknown as RouterContext;
+    const refused = { kind: 'unauthorized', status: 401 };
+    const by = { account, payload: { contact: ['mailto:a@example.org'] }, text: undefined };
+    await assert.rejects(accountRoute(parts)(ctx, by), refused);
+    await assert.rejects(keyChangeRoute(parts)(ctx, { ...by, payload: {} }), refused);
+    assert.deepEqual((await accounts.read(account.id))?.account.contacts, []);
   });
 });
 
@@ -126,6 +142,7 @@ suite('an account that has issued', () => {
     assert.equal(await redis.hget(use, 'certificates'), '1');
 
     clock.turn(40 * DAY);
+    await redis.del(all); // as a Redis that has lost something
     accounts.noteSeen(account);
     await accounts.create(newAccount(), told); // forgets those whose end has come
     assert.equal(await redis.zscore(all, account.id), 'inf');

@@ -562,6 +562,10 @@ suite('the life of an account', () => {
     assert.equal(await redis.zscore(`${prefix}:acme:accounts`, id ?? ''), String(start + 59 * DAY));
     assert.equal(await redis.hget(`${prefix}:acme:use:${id}`, 'seen'), String(start + 29 * DAY));
 
+    server.clock.turn(DAY);
+    await server.newAccount(key, { onlyReturnExisting: true });
+    assert.equal(await redis.hget(`${prefix}:acme:use:${id}`, 'seen'), String(start + 30 * DAY));
+
     server.clock.turn(31 * DAY);
     const later = await make(server);
     const listed = await redis.zrangebyscore(`${prefix}:acme:accounts`, '-inf', 'inf');

@@ -55,17 +55,20 @@ export function orderRoutes(parts: Parts) {
     return ownOrder(orders, id, { account, payload: undefined, text: read?.text });
   };
 
-  /** Binds the order to the job before that is made: an intake that ends in between costs a retry. */
-  function openReserve(asked: Asked, csr: CsrText): ClientOrder['reserve'] {
-    return async job => {
-      for (let { kept } = asked; ; kept = await readAgain(asked)) {
-        const { order } = kept;
-        if (order.status === 'processing' && order.csr === csr.pem && order.job) return order.job;
-        if (order.status !== 'ready') throw new IssuanceError('gone', 'the order is not ready any more');
-        const after = { ...order, status: 'processing' as const, csr: csr.pem, job };
-        if (await orders.replace(kept, after)) return job;
-      }
-    };
+  /**
+   * Binds the order to the job before that is made: an intake that ends in between costs a retry.
+   *
+   * @returns the order as it is then, at work in that job or in an earlier one for the same CSR
+   */
+  async function bind(asked: Asked, csr: CsrText, job: string): Promise<Kept> {
+    for (let { kept } = asked; ; kept = await readAgain(asked)) {
+      const { order } = kept;
+      if (order.status === 'processing' && order.csr === csr.pem && order.job) return kept;
+      if (order.status !== 'ready') throw new IssuanceError('gone', 'the order is not ready any more');
+      const after = { ...order, status: 'processing' as const, csr: csr.pem, job };
+      const bound = await orders.replace(kept, after);
+      if (bound) return bound;
+    }
   }
 
   /** Judges the order by today's configuration, without rates, as it was judged when it came. */
@@ -84,7 +87,8 @@ export function orderRoutes(parts: Parts) {
     return admitNames(ctx, admission, able, identifiers);
   }
 
-  async function makeJob(asked: Asked, csr: CsrText): Promise<void> {
+  /** @returns the order, at work */
+  async function makeJob(asked: Asked, csr: CsrText): Promise<Kept | undefined> {
     const { ctx, account, kept } = asked;
     const { order } = kept;
     const { unusual, identifiers, publicKey } = parseCsrFor(csr, order.identifiers, account.key);
@@ -92,9 +96,15 @@ export function orderRoutes(parts: Parts) {
     const { requestId, client } = ctx.state;
     const request = { identifiers, publicKey, requestId, client, patience: PATIENCE };
     const replaced = await needingRedis(() => findReplaced(certificates, order));
-    const own = { data: toJobData(block, order, replaced), reserve: openReserve(asked, csr) };
+    let bound: Kept | undefined;
+    const reserve = async (id: string) => {
+      bound = await bind(asked, csr, id);
+      return bound.order.job ?? id;
+    };
+    const own = { data: toJobData(block, order, replaced), reserve };
     const job = await issuing.order(block, csr, request, own);
     await job.answers(undefined);
+    return bound;
   }
 
   /** @returns the order once its job has ended, or as it is when its client has waited long enough */
@@ -114,7 +124,8 @@ export function orderRoutes(parts: Parts) {
 
   async function begin(asked: Asked, csr: CsrText): Promise<Kept> {
     try {
-      await makeJob(asked, csr);
+      const bound = await makeJob(asked, csr);
+      if (bound) return bound;
     } catch (error) {
       const isLate = error instanceof IssuanceError && error.code === 'gone';
       if (!isLate) throw toRefusal(error);

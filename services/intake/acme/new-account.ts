@@ -106,6 +106,7 @@ export function newAccountRoute(parts: Parts) {
       return made;
     }
     refuseDeactivated(kept.account);
+    accounts.noteSeen(kept.account);
     const { binding, onlyReturnExisting } = wanted;
     const isOther = binding && binding.jws.signature !== kept.account.binding?.jws.signature;
     return isOther && !onlyReturnExisting ? bindAnew(ctx, kept, binding) : kept.account;

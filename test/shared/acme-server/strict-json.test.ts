@@ -14,6 +14,7 @@ suite('JSON of a client', () => {
       '{"":1,"\\u00e9":"é\u2028"}',
       '{"__proto__":{"admin":true},"constructor":1}',
       nested(16),
+      `{"a":[${Array.from({ length: 20 }, () => '[{}]')}]}`,
     ])
       assert.deepEqual(parse(text), JSON.parse(text), text);
   });
