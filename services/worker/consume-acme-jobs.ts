@@ -17,7 +17,11 @@ import { askRenewalInfo, type RenewalInfoParts } from './ask-renewal-info.ts';
 import { type ProveParts, proveName } from './prove-name.ts';
 
 /** They wait for others most of their time. */
-const CONCURRENCY = 32;
+const CONCURRENCY = 64;
+/** Of them those of one block, so that names which nobody answers for keep no other block waiting. */
+const MOST_OF_BLOCK = 32;
+/** Milliseconds after which a job that was one too many is taken up again, and up to three times as long. */
+const TURN = 500;
 /** Names of one job that are looked up at once. */
 const MOST_LOOK_UPS = 10;
 
@@ -35,6 +39,7 @@ export function consumeAcmeJobs(
     labelNames: ['kind'],
     registers: [metrics],
   });
+  const turns = openTurns();
   return openWorker<AcmeJobData, string>(
     ACME_QUEUE,
     {
@@ -44,6 +49,8 @@ export function consumeAcmeJobs(
       async run(job, { abort }) {
         const { acmeJobs: parts } = live.current;
         if (!job.isSealed) await refuse(parts, job);
+        using turn = turns.take('block' in job.data ? job.data.block : undefined);
+        if (!turn) return { later: parts.clock.now() + TURN * (1 + 2 * Math.random()) };
         const result = await run(parts, job, abort);
         done.inc({ kind: job.data.kind });
         return sealAcmeResult(queueParts.seals, job.lock.jobId, result);
@@ -51,6 +58,20 @@ export function consumeAcmeJobs(
     },
     queueParts,
   );
+}
+
+/** Counts the jobs in hand by their blocks; one of no block is never too many. */
+function openTurns() {
+  const inHand = new Map<string, number>();
+  return {
+    take(block: string | undefined): Disposable | undefined {
+      if (block === undefined) return { [Symbol.dispose]: () => {} };
+      const count = inHand.get(block) ?? 0;
+      if (count >= MOST_OF_BLOCK) return undefined;
+      inHand.set(block, count + 1);
+      return { [Symbol.dispose]: () => void inHand.set(block, (inHand.get(block) ?? 1) - 1) };
+    },
+  };
 }
 
 const UNSEALED = 'this job was not made by an intake of this installation';

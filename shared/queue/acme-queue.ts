@@ -20,6 +20,8 @@ export type AcmeJobData = ProofJobData | AddressJobData | RenewalInfoJobData;
 /** To look for the response to a challenge of a client's own order. */
 export type ProofJobData = {
   kind: 'proof';
+  /** The auth block that has admitted the order. */
+  block: string;
   /** Of Quarry's own, as are the places of the authorization and its challenge in it. */
   order: string;
   authorization: number;
@@ -56,7 +58,7 @@ const isIdentifier = shapeOf<Identifier>({ type: oneOf('dns', 'ip'), value: isTe
 
 export const isAcmeJobData: (value: unknown) => value is AcmeJobData = either(
   shapeOf<ProofJobData>({
-    ...{ kind: oneOf('proof'), order: isText, authorization: isNumber },
+    ...{ kind: oneOf('proof'), block: isText, order: isText, authorization: isNumber },
     ...{ challenge: oneOf('http-01', 'dns-01', 'tls-alpn-01'), thumbprint: isText, requestId: isText },
   }),
   either(

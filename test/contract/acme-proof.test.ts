@@ -7,7 +7,8 @@ import { openOrders } from '../../shared/acme-server/orders.ts';
 import type { ClientProof, ProofType } from '../../shared/admission/client-proof.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { ACME_QUEUE } from '../../shared/queue/acme-queue.ts';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { ACME_QUEUE, openAcmeQueue } from '../../shared/queue/acme-queue.ts';
 import { openQueue } from '../../shared/queue/bullmq.ts';
 import { openTrail } from '../../shared/trail/trail.ts';
 import { makeCsr } from '../shared/pki/openssl-csr.ts';
@@ -33,9 +34,11 @@ const proving = (types: ProofType[], networks = loopback): ReturnType<typeof blo
   block('web', { clientProof: { types, networks } });
 
 /** An intake with one block, whose clients have to prove their names, and a worker that looks for that. */
-async function open(types: ProofType[], { networks = loopback, tries = 1, hasWorker = true } = {}) {
+async function open(
+  types: ProofType[],
+  { networks = loopback, tries = 1, hasWorker = true, blocks = [proving(types, networks)] } = {},
+) {
   await using stack = new AsyncDisposableStack();
-  const blocks = [proving(types, networks)];
   const proof = { ...world.proof, tries };
   const ground = stack.use(await openGround(own, { blocks, proof }));
   stack.use(ground.openWorker());
@@ -243,6 +246,50 @@ suite('an ACME client whose auth block wants its names proven', () => {
     assert.equal(done.json.status, 'valid', done.text);
   });
 
+  test('is not kept waiting by the names of another block that nobody answers for', async () => {
+    const blocks = ['slow', 'web'].map(name => ({
+      ...proving(['http-01']),
+      name,
+      domains: [`*.${name}.example.org`],
+    }));
+    await using ground = await open(['http-01'], { blocks });
+    const { post, newOrder, key, settled, challengeOf } = ground;
+    const names = Array.from({ length: 70 }, (_, at) => `n${at}.slow.example.org`);
+    const slow = await newOrder(names);
+    for (const [at, url] of slow.json.authorizations.entries()) {
+      const { url: challengeUrl, token } = await challengeOf(url, 'http-01');
+      world.addresses.set(names[at] ?? '', ['127.0.0.1']);
+      world.files.set(`/.well-known/acme-challenge/${token}`, () => {}); // until its look is over
+      await post(challengeUrl, {});
+    }
+    world.addresses.set('quick.web.example.org', ['127.0.0.1']);
+    const quick = await newOrder(['quick.web.example.org']);
+    const { url, name, token } = await challengeOf(quick.json.authorizations[0], 'http-01');
+    world.show('http-01', name, token, key.thumbprint);
+    await post(url, {});
+    assert.equal((await settled(quick.orderUrl)).status, 'ready');
+    assert.equal((await post(slow.orderUrl)).json.status, 'pending');
+  });
+
+  test('is proven where its intake ended between the job and the order', async () => {
+    await using ground = await open(['http-01']);
+    const { newOrder, key, settled, challengeOf, store } = ground;
+    world.addresses.set('a.example.org', ['127.0.0.1']);
+    const { json, orderUrl, orderId } = await newOrder(['a.example.org']);
+    const { name, token } = await challengeOf(json.authorizations[0], 'http-01');
+    world.show('http-01', name, token, key.thumbprint);
+    const redis = openRedis({ url: own.url }, 'patient', quietLog);
+    const clock = systemClock;
+    const queue = openAcmeQueue({ store: { ...store, redis }, seals: testSeals, clock, log: quietLog });
+    await queue.enqueue({
+      ...{ kind: 'proof', block: 'web', order: orderId, authorization: 0, challenge: 'http-01' },
+      ...{ thumbprint: key.thumbprint, requestId: 'request-1' },
+    });
+    assert.equal((await settled(orderUrl)).status, 'ready');
+    await queue[Symbol.asyncDispose]();
+    closeRedis(redis);
+  });
+
   test('changes nothing by a challenge of another account, or at a place that is not there', async () => {
     await using ground = await open(['http-01']);
     const { json, orderId } = await ground.newOrder(['a.example.org']);
@@ -264,7 +311,7 @@ suite('an ACME client whose auth block wants its names proven', () => {
     const { store, lines } = ground;
     const { orderId } = await ground.newOrder(['a.example.org']);
     const forged = {
-      ...{ kind: 'proof', order: orderId, authorization: 0, challenge: 'http-01' },
+      ...{ kind: 'proof', block: 'web', order: orderId, authorization: 0, challenge: 'http-01' },
       ...{ thumbprint: 'of another', requestId: 'request-1', seal: '0'.repeat(64) },
     } as const;
     const queue = openQueue<object>(ACME_QUEUE, { store, clock: systemClock, log: quietLog });

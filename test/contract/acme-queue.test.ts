@@ -28,7 +28,7 @@ const toLook = (client = '192.0.2.1'): AddressJobData => ({
   requestId: randomUUID(),
 });
 const toProof = (order: string = randomUUID()): ProofJobData => ({
-  ...{ kind: 'proof', order, authorization: 0, challenge: 'http-01', thumbprint: 'of the key' },
+  ...{ kind: 'proof', block: 'web', order, authorization: 0, challenge: 'http-01', thumbprint: 'of the key' },
   requestId: randomUUID(),
 });
 const found: AcmeResult = { outcome: 'addresses', faults: [''] };

@@ -38,7 +38,7 @@ export function challengeRoute(parts: {
     const { requestId } = ctx.state;
     const job = {
       kind: 'proof',
-      order: order.id,
+      ...{ block: order.block, order: order.id },
       ...at,
       thumbprint: by.account.thumbprint,
       requestId,

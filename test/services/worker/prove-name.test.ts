@@ -10,7 +10,7 @@ import { listen } from '../../support/listen.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 
 const data: ProofJobData = {
-  ...{ kind: 'proof', order: 'order-1', authorization: 0, challenge: 'http-01' },
+  ...{ kind: 'proof', block: 'web', order: 'order-1', authorization: 0, challenge: 'http-01' },
   ...{ thumbprint: 'thumbprint', requestId: 'request-1' },
 };
 const never = new AbortController().signal;
