@@ -211,9 +211,7 @@ suite('RFC 8555 section 7.3, accounts', () => {
     assert.equal((await own.readAccount()).status, 'valid');
   });
 
-  test('the list of orders has the client’s own, page by page, and none that is invalid', {
-    todo: 'accounts',
-  }, async () => {
+  test('the list of orders has the client’s own, page by page, and none that is invalid', async () => {
     const own = await openAccount();
     const { orders = '' } = await own.readAccount();
     assert.deepEqual(readObject(await own.post(orders, undefined)), { orders: [] });
@@ -512,7 +510,7 @@ suite('RFC 8555 section 7.4, orders', () => {
     assert.equal((await client.finalize(placed, csrPem)).status, 'valid');
   });
 
-  test('no account’s key gets a certificate, one’s own or another’s', { todo: 'orders' }, async () => {
+  test('no account’s key gets a certificate, one’s own or another’s', { todo: 'door' }, async () => {
     const name = freshName();
     const { csrPem, keyPem } = await makeCsr({ names: [name] });
     const own = await openAccount(keyedEab, { key: toClientKey(createPrivateKey(keyPem)) });
