@@ -38,8 +38,12 @@ export async function* listAccounts(
 
   for (let cursor: string | undefined; cursor !== '0'; ) {
     const [next, found] = await redis.zscan(keys.all, cursor ?? '0', 'COUNT', PART);
-    const ids = found.filter((id, at) => at % 2 === 0 && !listed.has(id)); // Redis may give one twice
-    for (const id of ids) listed.add(id);
+    const ids: string[] = [];
+    for (const [at, id] of found.entries()) {
+      if (at % 2 === 1 || listed.has(id)) continue; // scores stand between ids, and Redis may give one twice
+      listed.add(id);
+      ids.push(id);
+    }
     if (ids.length > 0) yield await read(ids);
     cursor = next;
   }

@@ -43,9 +43,9 @@ function toCertificate(
   { chain, issuedBy }: Extract<SignResult, { outcome: 'issued' }>,
 ): ClientCertificate {
   const leaf = readCertificate(chain);
-  const { fingerprint, names } = describeLeaf(chain, leaf);
+  const { fingerprint, names, der } = describeLeaf(chain, leaf);
   return {
-    ...{ fingerprint, renewalId: renewalInfoId(chain) ?? '', chain },
+    ...{ fingerprint, renewalId: renewalInfoId(der) ?? '', chain },
     ...{ account, order: id, block },
     ...(issuedBy && { issuedBy }),
     ...{ notBefore: leaf.notBefore, notAfter: leaf.notAfter, names },

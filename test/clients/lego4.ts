@@ -41,7 +41,6 @@ export const lego4: Client = {
     address: 'it orders an address as if it were a DNS name',
     replaces: noRenewalInfo,
     'key change': 'it has no command for it',
-    'a slow CA': 'it waits 30 s after finalizing',
     'mass revocation': noRenewalInfo,
   },
 };

@@ -102,9 +102,12 @@ test('a job that Redis has lost is made again by who asks for the order', async 
   await using ground = await openOrdered({ wait: 0 });
   const { post, orderUrl, redis, prefix } = ground;
   assert.deepEqual(stateOf(await ground.finalize()), [200, 'processing']);
-  const names = await redis.keys(`${prefix}:${SIGN_QUEUE}:*`);
-  await redis.del(names);
-  assert.deepEqual(stateOf(await post(orderUrl)), [200, 'processing']);
+  const { job } = (await ground.orders.read(ground.orderId))?.order ?? {};
+  for (const ask of [() => ground.finalize(), () => post(orderUrl)]) {
+    await redis.del(await redis.keys(`${prefix}:${SIGN_QUEUE}:*`));
+    assert.deepEqual(stateOf(await ask()), [200, 'processing']);
+    assert.equal(await redis.exists(`${prefix}:${SIGN_QUEUE}:${job}`), 1);
+  }
   const worker = ground.openWorker();
   await waitUntil('the order to end', async () => (await post(orderUrl)).json.status === 'valid');
   assert.equal(worker.begun.length, 1);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import Koa from 'koa';
 import { type AcmeParts, createAcmeRoutes } from '../../services/intake/acme/routes.ts';
 import type { ProofConfig } from '../../shared/acme-server/acme-section.ts';
+import { openCertificates } from '../../shared/acme-server/certificates.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { settleOrder } from '../../shared/acme-server/settle.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
@@ -136,6 +137,7 @@ export async function openGround(own: OwnRedis, first: IntakeOptions = {}) {
   const store = own.newStore();
   const { redis, prefix } = store;
   const orders = openOrders(store, testSeals, systemClock);
+  const certificates = openCertificates(store, testSeals);
   const opened = stack.use(new AsyncDisposableStack());
   const more = async (options: IntakeOptions = {}) => opened.use(await openIntake(own, prefix, options));
   const intake = await more(first);
@@ -185,7 +187,7 @@ export async function openGround(own: OwnRedis, first: IntakeOptions = {}) {
 
   const running = stack.move();
   return {
-    ...{ intake, orders, redis, prefix, openAccount, openWorker, openIntake: more },
+    ...{ intake, orders, certificates, redis, prefix, openAccount, openWorker, openIntake: more },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

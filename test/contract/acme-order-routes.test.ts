@@ -61,6 +61,10 @@ test('a client gets its certificate: authorizations are valid from the start, an
   assert.deepEqual((await post(order.orderUrl)).json, done.json);
   assert.deepEqual((await post(order.json.finalize, payload)).json, done.json);
 
+  const { certificates } = ground;
+  await certificates.mark(done.json.certificate.split('/').at(-1) ?? '', { revoked: Date.now() });
+  assert.equal((await post(done.json.certificate)).text, text); // as Boulder does
+
   const [{ data } = {}, ...others] = worker.begun;
   assert.deepEqual([others, data?.storage, data?.order, data?.block], [[], '', order.orderId, 'web']);
   assert.deepEqual(

@@ -32,7 +32,9 @@ async function openServer(store = newStore(), { goesAway = false } = {}) {
   const signed = openSigned({ urls, nonces, accounts, store });
   const asked: Asked[] = [];
   const note = async (ctx: RouterContext, by: ByAccount | ByKey) => {
-    asked.push({ by, state: ctx.state });
+    const { spend, ...rest } = { spend: undefined, ...by };
+    if (by.payload?.refuse !== true) await spend?.();
+    asked.push({ by: rest as typeof by, state: ctx.state });
     ctx.body = 'done';
   };
   const recordKey = () => `${store.prefix}:acme:record`;
@@ -242,6 +244,18 @@ suite('a signed request', () => {
     const key = makeClientKey();
     for (const payload of ['[]', '"{}"', 'null', '{"a":1,"a":2}', ' '])
       assert.equal((await server.post('/by-key', key, { jwk: key.jwk }, payload)).kind, 'malformed', payload);
+  });
+
+  test('by a key spends its nonce when its handler says so, as anybody can make a key', async () => {
+    const store = newStore();
+    await using server = await openServer(store);
+    for (let times = 0; times < 20; times++) {
+      const key = makeClientKey();
+      await server.post('/by-key', key, { jwk: key.jwk }, '{"refuse":true}');
+      await server.post('/by-either', key, { jwk: key.jwk }, '{"refuse":true}');
+    }
+    assert.equal(server.asked.length, 40);
+    assert.deepEqual(await redis.keys(`${store.prefix}:acme:nonce:*`), []);
   });
 
   test('spends no nonce where its signature is bad', async () => {

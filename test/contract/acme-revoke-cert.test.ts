@@ -37,7 +37,9 @@ const jwkOf = (file: string) => toClientKey(createPrivateKey(readFileSync(file))
 
 const account = { id: 'account-1', contacts: [], status: 'valid', created: 0, client: '127.0.0.1' };
 const byAccount = { account: account as unknown as Account };
-const byKey = { key: jwkOf(keyFile), thumbprint: 'of the certificate' };
+let spent = 0;
+const spend = async () => void spent++;
+const byKey = { key: jwkOf(keyFile), thumbprint: 'of the certificate', spend };
 
 /** An intake that knows a request's account or key, and a worker that ends each job so. */
 async function open(blocks = [hmacBlock]) {
@@ -137,7 +139,9 @@ suite('revokeCert', () => {
   test('has the CA revoke by the key of the certificate, in the block that it was ordered by', async () => {
     await using opened = await open([]);
     await opened.keep(pem, { account: 'account-2' });
+    const before = spent;
     assert.equal((await opened.revoke(byKey, { certificate: fieldOf(pem) })).status, 200);
+    assert.equal(spent, before + 1, 'the nonce is used');
     const [{ block, accounts, by, holds, reason } = {} as Partial<RevokeJobData>] = opened.jobs;
     assert.deepEqual([block, accounts, by, holds], ['web', ['default'], 'the key of the certificate', 'key']);
     assert.equal(reason, undefined);
@@ -148,7 +152,7 @@ suite('revokeCert', () => {
     for (const file of [rsaKey(), ecKey('P-384'), ecKey('P-521')]) {
       const certificate = makeCertificate({ key: file });
       await opened.keep(certificate);
-      const key = { key: jwkOf(file), thumbprint: '' };
+      const key = { key: jwkOf(file), thumbprint: '', spend };
       assert.equal((await opened.revoke(key, { certificate: fieldOf(certificate) })).status, 200);
     }
   });
@@ -168,7 +172,8 @@ suite('revokeCert', () => {
     await using opened = await open([loopbackBlock]);
     await opened.keep(foreign, { account: 'account-2' });
     const refused = [403, 'unauthorized'];
-    const other = { key: makeClientKey().jwk as PublicJwk, thumbprint: '' };
+    const other = { key: makeClientKey().jwk as PublicJwk, thumbprint: '', spend };
+    const before = spent;
     for (const certificate of [foreign, makeCertificate({ names: 'DNS:www.example.net' })]) {
       const answer = await opened.revoke(byAccount, { certificate: fieldOf(certificate) });
       assert.deepEqual([...toRow(answer), answer.detail], [...refused, 'not admitted: www.example.net']);
@@ -177,6 +182,7 @@ suite('revokeCert', () => {
     await opened.keep(pem);
     assert.deepEqual(toRow(await opened.revoke(other, { certificate: fieldOf(pem) })), refused);
     assert.deepEqual(opened.jobs, []);
+    assert.equal(spent, before, 'no nonce is used for who is refused');
   });
 
   test('does not take an account for one that has proven the names, only as it may have them', async () => {

@@ -337,6 +337,28 @@ test('an intake that ends between binding and enqueueing costs the token nothing
   assert.deepEqual(await resultOf(job), issued);
 });
 
+test("an ACME client's order spends its token by its own job, and joins no job of another order or of a post", async () => {
+  await using opened = await openOnce(issued);
+  const { onceOf, token, intake, startWorker, resultOf, post } = opened;
+  const reserved: string[] = [];
+  async function finalize(order: string): Promise<string> {
+    const once = await onceOf(token);
+    const data = { ...signJob('CSR 1'), spends: once.digest, order };
+    return enqueueOnce(once, 'CSR 1', data, intake.queue, async job => {
+      reserved.push(job);
+      return job;
+    }).catch((error: Error) => error.message);
+  }
+  const job = await finalize('order-1');
+  assert.deepEqual(reserved, [job]);
+  assert.equal(await finalize('order-2'), USED);
+  await using worker = startWorker();
+  assert.deepEqual(await resultOf(job), issued);
+  assert.equal(await finalize('order-3'), USED);
+  assert.equal(await post('CSR 2'), USED);
+  assert.deepEqual([reserved.length, worker.begun.length], [1, 1]);
+});
+
 test('a post that its block has no place for leaves the token as it was, for the same CSR and for another', async () => {
   await using opened = await openOnce(issued);
   const { onceOf, token, redis, prefix, intake, post } = opened;

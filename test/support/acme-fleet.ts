@@ -93,8 +93,12 @@ export async function startAcmeFleet(options: AcmeFleetOptions = {}): Promise<Ac
 url = ${base}
 ${acme}
 ${own.blocks ?? ownBlocks(fleet.pebble.challtestsrvUrl)}`;
-  const start = (role: FleetRole, more: RoleOptions = {}) => fleet.start(role, { blocks: sections, ...more });
-  await Promise.all(roles.map(role => start(role)));
+  const { start, ini } = fleet;
+  Object.assign(fleet, {
+    start: (role: FleetRole, more: RoleOptions = {}) => start(role, { blocks: sections, ...more }),
+    ini: (more: RoleOptions = {}) => ini({ blocks: sections, ...more }),
+  });
+  await Promise.all(roles.map(role => fleet.start(role)));
 
   function add(intake: RoleProcess): void {
     const { hostname: host, port } = new URL(intake.url);
@@ -114,7 +118,7 @@ ${own.blocks ?? ownBlocks(fleet.pebble.challtestsrvUrl)}`;
     caFile,
     ca,
     async startIntake(options) {
-      const intake = await start('intake', options);
+      const intake = await fleet.start('intake', options);
       add(intake);
       return intake;
     },

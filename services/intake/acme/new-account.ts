@@ -68,7 +68,7 @@ export function newAccountRoute(parts: Parts) {
 
   async function make(
     ctx: Context,
-    { key, thumbprint }: ByKey,
+    { key, thumbprint, spend }: ByKey,
     wanted: Wanted,
   ): Promise<Account | undefined> {
     const { contacts, binding } = wanted;
@@ -76,6 +76,7 @@ export function newAccountRoute(parts: Parts) {
     const blocks = await admitClient(ctx, binding);
     ctx.state.blocks = blocks;
     await countNew(ctx.state.client, binding?.kid);
+    await spend();
     const account: Account = {
       ...{ id: newAccountId(), key, thumbprint, status: 'valid', contacts },
       ...(wanted.termsAgreed && { termsAgreed: true }),
@@ -87,9 +88,14 @@ export function newAccountRoute(parts: Parts) {
   }
 
   /** An account may be bound anew, by what is good today. */
-  async function bindAnew(ctx: Context, before: Kept, binding: SealedBinding): Promise<Account | undefined> {
+  async function bindAnew(
+    ctx: Context,
+    { spend }: ByKey,
+    { before, binding }: { before: Kept; binding: SealedBinding },
+  ): Promise<Account | undefined> {
     ctx.state.blocks = await admitClient(ctx, binding);
     await countNew(ctx.state.client, binding.kid);
+    await spend();
     const after = { ...before.account, binding };
     const told = toAccountEvent(ctx, clock, 'account-changed', after, `bound anew to ${binding.kid}`);
     return (await accounts.replace(before, after, told)) ? after : undefined;
@@ -109,7 +115,9 @@ export function newAccountRoute(parts: Parts) {
     accounts.noteSeen(kept.account);
     const { binding, onlyReturnExisting } = wanted;
     const isOther = binding && binding.jws.signature !== kept.account.binding?.jws.signature;
-    return isOther && !onlyReturnExisting ? bindAnew(ctx, kept, binding) : kept.account;
+    if (isOther && !onlyReturnExisting) return bindAnew(ctx, by, { before: kept, binding });
+    await by.spend();
+    return kept.account;
   }
 
   return async (ctx: Context, by: ByKey): Promise<void> => {

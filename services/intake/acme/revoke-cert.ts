@@ -105,6 +105,7 @@ export function revokeCertRoute(parts: {
     if (notAfter <= waiting.clock.now())
       throw new AcmeError('unauthorized', 'the certificate has expired; there is nothing to revoke');
     if (known?.revoked !== undefined) throw alreadyRevoked();
+    if ('spend' in by) await by.spend();
 
     const { requestId, client } = ctx.state;
     const data = { ...revoker, certificate: pem, names, client, requestId, ...(reason && { reason }) };

@@ -19,14 +19,26 @@ import type { Store } from '../../../shared/base/redis.ts';
 import { readBody } from '../routes/sign.ts';
 
 // How a signed request comes to its handler (RFC 8555 section 6.2): what is cheap to see is refused first,
-// then the account's key is asked for, and only a request with a good signature spends its nonce.
+// then the account's key is asked for, and only a request of an account with a good signature spends its
+// nonce here; that of a request by a key is its handler's to spend.
 
 /** `undefined` is POST-as-GET; `{}` where the client sent that. */
 export type Payload = Record<string, unknown> | undefined;
 
 /** `text`: the record that the route wanted read in the same trip; `undefined` where it is not there. */
 export type ByAccount = { account: Account; payload: Payload; text: string | undefined };
-export type ByKey = { key: PublicJwk; thumbprint: string; payload: Payload };
+export type ByKey = {
+  key: PublicJwk;
+  thumbprint: string;
+  payload: Payload;
+  /**
+   * Takes the nonce, once. Anybody can make a key, and so fill Redis with nonces: a handler calls it before
+   * it changes anything, and not before it knows that it is going to.
+   *
+   * @throws AcmeError `badNonce` for one that came before
+   */
+  spend(): Promise<void>;
+};
 
 export type Handler<By> = (ctx: RouterContext, by: By) => Promise<void>;
 /** The key in Redis of what a route needs besides the account. */
@@ -100,8 +112,12 @@ export function openSigned(parts: { urls: Urls; nonces: Nonces; accounts: Accoun
     const { jwk: key, nonce } = request.header;
     const verify = await openVerifier(key);
     if (!(await verify(request))) refuseSignature();
-    await nonces.spend(nonce, []);
-    return { key, thumbprint: await thumbprintOf(key), payload: toPayload(request) };
+    let spent: Promise<unknown> | undefined;
+    const spend = async () => {
+      spent ??= nonces.spend(nonce, []);
+      await spent;
+    };
+    return { key, thumbprint: await thumbprintOf(key), payload: toPayload(request), spend };
   }
 
   const byEither =

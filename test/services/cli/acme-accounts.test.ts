@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, beforeEach, suite, test } from 'node:test';
 import { acmeAccountsCommand } from '../../../services/cli/acme-accounts.ts';
 import { type Account, newAccountId, openAccounts } from '../../../shared/acme-server/accounts.ts';
+import { listAccounts } from '../../../shared/acme-server/list-accounts.ts';
 import { openTokenList } from '../../../shared/admission/token-list.ts';
 import { tokenBindingKey, tokenDigest } from '../../../shared/admission/token-record.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
@@ -120,6 +121,18 @@ suite('quarry acme-accounts', () => {
     assert.ok(parts.length > 2, `${parts.length}`);
     const listed = parts.join('').trimEnd().split('\n');
     assert.deepEqual(listed.map(line => JSON.parse(line).id).sort(), ids.toSpliced(7, 1).sort());
+  });
+
+  test('lists an account once, though Redis may name it twice while its table grows', async () => {
+    const id = await make();
+    const twice = new Proxy(redis, {
+      get: (target, name) =>
+        name === 'zscan' ? async () => ['0', [id, '1', id, '1']] : Reflect.get(target, name).bind(target),
+    });
+    const ids: string[] = [];
+    for await (const part of listAccounts({ ...store, redis: twice }, accounts))
+      ids.push(...part.map(one => one.id));
+    assert.deepEqual(ids, [id]);
   });
 
   test('deactivates an account for good, which the trail tells', async () => {
