@@ -31,7 +31,7 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   /** Of ACME clients. */
-  orders: Pick<Orders, 'read' | 'end'>;
+  orders: Pick<Orders, 'read' | 'end' | 'ending' | 'noteReplaced'>;
   outages: Outages;
   /** The auth blocks by their names. */
   blocks: ReadonlyMap<string, AuthBlock>;
