@@ -44,7 +44,7 @@ export function acmeAnswers(parts: {
 
 function writeProblem(ctx: Context, answer: AcmeError, detail: string, now: number): void {
   ctx.status = answer.status;
-  ctx.set(answer.headers ?? {});
+  for (const [name, value] of Object.entries(answer.headers ?? {})) ctx.append(name, value);
   const retryAfter = toRetryAfter(answer, now);
   if (retryAfter) ctx.set('Retry-After', retryAfter);
   ctx.body = JSON.stringify({ ...toProblem(answer, `urn:uuid:${ctx.state.requestId}`), detail });
