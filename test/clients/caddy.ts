@@ -92,7 +92,7 @@ export const caddyLacks: Client['lacks'] = {
   address: 'it has a CA of its own for addresses that are not public',
   'several names': 'it orders a certificate for each name',
   renewal: 'it renews by itself, and not when somebody asks',
-  replaces: 'it renews by itself: see mass revocation',
+  replaces: 'it does not say what a new certificate replaces',
   revocation: 'it has no command for it',
   'key change': 'it has no command for it',
 };

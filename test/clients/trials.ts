@@ -72,6 +72,14 @@ function renewalIdOf(chain: string): string {
   return `${raw.subarray(at + 11, at + 31).toString('base64url')}.${padded.toString('base64url')}`;
 }
 
+function assertReplaced({ server }: Trial, { chain }: Issued): void {
+  const id = renewalIdOf(chain);
+  assert.ok(
+    server.acme.fleet.ca.requests().some(({ kind, replaces }) => kind === 'newOrder' && replaces === id),
+    'the CA was told what the new certificate replaces',
+  );
+}
+
 /** What each cell does; it throws where the client does not get there. */
 export const trials: Record<Exclude<Cell, 'a killed intake'>, (trial: Trial) => Promise<unknown>> = {
   'one name': trial => issue(trial, [trial.name('www')]),
@@ -85,13 +93,7 @@ export const trials: Record<Exclude<Cell, 'a killed intake'>, (trial: Trial) => 
   renewal: trial => renew(trial, 'renewal'),
   async replaces(trial) {
     const { replacesWhenTold } = trial.client;
-    const { chain } = await (replacesWhenTold ? renewAsTold : renew)(trial, 'replaces');
-    const id = renewalIdOf(chain);
-    const requests = trial.server.acme.fleet.ca.requests();
-    assert.ok(
-      requests.some(({ kind, replaces }) => kind === 'newOrder' && replaces === id),
-      'the CA was told what the new certificate replaces',
-    );
+    assertReplaced(trial, await (replacesWhenTold ? renewAsTold : renew)(trial, 'replaces'));
   },
   async revocation(trial) {
     const names = [trial.name('revocation')];
@@ -130,5 +132,9 @@ export const trials: Record<Exclude<Cell, 'a killed intake'>, (trial: Trial) => 
     await Promise.race([rule.hit().then(() => delay(slowMs)), issuing]).finally(() => rule.remove());
     await issuing;
   },
-  'mass revocation': trial => renewAsTold(trial, 'mass'),
+  async 'mass revocation'(trial) {
+    const first = await renewAsTold(trial, 'mass');
+    const { lacks, replacesWhenTold } = trial.client;
+    if (replacesWhenTold || !lacks.replaces) assertReplaced(trial, first);
+  },
 };

@@ -27,6 +27,11 @@ const commands = [...new Set([...inBlocks, ...inText].map(command => command.rep
 
 /** What ends with another code than 0 in such a fleet, and says this. */
 const refused: [command: RegExp, code: number, said: RegExp][] = [
+  [
+    /^acme-accounts deactivate /,
+    1,
+    /^quarry: there is no account 4d5dd6\w+; quarry acme-accounts has those that are\n$/,
+  ],
   [/^limits clear /, 1, /^quarry: no limit "name\/www\.example\.org"; quarry limits lists them\n$/],
   [/^notify test /, 1, /^quarry: no \[notify\] block is defined/],
   [/^renew www\.example\.org /, 1, /^quarry: nothing that Quarry renews is called "www\.example\.org": /],

@@ -94,6 +94,9 @@ export type NewOrder = {
   notAfter?: string;
 };
 
+/** About a minute of 503, which is longer than what tests bring about. */
+const MOST_TRIES = 600;
+
 export const toDns = (...names: string[]): AcmeIdentifier[] => names.map(value => ({ type: 'dns', value }));
 
 /**
@@ -140,7 +143,12 @@ export async function openAcmeClient(options: AcmeClientOptions) {
   }
 
   /** A signed request; the answer is checked as far as all answers are alike. */
-  async function post(url: string, payload: Payload, twist: Twist = {}): Promise<AcmeAnswer> {
+  async function post(
+    url: string,
+    payload: Payload,
+    twist: Twist = {},
+    tries = retries ? MOST_TRIES : 1,
+  ): Promise<AcmeAnswer> {
     const nonce = nonces.pop() ?? (await fetchNonce());
     const body = sign(url, payload, nonce, twist);
     const answer = await ask(url, {
@@ -153,9 +161,9 @@ export async function openAcmeClient(options: AcmeClientOptions) {
     keepNonce(answer);
     if (answer.status < 400) return answer;
     const problem = checkProblem(answer);
-    const again = retries && (kindOf(problem) === 'badNonce' || answer.status === 503);
+    const again = tries > 1 && (kindOf(problem) === 'badNonce' || answer.status === 503);
     if (again && answer.status === 503) await delay(100);
-    return again ? post(url, payload, twist) : Object.assign(answer, { problem });
+    return again ? post(url, payload, twist, tries - 1) : Object.assign(answer, { problem });
   }
 
   async function readAccount(answer: Answer, statuses?: number[]): Promise<AccountObject> {

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { openSelfCheck, type SelfCheckConfig } from '../../../shared/solver/self-check.ts';
 import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { listen } from '../../support/listen.ts';
 import { reply, startScriptedDns } from '../../support/scripted-dns.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 
@@ -154,9 +155,8 @@ test('the self-check asks the IPv4 address where that of IPv6 is not answered, a
     const data = type === 'AAAA' ? '2001:db8::1' : '127.0.0.1';
     return [reply(asked, [{ name, type: type === 'AAAA' ? 'AAAA' : 'A', data, ttl: 1 }])];
   });
-  const server = createServer((_, answer) => answer.end(response.keyAuthorization)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  await using server = await listen((_, answer) => answer.end(response.keyAuthorization));
+  const { port } = server;
   const networks = ['127.0.0.0/8', '2001:db8::/32'];
   const config: SelfCheckConfig = { mode: 'warn', port, resolvers: [dns.server], networks };
   const look = openSelfCheck(config, log.log);
@@ -164,8 +164,6 @@ test('the self-check asks the IPv4 address where that of IPv6 is not answered, a
   assert.equal(await look(named, signal), undefined);
   const onlyPublic = { ...config, networks: ['127.0.0.0/8'] };
   assert.equal(await openSelfCheck(onlyPublic, log.log)(named, signal), undefined, 'another is no obstacle');
-  server.closeAllConnections();
-  server.close();
 });
 
 test('the self-check ends when its signal fires', async () => {
