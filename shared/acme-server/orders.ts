@@ -75,8 +75,8 @@ export type Ended = { order: Order; certificate?: ClientCertificate };
 /** Milliseconds. */
 export const ORDER_LIFE = 24 * 3_600_000;
 /**
- * For which an order that came to nothing is there for its client to read. It counts as unfinished as long, as
- * a client whose orders all fail would fill Redis else.
+ * For which a client can read an order of its own that came to nothing. The order counts as unfinished as
+ * long, or a client whose orders all fail would fill Redis.
  */
 const FAILED_LIFE = 15 * 60_000;
 /** Of one account; orders end with their jobs, or after a day. */
