@@ -16,6 +16,7 @@ import {
 } from '../base/redis.ts';
 import { accountKeys, NOTE_ISSUED } from './account-life.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
+import { openListOrders } from './list-orders.ts';
 import { replaceRecord } from './replace-record.ts';
 import { findReplaced } from './replaces.ts';
 
@@ -73,11 +74,15 @@ export type Ended = { order: Order; certificate?: ClientCertificate };
 
 /** Milliseconds. */
 export const ORDER_LIFE = 24 * 3_600_000;
+/**
+ * For which a client can read an order of its own that came to nothing. The order counts as unfinished as
+ * long, or a client whose orders all fail would fill Redis.
+ */
+const FAILED_LIFE = 15 * 60_000;
 /** Of one account; orders end with their jobs, or after a day. */
 const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */
 const MOST_LISTED = 10_000;
-const PAGE = 100;
 
 const isProblem = shapeOf<Pick<Problem, 'type'>>({ type: isText });
 const isChallenge = shapeOf<OrderChallenge>({
@@ -128,36 +133,26 @@ return false`);
  *
  * KEYS: order, the account's unfinished orders, its list of orders, then where there is a certificate: that,
  * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the
- * order before, the order after, its life, its id, the certificate, its fingerprint, the account's id, and
- * what the keys begin with that name accounts by their key.
+ * order before, the order after, its life, its id, when that ends, the certificate, its fingerprint, the
+ * account's id, and what the keys begin with that name accounts by their key.
  */
 const END = toScript(`${NOTE_ISSUED}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if not KEYS[4] then
+  redis.call('ZADD', KEYS[2], 'XX', ARGV[5], ARGV[4])
+  return 1
+end
 redis.call('ZREM', KEYS[2], ARGV[4])
-if not KEYS[4] then return 1 end
 if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
-redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[3])
-note_issued(ARGV[7], KEYS[5], KEYS[6], KEYS[7], ARGV[8])
-if KEYS[8] then redis.call('SET', KEYS[8], ARGV[6], 'PX', ARGV[3]) end
+redis.call('SET', KEYS[4], ARGV[6], 'PX', ARGV[3])
+note_issued(ARGV[8], KEYS[5], KEYS[6], KEYS[7], ARGV[9])
+if KEYS[8] then redis.call('SET', KEYS[8], ARGV[7], 'PX', ARGV[3]) end
 return 1`);
 
-/**
- * KEYS: the account's orders. ARGV: what keys of orders begin with, the score that the page is below, how
- * many it has. Answers how many were looked at, the last score, and of those that are not gone the ids and
- * records by turns, the newest first.
- */
-const LIST = toScript(`
-local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[2], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-local page = { #found / 2, found[#found] or '' }
-for i = 1, #found, 2 do
-  local record = redis.call('GET', ARGV[1] .. found[i])
-  if record then
-    page[#page + 1] = found[i]
-    page[#page + 1] = record
-  end
-end
-return page`);
+/** Until when an order that has ended is there, in milliseconds since the epoch. */
+const endOf = ({ expires }: Order, certificate: ClientCertificate | undefined, now: number): number =>
+  certificate ? Math.max(certificate.notAfter, expires) : Math.min(expires, now + FAILED_LIFE);
 
 export type Orders = ReturnType<typeof openOrders>;
 
@@ -201,11 +196,12 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     },
     /** @returns `undefined` where somebody else was faster */
     async end({ text }: Kept, { order, certificate }: Ended): Promise<Kept | undefined> {
-      const { id, account, expires } = order;
+      const { id, account } = order;
       const after = sealed(order);
-      const life = Math.max(certificate?.notAfter ?? 0, expires) - clock.now();
+      const now = clock.now();
+      const life = Math.max(endOf(order, certificate, now) - now, 1);
       const keys = [key(id), unfinishedKey(account), listKey(account)];
-      const values = [text, after, Math.max(life, 1), id];
+      const values = [text, after, life, id, now + life];
       if (certificate) {
         const { fingerprint, renewalId } = certificate;
         keys.push(
@@ -222,23 +218,6 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       if (replaced) await certificates.mark(replaced.fingerprint, { replacedBy: id });
       return { order, text: after };
     },
-    /**
-     * The ids of an account's orders that are not invalid, the newest first (RFC 8555 section 7.1.2.1).
-     *
-     * @param cursor of the page before
-     * @returns `next`: the cursor of the next page, where there may be one
-     */
-    async list(account: string, cursor?: number): Promise<{ ids: string[]; next?: number }> {
-      const below = cursor === undefined ? '+inf' : `(${cursor}`;
-      const values = [`${root}order:`, below, PAGE];
-      const found = (await runScript(redis, LIST, [listKey(account)], values)) as [number, ...string[]];
-      const [count, last, ...records] = found;
-      const isId = (_: string, at: number) => at % 2 === 0;
-      const ids = records.filter(isId).filter((id, at) => {
-        const order = parse(id, records[2 * at + 1])?.order;
-        return order && order.status !== 'invalid';
-      });
-      return count === PAGE ? { ids, next: Number(last) } : { ids };
-    },
+    list: openListOrders(redis, { root: `${root}order:`, listKey, parse }),
   };
 }

@@ -79,7 +79,7 @@ export const uses: RedisUse[] = [
   }),
   keys('acme:unfinished:*', {
     intake: list('eval evalsha pexpire pttl zadd zcard zrange zrem zremrangebyscore'),
-    worker: [...script, 'zrem'],
+    worker: [...script, 'zadd', 'zrem'],
   }),
   keys('acme:certificate:*', {
     intake: [...script, 'get', 'set'],

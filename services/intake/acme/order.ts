@@ -74,7 +74,9 @@ export function authorizationRoute({ orders, urls }: { orders: Orders; urls: Url
   ) {
     for (let kept: Kept = { order, text }; ; ) {
       const after = withoutAuthorization(kept.order, place.at);
-      if (await needingRedis(() => orders.replace(kept, after))) return ownPlaceOf(after, place.at);
+      const isOver = after.status === 'invalid';
+      const write = () => (isOver ? orders.end(kept, { order: after }) : orders.replace(kept, after));
+      if (await needingRedis(write)) return ownPlaceOf(after, place.at);
       const read = await needingRedis(() => orders.read(order.id));
       kept = ownPlace(orders, ctx, { ...by, text: read?.text });
     }
