@@ -38,7 +38,7 @@ export function acmeAnswers(parts: {
     } catch (error) {
       await answerError(ctx, error);
     }
-    if (ctx.method === 'POST' || ctx.status >= 400) ctx.set('Replay-Nonce', nonces.make());
+    ctx.set('Replay-Nonce', nonces.make()); // also of a GET, as it spares the client a newNonce
   };
 }
 
