@@ -106,7 +106,7 @@ async function writeJson(pages: AsyncIterable<Page>, behind: number, write: Io['
 }
 
 const ORIGINS = {
-  post: 'ordered by a post',
+  post: 'ordered by a client',
   ahead: 'renewed ahead',
   shaman: 'got by a shaman profile',
   found: 'found in a storage',

@@ -109,7 +109,7 @@ async function open({ blocks = [web, mail, near, tokens], store = newStore(), ac
 const detailOf = ({ status, kind, body }: Answer) => `${status} ${kind}: ${body.detail}`;
 const locationOf = ({ headers }: Answer) => headers.get('Location') ?? '';
 const unbound =
-  'no auth block admits 198.51.100.1 with this external account binding: its key id or its key is not known here, or not any more; bind the account anew';
+  'no auth block admits 198.51.100.1 with this external account binding: its key id or its key is not known here, or not any more; register anew with both as quarry check --eab or quarry token add prints them';
 
 suite('newAccount', () => {
   test('makes an account, tells the trail, and gives the same for the same key', async () => {
