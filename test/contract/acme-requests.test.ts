@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { suite, test } from 'node:test';
 import type { RouterContext } from '@koa/router';
 import Koa from 'koa';
@@ -74,7 +76,8 @@ async function openServer(store = newStore(), { goesAway = false } = {}) {
     const answer = await fetch(`${to}/acme${path}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/jose+json', ...headers },
-      body: typeof body === 'string' ? body : JSON.stringify(body),
+      body: typeof body === 'string' || body instanceof ReadableStream ? body : JSON.stringify(body),
+      duplex: 'half',
     });
     const text = await answer.text();
     const problem = answer.ok ? undefined : (JSON.parse(text) as Record<string, unknown>);
@@ -224,6 +227,27 @@ suite('a signed request', () => {
     assert.equal(named.status, 400);
     const large = await server.send('/by-key', 'x'.repeat(64 * 1024 + 1));
     assert.deepEqual([large.status, large.kind], [413, 'malformed']);
+  });
+
+  test('may come in chunks, as a proxy sends what came by HTTP/2, and is bounded all the same', async () => {
+    await using server = await openServer();
+    const sendChunks = (chunks: string[]) => server.send('/by-key', ReadableStream.from(chunks));
+    const key = makeClientKey();
+    const url = urls.signed('/acme/by-key');
+    const header = { alg: key.alg, nonce: server.nonces.make(), url, jwk: key.jwk };
+    const signed = JSON.stringify(signJws(header as JwsHeader, '{}', key));
+    const taken = await sendChunks([signed.slice(0, 100), signed.slice(100)]);
+    assert.deepEqual([taken.status, server.asked.length], [200, 1]);
+    const large = await sendChunks(Array.from({ length: 9 }, () => 'x'.repeat(8 * 1024)));
+    assert.deepEqual([large.status, large.kind], [413, 'malformed']);
+    assert.equal(large.headers.get('connection'), 'close');
+
+    const socket = connect(server.port, '127.0.0.1').resume();
+    const ended = once(socket, 'close');
+    const fields = 'Host: x\r\nContent-Type: application/jose+json\r\nTransfer-Encoding: chunked';
+    socket.end(`POST /acme/by-key HTTP/1.1\r\n${fields}\r\n\r\n5\r\n{"pro`); // and no more
+    await ended;
+    assert.equal(server.asked.length, 1);
   });
 
   test('brings a kid or a key, as its route wants it, and the kid of an account here', async () => {
