@@ -54,7 +54,7 @@ export const uses: RedisUse[] = [
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
   keys('acme:account:*', {
     intake: list('eval evalsha exists get persist pexpire pttl set'),
-    worker: list('eval evalsha exists persist'),
+    worker: list('eval evalsha exists get persist'),
     cli: list('eval evalsha get mget set'),
   }),
   keys('acme:key:*', {
