@@ -1,9 +1,9 @@
-/** How many jobs of one block are in hand, so that names which nobody answers for keep no other block waiting. */
+/** Jobs of one block in hand, so that names which nobody answers for keep no other block waiting. */
 const MOST_OF_BLOCK = 32;
 /** Milliseconds after which a job that was one too many is taken up again, and up to three times as long. */
 const SHORTEST_TURN = 500;
 const LONGEST_TURN = 30_000;
-/** The longer a job has come in vain, the more jobs there are: their coming alone must not keep Redis busy. */
+/** The longer a job has come in vain, the more there are: their coming alone must not keep Redis busy. */
 const PART_OF_AGE = 1 / 16;
 
 /** Counts the jobs in hand by their blocks; one of no block is never too many. */
