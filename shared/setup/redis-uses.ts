@@ -72,7 +72,10 @@ export const uses: RedisUse[] = [
     cli: ['zscan'],
   }),
   keys('acme:new-accounts:*', { intake: list('eval evalsha get set time') }),
-  keys('acme:order:*', { intake: [...script, 'exists', 'get', 'set'], worker: [...script, 'get', 'set'] }),
+  keys('acme:order:*', {
+    intake: list('eval evalsha exists get pexpire pttl set'),
+    worker: [...script, 'get', 'set'],
+  }),
   keys('acme:orders:*', {
     intake: list('eval evalsha pexpire pttl zadd zrange zremrangebyrank zrevrangebyscore'),
     worker: [...script, 'pexpire', 'pttl'],
