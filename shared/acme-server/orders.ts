@@ -79,6 +79,11 @@ export const ORDER_LIFE = 24 * 3_600_000;
  * long, or a client whose orders all fail would fill Redis.
  */
 const FAILED_LIFE = 15 * 60_000;
+/**
+ * For which an order at work is there at least: one that is finalized in its last minute must outlive its
+ * job, which takes an hour at most, or its certificate would be lost.
+ */
+const LEAST_AT_WORK = 2 * 3_600_000;
 /** Of one account; orders end with their jobs, or after a day. */
 const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */
@@ -152,7 +157,7 @@ return 1`);
 
 /** Until when an order that has ended is there, in milliseconds since the epoch. */
 const endOf = ({ expires }: Order, certificate: ClientCertificate | undefined, now: number): number =>
-  certificate ? Math.max(certificate.notAfter, expires) : Math.min(expires, now + FAILED_LIFE);
+  certificate ? Math.max(certificate.notAfter, expires) : now + FAILED_LIFE;
 
 export type Orders = ReturnType<typeof openOrders>;
 
@@ -191,7 +196,9 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     /** @returns `undefined` where somebody else was faster */
     async replace({ text }: Kept, order: Order): Promise<Kept | undefined> {
       const after = sealed(order);
-      const isDone = await replaceRecord(redis, key(order.id), { before: text, after });
+      const isAtWork = order.status === 'processing';
+      const change = { before: text, after, ...(isAtWork && { leastLife: LEAST_AT_WORK }) };
+      const isDone = await replaceRecord(redis, key(order.id), change);
       return isDone ? { order, text: after } : undefined;
     },
     /** @returns `undefined` where somebody else was faster */

@@ -65,6 +65,19 @@ test('of two who change an order at once, one is told that the other was faster'
   assert.equal(await orders.end(read, { order: { ...read.order, status: 'invalid' } }), undefined);
 });
 
+test('an order that is finalized in its last minute outlives its job, and can be read when that has failed', async () => {
+  const { clock, orders, toKept, lifeOf } = open();
+  await orders.create(orderRecord());
+  await redis.pexpire(orders.key('order-1'), 60_000);
+  const kept = await toKept('order-1');
+  const bound = await orders.replace(kept, { ...kept.order, status: 'processing', job: 'job-1' });
+  assert.ok(bound);
+  assert.ok(isAbout(await lifeOf('order:order-1'), DAY / 12));
+  clock.turn(DAY);
+  assert.ok(await orders.end(bound, { order: { ...bound.order, status: 'invalid' } }));
+  assert.ok(isAbout(await lifeOf('order:order-1'), 15 * 60_000));
+});
+
 test('a certificate is written with the end of its order, lives as long, and its account for ever', async () => {
   const { store, orders, certificates, toKept, lifeOf } = open();
   const root = `${store.prefix}:acme`;
