@@ -7,6 +7,7 @@ import {
 } from '../../shared/acme-server/list-accounts.ts';
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
+import { toTime } from '../../shared/base/to-time.ts';
 import { type Command, type Io, needFiles, readOptions, UsageError } from './command.ts';
 import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
 import { noteOperator } from './operator-event.ts';
@@ -69,11 +70,11 @@ async function writeAll(
 function toLines(account: ListedAccount, bound: BoundBy | undefined): string {
   const { id, status, created, client, seen, certificates, contacts } = account;
   const count = `${certificates} certificate${certificates === 1 ? '' : 's'}`;
-  const last = seen === undefined ? 'never seen' : `last seen ${time(seen)}`;
+  const last = seen === undefined ? 'never seen' : `last seen ${toTime(seen)}`;
   const lines = [
     `${id}  ${status}, ${last}, ${count}`,
     `    ${describeBound(account, bound)}`,
-    `    made ${time(created)} from ${client}`,
+    `    made ${toTime(created)} from ${client}`,
     ...(contacts.length > 0 ? [`    ${contacts.join(', ')}`] : []),
   ];
   return `${lines.join('\n')}\n`;
@@ -89,11 +90,9 @@ function describeBound({ binding }: ListedAccount, bound: BoundBy | undefined): 
 function toJson(account: ListedAccount, bound: BoundBy | undefined): string {
   const { id, status, created, client, seen, certificates, contacts, thumbprint, binding } = account;
   const shown = {
-    ...{ id, status, thumbprint, contacts, client, certificates, created: time(created) },
-    seen: seen === undefined ? null : time(seen),
+    ...{ id, status, thumbprint, contacts, client, certificates, created: toTime(created) },
+    seen: seen === undefined ? null : toTime(seen),
     binding: binding && bound ? { kid: binding.kid, ...bound } : null,
   };
   return `${JSON.stringify(shown)}\n`;
 }
-
-const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');

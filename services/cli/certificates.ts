@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
+import { toTime } from '../../shared/base/to-time.ts';
 import {
   type Inventory,
   type ListedCertificate,
@@ -105,7 +106,7 @@ async function writeJson(pages: AsyncIterable<Page>, behind: number, write: Io['
 }
 
 const ORIGINS = {
-  post: 'ordered by a post',
+  post: 'ordered by a client',
   ahead: 'renewed ahead',
   shaman: 'got by a shaman profile',
   found: 'found in a storage',
@@ -117,7 +118,7 @@ function toText(certificate: ListedCertificate): string {
   const by = account === undefined ? '' : `, account ${account}`;
   const lines = [
     names.join(', ') || 'no names but in its CN',
-    `    serial ${serial}, valid from ${time(notBefore)} until ${time(notAfter)}`,
+    `    serial ${serial}, valid from ${toTime(notBefore)} until ${toTime(notAfter)}`,
     `    ${ORIGINS[how]}${by}${from}`,
     fetched ? `    last fetched ${describe(fetched)}` : '    never fetched',
     ...describeState(certificate).map(line => `    ${line}`),
@@ -130,25 +131,23 @@ function describeState({ revoked, forgotten, ...rest }: ListedCertificate): stri
   return [
     ...(revoked ? [`revoked ${describe(revoked)}`] : []),
     ...(forgotten ? [`forgotten ${describe(forgotten)}`] : []),
-    ...(superseded ? [`superseded ${time(superseded.at)} by serial ${superseded.by}`] : []),
+    ...(superseded ? [`superseded ${toTime(superseded.at)} by serial ${superseded.by}`] : []),
   ];
 }
 
 function describe({ at, by, client }: Note): string {
-  return `${time(at)}${by === undefined ? '' : ` by ${by}`}${client === undefined ? '' : ` from ${client}`}`;
+  return `${toTime(at)}${by === undefined ? '' : ` by ${by}`}${client === undefined ? '' : ` from ${client}`}`;
 }
 
 /** Times as RFC 3339 has them. */
 function toJson(certificate: ListedCertificate) {
   const { names, serial, fingerprint, block, account, how, notBefore, notAfter } = certificate;
   const { fetched, revoked, forgotten } = certificate;
-  const toNote = (note: Note | undefined) => (note ? { ...note, at: time(note.at) } : null);
+  const toNote = (note: Note | undefined) => (note ? { ...note, at: toTime(note.at) } : null);
   return {
     ...{ names, serial, fingerprint, block: block ?? null, account: account ?? null, how },
-    ...{ notBefore: time(notBefore), notAfter: time(notAfter) },
+    ...{ notBefore: toTime(notBefore), notAfter: toTime(notAfter) },
     ...{ fetched: toNote(fetched), revoked: toNote(revoked), forgotten: toNote(forgotten) },
     superseded: toNote(supersededBy(certificate)),
   };
 }
-
-const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');

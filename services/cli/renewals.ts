@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { toTime } from '../../shared/base/to-time.ts';
 import {
   type LastFetch,
   type ManagedCertificate,
@@ -51,20 +52,20 @@ function toText({ managed, fetched }: Renewal): string {
     `    ${id}`,
     certificate === 'none'
       ? '    there is no certificate yet'
-      : `    valid until ${time(notAfter)}${fetched ? `, last fetched ${time(fetched.at)} by "${fetched.block}"` : ''}`,
+      : `    valid until ${toTime(notAfter)}${fetched ? `, last fetched ${toTime(fetched.at)} by "${fetched.block}"` : ''}`,
     ...(issuedBy ? [`    issued by account ${issuedBy.account}`] : []),
     ...refused.map(({ account, reason }) => `    not by account ${account}: ${reason}`),
     `    ${describePlan(managed)}`,
   ];
-  if (failures) lines.push(`    last error, ${time(failures.last)}: ${failures.reason}`);
+  if (failures) lines.push(`    last error, ${toTime(failures.last)}: ${failures.reason}`);
   return lines.join('\n');
 }
 
 function describePlan({ job, left, forced, plan }: ManagedCertificate): string {
-  if (job) return `being renewed since ${time(job.since)}`;
+  if (job) return `being renewed since ${toTime(job.since)}`;
   if (left) return 'not renewed, as no client has fetched it';
   if (forced) return 'renewed now, as an operator wants it';
-  return `renewed ${time(plan.at)}: ${plan.why}`;
+  return `renewed ${toTime(plan.at)}: ${plan.why}`;
 }
 
 /** As an element of an array that is written with two spaces. */
@@ -80,16 +81,14 @@ function toJson({ managed, fetched }: Renewal) {
     names,
     account: issuedBy?.account ?? null,
     refused: refused ?? [],
-    notBefore: time(notBefore),
-    notAfter: time(notAfter),
+    notBefore: toTime(notBefore),
+    notAfter: toTime(notAfter),
     state: job ? 'renewing' : left ? 'left' : 'planned',
-    renewal: time(plan.at),
+    renewal: toTime(plan.at),
     why: plan.why,
-    lastFetch: fetched ? time(fetched.at) : null,
+    lastFetch: fetched ? toTime(fetched.at) : null,
     lastError: failures
-      ? { time: time(failures.last), attempts: failures.count, reason: failures.reason }
+      ? { time: toTime(failures.last), attempts: failures.count, reason: failures.reason }
       : null,
   };
 }
-
-const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');

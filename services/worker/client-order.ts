@@ -8,7 +8,8 @@ import type { SignJob, SignJobParts } from './sign-job-parts.ts';
 
 /**
  * Why the job is not to be done: its order has ended, as the client has deactivated an authorization, or as
- * an intake that had lost sight of the job made it a second time.
+ * an intake that had lost sight of the job made it a second time; or its account is deactivated (RFC 8555
+ * section 7.3.6).
  */
 export async function findOrderOver(
   run: { parts: SignJobParts; job: SignJob; clientOrder?: Kept },
@@ -17,7 +18,8 @@ export async function findOrderOver(
   const kept = await run.parts.orders.read(order);
   if (!kept || !isAtWork(kept.order, run.job.lock.jobId)) return 'the order is over';
   run.clientOrder = kept;
-  return undefined;
+  const client = await run.parts.clientAccounts.read(kept.order.account);
+  return client?.account.status === 'deactivated' ? 'the client account is deactivated' : undefined;
 }
 
 /** Writes the result and ends the order in one moment. @param leaf of the chain, where that is the result */

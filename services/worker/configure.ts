@@ -1,3 +1,4 @@
+import { openAccounts } from '../../shared/acme-server/accounts.ts';
 import { openCertificates } from '../../shared/acme-server/certificates.ts';
 import { openKnownWindows } from '../../shared/acme-server/known-windows.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
@@ -76,6 +77,7 @@ export function openConfigure({
   ];
   const [blockedKeys, orders] = [openBlockedKeys(store), openOrders(store, seals, clock)];
   const revokedCertificates = openRevokedCertificates(store, clock);
+  const clientAccounts = openAccounts(store, seals, clock);
   const [certificates, windows] = [openCertificates(store, seals), openKnownWindows(store, seals)];
   const caNames = new Map([...opened.values()].map(({ name, directoryUrl }) => [name, caOf(directoryUrl)]));
   const keepStorages = keepUnchanged((config: StorageConfig) =>
@@ -97,7 +99,7 @@ export function openConfigure({
     const common = { cas, storages, unstored, renewals, records, blocks, trail, clock, log };
     return {
       jobs: {
-        ...{ ...common, solvers, issuers, notices, outages, orders, seals },
+        ...{ ...common, solvers, issuers, notices, outages, orders, clientAccounts, seals },
         ...(shareOf && { shareOf: order => shareOf(order, registeredDomains(order.identifiers)) }),
       },
       sharing: { turns, slots },

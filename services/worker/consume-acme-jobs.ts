@@ -14,14 +14,11 @@ import {
 import { type HeldJob, openWorker, UnrecoverableError, type WorkerParts } from '../../shared/queue/bullmq.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
 import { askRenewalInfo, type RenewalInfoParts } from './ask-renewal-info.ts';
+import { nextTurn, openTurns } from './proof-turns.ts';
 import { type ProveParts, proveName } from './prove-name.ts';
 
 /** They wait for others most of their time. */
 const CONCURRENCY = 64;
-/** Of them those of one block, so that names which nobody answers for keep no other block waiting. */
-const MOST_OF_BLOCK = 32;
-/** Milliseconds after which a job that was one too many is taken up again, and up to three times as long. */
-const TURN = 500;
 /** Names of one job that are looked up at once. */
 const MOST_LOOK_UPS = 10;
 
@@ -50,7 +47,8 @@ export function consumeAcmeJobs(
         const { acmeJobs: parts } = live.current;
         if (!job.isSealed) await refuse(parts, job);
         using turn = turns.take('block' in job.data ? job.data.block : undefined);
-        if (!turn) return { later: parts.clock.now() + TURN * (1 + 2 * Math.random()) };
+        const now = parts.clock.now();
+        if (!turn) return { later: now + nextTurn(now - job.createdAt, Math.random()) };
         const result = await run(parts, job, abort);
         done.inc({ kind: job.data.kind });
         return sealAcmeResult(queueParts.seals, job.lock.jobId, result);
@@ -58,20 +56,6 @@ export function consumeAcmeJobs(
     },
     queueParts,
   );
-}
-
-/** Counts the jobs in hand by their blocks; one of no block is never too many. */
-function openTurns() {
-  const inHand = new Map<string, number>();
-  return {
-    take(block: string | undefined): Disposable | undefined {
-      if (block === undefined) return { [Symbol.dispose]: () => {} };
-      const count = inHand.get(block) ?? 0;
-      if (count >= MOST_OF_BLOCK) return undefined;
-      inHand.set(block, count + 1);
-      return { [Symbol.dispose]: () => void inHand.set(block, (inHand.get(block) ?? 1) - 1) };
-    },
-  };
 }
 
 const UNSEALED = 'this job was not made by an intake of this installation';

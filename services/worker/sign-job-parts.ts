@@ -1,3 +1,4 @@
+import type { Accounts } from '../../shared/acme-server/accounts.ts';
 import type { Orders } from '../../shared/acme-server/orders.ts';
 import type { AuthBlock } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
@@ -32,6 +33,7 @@ export type SignJobParts = {
   notices: Pick<Notices, 'notify' | 'ended'>;
   /** Of ACME clients. */
   orders: Pick<Orders, 'read' | 'end' | 'ending' | 'noteReplaced'>;
+  clientAccounts: Pick<Accounts, 'read'>;
   outages: Outages;
   /** The auth blocks by their names. */
   blocks: ReadonlyMap<string, AuthBlock>;

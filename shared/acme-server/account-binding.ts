@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { AccountBinding } from '../admission/methods.ts';
 import { type PublicJwk, parseJwk, thumbprintOf, toJws } from './jws.ts';
-import { AcmeError } from './problem.ts';
+import { malformed } from './problem.ts';
 import { parseJsonObject } from './strict-json.ts';
 
 // External account binding (RFC 8555 section 7.3.4): a JWS by a key that the operator gave to the client. The
@@ -42,10 +42,6 @@ export async function parseBinding(
 }
 
 const hashOf = (alg: string) => (Object.hasOwn(hashes, alg) ? hashes[alg] : undefined);
-
-function malformed(detail: string): never {
-  throw new AcmeError('malformed', detail);
-}
 
 /** As admission judges it. */
 export function toAccountBinding({ kid, jws }: SealedBinding): AccountBinding {

@@ -89,6 +89,7 @@ const parseServerUrl: Parse<string> = (text, fail) => {
   if (!/^(\/[A-Za-z0-9._~-]+)*$/.test(path))
     return fail('has a path with other characters than letters, digits and - . _ ~');
   if (taken.test(path)) return fail(`has a path of ${path.split('/')[1]}, which clients post CSRs to`);
+  if (path.endsWith('/directory')) return fail('ends with /directory, which clients are told behind it');
   return url.origin + path;
 };
 

@@ -2,7 +2,7 @@ import { JOSEError } from 'jose/errors';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import { flattenedVerify } from 'jose/jws/flattened/verify';
 import { importJWK } from 'jose/key/import';
-import { AcmeError } from './problem.ts';
+import { AcmeError, malformed } from './problem.ts';
 import { type JsonObject, parseJsonObject } from './strict-json.ts';
 
 // Signed requests (RFC 8555 section 6.2, RFC 7515 section 7.2.2). All that can be refused without a key is
@@ -107,10 +107,6 @@ const toBase64url = (value: unknown, what: string): string =>
 const isBase64url = (text: string) => /^[A-Za-z0-9_-]*$/.test(text) && text.length % 4 !== 1;
 
 const decodeBase64url = (text: string): Uint8Array => Buffer.from(text, 'base64url');
-
-function malformed(detail: string): never {
-  throw new AcmeError('malformed', detail);
-}
 
 const LONGEST_QUOTE = 60;
 

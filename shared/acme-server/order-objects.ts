@@ -1,11 +1,9 @@
 import type { Identifier } from '../base/identifier.ts';
+import { toTime } from '../base/to-time.ts';
 import type { Authorization, Order, OrderChallenge } from './orders.ts';
 import type { Urls } from './urls.ts';
 
 // Orders, authorizations and challenges as clients read them (RFC 8555 section 7.1).
-
-/** RFC 3339, in whole seconds: some clients read no others. */
-const toTime = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
 
 /** RFC 8555 section 7.1.3, with the `replaces` of RFC 9773 section 5. */
 export function toOrderObject(order: Order, urls: Urls) {

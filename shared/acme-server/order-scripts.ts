@@ -32,33 +32,19 @@ return false`);
  *
  * KEYS: order, the account's unfinished orders, its list of orders, then where there is a certificate: that,
  * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the
- * order before, the order after, its life, its id, the certificate, its fingerprint, the account's id, and
- * what the keys begin with that name accounts by their key.
+ * order before, the order after, its life, its id, when that ends, the certificate, its fingerprint, the
+ * account's id, and what the keys begin with that name accounts by their key.
  */
 export const END = toScript(`${NOTE_ISSUED}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('ZREM', KEYS[2], ARGV[4])
-if not KEYS[4] then return 1 end
-if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
-redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[3])
-note_issued(ARGV[7], KEYS[5], KEYS[6], KEYS[7], ARGV[8])
-if KEYS[8] then redis.call('SET', KEYS[8], ARGV[6], 'PX', ARGV[3]) end
-return 1`);
-
-/**
- * KEYS: the account's orders. ARGV: what keys of orders begin with, the score that the page is below, how
- * many it has. Answers how many were looked at, the last score, and of those that are not gone the ids and
- * records by turns, the newest first.
- */
-export const LIST = toScript(`
-local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[2], '-inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-local page = { #found / 2, found[#found] or '' }
-for i = 1, #found, 2 do
-  local record = redis.call('GET', ARGV[1] .. found[i])
-  if record then
-    page[#page + 1] = found[i]
-    page[#page + 1] = record
-  end
+if not KEYS[4] then
+  redis.call('ZADD', KEYS[2], 'XX', ARGV[5], ARGV[4])
+  return 1
 end
-return page`);
+redis.call('ZREM', KEYS[2], ARGV[4])
+if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
+redis.call('SET', KEYS[4], ARGV[6], 'PX', ARGV[3])
+note_issued(ARGV[8], KEYS[5], KEYS[6], KEYS[7], ARGV[9])
+if KEYS[8] then redis.call('SET', KEYS[8], ARGV[7], 'PX', ARGV[3]) end
+return 1`);

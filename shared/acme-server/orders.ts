@@ -16,7 +16,8 @@ import {
 import type { ScriptRun } from '../base/run-in-turn.ts';
 import { accountKeys } from './account-life.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
-import { CREATE, END, LIST } from './order-scripts.ts';
+import { openListOrders } from './list-orders.ts';
+import { CREATE, END } from './order-scripts.ts';
 import { replaceRecord } from './replace-record.ts';
 import { findReplaced } from './replaces.ts';
 
@@ -74,11 +75,20 @@ export type Ended = { order: Order; certificate?: ClientCertificate };
 
 /** Milliseconds. */
 export const ORDER_LIFE = 24 * 3_600_000;
+/**
+ * For which a client can read an order of its own that came to nothing. The order counts as unfinished as
+ * long, or a client whose orders all fail would fill Redis.
+ */
+const FAILED_LIFE = 15 * 60_000;
+/**
+ * For which an order at work is there at least: one that is finalized in its last minute must outlive its
+ * job, which takes an hour at most, or its certificate would be lost.
+ */
+const LEAST_AT_WORK = 2 * 3_600_000;
 /** Of one account; orders end with their jobs, or after a day. */
 const MOST_UNFINISHED = 300;
 /** Of one account; the list forgets those that came before. */
 const MOST_LISTED = 10_000;
-const PAGE = 100;
 
 const isProblem = shapeOf<Pick<Problem, 'type'>>({ type: isText });
 const isChallenge = shapeOf<OrderChallenge>({
@@ -100,6 +110,10 @@ const isOrder = shapeOf<Order>({
   error: optional(isProblem),
 });
 
+/** Until when an order that has ended is there, in milliseconds since the epoch. */
+const endOf = ({ expires }: Order, certificate: ClientCertificate | undefined, now: number): number =>
+  certificate ? Math.max(certificate.notAfter, expires) : now + FAILED_LIFE;
+
 export type Orders = ReturnType<typeof openOrders>;
 
 /** @param seals of the installation: a record without its seal is not there */
@@ -120,10 +134,11 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
 
   /** The script that ends an order which is still as it was read: it answers 1 where nobody was faster. */
   function ending({ text }: Kept, { order, certificate }: Ended): ScriptRun {
-    const { id, account, expires } = order;
-    const life = Math.max(certificate?.notAfter ?? 0, expires) - clock.now();
+    const { id, account } = order;
+    const now = clock.now();
+    const life = Math.max(endOf(order, certificate, now) - now, 1);
     const keys = [key(id), unfinishedKey(account), listKey(account)];
-    const args = [text, sealed(order), Math.max(life, 1), id];
+    const args = [text, sealed(order), life, id, now + life];
     if (certificate) {
       const { fingerprint, renewalId } = certificate;
       const ofAccount = [accounts.record(account), accounts.use(account), accounts.all];
@@ -159,7 +174,9 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     /** @returns `undefined` where somebody else was faster */
     async replace({ text }: Kept, order: Order): Promise<Kept | undefined> {
       const after = sealed(order);
-      const isDone = await replaceRecord(redis, key(order.id), { before: text, after });
+      const isAtWork = order.status === 'processing';
+      const change = { before: text, after, ...(isAtWork && { leastLife: LEAST_AT_WORK }) };
+      const isDone = await replaceRecord(redis, key(order.id), change);
       return isDone ? { order, text: after } : undefined;
     },
     ending,
@@ -171,23 +188,6 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       await noteReplaced(ended);
       return { order: ended.order, text: sealed(ended.order) };
     },
-    /**
-     * The ids of an account's orders that are not invalid, the newest first (RFC 8555 section 7.1.2.1).
-     *
-     * @param cursor of the page before
-     * @returns `next`: the cursor of the next page, where there may be one
-     */
-    async list(account: string, cursor?: number): Promise<{ ids: string[]; next?: number }> {
-      const below = cursor === undefined ? '+inf' : `(${cursor}`;
-      const values = [`${root}order:`, below, PAGE];
-      const found = (await runScript(redis, LIST, [listKey(account)], values)) as [number, ...string[]];
-      const [count, last, ...records] = found;
-      const isId = (_: string, at: number) => at % 2 === 0;
-      const ids = records.filter(isId).filter((id, at) => {
-        const order = parse(id, records[2 * at + 1])?.order;
-        return order && order.status !== 'invalid';
-      });
-      return count === PAGE ? { ids, next: Number(last) } : { ids };
-    },
+    list: openListOrders(redis, { root: `${root}order:`, listKey, parse }),
   };
 }

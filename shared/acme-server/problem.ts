@@ -74,6 +74,11 @@ export class AcmeError extends Error {
   }
 }
 
+/** @throws AcmeError `malformed`; `detail` as of an AcmeError */
+export function malformed(detail: string): never {
+  throw new AcmeError('malformed', detail);
+}
+
 /** What a client has said may be in it. */
 const toLine = (text: string) => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
 

@@ -51,7 +51,8 @@ export function toUnproven(order: Order, place: ChallengePlace, problem: Problem
     ...{ status: 'invalid', error: addProblem(challenge.error, problem) },
   }));
   const identifier = order.identifiers[place.authorization];
-  const error = { ...problem, ...(identifier && { identifier }) };
+  // RFC 8555 section 6.7.1: only a subproblem says whose it is.
+  const error = { ...problem, ...(identifier && { subproblems: [{ ...problem, identifier }] }) };
   return { ...withAuthorization(failed, place, { status: 'invalid' }), status: 'invalid', error };
 }
 

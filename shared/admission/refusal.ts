@@ -47,7 +47,7 @@ function lackOf(request: AdmissionRequest): string {
 /** The same whether its key id or its key is another: nobody is to find out which key ids there are. */
 export const describeUnbound = ({ clientIp }: Pick<AdmissionRequest, 'clientIp'>) =>
   `no auth block admits ${clientIp} with this external account binding: its key id or its key is not known ` +
-  'here, or not any more; bind the account anew';
+  'here, or not any more; register anew with both as quarry check --eab or quarry token add prints them';
 
 /** The request as if its HMAC were of version 2, where it is of version 1. */
 function toVersion2({ claim, ...request }: AdmissionRequest): AdmissionRequest | undefined {

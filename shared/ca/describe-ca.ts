@@ -1,3 +1,4 @@
+import { toTime } from '../base/to-time.ts';
 import type { AccountStates, Ca } from './open-ca.ts';
 
 /**
@@ -16,10 +17,10 @@ export async function describeCa(
   ]);
   const parts = [
     describeState(state),
-    opened ? `breaker open since ${time(opened.since)}: ${opened.reason}` : 'breaker closed',
+    opened ? `breaker open since ${toTime(opened.since)}: ${opened.reason}` : 'breaker closed',
     orders ? `${orders.left} of ${orders.rate.count} orders left` : 'orders are not counted',
     ...(limit
-      ? [`held back until ${limit.retryAfter ? time(limit.retryAfter) : 'you clear it'}: ${limit.message}`]
+      ? [`held back until ${limit.retryAfter ? toTime(limit.retryAfter) : 'you clear it'}: ${limit.message}`]
       : []),
   ];
   return `account ${name}, ${directoryUrl}: ${parts.join('; ')}`;
@@ -27,8 +28,6 @@ export async function describeCa(
 
 function describeState(state: Awaited<ReturnType<AccountStates['read']>>): string {
   if (!state) return 'no worker has opened it yet';
-  const since = `since ${time(state.since)}`;
+  const since = `since ${toTime(state.since)}`;
   return 'url' in state ? `open ${since} as ${state.url}` : `not open ${since}: ${state.fault}`;
 }
-
-const time = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');

@@ -1,5 +1,6 @@
 import { IssuanceError, type IssuanceErrorCode, isFailureCode, type Problem } from '../base/basics.ts';
 import { either, isNumber, isText, listOf, optional, parseValue, shapeOf } from '../base/redis.ts';
+import { toTime } from '../base/to-time.ts';
 import type { FailureHistory } from './failure-backoff.ts';
 
 // What stands against an order, as Redis has it.
@@ -117,7 +118,7 @@ function toError({ code, detail, problem, until }: Parked): StandingLimitError {
 
 /** For who would have a certificate for a blocked key. */
 export function refuseKey({ reason, at }: BlockedKey): StandingLimitError {
-  const since = at === undefined ? '' : ` since ${new Date(at).toISOString().replace(/\.\d+Z$/, 'Z')}`;
+  const since = at === undefined ? '' : ` since ${toTime(at)}`;
   const detail = `the public key is blocked${since}; make a new key: ${reason}`;
   return new StandingLimitError('denied', detail);
 }

@@ -54,7 +54,7 @@ export const uses: RedisUse[] = [
   keys('acme:nonce:*', { intake: [...script, 'set'] }),
   keys('acme:account:*', {
     intake: list('eval evalsha exists get persist pexpire pttl set'),
-    worker: list('eval evalsha exists persist'),
+    worker: list('eval evalsha exists get persist'),
     cli: list('eval evalsha get mget set'),
   }),
   keys('acme:key:*', {
@@ -72,14 +72,17 @@ export const uses: RedisUse[] = [
     cli: ['zscan'],
   }),
   keys('acme:new-accounts:*', { intake: list('eval evalsha get set time') }),
-  keys('acme:order:*', { intake: [...script, 'exists', 'get', 'set'], worker: [...script, 'get', 'set'] }),
+  keys('acme:order:*', {
+    intake: list('eval evalsha exists get pexpire pttl set'),
+    worker: [...script, 'get', 'set'],
+  }),
   keys('acme:orders:*', {
     intake: list('eval evalsha pexpire pttl zadd zrange zremrangebyrank zrevrangebyscore'),
     worker: [...script, 'pexpire', 'pttl'],
   }),
   keys('acme:unfinished:*', {
     intake: list('eval evalsha pexpire pttl zadd zcard zrange zrem zremrangebyscore'),
-    worker: [...script, 'zrem'],
+    worker: [...script, 'zadd', 'zrem'],
   }),
   keys('acme:certificate:*', {
     intake: [...script, 'get', 'set'],

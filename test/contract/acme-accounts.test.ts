@@ -109,7 +109,7 @@ async function open({ blocks = [web, mail, near, tokens], store = newStore(), ac
 const detailOf = ({ status, kind, body }: Answer) => `${status} ${kind}: ${body.detail}`;
 const locationOf = ({ headers }: Answer) => headers.get('Location') ?? '';
 const unbound =
-  'no auth block admits 198.51.100.1 with this external account binding: its key id or its key is not known here, or not any more; bind the account anew';
+  'no auth block admits 198.51.100.1 with this external account binding: its key id or its key is not known here, or not any more; register anew with both as quarry check --eab or quarry token add prints them';
 
 suite('newAccount', () => {
   test('makes an account, tells the trail, and gives the same for the same key', async () => {
@@ -149,11 +149,16 @@ suite('newAccount', () => {
   test('needs the terms agreed to where there are any', async () => {
     await using server = await open({ acme: { termsOfService: 'https://example.org/terms' } });
     const key = makeClientKey();
-    for (const payload of [{}, { termsOfServiceAgreed: false }])
+    for (const payload of [{}, { termsOfServiceAgreed: false }]) {
+      const refused = await server.newAccount(key, payload, '192.0.2.7');
       assert.equal(
-        detailOf(await server.newAccount(key, payload, '192.0.2.7')),
+        detailOf(refused),
         '403 userActionRequired: the terms of service are not agreed to: https://example.org/terms',
       );
+      const links = refused.headers.get('link') ?? '';
+      assert.match(links, /<https:\/\/example\.org\/terms>;rel="terms-of-service"/);
+      assert.match(links, /;rel="index"/);
+    }
     assert.equal((await server.newAccount(key, { termsOfServiceAgreed: true }, '192.0.2.7')).status, 201);
   });
 

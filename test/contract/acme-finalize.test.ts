@@ -251,6 +251,8 @@ test('an authorization that its client has deactivated ends an order that is not
   assert.equal(order.json.status, 'invalid');
   assert.match(order.json.error.detail, /deactivated/);
   assert.equal(kindOf(await ground.finalize()), 'orderNotReady');
+  const life = await ground.redis.pttl(ground.orders.key(ground.orderId));
+  assert.ok(life <= 15 * 60_000, 'an order that came to nothing is not kept for a day');
   ground.openWorker();
   const second = await ground.newOrder(['b.example.org']);
   await post(second.json.finalize, csrFor('DNS:b.example.org'));

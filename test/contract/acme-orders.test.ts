@@ -65,6 +65,19 @@ test('of two who change an order at once, one is told that the other was faster'
   assert.equal(await orders.end(read, { order: { ...read.order, status: 'invalid' } }), undefined);
 });
 
+test('an order that is finalized in its last minute outlives its job, and can be read when that has failed', async () => {
+  const { clock, orders, toKept, lifeOf } = open();
+  await orders.create(orderRecord());
+  await redis.pexpire(orders.key('order-1'), 60_000);
+  const kept = await toKept('order-1');
+  const bound = await orders.replace(kept, { ...kept.order, status: 'processing', job: 'job-1' });
+  assert.ok(bound);
+  assert.ok(isAbout(await lifeOf('order:order-1'), DAY / 12));
+  clock.turn(DAY);
+  assert.ok(await orders.end(bound, { order: { ...bound.order, status: 'invalid' } }));
+  assert.ok(isAbout(await lifeOf('order:order-1'), 15 * 60_000));
+});
+
 test('a certificate is written with the end of its order, lives as long, and its account for ever', async () => {
   const { store, orders, certificates, toKept, lifeOf } = open();
   const root = `${store.prefix}:acme`;
@@ -98,8 +111,8 @@ test('a certificate is written with the end of its order, lives as long, and its
   assert.equal(await redis.zscore(`${root}:accounts`, 'account-1'), 'inf');
 });
 
-test('an account has so many orders at once that are not finished; those that end or expire make room', async () => {
-  const { clock, orders, toKept } = open();
+test('an account has so many orders at once that are not finished; those that bring a certificate or expire make room', async () => {
+  const { clock, orders, toKept, lifeOf } = open();
   const make = (at: number) => orders.create(orderRecord({ id: `order-${at}`, created: clock.now() }));
   for (let at = 1; at <= 300; at++) assert.equal(await make(at), undefined);
   assert.equal(await make(301), start + DAY);
@@ -107,11 +120,22 @@ test('an account has so many orders at once that are not finished; those that en
   assert.equal(await orders.create(orderRecord({ account: 'account-2', id: 'of another' })), undefined);
 
   const kept = await toKept('order-7');
-  await orders.end(kept, { order: { ...kept.order, status: 'invalid' } });
+  const certificate = certificateOf(kept.order, start + 90 * DAY);
+  await orders.end(kept, { order: { ...kept.order, status: 'valid' }, certificate });
   assert.equal(await make(301), undefined);
   assert.equal(await make(302), start + DAY);
-  clock.turn(DAY);
+
+  // One that fails is there to be read for a while, and takes its place as long.
+  const failed = await toKept('order-8');
+  await orders.end(failed, { order: { ...failed.order, status: 'invalid' } });
+  const shown = 15 * 60_000;
+  assert.ok(isAbout(await lifeOf('order:order-8'), shown));
+  assert.equal(await make(302), start + shown);
+  clock.turn(shown);
   assert.equal(await make(302), undefined);
+  assert.equal(await make(303), start + DAY);
+  clock.turn(DAY);
+  assert.equal(await make(303), undefined);
 });
 
 test("the list of an account's orders goes back page by page, and leaves out what is gone or invalid", async () => {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import { suite, test } from 'node:test';
 import type { RouterContext } from '@koa/router';
 import Koa from 'koa';
@@ -94,6 +97,17 @@ async function openServer(store = newStore(), { goesAway = false } = {}) {
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
+}
+
+/** To the route by a key, each chunk as it is. */
+async function sendChunks(port: number, chunks: string[]): Promise<IncomingMessage> {
+  const headers = { 'Content-Type': 'application/jose+json' };
+  const sent = request({ host: '127.0.0.1', port, path: '/acme/by-key', method: 'POST', headers });
+  sent.on('error', () => {}); // what is too large may be cut off after its answer
+  for (const chunk of chunks) sent.write(chunk);
+  sent.end();
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  return answer.resume();
 }
 
 const kindOf = (problem: Record<string, unknown> | undefined) =>
@@ -224,6 +238,28 @@ suite('a signed request', () => {
     assert.equal(named.status, 400);
     const large = await server.send('/by-key', 'x'.repeat(64 * 1024 + 1));
     assert.deepEqual([large.status, large.kind], [413, 'malformed']);
+  });
+
+  test('may come in chunks, as a proxy sends what came by HTTP/2, and is bounded all the same', async () => {
+    await using server = await openServer();
+    const key = makeClientKey();
+    const url = urls.signed('/acme/by-key');
+    const header = { alg: key.alg, nonce: server.nonces.make(), url, jwk: key.jwk };
+    const signed = JSON.stringify(signJws(header as JwsHeader, '{}', key));
+    const taken = await sendChunks(server.port, [signed.slice(0, 100), signed.slice(100)]);
+    assert.deepEqual([taken.statusCode, server.asked.length], [200, 1]);
+    const large = await sendChunks(
+      server.port,
+      Array.from({ length: 9 }, () => 'x'.repeat(8 * 1024)),
+    );
+    assert.deepEqual([large.statusCode, large.headers.connection], [413, 'close']);
+
+    const socket = connect(server.port, '127.0.0.1').resume();
+    const ended = once(socket, 'close');
+    const fields = 'Host: x\r\nContent-Type: application/jose+json\r\nTransfer-Encoding: chunked';
+    socket.end(`POST /acme/by-key HTTP/1.1\r\n${fields}\r\n\r\n5\r\n{"pro`); // and no more
+    await ended;
+    assert.equal(server.asked.length, 1);
   });
 
   test('brings a kid or a key, as its route wants it, and the kid of an account here', async () => {

@@ -129,7 +129,7 @@ suite('revokeCert', () => {
           block: 'web',
           accounts: ['default'],
         },
-        ...{ by: 'acme account account-1', holds: 'order', reason: 'keyCompromise' },
+        ...{ by: 'client account account-1', holds: 'order', reason: 'keyCompromise' },
         ...{ client: '127.0.0.1', requestId: 'request-1' },
       },
     ]);
@@ -164,7 +164,7 @@ suite('revokeCert', () => {
       assert.equal((await opened.revoke(byAccount, { certificate: fieldOf(pem) })).status, 200);
       const { holds, block, accounts, by } = opened.jobs.at(-1) ?? ({} as Partial<RevokeJobData>);
       assert.deepEqual([holds, block, accounts], [undefined, 'loopback', ['account']]);
-      assert.equal(by, 'address, acme account account-1');
+      assert.equal(by, 'address, client account account-1');
     }
   });
 

@@ -95,22 +95,26 @@ export function checkProblem(answer: Answer): Problem {
   assert.match(answer.headers['content-type'] ?? '', /^application\/problem\+json\b/, show(answer));
   const problem = JSON.parse(answer.body) as Problem;
   checkProblemObject(problem);
-  assert.equal(problem.identifier, undefined, 'only a subproblem has an identifier (section 6.7.1)');
   assert.equal(problem.status ?? answer.status, answer.status, 'the status of the problem is the answer’s');
   return problem;
 }
 
-function checkProblemObject({ type, detail, subproblems = [] }: Problem): void {
+function checkProblemObject({ identifier, ...problem }: Problem): void {
+  assert.equal(identifier, undefined, 'only a subproblem has an identifier (section 6.7.1)');
+  checkFault(problem);
+  for (const { identifier: own, ...one } of problem.subproblems ?? []) {
+    checkFault(one);
+    // Section 6.7.1: there is an identifier if and only if the problem is about one.
+    if (own) checkShape(own);
+    assert.equal(one.subproblems, undefined, 'subproblems have none of their own');
+  }
+}
+
+function checkFault({ type, detail }: Problem): void {
   assert.ok(type.startsWith(prefix), `${type} is a type of ACME`);
   assert.ok(problemTypes.includes(type.slice(prefix.length)), `${type} is registered`);
   assert.ok(detail === undefined || (typeof detail === 'string' && detail !== ''), 'a detail is a text');
   if (detail) assert.doesNotMatch(detail, /[\p{Cc}\u2028\u2029]/u, 'a detail is one line');
-  for (const one of subproblems) {
-    checkProblemObject(one);
-    // Section 6.7.1: there is an identifier if and only if the problem is about one.
-    if (one.identifier) checkShape(one.identifier);
-    assert.equal(one.subproblems, undefined, 'subproblems have none of their own');
-  }
 }
 
 /** An object that a 2xx answers with. */

@@ -22,4 +22,4 @@ export function toAcmeRequest(
 }
 
 /** The log, the trail and the inventory name the account beside what a block knows of its client. */
-export const nameAccount = ({ id }: Pick<Account, 'id'>) => `acme account ${id}`;
+export const nameAccount = ({ id }: Pick<Account, 'id'>) => `client account ${id}`;

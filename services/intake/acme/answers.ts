@@ -38,13 +38,13 @@ export function acmeAnswers(parts: {
     } catch (error) {
       await answerError(ctx, error);
     }
-    if (ctx.method === 'POST' || ctx.status >= 400) ctx.set('Replay-Nonce', nonces.make());
+    ctx.set('Replay-Nonce', nonces.make()); // also of a GET, as it spares the client a newNonce
   };
 }
 
 function writeProblem(ctx: Context, answer: AcmeError, detail: string, now: number): void {
   ctx.status = answer.status;
-  ctx.set(answer.headers ?? {});
+  for (const [name, value] of Object.entries(answer.headers ?? {})) ctx.append(name, value);
   const retryAfter = toRetryAfter(answer, now);
   if (retryAfter) ctx.set('Retry-After', retryAfter);
   ctx.body = JSON.stringify({ ...toProblem(answer, `urn:uuid:${ctx.state.requestId}`), detail });

@@ -7,7 +7,7 @@ import {
   thumbprintOf,
   toJws,
 } from '../../../shared/acme-server/jws.ts';
-import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { AcmeError, malformed } from '../../../shared/acme-server/problem.ts';
 import { parseJsonObject } from '../../../shared/acme-server/strict-json.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
@@ -64,8 +64,4 @@ function refuseTaken(location: string): never {
     status: 409,
     headers: { Location: location },
   });
-}
-
-function malformed(detail: string): never {
-  throw new AcmeError('malformed', detail);
 }

@@ -148,8 +148,11 @@ function isAgreed(value: unknown, name: string): boolean {
   throw new AcmeError('malformed', `${name} is neither true nor false`);
 }
 
+/** As RFC 8555 section 7.3.3 has it. */
 function refuseTerms(url: string): never {
-  throw new AcmeError('userActionRequired', `the terms of service are not agreed to: ${url}`);
+  throw new AcmeError('userActionRequired', `the terms of service are not agreed to: ${url}`, {
+    headers: { Link: `<${url}>;rel="terms-of-service"` },
+  });
 }
 
 const describeMade = ({ binding }: Account) => (binding ? `bound to ${binding.kid}` : 'bound to nothing');

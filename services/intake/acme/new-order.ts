@@ -77,4 +77,6 @@ export function toRateLimited(limit: IssuanceError): AcmeError | IssuanceError {
 }
 
 const refuseFull = (retryAfter: number) =>
-  new AcmeError('rateLimited', 'the account has too many orders that are not finished', { retryAfter });
+  new AcmeError('rateLimited', 'the account has too many orders that are not finished, or have just failed', {
+    retryAfter,
+  });

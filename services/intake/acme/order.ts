@@ -8,9 +8,9 @@ import {
   toOrderObject,
 } from '../../../shared/acme-server/order-objects.ts';
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
-import { AcmeError } from '../../../shared/acme-server/problem.ts';
+import { AcmeError, toProblem } from '../../../shared/acme-server/problem.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import { needingRedis, type Problem } from '../../../shared/base/basics.ts';
+import { needingRedis } from '../../../shared/base/basics.ts';
 import type { ByAccount } from './signed.ts';
 
 // What an account reads of its orders, and the one thing that it may change: to give up an authorization.
@@ -52,11 +52,9 @@ export function ownPlace(
   return place ? { ...kept, place } : notFound('authorization');
 }
 
-const OVER: Problem = {
-  type: 'urn:ietf:params:acme:error:unauthorized',
-  status: 403,
-  detail: 'the client has deactivated an authorization of the order',
-};
+const OVER = toProblem(
+  new AcmeError('unauthorized', 'the client has deactivated an authorization of the order'),
+);
 
 /** An order that nobody has finalized yet needs all of its authorizations (RFC 8555 section 7.1.6). */
 function withoutAuthorization(order: Order, at: number): Order {
@@ -76,7 +74,9 @@ export function authorizationRoute({ orders, urls }: { orders: Orders; urls: Url
   ) {
     for (let kept: Kept = { order, text }; ; ) {
       const after = withoutAuthorization(kept.order, place.at);
-      if (await needingRedis(() => orders.replace(kept, after))) return ownPlaceOf(after, place.at);
+      const isOver = after.status === 'invalid';
+      const write = () => (isOver ? orders.end(kept, { order: after }) : orders.replace(kept, after));
+      if (await needingRedis(write)) return ownPlaceOf(after, place.at);
       const read = await needingRedis(() => orders.read(order.id));
       kept = ownPlace(orders, ctx, { ...by, text: read?.text });
     }

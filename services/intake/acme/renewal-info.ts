@@ -5,6 +5,7 @@ import type { KnownWindows } from '../../../shared/acme-server/known-windows.ts'
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { suggestWindow } from '../../../shared/acme-server/suggest-window.ts';
 import { IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
+import { toTime } from '../../../shared/base/to-time.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import { isTimeToAsk, type WindowMemory } from '../../../shared/renewal/ask-window.ts';
 import { patienceOf, type Waiting } from '../routes/sign.ts';
@@ -67,6 +68,3 @@ export function renewalInfoRoute(parts: {
 function passOverFailure(error: unknown): void {
   if (!(error instanceof IssuanceError) || error.code !== 'unavailable') throw error;
 }
-
-/** RFC 3339, in seconds: some clients read no others. */
-const toTime = (at: number) => new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');

@@ -68,11 +68,10 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
   const accounts = openAccounts(store, seals, clock);
   const signed = openSigned({ urls, nonces, accounts, store });
   const directory = directoryRoute({ ...parts, urls });
+  // The nonce itself is in each answer.
   const newNonce = (status: number) => (ctx: Context) => {
-    ctx.set('Replay-Nonce', nonces.make());
     ctx.status = status;
   };
-  const giveNonce = newNonce(204);
 
   const router = new Router({ sensitive: true, strict: true, prefix: urls.path });
   const route = (path: string, routes: Routes) => router.all(path, byMethod(routes));
@@ -82,9 +81,9 @@ export function createAcmeRoutes(parts: AcmeParts): Middleware {
     POST: signed.byEither(async ctx => directory(ctx)),
   });
   route('/new-nonce', {
-    GET: giveNonce,
+    GET: newNonce(204),
     HEAD: newNonce(200),
-    POST: signed.byEither(async ctx => giveNonce(ctx)),
+    POST: signed.byEither(async ctx => newNonce(204)(ctx)),
   });
   route('/new-account', { POST: signed.byKey(newAccountRoute({ ...parts, urls, accounts })) });
   route('/account/:id', { POST: signed.byAccount(accountRoute({ urls, accounts, clock })) });

@@ -16,7 +16,7 @@ import { parseJsonObject } from '../../../shared/acme-server/strict-json.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import { needingRedis } from '../../../shared/base/basics.ts';
 import type { Store } from '../../../shared/base/redis.ts';
-import { readBody } from '../routes/sign.ts';
+import { readRequest } from './read-request.ts';
 
 // How a signed request comes to its handler (RFC 8555 section 6.2): what is cheap to see is refused first,
 // then the account's key is asked for, and only a request of an account with a good signature spends its
@@ -59,7 +59,7 @@ export function openSigned(parts: { urls: Urls; nonces: Nonces; accounts: Accoun
   async function receive(ctx: Context): Promise<Request> {
     if (!/^application\/jose\+json\s*(;|$)/i.test(ctx.get('Content-Type')))
       ctx.throw(415, 'the Content-Type of a request is application/jose+json');
-    const request = parseRequest(await readBody(ctx, LARGEST, 'request'));
+    const request = parseRequest(await readRequest(ctx, LARGEST));
     refuseOtherUrl(request.header.url, urls.signed(ctx.path + ctx.search));
     nonces.check(request.header.nonce);
     return request;

@@ -79,7 +79,10 @@ test('a key that is taken out shuts its accounts out at once, and binding them a
     await client.post(placed.order.finalize, { csr }),
   ]) {
     assert.equal(refused.problem && kindOf(refused.problem), 'unauthorized');
-    assert.match(detailOf(refused), /with this external account binding: .* bind the account anew$/);
+    assert.match(
+      detailOf(refused),
+      /with this external account binding: .* register anew with both as quarry check --eab /,
+    );
   }
   assert.match(await quarry('acme-accounts'), /\n {4}no binding any more to keyed: /);
 

@@ -190,7 +190,7 @@ suite('an operator', () => {
 
     const list = () => runQuarry(['certificates', 'revoke.example.org', 'main.ini'], ini);
     const holder = new RegExp(
-      `block "keyed"\n.*by hmac key 1, acme account ${revoked.account} from 127.0.0.1`,
+      `block "keyed"\n.*by hmac key 1, client account ${revoked.account} from 127.0.0.1`,
     );
     await waitUntil('the inventory', async () => holder.test((await list()).stdout));
     const done = await runQuarry(['revoke', '--yes', 'revoke.example.org', 'main.ini'], ini);

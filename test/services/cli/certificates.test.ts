@@ -55,7 +55,7 @@ suite('quarry certificates, of an inventory of its own', () => {
     const lines = [
       nameOf(4),
       `    serial ${serial}, valid from ${time(notBefore)} until ${time(notAfter)}`,
-      '    ordered by a post, account default, block "even"',
+      '    ordered by a client, account default, block "even"',
       '    last fetched 2026-11-27T06:00:00Z by hmac key 2 from 192.0.2.7',
       '    revoked 2026-11-27T06:00:01Z by operator root',
     ];

@@ -73,6 +73,16 @@ for (const [what, more] of [
     assert.deepEqual(bench.ca.calls, []);
   });
 
+test('a job for an account that was deactivated meanwhile orders nothing at the CA', async () => {
+  await using bench = await openClientJob();
+  bench.deactivated.add('account-1');
+  const end = await runSignJob(bench.parts, bench.job, bench.signals);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'failed');
+  const { code, detail } = end.result.error;
+  assert.deepEqual([code, detail], ['denied', 'the client account is deactivated']);
+  assert.deepEqual(bench.ca.calls, []);
+});
+
 test('a job that BullMQ has failed for good ends its order, too', async () => {
   await using bench = await openClientJob();
   await endWithoutResult(bench.parts, 'job-1', bench.job.data);

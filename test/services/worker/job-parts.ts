@@ -180,6 +180,8 @@ export type JobBench = CaBench & {
   };
   records: KeptRecords;
   orders: KeptOrders;
+  /** The accounts of ACME clients that are deactivated. */
+  deactivated: Set<string>;
   storage: KeptStorage;
   unstored: KeptUnstored;
   clock: TurnedClock;
@@ -235,11 +237,12 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
   const trail: TrailEvent[] = [];
   const unstored = keepUnstored(clock);
   const orders = keepOrders();
+  const deactivated = new Set<string>();
   const running = stack.move();
   return {
     ...first,
     unstored,
-    orders,
+    ...{ orders, deactivated },
     second: other ?? first,
     records,
     storage,
@@ -267,6 +270,7 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
       notices: { notify: async event => void events.push(event), ended: async () => {} },
       outages: { anySince: () => false },
       orders,
+      clientAccounts: { read: async id => toClientAccount(id, deactivated.has(id)) },
       trail: { write: async event => void trail.push(event) },
       blocks,
       seals: testSeals,
@@ -280,6 +284,13 @@ export async function openJobBench(script: CaScript = {}, second?: CaScript): Pr
     signals: { stopping: stopping.signal, abort: abort.signal },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** The record of an ACME client's account. */
+function toClientAccount(id: string, isDeactivated: boolean) {
+  const status = isDeactivated ? ('deactivated' as const) : ('valid' as const);
+  const key = { kty: 'OKP', crv: 'Ed25519', x: 'x' } as const;
+  return { account: { id, key, thumbprint: 't', status, contacts: [], created: 0, client: '' }, text: '' };
 }
 
 /** The orders of ACME clients in memory, and what was issued for them. */

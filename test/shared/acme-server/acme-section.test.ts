@@ -30,6 +30,7 @@ suite('[acme]', () => {
       ['https://quarry.example.org:8443', 'https://quarry.example.org:8443'],
       ['https://192.0.2.1/pki/acme-v2', 'https://192.0.2.1/pki/acme-v2'],
       ['https://quarry.example.org/signer', 'https://quarry.example.org/signer'],
+      ['https://quarry.example.org/ca-directory', 'https://quarry.example.org/ca-directory'],
       ['http://localhost:1313/acme', 'http://localhost:1313/acme'],
       ['http://127.0.0.1:1313/acme', 'http://127.0.0.1:1313/acme'],
       ['http://[::1]:1313/acme', 'http://[::1]:1313/acme'],
@@ -51,6 +52,8 @@ suite('[acme]', () => {
       ['https://quarry.example.org//acme', /other characters/],
       ['https://quarry.example.org/sign', /has a path of sign/],
       ['https://quarry.example.org/revoke/acme', /has a path of revoke/],
+      ['https://quarry.example.org/acme/directory', /ends with \/directory/],
+      ['https://quarry.example.org/directory/', /ends with \/directory/],
     ] as const)
       assert.throws(() => parse(`url = ${text}`), { message: why }, text);
   });

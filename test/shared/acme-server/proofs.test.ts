@@ -82,7 +82,8 @@ suite('an order whose names the client has to prove', () => {
     const order = toUnproven(toOrder(), place, problem);
     assert.deepEqual(statusesOf(order), ['invalid', 'pending', 'invalid']);
     assert.deepEqual([challengeOf(order)?.status, challengeOf(order)?.error], ['invalid', problem]);
-    assert.deepEqual(order.error, { ...problem, identifier: { type: 'dns', value: 'b.example' } });
+    const identifier = { type: 'dns', value: 'b.example' };
+    assert.deepEqual(order.error, { ...problem, subproblems: [{ ...problem, identifier }] });
     assert.ok(!isOpen(order, other) && !isOpen(order, place), 'nothing is looked for any more');
   });
 

@@ -38,7 +38,7 @@ async function ask(
 }
 
 const unbound =
-  'no auth block admits 192.0.2.1 with this external account binding: its key id or its key is not known here, or not any more; bind the account anew';
+  'no auth block admits 192.0.2.1 with this external account binding: its key id or its key is not known here, or not any more; register anew with both as quarry check --eab or quarry token add prints them';
 
 test("an account is known by the binding that one of its block's keys made, which hmac = v2 takes, too", async () => {
   assert.deepEqual(await ask(bound('web', 'the new key')), ['web: hmac key 1, bound']);

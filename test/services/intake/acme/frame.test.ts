@@ -40,18 +40,19 @@ suite('the frame of the ACME server', () => {
     assert.deepEqual(meta, { ...acme, externalAccountRequired: false });
   });
 
-  test('hands out nonces, each once: 200 to HEAD, 204 to GET', async () => {
+  test('hands out nonces, each once: 200 to HEAD, 204 to GET, and with each other answer', async () => {
     await using intake = await openAcmeIntake();
     const answers = [
       await intake.get('/acme/new-nonce', { method: 'HEAD' }),
       await intake.get('/acme/new-nonce'),
+      await intake.get('/acme/directory'),
     ];
     assert.deepEqual(
       answers.map(({ status }) => status),
-      [200, 204],
+      [200, 204, 200],
     );
     const nonces = answers.map(({ headers }) => headers.get('Replay-Nonce') ?? '');
-    assert.equal(new Set(nonces).size, 2);
+    assert.equal(new Set(nonces).size, 3);
     for (const nonce of nonces) assert.match(nonce, /^[A-Za-z0-9_-]{20,}$/);
     for (const { headers } of answers) {
       assert.equal(headers.get('Cache-Control'), 'no-store');
