@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openAccounts } from '../../shared/acme-server/accounts.ts';
+import { type Account, openAccounts } from '../../shared/acme-server/accounts.ts';
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { systemClock } from '../../shared/base/basics.ts';
@@ -39,19 +39,12 @@ test("what ACME clients have is in one slot of a cluster, and the intake's right
     openAccounts(store, testSeals, systemClock),
     openOrders(store, testSeals, systemClock),
   ];
-  const client = {
-    ...{
-      id: 'account-1',
-      thumbprint: 'first',
-      status: 'valid',
-      contacts: [],
-      created: 0,
-      client: '192.0.2.7',
-    },
-    key: { kty: 'OKP', crv: 'Ed25519', x: 'x' },
-  } as const;
+  const client: Account = {
+    ...{ id: 'account-1', thumbprint: 'first', contacts: [], created: 0, client: '192.0.2.7' },
+    ...{ key: { kty: 'OKP', crv: 'Ed25519', x: 'x' }, status: 'valid' },
+  };
   const told = { at: systemClock.now(), event: 'account-made', detail: 'of a test' } as const;
-  assert.equal(await accounts.create({ ...client, contacts: [] }, told), true);
+  assert.equal(await accounts.create(client, told), true);
   const made = await accounts.read('account-1');
   assert.ok(made);
   const turned = { ...made.account, thumbprint: 'second' };
