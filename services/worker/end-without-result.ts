@@ -3,7 +3,10 @@ import { endClientOrder } from './client-order.ts';
 import { flightOf, type SignJobParts } from './job.ts';
 import { tokenOf } from './spent-token.ts';
 
-/** Lets other jobs order the same names, and the clients of this one go. */
+/**
+ * Lets other jobs order the same names, and the clients of this one go. A result that is there all the same
+ * counts: what BullMQ has failed may be only what came after it.
+ */
 export async function endWithoutResult(
   parts: Pick<SignJobParts, 'records' | 'orders'>,
   jobId: string,
@@ -11,10 +14,12 @@ export async function endWithoutResult(
 ): Promise<void> {
   const { records } = parts;
   if (data) await leaveFlights(records, jobId, data);
-  await records.publishFailure(jobId, data && tokenOf(records, data));
+  const written = await records.readResult(jobId);
+  if (!written) await records.publishFailure(jobId, data && tokenOf(records, data));
   if (data?.order === undefined) return;
   const error = { code: 'internal' as const, detail: 'internal error' };
-  await endClientOrder(parts, jobId, data.order, { outcome: 'failed', block: data.block, error });
+  const failed = { outcome: 'failed' as const, block: data.block, error };
+  await endClientOrder(parts, jobId, data.order, written ?? failed);
 }
 
 export async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {

@@ -32,6 +32,9 @@ const rules: Rule[] = [
   { names: 'promise:*', longest: DAY, act: 'shorten' },
   { names: 'result:*', longest: DAY, act: 'shorten' },
   { names: 'told:*', longest: 30 * DAY, act: 'shorten' },
+  { names: 'acme:nonce:*', longest: 65 * 60 * SECOND, act: 'shorten' },
+  // it says when orders end, and has their client's account wait for that
+  { names: 'acme:unfinished:*', longest: DAY, act: 'drop' },
   { names: 'renewals:newest:*', longest: 400 * DAY, act: 'shorten' },
   { names: 'limit:*', longest: 31 * DAY, act: 'drop' },
   { names: 'limit-met:*', longest: 31 * DAY, act: 'drop' },

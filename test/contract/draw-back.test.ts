@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { openDrawBack } from '../../services/scheduler/draw-back.ts';
+import { openNonces } from '../../shared/acme-server/nonces.ts';
+import { openOrders } from '../../shared/acme-server/orders.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import { withRates } from '../../shared/admission/rates.ts';
 import { type Clock, IssuanceError, systemClock } from '../../shared/base/basics.ts';
@@ -16,6 +18,7 @@ import { isSignJobData, SIGN_QUEUE, type SignJobData } from '../../shared/queue/
 import { openSignRecords } from '../../shared/queue/sign-records.ts';
 import type { ManagedCertificate } from '../../shared/renewal/managed-certificate.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { orderRecord } from '../shared/acme-server/order-record.ts';
 import { toRequest } from '../shared/admission/admission-request.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -73,9 +76,12 @@ const admission = withRates(
 );
 const request = toRequest({ clientIp: '192.0.2.1' });
 const ask = () => admission.verified(admission.possible(request), request, Buffer.from('body'));
+const [clientOrders, nonces] = [openOrders(store, testSeals, clock), openNonces(store, testSeals, clock)];
+const orderAsClient = (id: string) => clientOrders.create(orderRecord({ id, created: clock.now() }));
 const claim = (id: string) => ({ id, what: id, rank: 1, patience: 0 });
 const task = { name: 'daily', rule: 'daily', next: (now: number) => now + day };
 const jobs: string[] = [];
+let countOrders = 0;
 
 /** Planned to be renewed in thirty days, after the last attempt failed. */
 function managed(now: number): ManagedCertificate {
@@ -138,6 +144,8 @@ suite('what was planned by a clock that was 400 days ahead', () => {
     await index.add(managed(clock.now()), clock.now() + hour);
     await notices.notify(event);
     await ask();
+    await nonces.spend(nonces.make(), []);
+    while ((await orderAsClient(`order-${countOrders++}`)) === undefined);
     await takeOfTwoMonths('before');
     await redis.set('{ahead}:sign:killed:lock', 'token', 'PX', 8_000);
     await time.set(0);
@@ -153,6 +161,8 @@ suite('what was planned by a clock that was 400 days ahead', () => {
     assert.ok((await redis.pttl('{ahead}:sign:killed:lock')) > 399 * day);
     assert.ok((await redis.pttl('{ahead}:told:renewal-failed:a')) > 399 * day);
     assert.deepEqual(await index.due(clock.now() + 399 * day, 10), []);
+    assert.ok(Number(await orderAsClient('refused')) > clock.now() + 399 * day);
+    assert.ok((await redis.pttl(await theOnly('{ahead}:acme:nonce:*'))) > 399 * day);
   });
 
   test('but a rate and a breaker, which go by the longest wait that they know', async () => {
@@ -178,6 +188,8 @@ suite('what was planned by a clock that was 400 days ahead', () => {
     assert.ok((await redis.pttl('{ahead}:told:renewal-failed:a')) <= 30 * day);
     const life = await redis.pttl(await theOnly('{ahead}:flight:*'));
     assert.ok(life > 0 && life <= 65 * minute, `${life}`);
+    assert.equal(await orderAsClient('taken'), undefined);
+    assert.ok((await redis.pttl(await theOnly('{ahead}:acme:nonce:*'))) <= 65 * minute);
     const [due] = await redis.zmscore('{ahead}:schedule-times', 'daily');
     assert.ok(Number(due) <= clock.now() + day, `${due}`);
     assert.deepEqual(await index.due(clock.now() + hour, 10), ['stored/kept/a']);
