@@ -66,7 +66,15 @@ test('a client gets its certificate: authorizations are valid from the start, an
   assert.equal((await post(done.json.certificate)).text, text); // as Boulder does
 
   const [{ data } = {}, ...others] = worker.begun;
-  assert.deepEqual([others, data?.storage, data?.order, data?.block], [[], '', order.orderId, 'web']);
+  // The block, its accounts and solvers, and who asks: by these workers give slots, shares and turns, and
+  // write the trail and the inventory, as for a post.
+  const { csr: _, identifiers: __, publicKey: ___, ...shared } = data ?? {};
+  assert.deepEqual(others, []);
+  assert.deepEqual(shared, {
+    ...{ accounts: [{ account: 'account' }], solvers: ['http', 'dns'], block: 'web', storage: '' },
+    ...{ client: '127.0.0.1', by: 'address, client account account-1', requestId: 'request-1' },
+    ...{ patience: 90_000, order: order.orderId },
+  });
   assert.deepEqual(
     ground.intake.trail.map(({ event }) => event),
     ['admitted'],
