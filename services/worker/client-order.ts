@@ -1,6 +1,8 @@
-import { isAtWork, settleOrder } from '../../shared/acme-server/settle.ts';
-import type { SignResult } from '../../shared/queue/sign-records.ts';
-import type { SignJobParts, SignRun } from './job.ts';
+import type { Kept } from '../../shared/acme-server/orders.ts';
+import { isAtWork, settleOrder, writeWithEnd } from '../../shared/acme-server/settle.ts';
+import type { Certificate } from '../../shared/pki/certificate.ts';
+import type { SignRecords, SignResult } from '../../shared/queue/sign-records.ts';
+import type { SignJob, SignJobParts } from './sign-job-parts.ts';
 
 // What a sign job has to do with the order of the ACME client that it is for.
 
@@ -10,16 +12,30 @@ import type { SignJobParts, SignRun } from './job.ts';
  * section 7.3.6).
  */
 export async function findOrderOver(
-  { parts, job }: Pick<SignRun, 'parts' | 'job'>,
+  run: { parts: SignJobParts; job: SignJob; clientOrder?: Kept },
   order: string,
 ): Promise<string | undefined> {
-  const kept = await parts.orders.read(order);
-  if (!kept || !isAtWork(kept.order, job.lock.jobId)) return 'the order is over';
-  const client = await parts.clientAccounts.read(kept.order.account);
+  const kept = await run.parts.orders.read(order);
+  if (!kept || !isAtWork(kept.order, run.job.lock.jobId)) return 'the order is over';
+  run.clientOrder = kept;
+  const client = await run.parts.clientAccounts.read(kept.order.account);
   return client?.account.status === 'deactivated' ? 'the client account is deactivated' : undefined;
 }
 
-/** Ends the order, so that its client finds the certificate whenever it comes. */
+/** Writes the result and ends the order in one moment. @param leaf of the chain, where that is the result */
+export const recordsWithOrder = (
+  { parts, clientOrder }: { parts: Pick<SignJobParts, 'orders' | 'records'>; clientOrder?: Kept },
+  id: string,
+  leaf: Certificate | undefined,
+): Pick<SignRecords, 'writeResult'> => ({
+  writeResult: (lock, result, ...more) =>
+    writeWithEnd(parts.orders, { id, jobId: lock.jobId, result, leaf }, clientOrder, {
+      alone: () => parts.records.writeResult(lock, result, ...more),
+      after: first => parts.records.writeResultAfter(first, lock, result, ...more),
+    }),
+});
+
+/** Ends the order of a job that has ended without a result of its own. */
 export async function endClientOrder(
   { orders }: Pick<SignJobParts, 'orders'>,
   jobId: string,

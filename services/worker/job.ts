@@ -1,4 +1,4 @@
-import { findObjection } from '../../shared/admission/admit.ts';
+import type { Kept } from '../../shared/acme-server/orders.ts';
 import { describeError, type Log } from '../../shared/base/basics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
@@ -7,7 +7,7 @@ import type { Refusal } from '../../shared/order/fail-over.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { type Certificate, describeLeaf } from '../../shared/pki/certificate.ts';
-import { type CsrText, isCsrFor, readCsr } from '../../shared/pki/csr.ts';
+import type { CsrText } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import {
   deduplicationId,
@@ -18,6 +18,7 @@ import {
   type Told,
 } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
+import { recordsWithOrder } from './client-order.ts';
 import { keepUnstored } from './keep-unstored.ts';
 import type { SavedProgress } from './saved-progress.ts';
 import type { Got, Issued, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
@@ -33,21 +34,24 @@ export type SignRun = {
   log: Log;
   progress: JobProgress;
   signals: Signals;
+  clientOrder?: Kept;
 };
-
-type Checkpoints = Pick<SignRecords, 'writeCheckpoint'>;
 
 /**
  * How far a job is, the same in Redis and here. What it saves rejects with LockLostError when another worker
  * has the job.
  */
 export class JobProgress {
-  readonly #records: Checkpoints;
+  readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
   readonly #lock: JobLock;
   #saved: SavedProgress;
 
   /** @param saved what the records hold of the job */
-  constructor(records: Checkpoints, lock: JobLock, saved: SavedProgress | undefined) {
+  constructor(
+    records: Pick<SignRecords, 'writeCheckpoint'>,
+    lock: JobLock,
+    saved: SavedProgress | undefined,
+  ) {
     this.#records = records;
     this.#lock = lock;
     this.#saved = saved ?? { orders: {}, refusals: [] };
@@ -90,15 +94,6 @@ export class JobProgress {
     await this.#records.writeCheckpoint(this.#lock, next, told);
   }
 }
-
-/** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
-export function findObjectionTo({ parts, job, csr }: SignRun): string | undefined {
-  const { solvers: verifications, order, storage, ...asked } = job.data;
-  if (!isCsrFor(csr.der, asked.identifiers)) return 'what is to be ordered is not what the CSR names';
-  return findObjection(parts.blocks, { ...asked, verifications, ...(order === undefined && { storage }) });
-}
-
-export const readJobCsr = ({ data }: SignJob): CsrText => readCsr(Buffer.from(data.csr));
 
 /** Names the orders of which one is made at a time. */
 export function flightOf(data: SignJobData, account: string): Flight {
@@ -234,7 +229,9 @@ export async function writeResult(
   }
   const flight = flightOf(job.data, account);
   const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
-  const key = await parts.records.writeResult(job.lock, result, flight, [...over, ...freed], told);
+  const { order } = job.data;
+  const records = order === undefined ? parts.records : recordsWithOrder(run, order, got?.leaf);
+  const key = await records.writeResult(job.lock, result, flight, [...over, ...freed], told);
   return finish(run, { key, result });
 }
 

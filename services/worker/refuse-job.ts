@@ -1,6 +1,7 @@
 import { toObjection } from '../../shared/admission/refusal.ts';
 import { toSignFailure } from '../../shared/base/basics.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
+import { endClientOrder } from './client-order.ts';
 import {
   flightOf,
   namesOf,
@@ -22,6 +23,8 @@ export async function refuseUnsealed(parts: SignJobParts, job: SignJob): Promise
   await tellRefused(parts, job, UNSEALED);
   const result = toFailed(job, UNSEALED);
   const key = await parts.records.writeResult(job.lock, result, flightOf(job.data, ''));
+  const { order } = job.data;
+  if (order !== undefined) await endClientOrder(parts, job.lock.jobId, order, result);
   return { end: 'finished', key, result };
 }
 

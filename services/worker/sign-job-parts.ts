@@ -32,7 +32,7 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   /** Of ACME clients. */
-  orders: Pick<Orders, 'read' | 'end'>;
+  orders: Pick<Orders, 'read' | 'end' | 'ending' | 'noteReplaced'>;
   clientAccounts: Pick<Accounts, 'read'>;
   outages: Outages;
   /** The auth blocks by their names. */

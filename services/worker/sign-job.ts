@@ -1,4 +1,5 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
+import { findObjection } from '../../shared/admission/admit.ts';
 import { describeError, IssuanceError, linkSignals, toSignFailure } from '../../shared/base/basics.ts';
 import type { Live } from '../../shared/base/live.ts';
 import type { Registry } from '../../shared/base/metrics.ts';
@@ -6,6 +7,7 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
+import { isCsrFor, readCsr } from '../../shared/pki/csr.ts';
 import {
   type FailedJob,
   type HeldJob,
@@ -21,10 +23,9 @@ import {
   type SignJobData,
   type SignResult,
 } from '../../shared/queue/sign-records.ts';
-import { endClientOrder, findOrderOver } from './client-order.ts';
+import { findOrderOver } from './client-order.ts';
 import { endWithoutResult, leaveFlights } from './end-without-result.ts';
 import {
-  findObjectionTo,
   finish,
   flightOf,
   type Issued,
@@ -32,7 +33,6 @@ import {
   keepCertificate,
   ordererOf,
   patienceOf,
-  readJobCsr,
   type Signals,
   type SignJob,
   type SignJobEnd,
@@ -77,8 +77,6 @@ export function consumeSignJobs(
     try {
       const end = await runSignJob(parts, job, signals);
       if (end.end === 'later') return await giveBack(live.current.sharing, job, end);
-      if (job.data.order !== undefined)
-        await endClientOrder(parts, job.lock.jobId, job.data.order, end.result);
       await (live.current.sharing.slots.get(job.data.block) ?? ofBlock)?.end(job.lock.jobId);
       figures.finished.inc({ outcome: end.result.outcome === 'issued' ? 'issued' : end.result.error.code });
       return end.key;
@@ -116,7 +114,14 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
     const { checkpoint, resultWritten, damage } = job.isNew ? NOTHING_KEPT : await readKept(parts, job);
     const log = parts.log.child({ job: job.lock.jobId, request: job.data.requestId });
     const progress = new JobProgress(parts.records, job.lock, checkpoint);
-    const run = { parts, job, csr: readJobCsr(job), log, progress, signals: { ...signals, abort } };
+    const run = {
+      parts,
+      job,
+      csr: readCsr(Buffer.from(job.data.csr)),
+      log,
+      progress,
+      signals: { ...signals, abort },
+    };
     if (damage) return await endDamaged(run, damage);
     // A predecessor wrote the result and did not live to tell BullMQ.
     return resultWritten ? await finish(run, resultWritten) : await toEnd(run);
@@ -142,6 +147,13 @@ async function toEnd(run: SignRun): Promise<SignJobEnd> {
     const end = next ? await orderFrom(run, next) : await conclude(run);
     if (end) return end;
   }
+}
+
+/** Judges again what an intake or a scheduler has admitted. @returns why the job is not to be done */
+function findObjectionTo({ parts, job, csr }: SignRun): string | undefined {
+  const { solvers: verifications, order, storage, ...asked } = job.data;
+  if (!isCsrFor(csr.der, asked.identifiers)) return 'what is to be ordered is not what the CSR names';
+  return findObjection(parts.blocks, { ...asked, verifications, ...(order === undefined && { storage }) });
 }
 
 /** @returns `undefined` where the account has refused and the next one is to be tried */

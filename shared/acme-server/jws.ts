@@ -118,20 +118,33 @@ const LONGEST_EXPONENT = 4;
 /** Of the private form of each kind of key, and of one that is secret as a whole. */
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
-/** @throws AcmeError `badPublicKey` */
+/**
+ * Each number in its one form (RFC 7518 section 6), as a key is known by its thumbprint: of one that came in
+ * another form there would be several.
+ *
+ * @throws AcmeError `badPublicKey`
+ */
 export function parseJwk(value: unknown): PublicJwk {
   const jwk = toObject(value, 'the jwk');
   if (privateMembers.some(name => name in jwk)) badKey('holds the private key: only the account has that');
   const { kty, crv } = jwk;
   const member = (name: string) => {
     const text = jwk[name];
-    return typeof text === 'string' && text !== '' && isBase64url(text) ? text : badKey(`has no ${name}`);
+    return typeof text === 'string' && text !== '' && isBase64url(text)
+      ? toOneForm(decodeBase64url(text), kty === 'RSA')
+      : badKey(`has no ${name}`);
   };
   if (kty === 'RSA') return refuseBadRsa({ kty, n: member('n'), e: member('e') });
   if (kty === 'OKP' && crv === 'Ed25519') return { kty, crv, x: member('x') };
   if (kty === 'EC' && (crv === 'P-256' || crv === 'P-384' || crv === 'P-521'))
     return { kty, crv, x: member('x'), y: member('y') };
   return badKey('is of a kind that is not taken: RSA, EC (P-256, P-384, P-521) and OKP (Ed25519) are');
+}
+
+/** @param isInteger whether zeros in front do not count */
+function toOneForm(bytes: Uint8Array, isInteger: boolean): string {
+  const first = isInteger ? bytes.findIndex(byte => byte !== 0) : 0;
+  return Buffer.from(bytes.subarray(Math.max(first, 0))).toString('base64url');
 }
 
 function refuseBadRsa(jwk: Extract<PublicJwk, { kty: 'RSA' }>): PublicJwk {

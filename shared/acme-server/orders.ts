@@ -12,11 +12,12 @@ import {
   runScript,
   type Store,
   shapeOf,
-  toScript,
 } from '../base/redis.ts';
-import { accountKeys, NOTE_ISSUED } from './account-life.ts';
+import type { ScriptRun } from '../base/run-in-turn.ts';
+import { accountKeys } from './account-life.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
 import { openListOrders } from './list-orders.ts';
+import { CREATE, END } from './order-scripts.ts';
 import { replaceRecord } from './replace-record.ts';
 import { findReplaced } from './replaces.ts';
 
@@ -109,52 +110,6 @@ const isOrder = shapeOf<Order>({
   error: optional(isProblem),
 });
 
-/**
- * Writes a new order, unless its account has too many that are not finished. Times in the list of an account
- * are made to differ, so that a page ends at one.
- *
- * KEYS: order, the account's orders by when they came, its unfinished ones by when they expire. ARGV: the
- * order, its life, its id, now, when it expires, how many may be unfinished, how many are listed. Answers
- * nil, or when the first of those that stand in the way expires.
- */
-const CREATE = toScript(`
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[4])
-if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[6]) then
-  return redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
-end
-local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], string.format('%.0f', math.max(ARGV[4], last + 1)), ARGV[3])
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - ARGV[7])
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[3])
-for i = 2, 3 do
-  if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
-end
-return false`);
-
-/**
- * Ends an order that is still as it was read, once. With a certificate, its order and what leads to it live
- * as long, and its account for ever.
- *
- * KEYS: order, the account's unfinished orders, its list of orders, then where there is a certificate: that,
- * the account, its use, all accounts, and what leads to it by its renewal id where it has one. ARGV: the
- * order before, the order after, its life, its id, when that ends, the certificate, its fingerprint, the
- * account's id, and what the keys begin with that name accounts by their key.
- */
-const END = toScript(`${NOTE_ISSUED}
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if not KEYS[4] then
-  redis.call('ZADD', KEYS[2], 'XX', ARGV[5], ARGV[4])
-  return 1
-end
-redis.call('ZREM', KEYS[2], ARGV[4])
-if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
-redis.call('SET', KEYS[4], ARGV[6], 'PX', ARGV[3])
-note_issued(ARGV[8], KEYS[5], KEYS[6], KEYS[7], ARGV[9])
-if KEYS[8] then redis.call('SET', KEYS[8], ARGV[7], 'PX', ARGV[3]) end
-return 1`);
-
 /** Until when an order that has ended is there, in milliseconds since the epoch. */
 const endOf = ({ expires }: Order, certificate: ClientCertificate | undefined, now: number): number =>
   certificate ? Math.max(certificate.notAfter, expires) : now + FAILED_LIFE;
@@ -175,6 +130,29 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
   function parse(id: string, text: string | null | undefined): Kept | undefined {
     const json = text ? fromSealed(seals, `acme order ${id}`, text) : undefined;
     return text && json !== undefined ? { order: parseValue(key(id), json, isOrder), text } : undefined;
+  }
+
+  /** The script that ends an order which is still as it was read: it answers 1 where nobody was faster. */
+  function ending({ text }: Kept, { order, certificate }: Ended): ScriptRun {
+    const { id, account } = order;
+    const now = clock.now();
+    const life = Math.max(endOf(order, certificate, now) - now, 1);
+    const keys = [key(id), unfinishedKey(account), listKey(account)];
+    const args = [text, sealed(order), life, id, now + life];
+    if (certificate) {
+      const { fingerprint, renewalId } = certificate;
+      const ofAccount = [accounts.record(account), accounts.use(account), accounts.all];
+      keys.push(certificates.key(fingerprint), ...ofAccount);
+      if (renewalId) keys.push(certificates.renewalKey(renewalId));
+      args.push(certificates.seal(certificate), fingerprint, account, accounts.byKey(''));
+    }
+    return { script: END, keys, args };
+  }
+
+  /** Of an order that has ended, the certificate whose place it takes. */
+  async function noteReplaced({ order, certificate }: Ended): Promise<void> {
+    const replaced = certificate && (await findReplaced(certificates, order));
+    if (replaced) await certificates.mark(replaced.fingerprint, { replacedBy: order.id });
   }
 
   return {
@@ -201,29 +179,14 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       const isDone = await replaceRecord(redis, key(order.id), change);
       return isDone ? { order, text: after } : undefined;
     },
+    ending,
+    noteReplaced,
     /** @returns `undefined` where somebody else was faster */
-    async end({ text }: Kept, { order, certificate }: Ended): Promise<Kept | undefined> {
-      const { id, account } = order;
-      const after = sealed(order);
-      const now = clock.now();
-      const life = Math.max(endOf(order, certificate, now) - now, 1);
-      const keys = [key(id), unfinishedKey(account), listKey(account)];
-      const values = [text, after, life, id, now + life];
-      if (certificate) {
-        const { fingerprint, renewalId } = certificate;
-        keys.push(
-          certificates.key(fingerprint),
-          accounts.record(account),
-          accounts.use(account),
-          accounts.all,
-        );
-        if (renewalId) keys.push(certificates.renewalKey(renewalId));
-        values.push(certificates.seal(certificate), fingerprint, account, accounts.byKey(''));
-      }
-      if ((await runScript(redis, END, keys, values)) !== 1) return undefined;
-      const replaced = certificate && (await findReplaced(certificates, order));
-      if (replaced) await certificates.mark(replaced.fingerprint, { replacedBy: id });
-      return { order, text: after };
+    async end(kept: Kept, ended: Ended): Promise<Kept | undefined> {
+      const { script, keys, args } = ending(kept, ended);
+      if ((await runScript(redis, script, keys, args)) !== 1) return undefined;
+      await noteReplaced(ended);
+      return { order: ended.order, text: sealed(ended.order) };
     },
     list: openListOrders(redis, { root: `${root}order:`, listKey, parse }),
   };

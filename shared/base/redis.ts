@@ -69,7 +69,7 @@ function writeTogether(stream: Writable, patience: Patience): void {
 }
 
 /** A Lua script, which Redis knows by its digest once it has run it. */
-type Script = { text: string; digest: string };
+export type Script = { text: string; digest: string };
 
 export const toScript = (text: string): Script => ({
   text,

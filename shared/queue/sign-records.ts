@@ -2,13 +2,15 @@ import { hash } from 'node:crypto';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import { tokenUseKey } from '../admission/token-record.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { parseValue, runScript, type Store, toScript } from '../base/redis.ts';
+import { parseValue, runScript, type Store } from '../base/redis.ts';
+import { runInTurn, type ScriptRun } from '../base/run-in-turn.ts';
 import type { TrailEvent } from '../trail/event.ts';
 import { openTrail, trailKey } from '../trail/trail.ts';
 import type { JobLock } from './bullmq.ts';
-import { IS_HELD, openRenewLocks } from './job-locks.ts';
+import { openRenewLocks } from './job-locks.ts';
 import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
+import { ENTER_FLIGHT, HELD, LEAVE_FLIGHT, WRITE_FENCED, WRITE_RESULT } from './sign-scripts.ts';
 
 export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
@@ -30,36 +32,6 @@ const CHECKPOINT_LIFE_SECONDS = 7 * 24 * 3_600;
  * A worker may be killed before BullMQ hears of the end; the job then runs again, and must find the order.
  */
 const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
-
-/**
- * Writes only while the job is still the caller's: a worker that lost it must not overwrite its successor.
- * What is sent twice, as its answer was lost, is told once.
- *
- * KEYS: lock, job, what to write, and the trail where there is an event. ARGV: token, takes, its value, its
- * life, the event's entry.
- */
-const WRITE_FENCED = toScript(`${IS_HELD}
-if not is_held() then return 0 end
-local before = redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4], 'GET')
-if KEYS[4] and before ~= ARGV[3] then redis.call('XADD', KEYS[4], unpack(ARGV, 5)) end
-return 1`);
-
-/**
- * Writes a result under the same fence, and publishes it; after it the checkpoint is of little use, and
- * others may order the same names.
- *
- * KEYS: lock, job, result, checkpoint, flight, trail, and what else is to be deleted. ARGV: token, takes,
- * result, its life, the checkpoint's, the job's id, the channel, and the entry where there is an event.
- */
-const WRITE_RESULT = toScript(`${IS_HELD}
-if not is_held() then return 0 end
-redis.call('EXPIRE', KEYS[4], ARGV[5])
-local before = redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4], 'GET')
-if redis.call('GET', KEYS[5]) == ARGV[6] then redis.call('DEL', KEYS[5]) end
-if ARGV[8] and before ~= ARGV[3] then redis.call('XADD', KEYS[6], unpack(ARGV, 8)) end
-if KEYS[7] then redis.call('DEL', unpack(KEYS, 7)) end
-redis.call('PUBLISH', ARGV[7], ARGV[6] .. ' ' .. ARGV[3])
-return 1`);
 
 /**
  * Where whoever waits hears of ends: the job's id, a space, and the result with its seal, which is empty
@@ -90,23 +62,6 @@ export function parseResult(
 
 /** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */
 const FLIGHT_LIFE_SECONDS = 65 * 60;
-
-/**
- * Takes the flight where it is free or this job's already, and reads what may stand against the order.
- *
- * KEYS: flight, what is to be read. ARGV: the job's id, the flight's life. Answers nil where another has it.
- */
-const ENTER_FLIGHT = toScript(`
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return false end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-local values = {}
-for i = 2, #KEYS do values[i - 1] = redis.call('GET', KEYS[i]) end
-return values`);
-
-const LEAVE_FLIGHT = toScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`);
 
 /**
  * What one job at a time may order: Let's Encrypt hands the same pending order to all that ask for the same
@@ -165,6 +120,15 @@ export type SignRecords = Results & {
     over?: string[],
     told?: Told,
   ): Promise<string>;
+  /**
+   * The same, in one moment with a script that goes before it.
+   *
+   * @returns `undefined` where that does not answer 1: then nothing is written
+   */
+  writeResultAfter(
+    first: ScriptRun,
+    ...written: Parameters<SignRecords['writeResult']>
+  ): Promise<string | undefined>;
   /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
   publishFailure(jobId: string, over?: string[]): Promise<void>;
   /** Where it is kept what a one-time token, by its digest, was used for. */
@@ -194,6 +158,15 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
   const [stream, { entryFor }] = [trailKey(prefix), openTrail(store)];
   const toEntry = (told: Told | undefined) => (told ? entryFor(told.event, told.beside) : []);
 
+  function toWriting(...written: Parameters<SignRecords['writeResult']>): ScriptRun {
+    const [{ jobId, token, takes = '' }, result, flight, over = [], told] = written;
+    const kept = [resultKey(jobId), checkpointKey(jobId), flightKey(flight)];
+    const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
+    const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
+    const args = [token, takes, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
+    return { script: WRITE_RESULT, keys: [...fence(jobId), ...kept, stream, ...over], args };
+  }
+
   return {
     ...openResults(store, { resultKey, parse }),
     confirmLock: async (lock, more = []) => {
@@ -218,14 +191,17 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
       const values = [token, takes, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
       if ((await runScript(redis, WRITE_FENCED, keys, values)) !== 1) throw lost(jobId);
     },
-    writeResult: async ({ jobId, token, takes = '' }, result, flight, over = [], told) => {
-      const key = resultKey(jobId);
-      const keys = [...fence(jobId), key, checkpointKey(jobId), flightKey(flight), stream, ...over];
-      const lives = [RESULT_LIFE_SECONDS, FINISHED_CHECKPOINT_LIFE_SECONDS];
-      const sealed = toSealed(seals, resultOf(jobId), JSON.stringify(result));
-      const values = [token, takes, sealed, ...lives, jobId, resultsChannel(prefix), ...toEntry(told)];
-      if ((await runScript(redis, WRITE_RESULT, keys, values)) !== 1) throw lost(jobId);
-      return key;
+    writeResult: async (lock, ...written) => {
+      const { script, keys, args } = toWriting(lock, ...written);
+      if ((await runScript(redis, script, keys, args)) !== 1) throw lost(lock.jobId);
+      return resultKey(lock.jobId);
+    },
+    writeResultAfter: async (first, lock, ...written) => {
+      const { jobId, token, takes = '' } = lock;
+      const held = { script: HELD, keys: fence(jobId), args: [token, takes] };
+      const done = await runInTurn(redis, [held, first, toWriting(lock, ...written)]);
+      if (done === 0) throw lost(jobId);
+      return done === 3 ? resultKey(jobId) : undefined;
     },
     publishFailure: async (jobId, over = []) => {
       if (over.length > 0) await redis.del(over);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import Koa from 'koa';
 import { type AcmeParts, createAcmeRoutes } from '../../services/intake/acme/routes.ts';
+import { recordsWithOrder } from '../../services/worker/client-order.ts';
 import type { ProofConfig } from '../../shared/acme-server/acme-section.ts';
 import { openCertificates } from '../../shared/acme-server/certificates.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
-import { settleOrder } from '../../shared/acme-server/settle.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
@@ -177,11 +177,11 @@ export async function openGround(own: OwnRedis, first: IntakeOptions = {}) {
     return { key, post, newOrder };
   }
 
-  /** Takes jobs; as a worker does, it ends their orders once the result is written. */
+  /** Takes jobs; as a worker does, it ends their orders with the result. */
   function openWorker(work: (data: SignJobData) => Promise<SignResult> | SignResult = issuedFor) {
-    const worker = openWorkerSide(own.url, prefix, work, async (jobId, { order: id }, result) => {
-      if (id !== undefined) await settleOrder(orders, { id, jobId, result });
-    });
+    const worker = openWorkerSide(own.url, prefix, work, ({ order }, records) =>
+      order === undefined ? records : recordsWithOrder({ parts: { orders, records } }, order, undefined),
+    );
     return opened.use(worker);
   }
 

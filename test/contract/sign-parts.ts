@@ -83,7 +83,7 @@ export function openWorkerSide(
     block,
     chain,
   }),
-  after: (jobId: string, data: SignJobData, result: SignResult) => Promise<void> = async () => {},
+  recordsFor: (data: SignJobData, all: SignRecords) => Pick<SignRecords, 'writeResult'> = (_, all) => all,
 ): WorkerSide {
   const [redis, connection] = [
     openRedis({ url: redisUrl }, 'patient', quietLog),
@@ -99,9 +99,7 @@ export function openWorkerSide(
       begun.push({ jobId, data });
       const result = await work(data);
       const over = result.outcome === 'failed' ? tokenOf(records, data) : [];
-      const key = await records.writeResult({ jobId, token }, result, flightOf(data), over);
-      await after(jobId, data, result);
-      return key;
+      return recordsFor(data, records).writeResult({ jobId, token }, result, flightOf(data), over);
     },
     { connection, prefix, concurrency: 10 },
   );

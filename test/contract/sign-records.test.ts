@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { toSealed } from '../../shared/admission/hmac.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis, toScript } from '../../shared/base/redis.ts';
 import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import { quietLog } from '../support/quiet-log.ts';
@@ -170,6 +170,22 @@ test('a checkpoint that is damaged is named by its key', async () => {
 
 const event: TrailEvent = { at: 0, event: 'ordered', names: ['a.example'] };
 const trailOf = async () => (await redis.xrange(`${prefix}:trail`, '-', '+')).map(([, fields]) => fields);
+
+const keep = toScript("redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1])");
+
+test('a result is written in one moment with a script that goes before it, or not at all', async () => {
+  const lock = await heldJob();
+  const key = `${prefix}:first`;
+  const after = (answer: number) =>
+    records.writeResultAfter({ script: keep, keys: [key], args: [answer] }, lock, issued, flight);
+  assert.equal(await after(0), undefined);
+  assert.equal(await records.readResult(lock.jobId), undefined);
+  assert.equal(await after(1), `${prefix}:result:${lock.jobId}`);
+  assert.deepEqual(await records.readResult(lock.jobId), issued);
+  await redis.del(key, `${prefix}:sign:${lock.jobId}:lock`);
+  await assert.rejects(after(1), { name: 'LockLostError' });
+  assert.equal(await redis.exists(key), 0, 'who lost the job runs nothing');
+});
 
 test('an event is in the trail with the checkpoint or the result that it tells of, and not without', async () => {
   const lock = await heldJob();

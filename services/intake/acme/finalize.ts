@@ -6,7 +6,7 @@ import { parseCsrFor, readPayloadCsr } from '../../../shared/acme-server/finaliz
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { findReplaced, toReplaces } from '../../../shared/acme-server/replaces.ts';
-import { settleOrder } from '../../../shared/acme-server/settle.ts';
+import { settleOrder, toValid } from '../../../shared/acme-server/settle.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { blocksForUnusual } from '../../../shared/admission/unusual-keys.ts';
@@ -108,15 +108,17 @@ export function orderRoutes(parts: Parts) {
   }
 
   /** @returns the order once its job has ended, or as it is when its client has waited long enough */
-  async function hold(asked: Asked): Promise<Kept> {
+  async function hold(asked: Asked): Promise<Order> {
     const { ctx, kept } = asked;
-    const { id, job, status } = kept.order;
-    if (status !== 'processing' || job === undefined) return kept;
+    const { order } = kept;
+    const { id, job, status } = order;
+    if (status !== 'processing' || job === undefined) return order;
     using patience = patienceOf(ctx, waiting, Math.min(HELD, waiting.wait));
     const result = await issuing.end(job, patience.signal);
-    if (!result) return kept;
-    const settled = await needingRedis(() => settleOrder(orders, { id, jobId: job, result }, kept));
-    return settled ?? readAgain(asked);
+    if (!result) return order;
+    if (result.outcome === 'issued') return toValid(order, result.chain); // Redis has it so by now
+    const settled = await needingRedis(() => settleOrder(orders, { id, jobId: job, result }));
+    return (settled ?? (await readAgain(asked))).order;
   }
 
   const isLost = async ({ order }: Kept) =>
@@ -142,7 +144,7 @@ export function orderRoutes(parts: Parts) {
       const isToBegin = first.order.status === 'ready' || (await isLost(first));
       const kept = isToBegin ? await begin({ ctx, account, kept: first }, csr) : first;
       refuseUnready(kept.order, csr);
-      const { order } = await hold({ ctx, account, kept });
+      const order = await hold({ ctx, account, kept });
       answerOrder(ctx, order, urls);
     },
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { endClientOrder } from '../../../services/worker/client-order.ts';
 import { endWithoutResult } from '../../../services/worker/end-without-result.ts';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import type { Order } from '../../../shared/acme-server/orders.ts';
@@ -23,11 +22,39 @@ test("a job for an ACME client's order asks no storage and fills none", async ()
   const end = await runSignJob(bench.parts, bench.job, bench.signals);
   assert.ok(end.end === 'finished' && end.result.outcome === 'issued', JSON.stringify(end));
   assert.deepEqual(bench.storage.chains, []);
-  await endClientOrder(bench.parts, 'job-1', 'order-1', end.result);
   const [certificate] = bench.orders.certificates;
   assert.equal(certificate?.chain, end.result.chain);
   const { status, certificate: fingerprint } = bench.orders.kept.get('order-1') ?? {};
   assert.deepEqual([status, fingerprint], ['valid', certificate?.fingerprint]);
+});
+
+test('an order that changes while its job ends is ended as it is by then', async () => {
+  await using bench = await openClientJob();
+  const { orders, records } = bench;
+  const { writeResultAfter } = records;
+  records.writeResultAfter = async (...args) => {
+    records.writeResultAfter = writeResultAfter;
+    const order = orders.kept.get('order-1') ?? assert.fail();
+    orders.kept.set(order.id, { ...order, profile: 'changed meanwhile' });
+    return writeResultAfter(...args);
+  };
+  await runSignJob(bench.parts, bench.job, bench.signals);
+  const { status, profile } = orders.kept.get('order-1') ?? {};
+  assert.deepEqual([status, profile], ['valid', 'changed meanwhile']);
+  assert.deepEqual([records.results.length, orders.certificates.length], [1, 1]);
+});
+
+test('a result is written all the same for an order that is gone by then', async () => {
+  await using bench = await openClientJob();
+  const { orders, records } = bench;
+  const { writeResultAfter } = records;
+  records.writeResultAfter = async (...args) => {
+    orders.kept.clear();
+    return writeResultAfter(...args);
+  };
+  const end = await runSignJob(bench.parts, bench.job, bench.signals);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
+  assert.deepEqual([records.results.length, orders.certificates.length], [1, 0]);
 });
 
 for (const [what, more] of [

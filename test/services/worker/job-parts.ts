@@ -4,6 +4,7 @@ import { type CaConnection, readDirectory } from '../../../shared/acme/connectio
 import type { ClientCertificate } from '../../../shared/acme-server/certificates.ts';
 import type { Order } from '../../../shared/acme-server/orders.ts';
 import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
+import type { ScriptRun } from '../../../shared/base/run-in-turn.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
 import { openPollPaces } from '../../../shared/ca/standing.ts';
 import type { NotifyEvent } from '../../../shared/notify/message.ts';
@@ -97,6 +98,9 @@ function keepRecords(): KeptRecords {
       records.voided.push(...over);
       if (told) records.told.push(told);
       return 'the key';
+    },
+    async writeResultAfter({ script }, ...written) {
+      return endings.get(script)?.() === 1 ? records.writeResult(...written) : undefined;
     },
   };
   return records;
@@ -292,19 +296,29 @@ function toClientAccount(id: string, isDeactivated: boolean) {
 /** The orders of ACME clients in memory, and what was issued for them. */
 type KeptOrders = SignJobParts['orders'] & { kept: Map<string, Order>; certificates: ClientCertificate[] };
 
+/** What runs in place of the script of an end. */
+const endings = new WeakMap<ScriptRun['script'], () => number>();
+
 function keepOrders(): KeptOrders {
   const kept = new Map<string, Order>();
   const certificates: ClientCertificate[] = [];
   const toKept = (order: Order | undefined) => order && { order, text: JSON.stringify(order) };
+  const end: (...ended: Parameters<KeptOrders['end']>) => number = ({ text }, { order, certificate }) => {
+    if (toKept(kept.get(order.id))?.text !== text) return 0;
+    kept.set(order.id, order);
+    if (certificate) certificates.push(certificate);
+    return 1;
+  };
   return {
     ...{ kept, certificates },
     read: async id => toKept(kept.get(id)),
-    async end({ text }, { order, certificate }) {
-      if (toKept(kept.get(order.id))?.text !== text) return undefined;
-      kept.set(order.id, order);
-      if (certificate) certificates.push(certificate);
-      return toKept(order);
+    end: async (before, ended) => (end(before, ended) === 1 ? toKept(ended.order) : undefined),
+    ending(before, ended) {
+      const script = { text: '', digest: '' };
+      endings.set(script, () => end(before, ended));
+      return { script, keys: [], args: [] };
     },
+    noteReplaced: async () => {},
   };
 }
 

@@ -4,7 +4,6 @@ import {
   JobProgress,
   keepCertificate,
   patienceOf,
-  readJobCsr,
   type SignJob,
   type SignRun,
   toClaim,
@@ -12,6 +11,7 @@ import {
 import { newCheckpoint } from '../../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../../shared/order/order-state.ts';
 import type { Certificate } from '../../../shared/pki/certificate.ts';
+import { readCsr } from '../../../shared/pki/csr.ts';
 import { type JobBench, openJobBench } from './job-parts.ts';
 
 const HOUR = 3_600_000;
@@ -74,7 +74,7 @@ async function keep(bench: JobBench, turn: Checkpoint['turn']): Promise<string[]
   };
   const { parts, job, signals } = bench;
   const progress = new JobProgress(parts.records, job.lock, undefined);
-  const run = { parts, job, csr: readJobCsr(job), log: parts.log, progress, signals };
+  const run = { parts, job, csr: readCsr(Buffer.from(job.data.csr)), log: parts.log, progress, signals };
   const issuedBy = { account: 'account', directory: bench.guard.directoryUrl };
   const issued = { outcome: 'issued', block: 'all', chain: '', issuedBy, leaf } as const;
   await keepCertificate(run, bench.guard, { ...newCheckpoint(), turn }, issued);

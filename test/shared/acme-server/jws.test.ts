@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { suite, test } from 'node:test';
-import { openVerifier, type PublicJwk, parseRequest } from '../../../shared/acme-server/jws.ts';
+import { openVerifier, type PublicJwk, parseRequest, thumbprintOf } from '../../../shared/acme-server/jws.ts';
 import { type Alg, type JwsHeader, macJws, makeClientKey, signJws } from '../../support/acme-jws.ts';
 
 const algs: Alg[] = ['RS256', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -138,4 +138,25 @@ suite('a signature', () => {
     const forged = macJws(header, '{}', Buffer.from(JSON.stringify(rsa.jwk)));
     assert.equal(await verify(parseRequest(text(forged))), false);
   });
+});
+
+test('a key that comes in another form is the same key, as there is one account for it', async () => {
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  /** The last digit has bits that no byte has. */
+  const otherForm = (text: string) => text.slice(0, -1) + digits[digits.indexOf(text.slice(-1)) + 1];
+  const withZero = (text: string) =>
+    Buffer.concat([Buffer.alloc(1), Buffer.from(text, 'base64url')]).toString('base64url');
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  const rsa = publicKey.export({ format: 'jwk' }) as { n: string; e: string };
+  const ec = key.jwk as { x: string; y: string };
+  for (const [alg, usual, other] of [
+    ['ES256', ec, { ...ec, x: otherForm(ec.x), y: otherForm(ec.y) }],
+    ['RS256', rsa, { ...rsa, n: withZero(rsa.n), e: withZero(rsa.e) }],
+  ] as const) {
+    assert.notDeepEqual(other, usual);
+    const read = [usual, other].map(jwk => parseKey(jwk, alg).header.jwk as PublicJwk);
+    assert.deepEqual(read[1], read[0]);
+    const [first, second] = await Promise.all(read.map(thumbprintOf));
+    assert.equal(second, first);
+  }
 });
