@@ -90,7 +90,11 @@ const PREFIX = 'urn:ietf:params:acme:error:';
 
 const toProblemType = (kind: AcmeErrorKind) => `${PREFIX}${kind}`;
 
-/** The problem document (RFC 9457). @param request a URN of it, which is the instance where there is no page */
+/**
+ * The problem document (RFC 9457).
+ *
+ * @param request a URN of it, which is the instance where the error names no page
+ */
 export function toProblem(error: AcmeError, request?: string) {
   const { kind, status, message, subproblems, algorithms, instance = request } = error;
   return {
