@@ -46,6 +46,8 @@ type More = {
   retryAfter?: number | undefined;
   /** Of `badSignatureAlgorithm`: those that are taken (RFC 8555 section 6.2). */
   algorithms?: readonly string[] | undefined;
+  /** Of `userActionRequired`: the page where a person has to act (RFC 8555 section 6.7). */
+  instance?: string | undefined;
   headers?: Record<string, string> | undefined;
 };
 
@@ -57,6 +59,7 @@ export class AcmeError extends Error {
   readonly subproblems: More['subproblems'];
   readonly retryAfter: More['retryAfter'];
   readonly algorithms: More['algorithms'];
+  readonly instance: More['instance'];
   readonly headers: More['headers'];
 
   /**
@@ -70,6 +73,7 @@ export class AcmeError extends Error {
     this.subproblems = more.subproblems;
     this.retryAfter = more.retryAfter;
     this.algorithms = more.algorithms;
+    this.instance = more.instance;
     this.headers = more.headers;
   }
 }
@@ -86,9 +90,13 @@ const PREFIX = 'urn:ietf:params:acme:error:';
 
 const toProblemType = (kind: AcmeErrorKind) => `${PREFIX}${kind}`;
 
-/** The problem document (RFC 9457). @param instance a URN of the request */
-export function toProblem(error: AcmeError, instance?: string) {
-  const { kind, status, message, subproblems, algorithms } = error;
+/**
+ * The problem document (RFC 9457).
+ *
+ * @param request a URN of it, which is the instance where the error names no page
+ */
+export function toProblem(error: AcmeError, request?: string) {
+  const { kind, status, message, subproblems, algorithms, instance = request } = error;
   return {
     type: toProblemType(kind),
     status,

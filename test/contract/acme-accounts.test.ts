@@ -158,6 +158,7 @@ suite('newAccount', () => {
       const links = refused.headers.get('link') ?? '';
       assert.match(links, /<https:\/\/example\.org\/terms>;rel="terms-of-service"/);
       assert.match(links, /;rel="index"/);
+      assert.equal(refused.body.instance, 'https://example.org/terms');
     }
     assert.equal((await server.newAccount(key, { termsOfServiceAgreed: true }, '192.0.2.7')).status, 201);
   });

@@ -151,6 +151,7 @@ function isAgreed(value: unknown, name: string): boolean {
 /** As RFC 8555 section 7.3.3 has it. */
 function refuseTerms(url: string): never {
   throw new AcmeError('userActionRequired', `the terms of service are not agreed to: ${url}`, {
+    instance: url,
     headers: { Link: `<${url}>;rel="terms-of-service"` },
   });
 }
