@@ -15,10 +15,12 @@ export async function findOrderOver(
   run: { parts: SignJobParts; job: SignJob; clientOrder?: Kept },
   order: string,
 ): Promise<string | undefined> {
-  const kept = await run.parts.orders.read(order);
+  const { orders, clientAccounts } = run.parts;
+  const { clientAccount = '' } = run.job.data;
+  // Both leave in one write.
+  const [kept, client] = await Promise.all([orders.read(order), clientAccounts.read(clientAccount)]);
   if (!kept || !isAtWork(kept.order, run.job.lock.jobId)) return 'the order is over';
   run.clientOrder = kept;
-  const client = await run.parts.clientAccounts.read(kept.order.account);
   return client?.account.status === 'deactivated' ? 'the client account is deactivated' : undefined;
 }
 

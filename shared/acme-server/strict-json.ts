@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { AcmeError } from './problem.ts';
 
 // JSON of clients, of which two readers must not be able to think differently.
@@ -24,13 +25,8 @@ export function parseJsonObject(bytes: Uint8Array, what: string): JsonObject {
   return fault === undefined ? (value as JsonObject) : refuse(fault);
 }
 
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
+const decode = (bytes: Uint8Array): string | undefined =>
+  isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString() : undefined;
 
 function parse(text: string): unknown {
   try {

@@ -34,7 +34,7 @@ type OrderJob = {
 
 /** An order of an ACME client that a job is for. */
 export type ClientOrder = {
-  data: Pick<SignJobData, 'accounts' | 'storage' | 'replaces' | 'order'>;
+  data: Pick<SignJobData, 'accounts' | 'storage' | 'replaces' | 'order' | 'clientAccount'>;
   /** As of `SignQueue.enqueue`. */
   reserve(newId: string): Promise<string>;
 };

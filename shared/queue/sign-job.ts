@@ -47,6 +47,8 @@ export type SignJobData = {
    * order. Workers of earlier versions refuse it.
    */
   order?: string;
+  /** The id of the account here that has the order. */
+  clientAccount?: string;
 };
 
 /** How a sign job ended, as data: errors lose everything but their message on BullMQ's own way. */
@@ -86,6 +88,6 @@ export const isSignJobData = shapeOf<SignJobData>({
   ...{ publicKey: optional(isText), solvers: listOf(isText), storage: isText, block: isText },
   replaces: optional(shapeOf({ id: isText, directory: optional(isText) })),
   ...{ due: optional(isNumber), patience: optional(isNumber), requestId: isText },
-  ...{ spends: optional(isText), order: optional(isText) },
+  ...{ spends: optional(isText), order: optional(isText), clientAccount: optional(isText) },
   ...{ by: optional(isText), client: optional(isText), clientNames: optional(listOf(isText)) },
 });

@@ -173,7 +173,7 @@ function refuseUnready({ status, csr }: Order, sent: CsrText): void {
 /** The certificate profile that the client has named is for every account. */
 function toJobData(
   block: AdmittingBlock,
-  { id, profile }: Order,
+  { id, account: clientAccount, profile }: Order,
   replaced: ClientCertificate | undefined,
 ): ClientOrder['data'] {
   const accounts = block.accounts.map(({ profileIfOffered, ...choice }) =>
@@ -181,7 +181,8 @@ function toJobData(
       ? { ...choice, ...(profileIfOffered && { profileIfOffered }) }
       : { ...choice, certificateProfile: profile },
   );
-  return { accounts, storage: '', order: id, ...(replaced && { replaces: toReplaces(replaced) }) };
+  const replaces = replaced && toReplaces(replaced);
+  return { accounts, storage: '', order: id, clientAccount, ...(replaces && { replaces }) };
 }
 
 function toRefusal(error: unknown): unknown {

@@ -11,7 +11,10 @@ async function openClientJob(more: Partial<Order> = {}): Promise<JobBench> {
   const bench = await openJobBench();
   const order = orderRecord({ status: 'processing', job: bench.job.lock.jobId, ...more });
   bench.orders.kept.set(order.id, order);
-  bench.job = { ...bench.job, data: { ...bench.job.data, storage: '', order: order.id } };
+  bench.job = {
+    ...bench.job,
+    data: { ...bench.job.data, storage: '', order: order.id, clientAccount: order.account },
+  };
   bench.storage.get = async () => assert.fail('no storage is asked');
   return bench;
 }
@@ -26,6 +29,23 @@ test("a job for an ACME client's order asks no storage and fills none", async ()
   assert.equal(certificate?.chain, end.result.chain);
   const { status, certificate: fingerprint } = bench.orders.kept.get('order-1') ?? {};
   assert.deepEqual([status, fingerprint], ['valid', certificate?.fingerprint]);
+});
+
+test('order and account are asked for at once, which spares a round trip', async () => {
+  await using bench = await openClientJob();
+  const { orders, clientAccounts } = bench.parts;
+  const [readOrder, readAccount] = [orders.read, clientAccounts.read];
+  const asked = Promise.withResolvers<void>();
+  orders.read = async id => {
+    await asked.promise;
+    return readOrder(id);
+  };
+  clientAccounts.read = async id => {
+    asked.resolve();
+    return readAccount(id);
+  };
+  const end = await runSignJob(bench.parts, bench.job, bench.signals);
+  assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
 });
 
 test('an order that changes while its job ends is ended as it is by then', async () => {
