@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
+import { closeRedis, openRedis } from '../../shared/base/redis.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { SIGN_QUEUE, type SignJobData, type SignResult } from '../../shared/queue/sign-records.ts';
 import { ecKey, makeCsr } from '../shared/pki/openssl-csr.ts';
 import { toCsrField } from '../support/acme-client.ts';
+import { quietLog } from '../support/quiet-log.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Answer, block, issuedFor, openGround } from './acme-intake.ts';
 import { startOwnRedis } from './own-redis.ts';
@@ -259,4 +261,30 @@ test('an authorization that its client has deactivated ends an order that is not
   const late = await post(second.json.authorizations[0] ?? '', { status: 'deactivated' });
   assert.deepEqual(stateOf(late), [200, 'deactivated']);
   assert.equal((await post(second.orderUrl)).json.status, 'valid');
+});
+
+test('a Redis that refuses to write costs a retry, wherever in an order that is', async () => {
+  const requests = openRedis({ url: own.url }, 'impatient', quietLog);
+  after(() => closeRedis(requests));
+  await using ground = await openGround({ ...own, connect: () => requests });
+  const { post, newOrder } = await ground.openAccount('account-1');
+  const { json, orderUrl } = await newOrder(['a.example.org']);
+  const identifiers = [{ type: 'dns', value: 'b.example.org' }];
+  const refuseWrites = (most: number) => own.redis.config('SET', 'min-replicas-to-write', most);
+  await refuseWrites(1);
+  for (const ask of [
+    () => post('/new-order', { identifiers }),
+    () => post(json.finalize, payload),
+    () => post(orderUrl),
+    () => post(json.authorizations[0] ?? '', { status: 'deactivated' }),
+  ]) {
+    const answer = await ask();
+    assert.deepEqual([answer.status, kindOf(answer)], [503, 'serverInternal'], answer.text);
+    assert.match(answer.json.detail, /^Redis refuses to write: .*\(NOREPLICAS\)$/);
+    assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    assert.ok(answer.headers.get('replay-nonce'));
+  }
+  await refuseWrites(0);
+  ground.openWorker();
+  assert.deepEqual(stateOf(await post(json.finalize, payload)), [200, 'valid']);
 });
