@@ -1,11 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { AuthBlock } from '../admission/admit.ts';
-import type { ClientChallenge, ClientProof } from '../admission/client-proof.ts';
+import { type ClientChallenge, type ClientProof, clientChallenges } from '../admission/client-proof.ts';
 import { canProve, type Identifier } from '../base/identifier.ts';
 import type { Authorization, Order } from './orders.ts';
-
-/** What Quarry lists: some clients want to see the type that they are set to. */
-const types: readonly ClientChallenge[] = ['http-01', 'dns-01', 'tls-alpn-01'];
 
 /**
  * The authorizations of a new order. Where its auth block wants nothing proven they are valid from the start:
@@ -30,13 +27,13 @@ export function authorizationsFor(
 
 /** The challenges of which a client can choose one to prove a name to a block. */
 export const challengesFor = (identifier: Identifier, { types: wanted }: ClientProof): ClientChallenge[] =>
-  types.filter(type => wanted.includes(type) && canProve(type, identifier));
+  clientChallenges.filter(type => wanted.includes(type) && canProve(type, identifier));
 
 const toPending = (type: ClientChallenge) => ({ type, token: newToken(), status: 'pending' as const });
 
 const toValid = (identifier: Identifier, now: number): Authorization => ({
   status: 'valid',
-  challenges: types
+  challenges: clientChallenges
     .filter(type => canProve(type, identifier))
     .map(type => ({ type, token: newToken(), status: 'valid', validated: now })),
 });

@@ -1,7 +1,12 @@
-import { type ProofType, proofTypes } from '../admission/client-proof.ts';
+import {
+  type ClientChallenge,
+  clientChallenges,
+  type ProofType,
+  proofTypes,
+} from '../admission/client-proof.ts';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import type { Clock, Problem } from '../base/basics.ts';
-import type { ChallengeType, Identifier } from '../base/identifier.ts';
+import type { Identifier } from '../base/identifier.ts';
 import {
   isNumber,
   isText,
@@ -24,7 +29,7 @@ import { findReplaced } from './replaces.ts';
 // The orders of our own ACME clients, each with all of its authorizations in one record.
 
 export type OrderChallenge = {
-  type: ChallengeType;
+  type: ClientChallenge;
   /** RFC 8555 section 8: base64url, of at least 128 bits. */
   token: string;
   status: 'pending' | 'processing' | 'valid' | 'invalid';
@@ -92,7 +97,7 @@ const MOST_LISTED = 10_000;
 
 const isProblem = shapeOf<Pick<Problem, 'type'>>({ type: isText });
 const isChallenge = shapeOf<OrderChallenge>({
-  type: oneOf('http-01', 'dns-01', 'tls-alpn-01', 'dns-persist-01'),
+  type: oneOf(...clientChallenges),
   ...{ token: isText, status: oneOf('pending', 'processing', 'valid', 'invalid') },
   ...{ validated: optional(isNumber), error: optional(isProblem) },
 });

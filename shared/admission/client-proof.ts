@@ -5,13 +5,15 @@ import { parseList } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { AdmissionMethod, AdmissionRequest } from './methods.ts';
 
-export const proofTypes = ['address', 'http-01', 'dns-01', 'tls-alpn-01'] as const;
+/** What an ACME client answers itself (RFC 8555 section 8, RFC 8737). */
+export const clientChallenges = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
+export const proofTypes = ['address', ...clientChallenges] as const;
 
 /** `address`: the name leads to the client; the others are what an ACME client answers itself. */
 export type ProofType = (typeof proofTypes)[number];
 
 /** What an ACME client shows to prove a name. */
-export type ClientChallenge = Exclude<ProofType, 'address'>;
+export type ClientChallenge = (typeof clientChallenges)[number];
 
 /** What the clients of an auth block have to prove of their names to Quarry, before it orders for them. */
 export type ClientProof = {
