@@ -2,6 +2,7 @@ import { JOSEError } from 'jose/errors';
 import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import { flattenedVerify } from 'jose/jws/flattened/verify';
 import { importJWK } from 'jose/key/import';
+import { type EcJwk, openEcdsa } from './ecdsa.ts';
 import { AcmeError, malformed } from './problem.ts';
 import { type JsonObject, parseJsonObject } from './strict-json.ts';
 
@@ -11,7 +12,7 @@ import { type JsonObject, parseJsonObject } from './strict-json.ts';
 /** The public members alone, each once. */
 export type PublicJwk =
   | { kty: 'RSA'; n: string; e: string }
-  | { kty: 'EC'; crv: 'P-256' | 'P-384' | 'P-521'; x: string; y: string }
+  | EcJwk
   | { kty: 'OKP'; crv: 'Ed25519'; x: string };
 
 /** What the protected header says. One of `kid` and `jwk` is there. */
@@ -191,7 +192,10 @@ export type Verifier = (jws: Jws) => Promise<boolean>;
 export async function openVerifier(jwk: PublicJwk): Promise<Verifier> {
   const alg = algorithmOf(jwk);
   const key = await importJWK(jwk, alg).catch(() => badKey('is no key'));
-  return jws => isSigned(jws, key, [alg]);
+  if (jwk.kty !== 'EC') return jws => isSigned(jws, key, [alg]);
+  const isSignature = openEcdsa(jwk);
+  return async ({ header, flattened: { protected: protectedHeader, payload, signature } }) =>
+    header.alg === alg && isSignature(`${protectedHeader}.${payload}`, Buffer.from(signature, 'base64url'));
 }
 
 async function isSigned(

@@ -73,7 +73,7 @@ test('a client gets its certificate: authorizations are valid from the start, an
   assert.deepEqual(shared, {
     ...{ accounts: [{ account: 'account' }], solvers: ['http', 'dns'], block: 'web', storage: '' },
     ...{ client: '127.0.0.1', by: 'address, client account account-1', requestId: 'request-1' },
-    ...{ patience: 90_000, order: order.orderId },
+    ...{ patience: 90_000, order: order.orderId, clientAccount: 'account-1' },
   });
   assert.deepEqual(
     ground.intake.trail.map(({ event }) => event),
