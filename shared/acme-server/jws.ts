@@ -20,7 +20,7 @@ type Header = { alg: string; url?: string; nonce?: string; kid?: string; jwk?: P
 
 export type Jws = {
   header: Header;
-  /** Nobody has vouched for it before `verifyJws` has. */
+  /** Nobody has vouched for it before a `Verifier` has. */
   payload: Uint8Array;
   /** As it came. */
   flattened: { protected: string; payload: string; signature: string };

@@ -6,6 +6,7 @@ import { type Clock, IssuanceError, type Log, needingRedis } from '../base/basic
 import type { Identifier } from '../base/identifier.ts';
 import { either, isNumber, isText, listOf, oneOf, parseValue, type Store, shapeOf } from '../base/redis.ts';
 import { isJobIdOf, newJobId, openQueue, sealData } from './bullmq.ts';
+import { pollResult } from './poll-result.ts';
 import { openTellUnsealed, type TellUnsealed } from './tell-unsealed.ts';
 
 /** Not `acme`, under which the records of the ACME server are. */
@@ -101,8 +102,6 @@ const BACKOFF = { type: 'exponential', delay: 1_000 };
 const ATTEMPTS = 2;
 const RESULT_KEPT = { age: 300 };
 const FAILED_JOBS_KEPT = { age: 3_600, count: 1_000 };
-const FIRST_LOOK = 50;
-const LAST_LOOK = 1_000;
 
 /** Equal for jobs that may be one. */
 function whatOf({ requestId: _, ...what }: AcmeJobData): string {
@@ -138,14 +137,10 @@ export function openAcmeQueue(parts: { store: Store; seals: Seals; clock: Clock;
         const id = await add(data, { what, attempts }, { id: what });
         return isJobIdOf(seals, id, what) ? id : add(data, { what, attempts });
       }),
-    /** Polls, as few jobs have anybody who waits for them. */
-    async result(jobId, signal) {
-      for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
-        const job = await needingRedis(() => queue.getJob(jobId));
-        const result = readResult(job, { prefix: store.prefix, seals, tellUnsealed });
-        if (result || signal.aborted) return result;
-        await clock.sleep(pause, signal).catch(() => {}); // a last look follows
-      }
+    result(jobId, signal) {
+      const seen = { prefix: store.prefix, seals, tellUnsealed };
+      const look = async () => readResult(await needingRedis(() => queue.getJob(jobId)), seen);
+      return pollResult(look, clock, signal);
     },
     [Symbol.asyncDispose]: () => queue.close(),
   };

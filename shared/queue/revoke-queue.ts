@@ -15,6 +15,7 @@ import {
 } from '../base/redis.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import { isJobIdOf, newJobId, openQueue, sealData } from './bullmq.ts';
+import { pollResult } from './poll-result.ts';
 import { isSignFailure } from './sign-job.ts';
 import { openTellUnsealed, type TellUnsealed } from './tell-unsealed.ts';
 
@@ -24,8 +25,6 @@ export const REVOKE_QUEUE = 'revoke';
 const ATTEMPTS = { attempts: 9, backoff: { type: 'exponential', delay: 1_000 } };
 const RESULT_KEPT = { age: 3_600 };
 const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
-const FIRST_LOOK = 50;
-const LAST_LOOK = 1_000;
 
 /** What a revoke job carries; no secret. */
 export type RevokeJobData = {
@@ -137,14 +136,10 @@ export function openRevokeQueue(parts: { store: Store; seals: Seals; clock: Cloc
         const id = await add(data, what, { id: what });
         return isJobIdOf(seals, id, what) ? id : add(data, what);
       }),
-    /** Polls: revocations are too rare to need a stream of events. */
-    async result(jobId, signal) {
-      for (let pause = FIRST_LOOK; ; pause = Math.min(2 * pause, LAST_LOOK)) {
-        const job = await needingRedis(() => queue.getJob(jobId));
-        const result = readResult(job, { prefix: store.prefix, seals, tellUnsealed });
-        if (result || signal.aborted) return result;
-        await clock.sleep(pause, signal).catch(() => {}); // a last look follows
-      }
+    result(jobId, signal) {
+      const seen = { prefix: store.prefix, seals, tellUnsealed };
+      const look = async () => readResult(await needingRedis(() => queue.getJob(jobId)), seen);
+      return pollResult(look, clock, signal);
     },
     [Symbol.asyncDispose]: () => queue.close(),
   };
