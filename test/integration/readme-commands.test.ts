@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { roleNames } from '../../services/cli/run-roles.ts';
+import { roleNames } from '../../services/cli/start-role.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
