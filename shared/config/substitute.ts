@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';
 import { readSecretFile } from './secret-file.ts';
