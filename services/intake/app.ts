@@ -2,14 +2,13 @@ import { randomUUID } from 'node:crypto';
 import Router from '@koa/router';
 import Koa, { type Context, HttpError, type Middleware } from 'koa';
 import type { Admission } from '../../shared/admission/admit.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
 import {
-  type Clock,
   describeError,
   IssuanceError,
   type IssuanceErrorCode,
-  type Log,
   type Problem,
-} from '../../shared/base/basics.ts';
+} from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';

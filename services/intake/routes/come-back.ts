@@ -1,5 +1,6 @@
 import type { Context } from 'koa';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 
 // What a client gets that has to come again for what it asked for.
 
