@@ -9,8 +9,8 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-// Every command that README and the pages show is run beside a `quarry up` with a file that says only what it must, so
-// that the private Redis is in the default place.
+// Every command that README and the pages show is run beside a `quarry up` with a file that says only what it
+// must, so that the private Redis is in the default place.
 
 const inBlocks = [...docs.matchAll(/^```sh\n([^`]*)^```$/gm)]
   .flatMap(([, block = '']) => block.replace(/ +#.*$/gm, '').split('\n'))

@@ -14,8 +14,8 @@ import { provision } from '../support/provision.ts';
 
 import { tempDir } from '../support/temp-dir.ts';
 
-// HMAC version 2 by the commands of the page for hosts, letter for letter but for the host and port of the server,
-// and what whoever reads along makes of their requests.
+// HMAC version 2 by the commands of the page for hosts, letter for letter but for the host and port of the
+// server, and what whoever reads along makes of their requests.
 
 const key = 'A1YP67armNf3cBrecyJHdb035';
 const { busybox } = await provision(['busybox', 'curl', 'openssl', 'wget']);
