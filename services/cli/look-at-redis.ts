@@ -11,7 +11,7 @@ import type { RoleName } from './start-role.ts';
 const FIRST_LOOK = 1_000;
 
 /** How a role of this process looks whether it could work with Redis. */
-export type RedisLook = {
+type RedisLook = {
   name: RoleName;
   /** With the login of the role. */
   redisAddress: RedisAddress;
