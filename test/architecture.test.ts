@@ -62,7 +62,7 @@ const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen
 
 /** Values that are exported for tests alone, each with the reason. */
 const forTestsAlone: Record<string, string> = {
-  'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and in the README',
+  'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and on its page',
   'services/cli/exposed-files.ts findExposure': 'what modes and groups allow is a table',
   'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
   'services/intake/routes/come-back.ts parsePrefer':

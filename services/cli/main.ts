@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { once } from 'node:events';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
 import { type Command, UsageError } from './command.ts';

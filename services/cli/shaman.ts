@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { delimiter, resolve } from 'node:path';
-import { describeError, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { type Environment, readVariable } from '../../shared/config/environment.ts';
 import { parseLevel } from '../../shared/config/logging.ts';
 import { parseCertificateFile } from '../../shared/config/option-values.ts';

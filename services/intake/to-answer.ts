@@ -1,5 +1,5 @@
 import { HttpError } from 'koa';
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../../shared/base/errors.ts';
 
 export type Answer = {
   status: number;

@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { isEveryone } from '../base/identifier.ts';
 import { parseCidr } from './cidr.ts';
 import { defaultListeners, type Listener, readListeners } from './listener.ts';

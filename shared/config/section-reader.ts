@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
 import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';

@@ -2,9 +2,20 @@ import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
 import type { ClientChallenge } from '../admission/client-proof.ts';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
-import { type Clock, IssuanceError, type Log, needingRedis } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
-import { either, isNumber, isText, listOf, oneOf, parseValue, type Store, shapeOf } from '../base/redis.ts';
+import {
+  either,
+  isNumber,
+  isText,
+  listOf,
+  needingRedis,
+  oneOf,
+  parseValue,
+  type Store,
+  shapeOf,
+} from '../base/redis.ts';
 import { isJobIdOf, newJobId, openQueue, sealData } from './bullmq.ts';
 import { pollResult } from './poll-result.ts';
 import { openTellUnsealed, type TellUnsealed } from './tell-unsealed.ts';

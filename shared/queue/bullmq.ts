@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { createRedisBackend, DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
-import { type Clock, damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
+import { type Clock, type Log, linkSignals } from '../base/basics.ts';
+import { damagedValue, describeError } from '../base/errors.ts';
 import { findFault, lookKey } from '../base/health.ts';
-import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import { closeRedis, openRedis } from '../base/open-redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
 import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';

@@ -1,12 +1,14 @@
 import { hash } from 'node:crypto';
 import type { Job } from 'bullmq';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
-import { type Clock, IssuanceError, type Log, needingRedis, type SignFailure } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { IssuanceError, type SignFailure } from '../base/errors.ts';
 import {
   either,
   isFlag,
   isText,
   listOf,
+  needingRedis,
   oneOf,
   optional,
   parseValue,

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import { openTrail } from '../trail/trail.ts';
 

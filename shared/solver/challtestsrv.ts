@@ -1,5 +1,6 @@
-import { describeError, IssuanceError, needingRedis } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
+import { needingRedis } from '../base/redis.ts';
 import { keys, list } from '../base/redis-use.ts';
 import { runAll } from '../base/refusals.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';

@@ -1,5 +1,7 @@
-import { type Clock, IssuanceError, needingRedis } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { canonicalAddress, canProve, isInside, lowestZone } from '../base/identifier.ts';
+import { needingRedis } from '../base/redis.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import { wholeNumber } from '../config/option-values.ts';

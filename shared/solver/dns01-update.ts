@@ -1,5 +1,5 @@
 import { atMost } from '../base/at-most.ts';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
 import { toFlag, wholeNumber } from '../config/option-values.ts';

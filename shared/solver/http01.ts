@@ -1,6 +1,6 @@
-import { damagedValue, needingRedis } from '../base/basics.ts';
+import { damagedValue } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
-import { openGetTogether, type Store } from '../base/redis.ts';
+import { needingRedis, openGetTogether, type Store } from '../base/redis.ts';
 import { keys } from '../base/redis-use.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';

@@ -11,7 +11,7 @@ import { tlsAlpn01 } from './tlsalpn01.ts';
 
 /**
  * The one list of all kinds of solvers, by `type` as it is written. A new one needs a file of its own, a line
- * here, its page beside its file, and a row of the README's table.
+ * here, its page beside its file, and a row of the table in services/docs/proofs.md.
  */
 const kinds = {
   http01,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { atMost } from '../base/at-most.ts';
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
 import { ConfigError, type Place } from '../config/config-error.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type Clock, damagedValue, needingRedis } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { damagedValue } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 import { keys, list } from '../base/redis-use.ts';
 import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';

@@ -1,5 +1,6 @@
 import type { Context } from 'koa';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 
 // How a client says that it can come again for what it asked for, and what one gets that has to.
 

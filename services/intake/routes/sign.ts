@@ -172,8 +172,8 @@ export function openCsrReader(most = MOST_REMEMBERED): (body: Buffer) => CsrText
 }
 
 /**
- * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status
- * codes).
+ * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (docs/http.md,
+ * status codes).
  */
 export function signRoute(parts: {
   admission: Admission;

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
+import { docsPages, readPage } from '../../support/docs.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth, loadText } from './load-text.ts';
 
@@ -13,9 +14,8 @@ test('each kind of verification has its page', () => {
   assert.ok(pages.length >= 7, pages.join());
 });
 
-test('the README shows the map of nginx as the page of TLS-ALPN has it', () => {
-  const readme = readFileSync(join(folder, '../../README.md'), 'utf8');
-  const [map = ''] = /^ +map \$ssl_preread_alpn_protocols[^}]*}$/m.exec(readme) ?? [];
+test('proofs.md shows the map of nginx as the page of TLS-ALPN has it', () => {
+  const [map = ''] = /^ +map \$ssl_preread_alpn_protocols[^}]*}$/m.exec(readPage('proofs.md')) ?? [];
   assert.ok(map !== '' && readFileSync(join(folder, 'tlsalpn01.md'), 'utf8').includes(map));
 });
 
@@ -36,10 +36,17 @@ const withoutFiles = (block: string) =>
     .replace(/^hmac_key_file = .*\n/m, '')
     .replace(/^smtp-password-file = .*$/m, `smtp-password = an example`);
 
-for (const page of [...pages, '../ca/accounts.md', '../config/files.md', '../../README.md'])
+const shownIn = (page: string) =>
+  [...readFileSync(join(folder, page), 'utf8').matchAll(/^```ini\n([^`]*)^```$/gm)].map(
+    ([, block = '']) => block,
+  );
+const forPeople = docsPages.map(page => `../../${page}`).filter(page => shownIn(page).length > 0);
+
+test('pages for people show configurations', () => assert.ok(forPeople.length >= 4, forPeople.join()));
+
+for (const page of [...pages, '../ca/accounts.md', '../config/files.md', ...forPeople])
   test(`the configuration that ${basename(page)} shows can be loaded as it is`, async () => {
-    const text = readFileSync(join(folder, page), 'utf8');
-    const shown = [...text.matchAll(/^```ini\n([^`]*)^```$/gm)].map(([, block = '']) => block);
+    const shown = shownIn(page);
     const blocks = shown.filter(block => /^[[#]/.test(block)).map(withoutFiles); // others are single lines
     assert.ok(blocks.length > 0, 'it shows one');
     for (const block of blocks) {
