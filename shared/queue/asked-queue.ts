@@ -20,7 +20,7 @@ export type AskedQueue<Data, Result> = AsyncDisposable & {
   /**
    * The job's result; `undefined` when the signal fires first.
    *
-   * @throws IssuanceError `unavailable` when Redis cannot be reached, or has lost the job, or none could do it
+   * @throws IssuanceError `unavailable` when Redis cannot be reached or has lost the job, or none could do it
    */
   result(jobId: string, signal: AbortSignal): Promise<Result | undefined>;
 };
