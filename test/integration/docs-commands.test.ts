@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { roleNames } from '../../services/cli/run-roles.ts';
+import { roleNames } from '../../services/cli/start-role.ts';
 import { makeCsr } from '../support/csr.ts';
 import { docs } from '../support/docs.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
