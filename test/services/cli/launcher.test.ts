@@ -9,7 +9,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 
 const run = promisify(execFile);
 
-/** The package in a folder, with a program in its place that says which Node runs it, and with which words. */
+/** The package in a folder, with a program in its place that says which Node runs it, and its words. */
 async function install(folder: string): Promise<string> {
   const cli = join(folder, 'node_modules/quarry/services/cli');
   await mkdir(cli, { recursive: true });
