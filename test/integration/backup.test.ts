@@ -10,8 +10,8 @@ import { startFleet } from '../support/fleet.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-// Backup and restore of one machine, by the lines of operation.md. The test does systemctl's work, and a folder
-// is the root of the file system.
+// Backup and restore of one machine, by the lines of operation.md. The test does the work of
+// systemctl, and the root of the file system is a folder.
 
 test('what the page has backed up is all that a new machine needs', async () => {
   await using dir = await tempDir();
