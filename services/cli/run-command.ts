@@ -22,7 +22,9 @@ export async function runCommand(
     return 0;
   } catch (error) {
     const prefix = error instanceof ConfigError ? '' : 'quarry: ';
-    complain(`${prefix}${describeError(error)}\n`);
+    const lacksPackage = /^Cannot find package '/.test(describeError(error)); // as in a checkout that is new
+    const hint = lacksPackage ? '; npm ci in the folder of Quarry brings what is missing' : '';
+    complain(`${prefix}${describeError(error)}${hint}\n`);
     return error instanceof ConfigError || error instanceof UsageError ? 2 : 1;
   }
 }
