@@ -1,38 +1,25 @@
+import type { Release } from '../release/changelog.ts';
 import { plainText } from './plain-text.ts';
 
-// Debian's changelog (deb-changelog(5)), made from CHANGELOG.md.
-
-export type Version = { version: string; date: string; sections: { title: string; items: string[] }[] };
-
-/** Those versions that have a date, newest first. */
-export function readVersions(page: string): Version[] {
-  const chapters = page.split(/^## /m).slice(1);
-  return chapters.flatMap(chapter => {
-    const [, version, date] = /^(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)\n/.exec(chapter) ?? [];
-    if (version === undefined || date === undefined) return [];
-    const [before = '', ...named] = chapter.split(/^### /m);
-    const sections = [`\n${before}`, ...named].map(readSection);
-    return [{ version, date, sections: sections.filter(({ items }) => items.length > 0) }];
-  });
-}
-
-/** Its title is the first line. */
-function readSection(text: string): Version['sections'][number] {
-  const [title = '', ...lines] = text.split('\n');
-  const items = lines.join('\n').split(/^- /m).slice(1);
-  return { title, items: items.map(item => plainText(item).replace(/\s+/g, ' ').trim()) };
-}
-
-export function toDebianChangelog(versions: Version[], maintainer: string): string {
-  return versions
-    .map(({ version, date, sections }) => {
-      const parts = sections.map(({ title, items }) => {
-        return `${title === '' ? '' : `  [ ${title} ]\n`}${items.map(toItem).join('')}`;
-      });
+/** Debian's changelog (deb-changelog(5)). @param maintainer a name and an address */
+export function toDebianChangelog(releases: Release[], maintainer: string): string {
+  return releases
+    .map(({ version, date, notes }) => {
+      const sections = `\n${notes}`.split(/^### /m).map(toSection);
       const day = new Date(`${date}T12:00:00Z`).toUTCString().replace('GMT', '+0000');
-      return `quarry (${version}) unstable; urgency=medium\n\n${parts.join('\n')}\n -- ${maintainer}  ${day}\n`;
+      const body = sections.filter(section => section !== '').join('\n');
+      return `quarry (${version}) unstable; urgency=medium\n\n${body}\n -- ${maintainer}  ${day}\n`;
     })
     .join('\n');
+}
+
+/** Its title is the first line, and empty before the first one. */
+function toSection(text: string): string {
+  const [title = '', ...lines] = text.split('\n');
+  const items = lines.join('\n').split(/^- /m).slice(1);
+  if (items.length === 0) return '';
+  const heading = title === '' ? '' : `  [ ${title} ]\n`;
+  return heading + items.map(item => toItem(plainText(item).replace(/\s+/g, ' ').trim())).join('');
 }
 
 const WIDTH = 78;

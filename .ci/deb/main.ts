@@ -7,7 +7,7 @@ import { VERSION } from '../../shared/base/version.ts';
 import { type Arch, debianArch, findNode } from './node.ts';
 import { layTree } from './tree.ts';
 
-// `npm run deb`: builds the Debian package, with Node and all modules in it. The same sources make the same bytes.
+// `npm run deb`: builds the Debian package, with Node and all modules in it. The same commit and the same `strip` make the same bytes.
 
 const root = resolve(import.meta.dirname, '../..');
 

@@ -3,7 +3,11 @@ import type { Command } from '../../services/cli/command.ts';
 // quarry(1), made from what the commands say of themselves.
 
 /** As roff reads it: no escapes, no requests, and hyphens that a terminal shows as they are typed. */
-const escape = (text: string) => text.replace(/\\/g, '\\e').replace(/-/g, '\\-').replace(/^([.'])/gm, '\\&$1');
+const toRoff = (text: string) =>
+  text
+    .replace(/\\/g, '\\e')
+    .replace(/-/g, '\\-')
+    .replace(/^([.'])/gm, '\\&$1');
 
 /** @param date such as 2026-11-27 */
 export function toManual(commands: Record<string, Command>, version: string, date: string): string {
@@ -25,9 +29,9 @@ ${Object.values(commands).map(describe).join('')}${REST}`;
 }
 
 function describe({ usage, summary, example }: Command): string {
-  const [first = '', ...others] = usage.map(form => `.B quarry ${escape(form)}\n`);
+  const [first = '', ...others] = usage.map(form => `.B quarry ${toRoff(form)}\n`);
   const forms = `.TP\n${first}${others.map(form => `.TQ\n${form}`).join('')}`;
-  return `${forms}${escape(summary)}\n.IP\nFor example: ${escape(example)}\n`;
+  return `${forms}${toRoff(summary)}\n.IP\nFor example: ${toRoff(example)}\n`;
 }
 
 const REST = `.SH FILES

@@ -4,6 +4,7 @@ import {
   chmodSync,
   cpSync,
   existsSync,
+  globSync,
   lutimesSync,
   mkdirSync,
   readdirSync,
@@ -14,7 +15,8 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { loadCommands } from '../../services/cli/commands.ts';
-import { readVersions, toDebianChangelog } from './changelog.ts';
+import { readChangelog } from '../release/changelog.ts';
+import { toDebianChangelog } from './changelog.ts';
 import { toControl } from './control.ts';
 import { toCopyright } from './copyright.ts';
 import { toManual } from './manual.ts';
@@ -44,19 +46,23 @@ export async function layTree(tree: string, parts: Parts): Promise<void> {
 
 type Put = (path: string, content: string | Buffer, mode?: number) => void;
 
-/** As npm installs it: what package.json names, compiled, in a folder beside the modules. */
+/** As npm installs it: the compiled program in a folder beside the modules. */
 function layProgram(folder: string, root: string, modules: Module[]): void {
   const own = join(folder, 'node_modules/quarry');
-  const outDir = join(own, 'dist');
-  const compile = ['-p', '.ci/pack.tsconfig.json', '--outDir', outDir, '--declaration', 'false', '--noCheck'];
-  execFileSync(join(root, 'node_modules/.bin/tsc'), compile, { cwd: root, stdio: ['ignore', 2, 2] });
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  for (const path of ['package.json', ...manifest.files])
-    if (path !== 'dist') cpSync(join(root, path), join(own, path), { recursive: true });
+  const words = [join(own, 'dist'), '--declaration', 'false', '--noCheck'];
+  mkdirSync(own, { recursive: true });
+  execFileSync(join(root, '.ci/prepack'), words, { stdio: ['ignore', 2, 2], env: withPrograms(root) });
+  cpSync(join(root, 'package.json'), join(own, 'package.json'));
+  cpSync(join(root, 'services/cli/quarry.js'), join(own, 'services/cli/quarry.js'));
   // /usr/bin/quarry starts it: its `#!/usr/bin/env node` would find no Node, or another one.
   chmodSync(join(own, 'services/cli/quarry.js'), 0o644);
   for (const { path } of modules) layModule(join(root, path), join(folder, path));
 }
+
+const withPrograms = (root: string) => ({
+  ...process.env,
+  PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
+});
 
 /** Without modules within it, which have entries of their own. */
 function layModule(from: string, to: string): void {
@@ -87,6 +93,7 @@ function layServices(tree: string, put: Put, root: string): void {
 const completions = {
   bash: 'usr/share/bash-completion/completions/quarry',
   zsh: 'usr/share/zsh/vendor-completions/_quarry',
+  fish: 'usr/share/fish/vendor_completions.d/quarry.fish',
 } as const;
 
 async function layPages(put: Put, { root, node, version, epoch }: Parts, modules: Module[]): Promise<void> {
@@ -95,17 +102,17 @@ async function layPages(put: Put, { root, node, version, epoch }: Parts, modules
   const zip = (text: string) => gzipSync(text, { level: 9 });
   put('usr/share/man/man1/quarry.1.gz', zip(toManual(commands, version, date)));
   for (const [shell, path] of Object.entries(completions)) {
-    let script = '';
-    const write = async (text: string) => void (script += text);
+    const said: string[] = [];
+    const write = async (text: string) => void said.push(text);
     await commands.completion?.run([shell], { env: {}, write });
-    put(path, script);
+    put(path, said.join(''));
   }
-  const page = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
-  const versions = readVersions(page);
-  // A package of another version than the changelog's first is made for a test.
-  if (versions[0] && versions[0].version !== version) versions[0] = { ...versions[0], version };
-  put('usr/share/doc/quarry/changelog.gz', zip(toDebianChangelog(versions, maintainer)));
+  // A package of another version than the newest is made for a test.
+  const releases = readChangelog().map((release, index) => (index === 0 ? { ...release, version } : release));
+  put('usr/share/doc/quarry/changelog.gz', zip(toDebianChangelog(releases, maintainer)));
   put('usr/share/doc/quarry/copyright', toCopyright(root, modules, node.license));
+  for (const page of globSync(['README.md', '{services,shared}/**/*.md'], { cwd: root }))
+    put(`usr/share/doc/quarry/${page}`, readFileSync(join(root, page)));
   put('usr/share/lintian/overrides/quarry', readFileSync(join(files, 'lintian-overrides')));
 }
 
@@ -115,11 +122,21 @@ const maintainer = `${DEBFULLNAME} <${DEBEMAIL}>`;
 function layControl(put: Put, tree: string, { arch, version }: Parts): void {
   const all = listFiles(tree);
   const bytes = all.reduce((sum, path) => sum + Math.ceil(statSync(join(tree, path)).size / 1024) * 1024, 0);
-  const digest = (path: string) => createHash('md5').update(readFileSync(join(tree, path))).digest('hex');
-  put('DEBIAN/md5sums', all.filter(path => !path.startsWith('etc/')).map(path => `${digest(path)}  ${path}\n`).join(''));
+  const digest = (path: string) =>
+    createHash('md5')
+      .update(readFileSync(join(tree, path)))
+      .digest('hex');
+  put(
+    'DEBIAN/md5sums',
+    all
+      .filter(path => !path.startsWith('etc/'))
+      .map(path => `${digest(path)}  ${path}\n`)
+      .join(''),
+  );
   put('DEBIAN/control', toControl({ arch, version, maintainer, size: bytes / 1024 }));
   put('DEBIAN/conffiles', '/etc/default/quarry\n');
-  for (const name of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${name}`, readFileSync(join(files, name)), 0o755);
+  for (const name of ['postinst', 'prerm', 'postrm'])
+    put(`DEBIAN/${name}`, readFileSync(join(files, name)), 0o755);
 }
 
 /** Paths of all files below, in the order of their bytes. */

@@ -54,7 +54,9 @@ try {
   process.exitCode = 0;
 } catch (error) {
   const prefix = error instanceof ConfigError ? '' : 'quarry: ';
+  const lacksPackage = /^Cannot find package '/.test(describeError(error)); // as in a checkout that is new
+  const hint = lacksPackage ? '; npm ci in the folder of Quarry brings what is missing' : '';
   process.stderr.on('error', () => {}); // nobody is there to hear it
-  process.stderr.write(`${prefix}${describeError(error)}\n`);
+  process.stderr.write(`${prefix}${describeError(error)}${hint}\n`);
   process.exitCode = error instanceof ConfigError || error instanceof UsageError ? 2 : 1;
 }
