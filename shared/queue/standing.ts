@@ -56,7 +56,7 @@ const UNIT = 0x1000;
 /** Longer than any pause between two looks. */
 const HEARD_SECONDS = 30;
 
-/** All that read throw IssuanceError: `unavailable` when Redis cannot be reached, `misconfigured` for damage. */
+/** Throws IssuanceError: `unavailable` when Redis cannot be reached, `misconfigured` for what is damaged. */
 export type Standings = {
   /**
    * @param block the auth block that admitted the job

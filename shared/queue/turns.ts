@@ -93,7 +93,11 @@ return 1`);
 
 /** The turns of jobs that wait for something else between. */
 export type Turns = {
-  /** Before a job is given back to wait: it gets another turn when it comes back. @param why what it waits for */
+  /**
+   * Before a job is given back to wait: it gets another turn when it comes back.
+   *
+   * @param why what it waits for
+   */
   leave(lock: JobLock, data: SignJobData, why?: WaitsFor): Promise<void>;
   /** @returns whether a job that has come back may go on; else it has its turn, and is to be given back */
   resume(lock: JobLock, data: SignJobData): Promise<boolean>;

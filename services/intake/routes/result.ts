@@ -56,8 +56,9 @@ export function resultRoute(parts: {
 }
 
 /**
- * The results for a client that may not have all names of its block, and what is going on before. One with a one-time token may have that
- * of its own job alone, and hear why a job failed, as that has let the token go.
+ * The results, and what is going on before, for a client that may not have all names of its block. One with a
+ * one-time token may have those of its own job alone, and hear why a job failed, as that has let the token
+ * go.
  */
 function onlyFor(
   { mayHave, once }: AdmittingBlock,

@@ -167,8 +167,9 @@ for (const [whose, names, used, line] of [
         names.map(value => ({ type: 'dns', value })),
       );
     const [plain, events] = await Promise.all(
-      [{ Prefer: 'wait=0' }, { Accept: 'text/event-stream' }].map(async headers => {
-        const answer = await fetch(`${intake.url}/sign/${jobId}`, { headers: { ...bearer, ...headers } });
+      [['Prefer', 'wait=0'] as const, ['Accept', 'text/event-stream'] as const].map(async ([name, value]) => {
+        const headers = { ...bearer, [name]: value };
+        const answer = await fetch(`${intake.url}/sign/${jobId}`, { headers });
         return answer.text();
       }),
     );
