@@ -15,7 +15,7 @@ import {
 } from './support/read-sources.ts';
 import { COMMENT, findFunctions, LITERAL, scanSource } from './support/scan-source.ts';
 
-// The floors and fences of the house (CONTRIBUTING.md draws them).
+// The floors and fences of the house (services/docs/architecture.md draws them).
 
 const floors: Record<string, number> = {
   base: 0,
@@ -62,11 +62,10 @@ const servicesOnly = [/\bprocess\.(argv|env|exit|exitCode|on|once)\b/, /\.listen
 
 /** Values that are exported for tests alone, each with the reason. */
 const forTestsAlone: Record<string, string> = {
-  'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and in the README',
+  'services/cli/acme/acme.ts acmeActions': 'each action has to be in the help and on its page',
   'services/cli/exposed-files.ts findExposure': 'what modes and groups allow is a table',
   'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
   'services/intake/routes/sign.ts openCsrReader': 'what it remembers shows in no answer',
-  'services/intake/routes/sign.ts parsePrefer': "the header's grammar has more cases than posts can show",
   'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
   'shared/inventory/lines.ts toSortedName': 'how names sort is a table',

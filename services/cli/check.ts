@@ -1,6 +1,6 @@
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
 import { findUnreachable } from '../../shared/admission/unreachable-blocks.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { findSecretFault } from '../../shared/base/installation.ts';
 import { whereOf } from '../../shared/base/redis-address.ts';
 import type { AccountConfig } from '../../shared/ca/account-section.ts';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { isConfigPath } from '../../shared/config/config-files.ts';
 import type { Environment } from '../../shared/config/environment.ts';
 

@@ -1,5 +1,5 @@
 import type { Command } from './command.ts';
-import type { RoleName } from './run-roles.ts';
+import type { RoleName } from './start-role.ts';
 
 /**
  * All that `quarry` can do, in the order of its help. Each is loaded when it is wanted: a responder is not

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openSecret } from '../../shared/base/installation.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import type { Reloaded } from './live-config.ts';
 import { digestFiles, type ReloadAnswer, readRequest, reloadChannels } from './reload-messages.ts';

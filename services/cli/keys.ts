@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describeFileError } from '../../shared/base/basics.ts';
+import { describeFileError } from '../../shared/base/errors.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
 import { readKeyDigest } from '../../shared/pki/public-key.ts';

@@ -1,4 +1,5 @@
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import type { Role } from '../../shared/base/role.ts';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { describeError, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { deliver } from '../../shared/notify/deliver.ts';
 import type { Message } from '../../shared/notify/message.ts';

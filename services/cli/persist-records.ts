@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { openCaConnection, readDirectory } from '../../shared/acme/connection.ts';
-import { describeError, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openLog } from '../../shared/base/log.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { readAccountUrl } from '../../shared/ca/account-directory.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { findProgram } from './find-program.ts';
 
 // The process of a private Redis: what starts it, and what it says when it ends.

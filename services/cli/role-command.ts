@@ -1,8 +1,9 @@
 import type { OpenLog } from '../../shared/base/log.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { endProcess } from './end-process.ts';
-import { type RoleName, roleNames, runRoles } from './run-roles.ts';
+import { runRoles } from './run-roles.ts';
 import { takeNotifyVariables } from './service-manager.ts';
+import { type RoleName, roleNames } from './start-role.ts';
 
 /**
  * How long a clean stop may take before the process ends anyway; under the ten seconds that container engines

@@ -1,6 +1,6 @@
 import type { Log } from '../../shared/base/basics.ts';
 import { Gauge, type Registry } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { RedisAddress } from '../../shared/base/redis-address.ts';
 import { openRedisClock, type RedisClock } from '../../shared/base/redis-clock.ts';
 

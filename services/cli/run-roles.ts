@@ -11,24 +11,21 @@ import { openStoring } from '../../shared/base/storage-faults.ts';
 import { openSyslog } from '../../shared/base/syslog.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
-import { isReader, rightsOf } from '../../shared/setup/redis-acl.ts';
-import { type Fitness, lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts';
+import { isReader } from '../../shared/setup/redis-acl.ts';
+import { untilRedisFits } from '../../shared/setup/redis-fitness.ts';
 import { createAdminApp, readReadiness } from './admin-app.ts';
 import { type DescriptorNeeds, findDescriptorLimit, shareDescriptors } from './descriptors.ts';
 import { followFiles } from './follow-files.ts';
+import { findFaultBy, refuseUnfit, toRedisLooks } from './look-at-redis.ts';
 import { startPrivateRedis } from './private-redis.ts';
 import { openRolesClock } from './roles-clock.ts';
 import { type NotifyVariables, openServiceManager } from './service-manager.ts';
-
-export const roleNames = ['intake', 'scheduler', 'worker', 'responder'] as const;
-export type RoleName = (typeof roleNames)[number];
+import { type RoleName, startRole } from './start-role.ts';
 
 /** For probes and for those who read the figures: idle connections of others cost no descriptors. */
 const adminCap = { most: 32, onRefused() {} };
 
-/** Milliseconds that Redis is given to answer before the roles start. */
-const FIRST_LOOK = 1_000;
-/** And one that answers, to tell its time. */
+/** Milliseconds that a Redis which answers is given to tell its time, before the roles start. */
 const LONGEST_QUESTION = 5_000;
 
 type RunOptions = {
@@ -83,34 +80,28 @@ export async function runRoles(options: RunOptions): Promise<void> {
   const admin = createAdminApp(running, roles.length, metrics, notes);
   stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
 
-  const ways = [...roles].reverse().map(name => {
-    const redisAddress = addressFor(name, place, config.redis);
-    const lookBy = (next: Config) => lookAtRedis(name, redisAddress, rightsOf(name, next));
-    return { name, redisAddress, lookBy, look: () => lookBy(live.current) };
-  });
-  const lookBy = (next: Config) => Promise.all(ways.map(way => inTime(way.lookBy(next))));
-  const looks = await lookBy(config);
-  refuseUnfit(looks);
+  const looks = toRedisLooks([...roles].reverse(), place, live);
+  const isThere = await refuseUnfit(looks, config);
   // What a role does before it knows the time would bear that of this machine.
   const told = clock.untilTold(stop).catch(() => {});
-  const isThere = looks.some(({ state }) => state === 'fit');
   if (isThere) await Promise.race([told, systemClock.sleep(LONGEST_QUESTION)]);
-  for (const { name, redisAddress, look } of ways) {
+  for (const look of looks) {
+    const { name, redisAddress } = look;
     const parts: RoleParts = {
       ...{ redisAddress, clock, metrics, storing, room, log: log.child({ role: name }) },
       async untilRedisFits(signal) {
-        await untilRedisFits(look, clock, signal);
+        await untilRedisFits(look.look, clock, signal);
         await clock.untilTold(signal);
       },
     };
-    const role = stack.use(await startByName(name, config, parts));
-    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, shareLooks(look)) }));
+    const role = stack.use(await startRole(name, config, parts));
+    running.push(Object.assign(role, { findFault: findFaultBy(role.findFault, look) }));
   }
   const writer = roles.find(name => !isReader(name));
   const following = followFiles({
     ...{ files, names: roles, live, load, roles: running, log, metrics },
     setLevel: opened.setLevel,
-    check: async next => refuseUnfit(await lookBy(next)),
+    check: async next => void (await refuseUnfit(looks, next)),
     redisAddress: addressFor(writer ?? 'responder', place, config.redis),
     isReader: writer === undefined,
   });
@@ -174,50 +165,4 @@ function countLostLines(log: OpenLog, metrics: Registry): void {
       this.inc(log.lost());
     },
   });
-}
-
-/** A Redis that does not answer at once is waited for. */
-async function inTime(look: Promise<Fitness>): Promise<Fitness> {
-  const late = systemClock.sleep(FIRST_LOOK).then((): Fitness => ({ state: 'away' }));
-  return Promise.race([look, late]);
-}
-
-/** Before a role connects, of which libraries tell in their own words. */
-function refuseUnfit(looks: readonly Fitness[]): void {
-  for (const look of looks) if (look.state === 'unfit') throw new Error(look.fault);
-}
-
-/** Whether Redis takes writes is looked at first, as where it does not the rest may never come. */
-const findFaultBy =
-  (own: Role['findFault'], look: () => Promise<string | undefined>): Role['findFault'] =>
-  async () =>
-    (await own?.()) ?? look();
-
-/** While one look is under way, others wait for it. Where Redis is away, roles say so themselves. */
-function shareLooks(look: () => Promise<Fitness>): () => Promise<string | undefined> {
-  let looking: Promise<string | undefined> | undefined;
-  const start = async () => {
-    const fitness = await look().finally(() => {
-      looking = undefined;
-    });
-    return fitness.state === 'unfit' ? fitness.fault : undefined;
-  };
-  return () => {
-    looking ??= start();
-    return looking;
-  };
-}
-
-/** Imports a role when it is needed, so that a responder does not carry the worker's libraries. */
-async function startByName(name: RoleName, config: Config, parts: RoleParts): Promise<Role<Config>> {
-  switch (name) {
-    case 'intake':
-      return (await import('../intake/intake.ts')).startIntake(config, parts);
-    case 'worker':
-      return (await import('../worker/worker.ts')).startWorker(config, parts);
-    case 'scheduler':
-      return (await import('../scheduler/scheduler.ts')).startScheduler(config, parts);
-    case 'responder':
-      return (await import('../responder/responder.ts')).startResponder(config, parts);
-  }
 }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { findProgram } from './find-program.ts';
 
 // What systemd hears of a service with Type=notify (sd_notify(3)), as lines in datagrams to a Unix socket.

@@ -1,5 +1,6 @@
 import { type Level, pino } from 'pino';
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openSyslog, type Syslog } from '../../shared/base/syslog.ts';
 
 /** Python's levels by their numbers, and pino's names for the same. */

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toDomainGlob } from '../../shared/admission/admit.ts';
-import { describeError, describeFileError } from '../../shared/base/basics.ts';
+import { describeError, describeFileError } from '../../shared/base/errors.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { readHead, restartTrail } from '../../shared/trail/files.ts';

@@ -1,15 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import Router from '@koa/router';
-import Koa, { type Context, HttpError, type Middleware } from 'koa';
+import Koa, { type Context, type Middleware } from 'koa';
 import type { Admission } from '../../shared/admission/admit.ts';
-import {
-  type Clock,
-  describeError,
-  IssuanceError,
-  type IssuanceErrorCode,
-  type Log,
-  type Problem,
-} from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import { Histogram, type Registry } from '../../shared/base/metrics.ts';
 import type { Issuing } from '../../shared/issue/request-certificate.ts';
@@ -19,6 +13,7 @@ import { isRefusal, type Refusal, type Refusals, toAsker } from './refusals.ts';
 import { resultRoute } from './routes/result.ts';
 import { revokeRoute } from './routes/revoke.ts';
 import { type Clients, signRoute, type Waiting } from './routes/sign.ts';
+import { type Answer, addNote, toAnswer, toRetryAfter } from './to-answer.ts';
 
 /**
  * The intake's HTTP interface: a log line for each request, an answer to each error.
@@ -124,68 +119,6 @@ export function toRefusal({ state }: Context, error: unknown, detail: string): R
   const { client, names, blocks = [], requestId: request } = state;
   const own = error instanceof IssuanceError ? error.blocks : undefined;
   return { names, ...toAsker(own ?? blocks), client, request, detail };
-}
-
-type Answer = {
-  status: number;
-  detail: string;
-  headers: Record<string, string>;
-  /** Milliseconds since the epoch. */
-  retryAfter?: number | undefined;
-  problem?: Problem | undefined;
-};
-
-function toAnswer(error: unknown): Answer {
-  if (error instanceof IssuanceError) {
-    const { message, retryAfter, problem } = error;
-    return { status: toStatus(error.code), detail: message, headers: {}, retryAfter, problem };
-  }
-  if (error instanceof HttpError && error.expose) {
-    const headers = (error.headers ?? {}) as Record<string, string>;
-    return { status: error.statusCode, detail: error.message, headers };
-  }
-  return { status: 500, detail: 'internal error', headers: {} };
-}
-
-/** A refusal says that the certificate which the client shows does not count, as that may be all. */
-export function addNote<Told extends Pick<Answer, 'status' | 'detail'>>(
-  answer: Told,
-  badCertificate: string | undefined,
-): Told {
-  if (answer.status !== 403 || badCertificate === undefined) return answer;
-  return { ...answer, detail: `${answer.detail}; the ${badCertificate}` };
-}
-
-/** The only switch from an error's code to a status. */
-function toStatus(code: IssuanceErrorCode): number {
-  switch (code) {
-    case 'denied':
-      return 403;
-    case 'unknown':
-      return 404;
-    case 'badCsr':
-      return 415;
-    case 'challengeFailed':
-      return 421;
-    case 'rateLimited':
-      return 429;
-    case 'unavailable':
-    case 'gone':
-      return 503;
-    case 'misconfigured':
-    case 'unexpected':
-      return 500;
-  }
-}
-
-/** Seconds; a 503 and a 429 always have them. */
-export function toRetryAfter(
-  { status, retryAfter }: Pick<Answer, 'status' | 'retryAfter'>,
-  now: number,
-): string | undefined {
-  if (retryAfter !== undefined) return String(Math.max(1, Math.ceil((retryAfter - now) / 1000)));
-  if (status === 503) return '5';
-  return status === 429 ? '3600' : undefined;
 }
 
 const JSON_TYPES = ['application/problem+json', 'application/json'];

@@ -9,7 +9,8 @@ import {
   readForwardedCertificate,
   type ShownCertificate,
 } from '../../shared/admission/client-ca.ts';
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { pollFiles } from './poll-files.ts';
 
 type Parts = {

@@ -3,7 +3,7 @@ import { lookKey, watchHealth } from '../../shared/base/health.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import type { Live } from '../../shared/base/live.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import { watchBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import { openAcmeQueue } from '../../shared/queue/acme-queue.ts';

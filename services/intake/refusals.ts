@@ -1,5 +1,5 @@
 import type { Clock, Log } from '../../shared/base/basics.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import type { Trail } from '../../shared/trail/trail.ts';
 

@@ -1,13 +1,15 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { tokenPattern } from '../../shared/acme/objects.ts';
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { watchHealth } from '../../shared/base/health.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis, type Store } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';

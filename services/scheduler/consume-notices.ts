@@ -1,4 +1,5 @@
-import { type Clock, describeError } from '../../shared/base/basics.ts';
+import type { Clock } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { deliver } from '../../shared/notify/deliver.ts';

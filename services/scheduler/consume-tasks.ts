@@ -1,4 +1,4 @@
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import {
   type FailedJob,

@@ -1,4 +1,5 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { atOption } from '../../shared/base/file-error.ts';
 import type { Live } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';

@@ -1,4 +1,5 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { drawBackJobs, drawBackLives } from '../../shared/queue/draw-back.ts';
 import type { Schedule } from '../../shared/queue/schedule.ts';

@@ -1,4 +1,5 @@
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { ExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import type { Storage } from '../../shared/storage/storage.ts';

@@ -1,4 +1,5 @@
-import type { Clock, Log, SignFailure } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import type { SignFailure } from '../../shared/base/errors.ts';
 import { LAST_PART, lifeOf } from '../../shared/pki/life.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { LastFetch, ManagedCertificate } from '../../shared/renewal/renewal-index.ts';

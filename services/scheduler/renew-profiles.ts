@@ -1,5 +1,6 @@
 import type { ProxyEnv } from 'node:http';
-import { type Clock, describeError, IssuanceError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';

@@ -1,5 +1,5 @@
 import type { Admission } from '../../shared/admission/admit.ts';
-import { describeError, IssuanceError, type SignFailure } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError, type SignFailure } from '../../shared/base/errors.ts';
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';

@@ -1,6 +1,6 @@
 import type { Admission, AuthBlock } from '../../shared/admission/admit.ts';
 import { blocksForUnusual } from '../../shared/admission/unusual-keys.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import { toSignJob } from '../../shared/issue/request-certificate.ts';
 import { parseCsr } from '../../shared/pki/csr.ts';

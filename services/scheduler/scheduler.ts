@@ -1,5 +1,6 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
-import { type Clock, describeError, linkSignals } from '../../shared/base/basics.ts';
+import { type Clock, linkSignals } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { openLivePart } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';

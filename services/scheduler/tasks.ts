@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { Seals } from '../../shared/admission/hmac.ts';
-import { type Clock, describeError, type Log } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { keepUnchanged, type Live } from '../../shared/base/live.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import type { Storing } from '../../shared/base/storage-faults.ts';

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { DirectoriesOf, Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';

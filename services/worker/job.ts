@@ -1,5 +1,6 @@
 import type { Kept } from '../../shared/acme-server/orders.ts';
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Claim } from '../../shared/limits/budget.ts';
 import { type Orderer, proofOf } from '../../shared/limits/limits.ts';

@@ -1,6 +1,6 @@
 import type { AcmeAccount } from '../../shared/acme/client.ts';
 import { problemKind, refusesCsr, saysAccountIsGone } from '../../shared/acme/problem.ts';
-import { describeError, IssuanceError } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';

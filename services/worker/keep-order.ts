@@ -1,6 +1,6 @@
 import { refusesCsr } from '../../shared/acme/problem.ts';
 import { bearsSeal, withSeal } from '../../shared/admission/hmac.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { KeptOrder } from '../../shared/limits/standing-limit.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';

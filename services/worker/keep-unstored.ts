@@ -1,4 +1,5 @@
-import { describeError, type Log } from '../../shared/base/basics.ts';
+import type { Log } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
 import type { CsrText } from '../../shared/pki/csr.ts';
 import { storageSubject, storeKept, type UnstoredEntry } from '../../shared/renewal/unstored.ts';

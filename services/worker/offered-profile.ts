@@ -1,6 +1,6 @@
 import type { Directory } from '../../shared/acme/directory.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { BREAKER_RETRY, LeftError, noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
 import type { SignRun } from './job.ts';

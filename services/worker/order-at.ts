@@ -1,6 +1,6 @@
 import { type AcmeAccount, openAcmeClient } from '../../shared/acme/client.ts';
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';

@@ -1,5 +1,5 @@
 import { toObjection } from '../../shared/admission/refusal.ts';
-import { toSignFailure } from '../../shared/base/basics.ts';
+import { toSignFailure } from '../../shared/base/errors.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
 import { endClientOrder } from './client-order.ts';
 import {

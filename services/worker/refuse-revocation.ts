@@ -1,6 +1,7 @@
 import { type AuthBlock, findObjection } from '../../shared/admission/admit.ts';
 import { toObjection } from '../../shared/admission/refusal.ts';
-import { type Clock, type Log, toSignFailure } from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { toSignFailure } from '../../shared/base/errors.ts';
 import { readRevocable } from '../../shared/pki/revocation.ts';
 import type { HeldJob } from '../../shared/queue/bullmq.ts';
 import type { RevokeJobData, RevokeResult } from '../../shared/queue/revoke-queue.ts';

@@ -1,13 +1,8 @@
 import { saysAccountIsGone } from '../../shared/acme/problem.ts';
 import { revokeCertificate } from '../../shared/acme/revoke.ts';
 import type { Certificates } from '../../shared/acme-server/certificates.ts';
-import {
-  type Clock,
-  describeError,
-  IssuanceError,
-  type Log,
-  toSignFailure,
-} from '../../shared/base/basics.ts';
+import type { Clock, Log } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError, toSignFailure } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { RevokedCertificates } from '../../shared/limits/revoked-certificates.ts';

@@ -1,4 +1,5 @@
-import { type Clock, IssuanceError, isFailureCode } from '../../shared/base/basics.ts';
+import type { Clock } from '../../shared/base/basics.ts';
+import { IssuanceError, isFailureCode } from '../../shared/base/errors.ts';
 import { isFlag, isNumber, isText, listOf, optional, shapeOf } from '../../shared/base/redis.ts';
 import type { Refusal } from '../../shared/order/fail-over.ts';
 import type { Checkpoint, OrderChallenge, OrderState } from '../../shared/order/order-state.ts';

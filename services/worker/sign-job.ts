@@ -1,6 +1,7 @@
 import type { AccountChoice } from '../../shared/admission/account-choice.ts';
 import { findObjection } from '../../shared/admission/admit.ts';
-import { describeError, IssuanceError, linkSignals, toSignFailure } from '../../shared/base/basics.ts';
+import { linkSignals } from '../../shared/base/basics.ts';
+import { describeError, IssuanceError, toSignFailure } from '../../shared/base/errors.ts';
 import type { Live } from '../../shared/base/live.ts';
 import type { Registry } from '../../shared/base/metrics.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';

@@ -1,5 +1,5 @@
 import { openAcmeClient } from '../../shared/acme/client.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
 import { leftState } from '../../shared/order/next-step.ts';

@@ -1,5 +1,5 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
 import { type LivePart, openLivePart } from '../../shared/base/live.ts';
 import {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
-import { type Clock, needingRedis } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
 import {
   isNumber,
   isText,
   listOf,
+  needingRedis,
   oneOf,
   optional,
   parseValue,

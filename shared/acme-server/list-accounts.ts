@@ -2,7 +2,7 @@ import { type AdmittingBlock, openAdmission } from '../admission/admit.ts';
 import type { AuthBlockConfig } from '../admission/auth-section.ts';
 import { describeUnbound } from '../admission/refusal.ts';
 import type { JudgeToken } from '../admission/token-method.ts';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import { type SealedBinding, toAccountBinding } from './account-binding.ts';
 import { accountKeys } from './account-life.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Seals } from '../admission/hmac.ts';
-import { type Clock, needingRedis } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import type { Clock } from '../base/basics.ts';
+import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 import { AcmeError } from './problem.ts';
 
 // Replay protection (RFC 8555 section 6.5). A nonce says when it was made, and bears a MAC of the

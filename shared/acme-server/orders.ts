@@ -5,7 +5,8 @@ import {
   proofTypes,
 } from '../admission/client-proof.ts';
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
-import type { Clock, Problem } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import type { Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import {
   isNumber,

@@ -1,4 +1,4 @@
-import { IssuanceError, type Problem } from '../base/basics.ts';
+import { IssuanceError, type Problem } from '../base/errors.ts';
 
 // What an ACME client reads where its request comes to nothing (RFC 8555 section 6.7).
 

@@ -1,5 +1,5 @@
 import type { ClientChallenge } from '../admission/client-proof.ts';
-import type { Problem } from '../base/basics.ts';
+import type { Problem } from '../base/errors.ts';
 import type { Authorization, Order, OrderChallenge } from './orders.ts';
 
 // How proofs of the names by the client change an order (RFC 8555 section 7.1.6).

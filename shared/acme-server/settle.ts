@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { renewalInfoId } from '../acme/renewal-info.ts';
-import { fromSignFailure, type Problem, type SignFailure } from '../base/basics.ts';
+import { fromSignFailure, type Problem, type SignFailure } from '../base/errors.ts';
 import type { ScriptRun } from '../base/run-in-turn.ts';
 import { type Certificate, decodePem, describeLeaf, readCertificate } from '../pki/certificate.ts';
 import type { SignResult } from '../queue/sign-records.ts';

@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { getJwk } from 'acme-client/src/crypto/index.js';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { readPrivateKey } from '../pki/private-key.ts';
 
 /** An account's key as requests need it. */

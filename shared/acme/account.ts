@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { AccountKey } from './account-key.ts';
 import { type AcmeAccount, encodeJws, type Jws, openSigner, signJws } from './client.ts';
 import { type CaConnection, readDirectory } from './connection.ts';

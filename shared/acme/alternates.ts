@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { splitChain } from '../pki/certificate.ts';
 import { readLinks } from './links.ts';
 import { type HttpAnswer, text } from './objects.ts';

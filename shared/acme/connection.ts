@@ -1,7 +1,8 @@
 import type { ClientRequest, IncomingMessage, Agent as PlainAgent, ProxyEnv } from 'node:http';
 import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
-import { type Clock, describeError, IssuanceError, systemClock } from '../base/basics.ts';
+import { type Clock, systemClock } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { http } from '../base/http.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, parseDirectory } from './directory.ts';

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { type HttpAnswer, parseRetryAfter, resolveUrl } from './objects.ts';
 import { describeAnswer } from './words.ts';
 

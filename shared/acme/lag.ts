@@ -1,4 +1,5 @@
-import { type Clock, IssuanceError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { saysAccountIsGone } from './problem.ts';
 
 /** Milliseconds before each further try: what one replica of a CA has made, others know within seconds. */

@@ -1,4 +1,4 @@
-import { IssuanceError, type Problem } from '../base/basics.ts';
+import { IssuanceError, type Problem } from '../base/errors.ts';
 import { type Identifier, isDomainName } from '../base/identifier.ts';
 import { describeAnswer, toLine } from './words.ts';
 

@@ -1,4 +1,4 @@
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseProblem } from './objects.ts';
 import { describeAnswer } from './words.ts';

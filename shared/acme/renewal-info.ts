@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { readCertificateIds } from '../pki/certificate-ids.ts';
 import { type CaConnection, readDirectory, sendRequest } from './connection.ts';
 import { type HttpAnswer, parseRetryAfter } from './objects.ts';

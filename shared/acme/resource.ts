@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { type AcmeAccount, openSigner } from './client.ts';
 import type { CaConnection } from './connection.ts';
 import { readLinks } from './links.ts';

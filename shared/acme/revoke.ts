@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { decodePem } from '../pki/certificate.ts';
 import { type RevocationReason, revocationReasons } from '../pki/revocation.ts';
 import { type AcmeAccount, openSigner } from './client.ts';

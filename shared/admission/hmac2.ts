@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
-import { needingRedis } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 
 // HMAC version 2, whose requests are taken once each: hmac.md tells which bytes are signed.
 

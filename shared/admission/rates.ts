@@ -1,4 +1,5 @@
-import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { toHost } from '../base/host.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';

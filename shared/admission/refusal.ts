@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import { describeCertificate } from './client-ca.ts';
 import { canProveNames } from './client-proof.ts';

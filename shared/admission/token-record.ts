@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { damagedValue } from '../base/basics.ts';
+import { damagedValue } from '../base/errors.ts';
 import {
   isFlag,
   isNumber,

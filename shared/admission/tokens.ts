@@ -1,6 +1,6 @@
-import { type Clock, needingRedis } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
 import { findCidrFault, type Identifier, toAddressSet } from '../base/identifier.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 import { toDomainGlob } from './admit.ts';
 import type { Seals } from './hmac.ts';
 import type { AccountBinding } from './methods.ts';

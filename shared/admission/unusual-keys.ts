@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Admission, AuthBlock } from './admit.ts';
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
-import { describeError } from './basics.ts';
+import { describeError } from './errors.ts';
 
 /** Seconds. The system needs a moment to free the lock of a holder that was killed. */
 const PATIENCE = 5;

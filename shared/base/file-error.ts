@@ -1,4 +1,4 @@
-import { describeFileError } from './basics.ts';
+import { describeFileError } from './errors.ts';
 
 // The system says ENOSPC, and an operator has to know of which disk, and who wants to write there.
 

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { describeError, type Log } from './basics.ts';
+import type { Log } from './basics.ts';
+import { describeError } from './errors.ts';
 import { whyRedisIsAway } from './outages.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 import { askOnce } from './refusals.ts';

@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToUnicode } from 'node:url';
-import { IssuanceError } from './basics.ts';
+import { IssuanceError } from './errors.ts';
 
 /**
  * A name that a certificate is for (RFC 8555 section 7.1.3, RFC 8738): a lower-cased A-label DNS name,

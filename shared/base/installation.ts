@@ -2,9 +2,11 @@ import { createHmac, createPrivateKey, hkdfSync, randomBytes } from 'node:crypto
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createAtomically, readCreated, readIfThere } from './atomic-file.ts';
-import { type Clock, describeFileError, type Log, needingRedis } from './basics.ts';
+import type { Clock, Log } from './basics.ts';
+import { describeFileError } from './errors.ts';
 import { untilRedisAnswers } from './outages.ts';
 import type { Store } from './redis.ts';
+import { needingRedis } from './redis.ts';
 
 // The secret of an installation, which its roles know and Redis does not: see installation.md.
 

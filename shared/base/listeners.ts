@@ -1,7 +1,8 @@
 import { Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { describeError, type Log } from './basics.ts';
+import type { Log } from './basics.ts';
+import { describeError } from './errors.ts';
 import { http } from './http.ts';
 import { bracketed } from './identifier.ts';
 

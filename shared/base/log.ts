@@ -1,5 +1,6 @@
 import { pino } from 'pino';
-import { describeError, type LineFlow, type Log, passLines } from './basics.ts';
+import { type LineFlow, type Log, passLines } from './basics.ts';
+import { describeError } from './errors.ts';
 import { type LogSink, openSink, type ToGapLine } from './log-sink.ts';
 
 type LogOptions = {

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { type Clock, describeError, type Log } from './basics.ts';
+import type { Clock, Log } from './basics.ts';
+import { describeError } from './errors.ts';
 import { describeTrouble, explainOutage, judgeRedisError } from './redis-errors.ts';
 import { askOnce } from './refusals.ts';
 

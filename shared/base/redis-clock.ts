@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { type Clock, describeError, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
+import { type Clock, type Log, type OwnClocks, ownClocks, steadyClock } from './basics.ts';
+import { describeError } from './errors.ts';
 import { orAborted } from './or-aborted.ts';
 import { codeOf } from './redis-errors.ts';
 

@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import type { Redis } from 'ioredis';
-import { damagedValue, type Log, needingRedis, toDamage } from './basics.ts';
-import { endSilence, reportOutages } from './outages.ts';
-import type { RedisAddress } from './redis-address.ts';
-import { connectTo, type Patience } from './redis-connection.ts';
-import { followSwitches } from './redis-switches.ts';
-import { outlastRefusals } from './refusals.ts';
+import { damagedValue, IssuanceError, toDamage } from './errors.ts';
+import type { Patience } from './redis-connection.ts';
+import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 
 export type { Redis } from 'ioredis';
 
@@ -14,42 +11,11 @@ export type { Redis } from 'ioredis';
 export type Store = { redis: Redis; prefix: string };
 
 /**
- * @param enableReadyCheck whether it waits until Redis has loaded its data, for which a user needs INFO
- */
-export function openRedis(
-  address: RedisAddress,
-  patience: Patience,
-  log: Log,
-  enableReadyCheck = true,
-): Redis {
-  const all = new Set<Redis>();
-  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience, all);
-  if ('sentinels' in address) {
-    const switches = followSwitches(address, () => all);
-    redis.on('end', () => switches[Symbol.dispose]());
-  }
-  reportOutages(redis, log);
-  return redis;
-}
-
-/** BullMQ makes itself another one, which has them, too. @param all gets it while it is open */
-function withManners(redis: Redis, patience: Patience, all: Set<Redis>): Redis {
-  const duplicate = redis.duplicate.bind(redis);
-  redis.duplicate = options => withManners(duplicate(options), patience, all);
-  redis.on('connect', () => all.add(redis));
-  redis.on('end', () => all.delete(redis));
-  redis.on('connect', () => writeTogether(redis.stream, patience));
-  redis.on('connect', () => endSilence(redis));
-  outlastRefusals(redis);
-  return redis;
-}
-
-/**
  * Has the commands of one turn of the event loop leave in one write: where many orders are under way that
  * halves what a command costs on both sides. Requests are read one a turn, so their commands wait for the
  * turns that follow at once.
  */
-function writeTogether(stream: Writable, patience: Patience): void {
+export function writeTogether(stream: Writable, patience: Patience): void {
   const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
   const schedule = patience === 'impatient' ? setImmediate : process.nextTick;
   let held = false;
@@ -66,6 +32,22 @@ function writeTogether(stream: Writable, patience: Patience): void {
     return write(...args);
   };
   stream.write = together as typeof stream.write;
+}
+
+/**
+ * Runs commands that a request depends on.
+ *
+ * @throws IssuanceError `unavailable` whatever goes wrong: a failing Redis is not the client's fault and not
+ *   a bug; but for a value that is damaged, which has an error of its own
+ */
+export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const known = error instanceof IssuanceError ? error : toDamage(error);
+    if (known) throw known;
+    throw new IssuanceError('unavailable', describeTrouble(judgeRedisError(error)), { cause: error });
+  }
 }
 
 /** A Lua script, which Redis knows by its digest once it has run it. */
@@ -176,14 +158,6 @@ export function openStreamWriter<T>(redis: Redis, stream: string, most: number):
     },
     entryFor: (record, beside) => ['*', ...toFields(record, beside)],
   };
-}
-
-/** Closes a connection, which fails the commands that still wait on it; errors from here on are no outage. */
-export function closeRedis(redis: Redis): void {
-  redis.removeAllListeners('error').on('error', () => {});
-  // Between two attempts to connect, ioredis would leave waiting commands pending for ever.
-  if (redis.status === 'reconnecting') redis.connect().catch(() => {});
-  redis.disconnect();
 }
 
 /** Whether a value out of JSON is what it should be. */

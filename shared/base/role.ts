@@ -1,8 +1,9 @@
 import type { Clock, Log } from './basics.ts';
 import { lookKey, watchHealth } from './health.ts';
 import type { Registry } from './metrics.ts';
+import { closeRedis, openRedis } from './open-redis.ts';
 import { untilRedisAnswers } from './outages.ts';
-import { closeRedis, openRedis, type Store } from './redis.ts';
+import type { Store } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
 import type { Storing } from './storage-faults.ts';
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describeFileError } from './basics.ts';
+import { describeFileError } from './errors.ts';
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE = 1_000;

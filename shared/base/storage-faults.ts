@@ -1,4 +1,5 @@
-import { type Clock, describeError, IssuanceError, type Log } from './basics.ts';
+import type { Clock, Log } from './basics.ts';
+import { describeError, IssuanceError } from './errors.ts';
 import { type FileThreads, HangingError, openFileThreads } from './file-threads.ts';
 import { Counter, type Registry } from './metrics.ts';
 

@@ -6,7 +6,8 @@ import { type AcmeAccount, openSigner } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { describeError, describeFileError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 import { headingOf } from './account-section.ts';
 

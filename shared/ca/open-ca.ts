@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import type { ProxyEnv } from 'node:http';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
 import type { Directory } from '../acme/directory.ts';
-import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import {
   either,
   isText,

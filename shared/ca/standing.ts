@@ -1,6 +1,6 @@
 import type { AcmeAccount } from '../acme/client.ts';
 import type { CaConnection } from '../acme/connection.ts';
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';
 

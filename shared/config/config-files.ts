@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeFileError } from '../base/basics.ts';
+import { describeFileError } from '../base/errors.ts';
 import { ConfigError } from './config-error.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { describeFileError } from '../base/basics.ts';
+import { describeFileError } from '../base/errors.ts';
 import type { Fail, Parse } from './section-reader.ts';
 
 // How single values are written, whatever option they belong to.

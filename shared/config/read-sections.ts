@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { describeFileError } from '../base/basics.ts';
+import { describeFileError } from '../base/errors.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { listFiles } from './config-files.ts';
 import { type IniOption, type IniSection, parseIni } from './ini.ts';

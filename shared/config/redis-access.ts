@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { RedisAddress, RedisPlace, RedisTls } from '../base/redis-address.ts';
 import type { RedisUser } from '../base/redis-use.ts';
 import { parsePassword, type RedisConfig, type RedisTlsFiles } from './redis.ts';

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { describeError, describeFileError } from '../base/basics.ts';
+import { describeError, describeFileError } from '../base/errors.ts';
 
 const MOST = 64 * 1024;
 

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
 import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';
@@ -235,7 +235,7 @@ export class SectionReader {
 }
 
 /** As the option itself is written: macen has `_` where Quarry has `-`. */
-const fileKeyOf = (key: string) => (key.includes('_') ? `${key}_file` : `${key}-file`);
+export const fileKeyOf = (key: string) => (key.includes('_') ? `${key}_file` : `${key}-file`);
 
 function readOr<T>(read: () => T, fail: Fail): T {
   try {

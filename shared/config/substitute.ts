@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';
 import { readSecretFile } from './secret-file.ts';
 
 /** Where Docker and Kubernetes put secrets. */
 const CONTAINER_SECRETS = '/run/secrets';
+/** What systemd puts before the names of a whole folder's files, as `LoadCredential=quarry:FOLDER` has it. */
+const OF_A_FOLDER = 'quarry_';
 
 /**
  * What a value says once each `${env:NAME}` in it is the variable of that name, and each `${credential:NAME}`
@@ -44,8 +46,9 @@ function readVariable(name: string, env: Environment): string {
 function readCredential(name: string, env: Environment, containerSecrets: string): string {
   if (!/^[\w.:-]+$/.test(name) || /^\.+$/.test(name))
     throw new Error('names no credential: letters, digits and . _ - : make a name');
-  const folders = [env.CREDENTIALS_DIRECTORY, containerSecrets].filter(folder => folder !== undefined);
-  const file = folders.map(folder => join(folder, name)).find(path => existsSync(path));
+  const { CREDENTIALS_DIRECTORY: systemd } = env;
+  const ofSystemd = systemd === undefined ? [] : [join(systemd, name), join(systemd, OF_A_FOLDER + name)];
+  const file = [...ofSystemd, join(containerSecrets, name)].find(path => existsSync(path));
   if (file === undefined)
     throw new Error(
       `needs the credential ${name}, which is not in ${describeFolders(env, containerSecrets)}`,

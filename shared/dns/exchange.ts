@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { bracketed } from '../base/identifier.ts';
 import { uint16 } from './wire.ts';
 

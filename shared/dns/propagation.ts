@@ -1,4 +1,4 @@
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { type DnsServer, formatServer } from './exchange.ts';
 import { asking } from './query.ts';
 

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, exchangeTcp, exchangeUdp, formatServer } from './exchange.ts';
 import { type DnsMessage, decodeMessage, encodeQuery, type QueryType } from './message.ts';
 import { describeKey, exchangeSigned, type Peer, peerError } from './signed-exchange.ts';

@@ -1,4 +1,5 @@
-import { type Clock, IssuanceError, type IssuanceErrorCode } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../base/errors.ts';
 import { type DnsServer, exchangeTcp, formatServer } from './exchange.ts';
 import { signMessage, type TsigKey, type Verdict, verifyReply } from './tsig.ts';
 

@@ -1,4 +1,4 @@
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import { type DnsMessage, decodeMessage } from './message.ts';
 import { exchangeSigned, type Peer, peerError } from './signed-exchange.ts';
 import { encodeName, newId, uint16 } from './wire.ts';

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { isInside, withParents } from '../base/identifier.ts';
 import type { DnsMessage } from './message.ts';
 import type { Ask } from './query.ts';

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { damagedValue } from '../base/basics.ts';
+import { damagedValue } from '../base/errors.ts';
 import { isNumber, isText, listOf, oneOf, optional, parseValue, shapeOf } from '../base/redis.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { Indexed } from './lines.ts';

@@ -1,6 +1,6 @@
 import { domainToASCII } from 'node:url';
 import { toDomainGlob } from '../admission/admit.ts';
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import {
   fromSortedName,

@@ -1,4 +1,5 @@
-import { describeError, type Log } from '../base/basics.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { TrailEntry, TrailEvent } from '../trail/event.ts';
 import { type InventoryEntry, idOf, type Origin, toEntry } from './entry.ts';
 import { type Note, type NoteKind, noteKinds } from './records.ts';

@@ -1,4 +1,4 @@
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import { isNumber, isText, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
 import {
   type InventoryEntry,

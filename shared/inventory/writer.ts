@@ -1,4 +1,4 @@
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
 import { formatEntry, type InventoryEntry, type InventoryFacts, shortHash } from './entry.ts';
 import { endPrefix, idOfLine, linesOf, revokedLinesOf } from './lines.ts';

@@ -1,6 +1,6 @@
 import { refuseUsed } from '../admission/refusal.ts';
 import type { OneCertificate } from '../admission/token-types.ts';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 

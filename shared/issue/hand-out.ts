@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { AdmittingBlock, AuthBlock } from '../admission/admit.ts';
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { describeLeaf, readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';

@@ -1,5 +1,5 @@
 import type { AdmittingBlock, AuthBlock } from '../admission/admit.ts';
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { CsrText, ParsedCsr } from '../pki/csr.ts';
 import type { SignJobData, SignResult } from '../queue/sign-records.ts';

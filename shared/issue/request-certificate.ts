@@ -1,5 +1,7 @@
 import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
-import { type Clock, fromSignFailure, IssuanceError, type Log, needingRedis } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { fromSignFailure, IssuanceError } from '../base/errors.ts';
+import { needingRedis } from '../base/redis.ts';
 import { judgeRedisError } from '../base/redis-errors.ts';
 import { proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';

@@ -2,7 +2,7 @@ import type { ProxyEnv } from 'node:http';
 import { createAccount, type ExternalAccountBinding, findAccount } from '../acme/account.ts';
 import { type AcmeClient, openAcmeClient } from '../acme/client.ts';
 import { type CaConnection, openCaConnection, readDirectory } from '../acme/connection.ts';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { Order, type OrderOptions } from './order.ts';
 

@@ -28,7 +28,7 @@ export {
   type IssuanceErrorCode,
   type IssuanceErrorOptions,
   type Problem,
-} from '../base/basics.ts';
+} from '../base/errors.ts';
 export type { ChallengeType, Identifier } from '../base/identifier.ts';
 export { makeCsr } from '../pki/make-csr.ts';
 export { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';

@@ -1,5 +1,7 @@
-import { describeError, type Log } from '../base/basics.ts';
-import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
+import { closeRedis, openRedis } from '../base/open-redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { runAll } from '../base/refusals.ts';
 import { blockedKey } from './limits.ts';

@@ -1,4 +1,5 @@
-import { type Clock, describeError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import { scanAll } from '../base/scan.ts';
 import { type Limit, parkedKey } from './limits.ts';

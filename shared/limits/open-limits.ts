@@ -1,4 +1,5 @@
-import type { Clock, IssuanceError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import { toHost } from '../base/host.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { parseNumber, runScript, type Store, toScript } from '../base/redis.ts';

@@ -1,4 +1,4 @@
-import type { IssuanceError, Problem } from '../base/basics.ts';
+import type { IssuanceError, Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 
 const UNTOLD = 3_600_000;

@@ -1,6 +1,7 @@
 import { hash, X509Certificate } from 'node:crypto';
-import { type Clock, needingRedis } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
+import { needingRedis } from '../base/redis.ts';
 
 /** What has been revoked through Quarry, so that no client is known by it any more, until it ends anyway. */
 export type RevokedCertificates = {

@@ -1,4 +1,4 @@
-import { IssuanceError, type IssuanceErrorCode, isFailureCode, type Problem } from '../base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode, isFailureCode, type Problem } from '../base/errors.ts';
 import { either, isNumber, isText, listOf, optional, parseValue, shapeOf } from '../base/redis.ts';
 import { toTime } from '../base/to-time.ts';
 import type { FailureHistory } from './failure-backoff.ts';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
-import { describeError, type Log } from '../base/basics.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { readSecret } from '../config/secret-file.ts';

@@ -1,7 +1,8 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
 import { problemKind, saysAccountIsGone, toCsrFault } from '../acme/problem.ts';
-import { type Clock, IssuanceError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Claim } from '../limits/budget.ts';

@@ -1,7 +1,8 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../acme/objects.ts';
 import { problemKind, toChallengeFault } from '../acme/problem.ts';
-import { type Clock, IssuanceError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { canonicalAddress, type Identifier, quoteName, toName } from '../base/identifier.ts';
 import { lookAside } from '../solver/look-aside.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';

@@ -1,4 +1,5 @@
-import { describeError, linkSignals } from '../base/basics.ts';
+import { linkSignals } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { PollPaces } from '../ca/standing.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';

@@ -1,5 +1,5 @@
 import { problemKind } from '../acme/problem.ts';
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import { StillWorkingError } from './still-working.ts';
 
 /** Why an account did not issue, as data. */

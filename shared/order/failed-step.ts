@@ -1,5 +1,5 @@
 import { saysAccountIsGone } from '../acme/problem.ts';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { newOrderState } from './next-step.ts';
 import type { Checkpoint } from './order-state.ts';
 

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 
 // Some CAs issue before they answer to finalize, and call the order ready until then: a second one, as after
 // the first was cut off, might issue twice.

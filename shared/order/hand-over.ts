@@ -1,4 +1,4 @@
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { type PresentParts, withdrawAll } from './challenges.ts';
 import type { OrderState } from './order-state.ts';
 

@@ -1,4 +1,5 @@
-import { describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { StandingLimitError } from '../limits/limits.ts';
 import type { Refusal } from './fail-over.ts';

@@ -1,7 +1,7 @@
 import type { AcmeClient } from '../acme/client.ts';
 import type { AcmeOrder } from '../acme/objects.ts';
 import { reactionTo } from '../acme/problem.ts';
-import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { type Authorized, fetchAuthorizations } from './challenges.ts';
 import { isOver } from './next-step.ts';

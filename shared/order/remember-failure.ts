@@ -1,4 +1,4 @@
-import { IssuanceError, type Problem } from '../base/basics.ts';
+import { IssuanceError, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Limit, type Orderer, StandingLimitError } from '../limits/limits.ts';

@@ -1,4 +1,4 @@
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 
 /**
  * What answers challenges could not be reached, as a DNS server, or what the names' own DNS leads to: it says

@@ -1,5 +1,5 @@
 import { createPublicKey, hash, X509Certificate } from 'node:crypto';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { canonicalAddress, type Identifier, quoteName } from '../base/identifier.ts';
 import {
   CONSTRUCTED,

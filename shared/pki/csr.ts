@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import {
   addressFromBytes,
   canonicalAddress,

@@ -1,5 +1,5 @@
 import { constants, type KeyObject, type VerifyKeyObjectInput } from 'node:crypto';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import {
   CONSTRUCTED,
   CONTEXT_SPECIFIC,

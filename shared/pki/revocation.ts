@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { IssuanceError } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { readCertificate, splitChain } from './certificate.ts';
 

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { createRedisBackend, DelayedError, type Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { bearsSeal, type Seals, withSeal } from '../admission/hmac.ts';
-import { type Clock, damagedValue, describeError, type Log, linkSignals } from '../base/basics.ts';
-import { findFault, lookKey } from '../base/health.ts';
-import { closeRedis, openRedis, type Store } from '../base/redis.ts';
+import { type Clock, type Log, linkSignals } from '../base/basics.ts';
+import { damagedValue, describeError } from '../base/errors.ts';
+import { closeRedis, openRedis } from '../base/open-redis.ts';
+import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
 import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';
+import { stopWorker } from './stop-worker.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
@@ -19,8 +21,7 @@ const LOCK_RENEWAL = 3_000;
 const MOST_KILLS = 1_000;
 /** Seconds that a worker waits in one command: one without an answer ends the connection (outages.ts). */
 const LONGEST_BLOCK = 2;
-/** How long jobs that were cut off may take to be given back. */
-const LONGEST_HAND_OVER = 5_000;
+/** Milliseconds until a job is due again that a stopping worker gives back. */
 const HAND_OVER_DELAY = 100;
 
 const jobName = (queue: string, jobId: string) => `${queue} job ${jobId}`;
@@ -182,19 +183,7 @@ export function openWorker<Data, Result>(
 
   return {
     async [Symbol.asyncDispose]() {
-      // While Redis is away or takes no writes, no job can be given back, and BullMQ would wait for ever: the
-      // jobs' locks run out.
-      const isWell = (await findFault(redis, lookKey(prefix))) === undefined;
-      stopping.abort(new Error('the worker is stopping'));
-      const longest = isWell ? patience : 0;
-      const closed = worker.close(!isWell);
-      const timer = setTimeout(() => cutOff.abort(stopping.signal.reason), longest);
-      await Promise.race([
-        closed,
-        new Promise(resolve => setTimeout(resolve, longest + LONGEST_HAND_OVER).unref()),
-      ]);
-      clearTimeout(timer);
-      cutOff.abort(stopping.signal.reason);
+      await stopWorker(worker, { redis, prefix, patience, stopping, cutOff });
       locks[Symbol.dispose]();
       closeRedis(redis);
     },

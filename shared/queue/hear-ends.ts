@@ -1,5 +1,5 @@
 import type { Log } from '../base/basics.ts';
-import { closeRedis, openRedis } from '../base/redis.ts';
+import { closeRedis, openRedis } from '../base/open-redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { resultsChannel } from './sign-records.ts';
 

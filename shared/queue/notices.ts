@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Live } from '../base/live.ts';
 import {
   isNumber,

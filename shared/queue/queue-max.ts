@@ -1,5 +1,6 @@
-import { type Clock, IssuanceError, needingRedis } from '../base/basics.ts';
-import { runScript, type Store, toScript } from '../base/redis.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
+import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 import { SIGN_QUEUE } from './sign-job.ts';
 import type { SignQueue } from './sign-queue.ts';
 import { deduplicationId } from './sign-records.ts';

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { toSignFailure } from '../base/basics.ts';
+import { toSignFailure } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import type { SignResult } from './sign-job.ts';
 

@@ -1,5 +1,5 @@
 import type { AccountChoice } from '../admission/account-choice.ts';
-import { isFailureCode, type Problem, type SignFailure } from '../base/basics.ts';
+import { isFailureCode, type Problem, type SignFailure } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { either, isNumber, isText, listOf, oneOf, optional, shapeOf } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';

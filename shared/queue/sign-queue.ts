@@ -1,6 +1,6 @@
 import type { Seals } from '../admission/hmac.ts';
-import { type Clock, type Log, needingRedis } from '../base/basics.ts';
-import { runScript, type Store } from '../base/redis.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { needingRedis, runScript, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
 import { isJobIdOf, isSealedData, newJobId, openQueue, sealData } from './bullmq.ts';
 import { hearEnds } from './hear-ends.ts';

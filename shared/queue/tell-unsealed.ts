@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import type { Store } from '../base/redis.ts';
 import { openTrail } from '../trail/trail.ts';
 
 const MOST_REMEMBERED = 1_000;
 
 /** Tells operators of what was found in Redis without a seal of this installation. Once for each job. */
-export type TellUnsealed = (jobId: string, detail: string) => void;
+type TellUnsealed = (jobId: string, detail: string) => void;
 
 export function openTellUnsealed({
   store,

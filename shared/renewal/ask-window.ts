@@ -1,6 +1,6 @@
 import type { CaConnection } from '../acme/connection.ts';
 import { fetchRenewalInfo, type RenewalInfo } from '../acme/renewal-info.ts';
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import type { CertificateLife } from '../pki/life.ts';
 import type { ExplainedWindow, RenewalFacts } from './renewal-window.ts';
 

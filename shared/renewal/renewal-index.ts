@@ -1,4 +1,4 @@
-import type { IssuanceError } from '../base/basics.ts';
+import type { IssuanceError } from '../base/errors.ts';
 import { parseNumber, parseValue, type Store } from '../base/redis.ts';
 import { runAll } from '../base/refusals.ts';
 import { openIndexWriter, type Written } from './index-writer.ts';

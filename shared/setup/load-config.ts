@@ -5,7 +5,7 @@ import { warnOfShortKeys } from '../acme-server/short-keys.ts';
 import { type AuthBlockConfig, type AuthReferences, parseAuth } from '../admission/auth-section.ts';
 import { openClientCa } from '../admission/client-ca.ts';
 import { divideOrders } from '../admission/order-shares.ts';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { type AccountConfig, parseAccounts } from '../ca/account-section.ts';
 import { type AdminConfig, parseAdmin } from '../config/admin.ts';
 import { ConfigError } from '../config/config-error.ts';

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { saysAccountIsGone } from '../acme/problem.ts';
 import { renewalInfoId } from '../acme/renewal-info.ts';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { describeError, IssuanceError } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import { isSameKey } from '../pki/same-key.ts';

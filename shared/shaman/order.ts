@@ -1,6 +1,7 @@
 import type { AcmeClient } from '../acme/client.ts';
 import { saysAccountIsGone } from '../acme/problem.ts';
-import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import { withdrawAll } from '../order/challenges.ts';

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { dirname, isAbsolute, join } from 'node:path';
 import { readIfThere } from '../base/atomic-file.ts';
-import { describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Log } from '../base/basics.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { runProgram, whyNotRunnable } from '../base/run-program.ts';
 import { openProgramSolver, type ProgramFile } from '../solver/program.ts';
 import type { Solver } from '../solver/solver.ts';

@@ -1,8 +1,9 @@
 import type { ProxyEnv } from 'node:http';
 import { resolve } from 'node:path';
 import { removeUnfinished } from '../base/atomic-file.ts';
-import { type Clock, describeError, IssuanceError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
 import { lockDirectory } from '../base/directory-lock.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
 import { type Ca, openCaOf, withAccount } from '../ca/open-ca.ts';
 import type { OpenAccount } from '../ca/standing.ts';
 import type { Limit } from '../limits/limits.ts';

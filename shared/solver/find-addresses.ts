@@ -1,6 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { toAddressSet } from '../base/identifier.ts';
 import { isReserved } from '../base/reserved-addresses.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';

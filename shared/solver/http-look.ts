@@ -1,7 +1,7 @@
 import type { Agent as PlainAgent, ProxyEnv } from 'node:http';
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { describeError } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { http } from '../base/http.ts';
 import { bracketed, type Identifier } from '../base/identifier.ts';
 import { askEither, findWay, type NoWay, type WayParts } from './find-addresses.ts';

@@ -1,5 +1,5 @@
-import { needingRedis } from '../base/basics.ts';
 import type { Store } from '../base/redis.ts';
+import { needingRedis } from '../base/redis.ts';
 import { type ChallengeResponse, RESPONSE_LIFE, type Solver } from './solver.ts';
 
 type Look = NonNullable<Solver['selfCheck']>['look'];

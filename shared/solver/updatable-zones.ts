@@ -1,4 +1,5 @@
-import { type Clock, IssuanceError } from '../base/basics.ts';
+import type { Clock } from '../base/basics.ts';
+import { IssuanceError } from '../base/errors.ts';
 import { type DnsServer, formatServer } from '../dns/exchange.ts';
 import { locate, type Place } from '../dns/locate.ts';
 import { findUnshown, type ServerAddresses } from '../dns/propagation.ts';

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import { LONGEST_READ, LONGEST_WRITE } from '../base/file-threads.ts';
 import { isFileFault, type Storing } from '../base/storage-faults.ts';
 import type { CsrText } from '../pki/csr.ts';

@@ -1,4 +1,5 @@
-import { type Clock, describeError, type Log } from '../base/basics.ts';
+import type { Clock, Log } from '../base/basics.ts';
+import { describeError } from '../base/errors.ts';
 import {
   isText,
   openGetTogether,

@@ -10,7 +10,7 @@ import {
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createAtomically, readCreated } from '../base/atomic-file.ts';
-import { describeError, describeFileError } from '../base/basics.ts';
+import { describeError, describeFileError } from '../base/errors.ts';
 
 /** What signs the trail, and what others verify it with: Ed25519 (RFC 8032). */
 export type SigningKey = {

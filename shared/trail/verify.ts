@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
-import { describeFileError } from '../base/basics.ts';
+import { describeFileError } from '../base/errors.ts';
 import { listFiles, readHeadFile } from './file-acts.ts';
 import {
   BEGINNING,

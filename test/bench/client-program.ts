@@ -1,4 +1,4 @@
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { openDirectClient } from './direct-client.ts';
 import type { NamedCsr } from './named-csrs.ts';
 import { openSigningStockClient } from './stock-client.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { systemClock as clock } from '../../shared/base/basics.ts';
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
 import { openPollPaces } from '../../shared/ca/standing.ts';

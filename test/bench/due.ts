@@ -1,4 +1,4 @@
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { type ExpiryIndex, openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import {
   type ManagedCertificate,

@@ -1,4 +1,5 @@
-import { openRedis, type Store } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
+import type { Store } from '../../shared/base/redis.ts';
 import { toEntry } from '../../shared/inventory/entry.ts';
 import { type Inventory, openInventory, type Wanted } from '../../shared/inventory/inventory.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';

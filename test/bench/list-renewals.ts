@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { openExpiryIndex } from '../../shared/renewal/expiry-index.ts';
 import { openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { quarryProgram } from '../support/quarry.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { chooseNames, parseRequest, type Request, usage } from './arguments.ts';
 import type { Benchmark, Result, Subject } from './benchmark.ts';
 import { benchmarks } from './benchmarks.ts';

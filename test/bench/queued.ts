@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { openSeals, type Seals } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openSecret } from '../../shared/base/installation.ts';
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignJobData } from '../../shared/queue/sign-records.ts';
 import { freePorts } from '../support/free-port.ts';

@@ -2,7 +2,7 @@ import { renewDue } from '../../services/scheduler/renew-due.ts';
 import { lookAtStored, type RenewalParts } from '../../services/scheduler/renew-stored.ts';
 import { openCaConnection } from '../../shared/acme/connection.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { encodePem, readCertificate } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { type Cell, cells } from './client.ts';
 import { allClients } from './clients.ts';
 import { type Row, runMatrix, type Tried } from './matrix.ts';

@@ -1,5 +1,5 @@
 import { atMost } from '../../shared/base/at-most.ts';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { type Cell, type Client, ClientFailure } from './client.ts';
 import { type ClientServer, startClientServer } from './server.ts';
 import { issue, type Trial, trials } from './trials.ts';

@@ -6,7 +6,7 @@ import { type Account, openAccounts } from '../../shared/acme-server/accounts.ts
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openOrders } from '../../shared/acme-server/orders.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { rightsOf, toAclWords } from '../../shared/setup/redis-acl.ts';

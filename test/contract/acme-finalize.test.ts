@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { SIGN_QUEUE, type SignJobData, type SignResult } from '../../shared/queue/sign-records.ts';
 import { ecKey, makeCsr } from '../shared/pki/openssl-csr.ts';

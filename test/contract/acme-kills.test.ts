@@ -3,7 +3,7 @@ import { after, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAdmission } from '../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../shared/admission/auth-section.ts';
-import { closeRedis } from '../../shared/base/redis.ts';
+import { closeRedis } from '../../shared/base/open-redis.ts';
 import { openIssuing } from '../../shared/issue/request-certificate.ts';
 import { hmacBlock, openIntake, ownAccount } from '../services/intake/open-intake.ts';
 import type { OrderObject } from '../support/acme-answers.ts';

@@ -7,7 +7,7 @@ import { openOrders } from '../../shared/acme-server/orders.ts';
 import type { ClientProof, ProofType } from '../../shared/admission/client-proof.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { ACME_QUEUE, openAcmeQueue } from '../../shared/queue/acme-queue.ts';
 import { openQueue } from '../../shared/queue/bullmq.ts';
 import { openTrail } from '../../shared/trail/trail.ts';

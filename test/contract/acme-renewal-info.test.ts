@@ -11,7 +11,7 @@ import { openKnownWindows } from '../../shared/acme-server/known-windows.ts';
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openSeals } from '../../shared/admission/hmac.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import { describeLeaf, readCertificate } from '../../shared/pki/certificate.ts';
 import type { AcmeQueue } from '../../shared/queue/acme-queue.ts';
 import type { Notices } from '../../shared/queue/notices.ts';

@@ -13,7 +13,7 @@ import type { PublicJwk } from '../../shared/acme-server/jws.ts';
 import { openNonces } from '../../shared/acme-server/nonces.ts';
 import { openUrls } from '../../shared/acme-server/urls.ts';
 import { openAdmission } from '../../shared/admission/admit.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import { toEntry } from '../../shared/inventory/entry.ts';
 import { openInventory } from '../../shared/inventory/inventory.ts';
 import { openInventoryWriter } from '../../shared/inventory/writer.ts';

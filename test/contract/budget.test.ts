@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Identifier } from '../../shared/base/identifier.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { type Claim, openBudget } from '../../shared/limits/budget.ts';
 import type { LimitScope } from '../../shared/limits/limits.ts';
 import type { LimitsConfig } from '../../shared/limits/limits-section.ts';

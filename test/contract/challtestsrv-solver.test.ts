@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Resolver } from 'node:dns/promises';
 import { after, suite, test } from 'node:test';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { openChalltestsrvSolver } from '../../shared/solver/challtestsrv.ts';
 import { toDns01Record } from '../../shared/solver/dns01-record.ts';
 import { startChalltestsrv } from '../support/challtestsrv.ts';

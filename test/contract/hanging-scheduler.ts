@@ -1,6 +1,6 @@
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { openRedis } from '../../shared/base/redis.ts';
+import { openRedis } from '../../shared/base/open-redis.ts';
 import { openSchedule } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
 import { requireSameSecret } from '../../shared/base/installation.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { freePort } from '../support/free-port.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { quietLog } from '../support/quiet-log.ts';

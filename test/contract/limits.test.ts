@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import type { Identifier } from '../../shared/base/identifier.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { type LimitScope, type Orderer, StandingLimitError } from '../../shared/limits/limits.ts';
 import { clearLimit, listLimits } from '../../shared/limits/list-limits.ts';
 import { openLimits } from '../../shared/limits/open-limits.ts';

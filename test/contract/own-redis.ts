@@ -1,5 +1,6 @@
 import { after } from 'node:test';
-import { closeRedis, openRedis, type Redis, type Store } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import type { Redis, Store } from '../../shared/base/redis.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, isNumber, openRedis, runScript, shapeOf, toScript } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import { isNumber, runScript, shapeOf, toScript } from '../../shared/base/redis.ts';
 import type { Patience } from '../../shared/base/redis-connection.ts';
 import { runAll } from '../../shared/base/refusals.ts';
 import { openQueue, openWorker } from '../../shared/queue/bullmq.ts';

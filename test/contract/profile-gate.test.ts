@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Directory } from '../../shared/acme/directory.ts';
-import { IssuanceError } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import { openCaOf } from '../../shared/ca/open-ca.ts';
 import { openBreaker } from '../../shared/ca/standing.ts';
 import { openBudget } from '../../shared/limits/budget.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis, type Redis, runScript, toScript } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import { type Redis, runScript, toScript } from '../../shared/base/redis.ts';
 import { runAll } from '../../shared/base/refusals.ts';
 import { scanAll } from '../../shared/base/scan.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openFleetRedis } from '../../services/cli/fleet-redis.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { RedisPlace } from '../../shared/base/redis-address.ts';
 import { addressFor, findPlace } from '../../shared/config/redis-access.ts';
 import { rightsOf, sentinelAclWords, toAclWords } from '../../shared/setup/redis-acl.ts';

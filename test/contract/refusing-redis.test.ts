@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
-import { needingRedis } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis, runScript, toScript } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import { needingRedis, runScript, toScript } from '../../shared/base/redis.ts';
 import { runAll } from '../../shared/base/refusals.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { runQuarry } from '../support/run-quarry.ts';

@@ -3,7 +3,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { after, test } from 'node:test';
 import { Worker } from 'bullmq';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { isSealedData } from '../../shared/queue/bullmq.ts';
 import {
   openRevokeQueue,

@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { consumeTasks } from '../../services/scheduler/consume-tasks.ts';
 import type { Task } from '../../services/scheduler/tasks.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { hastenTask, openSchedule, SCHEDULE_QUEUE } from '../../shared/queue/schedule.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';

@@ -4,7 +4,8 @@ import { Worker } from 'bullmq';
 import { tokenOf } from '../../services/worker/spent-token.ts';
 import { toSealed } from '../../shared/admission/hmac.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis, type Redis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import type { Redis } from '../../shared/base/redis.ts';
 import { isSealedData } from '../../shared/queue/bullmq.ts';
 import { openSignQueue, type SignQueue } from '../../shared/queue/sign-queue.ts';
 import {

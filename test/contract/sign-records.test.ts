@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { toSealed } from '../../shared/admission/hmac.ts';
-import { closeRedis, openRedis, toScript } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
+import { toScript } from '../../shared/base/redis.ts';
 import { type Flight, openSignRecords, type SignResult } from '../../shared/queue/sign-records.ts';
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import { quietLog } from '../support/quiet-log.ts';

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { createHttp01App } from '../../services/responder/responder.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { challengeKey, implicitVerification, openChallengeResponses } from '../../shared/solver/http01.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';
 import type { Solver } from '../../shared/solver/solver.ts';

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { after, suite, type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FileThreads } from '../../shared/base/file-threads.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { openStoring } from '../../shared/base/storage-faults.ts';
 import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
 import { type CsrText, readCsr } from '../../shared/pki/csr.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTakeOnce } from '../../shared/admission/hmac2.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { freePort } from '../support/free-port.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startOwnRedis } from './own-redis.ts';

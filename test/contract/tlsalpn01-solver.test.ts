@@ -5,7 +5,7 @@ import { tlsAlpnServers } from '../../services/responder/tls-alpn-server.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openListeners } from '../../shared/base/listeners.ts';
 import { openMetrics } from '../../shared/base/metrics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';
 import type { ChallengeResponse, Solver } from '../../shared/solver/solver.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';

@@ -15,7 +15,8 @@ import {
 } from '../../shared/admission/token-record.ts';
 import type { OneCertificate } from '../../shared/admission/token-types.ts';
 import { openJudgeToken } from '../../shared/admission/tokens.ts';
-import { IssuanceError, systemClock } from '../../shared/base/basics.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
 import { parseIdentifier } from '../../shared/base/identifier.ts';
 import type { Redis, Store } from '../../shared/base/redis.ts';
 import { enqueueOnce } from '../../shared/issue/enqueue-once.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../shared/base/basics.ts';
-import { closeRedis, openRedis } from '../../shared/base/redis.ts';
+import { IssuanceError } from '../../shared/base/errors.ts';
+import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { parseEntry } from '../../shared/trail/event.ts';
 import { openTrail, trailKey } from '../../shared/trail/trail.ts';
 import { quietLog } from '../support/quiet-log.ts';

@@ -7,14 +7,15 @@ import { after, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ask } from '../support/ask.ts';
 import { assertChain } from '../support/chain.ts';
+import { docs, shownCommands, writeRecipe } from '../support/docs.ts';
 import { findCommand } from '../support/find-command.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
-import { readme, shownCommands, writeRecipe } from '../support/readme.ts';
+
 import { tempDir } from '../support/temp-dir.ts';
 
-// HMAC version 2 by the commands of the README, letter for letter but for the host and port of the server,
-// and what whoever reads along makes of their requests.
+// HMAC version 2 by the commands of the page for hosts, letter for letter but for the host and port of the
+// server, and what whoever reads along makes of their requests.
 
 const key = 'A1YP67armNf3cBrecyJHdb035';
 const { busybox } = await provision(['busybox', 'curl', 'openssl', 'wget']);
@@ -34,7 +35,7 @@ domain = *.example.org
 after(() => fleet[Symbol.asyncDispose]());
 const intakes = fleet.all('intake').map(({ url }) => url);
 
-const makeKeyFile = /`(\(umask 077; echo [^`]*>quarry\.key\))`/.exec(readme)?.[1] ?? '';
+const makeKeyFile = /`(\(umask 077; echo [^`]*>quarry\.key\))`/.exec(docs)?.[1] ?? '';
 const makeRequest = shownCommands('-keyout www.key');
 const byCurl = shownCommands('"$(hmac2 POST /sign www.csr)" \\\n  http://quarry:1313/sign -o');
 const byWget = shownCommands('wget -q');
@@ -47,7 +48,7 @@ const shells: [name: string, command: string[]][] = [
   ["busybox's ash", [busybox, 'ash']],
 ];
 
-/** A folder of a host that has done what the README says once, and how it runs a script there. */
+/** A folder of a host that has done what the page says once, and how it runs a script there. */
 async function openHost([program = '', ...words]: string[] = ['sh'], env: NodeJS.ProcessEnv = process.env) {
   const dir = await tempDir();
   after(() => dir[Symbol.asyncDispose]());
@@ -63,7 +64,7 @@ async function openHost([program = '', ...words]: string[] = ['sh'], env: NodeJS
 }
 
 for (const [name, command] of shells)
-  suite(`the README's recipe in ${name}`, () => {
+  suite(`the recipe for hosts in ${name}`, () => {
     test('gets a certificate with curl, and again with wget, and has it revoked', async () => {
       const host = await openHost(command);
       assert.equal((await host.run('ls -l quarry.key')).stdout.slice(0, 10), '-rw-------');
@@ -85,7 +86,7 @@ for (const [name, command] of shells)
       assert.notEqual(post, byCurl);
       await host.run(post);
       const [, path = ''] = /^Location: (.*)\r$/im.exec(await host.read('www.pem')) ?? [];
-      const [, header = ''] = /`(-H "\$\(hmac2 GET [^`]*)`/.exec(readme) ?? [];
+      const [, header = ''] = /`(-H "\$\(hmac2 GET [^`]*)`/.exec(docs) ?? [];
       const own = header.replace(/\/sign\/[0-9a-f-]+/, path);
       assert.ok(own.includes(path) && path !== '', header);
       const fetch = `. ./hmac2.sh; curl -sS --fail-with-body -H 'Prefer: wait=60' ${own} http://quarry:1313${path}`;

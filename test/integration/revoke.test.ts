@@ -8,9 +8,10 @@ import { promisify } from 'node:util';
 import { makeCertificate, makeIssued } from '../shared/pki/openssl-csr.ts';
 import { type AskOptions, ask, signed } from '../support/ask.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
+import { shownCommands, writeRecipe } from '../support/docs.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
-import { shownCommands, writeRecipe } from '../support/readme.ts';
+
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -83,7 +84,7 @@ for (const [storage, options] of [
     });
   });
 
-test('POST /revoke by the commands of the README', async () => {
+test('POST /revoke by the commands that the page shows', async () => {
   const { curl, openssl } = await provision(['curl', 'openssl']);
   const csr = await makeCsr({ names: ['readme.shared.example'] });
   const chain = await issue(csr, { hmac });

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, normalize, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { seededRandom } from '../soak/random.ts';
 import { type Change, findChanges } from './changes.ts';
 import { copyCheckout, runIn } from './copies.ts';

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { accountSecrets, findLeaks } from '../support/fleet.ts';
 import { accountForCas, type SeenCa } from './ca-account.ts';
 import { type HitRecord, performHits, planHits } from './hits.ts';

@@ -1,6 +1,6 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { makeCsr } from './csr.ts';
 import { type ComposeStack, type Container, findCompose, startComposeStack } from './demo/compose-stack.ts';
 import { runCommand } from './demo/run-command.ts';

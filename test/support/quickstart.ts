@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify, styleText } from 'node:util';
-import { describeError } from '../../shared/base/basics.ts';
+import { describeError } from '../../shared/base/errors.ts';
 import { freePorts } from './free-port.ts';
 import { startPebble } from './pebble.ts';
 import { startProcess } from './processes.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 // of its own.
 
 const root = join(import.meta.dirname, '..', '..');
-const unit = globSync('test/{architecture.test.ts,{shared,services}/**/*.test.ts,bench/*.test.ts}', {
+const unit = globSync('test/{architecture.test.ts,{ci,shared,services}/**/*.test.ts,bench/*.test.ts}', {
   cwd: root,
 }).sort();
 

@@ -1,6 +1,6 @@
 import { fetchRenewalInfo, renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { revokeCertificate } from '../../../shared/acme/revoke.ts';
-import { describeError } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { readCertificate, splitChain } from '../../../shared/pki/certificate.ts';
 import { parseRevocationReason, REASONS_TEXT } from '../../../shared/pki/revocation.ts';
 import { UsageError } from '../command.ts';

@@ -1,4 +1,4 @@
-import { describeError } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { canonicalAddress, type Identifier, parseDnsName } from '../../../shared/base/identifier.ts';
 import { UsageError } from '../command.ts';
 

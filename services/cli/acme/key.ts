@@ -1,5 +1,5 @@
 import { createAtomically } from '../../../shared/base/atomic-file.ts';
-import { describeFileError } from '../../../shared/base/basics.ts';
+import { describeFileError } from '../../../shared/base/errors.ts';
 import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import type { AcmeAction } from './action.ts';
 

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
-import { describeError, describeFileError, systemClock } from '../../../shared/base/basics.ts';
+import { systemClock } from '../../../shared/base/basics.ts';
+import { describeError, describeFileError } from '../../../shared/base/errors.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { readProxy } from '../../../shared/config/proxy.ts';

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
-import { type Clock, describeError, systemClock } from '../../../shared/base/basics.ts';
+import { type Clock, systemClock } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import type { Store } from '../../../shared/base/redis.ts';
 import { describeSection } from '../../../shared/config/config-error.ts';
 import type { Listener } from '../../../shared/config/listener.ts';

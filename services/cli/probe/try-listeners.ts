@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
-import { describeError } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { http } from '../../../shared/base/http.ts';
 import { formatListener, type Listener } from '../../../shared/config/listener.ts';
 import { asking } from '../../../shared/dns/query.ts';

@@ -3,7 +3,7 @@ import type { Account } from '../../../shared/acme-server/accounts.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.ts';
 import { dropUsed } from '../../../shared/admission/token-method.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { canProve, type Identifier } from '../../../shared/base/identifier.ts';
 import type { Clients } from '../routes/sign.ts';
 import { nameAccount, toAcmeRequest } from './admit-account.ts';

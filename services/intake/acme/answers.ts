@@ -2,10 +2,12 @@ import type { Context, Middleware } from 'koa';
 import type { Nonces } from '../../../shared/acme-server/nonces.ts';
 import { type AcmeError, toAcmeError, toProblem } from '../../../shared/acme-server/problem.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import { type Clock, describeError, type Log } from '../../../shared/base/basics.ts';
-import { addNote, toRefusal, toRetryAfter } from '../app.ts';
+import type { Clock, Log } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
+import { toRefusal } from '../app.ts';
 import { isRefusal, type Refusals } from '../refusals.ts';
 import { type Clients, noteClient } from '../routes/sign.ts';
+import { addNote, toRetryAfter } from '../to-answer.ts';
 
 /** What all answers have in common, errors among them (RFC 8555 sections 6.5 to 6.7, and 7.1). */
 export function acmeAnswers(parts: {

@@ -10,7 +10,7 @@ import {
 } from '../../../shared/acme-server/proofs.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
 import type { ClientChallenge } from '../../../shared/admission/client-proof.ts';
-import { needingRedis } from '../../../shared/base/basics.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import { notFound, ownPlace } from './order.ts';
 import type { ByAccount } from './signed.ts';

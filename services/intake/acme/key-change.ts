@@ -10,7 +10,8 @@ import {
 import { AcmeError, malformed } from '../../../shared/acme-server/problem.ts';
 import { parseJsonObject } from '../../../shared/acme-server/strict-json.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { answerAccount, toAccountEvent } from './account.ts';
 import type { ByAccount, Payload } from './signed.ts';
 

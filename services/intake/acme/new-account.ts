@@ -16,7 +16,8 @@ import type { Admission, AdmittingBlock } from '../../../shared/admission/admit.
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import { describeUnbound } from '../../../shared/admission/refusal.ts';
 import { dropUsed } from '../../../shared/admission/token-method.ts';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Store } from '../../../shared/base/redis.ts';
 import type { Clients } from '../routes/sign.ts';
 import { answerAccount, toAccountEvent } from './account.ts';

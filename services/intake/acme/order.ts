@@ -10,7 +10,7 @@ import {
 import type { Kept, Order, Orders } from '../../../shared/acme-server/orders.ts';
 import { AcmeError, toProblem } from '../../../shared/acme-server/problem.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import { needingRedis } from '../../../shared/base/basics.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import type { ByAccount } from './signed.ts';
 
 // What an account reads of its orders, and the one thing that it may change: to give up an authorization.

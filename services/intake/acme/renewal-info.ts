@@ -4,7 +4,8 @@ import type { Certificates, ClientCertificate } from '../../../shared/acme-serve
 import type { KnownWindows } from '../../../shared/acme-server/known-windows.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { suggestWindow } from '../../../shared/acme-server/suggest-window.ts';
-import { IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import { toTime } from '../../../shared/base/to-time.ts';
 import type { AcmeQueue } from '../../../shared/queue/acme-queue.ts';
 import { isTimeToAsk, type WindowMemory } from '../../../shared/renewal/ask-window.ts';

@@ -5,8 +5,9 @@ import type { Certificates, ClientCertificate } from '../../../shared/acme-serve
 import type { PublicJwk } from '../../../shared/acme-server/jws.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import { fromSignFailure, IssuanceError, needingRedis } from '../../../shared/base/basics.ts';
+import { fromSignFailure, IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import type { InventoriedCertificate, Inventory } from '../../../shared/inventory/inventory.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import {

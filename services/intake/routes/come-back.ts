@@ -1,7 +1,30 @@
 import type { Context } from 'koa';
-import { type Clock, IssuanceError } from '../../../shared/base/basics.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 
-// What a client gets that has to come again for what it asked for.
+// How a client says that it can come again for what it asked for, and what one gets that has to.
+
+/** RFC 7240: how long a client is ready to wait, and that it can come back for the result. */
+type Prefer = {
+  /** The client understands 202. */
+  async: boolean;
+  /** Seconds; `undefined` when the client named none. */
+  wait: number | undefined;
+};
+
+export const NO_PREFERENCE: Prefer = { async: false, wait: undefined };
+
+/** @param header the Prefer header, several joined by commas; the first of a preference given twice counts */
+export function parsePrefer(header: string): Prefer {
+  const given = header.split(',').map((one): [string, string] => {
+    const [name = '', value = ''] = (one.split(';')[0] ?? '').split('=');
+    return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, '$1')];
+  });
+  const preferences = new Map(given.reverse());
+  const wait = preferences.get('wait');
+  const seconds = wait !== undefined && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined;
+  return { async: preferences.has('respond-async') || seconds !== undefined, wait: seconds };
+}
 
 const COME_BACK = 5_000;
 

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import { fromSignFailure } from '../../../shared/base/basics.ts';
+import { fromSignFailure } from '../../../shared/base/errors.ts';
 import {
   parseRevocationReason,
   REASONS_TEXT,

@@ -13,7 +13,7 @@ import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
-import { answerAccepted, stillWorking } from './come-back.ts';
+import { answerAccepted, NO_PREFERENCE, parsePrefer, stillWorking } from './come-back.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
@@ -81,26 +81,6 @@ export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Pro
   return Buffer.concat(chunks.splice(0)); // what listens here stays for as long as the request
 }
 
-/** RFC 7240: how long a client is ready to wait, and that it can come back for the result. */
-type Prefer = {
-  /** The client understands 202. */
-  async: boolean;
-  /** Seconds; `undefined` when the client named none. */
-  wait: number | undefined;
-};
-
-/** @param header the Prefer header, several joined by commas; the first of a preference given twice counts */
-export function parsePrefer(header: string): Prefer {
-  const given = header.split(',').map((one): [string, string] => {
-    const [name = '', value = ''] = (one.split(';')[0] ?? '').split('=');
-    return [name.trim().toLowerCase(), value.trim().replace(/^"(.*)"$/, '$1')];
-  });
-  const preferences = new Map(given.reverse());
-  const wait = preferences.get('wait');
-  const seconds = wait !== undefined && /^\d{1,9}$/.test(wait) ? Number(wait) : undefined;
-  return { async: preferences.has('respond-async') || seconds !== undefined, wait: seconds };
-}
-
 /** How long clients are held. */
 export type Waiting = {
   clock: Clock;
@@ -150,7 +130,8 @@ export async function answerResult(
   issuing: Pick<Issuing, 'result'>,
   waiting: Waiting,
 ): Promise<'finished' | 'accepted' | 'unanswered'> {
-  const prefer = parsePrefer(ctx.get('Prefer'));
+  const header = ctx.get('Prefer');
+  const prefer = header ? parsePrefer(header) : NO_PREFERENCE;
   const seconds = Math.min(prefer.wait ?? (prefer.async ? 0 : waiting.wait), waiting.wait);
   ctx.state.job = jobId;
   using patience = patienceOf(ctx, waiting, seconds);
@@ -191,8 +172,8 @@ export function openCsrReader(most = MOST_REMEMBERED): (body: Buffer) => CsrText
 }
 
 /**
- * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (README, status
- * codes).
+ * `POST /sign`: a CSR comes in, a certificate goes out. The order of the checks is a contract (docs/http.md,
+ * status codes).
  */
 export function signRoute(parts: {
   admission: Admission;

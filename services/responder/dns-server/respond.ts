@@ -1,4 +1,5 @@
-import { describeError, type Log } from '../../../shared/base/basics.ts';
+import type { Log } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import type { Live } from '../../../shared/base/live.ts';
 import type { RecordsFound } from '../../../shared/solver/dns-records.ts';
 import { answerQuery } from './answer.ts';

@@ -1,7 +1,8 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { lookup } from 'node:dns';
 import { isIP, isIPv6 } from 'node:net';
-import { describeError, type Log } from '../../../shared/base/basics.ts';
+import type { Log } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { parseQuery } from './query.ts';
 import type { Verdict } from './rate-limit.ts';
 import { encodeTruncated, udpLimit } from './reply.ts';

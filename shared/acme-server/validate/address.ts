@@ -1,4 +1,4 @@
-import { describeError } from '../../base/basics.ts';
+import { describeError } from '../../base/errors.ts';
 import { type Identifier, plainAddress, toAddressSet } from '../../base/identifier.ts';
 import { isReserved } from '../../base/reserved-addresses.ts';
 import { findAddresses } from '../../solver/find-addresses.ts';

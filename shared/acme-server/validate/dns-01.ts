@@ -1,4 +1,4 @@
-import { describeError } from '../../base/basics.ts';
+import { describeError } from '../../base/errors.ts';
 import type { DnsMessage } from '../../dns/message.ts';
 import { openResolver } from '../../solver/resolver.ts';
 import { LONGEST_LOOK, type Look, toDigest } from './look.ts';

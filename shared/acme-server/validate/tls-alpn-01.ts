@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
-import { describeError } from '../../base/basics.ts';
+import { describeError } from '../../base/errors.ts';
 import { addressToBytes, bracketed, type Identifier } from '../../base/identifier.ts';
 import { isReserved } from '../../base/reserved-addresses.ts';
 import { findAcmeCertificateFault } from '../../pki/read-acme-certificate.ts';

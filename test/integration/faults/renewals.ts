@@ -2,7 +2,7 @@ import { renewalInfoId } from '../../../shared/acme/renewal-info.ts';
 import { openSeals } from '../../../shared/admission/hmac.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
 import { openSecret } from '../../../shared/base/installation.ts';
-import { closeRedis, openRedis } from '../../../shared/base/redis.ts';
+import { closeRedis, openRedis } from '../../../shared/base/open-redis.ts';
 import { openSignQueue, type SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeCsr } from '../../support/csr.ts';

@@ -8,7 +8,7 @@ import { type Admission, openAdmission } from '../../../shared/admission/admit.t
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import type { JudgeToken } from '../../../shared/admission/token-method.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { toAddressSet } from '../../../shared/base/identifier.ts';
 import { openMetrics, type Registry } from '../../../shared/base/metrics.ts';
 import type { Redis, Store } from '../../../shared/base/redis.ts';

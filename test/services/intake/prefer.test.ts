@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parsePrefer } from '../../../services/intake/routes/sign.ts';
+import { parsePrefer } from '../../../services/intake/routes/come-back.ts';
 
 const plain = { async: false, wait: undefined };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { readCertificate, splitChain } from '../../../shared/pki/certificate.ts';
 import { ecKey, makeCertificate, openssl } from '../../shared/pki/openssl-csr.ts';
 import { type FakeIntake, hmacBlock, hmacHeader, jobId, loopbackBlock, openIntake } from './open-intake.ts';

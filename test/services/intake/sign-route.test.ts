@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import Koa from 'koa';
 import { patienceOf, readBody } from '../../../services/intake/routes/sign.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';

@@ -3,7 +3,7 @@ import { hash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { openRefusals } from '../../../services/intake/refusals.ts';
 import type { Admission } from '../../../shared/admission/admit.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import type { TrailEvent } from '../../../shared/trail/event.ts';

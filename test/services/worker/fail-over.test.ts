@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { type JobBench, jobData, openJobBench } from './job-parts.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { holdAccount } from '../../../shared/ca/standing.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';

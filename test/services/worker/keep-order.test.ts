@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import type { IssuanceError } from '../../../shared/base/basics.ts';
+import type { IssuanceError } from '../../../shared/base/errors.ts';
 import { type KeptOrder, StandingLimitError } from '../../../shared/limits/standing-limit.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import { acmeError, problem } from '../../shared/acme/fake-ca.ts';

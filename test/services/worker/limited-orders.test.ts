@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import type { SignJobData } from '../../../shared/queue/sign-records.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { openStoring } from '../../../shared/base/storage-faults.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
 import type { OrderState } from '../../../shared/order/order-state.ts';

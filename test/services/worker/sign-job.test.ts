@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { damagedValue, IssuanceError } from '../../../shared/base/basics.ts';
+import { damagedValue, IssuanceError } from '../../../shared/base/errors.ts';
 import { openStoring } from '../../../shared/base/storage-faults.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';

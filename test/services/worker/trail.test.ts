@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { type JobBench, leaf, names, openJobBench } from './job-parts.ts';
 

@@ -6,7 +6,7 @@ import {
   toAcmeError,
   toProblem,
 } from '../../../shared/acme-server/problem.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 
 const ofCa = (kind: string) => ({
   type: `urn:ietf:params:acme:error:${kind}`,

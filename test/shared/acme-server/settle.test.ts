@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Ended, Kept, Order } from '../../../shared/acme-server/orders.ts';
 import { settleOrder } from '../../../shared/acme-server/settle.ts';
-import type { SignFailure } from '../../../shared/base/basics.ts';
+import type { SignFailure } from '../../../shared/base/errors.ts';
 import type { SignResult } from '../../../shared/queue/sign-records.ts';
 import { makeIssued } from '../pki/openssl-csr.ts';
 import { orderRecord } from './order-record.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fetchRenewalInfo, renewalInfoId } from '../../../shared/acme/renewal-info.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { decodePem } from '../../../shared/pki/certificate.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { rfc9773Certificate } from '../pki/rfc9773-certificate.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { AccountBinding } from '../../../shared/admission/methods.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { toRequest } from './admission-request.ts';
 
 const block = (name: string, rest: Partial<AuthBlockConfig>): AuthBlockConfig => ({

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
 import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts';
 import type { AdmissionMethod } from '../../../shared/admission/methods.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import { toRequest } from './admission-request.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeError, IssuanceError } from '../../../shared/base/basics.ts';
+import { describeError, IssuanceError } from '../../../shared/base/errors.ts';
 
 test('describeError() puts an error and its causes into one line', () => {
   const inner = new Error('connect\n  ECONNREFUSED');

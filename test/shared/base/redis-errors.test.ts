@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError, needingRedis, toDamage } from '../../../shared/base/basics.ts';
+import { IssuanceError, toDamage } from '../../../shared/base/errors.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import { judgeRedisError } from '../../../shared/base/redis-errors.ts';
 
 const reply = (message: string, more: object = {}) =>

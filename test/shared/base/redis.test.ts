@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
+import { closeRedis, openRedis } from '../../../shared/base/open-redis.ts';
 import { reportOutages } from '../../../shared/base/outages.ts';
-import { closeRedis, openRedis, type Redis } from '../../../shared/base/redis.ts';
+import type { Redis } from '../../../shared/base/redis.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { waitUntil } from '../../support/wait-until.ts';

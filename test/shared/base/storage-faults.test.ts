@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { HangingError } from '../../../shared/base/file-threads.ts';
 import { Registry } from '../../../shared/base/metrics.ts';
 import { isFileFault, isStorageFault, openStoring } from '../../../shared/base/storage-faults.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CaConnection } from '../../../shared/acme/connection.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { type AccountState, holdAccount } from '../../../shared/ca/standing.ts';
 import { never } from '../acme/open-connection.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { openAccounts, openCas } from '../../../shared/ca/open-ca.ts';
 import { type AccountState, holdAccount } from '../../../shared/ca/standing.ts';

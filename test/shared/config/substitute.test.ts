@@ -43,6 +43,19 @@ test("substitute() finds a credential in systemd's folder, else in a container's
   assert.equal(read('key', systemd), 'linked');
 });
 
+test('substitute() finds a credential by its own name, though systemd loaded the whole folder that it is in', async () => {
+  await using dir = await tempDir();
+  await writeFile(join(dir.path, 'quarry_web'), 'of the folder');
+  await writeFile(join(dir.path, 'quarry_dns'), 'of the folder');
+  await writeFile(join(dir.path, 'dns'), 'of its own');
+  const read = (name: string) =>
+    substitute(credential(name), { CREDENTIALS_DIRECTORY: dir.path }, '/nowhere').text;
+  assert.deepEqual(
+    [read('web'), read('quarry_web'), read('dns')],
+    ['of the folder', 'of the folder', 'of its own'],
+  );
+});
+
 for (const [what, text, reason] of [
   [
     'a variable that is not set',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { obtain } from '../../../shared/library/obtain.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { connect } from '../acme/open-connection.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { Order } from '../../../shared/library/order.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
 import { type CaScript, scriptCa } from '../order/scripted-ca.ts';

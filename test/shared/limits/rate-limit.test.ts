@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError, type Problem } from '../../../shared/base/basics.ts';
+import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import { registeredDomains } from '../../../shared/limits/limits.ts';
 import { type Cover, readRateLimit } from '../../../shared/limits/read-rate-limit.ts';

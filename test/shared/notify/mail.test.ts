@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { describeError } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { deliver } from '../../../shared/notify/deliver.ts';
 import type { Message } from '../../../shared/notify/message.ts';
 import type { NotifyConfig } from '../../../shared/notify/notify-section.ts';

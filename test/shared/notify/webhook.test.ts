@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { describeError } from '../../../shared/base/basics.ts';
+import { describeError } from '../../../shared/base/errors.ts';
 import { deliver } from '../../../shared/notify/deliver.ts';
 import type { NotifyConfig } from '../../../shared/notify/notify-section.ts';
 import { RefusedError } from '../../../shared/notify/webhook.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { perform } from '../../../shared/order/acts.ts';
 import { retryTime, SHORT_PATIENCE } from '../../../shared/order/fail-over.ts';
 import { newCheckpoint, newOrderState, nextStep, type Seen } from '../../../shared/order/next-step.ts';

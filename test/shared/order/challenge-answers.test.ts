@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { driveThrough, partsFor, taskFor } from './drive.ts';
 import { scriptCa } from './scripted-ca.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { AcmeChallenge } from '../../../shared/acme/objects.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { findMissing, type PresentParts, presentChallenges } from '../../../shared/order/challenges.ts';
 import type { OrderChallenge } from '../../../shared/order/order-state.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';

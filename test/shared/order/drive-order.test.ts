@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { toIssuanceError } from '../../../shared/acme/problem.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { driveOrder, type Verdict } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { Solver } from '../../../shared/solver/solver.ts';

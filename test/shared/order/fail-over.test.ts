@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import {
   concludeRound,
   goesElsewhere,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Problem } from '../../../shared/base/basics.ts';
+import type { Problem } from '../../../shared/base/errors.ts';
 import { orderFailure } from '../../../shared/order/order-failure.ts';
 import { scriptCa } from './scripted-ca.ts';
 

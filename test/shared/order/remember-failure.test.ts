@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/basics.ts';
+import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { type Limit, type Orderer, StandingLimitError } from '../../../shared/limits/limits.ts';
 import { rememberFailure, toPausedEvent } from '../../../shared/order/remember-failure.ts';
 

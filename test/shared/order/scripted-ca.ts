@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { AcmeClient } from '../../../shared/acme/client.ts';
 import type { AcmeAuthorization, AcmeChallenge, AcmeOrder } from '../../../shared/acme/objects.ts';
-import { IssuanceError, type Problem } from '../../../shared/base/basics.ts';
+import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import type { ChallengeResponse, Solver } from '../../../shared/solver/solver.ts';
 

@@ -1,5 +1,5 @@
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import { type CaAnswer, type FakeCa, problem } from '../acme/fake-ca.ts';
 import type { ScriptedCa } from './scripted-ca.ts';

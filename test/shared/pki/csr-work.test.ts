@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Session } from 'node:inspector/promises';
 import { after, test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid } from './handmade-csr.ts';

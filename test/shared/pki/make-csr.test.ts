@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { parseIdentifier } from '../../../shared/base/identifier.ts';
 import { encodePem } from '../../../shared/pki/certificate.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';

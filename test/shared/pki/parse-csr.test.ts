@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid } from './handmade-csr.ts';
 import { type CsrOptions, ecKey, keyFile, makeCsr, manyNames, openssl, rsaKey } from './openssl-csr.ts';

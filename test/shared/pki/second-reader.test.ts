@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
 import { encodePem, readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCertificateIds } from '../../../shared/pki/certificate-ids.ts';

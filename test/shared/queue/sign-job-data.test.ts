@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromSignFailure, IssuanceError, toSignFailure } from '../../../shared/base/basics.ts';
+import { fromSignFailure, IssuanceError, toSignFailure } from '../../../shared/base/errors.ts';
 import { deduplicationId, type SignJobData } from '../../../shared/queue/sign-records.ts';
 
 const data: SignJobData = {

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { check } from '../../../services/cli/check.ts';
+import { readPage } from '../../support/docs.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth } from './load-text.ts';
 
 // What the page on macen's files says of each is tried.
 
-const page = readFileSync(join(import.meta.dirname, '../../../shared/setup/macen.md'), 'utf8');
+const page = readPage('macen.md');
 const rows = [...page.matchAll(/^\| (`.*`) \| (.*) \| (.*) \|$/gm)].map(
   ([, written = '', , quarry = '']) => ({
     written,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { generateKeyPem } from '../../../shared/pki/private-key.ts';

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDirectory } from '../../../shared/acme/directory.ts';
-import { IssuanceError } from '../../../shared/base/basics.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
 import type { Breaker } from '../../../shared/ca/standing.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { readPage } from '../../support/docs.ts';
 import { account, auth, refusal } from '../setup/load-text.ts';
 
-// A new kind of solver is its own file, a line of kinds.ts, its page, and a row of the README's table.
+// A new kind of solver is its own file, a line of kinds.ts, its page, and a row of the table in proofs.md.
 
 const root = join(import.meta.dirname, '../../..');
 
@@ -47,11 +48,11 @@ for (const type of types) {
     assert.ok(files.length - own.length <= (others[type] ?? 0), files.join());
   });
 
-  test(`the README leads to the page of type = ${type}`, () => {
-    const row = readFileSync(join(root, 'README.md'), 'utf8')
+  test(`proofs.md leads to the page of type = ${type}`, () => {
+    const row = readPage('proofs.md')
       .split('\n')
       .find(line => line.startsWith('| [`') && line.split(' | ')[0]?.includes(`\`${type}\``));
-    const [, page = ''] = /\]\((shared\/solver\/[\w-]+\.md)\)/.exec(row ?? '') ?? [];
+    const [, page = ''] = /\]\(\.\.\/\.\.\/(shared\/solver\/[\w-]+\.md)\)/.exec(row ?? '') ?? [];
     assert.ok(page !== '' && existsSync(join(root, page)), `${row}`);
   });
 }

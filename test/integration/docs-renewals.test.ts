@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
+import { readPage } from '../support/docs.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-// The README's chapter on renewals as a new user reads it, from nothing to renewed certificates.
+// The page on renewals as a new user reads it, from nothing to renewed certificates.
 
 let fleet: Fleet;
 before(async () => {
@@ -19,9 +20,8 @@ before(async () => {
 });
 after(() => fleet[Symbol.asyncDispose]());
 
-async function readChapter() {
-  const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
-  const chapter = /^## Renewals\n(.*?)^## /ms.exec(readme)?.[1] ?? '';
+function readChapter() {
+  const chapter = readPage('renewals.md');
   const blocks = (language: string) =>
     [...chapter.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(
       ([, text = '']) => text,
@@ -29,8 +29,8 @@ async function readChapter() {
   return { ini: blocks('ini').join(''), json: blocks('json'), sh: blocks('sh') };
 }
 
-test("the README's renewal chapter leads from nothing to renewed certificates", async () => {
-  const { ini, json, sh } = await readChapter();
+test('the page on renewals leads from nothing to renewed certificates', async () => {
+  const { ini, json, sh } = readChapter();
   const commands = sh
     .join('')
     .split('\n')
@@ -38,7 +38,7 @@ test("the README's renewal chapter leads from nothing to renewed certificates", 
     .filter(line => line !== '');
   assert.deepEqual([json.length, commands.length], [1, 4]);
 
-  // Where this user's machine differs from the README's: the CA, and where its files are.
+  // Where this user's machine differs from the page's: the CA, and where its files are.
   const here = (text: string) => text.replaceAll('/var/lib/quarry', fleet.dir);
   await mkdir(join(fleet.dir, 'web'));
   await writeFile(

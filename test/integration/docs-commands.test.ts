@@ -1,23 +1,22 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { roleNames } from '../../services/cli/run-roles.ts';
+import { roleNames } from '../../services/cli/start-role.ts';
 import { makeCsr } from '../support/csr.ts';
+import { docs } from '../support/docs.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-// Every command that the README shows is run beside a `quarry up` with a file that says only what it must, so
-// that the private Redis is in the default place.
+// Every command that README and the pages show is run beside a `quarry up` with a file that says only what it
+// must, so that the private Redis is in the default place.
 
-const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
-const inBlocks = [...readme.matchAll(/^```sh\n([^`]*)^```$/gm)]
+const inBlocks = [...docs.matchAll(/^```sh\n([^`]*)^```$/gm)]
   .flatMap(([, block = '']) => block.replace(/ +#.*$/gm, '').split('\n'))
   .flatMap(line => line.split('&&'))
   .flatMap(command => /^ *npx quarry (.*)/.exec(command)?.[1] ?? []);
-const inText = [...readme.matchAll(/`quarry ([a-z][^`]* FILE…)`/g)].map(([, command = '']) => command);
+const inText = [...docs.matchAll(/`quarry ([a-z][^`]* FILE…)`/g)].map(([, command = '']) => command);
 
 /** What runs until it is stopped. */
 const lasting: string[] = ['up', ...roleNames];
@@ -41,11 +40,12 @@ const refused: [command: RegExp, code: number, said: RegExp][] = [
     2,
     /^quarry: nothing is revoked, as there is no terminal to ask at; say --yes\n$/,
   ],
+  [/^check --eab /, 1, /^quarry: \[acme\] has no url, so there is no ACME server\n$/],
   [/^forget old\.example\.org /, 1, /^quarry: no certificate is called "old\.example\.org"; /],
   [/^shaman \/etc\/shaman$/, 2, /^\/etc\/shaman\/shaman\.json: cannot be read: no such file or directory\n$/],
 ];
 
-suite('each command of the README, beside a quarry up whose Redis is in the default place', () => {
+suite('each command of README and the pages, beside a quarry up whose Redis is in the default place', () => {
   let fleet: Fleet;
   let folder: string;
   before(async () => {

@@ -1,0 +1,123 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './read-sources.ts';
+
+// The pages for people, each *.md of the project, as the tests that compare them with the code read them.
+
+export type Page = { path: string; text: string };
+
+/** A block between fences, without its indentation. */
+export type Block = {
+  page: string;
+  /** Of its opening fence, from 1 on. */
+  line: number;
+  /** What the fence says, such as `sh`; '' where it says nothing. */
+  language: string;
+  text: string;
+  /** The heading that it stands below, without its marks; '' above the first. */
+  heading: string;
+  /** What the comment in the line before its fence says; '' where there is none. */
+  mark: string;
+};
+
+/** Of the project itself: what is installed or built is not its own. */
+export const ownFiles = (...patterns: string[]): string[] =>
+  globSync(patterns, { cwd: root, exclude: ['node_modules', 'dist', '.git', '**/target'] }).sort();
+
+export const readPages = (): Page[] =>
+  ownFiles('**/*.md', '.github/**/*.md').map(path => ({
+    path,
+    text: readFileSync(join(root, path), 'utf8'),
+  }));
+
+const fence = /^( *)(```+)(\S*).*\n((?:.*\n)*?)\1\2 *$/gm;
+
+export function readBlocks({ path, text }: Page): Block[] {
+  return [...text.matchAll(fence)].map(({ index, 1: indent = '', 3: language = '', 4: block = '' }) => {
+    const before = text.slice(0, index);
+    const [, heading = ''] = /(?:^|\n)#+ +(.*)\n(?:(?!#+ ).*\n)*$/.exec(before) ?? [];
+    const [, mark = ''] = /<!-- ([^\n]*) -->\n+ *$/.exec(before) ?? [];
+    const line = before.split('\n').length;
+    return {
+      page: path,
+      line,
+      language,
+      text: block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+      heading,
+      mark,
+    };
+  });
+}
+
+/** The text with each block between fences left out; lines keep their numbers. */
+export const withoutBlocks = (text: string): string =>
+  text.replace(fence, block => block.replace(/[^\n]/g, ''));
+
+/** Besides, without what is between backticks: a link in it is none. */
+export const withoutCode = (text: string): string =>
+  withoutBlocks(text).replace(/(`+)(?!`)[^`]*?\1/g, code => code.replace(/[^\n]/g, ' '));
+
+/** What may follow a # in a link to the page, as GitHub makes it of the headings. */
+export function readAnchors({ text }: Page): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ''] of withoutBlocks(text).matchAll(/^#{1,6} +(.*?)(?: +#+)?$/gm)) {
+    const anchor = toAnchor(heading);
+    let [free, count] = [anchor, 0];
+    while (anchors.has(free)) free = `${anchor}-${++count}`;
+    anchors.add(free);
+  }
+  for (const [, id = ''] of text.matchAll(/<a (?:id|name)="([^"]+)">/g)) anchors.add(id);
+  return anchors;
+}
+
+const toAnchor = (heading: string) =>
+  heading
+    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replace(/(^|\W)_(\S(?:[^_]*\S)?)_(?=\W|$)/g, '$1$2')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
+    .replaceAll(' ', '-');
+
+/** A `quarry` command that a page shows; `words` is what follows `quarry`. */
+export type ShownCommand = { page: string; line: number; words: string[] };
+
+/** Those in blocks of a shell, in lines with four spaces before them, and behind the `$` of a prompt. */
+export function readCommands(page: Page): ShownCommand[] {
+  const inBlocks = readBlocks(page).flatMap(({ line, language, text }) => {
+    const isShell = ['sh', 'bash'].includes(language);
+    const shown = isShell ? text : text.replace(/^(?!\$ ).*$/gm, '').replace(/^\$ /gm, '');
+    return findCommands(shown).map(command => ({ ...command, line: line + command.line }));
+  });
+  const indented = withoutBlocks(page.text).replace(/^(?! {4}(?:npx )?quarry ).*$/gm, '');
+  return [...inBlocks, ...findCommands(indented)].map(command => ({ page: page.path, ...command }));
+}
+
+/** `quarry check main.ini` in the text between blocks. */
+export function readNamedCommands(page: Page): ShownCommand[] {
+  const text = withoutBlocks(page.text);
+  return [...text.matchAll(/`([^`\n]*\bquarry [^`]+)`/g)].flatMap(({ index, 1: code = '' }) => {
+    const line = text.slice(0, index).split('\n').length;
+    return findCommands(code).map(({ words }) => ({ page: page.path, line, words }));
+  });
+}
+
+/** Of lines of a shell, each command that is Quarry's. */
+function findCommands(script: string): { line: number; words: string[] }[] {
+  return script.split('\n').flatMap((line, index) =>
+    splitCommands(line.replace(/(^| +)#.*$/, '')).flatMap(words => {
+      const [first, second, ...rest] = words;
+      if (first === 'quarry') return [{ line: index + 1, words: words.slice(1) }];
+      return first === 'npx' && second === 'quarry' ? [{ line: index + 1, words: rest }] : [];
+    }),
+  );
+}
+
+/** The commands of a line, as a shell would split them; what is written to files is left out. */
+function splitCommands(line: string): string[][] {
+  const commands: string[][] = [[]];
+  for (const [token] of line.matchAll(/'[^']*'|"[^"]*"|[|&;()]+|[<>]+ ?[^\s|&;()]*|[^\s'"|&;()<>]+/g)) {
+    if (/^[|&;()]/.test(token)) commands.push([]);
+    else if (!/^[<>]/.test(token)) commands.at(-1)?.push(token.replace(/^(['"])(.*)\1$/, '$2'));
+  }
+  return commands;
+}
