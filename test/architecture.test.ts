@@ -15,7 +15,7 @@ import {
 } from './support/read-sources.ts';
 import { COMMENT, findFunctions, LITERAL, scanSource } from './support/scan-source.ts';
 
-// The floors and fences of the house (CONTRIBUTING.md draws them).
+// The floors and fences of the house (services/docs/architecture.md draws them).
 
 const floors: Record<string, number> = {
   base: 0,

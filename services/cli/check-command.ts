@@ -3,6 +3,7 @@ import { type Command, type Io, needFiles, readOptions, UsageError } from './com
 
 export const checkCommand: Command = {
   usage: ['check [--probe] FILE…', 'check --eab FILE…', 'check --for responder FILE…'],
+  forms: ['check [--probe] [--eab] [--for ROLE] FILE…'],
   summary:
     'prints who may have what; --probe tries each verification out, --eab prints the keys for ACME clients, --for ' +
     'responder its part, without secrets',

@@ -1,5 +1,6 @@
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import { parseText, wholeNumber } from '../config/option-values.ts';
-import { parseRate, type Rate } from '../config/rate.ts';
+import { formatRate, parseRate, type Rate } from '../config/rate.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import { parseDnsAddress } from '../solver/dns-server.ts';
@@ -37,6 +38,44 @@ const USUAL_TRIES = 6;
 /** Enough for many containers behind one address that make an account at each start. */
 const NEW_ACCOUNTS: Rate = { count: 100, period: 3_600_000 };
 
+const HTTP_PORT = 80;
+const TLS_PORT = 443;
+
+/** Of `[acme]`. */
+export const acmeRows: OptionRows = {
+  url: {
+    meaning: 'where clients find the [ACME server](shared/acme-server/acme-server.md), without `/directory`',
+    otherwise: 'no server',
+  },
+  'terms-of-service': { meaning: 'the URL of the terms, which clients show', otherwise: 'none' },
+  website: { meaning: 'the URL of a page about the server', otherwise: 'none' },
+  'caa-identity': {
+    meaning: 'a name by which CAA records allow the CAs behind it, which clients show',
+    otherwise: 'none',
+  },
+  profile: {
+    meaning: 'a certificate profile that clients may ask for, and what it is: `tlsserver: for web servers`',
+    otherwise: 'none',
+  },
+  'proof-resolver': {
+    meaning:
+      'DNS server that workers look names up with where clients [prove them](shared/admission/client-proof.md), `address` or `address:port`',
+    otherwise: "the system's",
+  },
+  'proof-tries': {
+    meaning:
+      'how often workers look for a proof, after 1, 2, 4, … seconds again, before its order is invalid',
+    otherwise: `${inCode(USUAL_TRIES)}: half a minute`,
+  },
+  'proof-http-port': { meaning: 'where names are served over HTTP, in a lab', otherwise: inCode(HTTP_PORT) },
+  'proof-tls-port': { meaning: 'where they are served over TLS', otherwise: inCode(TLS_PORT) },
+  'new-accounts': {
+    meaning:
+      'how many accounts a client host may make, and bindings that are refused: `100/h`, or `off`. Of the key of a binding there may be ten times as many',
+    otherwise: inCode(formatRate(NEW_ACCOUNTS)),
+  },
+};
+
 /** `[acme]`; off where it is absent. */
 export function parseAcme(section: SectionReader): AcmeConfig {
   const url = section.one('url', parseServerUrl);
@@ -66,8 +105,8 @@ const parsePort = wholeNumber(1, 65_535);
 
 const parseProof = (section: SectionReader): ProofConfig => ({
   resolvers: section.many('proof-resolver', parseDnsAddress),
-  httpPort: section.one('proof-http-port', parsePort) ?? 80,
-  tlsPort: section.one('proof-tls-port', parsePort) ?? 443,
+  httpPort: section.one('proof-http-port', parsePort) ?? HTTP_PORT,
+  tlsPort: section.one('proof-tls-port', parsePort) ?? TLS_PORT,
   tries: section.one('proof-tries', wholeNumber(1, 10)) ?? USUAL_TRIES,
 });
 

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { describeSection } from '../config/config-error.ts';
 import { type Environment, readVariable } from '../config/environment.ts';
+import type { OptionRows } from '../config/option-rows.ts';
 import { parseCertificateFile, parseText, toFlag } from '../config/option-values.ts';
 import { parseProxy, proxySecret, readProxy } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
@@ -38,6 +39,46 @@ export type AccountConfig = {
 export const DEFAULT_ACCOUNT = 'default';
 
 const letsEncryptStaging = 'https://acme-staging-v02.api.letsencrypt.org/directory';
+
+/** Of `[account]`. */
+export const accountRows: OptionRows = {
+  'acme-server': { meaning: "the CA's directory URL, https", otherwise: "Let's Encrypt's staging server" },
+  'accept-terms-of-service': {
+    meaning: '`yes`, `no`, or the URL of the terms you accept',
+    otherwise: '`no`',
+  },
+  dir: {
+    meaning:
+      'holds `account.pem` and `registration.json`; made where missing; each account has its own; may be only read where a key is in it',
+    otherwise: 'needed',
+  },
+  contact: { meaning: 'e-mail address or `mailto:` URL', otherwise: 'none' },
+  'eab-kid': {
+    meaning: 'the name of an external account binding, as your CA gave it to you',
+    otherwise: 'none',
+  },
+  'eab-hmac-key': { meaning: 'its key', otherwise: 'none' },
+  'ca-file': {
+    meaning:
+      "PEM of the authorities that the CA's own HTTPS certificate is checked with, in place of the system's",
+    otherwise: "that of `ACME_CAFILE`; else the system's",
+  },
+  proxy: {
+    meaning:
+      '`http://user:password@host:port` or `https://…`: the [proxy](services/docs/configuration.md#proxies) that leads to the CA; `no`: none',
+    otherwise: 'that of the environment',
+  },
+  'key-type': {
+    meaning:
+      '`ec` or `rsa`: the kind of account key that Quarry makes where there is none; macen takes only `rsa`',
+    otherwise: '`ec`',
+  },
+  keys: {
+    meaning:
+      '`any`: the CA also certifies [keys that public CAs do not](shared/pki/csrs.md#keys), such as P-521',
+    otherwise: '`usual`',
+  },
+};
 
 /**
  * `[account]` and `[account "name"]`, each with what `[limits]` and `[limits "name"]` say of it.

@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
 import { bracketed, isHostName } from '../base/identifier.ts';
+import { inCode } from './option-rows.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
 /** Where a service listens. */
@@ -48,6 +49,10 @@ export function readListeners(section: SectionReader, keys: string[], defaults: 
 export function defaultListeners(port: number, ...hosts: string[]): Listener[] {
   return hosts.map(host => ({ host, port, explicit: false }));
 }
+
+/** As the pages show defaults. */
+export const inWords = (listeners: Listener[]): string =>
+  listeners.map(one => inCode(formatListener(one))).join(', ');
 
 export function formatListener({ host, port }: Listener): string {
   return `${bracketed(host)}:${port}`;

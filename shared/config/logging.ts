@@ -1,4 +1,5 @@
 import { type Environment, readVariable } from './environment.ts';
+import { inCode, type OptionRows } from './option-rows.ts';
 import { parseText } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -14,11 +15,27 @@ export type LoggingConfig = {
 const levels: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const pythonLevels: Record<string, LogLevel> = { notset: 'trace', warning: 'warn', critical: 'fatal' };
 
+const usual: LoggingConfig = { level: 'info', destination: 'stderr', format: 'json' };
+
+/** Of `[logging]`. */
+export const loggingRows: OptionRows = {
+  level: {
+    meaning: "`trace`, `debug`, `info`, `warn`, `error`, `fatal`, `silent`, or Python's names",
+    otherwise: inCode(usual.level),
+  },
+  destination: { meaning: '`stdout`, `stderr`, `syslog`, or a file', otherwise: inCode(usual.destination) },
+  format: { meaning: '`json` or `text`', otherwise: inCode(usual.format) },
+  'config-file': {
+    meaning: "Python's logging configuration, of macen's files; ignored with a warning",
+    otherwise: 'none',
+  },
+};
+
 /** `[logging]`; `QUARRY_LOG` overrides the level. */
 export function parseLogging(section: SectionReader, env: Environment): LoggingConfig {
-  const level = section.one('level', parseLevel) ?? 'info';
-  const destination = section.one('destination', parseDestination) ?? 'stderr';
-  const format = section.one('format', parseFormat) ?? 'json';
+  const level = section.one('level', parseLevel) ?? usual.level;
+  const destination = section.one('destination', parseDestination) ?? usual.destination;
+  const format = section.one('format', parseFormat) ?? usual.format;
   const configFile = section.one('config-file', text => text);
   section.finish();
   if (configFile) section.warn("Python's logging configuration cannot be used and is ignored", 'config-file');

@@ -4,7 +4,8 @@ import { createSecureContext } from 'node:tls';
 import { describeError } from '../base/errors.ts';
 import { isEveryone } from '../base/identifier.ts';
 import { parseCidr } from './cidr.ts';
-import { defaultListeners, type Listener, readListeners } from './listener.ts';
+import { defaultListeners, inWords, type Listener, readListeners } from './listener.ts';
+import { inCode, type OptionRows } from './option-rows.ts';
 import {
   byteSize,
   parseCertificateFile,
@@ -43,6 +44,61 @@ export type Defaults = {
 /** A hundred names of a hundred characters, a key of 4096 bits and its signature, in PEM. */
 const MAX_SIZE = 16 * 1024;
 
+const WAIT = 180;
+
+const LISTENERS = defaultListeners(1313, '127.0.0.1', '::1');
+
+/** Of `[mgmt]`. */
+export const mgmtRows: OptionRows = {
+  listener: {
+    meaning: '`address:port` for clients; IPv6 as `[fe80::1%eth0]:1313`',
+    otherwise: inWords(LISTENERS),
+  },
+  mgmt: { meaning: "the same, as macen's README calls it", otherwise: '' },
+  'max-size': {
+    meaning: 'largest CSR in bytes, or `4k` (4000), `4KiB` (4096)',
+    otherwise: `${inCode(`${MAX_SIZE / 1024}KiB`)}, enough for 100 names`,
+  },
+  wait: { meaning: 'seconds that a plain client is held', otherwise: inCode(WAIT) },
+  'trusted-proxy': {
+    meaning:
+      'CIDR; `X-Forwarded-For` is read from such peers alone, from the right, addresses with or without a port, and tls-alpn-01 takes any number of their connections',
+    otherwise: 'none',
+  },
+  'secret-file': {
+    meaning:
+      'the [secret of the installation](shared/base/installation.md), which intakes, workers and schedulers share; made where absent',
+    otherwise: '`installation.key` in the `dir` of the first account',
+  },
+  'tls-cert': {
+    meaning:
+      'PEM file of a certificate, beside `tls-key`; makes the listeners HTTPS; read again when it changes',
+    otherwise: 'none',
+  },
+  'tls-key': { meaning: 'PEM file of its key', otherwise: 'none' },
+  'client-ca': {
+    meaning:
+      'PEM of the CAs whose [certificates clients may show](shared/admission/client-certificates.md); read again when it changes',
+    otherwise: 'none',
+  },
+  reload: {
+    meaning: '`watch`: [changed files are taken over](shared/setup/reload.md) without being told to',
+    otherwise: '`on request`',
+  },
+  'default-verification': {
+    meaning: 'for auth blocks that name none; empty or `no`: each block must name its own',
+    otherwise: 'the only one defined; else http-01',
+  },
+  'default-storage': {
+    meaning: 'for auth blocks that name none; empty or `no`: each block must name its own',
+    otherwise: 'the only one defined; else none',
+  },
+  'default-account': {
+    meaning: 'for auth blocks that name none: [accounts](services/docs/cas.md) in the order of preference',
+    otherwise: '`default`, else the only one defined',
+  },
+};
+
 /**
  * `[mgmt]`, and the defaults for auth blocks, which macen keeps there too.
  *
@@ -58,9 +114,9 @@ export function parseMgmt(
   },
 ): { mgmt: MgmtConfig; secretFile: string | undefined; defaults: Defaults } {
   // macen's code reads `listener`, its README says `mgmt`.
-  const listeners = readListeners(section, ['listener', 'mgmt'], defaultListeners(1313, '127.0.0.1', '::1'));
+  const listeners = readListeners(section, ['listener', 'mgmt'], LISTENERS);
   const maxSize = section.one('max-size', byteSize(16 * 1024 ** 2)) ?? MAX_SIZE;
-  const wait = section.one('wait', wholeNumber(0, 3600)) ?? 180;
+  const wait = section.one('wait', wholeNumber(0, 3600)) ?? WAIT;
   const trustedProxies = section.many('trusted-proxy', parseCidr);
   const secretFile = section.one('secret-file', parseText);
   const tls = {

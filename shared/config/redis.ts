@@ -42,7 +42,10 @@ type SentinelConfig = {
 /** The paths of PEM files: whom to trust in place of the public CAs, and what to show. */
 export type RedisTlsFiles = { caFile?: string; certFile?: string; keyFile?: string };
 
-const MASTER = 'mymaster'; // as Redis's own example of a configuration has it
+export const MASTER = 'mymaster'; // as Redis's own example of a configuration has it
+
+export const PREFIX = '{quarry}';
+export const DIR = './quarry-data';
 
 /**
  * `[redis]`; REDIS_URL, with REDIS_PASSWORD_FILE beside it, stands in where the section does not say where
@@ -58,8 +61,8 @@ export function parseRedis(section: SectionReader, env: Environment): RedisConfi
   const tls = written ?? false;
   const sentinel = readSentinel(section, endpoints, tls);
   const tlsFiles = readTlsFiles(section, url?.startsWith('rediss:') || tls || sentinel?.tls);
-  const prefix = section.one('prefix', parsePrefix) ?? '{quarry}';
-  const dir = section.one('dir', parseText) ?? './quarry-data';
+  const prefix = section.one('prefix', parsePrefix) ?? PREFIX;
+  const dir = section.one('dir', parseText) ?? DIR;
   const user = section.one('user', parseUserName);
   const fileOfEnv = isElsewhere ? undefined : readVariable(env, 'REDIS_PASSWORD_FILE', parseText);
   const password =

@@ -235,7 +235,7 @@ export class SectionReader {
 }
 
 /** As the option itself is written: macen has `_` where Quarry has `-`. */
-const fileKeyOf = (key: string) => (key.includes('_') ? `${key}_file` : `${key}-file`);
+export const fileKeyOf = (key: string) => (key.includes('_') ? `${key}_file` : `${key}-file`);
 
 function readOr<T>(read: () => T, fail: Fail): T {
   try {

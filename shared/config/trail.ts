@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { bracketed } from '../base/identifier.ts';
+import { inCode, type OptionRows } from './option-rows.ts';
 import { parseCertificateFile, parseText, wholeNumber } from './option-values.ts';
 import type { Parse, SectionReader } from './section-reader.ts';
 
@@ -21,6 +22,28 @@ export type SyslogTarget =
   | { kind: 'unix'; path: string };
 
 const KEEP = 400;
+
+/** Of `[trail]`. */
+export const trailRows: OptionRows = {
+  dir: {
+    meaning: 'where [who got what](shared/trail/trail.md) is sealed into files',
+    otherwise: 'none: nothing is sealed',
+  },
+  keep: { meaning: 'days that a file is kept', otherwise: inCode(KEEP) },
+  'key-file': {
+    meaning: 'the key that signs, PKCS#8 in PEM; a scheduler makes it where it is absent',
+    otherwise: '`trail.key` beside the [secret of the installation](shared/base/installation.md)',
+  },
+  syslog: {
+    meaning:
+      'besides, where events are sent as RFC 5424: `udp://host`, `tcp://host`, `tls://host`, each with `:port` or not (514, 601, 6514), or `unix:/dev/log`',
+    otherwise: 'none',
+  },
+  'syslog-ca-file': {
+    meaning: "with `tls://`: PEM of the authorities of the server's certificate, in place of the system's",
+    otherwise: "the system's",
+  },
+};
 
 /** `[trail]`; off where it is absent. */
 export function parseTrail(section: SectionReader): TrailConfig {

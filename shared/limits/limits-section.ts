@@ -1,3 +1,4 @@
+import type { OptionRows } from '../config/option-rows.ts';
 import { parseRate, type Rate } from '../config/rate.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 
@@ -22,6 +23,20 @@ const letsEncrypt: LimitsConfig = {
   certificatesPerDomain: { count: 50, period: 7 * DAY },
   certificatesPerSet: { count: 5, period: 7 * DAY },
   failedAuthorizations: { count: 5, period: HOUR },
+};
+
+/** Of `[limits]`: what the CA allows the account. */
+export const limitsRows: OptionRows = {
+  orders: {
+    meaning: 'orders of the account, such as `300/3h`, or `off`',
+    otherwise: "Let's Encrypt's published limit; none for another CA",
+  },
+  'certificates-per-domain': {
+    meaning: 'certificates for a registered domain, such as `50/7d`, or `off`',
+    otherwise: 'likewise',
+  },
+  'certificates-per-set': { meaning: 'certificates for exactly the same names', otherwise: 'likewise' },
+  'failed-authorizations': { meaning: 'failed authorizations of a name', otherwise: 'likewise' },
 };
 
 /**

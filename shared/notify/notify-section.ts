@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { isLoopback } from '../base/identifier.ts';
 import { whyNotRunnable } from '../base/run-program.ts';
 import type { Environment } from '../config/environment.ts';
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import { parseCertificateFile, parseText } from '../config/option-values.ts';
 import { readProxy } from '../config/proxy.ts';
 import type { Secret } from '../config/secret-file.ts';
@@ -46,6 +47,38 @@ export type MailConfig = {
   smtp: SmtpServer;
   login?: { user: string; password: Secret };
   caFile?: string;
+};
+
+/** Of `[notify "name"]`. */
+export const notifyRows: OptionRows = {
+  on: {
+    meaning: `which events: ${eventKinds.map(inCode).join(', ')}; several (\`expires-soon, storage-failed\`) or repeated`,
+    otherwise: 'all',
+  },
+  url: {
+    meaning:
+      'posts [notifications](services/docs/operation.md#notifications) to this webhook, https. A block has one of `url`, `command` and `mail`',
+    otherwise: 'needed',
+  },
+  command: {
+    meaning: 'runs this program; a relative path starts at the folder of the file',
+    otherwise: 'needed',
+  },
+  mail: { meaning: 'sends mail to this address', otherwise: 'needed' },
+  hmac_key: { meaning: 'with `url`: signs the posts', otherwise: 'not signed' },
+  smtp: {
+    meaning:
+      'with `mail`: `smtp://host:port` (25; TLS as soon as it is offered, but on this host) or `smtps://host:port` (465)',
+    otherwise: 'needed',
+  },
+  from: { meaning: "with `mail`: the sender's address", otherwise: 'needed' },
+  'smtp-user': { meaning: 'with `mail`: the login, sent only over TLS or to this host', otherwise: 'none' },
+  'smtp-password': { meaning: 'its password', otherwise: 'none' },
+  'ca-file': {
+    meaning:
+      "with `url` or `mail`: PEM of the authorities that the server's certificate is checked with, in place of the system's",
+    otherwise: "the system's",
+  },
 };
 
 /** `[notify "name"]`; a webhook is posted to through the environment's proxy. */

@@ -7,7 +7,7 @@ import { openTrail } from '../trail/trail.ts';
 const MOST_REMEMBERED = 1_000;
 
 /** Tells operators of what was found in Redis without a seal of this installation. Once for each job. */
-export type TellUnsealed = (jobId: string, detail: string) => void;
+type TellUnsealed = (jobId: string, detail: string) => void;
 
 export function openTellUnsealed({
   store,

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { CronExpressionParser } from 'cron-parser';
+import type { OptionRows } from '../config/option-rows.ts';
 import { parseList, parseText } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 
@@ -21,6 +22,27 @@ type RenewalReferences = {
   account: Parse<string>;
   verification: Parse<string>;
   defaultVerification(): string | undefined;
+};
+
+/** Of `[renewal "name"]`. */
+export const renewalRows: OptionRows = {
+  'shaman-profile': {
+    meaning:
+      'directory of a `shaman.json` to [keep renewed](services/docs/renewals.md); a relative one starts at this file',
+    otherwise: 'needed',
+  },
+  schedule: {
+    meaning: 'cron pattern in UTC: minute, hour, day of the month, month, day of the week',
+    otherwise: 'twice a day',
+  },
+  verification: {
+    meaning: 'for domains without authenticators: names of such blocks, in the order of preference',
+    otherwise: 'the default',
+  },
+  account: {
+    meaning: '[accounts](services/docs/cas.md) to order from, in the order of preference',
+    otherwise: "the profile's own, at its `server`",
+  },
 };
 
 /** `[renewal "name"]` */

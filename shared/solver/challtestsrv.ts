@@ -3,14 +3,23 @@ import { canProve } from '../base/identifier.ts';
 import { needingRedis } from '../base/redis.ts';
 import { keys, list } from '../base/redis-use.ts';
 import { runAll } from '../base/refusals.ts';
+import { inCode } from '../config/option-rows.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { type Dns01Record, toDns01Record } from './dns01-record.ts';
 import { type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 const toRemember = list('expire sadd smembers srem');
 
+const SET_TXT = 'http://localhost:8055/set-txt';
+
 /** dns-01 through the management interface of Pebble's challtestsrv: for tests. */
 export const challtestsrv: Kind<ChalltestsrvConfig> = {
+  rows: {
+    'set-txt_url': {
+      meaning: 'of its management interface; `clear-txt` is expected beside it',
+      otherwise: inCode(SET_TXT),
+    },
+  },
   parse: parseChalltestsrv,
   open: openChalltestsrvSolver,
   redisUses: [keys('challtestsrv:*', { worker: toRemember, cli: toRemember })],
@@ -28,7 +37,7 @@ type ChalltestsrvConfig = {
 };
 
 function parseChalltestsrv(section: SectionReader): ChalltestsrvConfig {
-  const setTxtUrl = section.one('set-txt_url', parseSetTxtUrl) ?? 'http://localhost:8055/set-txt';
+  const setTxtUrl = section.one('set-txt_url', parseSetTxtUrl) ?? SET_TXT;
   section.finish();
   return { name: section.label, type: 'dns01-challtestsrv', challenge: 'dns-01', setTxtUrl };
 }
@@ -36,8 +45,7 @@ function parseChalltestsrv(section: SectionReader): ChalltestsrvConfig {
 /** What clears a record stands beside what sets it, so the end is fixed. */
 const parseSetTxtUrl: Parse<string> = (text, fail) => {
   const url = URL.parse(text);
-  if (!url || !/^https?:$/.test(url.protocol))
-    return fail('is not a URL such as http://localhost:8055/set-txt');
+  if (!url || !/^https?:$/.test(url.protocol)) return fail(`is not a URL such as ${SET_TXT}`);
   return url.pathname.endsWith('/set-txt') ? url.href : fail('does not end in /set-txt');
 };
 

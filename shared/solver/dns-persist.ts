@@ -1,5 +1,6 @@
 import { describeError, IssuanceError } from '../base/errors.ts';
 import { canProve, isDomainName } from '../base/identifier.ts';
+import { inCode } from '../config/option-rows.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
 import type { Ask } from '../dns/query.ts';
@@ -12,7 +13,21 @@ import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
 const DRAFT = '01';
 
 /** dns-persist-01: records that stand in the DNS for good (draft-ietf-acme-dns-persist). */
-export const dnsPersist: Kind<DnsPersistConfig> = { parse: parseDnsPersist, open: openDnsPersistSolver };
+export const dnsPersist: Kind<DnsPersistConfig> = {
+  rows: {
+    draft: { meaning: `${inCode(DRAFT)}, the version of the draft`, otherwise: 'needed' },
+    issuer: {
+      meaning: 'what the CA calls itself, for the records that `quarry check` prints',
+      otherwise: "the first of the CA's `caaIdentities`, for which the CA is asked",
+    },
+    resolver: {
+      meaning: 'DNS server that Quarry looks with, `address` or `address:port`',
+      otherwise: "the system's",
+    },
+  },
+  parse: parseDnsPersist,
+  open: openDnsPersistSolver,
+};
 
 export type DnsPersistConfig = {
   name: string;

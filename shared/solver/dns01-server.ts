@@ -3,7 +3,8 @@ import { IssuanceError } from '../base/errors.ts';
 import { canonicalAddress, canProve, isInside, lowestZone } from '../base/identifier.ts';
 import { needingRedis } from '../base/redis.ts';
 import { parseDomain } from '../config/domain-name.ts';
-import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
+import { defaultListeners, inWords, type Listener, readListeners } from '../config/listener.ts';
+import { inCode } from '../config/option-rows.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { DnsServer } from '../dns/exchange.ts';
@@ -15,11 +16,37 @@ import { toDns01Record } from './dns01-record.ts';
 import { openResolver } from './resolver.ts';
 import type { Kind, Solver, SolverParts } from './solver.ts';
 
+/** What is remembered of one order stands in the way of the next for the same name. */
+const defaultTtl = 0;
+const defaultRateLimit = 200;
+const LISTENERS = defaultListeners(53, '0.0.0.0', '::');
+
 /**
  * dns-01 (RFC 8555 section 8.4), answered by the responders, which are the name servers of zones that lead to
  * them.
  */
 export const dns01Server: Kind<Dns01ServerConfig> = {
+  rows: {
+    listener: { meaning: 'where the responders listen, on UDP and TCP', otherwise: inWords(LISTENERS) },
+    listeners: { meaning: "the same, as macen's README calls it", otherwise: '' },
+    zone: { meaning: 'a zone that leads to the responders', otherwise: 'every `_acme-challenge.…` name' },
+    ns: {
+      meaning:
+        'name of a name server of the zones, as the zone above has it; where it is inside one of the zones, its addresses follow',
+      otherwise: 'none, with a warning',
+    },
+    hostmaster: { meaning: 'address of who runs the zones', otherwise: '`hostmaster.` and the zone' },
+    ttl: {
+      meaning:
+        'seconds that others may remember a record, or that there is none; an order waits for as long before it tells the CA',
+      otherwise: inCode(defaultTtl),
+    },
+    'rate-limit': {
+      meaning: 'answers over UDP that a network (an IPv4 /24, an IPv6 /56) gets in a second, or `off`',
+      otherwise: inCode(defaultRateLimit),
+    },
+    resolver: { meaning: 'DNS server by address that is asked where CNAMEs lead', otherwise: "the system's" },
+  },
   parse: parseDns01Server,
   open: openDns01ServerSolver,
   redisUses: dnsRecordUses,
@@ -53,16 +80,12 @@ type NameServerConfig = {
   addresses: string[];
 };
 
-/** What is remembered of one order stands in the way of the next for the same name. */
-const defaultTtl = 0;
-const defaultRateLimit = 200;
-
 function parseDns01Server(section: SectionReader): Dns01ServerConfig {
   const config: Dns01ServerConfig = {
     name: section.label,
     type: 'dns01-server',
     challenge: 'dns-01',
-    listeners: readListeners(section, ['listener', 'listeners'], defaultListeners(53, '0.0.0.0', '::')),
+    listeners: readListeners(section, ['listener', 'listeners'], LISTENERS),
     zones: section.many('zone', parseDomain),
     nameServers: section.many('ns', parseNameServer),
     hostmaster: section.one('hostmaster', parseHostmaster),

@@ -2,16 +2,53 @@ import { atMost } from '../base/at-most.ts';
 import { describeError } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
+import { inCode } from '../config/option-rows.ts';
 import { toFlag, wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
+import type { DnsServer } from '../dns/exchange.ts';
 import { parseDnsAddress, parseDnsServer } from './dns-server.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
-import { readTsigKey } from './tsig-key.ts';
+import { readTsigKey, tsigRows } from './tsig-key.ts';
 import { openUpdatableZones, type UpdatableZonesConfig } from './updatable-zones.ts';
+
+/** Shorter than a client is held, and long enough for a secondary that looks for changes every minute. */
+const PROPAGATION = 120;
+
+const SERVER: DnsServer = { host: '127.0.0.1', port: 53 };
+const TTL = 60;
+const TIMEOUT = 5;
 
 /** dns-01 (RFC 8555 section 8.4) by dynamic updates (RFC 2136) of the zone that holds the name. */
 export const dnsUpdate: Kind<DnsUpdateConfig> = {
+  rows: {
+    'dns-server': {
+      meaning:
+        'the server that takes updates: `host`, `host:port`, `[IPv6]:port`; of several the next is asked where one cannot be reached or fails',
+      otherwise: inCode(SERVER.host),
+    },
+    ttl: { meaning: 'seconds that others may keep the record', otherwise: inCode(TTL) },
+    timeout: { meaning: 'seconds for one message to a server and its answer', otherwise: inCode(TIMEOUT) },
+    ...tsigRows,
+    zone: {
+      meaning: 'the zone to update; of several the longest that holds the name',
+      otherwise: 'found by asking `dns-server`',
+    },
+    propagation: {
+      meaning:
+        'seconds that all name servers of the zone have for showing the record before the order fails; `off`: Quarry does not look',
+      otherwise: inCode(PROPAGATION),
+    },
+    'propagation-server': {
+      meaning: '`host` or `host:port` to look at in place of the name servers that the zone lists',
+      otherwise: "the zone's",
+    },
+    resolver: {
+      meaning:
+        '`address` or `address:port` of a DNS server that is asked about names that `dns-server` does not hold',
+      otherwise: "the system's",
+    },
+  },
   parse: parseDnsUpdate,
   open: openDnsUpdateSolver,
   trial: {
@@ -30,13 +67,10 @@ export type DnsUpdateConfig = UpdatableZonesConfig & {
   propagation: number | false;
 };
 
-/** Shorter than a client is held, and long enough for a secondary that looks for changes every minute. */
-const PROPAGATION = 120;
-
 function parseDnsUpdate(section: SectionReader): DnsUpdateConfig {
   const servers = section.many('dns-server', parseDnsServer);
-  const ttl = section.one('ttl', wholeNumber(0, 86_400)) ?? 60;
-  const timeout = section.one('timeout', wholeNumber(1, 300)) ?? 5;
+  const ttl = section.one('ttl', wholeNumber(0, 86_400)) ?? TTL;
+  const timeout = section.one('timeout', wholeNumber(1, 300)) ?? TIMEOUT;
   const key = readTsigKey(section);
   const zones = section.many('zone', parseDomain);
   const propagation = section.one('propagation', parsePropagation) ?? PROPAGATION;
@@ -52,7 +86,7 @@ function parseDnsUpdate(section: SectionReader): DnsUpdateConfig {
     challenge: 'dns-01',
     ttl,
     timeout: timeout * 1_000,
-    servers: servers.length > 0 ? servers : [{ host: '127.0.0.1', port: 53 }],
+    servers: servers.length > 0 ? servers : [SERVER],
     ...(key && { key }),
     zones,
     propagationServers,

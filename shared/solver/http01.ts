@@ -2,14 +2,27 @@ import { damagedValue } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { needingRedis, openGetTogether, type Store } from '../base/redis.ts';
 import { keys } from '../base/redis-use.ts';
-import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
+import { defaultListeners, inWords, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { openKeptFaults } from './kept-faults.ts';
-import { openSelfCheck, parseSelfCheck, type SelfCheckConfig } from './self-check.ts';
+import {
+  MODE,
+  openSelfCheck,
+  PORT,
+  parseSelfCheck,
+  type SelfCheckConfig,
+  selfCheckRows,
+} from './self-check.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
+
+const LISTENERS = defaultListeners(1380, '0.0.0.0', '::');
 
 /** http-01 (RFC 8555 section 8.3): the responders answer from what is put here. */
 export const http01: Kind<Http01Config> = {
+  rows: {
+    listener: { meaning: 'where the responders listen', otherwise: inWords(LISTENERS) },
+    ...selfCheckRows,
+  },
   parse: parseHttp01,
   open: openHttp01Solver,
   redisUses: [keys('http-01:*', { worker: ['del', 'set'], responder: ['mget'], cli: ['del', 'set'] })],
@@ -28,8 +41,8 @@ export const implicitVerification: Http01Config = {
   name: 'http01',
   type: 'http01',
   challenge: 'http-01',
-  listeners: defaultListeners(1380, '0.0.0.0', '::'),
-  selfCheck: { mode: 'warn', port: 80, resolvers: [], networks: [] },
+  listeners: LISTENERS,
+  selfCheck: { mode: MODE, port: PORT, resolvers: [], networks: [] },
 };
 
 function parseHttp01(section: SectionReader): Http01Config {

@@ -1,4 +1,5 @@
 import { readBlockType } from '../config/block-type.ts';
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { challtestsrv } from './challtestsrv.ts';
 import { dnsPersist } from './dns-persist.ts';
@@ -13,7 +14,7 @@ import { tlsAlpn01 } from './tlsalpn01.ts';
  * The one list of all kinds of solvers, by `type` as it is written. A new one needs a file of its own, a line
  * here, its page beside its file, and a row of the table in services/docs/proofs.md.
  */
-const kinds = {
+export const kinds = {
   http01,
   'dns01-challtestsrv': challtestsrv,
   'dns01-dnsUpdate': dnsUpdate,
@@ -26,6 +27,14 @@ const kinds = {
 
 /** How challenges are answered: a `[verification]` block, read. */
 export type VerificationConfig = ReturnType<(typeof kinds)[keyof typeof kinds]['parse']>;
+
+/** Of `[verification "name"]` itself. */
+export const verificationRows: OptionRows = {
+  type: {
+    meaning: `the first option, and the [way to prove names](services/docs/proofs.md): ${Object.keys(kinds).map(inCode).join(', ')}; the options of each are on its page`,
+    otherwise: 'needed',
+  },
+};
 
 /** `[verification "name"]` */
 export function parseVerification(section: SectionReader): VerificationConfig {

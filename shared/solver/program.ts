@@ -4,10 +4,13 @@ import { describeError, IssuanceError } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { type ProgramRun, runProgram, whyNotRunnable } from '../base/run-program.ts';
 import { ConfigError, type Place } from '../config/config-error.ts';
+import { inCode } from '../config/option-rows.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import { toDns01Record } from './dns01-record.ts';
 import type { ChallengeResponse, Kind, Solver, SolverParts } from './solver.ts';
+
+const TIMEOUT = 60;
 
 const challenges = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
 
@@ -15,6 +18,25 @@ const challenges = ['http-01', 'dns-01', 'tls-alpn-01'] as const;
  * Challenges that the operator's own program answers, as concorde's authenticators do; the workers run it.
  */
 export const program: Kind<ProgramConfig> = {
+  rows: {
+    challenge: {
+      meaning: `${challenges.map(inCode).join(', ')}: what the program answers`,
+      otherwise: 'needed',
+    },
+    command: {
+      meaning:
+        "the program: an absolute path, or one that starts at the configuration file's folder. The whole value is the path; there is no shell and there are no arguments",
+      otherwise: 'needed',
+    },
+    'cleanup-command': {
+      meaning: 'a program that undoes what `command` did, once the CA has looked or the order is given up',
+      otherwise: 'none',
+    },
+    timeout: {
+      meaning: 'seconds, after which the program and all that it started are ended',
+      otherwise: inCode(TIMEOUT),
+    },
+  },
   parse: parseProgram,
   open: openProgramSolver,
   require: requirePrograms,
@@ -49,7 +71,7 @@ function parseProgram(section: SectionReader): ProgramConfig {
   const challenge = section.one('challenge', parseChallenge);
   const command = section.one('command', parsePath);
   const cleanup = section.one('cleanup-command', parsePath);
-  const timeout = section.one('timeout', wholeNumber(1, 3_600)) ?? 60;
+  const timeout = section.one('timeout', wholeNumber(1, 3_600)) ?? TIMEOUT;
   section.finish();
   return {
     name: section.label,

@@ -2,6 +2,7 @@ import type { ProxyEnv } from 'node:http';
 import type { Log } from '../base/basics.ts';
 import { isReserved } from '../base/reserved-addresses.ts';
 import { parseCidr } from '../config/cidr.ts';
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import { wholeNumber } from '../config/option-values.ts';
 import { parseProxy, proxySecret } from '../config/proxy.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
@@ -23,12 +24,38 @@ export type SelfCheckConfig = {
   proxy?: ProxyEnv;
 };
 
+export const MODE = 'warn';
+export const PORT = 80;
+
+/** Of the kinds that look. */
+export const selfCheckRows: OptionRows = {
+  'self-check': {
+    meaning:
+      '`warn`: Quarry looks at its challenge responses itself, through the public name, and says in the log and in a later error what it saw; `require`: the CA is not asked before they can be seen; `off`. With `warn` no order waits for a look: one that ends later tells the log alone',
+    otherwise: inCode(MODE),
+  },
+  'self-check-port': { meaning: 'where names are served over HTTP', otherwise: inCode(PORT) },
+  'self-check-resolver': {
+    meaning: 'DNS server that Quarry looks names up with, `address` or `address:port`',
+    otherwise: "the system's",
+  },
+  'self-check-network': {
+    meaning: 'CIDR of addresses that are not public, and that names may lead to all the same',
+    otherwise: 'none',
+  },
+  'self-check-proxy': {
+    meaning:
+      '`http://user:password@host:port`: a proxy that the self-check goes through; it looks the names up itself, and should lead to public addresses alone',
+    otherwise: 'none, as the CA comes without one',
+  },
+};
+
 export function parseSelfCheck(section: SectionReader): SelfCheckConfig {
   const proxy = section.secret('self-check-proxy', parseProxy, proxySecret);
   return {
     ...(proxy !== undefined && proxy !== 'none' && { proxy }),
-    mode: section.one('self-check', parseMode) ?? 'warn',
-    port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? 80,
+    mode: section.one('self-check', parseMode) ?? MODE,
+    port: section.one('self-check-port', wholeNumber(1, 65_535)) ?? PORT,
     resolvers: section.many('self-check-resolver', parseDnsAddress),
     networks: section.many('self-check-network', parseCidr),
   };

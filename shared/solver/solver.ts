@@ -2,6 +2,7 @@ import type { Clock, Log } from '../base/basics.ts';
 import type { ChallengeType, Identifier } from '../base/identifier.ts';
 import type { Store } from '../base/redis.ts';
 import type { RedisUse } from '../base/redis-use.ts';
+import type { OptionRows } from '../config/option-rows.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 
 /**
@@ -72,6 +73,8 @@ export type SolverParts = { store: Store; clock: Clock; log: Log };
  * that has `listeners` is of a kind that the responders answer, in the way that its challenge wants.
  */
 export type Kind<Config extends { name: string; type: string; challenge: ChallengeType }> = {
+  /** Of the options behind its `type`. */
+  rows: OptionRows;
   /** `[verification "name"]`, the options behind its `type`. */
   parse(section: SectionReader): Config;
   /**

@@ -4,14 +4,17 @@ import { damagedValue } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { needingRedis, runScript, type Store, toScript } from '../base/redis.ts';
 import { keys, list } from '../base/redis-use.ts';
-import { defaultListeners, type Listener, readListeners } from '../config/listener.ts';
+import { defaultListeners, inWords, type Listener, readListeners } from '../config/listener.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 import { type ChallengeResponse, type Kind, RESPONSE_LIFE, type Solver, type SolverParts } from './solver.ts';
 
 const toRotate = list('eval evalsha expire time zadd zrem zremrangebyscore');
 
+const LISTENERS = defaultListeners(13_443, '0.0.0.0', '::');
+
 /** tls-alpn-01 (RFC 8737, RFC 8738): the responders make certificates from what is put here. */
 export const tlsAlpn01: Kind<TlsAlpn01Config> = {
+  rows: { listener: { meaning: 'where the responders listen', otherwise: inWords(LISTENERS) } },
   parse: parseTlsAlpn01,
   open: openTlsAlpn01Solver,
   redisUses: [keys('tls-alpn-01:*', { worker: toRotate, responder: ['zrangebyscore'], cli: toRotate })],
@@ -20,7 +23,7 @@ export const tlsAlpn01: Kind<TlsAlpn01Config> = {
 type TlsAlpn01Config = { name: string; type: 'tlsalpn01'; challenge: 'tls-alpn-01'; listeners: Listener[] };
 
 function parseTlsAlpn01(section: SectionReader): TlsAlpn01Config {
-  const listeners = readListeners(section, ['listener'], defaultListeners(13_443, '0.0.0.0', '::'));
+  const listeners = readListeners(section, ['listener'], LISTENERS);
   section.finish();
   return { name: section.label, type: 'tlsalpn01', challenge: 'tls-alpn-01', listeners };
 }

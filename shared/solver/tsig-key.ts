@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { toName } from '../base/identifier.ts';
 import { parseDomain } from '../config/domain-name.ts';
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import type { Parse, SectionReader } from '../config/section-reader.ts';
 import type { TsigAlgorithm, TsigKey } from '../dns/tsig.ts';
 
@@ -8,6 +9,22 @@ const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const satisf
 
 /** What a key is made of; one text may hold all of it. */
 type KeyParts = { name?: string; algorithm?: TsigAlgorithm; secret: KeyObject };
+
+const ALGORITHM = 'hmac-sha256';
+
+/** Of `[verification]`. */
+export const tsigRows: OptionRows = {
+  'tsig-name': { meaning: 'what both sides call the key', otherwise: 'as in the key file' },
+  'tsig-algorithm': {
+    meaning: algorithms.map(inCode).join(', '),
+    otherwise: `as in the key file; else ${inCode(ALGORITHM)}`,
+  },
+  'tsig-secret': {
+    meaning:
+      "base64. Its file holds the secret alone, or is the one that `tsig-keygen` prints; the path starts at the configuration file's folder, and every role reads it when it starts",
+    otherwise: 'none: updates are not signed',
+  },
+};
 
 /** What `tsig-name`, `tsig-algorithm` and `tsig-secret` say; `undefined` where none of them is given. */
 export function readTsigKey(section: SectionReader): TsigKey | undefined {
@@ -21,7 +38,7 @@ export function readTsigKey(section: SectionReader): TsigKey | undefined {
   }
   const called = name ?? parts.name;
   if (called === undefined) return section.fail('needs tsig-name beside it', 'tsig-secret');
-  return { name: called, algorithm: algorithm ?? parts.algorithm ?? 'hmac-sha256', secret: parts.secret };
+  return { name: called, algorithm: algorithm ?? parts.algorithm ?? ALGORITHM, secret: parts.secret };
 }
 
 const parseAlgorithm: Parse<TsigAlgorithm> = (text, fail) =>

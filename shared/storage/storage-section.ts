@@ -1,4 +1,5 @@
 import { readBlockType } from '../config/block-type.ts';
+import { inCode, type OptionRows } from '../config/option-rows.ts';
 import { parseFlag, parseText, wholeNumber } from '../config/option-values.ts';
 import type { SectionReader } from '../config/section-reader.ts';
 
@@ -22,6 +23,31 @@ export type StorageConfig =
 export const implicitStorage: StorageConfig = { name: 'none', type: 'none' };
 
 const types = ['none', 'file', 'redis'] as const;
+
+const usual: KeepingConfig = { renewWithin: 14, renewAhead: false, keepExpired: 30 };
+
+/** Of `[storage "name"]`. */
+export const storageRows: OptionRows = {
+  type: { meaning: `the first option: ${types.map(inCode).join(', ')}`, otherwise: 'needed' },
+  directory: {
+    meaning:
+      'of a `file` storage; [where to put it](services/docs/configuration.md#the-directory-of-a-file-storage)',
+    otherwise: 'needed',
+  },
+  'renew-within': {
+    meaning:
+      'days; a certificate that expires sooner is ordered anew, but never before half of its life is over',
+    otherwise: inCode(usual.renewWithin),
+  },
+  'renew-ahead': {
+    meaning: '`yes`: Quarry [renews by itself](services/docs/renewals.md) what clients fetch',
+    otherwise: '`no`',
+  },
+  'keep-expired': {
+    meaning: 'days that a certificate stays in the storage after it has expired',
+    otherwise: inCode(usual.keepExpired),
+  },
+};
 
 /** `[storage "name"]` */
 export function parseStorage(section: SectionReader): StorageConfig {
@@ -48,8 +74,8 @@ export function parseStorage(section: SectionReader): StorageConfig {
 
 function readKeeping(section: SectionReader): KeepingConfig {
   return {
-    renewWithin: section.one('renew-within', wholeNumber(0, 3650)) ?? 14,
-    renewAhead: section.one('renew-ahead', parseFlag) ?? false,
-    keepExpired: section.one('keep-expired', wholeNumber(0, 36_500)) ?? 30,
+    renewWithin: section.one('renew-within', wholeNumber(0, 3650)) ?? usual.renewWithin,
+    renewAhead: section.one('renew-ahead', parseFlag) ?? usual.renewAhead,
+    keepExpired: section.one('keep-expired', wholeNumber(0, 36_500)) ?? usual.keepExpired,
   };
 }

@@ -33,7 +33,7 @@ test('what is not released yet is no release, and a heading of another form is r
 test('the links of notes lead to the pages at the tag', () => {
   const tree = 'https://github.com/o/quarry/blob/v1.2.0';
   assert.equal(
-    absoluteLinks('[a](shared/a.md#b), [c](https://c.example/), [d](.github/d.md)', tree),
-    `[a](${tree}/shared/a.md#b), [c](https://c.example/), [d](${tree}/.github/d.md)`,
+    absoluteLinks('[a](shared/trail/trail.md), [c](https://c.example/), [d](.github/SECURITY.md)', tree),
+    `[a](${tree}/shared/trail/trail.md), [c](https://c.example/), [d](${tree}/.github/SECURITY.md)`,
   );
 });

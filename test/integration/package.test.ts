@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { globSync, statSync } from 'node:fs';
+import { copyFile, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { VERSION } from '../../shared/base/version.ts';
+import { findCommand } from '../support/find-command.ts';
 import { freePort } from '../support/free-port.ts';
 import { startPebble } from '../support/pebble.ts';
+import { startProcess } from '../support/processes.ts';
+import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -44,24 +48,41 @@ async function readPrograms(): Promise<string[]> {
 suite('the package', async () => {
   await run('npm', ['pack', '--silent', '--pack-destination', packed], root);
   const [tarball = ''] = await readdir(packed);
-  // Node itself, an optional package for machines whose own is older, is left out: this one is right.
-  const quiet = ['--omit=optional', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
-  await run('npm', ['install', ...quiet, join(packed, tarball)]);
+  const prefix = join(path, 'global');
+  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+  await run('npm', ['install', '--global', '--prefix', prefix, ...quiet, join(packed, tarball)]);
+  // A program's folder, which imports it as if it were installed there.
+  await symlink(join(prefix, 'lib/node_modules'), join(folder, 'node_modules'));
   const installed = join(folder, 'node_modules/quarry');
+  const quarry = join(prefix, 'bin/quarry');
+  /** Those of the package, without its modules. */
+  const listFiles = async () =>
+    (await readdir(installed, { recursive: true })).filter(file => !file.startsWith('node_modules'));
 
   test('holds compiled JavaScript and declarations, and no TypeScript source, test or configuration', async () => {
-    const files = await readdir(installed, { recursive: true });
+    const files = await listFiles();
     const sources = files.filter(file => file.endsWith('.ts') && !file.endsWith('.d.ts'));
     assert.deepEqual(sources, []);
-    assert.deepEqual((await readdir(installed)).sort(), [
-      ...['LICENSE', 'README.md', 'dist', 'package.json', 'services'],
+    assert.deepEqual((await readdir(installed)).filter(name => name !== 'node_modules').sort(), [
+      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json', 'services', 'shared'],
     ]);
     assert.deepEqual((await readdir(join(installed, 'dist'))).sort(), ['package.json', 'services', 'shared']);
     assert.ok(files.includes('dist/shared/library/index.d.ts'));
   });
 
+  test('holds the pages, and beside the code what Quarry hands out or installs as it is', async () => {
+    const files = await listFiles();
+    for (const file of ['services/cli/systemd.md', 'services/main.ini'])
+      assert.ok(files.includes(file), file);
+    const asIs = globSync('services/**/*', { cwd: root, exclude: ['services/cli/quarry*'] })
+      .filter(file => !/\.(ts|md)$/.test(file) && statSync(join(root, file)).isFile())
+      .map(file => [join('dist', file), statSync(join(root, file)).mode & 0o111]);
+    assert.ok(asIs.length > 0);
+    const modes = asIs.map(([file]) => [file, statSync(join(installed, `${file}`)).mode & 0o111]);
+    assert.deepEqual(modes, asIs);
+  });
+
   test('brings the quarry command', async () => {
-    const quarry = join(folder, 'node_modules/.bin/quarry');
     assert.equal(await run(quarry, ['--version']), `${VERSION}\n`);
     assert.match(await run(quarry, ['acme', 'key', '--help']), /^quarry acme key\|keys create PATH\n/);
     await writeFile(
@@ -69,6 +90,42 @@ suite('the package', async () => {
       '[account]\ndir = account\n[auth a]\nall = yes\ndomain = *.example.org\n',
     );
     assert.match(await run(quarry, ['check', 'main.ini']), /configuration is good\n$/);
+  });
+
+  test('starts all roles by one command, with the Node that npm brought, where the machine has none', async () => {
+    const tools = join(path, 'tools');
+    await mkdir(tools);
+    const { 'redis-server': redis } = await provision(['redis-server']);
+    for (const tool of [redis, ...['sh', 'dirname', 'readlink'].map(name => findCommand(name) ?? name)])
+      await symlink(tool, join(tools, basename(tool)));
+
+    const [intake, admin, responder] = [await freePort(), await freePort(), await freePort()];
+    const ini = `[account]
+dir = account
+acme-server = http://127.0.0.1:1/
+accept-terms-of-service = yes
+[mgmt]
+listener = 127.0.0.1:${intake}
+[admin]
+listener = 127.0.0.1:${admin}
+[verification http]
+type = http01
+listener = 127.0.0.1:${responder}
+[auth a]
+ip = 127.0.0.1
+domain = *.example.org
+[redis]
+dir = redis
+`;
+    await writeFile(join(folder, 'up.ini'), ini);
+    const post = () => fetch(`http://127.0.0.1:${intake}/sign`, { method: 'POST', body: 'no CSR' });
+    await using up = await startProcess(quarry, ['up', 'up.ini'], {
+      name: 'quarry up',
+      cwd: folder,
+      env: { PATH: tools },
+      ready: async () => (await post()).status === 415,
+    });
+    assert.match(await readlink(`/proc/${up.pid}/exe`), /\/node-linux-\w+\/bin\/node$/);
   });
 
   test("a strict compiler reads its declarations, and a program issues with it against the CA's own checks", async () => {

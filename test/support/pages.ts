@@ -77,3 +77,47 @@ const toAnchor = (heading: string) =>
     .toLowerCase()
     .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
     .replaceAll(' ', '-');
+
+/** A `quarry` command that a page shows; `words` is what follows `quarry`. */
+export type ShownCommand = { page: string; line: number; words: string[] };
+
+/** Those in blocks of a shell, in lines with four spaces before them, and behind the `$` of a prompt. */
+export function readCommands(page: Page): ShownCommand[] {
+  const inBlocks = readBlocks(page).flatMap(({ line, language, text }) => {
+    const isShell = ['sh', 'bash'].includes(language);
+    const shown = isShell ? text : text.replace(/^(?!\$ ).*$/gm, '').replace(/^\$ /gm, '');
+    return findCommands(shown).map(command => ({ ...command, line: line + command.line }));
+  });
+  const indented = withoutBlocks(page.text).replace(/^(?! {4}(?:npx )?quarry ).*$/gm, '');
+  return [...inBlocks, ...findCommands(indented)].map(command => ({ page: page.path, ...command }));
+}
+
+/** `quarry check main.ini` in the text between blocks. */
+export function readNamedCommands(page: Page): ShownCommand[] {
+  const text = withoutBlocks(page.text);
+  return [...text.matchAll(/`([^`\n]*\bquarry [^`]+)`/g)].flatMap(({ index, 1: code = '' }) => {
+    const line = text.slice(0, index).split('\n').length;
+    return findCommands(code).map(({ words }) => ({ page: page.path, line, words }));
+  });
+}
+
+/** Of lines of a shell, each command that is Quarry's. */
+function findCommands(script: string): { line: number; words: string[] }[] {
+  return script.split('\n').flatMap((line, index) =>
+    splitCommands(line.replace(/(^| +)#.*$/, '')).flatMap(words => {
+      const [first, second, ...rest] = words;
+      if (first === 'quarry') return [{ line: index + 1, words: words.slice(1) }];
+      return first === 'npx' && second === 'quarry' ? [{ line: index + 1, words: rest }] : [];
+    }),
+  );
+}
+
+/** The commands of a line, as a shell would split them; what is written to files is left out. */
+function splitCommands(line: string): string[][] {
+  const commands: string[][] = [[]];
+  for (const [token] of line.matchAll(/'[^']*'|"[^"]*"|[|&;()]+|[<>]+ ?[^\s|&;()]*|[^\s'"|&;()<>]+/g)) {
+    if (/^[|&;()]/.test(token)) commands.push([]);
+    else if (!/^[<>]/.test(token)) commands.at(-1)?.push(token.replace(/^(['"])(.*)\1$/, '$2'));
+  }
+  return commands;
+}

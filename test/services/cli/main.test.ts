@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -111,3 +111,23 @@ for (const version of ['20.19.0', '24.4.1'])
     assert.match(stderr, /^quarry: Node 24\.5 or newer is needed, and this is 2\d\.\d+\.\d; .*\n$/);
     assert.ok(stderr.includes(version));
   });
+
+test('quarry says how to bring its packages where they are missing, as in a checkout that is new', async () => {
+  await using dir = await tempDir();
+  for (const tree of ['package.json', 'services', 'shared'])
+    await symlink(join(import.meta.dirname, '../../..', tree), join(dir.path, tree));
+  const args = [
+    '--preserve-symlinks',
+    '--preserve-symlinks-main',
+    'services/cli/quarry.js',
+    'check',
+    'main.ini',
+  ];
+  const running = promisify(execFile)(process.execPath, args, { cwd: dir.path });
+  const { code, stderr } = await running.catch(error => error);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^quarry: Cannot find package '.*; npm ci in the folder of Quarry brings what is missing\n$/,
+  );
+});

@@ -209,6 +209,7 @@ export async function openIntake(
   };
   const routes = createRoutes({
     ...{ ...parts, admission: toRated(admission), maxSize },
+    acmeUrl: acme?.url,
     acme: acme && createAcmeRoutes({ ...acmeParts, ...acme }),
   });
   const app = createApp({ routes: { current: routes }, refusals, clock, log: log.log, metrics });

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { docsPages, readPage } from '../../support/docs.ts';
+import { readPage } from '../../support/docs.ts';
+import { readBlocks, readPages } from '../../support/pages.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText } from './load-text.ts';
 
 const folder = join(import.meta.dirname, '../../../shared/solver');
@@ -26,7 +28,9 @@ for (const name of ['web-hmac', 'tsig'])
   await writeFile(join(outside.path, name), Buffer.alloc(32, 1).toString('base64'));
 const env = { CREDENTIALS_DIRECTORY: outside.path, DOMAIN: 'example.org' };
 
-/** The file of a key or a password is the reader's own. */
+const { caFile, certFile, keyFile } = await tlsAuthority();
+
+/** The files of keys, passwords, certificates and programs are the reader's own. */
 const withoutFiles = (block: string) =>
   block
     .replace(
@@ -34,26 +38,27 @@ const withoutFiles = (block: string) =>
       `tsig-name = acme\ntsig-secret = ${Buffer.alloc(32, 1).toString('base64')}`,
     )
     .replace(/^hmac_key_file = .*\n/m, '')
+    .replace(/^tls-cert = .*$/m, `tls-cert = ${certFile}`)
+    .replace(/^tls-key = .*$/m, `tls-key = ${keyFile}`)
+    .replace(/^client-ca = .*$/m, `client-ca = ${caFile}`)
+    .replace(/(?<=^\[notify .*\n)command = .*$/m, `command = ${process.execPath}`)
     .replace(/^smtp-password-file = .*$/m, `smtp-password = an example`);
 
-const shownIn = (page: string) =>
-  [...readFileSync(join(folder, page), 'utf8').matchAll(/^```ini\n([^`]*)^```$/gm)].map(
-    ([, block = '']) => block,
-  );
-const forPeople = docsPages.map(page => `../../${page}`).filter(page => shownIn(page).length > 0);
+/** With the account and the auth block that it leaves to another one of its page. */
+const complete = (block: string) =>
+  (/^\[account\]/m.test(block) ? '' : account) + (/^\[auth /m.test(block) ? '' : auth) + block;
 
-test('pages for people show configurations', () => assert.ok(forPeople.length >= 4, forPeople.join()));
+/** But for single lines, and for what is systemd's. */
+const shown = readPages()
+  .flatMap(readBlocks)
+  .filter(({ language, text }) => language === 'ini' && /^[[#]/.test(text) && !/^\[Unit\]/m.test(text));
 
-for (const page of [...pages, '../ca/accounts.md', '../config/files.md', ...forPeople])
-  test(`the configuration that ${basename(page)} shows can be loaded as it is`, async () => {
-    const shown = shownIn(page);
-    const blocks = shown.filter(block => /^[[#]/.test(block)).map(withoutFiles); // others are single lines
-    assert.ok(blocks.length > 0, 'it shows one');
-    for (const block of blocks) {
-      const { verifications } = await loadText(
-        `${/^\[account\]/m.test(block) ? '' : account}${/^\[auth /m.test(block) ? '' : auth}${block}`,
-        env,
-      );
-      assert.ok(verifications.size > 0);
-    }
+test('pages show configurations', () => {
+  assert.ok(new Set(shown.map(({ page }) => page)).size >= 15, shown.map(({ page }) => page).join());
+});
+
+for (const { page, line, text } of shown)
+  test(`the configuration in line ${line} of ${page} can be loaded as it is`, async () => {
+    const { verifications } = await loadText(complete(withoutFiles(text)), env);
+    assert.ok(verifications.size > 0);
   });
