@@ -1,4 +1,5 @@
-# Quarry, all roles in one image; there is no build step, Node runs the TypeScript as it is.
+# Quarry, all roles in one image; there is no build step, Node runs the TypeScript as it is. Nothing in it depends on the
+# architecture but the base.
 #
 #   docker build -t quarry .
 #   docker run quarry --help
@@ -8,6 +9,11 @@
 #
 # No redis-server is in it, so `quarry up` needs a REDIS_URL here. compose.yaml shows the whole fleet.
 FROM node:24-bookworm-slim
+
+# A release adds its version, its commit and its source.
+LABEL org.opencontainers.image.title="quarry" \
+      org.opencontainers.image.description="Central ACME certificate server" \
+      org.opencontainers.image.licenses="MIT"
 
 ENV NODE_ENV=production
 WORKDIR /app

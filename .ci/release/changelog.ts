@@ -6,9 +6,9 @@ export type Release = { version: string; date: string; notes: string };
 const changelog = join(import.meta.dirname, '../../CHANGELOG.md');
 
 /**
- * The releases of a changelog, in its order, which is the newest first. `notes` is the Markdown below the heading.
- * Throws an error that quotes the line where a heading of the second level is neither `VERSION - YYYY-MM-DD` nor
- * `Unreleased`.
+ * The releases of a changelog, in its order, which is the newest first. `notes` is the Markdown below the
+ * heading. Throws an error that quotes the line where a heading of the second level is neither
+ * `VERSION - YYYY-MM-DD` nor `Unreleased`.
  */
 export function parseChangelog(text: string): Release[] {
   const [, ...sections] = text.split(/^## /m);
@@ -24,7 +24,7 @@ export function parseChangelog(text: string): Release[] {
 
 export const readChangelog = (): Release[] => parseChangelog(readFileSync(changelog, 'utf8'));
 
-/** Links of a page lead nowhere from the page of a release, so they get the address of the tree at the tag. */
+/** From the page of a release links within the tree lead nowhere: they get its address at the tag. */
 export const absoluteLinks = (notes: string, tree: string): string =>
   notes.replace(/\]\((?!https?:|#)([^)\s]+)\)/g, (_, path: string) => `](${tree}/${path})`);
 

@@ -20,16 +20,25 @@ export const shamanCommand: Command = {
   async run(words, io) {
     const [directory = '.', ...more] = readWords(words);
     if (more.length > 0) throw new UsageError('shaman takes one directory: quarry shaman [DIRECTORY]');
-    const stop = new AbortController();
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () =>
-        stop.abort(new Error(`stopped by ${signal}; the next run goes on from here`)),
-      );
-    }
+    using stop = stopBySignals();
     const failed = (await run(resolve(directory), io, stop.signal)).filter(({ did }) => did === 'failed');
     if (failed.length > 0) throw new Error(`failed: ${failed.map(({ name }) => name).join(', ')}`);
   },
 };
+
+function stopBySignals(): Disposable & { signal: AbortSignal } {
+  const stop = new AbortController();
+  const end = (signal: NodeJS.Signals) =>
+    stop.abort(new Error(`stopped by ${signal}; the next run goes on from here`));
+  const signals = ['SIGTERM', 'SIGINT'] as const;
+  for (const signal of signals) process.once(signal, end);
+  return {
+    signal: stop.signal,
+    [Symbol.dispose]() {
+      for (const signal of signals) process.off(signal, end);
+    },
+  };
+}
 
 async function run(directory: string, { env, write }: Io, signal: AbortSignal): Promise<DomainOutcome[]> {
   const { logThreshold } = await openShamanFile(directory).read();

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { joinChain, splitChain } from '../../shared/pki/certificate.ts';
+import { callQuarry } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import { listen } from '../support/listen.ts';
 import { startPebble } from '../support/pebble.ts';
@@ -37,17 +38,18 @@ await writeFile(join(bin, 'quarry'), `#!/bin/sh\nexec "${process.execPath}" "${m
 await chmod(join(bin, 'quarry'), 0o755);
 
 const env = {
-  PATH: `${bin}:${process.env.PATH}`,
+  ...{ ...process.env, PATH: `${bin}:${process.env.PATH}` },
   ...{ ACME_CAFILE: pebble.caFile, server: pebble.directoryUrl, webroot },
 };
 const read = (file: string) => readFile(join(dir, file), 'utf8');
 
-async function quarry(args: string[], more: Record<string, string> = {}) {
-  const options = { cwd: dir, env: { ...env, ...more } };
-  const running = promisify(execFile)(join(bin, 'quarry'), args, options);
-  const { code = 0, stdout, stderr } = await running.catch(error => error);
-  return { code, stdout, stderr } as { code: number; stdout: string; stderr: string };
-}
+// What is said of files is of those in the folder.
+const before = process.cwd();
+process.chdir(dir);
+stack.defer(() => process.chdir(before));
+
+const quarry = (args: string[], more: Record<string, string> = {}) =>
+  callQuarry(args, { ACME_CAFILE: pebble.caFile, ...more });
 
 test('a shell drives a whole order with quarry acme alone, from the key to the revoked certificate', async () => {
   await promisify(execFile)('bash', [script], { cwd: dir, env });

@@ -40,6 +40,7 @@ const refused: [command: RegExp, code: number, said: RegExp][] = [
     2,
     /^quarry: nothing is revoked, as there is no terminal to ask at; say --yes\n$/,
   ],
+  [/^check --eab /, 1, /^quarry: \[acme\] has no url, so there is no ACME server\n$/],
   [/^forget old\.example\.org /, 1, /^quarry: no certificate is called "old\.example\.org"; /],
   [/^shaman \/etc\/shaman$/, 2, /^\/etc\/shaman\/shaman\.json: cannot be read: no such file or directory\n$/],
 ];

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { basename, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { promisify } from 'node:util';
 import { type Answer, ask } from '../../support/ask.ts';
+import { callQuarry } from '../../support/call-quarry.ts';
 import { assertChain } from '../../support/chain.ts';
 import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { type Csr, type CsrOptions, makeCsr } from '../../support/csr.ts';
@@ -14,8 +13,6 @@ import { startQuarry } from '../../support/quarry.ts';
 import { startRedis } from '../../support/redis.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { type Check, type Programs, type RunningCa, type TestedCa, testedCas } from './cas.ts';
-
-const main = join(import.meta.dirname, '../../../services/cli/main.ts');
 
 /** Where a web server shows what programs prove with; Quarry's own responder has 127.0.0.1. */
 const webAddress = '127.0.0.2';
@@ -94,6 +91,9 @@ async function startGround(tested: TestedCa, program: string): Promise<Ground> {
   const url = 'http://127.0.0.1:8080';
   const ini = configuration({ dir, ca, redisUrl: redis.url, setTxt: `${dns.managementUrl}/set-txt` });
   await writeFile(join(dir, 'main.ini'), ini);
+  const before = process.cwd();
+  process.chdir(dir); // commands name files in it
+  started.defer(() => process.chdir(before));
   started.use(await startQuarry('up', ini));
 
   const parts = started.move();
@@ -112,12 +112,7 @@ async function startGround(tested: TestedCa, program: string): Promise<Ground> {
       await tell('clear-a', { host: `${name}.` });
       await tell('add-a', { host: `${name}.`, addresses: [address] });
     },
-    async quarry(args) {
-      const env = { PATH: process.env.PATH, ...(ca.caFile && { ACME_CAFILE: ca.caFile }) };
-      const running = promisify(execFile)(process.execPath, [main, ...args], { cwd: dir, env });
-      const { code = 0, stdout, stderr } = await running.catch(error => error);
-      return { code, stdout, stderr };
-    },
+    quarry: args => callQuarry(args, ca.caFile === undefined ? {} : { ACME_CAFILE: ca.caFile }),
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
 }
