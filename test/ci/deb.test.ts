@@ -35,7 +35,10 @@ quarry (0.1.0) unstable; urgency=medium
 });
 
 test('plain text keeps what stands in code as it is', () => {
-  assert.equal(plainText('`[auth] a_b_c = **` and [`x_y`](z.md), snake_case'), '[auth] a_b_c = ** and x_y, snake_case');
+  assert.equal(
+    plainText('`[auth] a_b_c = **` and [`x_y`](z.md), snake_case'),
+    '[auth] a_b_c = ** and x_y, snake_case',
+  );
 });
 
 test('the manual has each form of each command, which roff reads as it is written', () => {
@@ -60,14 +63,30 @@ For example: quarry keys list main.ini
 });
 
 test('what nothing can load stays out of the package', () => {
-  const paths = ['dist/index.js', 'dist/index.min.js', 'lib/x.cjs', 'package.json', 'index.d.ts', 'index.js.map'];
-  assert.deepEqual(paths.filter(isLoaded), ['dist/index.js', 'dist/index.min.js', 'lib/x.cjs', 'package.json']);
-  assert.deepEqual(['README.md', 'test/a.js', 'a/tests/b.js', '.github/x.json', 'contest/a.js'].filter(isLoaded), [
-    'contest/a.js',
+  const paths = [
+    'dist/index.js',
+    'dist/index.min.js',
+    'lib/x.cjs',
+    'package.json',
+    'index.d.ts',
+    'index.js.map',
+  ];
+  assert.deepEqual(paths.filter(isLoaded), [
+    'dist/index.js',
+    'dist/index.min.js',
+    'lib/x.cjs',
+    'package.json',
   ]);
+  assert.deepEqual(
+    ['README.md', 'test/a.js', 'a/tests/b.js', '.github/x.json', 'contest/a.js'].filter(isLoaded),
+    ['contest/a.js'],
+  );
 });
 
 test('what a manifest leads Node to is known, however deep it stands', () => {
-  const exports = { '.': { import: { types: './i.d.ts', default: './i.mjs' }, require: './i.cjs' }, './*': './*.js' };
+  const exports = {
+    '.': { import: { types: './i.d.ts', default: './i.mjs' }, require: './i.cjs' },
+    './*': './*.js',
+  };
   assert.deepEqual(readEntries(['lib/main.js', exports, undefined]), ['lib/main.js', './i.mjs', './i.cjs']);
 });
