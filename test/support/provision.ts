@@ -19,6 +19,7 @@ const debianPackages = {
   wget: 'wget',
   nginx: 'nginx',
   zsh: 'zsh',
+  fish: 'fish',
   busybox: 'busybox',
   named: 'bind9',
   dig: 'bind9-dnsutils',
