@@ -26,7 +26,7 @@ export type CaAnswer = {
   directory: string;
   /** PEM certificates of the authorities that its own TLS is verified with. */
   caFile?: string;
-  /** The URL of the terms that a person has accepted, or true for all of them; absent where there are none. */
+  /** The URL of the terms that a person has accepted, or true for those that could not be seen. */
   terms?: string | true;
   /** Why it could not be asked. */
   fault?: string;
@@ -119,7 +119,7 @@ const parseHost: Parse<string> = (text, fail) => {
   return /[*?]/.test(name) ? fail('has no whole name of a host behind key:') : name;
 };
 
-export const proofKinds = ['http', 'dns', 'tls-alpn', 'program'] as const;
+const proofKinds = ['http', 'dns', 'tls-alpn', 'program'] as const;
 export type ProofKind = (typeof proofKinds)[number];
 
 export const parseProofKind: Parse<ProofKind> = (text, fail) =>

@@ -52,7 +52,7 @@ export async function writeVariables(folder: string, variables: Record<string, s
   await writeAtomically(file, mergeVariables(before, variables));
 }
 
-export function mergeVariables(before: string, variables: Record<string, string>): string {
+function mergeVariables(before: string, variables: Record<string, string>): string {
   const isSet = (line: string) => /^\s*(\w+)\s*=/.exec(line)?.[1] ?? '';
   const others = before.split('\n').filter(line => line !== '' && !(isSet(line) in variables));
   return `${[...others, ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)].join('\n')}\n`;

@@ -2,12 +2,18 @@ import type { Directory } from '../../../shared/acme/directory.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { UsageError } from '../command.ts';
 import type { CaAnswer } from './answers.ts';
-import type { Answering, Question } from './ask.ts';
-import type { Asked } from './gather.ts';
-import { isDistrusted, toTermsUrl } from './look-at-ca.ts';
+import type { Answering, Given, Question } from './ask.ts';
+import { isDistrusted, type LookAtCa, toTermsUrl } from './look-at-ca.ts';
 import { caFileQuestion, eabKeyQuestion, eabKidQuestion } from './questions.ts';
 
-type Parts = Pick<Asked, 'given' | 'before' | 'folder' | 'lookAtCa'>;
+type Parts = {
+  given: Given;
+  /** The account of the file that is there already. */
+  before: AccountConfig | undefined;
+  /** Where relative paths start. */
+  folder: string;
+  lookAtCa: LookAtCa;
+};
 
 /** `found` is undefined where the CA cannot be asked, and its terms are accepted all the same. */
 type AskedCa = { directory: string; caFile?: string; found: Directory | undefined; fault?: string };

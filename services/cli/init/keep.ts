@@ -1,8 +1,8 @@
 import type { IniSection } from '../../../shared/config/ini.ts';
 import type { Option, Section } from './main-ini.ts';
 
-// A file that is there already: what of it stays when the questions are answered again. Hosts use its keys, its account
-// is known to the CA, and much may stand in it that nobody is asked for.
+// A file that is there already: what of it stays when the questions are answered again. Hosts use its keys,
+// its account is known to the CA, and much may stand in it that nobody is asked for.
 
 /** What the answers decide on; all other options of a section stay as they are. */
 const decided: Record<string, string[]> = {

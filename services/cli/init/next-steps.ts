@@ -3,7 +3,7 @@ import { isLocal, type Option, type Place, portOf, type Section } from './main-i
 
 // What there is to do once main.ini is written, as lines to copy.
 
-export type Setting = {
+type Setting = {
   place: Place;
   /** How `quarry` is called here: `quarry`, or Node and a file. */
   quarry: string;

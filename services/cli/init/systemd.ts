@@ -10,7 +10,7 @@ import type { Owner } from './write-config.ts';
 // Quarry as a service: the units, and the user and the folders that they name.
 
 /** What is where on a machine with systemd. */
-export type SystemdPaths = {
+type SystemdPaths = {
   /** There where systemd runs. */
   running: string;
   /** Of units that packages bring, and of those of the machine itself. */
@@ -95,7 +95,7 @@ export async function prepareService({ paths, program, path, say }: Parts): Prom
 }
 
 /** A unit as the package has it, for a program that is elsewhere. */
-export const toUnit = (text: string, { node, launcher }: Program): string =>
+const toUnit = (text: string, { node, launcher }: Program): string =>
   text.replace(/^ExecStart=\/usr\/bin\/quarry /m, () => `ExecStart=${quote(node)} ${quote(launcher)} `);
 
 /** As systemd reads words. */

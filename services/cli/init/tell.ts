@@ -1,6 +1,5 @@
 import { type Answers, caWords, type Proof } from './answers.ts';
 import { isForThisMachine, type Place } from './main-ini.ts';
-import { toCaWord } from './questions.ts';
 
 // What main.ini says, in plain words, and why; for whoever answered the questions.
 
@@ -88,5 +87,3 @@ function tellListeners({ clients }: Answers, { kind }: Place, listeners: readonl
 export const tellExisting = (file: string, defaults: Readonly<Record<string, string | undefined>>): string =>
   `${file} is there already: CA ${defaults.ca}, names ${defaults.name}, proof ${defaults.prove ?? 'of its own'}, ` +
   `clients ${defaults.clients ?? 'of its own'}.\n`;
-
-export const isStaging = ({ ca }: Answers) => toCaWord(ca.directory) === 'staging';
