@@ -49,6 +49,8 @@ export function createRoutes(parts: {
   trail: Pick<Trail, 'write'>;
   /** Where there is an ACME server: it has all other paths, or those under its own. */
   acme?: Middleware | undefined;
+  /** That of the ACME server. */
+  acmeUrl?: string | undefined;
 }): Middleware {
   const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, acme } = parts;
   const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
@@ -58,9 +60,18 @@ export function createRoutes(parts: {
   router.post('/sign', sign).all('/sign', only('POST'));
   router.get('/sign/:id', result).all('/sign/:id', only('GET'));
   router.post('/revoke', revoke).all('/revoke', only('POST'));
+  router.get('/quarry-get', quarryGet(parts.acmeUrl, clients)).all('/quarry-get', only('GET'));
   const routes = router.routes() as Middleware;
   return acme ? (ctx, next) => routes(ctx, () => acme(ctx, next)) : routes;
 }
+
+/** Its code is loaded once a host asks for the script. */
+const quarryGet =
+  (url: string | undefined, { isTrustedProxy }: Clients) =>
+  async (ctx: Context) => {
+    const { answerQuarryGet } = await import('./routes/quarry-get.ts');
+    return answerQuarryGet(ctx, { url, isTrustedProxy });
+  };
 
 /** RFC 9110 section 15.5.6 requires the Allow header. */
 function only(method: string) {

@@ -26,6 +26,22 @@ test('README has one configuration, one line for a host, and one for an ACME cli
     assert.equal(readme.match(line)?.length, 1, `${line}`);
   assert.match(readme, /^```mermaid$/m);
 });
+test('each program that README stands beside has its rows and its sources on a page', () => {
+  const beside = readme.slice(readme.indexOf('## Beside others'), readme.indexOf('## Pages'));
+  const names = [...beside.matchAll(/^\| (?:\*\*)?(\w[\w. -]+?)(?:\*\*)? \| (?!a host)/gm)].map(
+    ([, name = '']) => name,
+  );
+  assert.deepEqual(names.sort(), [
+    ...['CertMate', 'Caddy', 'Cert Warden', 'Quarry', 'acme-proxy', 'acme2certifier', 'step-ca'].sort(),
+  ]);
+  const [tables = '', sources = ''] = readPage('comparison.md').split('## Sources\n');
+  for (const name of names) {
+    assert.equal(tables.split(`\n| ${name} | `).length - 1, 2, `${name} has a row in both tables`);
+    const source = sources.split('\n- ').find(one => one.replace(/^- /, '').startsWith(name));
+    assert.ok(name === 'Quarry' || /\]\(https:/.test(source ?? ''), `${name} has a source`);
+  }
+});
+
 for (const page of pages.map(one => one.slice(one.lastIndexOf('/') + 1)))
   test(`${page} begins with what it is for, and ends with what goes wrong`, () => {
     const text = readPage(page);
