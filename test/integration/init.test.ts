@@ -7,6 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { ask } from '../support/ask.ts';
 import { makeCsr } from '../support/csr.ts';
 import { freePorts } from '../support/free-port.ts';
+import { readCommands, shownBlock } from '../support/pages.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
@@ -114,6 +115,18 @@ suite('quarry init, and a CA that is there', () => {
     assert.equal(third.code, 0, third.stderr);
     assert.ok((await readFile(file, 'utf8')).includes(key));
   });
+});
+
+test('by the options that the page shows it asks nothing, and writes what passes quarry check', async () => {
+  await using dir = await tempDir();
+  const shown = shownBlock('services/docs/operation.md', 'sh', 'quarry init --email');
+  const [command] = readCommands({ path: 'operation.md', text: `\`\`\`sh\n${shown}\`\`\`` }).slice(1);
+  assert.ok(command?.words.includes('--clients'), shown);
+  // Whether the CA answers is no matter: its terms are accepted unseen otherwise.
+  const asked = await runQuarryIn(dir.path, command.words);
+  assert.equal(asked.code, 0, asked.stderr);
+  const checked = await runQuarryIn(dir.path, ['check', 'main.ini']);
+  assert.match(checked.stdout, /www\.example\.org/, checked.stderr);
 });
 
 test('without a terminal it ends with code 2 and the options that are missing', async () => {
