@@ -19,6 +19,8 @@ const debianPackages = {
   nginx: 'nginx',
   zsh: 'zsh',
   busybox: 'busybox',
+  bash: 'bash',
+  shellcheck: 'shellcheck',
   named: 'bind9',
   dig: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',
