@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Each pause is a part of the time that was waited before: long waits leave the machine to what they wait for. */
+/** Each pause is a part of the time that was waited before: long waits leave the machine to others. */
 const shortestPauseMs = 20;
 const longestPauseMs = 100;
 const partOfWait = 1 / 10;
