@@ -3,6 +3,7 @@ import type { AcmeOrder } from '../acme/objects.ts';
 import { reactionTo } from '../acme/problem.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
+import { adviseOnChallenge } from './challenge-advice.ts';
 import { type Authorized, fetchAuthorizations } from './challenges.ts';
 import { isOver } from './next-step.ts';
 import type { OrderState } from './order-state.ts';
@@ -71,27 +72,38 @@ export function authorizationFailure(
 
 const dead = ['deactivated', 'expired', 'revoked'];
 
+type Failed = {
+  problem: Problem;
+  /** What to do about it, where that is known. */
+  advice?: string | undefined;
+};
+
 /** @param isTold whether also an authorization that failed without a word of the CA counts */
-function failuresOf(one: Authorized, isTold: boolean): Problem[] {
+function failuresOf(one: Authorized, isTold: boolean): Failed[] {
   const { identifier, authorization } = one;
-  const error = authorization.challenges.find(challenge => challenge.error)?.error;
-  if (error) return [{ ...error, identifier }];
+  const challenge = authorization.challenges.find(({ error }) => error);
+  if (challenge?.error) {
+    const { type, error } = challenge;
+    return [{ problem: { ...error, identifier }, advice: adviseOnChallenge(type, error) }];
+  }
   if (!isTold || !isOver(authorization)) return [];
   const what = dead.includes(authorization.status)
     ? `the CA calls the authorization ${authorization.status}`
     : 'the CA calls the challenge invalid, and gives no reason';
-  return [{ type: 'about:blank', detail: what, identifier }];
+  return [{ problem: { type: 'about:blank', detail: what, identifier } }];
 }
 
-function toFailure(failed: Problem[], faults: Faults): OrderEndedError {
-  const lines = failed.map(problem => toLine(problem, faults)).join('; ');
-  return new OrderEndedError('challengeFailed', lines, { problem: toProblem(failed) });
+function toFailure(failed: Failed[], faults: Faults): OrderEndedError {
+  const lines = failed.map(one => toLine(one, faults)).join('; ');
+  const problem = toProblem(failed.map(one => one.problem));
+  return new OrderEndedError('challengeFailed', lines, { problem });
 }
 
-function toLine({ identifier, detail, type }: Problem, faults: Faults): string {
+function toLine({ problem: { identifier, detail, type }, advice }: Failed, faults: Faults): string {
   const name = identifier?.value ?? '';
   const fault = faults.get(name);
-  return `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
+  const said = `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
+  return advice === undefined ? said : `${said}: ${advice}`;
 }
 
 /** RFC 8555 section 6.7.1: several problems travel as subproblems of a compound one. */

@@ -223,7 +223,7 @@ for (const [what, text, message] of [
   [
     'an unknown section',
     `${account + auth}[mgnt]\n`,
-    /^main\.ini:6: \[mgnt\]: unknown section; known: account, mgmt, /,
+    /^main\.ini:6: \[mgnt\]: unknown section, did you mean mgmt\? known: account, mgmt, /,
   ],
   [
     "macen's plugins",
@@ -235,7 +235,7 @@ for (const [what, text, message] of [
   [
     'an unknown option',
     `${account}dri = /x\n`,
-    /^main\.ini:3: \[account\] dri: unknown option; known here: acme-server, /,
+    /^main\.ini:3: \[account\] dri: unknown option, did you mean dir\? known here: acme-server, /,
   ],
   [
     'an option given twice',
