@@ -49,6 +49,8 @@ export function createRoutes(parts: {
   trail: Pick<Trail, 'write'>;
   /** Where there is an ACME server: it has all other paths, or those under its own. */
   acme?: Middleware | undefined;
+  /** That of the ACME server. */
+  acmeUrl?: string | undefined;
 }): Middleware {
   const { admission, clients, maxSize, issuing, revokeQueue, waiting, trail, acme } = parts;
   const sign = signRoute({ admission, clients, maxSize, issuing, waiting });
@@ -60,9 +62,19 @@ export function createRoutes(parts: {
   router
     .post('/revoke', revoke)
     .all('/revoke', only('POST', 'curl --data-binary @host.pem posts a certificate'));
+  const script = quarryGet(parts.acmeUrl, clients);
+  router.get('/quarry-get', script).all('/quarry-get', only('GET', 'it hands out quarry-get'));
   const routes = router.routes() as Middleware;
   return acme ? (ctx, next) => routes(ctx, () => acme(ctx, next)) : routes;
 }
+
+/** Its code is loaded once a host asks for the script. */
+const quarryGet =
+  (url: string | undefined, { isTrustedProxy }: Clients) =>
+  async (ctx: Context) => {
+    const { answerQuarryGet } = await import('./routes/quarry-get.ts');
+    return answerQuarryGet(ctx, { url, isTrustedProxy });
+  };
 
 /** RFC 9110 section 15.5.6 requires the Allow header. */
 function only(method: string, what: string) {

@@ -100,7 +100,13 @@ export function openConfigure(lasting: Lasting): (config: Config) => Promise<Con
     const { revokeQueue } = lasting;
     const used = { clients, issuing, revokeQueue, waiting, trail };
     const acme = await openAcme(config, { ...lasting, ...used, admission, ratedAdmission });
-    const routes = createRoutes({ ...used, admission: ratedAdmission, maxSize, acme });
+    const routes = createRoutes({
+      ...used,
+      admission: ratedAdmission,
+      maxSize,
+      acme,
+      acmeUrl: config.acme.url,
+    });
     return { routes, clientCertificates };
   };
 }

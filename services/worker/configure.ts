@@ -71,7 +71,7 @@ export function openConfigure({
   const parts = { store, storing, clock, log };
   const [records, trail, issuers] = [openSignRecords(store, seals), openTrail(store), openIssuers(store)];
   const [turns, outages, expiry] = [
-    openTurns(store),
+    openTurns(store, seals),
     watchOutages(store.redis, clock),
     openExpiryIndex(store),
   ];

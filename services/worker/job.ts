@@ -10,6 +10,7 @@ import type { Checkpoint } from '../../shared/order/order-state.ts';
 import { type Certificate, describeLeaf } from '../../shared/pki/certificate.ts';
 import type { CsrText } from '../../shared/pki/csr.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
+import type { SavedProgress } from '../../shared/queue/saved-progress.ts';
 import {
   deduplicationId,
   type Flight,
@@ -21,7 +22,6 @@ import {
 import type { TrailEvent } from '../../shared/trail/event.ts';
 import { recordsWithOrder } from './client-order.ts';
 import { keepUnstored } from './keep-unstored.ts';
-import type { SavedProgress } from './saved-progress.ts';
 import type { Got, Issued, Signals, SignJob, SignJobEnd, SignJobParts, Written } from './sign-job-parts.ts';
 import { tokenOf } from './spent-token.ts';
 

@@ -6,7 +6,7 @@ import type { Ca } from '../../shared/ca/open-ca.ts';
 import { mayOrder } from '../../shared/order/acts.ts';
 import { type Driven, driveOrder, type Leave } from '../../shared/order/drive-order.ts';
 import { admit, toLeft } from '../../shared/order/leave-account.ts';
-import type { Checkpoint, OrderTask } from '../../shared/order/order-state.ts';
+import type { Checkpoint, OrderTask, WaitsFor } from '../../shared/order/order-state.ts';
 import { type AcceptedChain, acceptChain } from '../../shared/pki/certificate.ts';
 import { csrKeyDigest } from '../../shared/pki/public-key.ts';
 import type { Flight } from '../../shared/queue/sign-records.ts';
@@ -86,9 +86,14 @@ export async function orderAt(run: SignRun, ca: Ca, choice: AccountChoice): Prom
 
 /** A key that was blocked since the order was made gets no certificate. */
 async function confirm(run: SignRun, ca: Ca): Promise<void> {
+  const { parts, job, progress } = run;
   const key = ca.limits.blockedKey(publicKeyOf(run));
-  const refusal = ca.limits.findStanding([key], await run.parts.records.confirmLock(run.job.lock, [key]));
+  const heard = parts.records.heardKey(job.lock.jobId);
+  const [blocked = null, isHeard = null] = await parts.records.confirmLock(job.lock, [key, heard]);
+  const refusal = ca.limits.findStanding([key], [blocked]);
   if (refusal) throw refusal;
+  const { url } = progress.orderAt(ca.name).order;
+  if (isHeard !== null && url !== undefined) parts.records.tellFinalizing(job.lock, url).catch(() => {});
 }
 
 const publicKeyOf = ({ job, csr }: SignRun) => job.data.publicKey ?? csrKeyDigest(csr.der);
@@ -120,12 +125,12 @@ async function askLeave(
   const keptKeys = storage ? [parts.unstored.keyOf(storage.name, run.csr.digest)] : [];
   const keys = [ca.limits.slowKey(block), ...keptKeys, ...limitKeys];
   const found = await parts.records.enterFlight(job.lock.jobId, flight, keys);
-  if (!found) return { do: 'wait', until: now + FLIGHT_RETRY };
+  if (!found) return { do: 'wait', until: now + FLIGHT_RETRY, why: { for: 'names' } };
   const [slow, sealed] = found;
   const limits = found.slice(1 + keptKeys.length);
   const { stored, readAgain } = storage ? await findStored(run, storage, sealed) : {};
   if (stored) return { do: 'use', instead: stored };
-  if (readAgain !== undefined) return waitOutside(run, flight, readAgain);
+  if (readAgain !== undefined) return waitOutside(run, flight, readAgain, { for: 'storage' });
   const standing = ca.limits.findStanding(limitKeys, limits);
   // A limit on new orders is none on one that is made.
   const mayResume = checkpoint.lostOrders === 0 && (!standing || standing.code === 'rateLimited');
@@ -142,13 +147,13 @@ async function askLeave(
   const { limit, waits } = permission;
   const until = limit.retryAfter;
   if (until === undefined || !(waits || isWorthWaiting(run, until))) throw limit;
-  return waitOutside(run, flight, Math.min(until, now + LONGEST_NAP));
+  return waitOutside(run, flight, Math.min(until, now + LONGEST_NAP), { for: 'limit', until });
 }
 
 /** Others may order the same names meanwhile. */
-async function waitOutside({ parts, job }: SignRun, flight: Flight, until: number) {
+async function waitOutside({ parts, job }: SignRun, flight: Flight, until: number, why: WaitsFor) {
   await parts.records.leaveFlight(job.lock.jobId, flight);
-  return { do: 'wait' as const, until };
+  return { do: 'wait' as const, until, why };
 }
 
 /** A limit that ends in time is waited for by a renewal, and by a post that would else go to another CA. */

@@ -41,9 +41,9 @@ export async function findObstacle(
 export async function giveBack(
   { turns, slots }: Sharing,
   { lock, data }: HeldJob<SignJobData>,
-  { until, hasOrder }: Extract<SignJobEnd, { end: 'later' }>,
+  { until, hasOrder, why }: Extract<SignJobEnd, { end: 'later' }>,
 ): Promise<Later> {
-  await turns.leave(lock, data);
+  await turns.leave(lock, data, why);
   if (!hasOrder) await slots.get(data.block)?.leave(lock.jobId);
   return { later: until };
 }

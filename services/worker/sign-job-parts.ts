@@ -8,6 +8,7 @@ import type { Outages } from '../../shared/base/outages.ts';
 import type { Issuers } from '../../shared/ca/issuers.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Share } from '../../shared/limits/share.ts';
+import type { WaitsFor } from '../../shared/order/order-state.ts';
 import type { Certificate } from '../../shared/pki/certificate.ts';
 import type { JobLock } from '../../shared/queue/bullmq.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
@@ -57,11 +58,11 @@ export type SignJob = {
 
 /**
  * `finished`: the result is written, `key` is where. `later`: to be run again at `until`, in milliseconds
- * since the epoch; `hasOrder`: a CA has an order of the job.
+ * since the epoch; `hasOrder`: a CA has an order of the job; `why`: what keeps the order from being made.
  */
 export type SignJobEnd =
   | { end: 'finished'; key: string; result: SignResult }
-  | { end: 'later'; until: number; hasOrder: boolean };
+  | { end: 'later'; until: number; hasOrder: boolean; why?: WaitsFor };
 
 /** How a job ended that got its certificate. */
 export type Issued = Extract<SignResult, { outcome: 'issued' }>;

@@ -45,8 +45,8 @@ import {
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
 import { type Ordered, orderAt } from './order-at.ts';
+import { readKept } from './read-kept.ts';
 import { refuse, refuseUnsealed } from './refuse-job.ts';
-import { readKept } from './saved-progress.ts';
 import { endShare, findObstacle, giveBack, type Sharing } from './sharing.ts';
 import { openFigures } from './sign-figures.ts';
 import { withdrawAt } from './withdraw-at.ts';

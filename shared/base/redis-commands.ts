@@ -70,6 +70,7 @@ export const commandSamples = {
   zrange: and(2),
   zrangebylex: and(2),
   zrangebyscore: and(2),
+  zrank: and(1),
   zrem: and(1),
   zremrangebyrank: and(2),
   zremrangebyscore: and(2),

@@ -3,7 +3,9 @@ import type { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { CsrText, ParsedCsr } from '../pki/csr.ts';
 import type { SignJobData, SignResult } from '../queue/sign-records.ts';
+import type { Standings } from '../queue/standing.ts';
 import type { Asker } from './hand-out.ts';
+import type { Progress } from './progress.ts';
 
 // What a front door has of `openIssuing`.
 
@@ -85,6 +87,16 @@ export type Issuing = {
    * job.
    */
   blockOf(jobId: string): Promise<string | undefined>;
+  /**
+   * What is going on with a job; `undefined` where it has ended, or is not known.
+   *
+   * @param block that admitted it
+   * @param isHeard whether `listen` is to be called at its next move
+   */
+  progress(jobId: string, block: string, isHeard?: boolean): Promise<Progress | undefined>;
+  /** As of `Standings`. */
+  listen: Standings['listen'];
+  namesOf: Standings['namesOf'];
   /** How a job has ended; `undefined` as `result`. */
   end(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
 };

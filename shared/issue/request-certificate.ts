@@ -19,6 +19,7 @@ import { enqueueOnce } from './enqueue-once.ts';
 import { openFetchRecord, openHandOut } from './hand-out.ts';
 import type { Found, IssuedCertificate, Issuing, Ordered } from './issuing.ts';
 import { openOwnStorage } from './own-storage.ts';
+import { toProgress } from './progress.ts';
 
 export type { ClientOrder, IssuedCertificate, Issuing } from './issuing.ts';
 
@@ -41,6 +42,7 @@ export function openIssuing(parts: {
 }): Issuing {
   const { admission, storages, limits, accounts, signQueue, renewals, blockedKeys, clock, log } = parts;
   const { trail, longestLook } = parts;
+  const { standings } = signQueue;
   const recordFetch = openFetchRecord(renewals, clock, log);
   const tellOfHit = openHandOut(trail, clock);
   const ownStorage = openOwnStorage(admission);
@@ -102,6 +104,12 @@ export function openIssuing(parts: {
       return result && toIssued(result);
     },
     blockOf: signQueue.blockOf,
+    async progress(jobId, block, isHeard = false) {
+      const standing = await standings.read(jobId, block, isHeard);
+      return standing && toProgress(standing);
+    },
+    listen: standings.listen,
+    namesOf: standings.namesOf,
     end: signQueue.result,
   };
 }

@@ -8,7 +8,7 @@ import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver, takeBack } from './hand-over.ts';
 import { type Act, learnPace, leftState, mustOutlive, nextStep, type Seen } from './next-step.ts';
 import { OrderEndedError } from './order-failure.ts';
-import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
+import type { Checkpoint, OrderState, OrderTask, WaitsFor } from './order-state.ts';
 import { StillWorkingError } from './still-working.ts';
 
 const LONGEST_ORDER = 3_600_000;
@@ -23,7 +23,7 @@ export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do:
  */
 export type Leave<Instead> =
   | { do: 'order'; turn: Checkpoint['turn'] }
-  | { do: 'wait'; until: number }
+  | { do: 'wait'; until: number; why: WaitsFor }
   | { do: 'resume'; url: string; finalizedAt?: number | undefined; turn?: Checkpoint['turn'] }
   | { do: 'use'; instead: Instead };
 
@@ -52,7 +52,7 @@ export type DriveParts<Instead = never> = OrderParts & {
 /** How a drive ended; `until` is in milliseconds since the epoch. */
 export type Driven<Instead = never> =
   | { end: 'issued'; chain: string; certificate: string; checkpoint: Checkpoint }
-  | { end: 'later'; until: number }
+  | { end: 'later'; until: number; why?: WaitsFor }
   | { end: 'instead'; instead: Instead };
 
 /**
@@ -166,7 +166,7 @@ class Drive<Instead> {
 
   async #askLeave(): Promise<Act | Driven<Instead> | undefined> {
     const leave = await this.#parts.mayOrder?.(this.#checkpoint);
-    if (leave?.do === 'wait') return { end: 'later', until: leave.until };
+    if (leave?.do === 'wait') return { end: 'later', until: leave.until, why: leave.why };
     if (leave?.do === 'use') return { end: 'instead', instead: leave.instead };
     const begun = this.#checkpoint.begun ?? this.#parts.clock.now();
     this.#checkpoint = { ...this.#checkpoint, begun, turn: leave?.turn };

@@ -68,6 +68,12 @@ export type OrderState = {
   tries?: number;
 };
 
+/**
+ * What an order waits for that may not be made yet: the end of a limit, in milliseconds since the epoch;
+ * another job's order for the same `names`; or a `storage` that cannot be read.
+ */
+export type WaitsFor = { for: 'limit'; until: number } | { for: 'names' | 'storage' };
+
 /** What is saved of an order at one CA, after every step. */
 export type Checkpoint = {
   order: OrderState;

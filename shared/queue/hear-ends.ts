@@ -1,9 +1,10 @@
 import type { Log } from '../base/basics.ts';
 import { closeRedis, openRedis } from '../base/open-redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
+import { movesChannel } from './moves.ts';
 import { resultsChannel } from './sign-records.ts';
 
-/** Hears of the jobs that end, whenever Redis can be reached. */
+/** Hears of the jobs that end, and of the moves of others, whenever Redis can be reached. */
 export function hearEnds(
   { redisAddress, prefix, log }: { redisAddress: RedisAddress; prefix: string; log: Log },
   on: {
@@ -16,7 +17,7 @@ export function hearEnds(
   const connection = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
 
   async function listen() {
-    await connection.subscribe(resultsChannel(prefix));
+    await connection.subscribe(resultsChannel(prefix), movesChannel(prefix));
     on.onListening();
   }
 

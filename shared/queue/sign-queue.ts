@@ -10,11 +10,13 @@ import {
   deduplicationId,
   openSignRecords,
   parseResult,
+  resultsChannel,
   SIGN_QUEUE,
   type SignJobData,
   type SignRecords,
   type SignResult,
 } from './sign-records.ts';
+import { openStandings, type Standings } from './standing.ts';
 import { openTellUnsealed } from './tell-unsealed.ts';
 import { ASK_TURN, POSTS, RENEWALS } from './turns.ts';
 
@@ -39,6 +41,8 @@ export type SignQueue = AsyncDisposable & {
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
   blockOf(jobId: string): Promise<string | undefined>;
+  /** What is known of a job before it ends. */
+  standings: Pick<Standings, 'read' | 'listen' | 'namesOf'>;
   /**
    * Remembers that a client was sent away with the job unfinished: its next identical post gets this job's
    * result.
@@ -53,7 +57,8 @@ export function openSignQueue(parts: Parts): SignQueue {
   const { store, seals } = parts;
   const { redis, prefix } = store;
   const records = openSignRecords(store, seals);
-  const waiters = openWaiters(parts, records);
+  const standings = openStandings(store, seals);
+  const waiters = openWaiters(parts, records, standings);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, parts);
   const jobs = `${prefix}:${SIGN_QUEUE}:`;
   const promiseKey = (same: string) => `${prefix}:promise:${same}`;
@@ -118,6 +123,7 @@ export function openSignQueue(parts: Parts): SignQueue {
         const job = await queue.getJob(jobId);
         return job && isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
       }),
+    standings,
     promise: async (jobId, data) => {
       await needingRedis(() =>
         redis.set(promiseKey(deduplicationId(data)), jobId, 'EX', PROMISE_LIFE_SECONDS),
@@ -143,7 +149,7 @@ type Wake = (result: SignResult | undefined) => void;
  * The requests of this process that wait for results. One channel wakes them all, and every few seconds all
  * that they wait for is looked at again, as what is published while Redis is away is lost.
  */
-function openWaiters(parts: Parts, records: SignRecords): Waiters {
+function openWaiters(parts: Parts, records: SignRecords, moves: Pick<Standings, 'tell'>): Waiters {
   const { store, redisAddress, seals, log } = parts;
   const tellUnsealed = openTellUnsealed(parts);
   const findMissed = openFindMissed(store, records);
@@ -174,7 +180,10 @@ function openWaiters(parts: Parts, records: SignRecords): Waiters {
     lookAtAll(forLost).catch(error => log.debug({ reason: String(error) }, 'results cannot be read'));
   }
 
-  function onMessage(_channel: string, message: string) {
+  const ends = resultsChannel(store.prefix);
+
+  function onMessage(channel: string, message: string) {
+    if (channel !== ends) return moves.tell(message);
     const end = message.indexOf(' ');
     const jobId = message.slice(0, end);
     expected.delete(jobId);

@@ -8,6 +8,7 @@ import type { TrailEvent } from '../trail/event.ts';
 import { openTrail, trailKey } from '../trail/trail.ts';
 import type { JobLock } from './bullmq.ts';
 import { openRenewLocks } from './job-locks.ts';
+import { heardKeys, type Moves, movesChannel, openMoves } from './moves.ts';
 import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 import { ENTER_FLIGHT, HELD, LEAVE_FLIGHT, WRITE_FENCED, WRITE_RESULT } from './sign-scripts.ts';
@@ -38,6 +39,9 @@ const FINISHED_CHECKPOINT_LIFE_SECONDS = 600;
  * where there is none.
  */
 export const resultsChannel = (prefix: string) => `${prefix}:results`;
+
+/** Of what a checkpoint bears a seal. */
+export const checkpointOf = (jobId: string) => `${SIGN_QUEUE} checkpoint ${jobId}`;
 
 /** Of what a result, in Redis or in a message, bears a seal. */
 const resultOf = (jobId: string) => `${SIGN_QUEUE} result ${jobId}`;
@@ -86,71 +90,78 @@ type KeptOfJob<Checkpoint> = {
 export type Told = { event: TrailEvent; beside?: string[] };
 
 /** What is kept of a sign job outside BullMQ: the state of its order, and its result. */
-export type SignRecords = Results & {
-  /**
-   * @param more keys to be read in the same round trip
-   * @returns their values
-   * @throws LockLostError when another worker has the job now
-   */
-  confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
-  /**
-   * How far a job came, and where its result is, if that is written already. What bears no seal is passed
-   * over, as if Redis had lost it.
-   *
-   * @throws IssuanceError `misconfigured` where one of the two is damaged
-   */
-  readJob<Checkpoint>(
-    jobId: string,
-    isCheckpoint: (value: unknown) => value is Checkpoint,
-  ): Promise<KeptOfJob<Checkpoint>>;
-  /** @throws LockLostError when another worker has the job now */
-  writeCheckpoint(lock: JobLock, state: unknown, event?: TrailEvent): Promise<void>;
-  /**
-   * Writes the result, and lets others order the same names.
-   *
-   * @param flight what the job has ordered
-   * @param over keys of what this end makes void
-   * @returns the key of the result
-   * @throws LockLostError when another worker has the job now
-   */
-  writeResult(
-    lock: JobLock,
-    result: SignResult,
-    flight: Flight,
-    over?: string[],
-    told?: Told,
-  ): Promise<string>;
-  /**
-   * The same, in one moment with a script that goes before it.
-   *
-   * @returns `undefined` where that does not answer 1: then nothing is written
-   */
-  writeResultAfter(
-    first: ScriptRun,
-    ...written: Parameters<SignRecords['writeResult']>
-  ): Promise<string | undefined>;
-  /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
-  publishFailure(jobId: string, over?: string[]): Promise<void>;
-  /** Where it is kept what a one-time token, by its digest, was used for. */
-  tokenUse(digest: string): string;
-  /**
-   * @param more keys to be read in the same round trip
-   * @returns their values; `undefined` while another job has an order for the same
-   */
-  enterFlight(jobId: string, flight: Flight, more: readonly string[]): Promise<(string | null)[] | undefined>;
-  leaveFlight(jobId: string, flight: Flight): Promise<void>;
-};
+export type SignRecords = Results &
+  Moves & {
+    /**
+     * @param more keys to be read in the same round trip
+     * @returns their values
+     * @throws LockLostError when another worker has the job now
+     */
+    confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
+    /**
+     * How far a job came, and where its result is, if that is written already. What bears no seal is passed
+     * over, as if Redis had lost it.
+     *
+     * @throws IssuanceError `misconfigured` where one of the two is damaged
+     */
+    readJob<Checkpoint>(
+      jobId: string,
+      isCheckpoint: (value: unknown) => value is Checkpoint,
+    ): Promise<KeptOfJob<Checkpoint>>;
+    /** @throws LockLostError when another worker has the job now */
+    writeCheckpoint(lock: JobLock, state: unknown, event?: TrailEvent): Promise<void>;
+    /**
+     * Writes the result, and lets others order the same names.
+     *
+     * @param flight what the job has ordered
+     * @param over keys of what this end makes void
+     * @returns the key of the result
+     * @throws LockLostError when another worker has the job now
+     */
+    writeResult(
+      lock: JobLock,
+      result: SignResult,
+      flight: Flight,
+      over?: string[],
+      told?: Told,
+    ): Promise<string>;
+    /**
+     * The same, in one moment with a script that goes before it.
+     *
+     * @returns `undefined` where that does not answer 1: then nothing is written
+     */
+    writeResultAfter(
+      first: ScriptRun,
+      ...written: Parameters<SignRecords['writeResult']>
+    ): Promise<string | undefined>;
+    /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
+    publishFailure(jobId: string, over?: string[]): Promise<void>;
+    /** Where it is kept what a one-time token, by its digest, was used for. */
+    tokenUse(digest: string): string;
+    /**
+     * @param more keys to be read in the same round trip
+     * @returns their values; `undefined` while another job has an order for the same
+     */
+    enterFlight(
+      jobId: string,
+      flight: Flight,
+      more: readonly string[],
+    ): Promise<(string | null)[] | undefined>;
+    leaveFlight(jobId: string, flight: Flight): Promise<void>;
+    /** The key of a job that is there while somebody listens for it: `tellFinalizing` is of use only then. */
+    heardKey(jobId: string): string;
+  };
 
 /** @param seals of the installation: all that is written bears one */
 export function openSignRecords(store: Store, seals: Seals): SignRecords {
   const { redis, prefix } = store;
   const resultKey = (jobId: string) => `${prefix}:result:${jobId}`;
-  const checkpointOf = (jobId: string) => `${SIGN_QUEUE} checkpoint ${jobId}`;
   const checkpointKey = (jobId: string) => `${prefix}:checkpoint:${jobId}`;
   const flightKey = (flight: Flight) => `${prefix}:flight:${digestOf(flight)}`;
   const lockKey = (jobId: string) => `${prefix}:${SIGN_QUEUE}:${jobId}:lock`;
   const fence = (jobId: string) => [lockKey(jobId), `${prefix}:${SIGN_QUEUE}:${jobId}`];
   const renewLocks = openRenewLocks(store, SIGN_QUEUE);
+  const [heard, channel] = [heardKeys(prefix), movesChannel(prefix)];
   const parse = (jobId: string, key: string, sealed: string | null | undefined) =>
     parseResult(seals, jobId, key, sealed);
   const lost = (jobId: string) => new LockLostError(`job ${jobId} belongs to another worker now`);
@@ -169,6 +180,8 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
 
   return {
     ...openResults(store, { resultKey, parse }),
+    ...openMoves(store, seals),
+    heardKey: jobId => heard + jobId,
     confirmLock: async (lock, more = []) => {
       const [holder, ...values] = await redis.mget(lockKey(lock.jobId), ...more);
       const isLost = holder === null ? (await renewLocks([lock])).length > 0 : holder !== lock.token;
@@ -187,9 +200,10 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
     },
     async writeCheckpoint({ jobId, token, takes = '' }, state, event) {
       const sealed = toSealed(seals, checkpointOf(jobId), JSON.stringify(state));
-      const keys = [...fence(jobId), checkpointKey(jobId), ...(event ? [stream] : [])];
-      const values = [token, takes, sealed, CHECKPOINT_LIFE_SECONDS, ...toEntry(event && { event })];
-      if ((await runScript(redis, WRITE_FENCED, keys, values)) !== 1) throw lost(jobId);
+      const kept = [checkpointKey(jobId), heard + jobId, ...(event ? [stream] : [])];
+      const told = [channel, jobId, ...toEntry(event && { event })];
+      const values = [token, takes, sealed, CHECKPOINT_LIFE_SECONDS, ...told];
+      if ((await runScript(redis, WRITE_FENCED, [...fence(jobId), ...kept], values)) !== 1) throw lost(jobId);
     },
     writeResult: async (lock, ...written) => {
       const { script, keys, args } = toWriting(lock, ...written);

@@ -1,5 +1,6 @@
 import { toScript } from '../base/redis.ts';
 import { IS_HELD } from './job-locks.ts';
+import { TELL_MOVE } from './moves.ts';
 
 // What Redis does with the records of sign jobs.
 
@@ -11,13 +12,14 @@ return is_held() and 1 or 0`);
  * Writes only while the job is still the caller's: a worker that lost it must not overwrite its successor.
  * What is sent twice, as its answer was lost, is told once.
  *
- * KEYS: lock, job, what to write, and the trail where there is an event. ARGV: token, takes, its value, its
- * life, the event's entry.
+ * KEYS: lock, job, what to write, who hears of it, and the trail where there is an event. ARGV: token, takes,
+ * its value, its life, the channel of moves, the job's id, the event's entry.
  */
-export const WRITE_FENCED = toScript(`${IS_HELD}
+export const WRITE_FENCED = toScript(`${IS_HELD}${TELL_MOVE}
 if not is_held() then return 0 end
 local before = redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4], 'GET')
-if KEYS[4] and before ~= ARGV[3] then redis.call('XADD', KEYS[4], unpack(ARGV, 5)) end
+if KEYS[5] and before ~= ARGV[3] then redis.call('XADD', KEYS[5], unpack(ARGV, 7)) end
+tell_move(KEYS[4], ARGV[5], ARGV[6])
 return 1`);
 
 /**

@@ -1,5 +1,8 @@
+import type { Seals } from '../admission/hmac.ts';
 import { runScript, type Store, toScript } from '../base/redis.ts';
+import type { WaitsFor } from '../order/order-state.ts';
 import type { JobLock } from './bullmq.ts';
+import { heardKeys, movesChannel, sealDoing, TELL_MOVE } from './moves.ts';
 import { SIGN_QUEUE, type SignJobData } from './sign-job.ts';
 
 // Which of the waiting sign jobs is taken next: those of different auth blocks take turns (turns.md).
@@ -78,26 +81,39 @@ local turn, others = next_turn(KEYS[1], KEYS[2], ARGV[1], 'back/' .. ARGV[2], fi
 if others and redis.call('GET', KEYS[3]) == ARGV[5] then redis.call('HSET', KEYS[4], 'priority', turn) end
 return others and 0 or 1`);
 
-/** KEYS: the lock, the job. ARGV: the lock's token, the priority. */
-const LEAVE = toScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('HSET', KEYS[2], 'priority', ARGV[2]) end
+/**
+ * KEYS: the lock, the job, who hears of it. ARGV: the lock's token, the priority, what the job waits for, the
+ * channel of moves, the job's id.
+ */
+const LEAVE = toScript(`${TELL_MOVE}
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+redis.call('HSET', KEYS[2], 'priority', ARGV[2], 'doing', ARGV[3])
+tell_move(KEYS[3], ARGV[4], ARGV[5])
 return 1`);
 
 /** The turns of jobs that wait for something else between. */
 export type Turns = {
-  /** Before a job is given back to wait: it gets another turn when it comes back. */
-  leave(lock: JobLock, data: SignJobData): Promise<void>;
+  /**
+   * Before a job is given back to wait: it gets another turn when it comes back.
+   *
+   * @param why what it waits for
+   */
+  leave(lock: JobLock, data: SignJobData, why?: WaitsFor): Promise<void>;
   /** @returns whether a job that has come back may go on; else it has its turn, and is to be given back */
   resume(lock: JobLock, data: SignJobData): Promise<boolean>;
 };
 
-export function openTurns({ redis, prefix }: Store): Turns {
+/** @param seals of the installation */
+export function openTurns({ redis, prefix }: Store, seals: Seals): Turns {
   const queue = `${prefix}:${SIGN_QUEUE}:`;
   const keysOf = ({ jobId }: JobLock) => [`${queue}${jobId}:lock`, `${queue}${jobId}`];
   const kindOf = ({ due }: SignJobData) => (due === undefined ? POSTS : RENEWALS);
   return {
-    async leave(lock, data) {
-      await runScript(redis, LEAVE, keysOf(lock), [lock.token, kindOf(data).back]);
+    async leave(lock, data, why) {
+      const { jobId, token } = lock;
+      const told = [sealDoing(seals, jobId, why), movesChannel(prefix), jobId];
+      const keys = [...keysOf(lock), heardKeys(prefix) + jobId];
+      await runScript(redis, LEAVE, keys, [token, kindOf(data).back, ...told]);
     },
     async resume(lock, data) {
       const { turns, first, last } = kindOf(data);

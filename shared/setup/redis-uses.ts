@@ -94,7 +94,7 @@ export const uses: RedisUse[] = [
 
   // from a post to its result: sign-queue.ts, turns.ts, sign-records.ts
   keys('sign:*', {
-    intake: [...toProduce, ...toTakeTurns, 'hexists'],
+    intake: [...toProduce, ...toTakeTurns, 'hexists', 'zrank'],
     worker: [...toConsume, ...toTakeTurns, 'mget'],
     scheduler: [...toProduce, ...toTakeTurns],
   }),
@@ -104,7 +104,10 @@ export const uses: RedisUse[] = [
     scheduler: toTakeTurns,
   }),
   keys('promise:*', { intake: [...script, 'getdel', 'set'], scheduler: [...script, 'getdel'] }),
-  keys('checkpoint:*', { worker: [...script, 'mget', 'get', 'set', 'del', 'expire'] }),
+  keys('checkpoint:*', {
+    intake: [...script, 'get'],
+    worker: [...script, 'mget', 'get', 'set', 'del', 'expire'],
+  }),
   keys('flight:*', { worker: [...script, 'get', 'set', 'del'] }),
   keys('result:*', {
     intake: ['get', 'mget'],
@@ -113,6 +116,9 @@ export const uses: RedisUse[] = [
   }),
   keys('revoked:*', { intake: ['mget'], worker: ['mget', 'set'], scheduler: ['mget'] }),
   channel('results', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
+  // who listens for what is going on with a job: moves.ts, standing.ts
+  keys('heard:*', { intake: [...script, 'set'], worker: [...script, 'get', 'mget', 'set'] }),
+  channel('moves', { intake: ['subscribe'], worker: ['publish'], scheduler: ['subscribe'] }),
 
   // how many of a block's jobs run at once: block-slots.ts
   keys('slots:*', { worker: list('eval evalsha sadd scard sismember smembers srem') }),
@@ -122,7 +128,10 @@ export const uses: RedisUse[] = [
     worker: list('eval evalsha zrem'),
   }),
   keys('rate:*', { intake: list('eval evalsha get set time') }),
-  keys('parked:*', { worker: list('eval evalsha exists zadd zpopmin zrem') }),
+  keys('parked:*', {
+    intake: [...script, 'zscore'],
+    worker: list('eval evalsha exists zadd zpopmin zrem'),
+  }),
 
   // why a challenge is likely to fail: kept-faults.ts
   ordering('look-fault:*', { worker: ['get', 'set'] }),

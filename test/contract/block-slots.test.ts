@@ -8,6 +8,7 @@ import { type HeldJob, type Later, openWorker } from '../../shared/queue/bullmq.
 import { isSignJobData, SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-records.ts';
 import { openTurns } from '../../shared/queue/turns.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 import { openReadyIntakeSide, signJob } from './sign-parts.ts';
@@ -27,7 +28,7 @@ type Go = (job: HeldJob<SignJobData>) => Promise<'' | { until: number; hasOrder:
 function startWorker(prefix: string, slots: Record<string, number>, go: Go = async () => '') {
   const store = { redis, prefix };
   const sharing: Sharing = {
-    turns: openTurns(store),
+    turns: openTurns(store, testSeals),
     slots: new Map(
       Object.entries(slots).map(([block, count]) => [block, openBlockSlots(store, block, count)]),
     ),

@@ -7,6 +7,7 @@ import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { isSignJobData, SIGN_QUEUE, type SignJobData } from '../../shared/queue/sign-records.ts';
 import { hasNoTurn, openTurns, POSTS } from '../../shared/queue/turns.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { testSeals } from '../support/test-seals.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 import { openReadyIntakeSide, signJob } from './sign-parts.ts';
@@ -159,7 +160,7 @@ suite('turns', () => {
 suite('a job that comes back from a wait', () => {
   /** As a worker does: `waits` says whether a job has to wait for something. */
   function openRun(prefix: string, waits: (job: SignJobData) => boolean, went: string[]): Run {
-    const turns = openTurns({ redis, prefix });
+    const turns = openTurns({ redis, prefix }, testSeals);
     return async ({ lock, data, isNew, priority }) => {
       if (!isNew && hasNoTurn(priority) && !(await turns.resume(lock, data))) return { later: 0 };
       went.push(data.csr);
@@ -242,7 +243,7 @@ suite('a job that comes back from a wait', () => {
     await using intake = await openReadyIntakeSide(redisUrl, prefix);
     const jobId = await intake.queue.enqueue(postOf('a'));
     const before = await redis.hget(`${prefix}:sign:${jobId}`, 'priority');
-    await openTurns({ redis, prefix }).leave({ jobId, token: 'another' }, postOf('a'));
+    await openTurns({ redis, prefix }, testSeals).leave({ jobId, token: 'another' }, postOf('a'));
     assert.equal(await redis.hget(`${prefix}:sign:${jobId}`, 'priority'), before);
   });
 });

@@ -9,7 +9,7 @@ import { toScript } from '../../services/cli/completion/script.ts';
 import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-const { zsh } = await provision(['zsh']);
+const { zsh, fish } = await provision(['zsh', 'fish']);
 const stack = new AsyncDisposableStack();
 after(() => stack.disposeAsync());
 const { path: cwd } = stack.use(await tempDir());
@@ -39,9 +39,17 @@ async function inZsh(line: string, texts = forms): Promise<string[]> {
   return toLines(await run(zsh, ['-f', '-c', ask, 'zsh', line])).filter(one => one.startsWith(current));
 }
 
+/** What fish offers, without the lines that say what each is. */
+async function inFish(line: string, texts = forms): Promise<string[]> {
+  await writeFile(join(cwd, '.fish'), toScript('fish', texts));
+  const said = await run(fish, ['--no-config', '-c', 'source .fish; complete -C $argv', '--', line]);
+  return toLines(said.replace(/\t.*/g, '').replace(/\\ /g, ' ').replace(/\/$/gm, ''));
+}
+
 for (const [shell, complete] of [
   ['bash', inBash],
   ['zsh', inZsh],
+  ['fish', inFish],
 ] as const)
   suite(`quarry completion ${shell}`, () => {
     for (const [line, offered] of [
@@ -63,7 +71,7 @@ for (const [shell, complete] of [
       ['quarry check main.ini m', ['main of two words.ini', 'main.ini']],
       ['quarry limits c', ['clear']],
       ['quarry up --h', ['--help']],
-      ['quarry completion ', ['bash', 'zsh']],
+      ['quarry completion ', ['bash', 'fish', 'zsh']],
       ['quarry none ', []],
     ] as const)
       test(`offers ${offered.join(' ') || 'nothing'} for: ${line}`, async () => {

@@ -80,6 +80,18 @@ for (const [name, command] of shells)
       assert.deepEqual(await fleet.pebble.certificateStatus(chain), { status: 'Revoked', reason: 1 });
     });
 
+    test('is what quarry-get does, as the intake hands it out', async () => {
+      const host = await openHost(command);
+      const at = (file: string) => join(host.dir.path, file);
+      const files = `--key ${at('get.key')} --chain ${at('get.pem')} --hmac-key-file ${at('quarry.key')}`;
+      await host.run('curl -fsS http://quarry:1313/quarry-get -o quarry-get');
+      const { stdout } = await host.run(`${command.join(' ')} quarry-get ${files} get.example.org`);
+      assert.equal(stdout, `get.example.org: a new certificate is in ${at('get.pem')}\n`);
+      const expected = { names: ['get.example.org'], keyPem: await host.read('get.key') };
+      const chain = (await host.read('get.pem')).replaceAll('-\n-', '-\n\n-');
+      assertChain(chain, { ...expected, rootPem: await fleet.pebble.rootPem() });
+    });
+
     test('fetches a result', async () => {
       const host = await openHost(command);
       const post = byCurl.replace('-H "$(', '-H "Prefer: respond-async" -i -H "$(');

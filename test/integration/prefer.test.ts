@@ -3,6 +3,7 @@ import { after, afterEach, suite, test } from 'node:test';
 import { ask, signed } from '../support/ask.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
+import { listenForEvents } from '../support/events.ts';
 import { startFleet } from '../support/fleet.ts';
 
 const key = 'prefer-shared-key';
@@ -170,5 +171,51 @@ suite('GET /sign/<id>', () => {
     pending.remove();
     assert.equal((await ask(intake() + location)).status, 200);
     assert.equal(fleet.orders(), orders + 1);
+  });
+});
+
+suite('GET /sign/<id> for events', () => {
+  test('says of an order where it is from the queue to its certificate, at whichever intake, over a worker that is killed', async () => {
+    const [idle] = fleet.all('worker');
+    await idle?.stop();
+    const another = await fleet.start('intake');
+    const name = 'events.open.example';
+    const [before, { csrPem, keyPem }] = [
+      await makeCsr({ names: ['x.open.example'] }),
+      await makeCsr({ names: [name] }),
+    ];
+    await fleet.post(before.csrPem, preferring('respond-async'));
+    const accepted = await fleet.post(csrPem, preferring('respond-async'));
+    const { location = '' } = accepted.headers;
+    assert.equal(accepted.body, `queued behind 1: fetch ${location}\n`);
+    const made = fleet.ca.rule({ kind: 'newOrder', do: { hold: 'before' } });
+    const events = await listenForEvents(another.url + location);
+    await events.until('queued behind 1');
+    const worker = await fleet.start('worker');
+    await events.until('the order is being made');
+    const asked = fleet.ca.rule({ kind: 'authorization', do: { hold: 'before' } });
+    const validating = fleet.ca.playPending();
+    const finalized = fleet.ca.rule({ kind: 'finalize', do: { hold: 'before' } });
+    made.remove();
+    await events.until('the order is made');
+    const late = await listenForEvents(intake() + location);
+    await late.until('the order is made');
+    asked.remove();
+    await events.until(`proving ${name}`);
+    const short = await ask(intake() + location, preferring('wait=0'));
+    assert.equal(short.body, `proving ${name}: fetch ${location}\n`);
+    await worker.kill();
+    await events.until('waiting for another worker to go on');
+    await fleet.start('worker');
+    await events.until(`proving ${name}`);
+    validating.remove();
+    await events.until('finalizing');
+    finalized.remove();
+    const { event, data } = await events.end;
+    assert.equal(event, 'certificate');
+    assertChain(data, { names: [name], keyPem, rootPem: await fleet.pebble.rootPem() });
+    const told = events.progress();
+    assert.deepEqual(told.slice(-2), ['finalizing', 'issued']);
+    assert.deepEqual(await late.end, { event, data });
   });
 });

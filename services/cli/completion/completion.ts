@@ -1,8 +1,8 @@
 import type { Command } from '../command.ts';
 import { readForm } from '../form.ts';
-import { toScript } from './script.ts';
+import { type Shell, toScript } from './script.ts';
 
-const usage = 'completion bash|zsh';
+const usage = 'completion bash|zsh|fish';
 
 /**
  * `quarry completion`: prints what a shell needs to complete quarry's words, made from the forms of all
@@ -16,7 +16,7 @@ export function completionCommand(loadCommands: () => Promise<Record<string, Com
     async run(words, { write }) {
       readForm('quarry', [usage], ['completion', ...words]);
       const forms = Object.values(await loadCommands()).flatMap(command => command.forms ?? command.usage);
-      write(toScript(words[0] === 'zsh' ? 'zsh' : 'bash', forms));
+      write(toScript(words[0] as Shell, forms));
     },
   };
 }

@@ -1,10 +1,13 @@
 import { type FormOption, type FormWord, parseForm } from '../form.ts';
+import { FISH } from './fish.ts';
+
+export type Shell = 'bash' | 'zsh' | 'fish';
 
 /**
  * The completion of `quarry` for one shell, to be sourced. @param texts all forms of its commands, as help
  * shows them
  */
-export function toScript(shell: 'bash' | 'zsh', texts: string[]): string {
+export function toScript(shell: Shell, texts: string[]): string {
   const forms = texts.map(parseForm);
   const valued = forms.flatMap(form => form.options).filter(option => option.value !== undefined);
   const named = (options: FormOption[]) => [...new Set(options.map(({ name }) => `--${name}`))].join(' ');
@@ -12,10 +15,13 @@ export function toScript(shell: 'bash' | 'zsh', texts: string[]): string {
     [...words.map(toToken), ...options.map(({ name }) => `--${name}`)].join(' '),
   );
   const withFiles = valued.filter(({ value = '' }) => toKind(value) === 'file');
-  const find = FIND.replace('VALUED', () => named(valued))
-    .replace('WITH_FILES', () => named(withFiles))
-    .replace('EACH_FORM', () => lines.join('\n'));
-  return `${shell === 'zsh' ? '#compdef quarry\n' : ''}# Completion of quarry for ${shell}: quarry completion ${shell}\n${find}\n${shell === 'zsh' ? ZSH : BASH}`;
+  const fill = (script: string) =>
+    script
+      .replace('VALUED', () => named(valued))
+      .replace('WITH_FILES', () => named(withFiles))
+      .replace('EACH_FORM', () => lines.join('\n'));
+  const mark = shell === 'zsh' ? '#compdef quarry\n' : '';
+  return `${mark}# Completion of quarry for ${shell}: quarry completion ${shell}\n${fill(scripts[shell])}`;
 }
 
 /** `key|keys`, or a value: `<file>`, `<directory>+` (one or more), `<value>`. */
@@ -84,7 +90,7 @@ const FIND = `_quarry_find() {
           '<file>'*) wanted=file ;;
           '<directory>'*) wanted=directory ;;
           '<'*) ;;
-          *'|'*) candidates+=(\${token%%|*} \${token#*|}) ;;
+          *'|'*) candidates+=(\${token//|/ }) ;;
           *) candidates+=("$token") ;;
         esac
         ;;
@@ -133,3 +139,5 @@ const ZSH = `_quarry() {
 }
 if [ "\${funcstack[1]}" = _quarry ]; then _quarry "$@"; else compdef _quarry quarry; fi
 `;
+
+const scripts: Record<Shell, string> = { bash: `${FIND}\n${BASH}`, zsh: `${FIND}\n${ZSH}`, fish: FISH };

@@ -1,6 +1,8 @@
 import type { Context } from 'koa';
 import type { Clock } from '../../../shared/base/basics.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
+import { describeProgress } from '../../../shared/issue/progress.ts';
+import type { Issuing } from '../../../shared/issue/request-certificate.ts';
 
 // How a client says that it can come again for what it asked for, and what one gets that has to.
 
@@ -28,13 +30,28 @@ export function parsePrefer(header: string): Prefer {
 
 const COME_BACK = 5_000;
 
-export function answerAccepted(ctx: Context, jobId: string, waited: boolean): void {
+/** What is going on with a job, in one line, where that can be known now. */
+export async function lineOf(
+  issuing: Pick<Issuing, 'progress'>,
+  { id, block }: { id: string; block: string },
+): Promise<string | undefined> {
+  const progress = await issuing.progress(id, block).catch(() => undefined);
+  return progress && describeProgress(progress);
+}
+
+/** @param line what is going on with the job, where that is known */
+export function answerAccepted(
+  ctx: Context,
+  jobId: string,
+  waited: boolean,
+  line = 'the certificate is being worked on',
+): void {
   ctx.status = 202;
   ctx.set('Location', `/sign/${jobId}`);
   ctx.set('Retry-After', String(COME_BACK / 1000));
   ctx.set('Preference-Applied', waited ? 'wait' : 'respond-async');
   ctx.type = 'text/plain; charset=utf-8';
-  ctx.body = `the certificate is being worked on: fetch /sign/${jobId}\n`;
+  ctx.body = `${line}: fetch /sign/${jobId}\n`;
 }
 
 type Stopping = {

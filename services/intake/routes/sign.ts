@@ -13,7 +13,7 @@ import { plainAddress } from '../../../shared/base/identifier.ts';
 import type { Asker } from '../../../shared/issue/hand-out.ts';
 import type { IssuedCertificate, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { type CsrText, parseCsr, readCsr } from '../../../shared/pki/csr.ts';
-import { answerAccepted, NO_PREFERENCE, parsePrefer, stillWorking } from './come-back.ts';
+import { answerAccepted, lineOf, NO_PREFERENCE, parsePrefer, stillWorking } from './come-back.ts';
 
 // What the routes read of a request, how long they hold its client, and how they answer.
 
@@ -129,22 +129,22 @@ export function patienceOf(
  */
 export async function answerResult(
   ctx: Context,
-  jobId: string,
-  issuing: Pick<Issuing, 'result'>,
+  job: { id: string; block: string },
+  issuing: Pick<Issuing, 'result' | 'progress'>,
   waiting: Waiting,
 ): Promise<'finished' | 'accepted' | 'unanswered'> {
   const header = ctx.get('Prefer');
   const prefer = header ? parsePrefer(header) : NO_PREFERENCE;
   const seconds = Math.min(prefer.wait ?? (prefer.async ? 0 : waiting.wait), waiting.wait);
-  ctx.state.job = jobId;
+  ctx.state.job = job.id;
   using patience = patienceOf(ctx, waiting, seconds);
-  const certificate = await issuing.result(jobId, patience.signal);
+  const certificate = await issuing.result(job.id, patience.signal);
   if (certificate) {
     answerCertificate(ctx, certificate);
     return 'finished';
   }
   if (!prefer.async || waiting.stopping.aborted) return 'unanswered';
-  answerAccepted(ctx, jobId, prefer.wait !== undefined);
+  answerAccepted(ctx, job.id, prefer.wait !== undefined, await lineOf(issuing, job));
   return 'accepted';
 }
 
@@ -218,7 +218,7 @@ export function signRoute(parts: {
 
     const { requestId, client } = ctx.state;
     const job = await issuing.order(block, csr, { ...ordered, requestId, client, patience });
-    const answered = await answerResult(ctx, job.id, issuing, waiting);
+    const answered = await answerResult(ctx, { id: job.id, block: block.name }, issuing, waiting);
     await job.answers(answered === 'finished' ? String(ctx.body) : undefined);
     if (answered === 'unanswered') throw stillWorking(waiting);
   };

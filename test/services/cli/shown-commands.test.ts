@@ -86,7 +86,7 @@ test('commands are found in blocks, behind a prompt and between backquotes, with
 
 test('words that the command line does not take are a fault', () => {
   const faults = (text: string) => {
-    const command = { page: 'a.md', line: 1, words: text.split(' ') };
+    const command = { page: 'a.md', line: 1, words: text.split(' '), mark: '' };
     return [findFault(command).length, findNamedFault(command).length];
   };
   for (const text of ['check a.ini', 'acme …', 'check --for responder a.ini'])

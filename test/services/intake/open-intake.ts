@@ -156,13 +156,14 @@ export async function openIntake(
     trusted = [] as string[],
     takeOnce = openFakeTakeOnce(),
     judgeToken = noToken,
+    clock = turnedClock(1_000_000),
     toRated = (admission: Admission) => admission,
     /** Where there is an ACME server: its URL, and its parts that are not as here. */
     acme = undefined as (Partial<AcmeParts> & { url: string }) | undefined,
   } = {},
 ): Promise<FakeIntake> {
   const revokeQueue = openFakeRevokeQueue();
-  const [queue, stopping, clock] = [openFakeQueue(), new AbortController(), turnedClock(1_000_000)];
+  const [queue, stopping] = [openFakeQueue(), new AbortController()];
   const [log, metrics] = [keptLog(), openMetrics()];
   const stored: FakeIntake['stored'] = { value: undefined };
   const limit: FakeIntake['limit'] = { value: undefined };
@@ -208,6 +209,7 @@ export async function openIntake(
   };
   const routes = createRoutes({
     ...{ ...parts, admission: toRated(admission), maxSize },
+    acmeUrl: acme?.url,
     acme: acme && createAcmeRoutes({ ...acmeParts, ...acme }),
   });
   const app = createApp({ routes: { current: routes }, refusals, clock, log: log.log, metrics });

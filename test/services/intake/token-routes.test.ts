@@ -4,9 +4,11 @@ import type { AuthBlockConfig } from '../../../shared/admission/auth-section.ts'
 import type { JudgeToken } from '../../../shared/admission/token-method.ts';
 import { newToken, tokenDigest } from '../../../shared/admission/token-record.ts';
 import type { OneCertificate, Used } from '../../../shared/admission/token-types.ts';
+import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import { makeCertificate } from '../../shared/pki/openssl-csr.ts';
 import { makeCsr } from '../../support/csr.ts';
+import { heldClock } from '../../support/held-clock.ts';
 import { hmacBlock, hmacHeader, jobId, openIntake } from './open-intake.ts';
 
 const { hmac: _, ...plain } = hmacBlock;
@@ -31,7 +33,9 @@ function openWithToken(once?: OneCertificate, blocks = [tokenBlock]) {
     };
     return once ? { ...proof, once } : proof;
   };
-  return openIntake(blocks, { judgeToken }).then(intake => Object.assign(intake, { asked }));
+  return openIntake(blocks, { judgeToken, clock: heldClock(1_000_000) }).then(intake =>
+    Object.assign(intake, { asked }),
+  );
 }
 
 function oneCertificate(used?: Used): OneCertificate {
@@ -140,6 +144,38 @@ test('GET /sign/<id> tells a one-time token why its job failed, which has let th
   intake.queue.results.set(jobId, { outcome: 'issued', block: 'tokens', chain: pem });
   assert.equal((await get(intake)).status, 403); // of another
 });
+
+for (const [whose, names, used, line] of [
+  ['its own names', ['web1.example.org'], undefined, 'proving web1.example.org'],
+  ['a name of another client besides', ['web1.example.org', 'web2.example.org'], undefined, undefined],
+  ['no name that is known', undefined, undefined, undefined],
+  ['its own names, as a token that is for it', ['web1.example.org'], jobId, 'proving web1.example.org'],
+  ['its own names, as a token that is for no job yet', ['web1.example.org'], '', undefined],
+] as const)
+  test(`GET /sign/<id> tells a token ${line ? 'what' : 'nothing of what'} goes on with a job for ${whose}`, async () => {
+    const once = used === undefined ? undefined : oneCertificate(used ? { csr: '', job: used } : undefined);
+    await using intake = await openWithToken(once);
+    intake.queue.blocks.set(jobId, 'tokens');
+    const identifier = { type: 'dns', value: 'web1.example.org' } as const;
+    const challenge = { identifier, url: '', token: '', solver: '', told: false };
+    const order = newCheckpoint({ ...newOrderState(), url: 'an order', challenges: [challenge] });
+    const saved = { orders: { account: order }, refusals: [] };
+    intake.queue.standing.set(jobId, { isParked: false, isHeld: true, doing: undefined, saved });
+    if (names)
+      intake.queue.names.set(
+        jobId,
+        names.map(value => ({ type: 'dns', value })),
+      );
+    const [plain, events] = await Promise.all(
+      [['Prefer', 'wait=0'] as const, ['Accept', 'text/event-stream'] as const].map(async ([name, value]) => {
+        const headers = { ...bearer, [name]: value };
+        const answer = await fetch(`${intake.url}/sign/${jobId}`, { headers });
+        return answer.text();
+      }),
+    );
+    assert.equal(plain, `${line ?? 'the certificate is being worked on'}: fetch /sign/${jobId}\n`);
+    assert.deepEqual(/^event: progress\n.*\ndata: (.*)$/m.exec(events ?? '')?.[1], line);
+  });
 
 test('POST /revoke takes a token for its names, and no one-time token', async () => {
   await using intake = await openWithToken();

@@ -58,6 +58,9 @@ export type KeptRecords = SignRecords & {
   told: Told[];
   /** Keys that ends have made void. */
   voided: string[];
+  /** Whether somebody listens, and the orders that it was told are being finalized. */
+  heard: boolean;
+  finalizing: string[];
   held: boolean;
 };
 
@@ -71,9 +74,10 @@ function keepRecords(): KeptRecords {
   };
   const records: KeptRecords = {
     ...{ checkpoints: [], results: [], told: [], voided: [], held: true },
+    ...{ heard: false, finalizing: [] },
     confirmLock: async (_, more = []) => {
       confirm();
-      return more.map(() => null);
+      return more.map(key => (key === 'heard' && records.heard ? '1' : null));
     },
     readJob: async () => {
       const [checkpoint, result] = [records.checkpoints.at(-1), records.results.at(-1)];
@@ -93,6 +97,8 @@ function keepRecords(): KeptRecords {
     tokenUse: digest => `token-use:${digest}`,
     enterFlight: async () => [],
     leaveFlight: async () => {},
+    heardKey: () => 'heard',
+    tellFinalizing: async (_, order) => void records.finalizing.push(order),
     async writeResult(_lock, result, _flight, over = [], told) {
       write(records.results, result);
       records.voided.push(...over);

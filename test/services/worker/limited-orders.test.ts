@@ -51,7 +51,9 @@ test('a post waits for its turn while its client does, without a slot, a flight 
   let shortage: Shortage | undefined = short(turn, true);
   const { takeOrder } = bench.guard.budget;
   bench.guard.budget.takeOrder = async (order, claim) => (await takeOrder(order, claim)) ?? shortage;
-  assert.deepEqual(await run(bench), { end: 'later', until: turn, hasOrder: false });
+  assert.deepEqual(await run(bench), {
+    ...{ end: 'later', until: turn, hasOrder: false, why: { for: 'limit', until: turn } },
+  });
   assert.deepEqual([newOrders(bench), acts], [[], ['leave flight']]);
   assert.deepEqual([claims[0]?.rank, claims[0]?.patience], [job.createdAt, job.createdAt + 60_000]);
 
@@ -109,7 +111,9 @@ test('a renewal waits also for a limit that the CA spoke of, if that ends before
   };
   job.data = { ...jobData, due: clock.now() + DAY };
   standingUntil(soon);
-  assert.deepEqual(await run(bench), { end: 'later', until: soon, hasOrder: false });
+  assert.deepEqual(await run(bench), {
+    ...{ end: 'later', until: soon, hasOrder: false, why: { for: 'limit', until: soon } },
+  });
   for (const until of [never, undefined]) {
     standingUntil(until);
     bench.records.results.length = 0;

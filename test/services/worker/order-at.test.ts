@@ -231,7 +231,12 @@ test('an order waits for a storage that cannot be read while its client waits, a
   };
   const left: string[] = [];
   records.leaveFlight = async (_, { account }) => void left.push(account);
-  assert.deepEqual(await run(bench), { end: 'later', until: clock.now() + 2_000, hasOrder: false });
+  assert.deepEqual(await run(bench), {
+    end: 'later',
+    until: clock.now() + 2_000,
+    hasOrder: false,
+    why: { for: 'storage' },
+  });
   assert.deepEqual([left, bench.ca.calls], [['account'], []]);
   readable = true;
   assert.equal(await issuedBy(bench), 'account');
@@ -242,7 +247,12 @@ test('a renewal waits for a storage that cannot be read without looking all the 
   const { storage, clock, job } = bench;
   job.data.due = clock.now() + 30 * 86_400_000;
   storage.get = () => Promise.reject(unread);
-  assert.deepEqual(await run(bench), { end: 'later', until: clock.now() + 600_000, hasOrder: false });
+  assert.deepEqual(await run(bench), {
+    end: 'later',
+    until: clock.now() + 600_000,
+    hasOrder: false,
+    why: { for: 'storage' },
+  });
 });
 
 test('a storage that cannot be read fails a job that nobody waits for, and says nothing of the CA', async () => {
@@ -258,4 +268,15 @@ test('a storage that cannot be read fails a job that nobody waits for, and says 
     ['unavailable', 'what is stored cannot be read'],
   );
   assert.deepEqual([failures, bench.ca.calls, bench.second.ca.calls], [[], [], []]);
+});
+
+test('that an order is finalized is told where somebody listens, and to nobody else', async () => {
+  for (const heard of [false, true]) {
+    await using bench = await openJobBench();
+    bench.records.heard = heard;
+    assert.equal(await issuedBy(bench), 'account');
+    const { url } = savedOrders(bench).account?.order ?? {};
+    assert.ok(url);
+    assert.deepEqual(bench.records.finalizing, heard ? [url] : []);
+  }
 });

@@ -536,7 +536,9 @@ test('runSignJob() waits for another job that orders the same names, and then ha
   await using bench = await openJobBench();
   let free = false;
   bench.records.enterFlight = async () => (free ? [] : undefined);
-  assert.deepEqual(await run(bench), { end: 'later', until: bench.clock.now() + 1_000, hasOrder: false });
+  assert.deepEqual(await run(bench), {
+    ...{ end: 'later', until: bench.clock.now() + 1_000, hasOrder: false, why: { for: 'names' } },
+  });
   free = true;
   bench.storage.get = async () => ({ chain, leaf: readCertificate(leaf) });
   const end = await run(bench);

@@ -365,10 +365,10 @@ test('driveOrder() takes one that a CA answers finalize with as still pending fo
 
 test('driveOrder() does nothing while the order may not be made', async () => {
   const ca = scriptCa();
-  const wait = { ...partsFor(ca), mayOrder: async () => ({ do: 'wait', until: 9_000 }) as const };
+  const why = { for: 'limit', until: 12_000 } as const;
+  const wait = { ...partsFor(ca), mayOrder: async () => ({ do: 'wait', until: 9_000, why }) as const };
   assert.deepEqual(await driveOrder(wait, taskFor('a.example'), newCheckpoint()), {
-    end: 'later',
-    until: 9_000,
+    ...{ end: 'later', until: 9_000, why },
   });
   const use = { ...partsFor(ca), mayOrder: async () => ({ do: 'use', instead: 'a chain' }) as const };
   const end = await driveOrder<string>(use, taskFor('a.example'), newCheckpoint());

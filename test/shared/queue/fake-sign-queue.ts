@@ -1,5 +1,7 @@
+import type { Identifier } from '../../../shared/base/identifier.ts';
 import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
+import type { Standing } from '../../../shared/queue/standing.ts';
 
 /** The id of every job of a fake queue. */
 export const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';
@@ -14,12 +16,24 @@ export type FakeQueue = SignQueue & {
   fault: Error | undefined;
   /** How many wait for a result now. */
   waiting: number;
+  /** Where jobs stand that have not ended, and what they order. */
+  standing: Map<string, Standing>;
+  names: Map<string, Identifier[]>;
+  /** Wakes who waits for results. */
+  finish(): void;
+  /** Says that a job has moved. */
+  move(id: string): void;
+  /** How many listen for moves now. */
+  listening(): number;
 };
 
 export function openFakeQueue(): FakeQueue {
   const working = () => {
     if (queue.fault) throw queue.fault;
   };
+  const finishing = new AbortController();
+  const finished = finishing.signal;
+  const listeners = new Map<string, Set<() => void>>();
   const queue: FakeQueue = {
     enqueued: [],
     promised: [],
@@ -27,6 +41,11 @@ export function openFakeQueue(): FakeQueue {
     blocks: new Map(),
     fault: undefined,
     waiting: 0,
+    standing: new Map(),
+    names: new Map(),
+    finish: () => finishing.abort(),
+    move: id => listeners.get(id)?.forEach(tell => void tell()),
+    listening: () => [...listeners.values()].reduce((count, { size }) => count + size, 0),
     async enqueue(data) {
       working();
       queue.enqueued.push(data);
@@ -37,13 +56,31 @@ export function openFakeQueue(): FakeQueue {
       const result = queue.results.get(id);
       if (result || signal.aborted) return result;
       queue.waiting++;
-      await new Promise(resolve => signal.addEventListener('abort', resolve));
+      await new Promise(resolve => {
+        signal.addEventListener('abort', resolve);
+        finished.addEventListener('abort', resolve);
+      });
       queue.waiting--;
-      return undefined;
+      return queue.results.get(id);
     },
     async blockOf(id) {
       working();
       return queue.blocks.get(id);
+    },
+    standings: {
+      async read(id) {
+        working();
+        return queue.standing.get(id);
+      },
+      listen(id, onMove) {
+        const ofJob = listeners.get(id) ?? new Set();
+        listeners.set(id, ofJob.add(onMove));
+        return { [Symbol.dispose]: () => void ofJob.delete(onMove) };
+      },
+      async namesOf(id) {
+        working();
+        return queue.names.get(id);
+      },
     },
     async promise(id) {
       working();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readKept, type SavedProgress } from '../../../services/worker/saved-progress.ts';
+import { readKept } from '../../../services/worker/read-kept.ts';
+import type { SavedProgress } from '../../../shared/queue/saved-progress.ts';
 
 const hour = 3_600_000;
 const day = 24 * hour;
