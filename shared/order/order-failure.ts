@@ -94,16 +94,17 @@ function failuresOf(one: Authorized, isTold: boolean): Failed[] {
 }
 
 function toFailure(failed: Failed[], faults: Faults): OrderEndedError {
-  const lines = failed.map(one => toLine(one, faults)).join('; ');
-  const problem = toProblem(failed.map(one => one.problem));
-  return new OrderEndedError('challengeFailed', lines, { problem });
+  const problems = failed.map(({ problem }) => problem);
+  const lines = problems.map(problem => toLine(problem, faults)).join('; ');
+  const advice = new Set(failed.flatMap(one => one.advice ?? []));
+  const detail = [lines, ...advice].join(': ');
+  return new OrderEndedError('challengeFailed', detail, { problem: toProblem(problems) });
 }
 
-function toLine({ problem: { identifier, detail, type }, advice }: Failed, faults: Faults): string {
+function toLine({ identifier, detail, type }: Problem, faults: Faults): string {
   const name = identifier?.value ?? '';
   const fault = faults.get(name);
-  const said = `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
-  return advice === undefined ? said : `${said}: ${advice}`;
+  return `${name}: ${detail ?? type}${fault ? ` (${fault})` : ''}`;
 }
 
 /** RFC 8555 section 6.7.1: several problems travel as subproblems of a compound one. */

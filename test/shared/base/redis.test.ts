@@ -13,16 +13,16 @@ test('reportOutages() says once that Redis is away and once that it is back', ()
   const redis = new EventEmitter() as unknown as Redis;
   reportOutages(redis, log);
   redis.emit('ready');
-  for (let attempt = 0; attempt < 3; attempt++) redis.emit('error', new Error('connect ECONNREFUSED'));
+  for (let attempt = 0; attempt < 3; attempt++) redis.emit('error', new Error('connect ECONNREFUSED; start it, or correct [redis]'));
   redis.emit('ready');
   redis.emit('ready');
-  redis.emit('error', new Error('connect ECONNREFUSED'));
+  redis.emit('error', new Error('connect ECONNREFUSED; start it, or correct [redis]'));
   assert.deepEqual(
     lines.map(({ level, reason, msg }) => [level, msg, reason]),
     [
-      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED; start it, or correct [redis]'],
       [30, 'Redis is back', undefined],
-      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED; start it, or correct [redis]'],
     ],
   );
 });

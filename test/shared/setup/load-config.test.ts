@@ -117,7 +117,8 @@ test('loadConfig() says where an option of a joined section is wrong', async () 
 
 test('loadConfig() names a file that cannot be read', async () => {
   await assert.rejects(loadConfig(['/nowhere/main.ini'], {}), {
-    message: '/nowhere/main.ini: cannot be read: no such file or directory',
+    message:
+      '/nowhere/main.ini: cannot be read: no such file or directory; quarry init /nowhere/main.ini makes one',
   });
 });
 
@@ -235,7 +236,7 @@ for (const [what, text, message] of [
   [
     'an unknown option',
     `${account}dri = /x\n`,
-    /^main\.ini:3: \[account\] dri: unknown option, did you mean dir\? known here: acme-server, /,
+    /^main\.ini:3: \[account\] dri: unknown option; known here: acme-server, /,
   ],
   [
     'an option given twice',
