@@ -112,7 +112,8 @@ export function readNamedCommands(page: Page): ShownCommand[] {
   const text = withoutBlocks(page.text);
   return [...text.matchAll(/`([^`\n]*\bquarry [^`]+)`/g)].flatMap(({ index, 1: code = '' }) => {
     const line = text.slice(0, index).split('\n').length;
-    return findCommands(code).map(({ words }) => ({ page: page.path, line, words, mark: '' }));
+    const unescaped = code.replaceAll('\\|', '|'); // as in a table
+    return findCommands(unescaped).map(({ words }) => ({ page: page.path, line, words, mark: '' }));
   });
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fillCommands } from '../../../services/cli/command-table.ts';
 import { loadCommands } from '../../../services/cli/commands.ts';
 import { readForm } from '../../../services/cli/form.ts';
 import { readCommands, readNamedCommands, readPages, type ShownCommand } from '../../support/pages.ts';
@@ -47,6 +48,16 @@ test('each quarry command in a block of a page has words that the command line t
 test('each quarry command that a page names is there', () => {
   assert.ok(named.length > 50, `${named.length} commands`);
   assert.deepEqual(named.flatMap(findNamedFault), []);
+});
+
+test('the page of all commands has them as they tell of themselves, as npm run docs writes it', () => {
+  const listing = pages.filter(({ text }) => text.includes('<!-- commands: made by npm run docs -->'));
+  assert.equal(listing.length, 1);
+  for (const { path, text } of listing)
+    assert.equal(fillCommands(text, commands), text, `${path}: run npm run docs`);
+  const old = '<!-- commands: made by npm run docs -->\nold\n<!-- end of commands -->';
+  assert.match(fillCommands(old, commands), /^\| `check \[--probe\] FILE…`<br>/m);
+  assert.doesNotMatch(fillCommands(old, commands), /old\n</);
 });
 
 test('each command of quarry is shown on a page', () => {
