@@ -118,7 +118,7 @@ test('loadConfig() says where an option of a joined section is wrong', async () 
 test('loadConfig() names a file that cannot be read', async () => {
   await assert.rejects(loadConfig(['/nowhere/main.ini'], {}), {
     message:
-      '/nowhere/main.ini: cannot be read: no such file or directory; quarry init /nowhere/main.ini makes one',
+      '/nowhere/main.ini: cannot be read: no such file or directory; make it by quarry init /nowhere/main.ini',
   });
 });
 
