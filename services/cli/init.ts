@@ -84,7 +84,13 @@ async function findSetup(given: Given, named: string | undefined, io: Io): Promi
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
   const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
   const path = io.env.PATH ?? '';
-  const parts: Parts = { paths: systemdPaths, program, path, say: line => void io.write(`  ${line}\n`) };
+  const parts: Parts = {
+    paths: systemdPaths,
+    program,
+    path,
+    isRoot,
+    say: line => void io.write(`  ${line}\n`),
+  };
   const machine = { launcher: program.launcher, etc: systemdPaths.etc, folder, isRoot };
   const place = choosePlace(named, { systemd, compose }, machine);
   if (systemd) needSystemd(parts);

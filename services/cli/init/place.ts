@@ -45,5 +45,6 @@ export function findCall({ node, launcher }: Program, env: Environment, folder: 
   const isOwn = folder === resolve(dirname(launcher), '../..');
   if (isOwn) return 'npx quarry';
   const onPath = env.npm_command === undefined ? findOnPath('quarry', env.PATH ?? '') : undefined;
-  return onPath !== undefined && realpathSync(onPath) === launcher ? 'quarry' : `${node} ${launcher}`;
+  const isHere = onPath !== undefined && dirname(realpathSync(onPath)) === dirname(launcher);
+  return isHere ? 'quarry' : `${node} ${launcher}`;
 }

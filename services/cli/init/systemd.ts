@@ -35,6 +35,7 @@ export type Parts = {
   program: Program;
   /** Where commands are looked for. */
   path: string;
+  isRoot: boolean;
   /** Told before each act. */
   say(line: string): void;
 };
@@ -47,8 +48,8 @@ const unitNames = ['quarry.service', 'quarry@.service'];
  *
  * @throws Error in one line that says what to do
  */
-export function needSystemd({ paths, program }: Pick<Parts, 'paths' | 'program'>): void {
-  if (process.getuid?.() !== 0) throw new Error('--systemd writes units, which takes root: run it by sudo');
+export function needSystemd({ paths, program, isRoot }: Pick<Parts, 'paths' | 'program' | 'isRoot'>): void {
+  if (!isRoot) throw new Error('--systemd writes units, which takes root: run it by sudo');
   if (!existsSync(paths.running))
     throw new Error(
       'systemd does not run here, so nothing is written: without --systemd, quarry up runs all roles',
