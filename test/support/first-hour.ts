@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { readPage } from './docs.ts';
 
-// The page on troubleshooting lists what one meets in the first hour, each with the line that is read then, in
-// two cells: what is wrong, and what to do. A test provokes each of them, and the line has to be that one.
+// The page on troubleshooting lists what one meets in the first hour, each with the line that is read then,
+// in two cells: what is wrong, and what to do. A test provokes each of them, and the line has to be that one.
 
 type Moment = { wrong: string; remedy: string };
 
