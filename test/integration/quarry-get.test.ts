@@ -399,7 +399,7 @@ test('what is wrong with options and files is said before anything is asked', as
       /: .*\/open is missing, empty, or open to others \(chmod o= /m,
     ],
     [['--conf', host.at('odd.conf')], /odd\.conf: there is no option "names"$/m],
-    [['--conf', host.at('none.conf')], /none\.conf: cannot be read$/m],
+    [['--conf', host.at('none.conf')], /none\.conf: cannot be read; /m],
   ];
   for (const [words, line] of wrong) assertEnded(await host.run(words), 2, line);
   assert.deepEqual(server.asked(), []);
