@@ -1,8 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writeAtomically } from '../../shared/base/atomic-file.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { describeSection } from '../../shared/config/config-error.ts';
+import type { Environment } from '../../shared/config/environment.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
 import { type Command, type Io, readOptions, UsageError } from './command.ts';
-import type { Answers } from './init/answers.ts';
+import type { Answers, CaAnswer } from './init/answers.ts';
 import { type Given, openTerminal, type Terminal } from './init/ask.ts';
 import {
   findContainerOwner,
@@ -58,15 +63,16 @@ type Setup = {
   place: Place;
   parts: Parts;
   folder: string;
-  isRoot: boolean;
   quarry: string;
   io: Io;
+  /** As the roles will have it. */
+  env: Environment;
 };
 
 async function init(given: Given, named: string | undefined, io: Io): Promise<void> {
   const setup = await findSetup(given, named, io);
-  const { place } = setup;
-  const before = await readExisting(place.file, io.env);
+  const { place, env } = setup;
+  const before = await readExisting(place.file, env);
   if (before) await io.write(tellExisting(place.file, before.defaults));
   const isAsking = given.yes === undefined && process.stdin.isTTY && process.stdout.isTTY;
   using terminal = isAsking ? openTerminal() : undefined;
@@ -83,20 +89,17 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
 async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
   const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
-  const path = io.env.PATH ?? '';
-  const parts: Parts = {
-    paths: systemdPaths,
-    program,
-    path,
-    isRoot,
-    say: line => void io.write(`  ${line}\n`),
-  };
-  const machine = { launcher: program.launcher, etc: systemdPaths.etc, folder, isRoot };
+  const [paths, path] = [systemdPaths, io.env.PATH ?? ''];
+  const say = (line: string) => void io.write(`  ${line}\n`);
+  const parts: Parts = { paths, program, path, isRoot, say };
+  const machine = { launcher: program.launcher, etc: paths.etc, folder, isRoot };
   const place = choosePlace(named, { systemd, compose }, machine);
   if (systemd) needSystemd(parts);
   if (compose) needCompose(folder);
   await needFolder(dirname(place.file), place.kind === 'system');
-  return { given, place, parts, folder, isRoot, io, quarry: findCall(program, io.env, folder) };
+  const credentials = { CREDENTIALS_DIRECTORY: join(paths.etc, 'credentials') };
+  const env = place.kind === 'system' ? { ...credentials, ...io.env } : io.env;
+  return { given, place, parts, folder, io, env, quarry: findCall(program, io.env, folder) };
 }
 
 async function isToChange(terminal: Terminal): Promise<boolean> {
@@ -104,29 +107,47 @@ async function isToChange(terminal: Terminal): Promise<boolean> {
   return /^y(es)?$/i.test((await terminal.line(what)).trim());
 }
 
-type Made = { answers: Answers; sections: Section[]; text: string; listeners: string[]; server: string };
+type Made = {
+  answers: Answers;
+  sections: Section[];
+  /** Those of before, of which nobody was asked. */
+  kept: Section[];
+  text: string;
+  listeners: string[];
+  server: string;
+  /** The certificate of the CA's own TLS, from where it was given. */
+  copied: string | undefined;
+};
 
 async function makeConfig(
-  { given, place, folder, quarry, io }: Setup,
+  { given, place, folder, quarry, env }: Setup,
   before: Existing | undefined,
   terminal: Terminal | undefined,
 ): Promise<Made> {
-  const facts = findFacts(place.kind === 'compose');
+  const facts = findFacts(place);
   const { port, listen, ...defaults } = before?.defaults ?? {};
   const ports = facts.isComposed ? await readVariables(folder) : { port, listen };
-  const answers = await gatherAnswers({
+  const { ca, ...others } = await gatherAnswers({
     ...{ given, terminal, facts, folder },
-    takesDefaults: given.yes !== undefined || before !== undefined,
+    takesDefaults: given.yes !== undefined || (before !== undefined && !terminal),
     defaults: { ...defaults, ...ports },
     before: before?.account,
-    lookAtCa: openLookAtCa(readProxy(io.env)),
+    lookAtCa: openLookAtCa(readProxy(env)),
   });
+  const answers: Answers = { ...others, ca: atService(ca, place) };
   const { hasIpv6, server } = facts;
   const made = toSections(answers, place, { hasIpv6, makeKey: () => randomBytes(32).toString('base64') });
   const sections = before ? keepOld(before.sections, made) : made;
   const listeners = toListeners(answers, place, hasIpv6);
-  return { answers, sections, text: renderIni(sections, toCheck(place, quarry)), listeners, server };
+  const text = renderIni(sections, toCheck(place, quarry));
+  const isMade = (section: Section) => made.some(one => describeSection(one) === describeSection(section));
+  const kept = sections.filter(section => !isMade(section));
+  return { answers, sections, kept, text, listeners, server, copied: ca.caFile };
 }
+
+/** A service's user cannot look everywhere: it gets a copy. */
+const atService = (ca: CaAnswer, { kind, file }: Place): CaAnswer =>
+  kind === 'system' && ca.caFile !== undefined ? { ...ca, caFile: join(dirname(file), 'ca.pem') } : ca;
 
 const toCheck = ({ kind, file }: Place, quarry: string) =>
   kind === 'compose'
@@ -134,49 +155,53 @@ const toCheck = ({ kind, file }: Place, quarry: string) =>
     : `${quarry} check ${file}`;
 
 async function writeConfig(
-  { answers, text, listeners }: Made,
-  { place, io, isRoot, parts, given }: Setup,
+  { answers, text, listeners, kept, copied }: Made,
+  { place, io, env, parts, given }: Setup,
   before: Existing | undefined,
   mayRewrite: boolean,
 ): Promise<void> {
   if (before && !mayRewrite)
     throw new Error('nothing is changed: with --force it is written anew; its keys stay, and a copy is kept');
-  const { fault } = answers.ca;
+  const { caFile, fault } = answers.ca;
+  if (caFile !== undefined && copied !== undefined && caFile !== copied)
+    await writeAtomically(caFile, await readFile(copied, 'utf8'));
   const unasked =
     fault === undefined ? [] : [`the CA could not be asked, so its terms are accepted unseen: ${fault}`];
-  const warnings = [...unasked, ...(await tryConfig(place.file, text, io.env, place.kind !== 'compose'))];
-  const owner = await findOwner(place, given, parts, isRoot);
+  const warnings = [...unasked, ...(await tryConfig(place.file, text, env, place.kind !== 'compose'))];
+  const owner = await findOwner(place, given, parts);
   const copy = await putConfig(place.file, text, { owner, before: before?.text, now: new Date() });
   const whose = owner === undefined ? 'you' : 'its user';
   await io.write(`\n${place.file} is written, for ${whose} alone to read. It says:\n\n`);
-  await io.write(tellChoices(answers, place, listeners));
+  await io.write(tellChoices(answers, place, { listeners, kept }));
   if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
   if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
 }
 
-async function findOwner(
-  { kind }: Place,
-  given: Given,
-  parts: Parts,
-  isRoot: boolean,
-): Promise<Owner | undefined> {
+async function findOwner({ kind }: Place, given: Given, parts: Parts): Promise<Owner | undefined> {
   if (given.systemd !== undefined) return prepareService(parts);
   if (kind === 'compose') return findContainerOwner();
-  return kind === 'system' && isRoot ? findServiceUser(parts.path) : undefined;
+  return kind === 'system' && parts.isRoot ? findServiceUser(parts.path) : undefined;
 }
 
 async function finish(
   { answers, sections, listeners, server }: Made,
-  { given, place, parts, folder, isRoot, quarry, io }: Setup,
+  { given, place, parts, folder, quarry, io }: Setup,
   isSame: boolean,
 ): Promise<void> {
   const isStarted = given.systemd !== undefined;
   const isComposed = place.kind === 'compose';
   const variables = isComposed ? toVariables(answers, place.file, folder) : {};
   if (isComposed) await writeVariables(folder, variables);
-  if (isStarted) await startService(parts, isSame);
+  if (isStarted) await startService({ ...parts, clock: systemClock }, isSame);
   const before = isComposed ? findUnreadable(place.file) : undefined;
-  const setting = { place, quarry, isStarted, isRoot, server, ...(before !== undefined && { before }) };
+  const setting = {
+    place,
+    quarry,
+    isStarted,
+    isRoot: parts.isRoot,
+    server,
+    ...(before !== undefined && { before }),
+  };
   const doors = isComposed ? [variables.QUARRY_PORT ?? ''] : listeners;
   await io.write(`\n${tellNextSteps(answers, sections, { ...setting, listeners: doors })}`);
 }

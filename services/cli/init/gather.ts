@@ -42,8 +42,10 @@ export async function gatherAnswers(asked: Asked): Promise<Answers> {
   const { given, terminal, takesDefaults, facts, defaults } = asked;
   const questions = toQuestions(facts, defaults);
   const missing = findMissing(Object.values(questions), given, takesDefaults);
-  if (!terminal && missing.length > 0)
-    throw new UsageError(`there is no terminal to ask at: give ${missing.join(', ')}`);
+  if (!terminal && missing.length > 0) {
+    const terms = given['accept-terms'] === undefined && !asked.before ? ['--accept-terms'] : [];
+    throw new UsageError(`there is no terminal to ask at: give ${[...missing, ...terms].join(', ')}`);
+  }
   const answering = openAnswering(given, terminal, takesDefaults);
   const first = await answering.answer(questions.email);
   const ca = await gatherCa(answering, questions.ca, asked);
@@ -84,6 +86,7 @@ async function askAgain(
 
 async function gatherProof(answering: Answering, kind: ProofKind, asked: Asked): Promise<Proof> {
   const { folder, defaults } = asked;
+  const where = { folder, isService: asked.facts.isService };
   switch (kind) {
     case 'http':
     case 'tls-alpn':
@@ -94,9 +97,9 @@ async function gatherProof(answering: Answering, kind: ProofKind, asked: Asked):
       return { kind, server, ...(key && { key }) };
     }
     case 'program': {
-      const command = await answering.answer(programQuestion(folder, 'program', defaults.program));
+      const command = await answering.answer(programQuestion(where, 'program', defaults.program));
       const challenge = await answering.answer(challengeQuestion(defaults['program-challenge'] ?? 'http-01'));
-      const wanted = programQuestion(folder, 'cleanup-program', undefined);
+      const wanted = programQuestion(where, 'cleanup-program', undefined);
       const cleanup = asked.given['cleanup-program'] && (await answering.answer(wanted));
       return { kind, command, challenge, ...(cleanup && { cleanup }) };
     }
