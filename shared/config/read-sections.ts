@@ -57,7 +57,8 @@ async function readText(file: string): Promise<string> {
 /** A file that is not there is what a newcomer has. */
 function adviseOnConfig(file: string, error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' ? `; make it by quarry init ${file}` : adviseOnFile(error);
+  const isNew = code === 'ENOENT' && file.endsWith('.ini');
+  return isNew ? `; make it by quarry init ${file}` : adviseOnFile(error);
 }
 
 function checkHeading(section: IniSection): void {
