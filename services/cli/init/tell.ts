@@ -1,6 +1,6 @@
 import { describeSection } from '../../../shared/config/config-error.ts';
 import { type Answers, caWords, type Proof } from './answers.ts';
-import { isForThisMachine, type Place, type Section } from './main-ini.ts';
+import { isForThisMachine, isLocal, type Place, type Section } from './main-ini.ts';
 
 // What main.ini says, in plain words, and why; for whoever answered the questions.
 
@@ -84,13 +84,17 @@ function tellListeners({ clients }: Answers, { kind }: Place, listeners: readonl
   if (kind === 'compose') return 'at the port that .env names (QUARRY_PORT)';
   const where = listeners.join(', ');
   if (isForThisMachine(clients)) return `${where}: nobody else is let in`;
-  return `${where}: at all addresses, so let a firewall keep others out`.replace(
-    ': at all addresses',
-    listeners.some(listener => /^(0\.0\.0\.0|\[::\]):/.test(listener)) ? ': at all addresses' : '',
-  );
+  if (listeners.every(isLocal)) return `${where}: of loopback alone, so no other host gets there by itself`;
+  if (listeners.some(isEverywhere)) return `${where}: at all addresses, so let a firewall keep others out`;
+  return `${where}: let a firewall keep others out`;
 }
 
+const isEverywhere = (listener: string) => /^(0\.0\.0\.0|\[::\]):/.test(listener);
+
 /** What is there already, in a line. */
-export const tellExisting = (file: string, defaults: Readonly<Record<string, string | undefined>>): string =>
-  `${file} is there already: CA ${defaults.ca}, names ${defaults.name}, proof ${defaults.prove ?? 'of its own'}, ` +
-  `clients ${defaults.clients ?? 'of its own'}.\n`;
+export function tellExisting(file: string, defaults: Readonly<Record<string, string | undefined>>): string {
+  const told = Object.entries({ CA: 'ca', names: 'name', proof: 'prove', clients: 'clients' })
+    .map(([what, option]) => `${what} ${defaults[option] ?? 'of its own'}`)
+    .join(', ');
+  return `${file} is there already: ${told}.\n`;
+}
