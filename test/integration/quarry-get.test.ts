@@ -450,11 +450,12 @@ mv hmac.key credentials/hmac-key-file
 export CREDENTIALS_DIRECTORY=$PWD/credentials
 sh -ec "$(sed -n 's/^ExecStart=//p' /etc/systemd/system/quarry-get-www*.service)"; echo "as a unit: $?"
 rm -r /run/systemd; mkdir -p /etc/cron.d
-"$@" install --server ${server.url} '*.example.org' || exit
+printf '%s\n' '# by hand' 'name = *.example.org' server=${server.url} >/etc/quarry/get.d/own.conf
+"$@" install --conf own || exit
 cat /etc/cron.d/quarry-get-*
 quarry-get; echo "all: $?"
 mkdir -p /run/systemd/system
-quarry-get uninstall --conf www.example.org && quarry-get uninstall --conf wildcard.example.org
+quarry-get uninstall --conf www.example.org && quarry-get uninstall --conf own
 echo uninstalled
 ls -d /etc/cron.d/quarry-get-* /etc/systemd/system/quarry-get-* 2>/dev/null
 ls /etc/quarry/get; ls /etc/quarry/get.d`;
@@ -469,18 +470,12 @@ ls /etc/quarry/get; ls /etc/quarry/get.d`;
   at(`LoadCredential=hmac-key-file:${host.at('hmac.key')}`);
   at('RandomizedDelaySec=6h');
   at('as a unit: 0');
-  assert.match(
-    stdout,
-    /^\d+ [0-5]-23\/6 \* \* \* root \/usr\/local\/bin\/quarry-get --conf wildcard\.example\.org$/m,
-  );
+  assert.match(stdout, /^\d+ [0-5]-23\/6 \* \* \* root \/usr\/local\/bin\/quarry-get --conf own$/m);
   assert.deepEqual(stdout.match(/^all: .*/gm), ['all: 2']);
   at('systemctl -q disable --now quarry-get-www.example.org.timer');
   const [, left = ''] = stdout.split('uninstalled\n');
   const each = ['wildcard', 'www'].map(name => `${name}.example.org`);
-  const lists = [
-    each.flatMap(name => [`${name}.key`, `${name}.pem`, `${name}.state`]),
-    each.map(name => `${name}.conf`),
-  ];
-  assert.deepEqual(left.trim().split('\n'), lists.flat());
+  const made = each.flatMap(name => [`${name}.key`, `${name}.pem`, `${name}.state`]);
+  assert.deepEqual(left.trim().split('\n'), [...made, 'own.conf', 'www.example.org.conf']);
   assert.equal(stdout.match(/^a {2}b$/gm)?.length, 2, 'it reloads for each certificate of www.example.org');
 });
