@@ -82,7 +82,7 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
   const isSame = before !== undefined && saysTheSame(before, made.text);
   if (isSame) await io.write('It says all that already.\n');
   else await writeConfig(made, setup, before, terminal !== undefined || given.force !== undefined);
-  await finish(made, setup, isSame);
+  await finish(made, setup, { isSame, isAgain: before !== undefined });
 }
 
 /** What can be known, and what stands in the way, before anybody is asked. */
@@ -156,7 +156,7 @@ const toCheck = ({ kind, file }: Place, quarry: string) =>
 
 async function writeConfig(
   { answers, text, listeners, kept, copied }: Made,
-  { place, io, env, parts, given }: Setup,
+  { place, io, env, parts, given, quarry }: Setup,
   before: Existing | undefined,
   mayRewrite: boolean,
 ): Promise<void> {
@@ -172,9 +172,14 @@ async function writeConfig(
   const copy = await putConfig(place.file, text, { owner, before: before?.text, now: new Date() });
   const whose = owner === undefined ? 'you' : 'its user';
   await io.write(`\n${place.file} is written, for ${whose} alone to read. It says:\n\n`);
-  await io.write(tellChoices(answers, place, { listeners, kept }));
+  await io.write(tellChoices(answers, place, { listeners, kept, again: toAgain(place, quarry, given) }));
   if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
   if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
+}
+
+function toAgain({ kind, file }: Place, quarry: string, given: Given): string {
+  const ways = ['systemd', 'compose'].filter(way => given[way] !== undefined).map(way => ` --${way}`);
+  return `${quarry} init${ways.join('')}${kind === 'here' ? ` ${file}` : ''}`;
 }
 
 async function findOwner({ kind }: Place, given: Given, parts: Parts): Promise<Owner | undefined> {
@@ -186,7 +191,7 @@ async function findOwner({ kind }: Place, given: Given, parts: Parts): Promise<O
 async function finish(
   { answers, sections, listeners, server }: Made,
   { given, place, parts, folder, quarry, io }: Setup,
-  isSame: boolean,
+  { isSame, isAgain }: { isSame: boolean; isAgain: boolean },
 ): Promise<void> {
   const isStarted = given.systemd !== undefined;
   const isComposed = place.kind === 'compose';
@@ -198,6 +203,7 @@ async function finish(
     place,
     quarry,
     isStarted,
+    isAgain,
     isRoot: parts.isRoot,
     server,
     ...(before !== undefined && { before }),

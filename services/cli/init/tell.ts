@@ -4,14 +4,17 @@ import { isForThisMachine, isLocal, type Place, type Section } from './main-ini.
 
 // What main.ini says, in plain words, and why; for whoever answered the questions.
 
-/** @param kept sections that were there before, and that nobody was asked for */
+/**
+ * @param told.kept sections that were there before, and that nobody was asked for
+ * @param told.again what asks the questions again
+ */
 export function tellChoices(
   answers: Answers,
   place: Place,
-  { listeners, kept }: { listeners: readonly string[]; kept: readonly Section[] },
+  { listeners, kept, again }: { listeners: readonly string[]; kept: readonly Section[]; again: string },
 ): string {
   const rows: [string, string][] = [
-    ['CA', tellCa(answers)],
+    ['CA', tellCa(answers, again)],
     ['account', tellAccount(answers, place)],
     ['names', tellNames(answers)],
     ['proof', tellProof(answers.proof, place)],
@@ -30,9 +33,9 @@ export function tellChoices(
   return rows.map(([what, text]) => `  ${what.padEnd(9)}${text}\n`).join('');
 }
 
-function tellCa({ ca: { directory } }: Answers): string {
+function tellCa({ ca: { directory } }: Answers, again: string): string {
   if (directory === caWords.staging)
-    return "Let's Encrypt's staging: no browser trusts its certificates. When all works: quarry init --ca letsencrypt";
+    return `Let's Encrypt's staging: no browser trusts its certificates. When all works: ${again} --ca letsencrypt`;
   return directory === caWords.letsencrypt ? "Let's Encrypt" : directory;
 }
 

@@ -20,13 +20,20 @@ function row(
   kind: Place['kind'] = 'here',
 ) {
   const place = { kind, file: '/q/main.ini', data: '/q/quarry-data' };
-  const text = tellChoices({ ...answers, ...more }, place, { listeners, kept: [] });
+  const text = tellChoices({ ...answers, ...more }, place, {
+    listeners,
+    kept: [],
+    again: 'quarry init my.ini',
+  });
   return new RegExp(`^ {2}${name} +(.*)$`, 'm').exec(text)?.[1] ?? '';
 }
 
 test('what the answers cost is told in plain words', () => {
   const rows: [row: string, told: RegExp][] = [
-    [row('CA', {}), /^Let's Encrypt's staging: no browser trusts its certificates\./],
+    [
+      row('CA', {}),
+      /^Let's Encrypt's staging: no browser trusts its certificates\. When all works: quarry init my\.ini --ca letsencrypt$/,
+    ],
     [row('account', {}), /^without an address, terms accepted; .*back that up$/],
     [row('names', {}), /\*\.example\.org does not hold example\.org itself; no wildcard certificates/],
     [
