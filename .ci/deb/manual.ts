@@ -68,3 +68,26 @@ how CAs are reached
 .BR quarry\\-get (1),
 .BR systemctl (1)
 `;
+
+/**
+ * quarry-get(1), made from what it says of itself: a line with its name and what it is, and the rest, which is
+ * shown as it stands.
+ */
+export function toGetManual(help: string, version: string, date: string): string {
+  const [first = '', ...rest] = help.trimEnd().split('\n');
+  const [, does = first] = /^\S+: (.*)$/.exec(first) ?? [];
+  return `.TH QUARRY-GET 1 ${date} "Quarry ${version}" "Quarry"
+.SH NAME
+quarry-get \\- ${toRoff(does)}
+.SH DESCRIPTION
+.nf
+${rest.map(toRoff).join('\n')}
+.fi
+.SH FILES
+.TP
+.I /etc/quarry/get.d/
+the certificates that this host gets, each in a file of its own
+.SH SEE ALSO
+.BR quarry (1)
+`;
+}
