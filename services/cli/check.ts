@@ -42,19 +42,7 @@ export async function check(
   write: (text: string) => void,
 ): Promise<Config> {
   const config = await loadConfig(files, env);
-  requireSolvers(config.verifications.values());
-  const found = [
-    ...config.warnings,
-    ...describeUnreachable(config.auth),
-    ...describeUndivided(config),
-    ...describeIdleSlots(config),
-    ...describeClearListeners(config.auth, config.mgmt),
-    ...describeUnreached(config),
-    ...(await describeBadProfiles(config)),
-    ...(await describeSecret(config)),
-    ...(await describeExposed(config)),
-  ];
-  const warnings = found.map(warning => `warning: ${warning}`);
+  const warnings = (await findWarnings(config)).map(warning => `warning: ${warning}`);
   const trail = describeTrail(config);
   const lines = [
     ...warnings,
@@ -79,6 +67,27 @@ export async function check(
   ];
   write(hideIn(`${lines.join('\n')}\n`, config.hidden));
   return config;
+}
+
+/**
+ * What works, and is likely not meant so; a line each.
+ *
+ * @throws ConfigError where a verification lacks something on this machine
+ */
+export async function findWarnings(config: Config): Promise<string[]> {
+  requireSolvers(config.verifications.values());
+  const found = [
+    ...config.warnings,
+    ...describeUnreachable(config.auth),
+    ...describeUndivided(config),
+    ...describeIdleSlots(config),
+    ...describeClearListeners(config.auth, config.mgmt),
+    ...describeUnreached(config),
+    ...(await describeBadProfiles(config)),
+    ...(await describeSecret(config)),
+    ...(await describeExposed(config)),
+  ];
+  return found.map(warning => hideIn(warning, config.hidden));
 }
 
 function describeUnreachable(blocks: AuthBlockConfig[]): string[] {

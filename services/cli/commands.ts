@@ -6,6 +6,7 @@ import type { RoleName } from './start-role.ts';
  * to carry the libraries of the others, nor is a step of `quarry acme` to wait for them.
  */
 export const commands: Record<string, () => Promise<Command>> = {
+  init: async () => (await import('./init.ts')).initCommand,
   up: async () => toRole('up', 'all roles in one process; starts a private Redis where none is configured'),
   intake: async () => toRole('intake', 'takes CSRs over HTTP'),
   worker: async () => toRole('worker', 'drives the ACME orders'),

@@ -58,6 +58,16 @@ const parseSecret: Parse<KeyObject> = (text, fail) => {
   return createSecretKey(bytes);
 };
 
+/** A key in the words of the options; `secret` is base64. */
+export type KeyText = { name: string; algorithm: string; secret: string };
+
+/** What a file with a whole `key` statement says, for a configuration that is to hold it itself. */
+export const parseKeyText: Parse<KeyText> = (text, fail) => {
+  const { name, algorithm = 'hmac-sha256', secret } = parseKey(text, fail);
+  if (name === undefined) return fail("holds no key statement, as BIND's tsig-keygen prints one");
+  return { name, algorithm, secret: secret.export().toString('base64') };
+};
+
 /** The secret alone, or the `key` statement that BIND's `tsig-keygen` prints. */
 const parseKey: Parse<KeyParts> = (text, fail) => {
   const [, name, body = ''] = /key\s+"?([^\s"{]+)"?\s*\{([^}]*)\}/.exec(text) ?? [];

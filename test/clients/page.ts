@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readBlocks } from '../support/pages.ts';
+import { root } from '../support/read-sources.ts';
 import type { Ground } from './client.ts';
 
 // What shared/acme-server/clients.md shows is what the matrix runs.
 
-const pageFile = join(import.meta.dirname, '../../shared/acme-server/clients.md');
+const path = 'shared/acme-server/clients.md';
 
 /** Such as `sh` or `ini`: what the block's fence says. */
 export type Language = string;
@@ -16,12 +18,11 @@ export type Language = string;
  * @param heading as it stands after `## `
  */
 export function shownBlocks(heading: string, language: Language): string[] {
-  const page = readFileSync(pageFile, 'utf8');
-  const [, ...sections] = page.split(/^## /m);
-  const section = sections.find(one => one.startsWith(`${heading}\n`));
-  assert.ok(section !== undefined, `clients.md has a section ${heading}`);
-  const fences = [...section.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)];
-  return fences.filter(([, of]) => of === language).map(([, , block = '']) => block);
+  const below = readBlocks({ path, text: readFileSync(join(root, path), 'utf8') }).filter(
+    one => one.heading === heading,
+  );
+  assert.ok(below.length > 0, `${path} has blocks below ${heading}`);
+  return below.filter(one => one.language === language).map(({ text }) => text);
 }
 
 /** Puts what is so in a test in the place of the page's examples. */

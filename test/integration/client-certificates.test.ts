@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -14,6 +14,7 @@ import { caExtensions, type Issued, issueCertificate, serverExtensions } from '.
 import { makeCsr } from '../support/csr.ts';
 import { freePorts } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
+import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
 import { startQuarry } from '../support/quarry.ts';
 import { startRedis } from '../support/redis.ts';
@@ -100,6 +101,19 @@ const asHost = async (issued: Issued, name: string) => [
   ...['--key', issued.keyFile],
 ];
 
+test('a host shows its certificate as the page has curl do it', async () => {
+  const folder = join(dir, 'host');
+  await mkdir(folder);
+  await copyFile(await chainFile(web1, 'web1'), join(folder, 'www.pem'));
+  await copyFile(web1.keyFile, join(folder, 'www.key'));
+  await copyFile(csrOf('web1.example.org'), join(folder, 'www.csr'));
+  const script = shownBlock('shared/admission/client-certificates.md', 'sh', '--cert www.pem')
+    .replace('curl', `'${curl}' --cacert '${server.caFile}' -H 'Prefer: respond-async'`)
+    .replace('quarry:1313', `127.0.0.1:${port}`);
+  assert.equal(await run('sh', ['-c', `cd '${folder}'\n${script}`]), '');
+  assert.match(await readFile(join(folder, 'www.pem.new'), 'utf8'), /: fetch \/sign\//);
+});
+
 test('a host gets certificates for the names of the certificate that it has, and for no others', async () => {
   const asWeb1 = await asHost(web1, 'web1');
   assert.match(await post('web1.example.org', ...asWeb1), /202$/);
@@ -182,11 +196,7 @@ test('connections that are kept alive, asked in turn, keep each its own certific
 
 /** What Quarry's page shows for a proxy, with this test's addresses and files. */
 async function startProxy(): Promise<{ port: number; stop(): Promise<void> }> {
-  const page = await readFile(
-    join(import.meta.dirname, '../../shared/admission/client-certificates.md'),
-    'utf8',
-  );
-  const [, block = ''] = /```nginx\n([^`]*)```/.exec(page) ?? [];
+  const block = shownBlock('shared/admission/client-certificates.md', 'nginx');
   const [tls, ready] = (await freePorts(2)) as [number, number];
   const servers = block
     .replace('listen 443 ssl', `listen 127.0.0.1:${tls} ssl`)

@@ -1,23 +1,30 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { startBind } from '../support/bind.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
+import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // Whole orders: Pebble asks the very BIND that Quarry updates.
 
-// The key as an operator makes it, in the one file that both sides read.
+// The key as the page has an operator make it, in the one file that both sides read.
 const { 'tsig-keygen': tsigKeygen } = await provision(['tsig-keygen']);
-const { stdout: keyText } = await promisify(execFile)(tsigKeygen, ['-a', 'hmac-sha512', 'acme']);
+const made = await tempDir();
+after(() => made[Symbol.asyncDispose]());
+const env = { ...process.env, PATH: `${dirname(tsigKeygen)}:${process.env.PATH}` };
+const makeKey = shownBlock('shared/solver/dns01-update.md', 'sh', 'tsig-keygen');
+await promisify(execFile)('/bin/sh', ['-ec', makeKey], { cwd: made.path, env });
+const keyText = await readFile(join(made.path, 'acme.key'), 'utf8');
 const secret = /secret "([^"]+)"/.exec(keyText)?.[1] ?? assert.fail(keyText);
-const key = { name: 'acme', algorithm: 'hmac-sha512', secret };
+const key = { name: 'acme', algorithm: 'hmac-sha256', secret };
 const hosts = [
   '',
   'one.',

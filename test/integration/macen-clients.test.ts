@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
+import { shownCommands } from '../support/docs.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
 import { type TempDir, tempDir } from '../support/temp-dir.ts';
@@ -31,6 +32,7 @@ const byHmac = `[auth "hmac"]
 ip = 127.0.0.0/8
 hmac_type = sha256
 hmac_key = another-key
+hmac_key = A1YP67armNf3cBrecyJHdb035
 hmac_key = ${literalKey}
 domain = example.org
 domain = *.example.org
@@ -90,6 +92,17 @@ suite("macen's client commands", () => {
       );
     });
   }
+
+  test('as the page for hosts shows them today, by curl, get a certificate', async () => {
+    await shell(makeRequest.san);
+    await copyFile(join(dir.path, 'domain-201512.csr'), join(dir.path, 'www.csr'));
+    const { host } = new URL(byHmacIntake.url);
+    await shell(shownCommands('KEY=A1YP67armNf3cBrecyJHdb035').replace('quarry:1313', host), {
+      program: 'sh',
+    });
+    const expected = { names: ['example.org', 'www.example.org'], keyPem: await read('domain.key') };
+    assertChain(await read('www.pem'), { ...expected, rootPem: await fleet.pebble.rootPem() });
+  });
 
   test('without HMAC get a certificate', async () => {
     await shell(makeRequest.san);

@@ -1,27 +1,24 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
+import { shownBlock } from '../support/pages.ts';
 
 const fleet = await startFleet({ roles: ['intake', 'worker', 'responder', 'responder'] });
 const port = await freePort();
 
 /** As the page of http01 shows it, but for addresses and ports. */
-async function documented(): Promise<string> {
-  const page = await readFile(join(import.meta.dirname, '../../shared/solver/http01.md'), 'utf8');
-  const [, block = ''] = /```nginx\n([^`]*)```/.exec(page) ?? [];
+function documented(): string {
   const [one = '', other = ''] = fleet.all('responder').map(({ url }) => new URL(url).host);
-  return block
+  return shownBlock('shared/solver/http01.md', 'nginx')
     .replace('192.0.2.13:1380', one)
     .replace('192.0.2.14:1380', other)
     .replace('listen 80', `listen 127.0.0.1:${port}`);
 }
 
-const nginx = await startNginx(await documented(), port);
+const nginx = await startNginx(documented(), port);
 after(async () => {
   await nginx[Symbol.asyncDispose]();
   await fleet[Symbol.asyncDispose]();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { globSync, statSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { after, suite, test } from 'node:test';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { VERSION } from '../../shared/base/version.ts';
 import { findCommand } from '../support/find-command.ts';
 import { freePort } from '../support/free-port.ts';
+import { readBlocks } from '../support/pages.ts';
 import { startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
 import { provision } from '../support/provision.ts';
@@ -40,9 +41,10 @@ async function run(program: string, args: string[], cwd = folder, more = {}): Pr
 }
 
 /** Those of the library's page, in their order. */
-async function readPrograms(): Promise<string[]> {
-  const page = await readFile(join(root, 'shared/library/library.md'), 'utf8');
-  return [...page.matchAll(/^```js\n(.*?)^```$/gms)].map(([, program = '']) => program);
+function readPrograms(): string[] {
+  const path = 'shared/library/library.md';
+  const blocks = readBlocks({ path, text: readFileSync(join(root, path), 'utf8') });
+  return blocks.filter(({ language }) => language === 'js').map(({ text }) => text);
 }
 
 suite('the package', async () => {
@@ -50,6 +52,7 @@ suite('the package', async () => {
   const [tarball = ''] = await readdir(packed);
   const prefix = join(path, 'global');
   const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+  // As services/docs/operation.md has it.
   await run('npm', ['install', '--global', '--prefix', prefix, ...quiet, join(packed, tarball)]);
   // A program's folder, which imports it as if it were installed there.
   await symlink(join(prefix, 'lib/node_modules'), join(folder, 'node_modules'));
@@ -163,7 +166,7 @@ dir = redis
   });
 
   test("runs the first program of the library's page as it stands there, which has at most 20 lines", async () => {
-    const [program = ''] = await readPrograms();
+    const [program = ''] = readPrograms();
     assert.ok(program.trim().split('\n').length <= 20);
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
@@ -177,7 +180,7 @@ dir = redis
   });
 
   test("runs the steps of the library's page, with another CA and something that serves", async () => {
-    const [, program = ''] = await readPrograms();
+    const [, program = ''] = readPrograms();
     const port = await freePort();
     await using pebble = await startPebble({ httpPort: port });
     const changed = program.replace(/^const directory = .*$/m, 'const directory = process.argv[2];');

@@ -8,6 +8,7 @@ import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
+import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -23,21 +24,14 @@ async function script(name: string, text: string): Promise<string> {
   return path;
 }
 
-/**
- * The script and the server block of concorde's README, but for where they put the files and where nginx
- * listens.
- */
-const prove = await script(
+/** As the page shows it, but for where the files are. */
+const pageScript = (name: string, block: string) => script(name, block.replace('/mnt/acme-challenge', shown));
+
+const prove = await pageScript(
   'prove-challenge',
-  `#!/bin/bash
-
-read token
-read key_authorization
-
-echo $key_authorization > ${shown}/$token
-`,
+  shownBlock('shared/solver/program.md', 'bash', 'echo $key'),
 );
-const clean = await script('clean-up', `#!/bin/sh\nread token\nrm -f ${shown}/$token\n`);
+const clean = await pageScript('clean-up', shownBlock('shared/solver/program.md', 'bash', 'rm -f'));
 const fail = await script('fail', '#!/bin/sh\nread token\nread key\necho "no room for $key" >&2\nexit 28\n');
 
 /** Hangs when it is run for the first time. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
 import { request } from 'node:https';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, suite, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
@@ -12,6 +11,8 @@ import { type CsrOptions, makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePorts } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
+import { shownBlock } from '../support/pages.ts';
+import { provision } from '../support/provision.ts';
 import { runQuarry } from '../support/run-quarry.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -46,15 +47,12 @@ await fleet.start('responder', { blocks: first });
 await fleet.start('responder', { blocks: blocks(`127.0.0.1:${other}`) });
 
 /** As the page of tlsalpn01 shows it, but for addresses and ports. */
-async function documented(): Promise<string> {
-  const page = await readFile(join(import.meta.dirname, '../../shared/solver/tlsalpn01.md'), 'utf8');
-  const [, block = ''] = /```nginx\n([^`]*)```/.exec(page) ?? [];
-  return block
+const documented = (): string =>
+  shownBlock('shared/solver/tlsalpn01.md', 'nginx')
     .replace('192.0.2.13:13443', `127.0.0.1:${one}`)
     .replace('192.0.2.14:13443', `127.0.0.1:${other}`)
     .replace('127.0.0.1:8443', `127.0.0.1:${webPort}`)
     .replace('listen 443', `listen 127.0.0.1:${tlsPort}`);
-}
 
 const { certFile, keyFile } = await tlsAuthority();
 const web = `
@@ -65,7 +63,7 @@ server {
   ssl_certificate_key ${keyFile};
   location / { return 200 'the web server'; }
 }`;
-const nginx = await startNginx(web, httpPort, await documented());
+const nginx = await startNginx(web, httpPort, documented());
 after(() => nginx[Symbol.asyncDispose]());
 
 async function sign(options: CsrOptions) {
@@ -134,6 +132,17 @@ test('a responder waits with a handshake for a Redis that is being restarted', a
   const looking = lookAtAcmeTls(one, 'here.tls.example');
   await fleet.redis.restart();
   assert.ok('certificate' in (await looking));
+});
+
+test('a look from outside without an order is answered as the page says', async () => {
+  const { openssl } = await provision(['openssl']);
+  const script = shownBlock('shared/solver/tlsalpn01.md', 'sh', 's_client')
+    .replace('openssl', `'${openssl}'`)
+    .replace('www.example.org:443', `127.0.0.1:${tlsPort}`);
+  const said = await new Promise(done =>
+    execFile('/bin/sh', ['-c', script], (_, out, err) => done(out + err)),
+  );
+  assert.match(`${said}`, /alert handshake failure/);
 });
 
 test('quarry check lists the listeners for TLS-ALPN, and --probe greets them', async () => {

@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { trailKey } from '../../shared/trail/trail.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
+import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
 import { type Ended, runQuarryIn } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -38,8 +39,7 @@ const newCsr = async (name: string) => (await makeCsr({ names: [name] })).csrPem
 
 test('a host gets certificates by its token, as the page shows it, for its own names, until that is revoked', async () => {
   const token = await addToken('--names', 'web1.example.org,*.web1.example.org', 'web1');
-  const page = await readFile(join(import.meta.dirname, '../../shared/admission/tokens.md'), 'utf8');
-  const [, script = ''] = /```sh\n(umask [^`]*)```/.exec(page) ?? [];
+  const script = shownBlock('shared/admission/tokens.md', 'sh', 'token.header');
   await writeFile(join(folder.path, 'www.csr'), await newCsr('web1.example.org'));
   const url = fleet.all('intake')[0]?.url ?? '';
   const wanted = script.replace('https://quarry:1313', url).replace('curl ', `'${curl}' `);

@@ -20,7 +20,7 @@ const inPeace = 5;
 
 const shipped = join(import.meta.dirname, '..', '..', 'services', 'main.ini');
 
-/** What a host does, as in the README; no second try. */
+/** What a host does, as in operation.md; no second try. */
 const post = `curl -sS --fail-with-body --max-time 120 --data-binary @"$CSR" -o "$CHAIN" "$URL/sign" \\
   -H "Authentication: hmac name=sha256, hash=$(openssl dgst -sha256 -hmac "$KEY" "$CSR" | sed 's/.*= *//')" ||
   { echo "$(cat "$CHAIN")" >&2; exit 1; }`;

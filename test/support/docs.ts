@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-
-const root = join(import.meta.dirname, '../..');
+import { readBlocks } from './pages.ts';
+import { root } from './read-sources.ts';
 
 /** Where the pages for people are, from the root on; README leads to them. */
 export const docsFolder = 'services/docs';
@@ -22,7 +22,9 @@ export const readPage = (name: string): string => readFileSync(join(root, docsFo
 /** README and the pages, one after the other. */
 export const docs = docsPages.map(path => readFileSync(join(root, path), 'utf8')).join('\n');
 
-const shellBlocks = [...docs.matchAll(/^```sh\n([^`]*)^```$/gm)].map(([, block = '']) => block);
+const shellBlocks = docsPages
+  .flatMap(path => readBlocks({ path, text: readFileSync(join(root, path), 'utf8') }))
+  .flatMap(({ language, text }) => (language === 'sh' ? [text] : []));
 
 /** The shell commands of the pages that hold this, as they stand there. */
 export function shownCommands(holding: string): string {

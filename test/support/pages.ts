@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './read-sources.ts';
@@ -35,7 +36,10 @@ const fence = /^( *)(```+)(\S*).*\n((?:.*\n)*?)\1\2 *$/gm;
 export function readBlocks({ path, text }: Page): Block[] {
   return [...text.matchAll(fence)].map(({ index, 1: indent = '', 3: language = '', 4: block = '' }) => {
     const before = text.slice(0, index);
-    const [, heading = ''] = /(?:^|\n)#+ +(.*)\n(?:(?!#+ ).*\n)*$/.exec(before) ?? [];
+    const heading =
+      withoutBlocks(before)
+        .match(/(?<=^#+ +).*/gm)
+        ?.at(-1) ?? '';
     const [, mark = ''] = /<!-- ([^\n]*) -->\n+ *$/.exec(before) ?? [];
     const line = before.split('\n').length;
     return {
@@ -47,6 +51,17 @@ export function readBlocks({ path, text }: Page): Block[] {
       mark,
     };
   });
+}
+
+/**
+ * The one block of a page in this language that holds a text, as it stands there: so a test takes what it
+ * runs, and `blocks.test.ts` knows that it does.
+ */
+export function shownBlock(path: string, language: string, holding = ''): string {
+  const page = { path, text: readFileSync(join(root, path), 'utf8') };
+  const found = readBlocks(page).filter(one => one.language === language && one.text.includes(holding));
+  assert.equal(found.length, 1, `${path} has one block of ${language} with ${holding || 'anything'}`);
+  return found[0]?.text ?? '';
 }
 
 /** The text with each block between fences left out; lines keep their numbers. */
@@ -78,18 +93,18 @@ const toAnchor = (heading: string) =>
     .replace(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '')
     .replaceAll(' ', '-');
 
-/** A `quarry` command that a page shows; `words` is what follows `quarry`. */
-export type ShownCommand = { page: string; line: number; words: string[] };
+/** A `quarry` command that a page shows; `words` is what follows `quarry`, `mark` that of its block. */
+export type ShownCommand = { page: string; line: number; words: string[]; mark: string };
 
 /** Those in blocks of a shell, in lines with four spaces before them, and behind the `$` of a prompt. */
 export function readCommands(page: Page): ShownCommand[] {
-  const inBlocks = readBlocks(page).flatMap(({ line, language, text }) => {
+  const inBlocks = readBlocks(page).flatMap(({ line, language, text, mark }) => {
     const isShell = ['sh', 'bash'].includes(language);
     const shown = isShell ? text : text.replace(/^(?!\$ ).*$/gm, '').replace(/^\$ /gm, '');
-    return findCommands(shown).map(command => ({ ...command, line: line + command.line }));
+    return findCommands(shown).map(command => ({ ...command, line: line + command.line, mark }));
   });
   const indented = withoutBlocks(page.text).replace(/^(?! {4}(?:npx )?quarry ).*$/gm, '');
-  return [...inBlocks, ...findCommands(indented)].map(command => ({ page: page.path, ...command }));
+  return [...inBlocks, ...findCommands(indented)].map(command => ({ mark: '', page: page.path, ...command }));
 }
 
 /** `quarry check main.ini` in the text between blocks. */
@@ -97,20 +112,26 @@ export function readNamedCommands(page: Page): ShownCommand[] {
   const text = withoutBlocks(page.text);
   return [...text.matchAll(/`([^`\n]*\bquarry [^`]+)`/g)].flatMap(({ index, 1: code = '' }) => {
     const line = text.slice(0, index).split('\n').length;
-    return findCommands(code).map(({ words }) => ({ page: page.path, line, words }));
+    const unescaped = code.replaceAll('\\|', '|'); // as in a table
+    return findCommands(unescaped).map(({ words }) => ({ page: page.path, line, words, mark: '' }));
   });
 }
 
 /** Of lines of a shell, each command that is Quarry's. */
-function findCommands(script: string): { line: number; words: string[] }[] {
-  return script.split('\n').flatMap((line, index) =>
-    splitCommands(line.replace(/(^| +)#.*$/, '')).flatMap(words => {
-      const [first, second, ...rest] = words;
-      if (first === 'quarry') return [{ line: index + 1, words: words.slice(1) }];
-      return first === 'npx' && second === 'quarry' ? [{ line: index + 1, words: rest }] : [];
-    }),
+const findCommands = (script: string) =>
+  readShellCommands(script).flatMap(({ line, words }) => {
+    const [first, second, ...rest] = words;
+    if (first === 'quarry') return [{ line, words: words.slice(1) }];
+    return first === 'npx' && second === 'quarry' ? [{ line, words: rest }] : [];
+  });
+
+/** Each command of a script, but for what is only a comment. */
+export const readShellCommands = (script: string): { line: number; words: string[] }[] =>
+  script.split('\n').flatMap((line, index) =>
+    splitCommands(line.replace(/(^| +)#.*$/, ''))
+      .filter(words => words.length > 0)
+      .map(words => ({ line: index + 1, words })),
   );
-}
 
 /** The commands of a line, as a shell would split them; what is written to files is left out. */
 function splitCommands(line: string): string[][] {

@@ -13,6 +13,7 @@ const debianPackages = {
   'redis-server': 'redis-server',
   pebble: 'pebble',
   'pebble-challtestsrv': 'pebble',
+  jq: 'jq',
   openssl: 'openssl',
   curl: 'curl',
   wget: 'wget',

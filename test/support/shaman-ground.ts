@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
@@ -6,6 +5,7 @@ import { join } from 'node:path';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import { freePort } from './free-port.ts';
 import { startNginx } from './nginx.ts';
+import { shownBlock } from './pages.ts';
 import { type Pebble, type PebbleOptions, startPebble } from './pebble.ts';
 import type { Ended } from './run-quarry.ts';
 import { tempDir } from './temp-dir.ts';
@@ -84,20 +84,21 @@ export async function startShamanGround(
   };
 }
 
-const page = await readFile(join(import.meta.dirname, '..', '..', 'shared', 'shaman', 'shaman.md'), 'utf8');
+/** The examples of shaman's page; those for nginx and bash are concorde's own. */
+const example = {
+  profile: shownBlock('shared/shaman/shaman.md', 'json', '"server"'),
+  nginx: shownBlock('shared/shaman/shaman.md', 'nginx'),
+  program: shownBlock('shared/shaman/shaman.md', 'bash'),
+};
 
-/** An example of shaman's page, the first in that language; those for nginx and bash are concorde's own. */
-export function example(language: string): string {
-  const text = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page)?.[1];
-  assert.ok(text, `shaman.md has an example in ${language}`);
-  return text;
-}
+/** The least that a profile holds. */
+export const leastProfile = (): object => JSON.parse(example.profile);
 
 /** But for where nginx listens and where the files are. */
 const nginxServer = (port: number, webroot: string) =>
-  example('nginx').replace('listen 80;', `listen 127.0.0.1:${port};`).replace('/mnt/acme-challenge', webroot);
+  example.nginx.replace('listen 80;', `listen 127.0.0.1:${port};`).replace('/mnt/acme-challenge', webroot);
 
-const proveChallenge = (webroot: string) => example('bash').replace('/mnt/acme-challenge', webroot);
+const proveChallenge = (webroot: string) => example.program.replace('/mnt/acme-challenge', webroot);
 
 function openDirectory(path: string): ShamanDirectory {
   const text = (file: string) => readFile(join(path, file), 'utf8');

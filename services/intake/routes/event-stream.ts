@@ -16,6 +16,8 @@ const BETWEEN_EVENTS = 1_000;
 /** Proxies end what is silent for longer, many after a minute and some after half of one. */
 const LONGEST_SILENCE = 15_000;
 const COME_AGAIN = 5_000;
+/** Far longer than the silence, after which something is written in any case. */
+const STALLED = 60_000;
 /** The id of the last event of a job that has ended: a browser's EventSource comes again with it. */
 const END = 'end';
 const AWAY = 'waiting for Redis, which cannot be reached';
@@ -59,7 +61,7 @@ export async function answerEvents(
     ctx.status = 204; // which ends an EventSource
     return;
   }
-  begin(ctx);
+  begin(ctx, waiting.stalled ?? STALLED);
   if (ctx.method === 'HEAD') return void ctx.res.end();
   const { wait } = parsePrefer(ctx.get('Prefer'));
   using patience = patienceOf(ctx, waiting, Math.min(wait ?? waiting.wait, waiting.wait));
@@ -82,12 +84,14 @@ export async function answerEvents(
   }
 }
 
-function begin(ctx: Context): void {
+/** @param stalled milliseconds after which a connection ends that takes nothing */
+function begin(ctx: Context, stalled: number): void {
   ctx.status = 200;
   ctx.set({ 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store' });
   ctx.set('X-Accel-Buffering', 'no'); // nginx would hold events back
   ctx.respond = false;
   ctx.flushHeaders();
+  ctx.res.setTimeout(stalled, () => ctx.res.destroy());
 }
 
 /** Resolves once the client has room for more: a slow one is told less, and nothing is kept for it. */

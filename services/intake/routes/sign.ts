@@ -88,6 +88,8 @@ export type Waiting = {
   wait: number;
   /** Fires when the intake stops: no client is held any longer then. */
   stopping: AbortSignal;
+  /** Milliseconds after which one that takes nothing of what it is told is let go; a minute by default. */
+  stalled?: number;
 };
 
 const enough = new Error('nobody waits any more');

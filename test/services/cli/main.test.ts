@@ -26,7 +26,7 @@ test('quarry says how it is used, and its version', async () => {
   const usages = await Promise.all([[], ['help'], ['--help'], ['-h']].map(args => quarry(args)));
   for (const { code, stdout } of usages) {
     assert.equal(code, 0);
-    assert.match(stdout, /^quarry .*\n\n {2}quarry up FILE…/);
+    assert.match(stdout, /^quarry .*\n\n {2}quarry init [\s\S]*\n {2}quarry up FILE…/);
   }
   const one = await quarry(['up', '--help']);
   assert.match(one.stdout, /^quarry up FILE…\n\n.*\n\nFor example: quarry up main\.ini\n$/);

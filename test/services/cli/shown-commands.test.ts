@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fillCommands } from '../../../services/cli/command-table.ts';
 import { loadCommands } from '../../../services/cli/commands.ts';
 import { readForm } from '../../../services/cli/form.ts';
 import { readCommands, readNamedCommands, readPages, type ShownCommand } from '../../support/pages.ts';
@@ -49,6 +50,16 @@ test('each quarry command that a page names is there', () => {
   assert.deepEqual(named.flatMap(findNamedFault), []);
 });
 
+test('the page of all commands has them as they tell of themselves, as npm run docs writes it', () => {
+  const listing = pages.filter(({ text }) => text.includes('<!-- commands: made by npm run docs -->'));
+  assert.equal(listing.length, 1);
+  for (const { path, text } of listing)
+    assert.equal(fillCommands(text, commands), text, `${path}: run npm run docs`);
+  const old = '<!-- commands: made by npm run docs -->\nold\n<!-- end of commands -->';
+  assert.match(fillCommands(old, commands), /^\| `check \[--probe\] FILE…`<br>/m);
+  assert.doesNotMatch(fillCommands(old, commands), /old\n</);
+});
+
 test('each command of quarry is shown on a page', () => {
   const told = new Set([...shown, ...named].map(({ words }) => words[0]));
   assert.deepEqual(
@@ -86,7 +97,7 @@ test('commands are found in blocks, behind a prompt and between backquotes, with
 
 test('words that the command line does not take are a fault', () => {
   const faults = (text: string) => {
-    const command = { page: 'a.md', line: 1, words: text.split(' ') };
+    const command = { page: 'a.md', line: 1, words: text.split(' '), mark: '' };
     return [findFault(command).length, findNamedFault(command).length];
   };
   for (const text of ['check a.ini', 'acme …', 'check --for responder a.ini'])

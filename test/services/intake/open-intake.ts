@@ -157,6 +157,7 @@ export async function openIntake(
     takeOnce = openFakeTakeOnce(),
     judgeToken = noToken,
     clock = turnedClock(1_000_000),
+    stalled = undefined as number | undefined,
     toRated = (admission: Admission) => admission,
     /** Where there is an ACME server: its URL, and its parts that are not as here. */
     acme = undefined as (Partial<AcmeParts> & { url: string }) | undefined,
@@ -199,7 +200,7 @@ export async function openIntake(
     clients: { isTrustedProxy: toAddressSet(trusted) },
     issuing,
     revokeQueue,
-    waiting: { clock, wait, stopping: stopping.signal },
+    waiting: { clock, wait, stopping: stopping.signal, ...(stalled !== undefined && { stalled }) },
     trail: { write },
   };
   const acmeParts = {

@@ -11,6 +11,7 @@ import { hmacMethod, parseHmacHeader } from '../../../shared/admission/hmac.ts';
 import type { TakeOnce } from '../../../shared/admission/hmac2.ts';
 import type { AdmissionRequest } from '../../../shared/admission/methods.ts';
 import { hmacBlock } from '../../services/intake/open-intake.ts';
+import { shownBlock } from '../../support/pages.ts';
 import { toRequest } from './admission-request.ts';
 
 const hex = 'ab'.repeat(32);
@@ -181,7 +182,7 @@ test('a key has a name in Redis of its own, which does not hold it', async () =>
 
 test("the page's example is what OpenSSL prints, and what Quarry takes", async t => {
   const page = readFileSync(join(import.meta.dirname, '../../../shared/admission/hmac.md'), 'utf8');
-  const [, script = ''] = /```sh\n([^`]*)```/.exec(page) ?? [];
+  const script = shownBlock('shared/admission/hmac.md', 'sh');
   const [[, printed = ''] = [], [, header = ''] = []] = [...page.matchAll(/```text\n([^`]*)\n```/g)];
   const folder = mkdtempSync(join(tmpdir(), 'quarry-hmac-'));
   t.after(() => rmSync(folder, { recursive: true }));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { describeError } from '../../../shared/base/errors.ts';
@@ -15,6 +15,7 @@ import { startConnectProxy } from '../../support/connect-proxy.ts';
 import { freePort } from '../../support/free-port.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
 import { keptLog } from '../../support/kept-log.ts';
+import { shownBlock } from '../../support/pages.ts';
 import { provision } from '../../support/provision.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
@@ -62,7 +63,7 @@ test('a webhook is posted the message as JSON', async () => {
 });
 
 for (const how of ['text', 'file'] as const) {
-  test(`a signature by a key in a ${how} is what openssl computes of the time and the body`, async () => {
+  test(`a signature by a key in a ${how} is what the page has openssl compute of the time and the body`, async () => {
     const { openssl } = await provision(['openssl']);
     const [key, keyFile] = ['A1YP67armNf3cBrecyJHdb035', join(dir.path, 'key')];
     await writeFile(keyFile, `${key}\n`);
@@ -71,8 +72,10 @@ for (const how of ['text', 'file'] as const) {
     const timestamp = headers['x-quarry-timestamp'];
     assert.equal(timestamp, `${(at + 3_600_000) / 1000}`);
     await writeFile(join(dir.path, 'body.json'), body);
-    const line = `{ printf '%s.' "${timestamp}"; cat body.json; } | "${openssl}" dgst -sha256 -hmac "$(cat key)"`;
-    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', line], { cwd: dir.path });
+    const script = shownBlock('shared/notify/notify.md', 'sh', '$TIMESTAMP');
+    const PATH = `${dirname(openssl)}:${process.env.PATH}`;
+    const env = { PATH, KEY: key, TIMESTAMP: `${timestamp}` };
+    const { stdout } = await promisify(execFile)('/bin/sh', ['-c', script], { cwd: dir.path, env });
     assert.equal(headers['x-quarry-signature'], `sha256=${stdout.replace(/.*= */, '').trim()}`);
   });
 }

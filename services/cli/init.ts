@@ -1,0 +1,182 @@
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import { readProxy } from '../../shared/config/proxy.ts';
+import { type Command, type Io, readOptions, UsageError } from './command.ts';
+import type { Answers } from './init/answers.ts';
+import { type Given, openTerminal, type Terminal } from './init/ask.ts';
+import {
+  findContainerOwner,
+  findUnreadable,
+  needCompose,
+  readVariables,
+  toVariables,
+  writeVariables,
+} from './init/compose.ts';
+import { type Existing, readExisting, saysTheSame } from './init/existing.ts';
+import { findFacts } from './init/facts.ts';
+import { gatherAnswers } from './init/gather.ts';
+import { keepOld } from './init/keep.ts';
+import { openLookAtCa } from './init/look-at-ca.ts';
+import { type Place, renderIni, type Section, toListeners, toSections } from './init/main-ini.ts';
+import { tellNextSteps } from './init/next-steps.ts';
+import { describeInitOptions, initForm, initOptions } from './init/options.ts';
+import { choosePlace, findCall, findProgram } from './init/place.ts';
+import {
+  findServiceUser,
+  needSystemd,
+  type Parts,
+  prepareService,
+  startService,
+  systemdPaths,
+} from './init/systemd.ts';
+import { tellChoices, tellExisting } from './init/tell.ts';
+import { needFolder, type Owner, putConfig, tryConfig } from './init/write-config.ts';
+
+const usage = 'init [OPTION]… [FILE]';
+const summary = 'asks five questions, or takes the answers as options, and writes a main.ini that works';
+const example = 'quarry init --ca staging --name www.example.org --clients this-machine --accept-terms --yes';
+
+/** `quarry init`: five questions, and a main.ini that works. */
+export const initCommand: Command = {
+  usage: [usage],
+  forms: [initForm],
+  ...{ summary, example },
+  describe: () => `quarry ${usage}\n\n  ${summary}\n${describeInitOptions()}\nFor example: ${example}\n`,
+  async run(words, io) {
+    const { values, positionals } = readOptions(words, initOptions);
+    const [named, ...more] = positionals;
+    if (more.length > 0) throw new UsageError('init writes one file: quarry init main.ini');
+    await init(toGiven(values), named, io);
+  },
+};
+
+const toGiven = (values: Record<string, unknown>): Given =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, [value].flat().join(' ')]));
+
+type Setup = {
+  given: Given;
+  place: Place;
+  parts: Parts;
+  folder: string;
+  isRoot: boolean;
+  quarry: string;
+  io: Io;
+};
+
+async function init(given: Given, named: string | undefined, io: Io): Promise<void> {
+  const setup = await findSetup(given, named, io);
+  const { place } = setup;
+  const before = await readExisting(place.file, io.env);
+  if (before) await io.write(tellExisting(place.file, before.defaults));
+  const isAsking = given.yes === undefined && process.stdin.isTTY && process.stdout.isTTY;
+  using terminal = isAsking ? openTerminal() : undefined;
+  if (before && terminal && !(await isToChange(terminal)))
+    return void (await io.write('Nothing is changed.\n'));
+  const made = await makeConfig(setup, before, terminal);
+  const isSame = before !== undefined && saysTheSame(before, made.text);
+  if (isSame) await io.write('It says all that already.\n');
+  else await writeConfig(made, setup, before, terminal !== undefined || given.force !== undefined);
+  await finish(made, setup, isSame);
+}
+
+/** What can be known, and what stands in the way, before anybody is asked. */
+async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
+  const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
+  const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
+  const path = io.env.PATH ?? '';
+  const parts: Parts = {
+    paths: systemdPaths,
+    program,
+    path,
+    isRoot,
+    say: line => void io.write(`  ${line}\n`),
+  };
+  const machine = { launcher: program.launcher, etc: systemdPaths.etc, folder, isRoot };
+  const place = choosePlace(named, { systemd, compose }, machine);
+  if (systemd) needSystemd(parts);
+  if (compose) needCompose(folder);
+  await needFolder(dirname(place.file), place.kind === 'system');
+  return { given, place, parts, folder, isRoot, io, quarry: findCall(program, io.env, folder) };
+}
+
+async function isToChange(terminal: Terminal): Promise<boolean> {
+  const what = 'Answer the questions again? Its keys stay, and so does all that is not asked for. [y/N] ';
+  return /^y(es)?$/i.test((await terminal.line(what)).trim());
+}
+
+type Made = { answers: Answers; sections: Section[]; text: string; listeners: string[]; server: string };
+
+async function makeConfig(
+  { given, place, folder, quarry, io }: Setup,
+  before: Existing | undefined,
+  terminal: Terminal | undefined,
+): Promise<Made> {
+  const facts = findFacts(place.kind === 'compose');
+  const { port, listen, ...defaults } = before?.defaults ?? {};
+  const ports = facts.isComposed ? await readVariables(folder) : { port, listen };
+  const answers = await gatherAnswers({
+    ...{ given, terminal, facts, folder },
+    takesDefaults: given.yes !== undefined || before !== undefined,
+    defaults: { ...defaults, ...ports },
+    before: before?.account,
+    lookAtCa: openLookAtCa(readProxy(io.env)),
+  });
+  const { hasIpv6, server } = facts;
+  const made = toSections(answers, place, { hasIpv6, makeKey: () => randomBytes(32).toString('base64') });
+  const sections = before ? keepOld(before.sections, made) : made;
+  const listeners = toListeners(answers, place, hasIpv6);
+  return { answers, sections, text: renderIni(sections, toCheck(place, quarry)), listeners, server };
+}
+
+const toCheck = ({ kind, file }: Place, quarry: string) =>
+  kind === 'compose'
+    ? 'docker compose run --rm worker check /etc/quarry/main.ini'
+    : `${quarry} check ${file}`;
+
+async function writeConfig(
+  { answers, text, listeners }: Made,
+  { place, io, isRoot, parts, given }: Setup,
+  before: Existing | undefined,
+  mayRewrite: boolean,
+): Promise<void> {
+  if (before && !mayRewrite)
+    throw new Error('nothing is changed: with --force it is written anew; its keys stay, and a copy is kept');
+  const { fault } = answers.ca;
+  const unasked =
+    fault === undefined ? [] : [`the CA could not be asked, so its terms are accepted unseen: ${fault}`];
+  const warnings = [...unasked, ...(await tryConfig(place.file, text, io.env, place.kind !== 'compose'))];
+  const owner = await findOwner(place, given, parts, isRoot);
+  const copy = await putConfig(place.file, text, { owner, before: before?.text, now: new Date() });
+  const whose = owner === undefined ? 'you' : 'its user';
+  await io.write(`\n${place.file} is written, for ${whose} alone to read. It says:\n\n`);
+  await io.write(tellChoices(answers, place, listeners));
+  if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
+  if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
+}
+
+async function findOwner(
+  { kind }: Place,
+  given: Given,
+  parts: Parts,
+  isRoot: boolean,
+): Promise<Owner | undefined> {
+  if (given.systemd !== undefined) return prepareService(parts);
+  if (kind === 'compose') return findContainerOwner();
+  return kind === 'system' && isRoot ? findServiceUser(parts.path) : undefined;
+}
+
+async function finish(
+  { answers, sections, listeners, server }: Made,
+  { given, place, parts, folder, isRoot, quarry, io }: Setup,
+  isSame: boolean,
+): Promise<void> {
+  const isStarted = given.systemd !== undefined;
+  const isComposed = place.kind === 'compose';
+  const variables = isComposed ? toVariables(answers, place.file, folder) : {};
+  if (isComposed) await writeVariables(folder, variables);
+  if (isStarted) await startService(parts, isSame);
+  const before = isComposed ? findUnreadable(place.file) : undefined;
+  const setting = { place, quarry, isStarted, isRoot, server, ...(before !== undefined && { before }) };
+  const doors = isComposed ? [variables.QUARRY_PORT ?? ''] : listeners;
+  await io.write(`\n${tellNextSteps(answers, sections, { ...setting, listeners: doors })}`);
+}

@@ -1,0 +1,96 @@
+import { access, chown, constants, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createAtomically, writeAtomically } from '../../../shared/base/atomic-file.ts';
+import { describeFileError } from '../../../shared/base/errors.ts';
+import type { Environment } from '../../../shared/config/environment.ts';
+import { findPlace } from '../../../shared/config/redis-access.ts';
+import { loadConfig } from '../../../shared/setup/load-config.ts';
+import { findWarnings } from '../check.ts';
+import { findProgram } from '../find-program.ts';
+
+/** Whose the file is to be. */
+export type Owner = { uid: number; gid: number };
+
+/**
+ * Reads the text as the roles would, before anybody else can: nothing is written that `quarry check` refuses.
+ *
+ * @param runsHere whether the roles will run on this machine as it is
+ * @returns what `quarry check` warns of, and what `quarry up` would lack
+ * @throws ConfigError
+ */
+export async function tryConfig(
+  file: string,
+  text: string,
+  env: Environment,
+  runsHere: boolean,
+): Promise<string[]> {
+  const trial = join(dirname(file), `.quarry-init-${process.pid}.ini`);
+  const asWritten = (line: string) => line.replaceAll(trial, file);
+  try {
+    await writeFile(trial, text, { mode: 0o600, flag: 'wx' });
+    const config = await loadConfig([trial], env);
+    const lacking = runsHere && !findPlace(config.redis) && !hasServer(env.PATH ?? '');
+    return [...(await findWarnings(config)).map(asWritten), ...(lacking ? [NO_REDIS] : [])];
+  } catch (error) {
+    if (error instanceof Error) error.message = asWritten(error.message);
+    throw error;
+  } finally {
+    await rm(trial, { force: true });
+  }
+}
+
+const NO_REDIS =
+  'quarry up starts a Redis of its own, and there is no redis-server: apt install redis-server';
+
+function hasServer(path: string): boolean {
+  return ['redis-server', 'valkey-server'].some(name => findProgram(name, path) !== undefined);
+}
+
+/**
+ * Writes main.ini: whole, and for its owner alone.
+ *
+ * @param before what was there; a copy of it is kept
+ * @returns where the copy is
+ * @throws Error in one line where somebody else has made the file meanwhile
+ */
+export async function putConfig(
+  file: string,
+  text: string,
+  { owner, before, now }: { owner: Owner | undefined; before: string | undefined; now: Date },
+): Promise<string | undefined> {
+  const give = async (path: string) => owner && (await chown(path, owner.uid, owner.gid));
+  if (before === undefined) {
+    if (!(await createAtomically(file, text, 0o600)))
+      throw new Error(`${file} has just been made by somebody else`);
+    await give(file);
+    return undefined;
+  }
+  const copy = `${file}.${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  await writeAtomically(copy, before, { mode: 0o600 });
+  const fresh = `${copy}.new`;
+  await writeAtomically(fresh, text, { mode: 0o600 });
+  await Promise.all([give(copy), give(fresh)]);
+  await rename(fresh, file);
+  return copy;
+}
+
+/**
+ * Makes sure that there is a folder to write to.
+ *
+ * @param mayMake whether it is one of a service, which need not be there yet
+ * @throws Error in one line that says what to do
+ */
+export async function needFolder(folder: string, mayMake: boolean): Promise<void> {
+  try {
+    if (mayMake) await mkdir(folder, { recursive: true, mode: 0o755 });
+    const isFolder = (await stat(folder)).isDirectory();
+    await access(folder, constants.W_OK);
+    if (isFolder) return;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new Error(`there is no folder ${folder}: mkdir -p ${folder}`);
+    if (code === 'EACCES') throw new Error(`${folder} is closed to you: run this as root, by sudo`);
+    throw new Error(`${folder} cannot be used: ${describeFileError(error)}`);
+  }
+  throw new Error(`${folder} is no folder`);
+}
