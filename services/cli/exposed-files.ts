@@ -2,7 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { labelOf } from '../../shared/ca/account-section.ts';
 import { describeAt, type Place } from '../../shared/config/config-error.ts';
-import type { SecretFile } from '../../shared/config/section-reader.ts';
+import type { SecretFile } from '../../shared/config/reading.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 

@@ -1,10 +1,10 @@
 import { dirname, resolve } from 'node:path';
 import { describeError } from '../base/errors.ts';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
-import type { Environment } from './environment.ts';
 import type { Hidden } from './hidden.ts';
 import type { IniOption, IniSection } from './ini.ts';
 import type { Fail, Parse } from './parse.ts';
+import type { Reading } from './reading.ts';
 import { readSecretFile, type Secret } from './secret-file.ts';
 import { substitute } from './substitute.ts';
 
@@ -14,20 +14,6 @@ export type { Fail, Parse } from './parse.ts';
 type TrailingComment = 'kept' | 'dropped';
 
 const trailingComment = /\s+[#;].*$/;
-
-/** What the reading of all sections has in common. */
-export type Reading = {
-  /** Where `${env:NAME}` and `${credential:NAME}` come from. */
-  env: Environment;
-  /** Where warnings are collected, one line each. */
-  warnings: string[];
-  /** Where it is collected what came in so. */
-  hidden: Hidden[];
-  /** Where it is collected which files hold secrets, and by which option. */
-  secretFiles: SecretFile[];
-};
-
-export type SecretFile = { file: string; place: Place };
 
 /** How a secret is read where it is not one line in a file that is named from where Quarry was started. */
 type SecretReading<T> = {

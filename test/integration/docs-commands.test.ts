@@ -31,7 +31,7 @@ import { waitUntil } from '../support/wait-until.ts';
 const pages = readPages();
 
 /** What runs until it is stopped, or what tests of their own run. */
-const elsewhere: string[] = ['up', ...roleNames, 'acme', 'completion', 'redis-acl', 'reload'];
+const elsewhere: string[] = ['up', ...roleNames, 'acme', 'completion', 'init', 'redis-acl', 'reload'];
 const isElsewhere = ({ words: [first = ''], mark }: ShownCommand) => elsewhere.includes(first) || mark !== '';
 
 const shown = [

@@ -71,6 +71,11 @@ suite('the package', async () => {
     ]);
     assert.deepEqual((await readdir(join(installed, 'dist'))).sort(), ['package.json', 'services', 'shared']);
     assert.ok(files.includes('dist/shared/library/index.d.ts'));
+    // What writes the pages has no use without a checkout.
+    assert.deepEqual(
+      files.filter(file => /^dist\/services\/(docs\/|cli\/write-docs)/.test(file)),
+      [],
+    );
   });
 
   test('holds the pages, and beside the code what Quarry hands out or installs as it is', async () => {

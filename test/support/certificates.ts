@@ -21,6 +21,8 @@ type Options = {
   /** Days from now. */
   from?: number;
   until?: number;
+  /** A CSR to certify, in PEM, in place of one with a new key. */
+  csr?: string;
 };
 
 /** One folder for all of a process's certificates, removed at exit. */
@@ -35,6 +37,7 @@ export async function issueCertificate({
   digest = 'sha256',
   from = -1,
   until = 30,
+  csr,
 }: Options): Promise<Issued> {
   const { openssl } = await provision(['openssl']);
   folder ??= tempDir().then(({ path }) => path);
@@ -64,7 +67,9 @@ ${extensions.join('\n')}
   const config = ['-config', at('openssl.cnf')];
   const [certFile, keyFile, csrFile] = [at('certificate.pem'), at('key.pem'), at('csr.pem')];
   const newKey = ['-newkey', ...key, '-nodes', '-keyout', keyFile];
-  await run(openssl, ['req', '-new', ...config, '-subj', subject, ...newKey, '-out', csrFile]);
+  if (csr === undefined) {
+    await run(openssl, ['req', '-new', ...config, '-subj', subject, ...newKey, '-out', csrFile]);
+  } else await writeFile(csrFile, csr);
   const signer = issuer
     ? ['-cert', issuer.certFile, '-keyfile', issuer.keyFile]
     : ['-selfsign', '-keyfile', keyFile];

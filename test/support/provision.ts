@@ -21,6 +21,8 @@ const debianPackages = {
   zsh: 'zsh',
   fish: 'fish',
   busybox: 'busybox',
+  bash: 'bash',
+  shellcheck: 'shellcheck',
   named: 'bind9',
   dig: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',

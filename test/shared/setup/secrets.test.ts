@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Environment } from '../../../shared/config/environment.ts';
-import type { SecretFile } from '../../../shared/config/section-reader.ts';
+import type { SecretFile } from '../../../shared/config/reading.ts';
 import { readSources } from '../../support/read-sources.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { account, auth, loadText, refusal } from './load-text.ts';
