@@ -12,7 +12,7 @@ import { tempDir } from '../support/temp-dir.ts';
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
 
-/** With another program in Node's place: what is looked at is all the rest, and Node's would take most of the time. */
+/** With another program in Node's place, which would take most of the time: looked at is all the rest. */
 async function build(into: string, umask: string): Promise<string> {
   await mkdir(into);
   const node = `${findCommand('true')}`;

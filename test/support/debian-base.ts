@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 import { findCommand, pathFolders } from './find-command.ts';
 import { aptGet, cache, lastLine } from './provision.ts';
 
-// A fresh Debian, as its installer leaves a server without any task: with systemd, and without Node. Machines of tests are
-// made over it.
+// A fresh Debian, as its installer leaves a server without any task: with systemd, and without Node. Machines
+// of tests are made over it.
 
 const run = promisify(execFile);
 
