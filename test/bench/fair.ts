@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { csrFor, noisyPosts, startTarpitGround, type TarpitGround, workerSlots } from '../support/tarpit.ts';
+import { csrFor, startTarpitGround, type TarpitGround, workerSlots } from '../support/tarpit.ts';
 import type { Figures, Tell } from './benchmark.ts';
 import { median } from './statistics.ts';
 
+const noisyPosts = 500;
 const quietPosts = 7;
 const slots = 4;
 
@@ -48,7 +49,7 @@ async function measure(blocks: Parameters<typeof startTarpitGround>[0]): Promise
   await using ground = await startTarpitGround(blocks);
   await timePosts(ground, 'warm-up');
   const alone = await timePosts(ground, 'alone');
-  await ground.makeNoise(slots);
+  await ground.makeNoise(noisyPosts, slots);
   return { alone, beside: await timePosts(ground, 'beside') };
 }
 

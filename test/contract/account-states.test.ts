@@ -4,7 +4,7 @@ import { openAccountStates } from '../../shared/ca/open-ca.ts';
 import { openBreaker } from '../../shared/ca/standing.ts';
 import { caOf } from '../../shared/limits/limits.ts';
 import { auth } from '../shared/setup/load-text.ts';
-import { runQuarry } from '../support/run-quarry.ts';
+import { callQuarry, callQuarryWith } from '../support/call-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 
@@ -73,7 +73,7 @@ dir = c
 acme-server = ${second}
 `;
   const ini = `[redis]\nurl = ${url}\nprefix = ${prefix}\n${accounts}${auth}`;
-  const { code, stdout, stderr } = await runQuarry(['ca', 'main.ini'], ini);
+  const { code, stdout, stderr } = await callQuarryWith(ini, ['ca', 'main.ini']);
   assert.deepEqual([code, stderr], [0, '']);
   const lines = stdout.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, 'T').split('\n');
   const away = 'breaker open since T: ECONNREFUSED; orders are not counted';
@@ -114,7 +114,7 @@ zone = acme.example.org
   ];
   const redisSection = `[redis]\nurl = ${url}\nprefix = ${prefix}\n`;
   const ini = [redisSection, ...accounts, verifications, ...blocks].join('');
-  const { code, stdout, stderr } = await runQuarry(['ca', 'main.ini'], ini);
+  const { code, stdout, stderr } = await callQuarryWith(ini, ['ca', 'main.ini']);
   assert.deepEqual([code, stderr], [0, '']);
   const records = stdout.split('\n').filter(line => line.startsWith(' '));
   const record = (name: string, methods: string) =>
@@ -128,13 +128,13 @@ zone = acme.example.org
 });
 
 test('quarry ca wants a configuration file, and a Redis that it can reach', async () => {
-  const without = await runQuarry(['ca']);
+  const without = await callQuarry(['ca']);
   assert.deepEqual(
     [without.code, without.stderr],
     [2, 'quarry: ca needs a configuration file: quarry ca main.ini\n'],
   );
   const ini = `[redis]\nurl = redis://127.0.0.1:1\n[account]\ndir = a\n${auth}`;
-  const unreachable = await runQuarry(['ca', 'main.ini'], ini);
+  const unreachable = await callQuarryWith(ini, ['ca', 'main.ini']);
   assert.deepEqual([unreachable.code, unreachable.stdout], [1, '']);
   assert.match(unreachable.stderr, /^quarry: Redis at 127\.0\.0\.1:1 cannot be reached/);
 });

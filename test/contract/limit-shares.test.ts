@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openBudget } from '../../shared/limits/budget.ts';
-import { runQuarry } from '../support/run-quarry.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { startOwnRedis } from './own-redis.ts';
 
@@ -37,7 +37,7 @@ orders = 20/1d
 certificates-per-domain = 10/1d
 certificates-per-set = 5/1d
 ${auth('web', 'share = 25%')}${auth('mail', 'share = 40%')}${auth('rest', '')}`;
-  const { code, stdout, stderr } = await runQuarry(['limits', 'main.ini'], ini);
+  const { code, stdout, stderr } = await callQuarryWith(ini, ['limits', 'main.ini']);
   assert.deepEqual([code, stderr], [0, '']);
   const lines = stdout.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, 'T').replace(/[0-9a-f]{16}/, 'SET');
   assert.deepEqual(lines.split('\n'), [

@@ -3,8 +3,8 @@ import { after, beforeEach, test } from 'node:test';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { needingRedis, runScript, toScript } from '../../shared/base/redis.ts';
 import { runAll } from '../../shared/base/refusals.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { quietLog } from '../support/quiet-log.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { startOwnRedis } from './own-redis.ts';
 
@@ -69,7 +69,7 @@ test('a user whose rights are withdrawn is refused in the same words', async () 
 test('a command of an operator says that Redis refuses, and why', async () => {
   await tellAll([['config', 'set', 'maxmemory', '1']]);
   const ini = `[redis]\nurl = ${url}\n[account]\ndir = a\nacme-server = https://127.0.0.1:1/dir\n[auth a]\nall = yes\n`;
-  const blocked = await runQuarry(['keys', 'block', 'f'.repeat(64), 'main.ini'], ini);
+  const blocked = await callQuarryWith(ini, ['keys', 'block', 'f'.repeat(64), 'main.ini']);
   assert.equal(blocked.code, 1);
   assert.match(blocked.stderr, /^quarry: Redis refuses to write: its memory is full \(OOM\): [^\n]+\n$/);
 });

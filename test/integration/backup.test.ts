@@ -4,10 +4,10 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { callQuarry } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { shownCommands } from '../support/docs.ts';
 import { startFleet } from '../support/fleet.ts';
-import { runQuarryIn } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 // Backup and restore of one machine, by the lines of operation.md. The test does the work of
@@ -50,8 +50,8 @@ domain = *.example.org
   const before = await fleet.start('up');
   const first = await fleet.post(kept.csrPem);
   assert.equal(first.status, 200, first.body);
-  const block = ['keys', 'block', '--reason', 'it was seen', 'lost.csr', 'main.ini'];
-  const blocked = await runQuarryIn(etc, block);
+  const files = [join(etc, 'lost.csr'), join(etc, 'main.ini')];
+  const blocked = await callQuarry(['keys', 'block', '--reason', 'it was seen', ...files]);
   assert.deepEqual([blocked.code, blocked.stderr], [0, '']);
   await before.stop();
   const askedBefore = fleet.pebble.requestLog().length;

@@ -5,10 +5,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ask } from '../support/ask.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 let fleet: Fleet;
@@ -29,7 +29,7 @@ domain = *.example`;
 });
 after(() => fleet[Symbol.asyncDispose]());
 
-const keys = async (...words: string[]) => runQuarry(['keys', ...words, 'main.ini'], await fleet.ini());
+const keys = async (...words: string[]) => callQuarryWith(await fleet.ini(), ['keys', ...words, 'main.ini']);
 const revoke = (chain: string, reason: string) =>
   ask(`${fleet.all('up')[0]?.url}/revoke?reason=${reason}`, { method: 'POST', body: chain });
 
@@ -62,7 +62,7 @@ test('a key whose certificate was revoked for keyCompromise gets none any more, 
   );
   assert.match((await fleet.post(sibling)).body, told);
 
-  const renewed = await runQuarry(['renew', 'www.two.example', 'main.ini'], await fleet.ini());
+  const renewed = await callQuarryWith(await fleet.ini(), ['renew', 'www.two.example', 'main.ini']);
   assert.equal(renewed.code, 1);
   assert.match(
     renewed.stderr,

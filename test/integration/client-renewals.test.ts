@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { callQuarryIn } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
-import { runQuarryIn } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
 
@@ -59,7 +59,7 @@ async function post(file: string, name: string, ...args: string[]): Promise<stri
 
 test('a host gets its first certificate by a one-time token, the next ones by the one before, and revokes by it', async () => {
   const words = ['token', 'add', '--names', 'web1.example.org', '--once', 'web1', 'main.ini'];
-  const { stdout, stderr } = await runQuarryIn(folder.path, words);
+  const { stdout, stderr } = await callQuarryIn(folder.path, words);
   const token = /^quarry_[\w-]{43}$/m.exec(stdout)?.[0] ?? '';
   assert.notEqual(token, '', stderr);
   fleet.secrets.add(token);
@@ -79,9 +79,9 @@ test('a host gets its first certificate by a one-time token, the next ones by th
 });
 
 test('a certificate that only {client} admits is not renewed ahead, and quarry renew says why', async () => {
-  const { code, stderr } = await runQuarryIn(folder.path, ['renew', 'web1.example.org', 'main.ini']);
+  const { code, stderr } = await callQuarryIn(folder.path, ['renew', 'web1.example.org', 'main.ini']);
   assert.equal(code, 1);
   assert.match(stderr, /only a client that shows its certificate may have web1\.example\.org/);
-  const { stdout } = await runQuarryIn(folder.path, ['renewals', 'main.ini']);
+  const { stdout } = await callQuarryIn(folder.path, ['renewals', 'main.ini']);
   assert.match(stdout, /only a client that shows its certificate may have web1\.example\.org/);
 });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { type Csr, makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const patience = 60_000;
@@ -32,7 +32,8 @@ storage = files`;
 });
 after(() => fleet[Symbol.asyncDispose]());
 
-const quarry = async (...words: string[]) => runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }));
+const quarry = async (...words: string[]) =>
+  callQuarryWith(await fleet.ini({ blocks }), [...words, 'main.ini']);
 
 async function list(...words: string[]): Promise<Listed[]> {
   const { stdout, stderr } = await quarry('certificates', '--json', ...words);

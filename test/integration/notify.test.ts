@@ -6,11 +6,11 @@ import { readCsr } from '../../shared/pki/csr.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { storedId } from '../../shared/renewal/stored-renewals.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startHookReceiver } from '../support/hook-receiver.ts';
 import { headerOf, startMailServer } from '../support/mail-server.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { about } from './faults/orders.ts';
@@ -110,7 +110,7 @@ test('a paused name leads to one message each way, however many posts run into i
   /** On a busy machine the command may not reach Redis in its time, and says so. */
   const clear = () =>
     waitUntil('the limit to be cleared', async () => {
-      const { code, stderr } = await runQuarry(['limits', 'clear', limit, 'main.ini'], ini);
+      const { code, stderr } = await callQuarryWith(ini, ['limits', 'clear', limit, 'main.ini']);
       assert.match(stderr, /^(quarry: .*(cannot be reached|timed out).*\n)?$/);
       return code === 0;
     });

@@ -3,9 +3,10 @@ import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { newBindKey, startBind } from '../support/bind.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort, freePorts } from '../support/free-port.ts';
-import { runQuarry, toldLines } from '../support/run-quarry.ts';
+import { toldLines } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const dir = await tempDir();
@@ -44,7 +45,7 @@ async function probe(
     '',
   );
   await fleet.allow(ini);
-  const ended = await runQuarry(['check', '--probe', 'main.ini'], ini);
+  const ended = await callQuarryWith(ini, ['check', '--probe', 'main.ini']);
   const [, lines = ''] = ended.stdout.split('configuration is good\n');
   return { code: ended.code, lines: lines.split('\n').filter(line => line !== ''), told: toldLines(ended) };
 }

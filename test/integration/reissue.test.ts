@@ -5,10 +5,10 @@ import { readCsr } from '../../shared/pki/csr.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { storedId } from '../../shared/renewal/stored-renewals.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -79,7 +79,7 @@ suite('a certificate that Quarry does not renew by itself', () => {
       'newOrder named what it replaces',
     );
     assert.equal((await fleet.post(csrPem)).body, again.body);
-    const { stdout } = await runQuarry(['renewals', 'main.ini'], await fleet.ini({ blocks }));
+    const { stdout } = await callQuarryWith(await fleet.ini({ blocks }), ['renewals', 'main.ini']);
     assert.ok(!stdout.includes('watched.example'), 'quarry renewals tells what Quarry renews');
   });
 });
@@ -90,7 +90,7 @@ suite('quarry reissue', () => {
     const other = await issue('ahead', 'other');
     const ini = await fleet.ini({ blocks });
     const words = ['reissue', '--account', 'default', 'a.ahead.example', 'b.*', 'main.ini'];
-    const refused = await runQuarry(words, ini);
+    const refused = await callQuarryWith(ini, words);
     assert.deepEqual(
       [refused.code, refused.stderr],
       [2, 'quarry: nothing is reissued, as there is no terminal to ask at; say --yes\n'],
@@ -101,7 +101,7 @@ suite('quarry reissue', () => {
     );
     assert.equal((await managed(wanted[0]?.id ?? ''))?.reissue, undefined);
 
-    const agreed = await runQuarry(['reissue', '--yes', ...words.slice(1)], ini);
+    const agreed = await callQuarryWith(ini, ['reissue', '--yes', ...words.slice(1)]);
     assert.deepEqual([agreed.code, agreed.stderr], [0, '']);
     for (const { id, csrPem, chain } of wanted) {
       const isRenewed = async () => (await managed(id))?.certificate !== renewalInfoId(chain);
@@ -110,7 +110,7 @@ suite('quarry reissue', () => {
     }
     assert.equal((await fleet.post(other.csrPem)).body, other.chain);
 
-    const none = await runQuarry(['reissue', '--account', 'nobody', 'main.ini'], ini);
+    const none = await callQuarryWith(ini, ['reissue', '--account', 'nobody', 'main.ini']);
     assert.deepEqual([none.code, none.stderr], [1, 'quarry: there is nothing to reissue\n']);
   });
 });

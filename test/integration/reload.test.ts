@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseEntry } from '../../shared/trail/event.ts';
+import { callQuarryIn } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type FleetRole, type RoleProcess, startFleet } from '../support/fleet.ts';
-import { runQuarryIn } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 // A fleet of one process for each role, with the least rights in Redis, whose files change while it runs.
@@ -45,7 +45,7 @@ const readyz = async (role: FleetRole) => {
   return { status: answer.status, text: await answer.text() };
 };
 
-const quarryReload = () => runQuarryIn(of('intake').folder, ['reload', 'main.ini']);
+const quarryReload = () => callQuarryIn(of('intake').folder, ['reload', 'main.ini']);
 
 test('an ACME server comes, moves and goes with its section, while the process runs', async () => {
   const directory = async (path: string) => {

@@ -6,10 +6,10 @@ import { readCsr } from '../../shared/pki/csr.ts';
 import { hastenTask } from '../../shared/queue/schedule.ts';
 import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
 import { storedId } from '../../shared/renewal/stored-renewals.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../support/set-renewal-info.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -150,7 +150,7 @@ suite('quarry renewals and quarry renew', () => {
     const before = await managed(id);
     assert.ok(before);
 
-    const text = await runQuarry(['renewals', 'main.ini'], ini);
+    const text = await callQuarryWith(ini, ['renewals', 'main.ini']);
     assert.equal(text.code, 0, text.stderr);
     const told = text.stdout.slice(text.stdout.indexOf('now.files.example'));
     assert.match(
@@ -174,13 +174,13 @@ suite('quarry renewals and quarry renew', () => {
     assert.equal(figure('soonest_expiry_timestamp_seconds'), soonestEnd / 1_000);
     assert.ok(figure('certificates_due') >= 0);
 
-    const renewed = await runQuarry(['renew', 'NOW.files.example', 'main.ini'], ini);
+    const renewed = await callQuarryWith(ini, ['renew', 'NOW.files.example', 'main.ini']);
     assert.deepEqual([renewed.code, renewed.stderr], [0, '']);
     assert.match(renewed.stdout, /^renewed: now\.files\.example, valid until 20/);
     const after = await managed(id);
     assert.notEqual(after?.certificate, renewalInfoId(chain));
 
-    const json = await runQuarry(['renewals', '--json', 'main.ini'], ini);
+    const json = await callQuarryWith(ini, ['renewals', '--json', 'main.ini']);
     const entry = JSON.parse(json.stdout).find((one: { id: string }) => one.id === id);
     assert.deepEqual([entry.names, entry.state, entry.lastError], [['now.files.example'], 'planned', null]);
     assert.equal(entry.notAfter, seconds(after?.notAfter ?? 0));
@@ -189,7 +189,7 @@ suite('quarry renewals and quarry renew', () => {
 
   test('say in one line what is not known, and what failed', async () => {
     const ini = await fleet.ini({ blocks });
-    const unknown = await runQuarry(['renew', 'no.example', 'main.ini'], ini);
+    const unknown = await callQuarryWith(ini, ['renew', 'no.example', 'main.ini']);
     assert.deepEqual([unknown.code, unknown.stdout], [1, '']);
     assert.match(
       unknown.stderr,
@@ -197,13 +197,13 @@ suite('quarry renewals and quarry renew', () => {
     );
     const { id } = await issue('redis', 'refused');
     await index.fetched(id, { at: Date.now(), block: 'gone' });
-    const refused = await runQuarry(['renew', 'refused.redis.example', 'main.ini'], ini);
+    const refused = await callQuarryWith(ini, ['renew', 'refused.redis.example', 'main.ini']);
     const reason = 'the configuration does not admit it any more: no auth block "gone" uses storage "redis"';
     assert.deepEqual(
       [refused.code, refused.stderr],
       [1, `quarry: refused.redis.example cannot be renewed: ${reason}\n`],
     );
-    const { stdout } = await runQuarry(['renewals', 'main.ini'], ini);
+    const { stdout } = await callQuarryWith(ini, ['renewals', 'main.ini']);
     assert.match(stdout, new RegExp(`last error, 20\\S+Z: ${reason}`));
   });
 });

@@ -3,10 +3,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { type ManagedCertificate, openRenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import type { FaultProxy } from '../support/fault-proxy.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const patience = 90_000;
@@ -38,7 +38,7 @@ after(() => fleet[Symbol.asyncDispose]());
 const readJson = async () => JSON.parse(await readFile(join(directory, 'shaman.json'), 'utf8'));
 const file = (end: string) => readFile(join(directory, `${name}.${end}`), 'utf8');
 const newOrders = (ca: FaultProxy) => ca.requests().filter(({ kind }) => kind === 'newOrder');
-const renew = async () => runQuarry(['renew', 'web', 'main.ini'], await fleet.ini({ blocks }));
+const renew = async () => callQuarryWith(await fleet.ini({ blocks }), ['renew', 'web', 'main.ini']);
 
 /** Asserts who issued the certificate on disk, and that what is concorde's is as it was. */
 async function assertIssuedBy(account: 'default' | 'second'): Promise<void> {
@@ -66,7 +66,13 @@ suite("a shaman profile whose orders Quarry's accounts make", () => {
     await waitUntil('the certificate', async () => (await managed()) !== undefined, patience);
     await assertIssuedBy('second');
     assert.equal(newOrders(fleet.second.ca).length, 1);
-    const shown = await runQuarry(['trail', 'show', '--name', name, 'main.ini'], await fleet.ini({ blocks }));
+    const shown = await callQuarryWith(await fleet.ini({ blocks }), [
+      'trail',
+      'show',
+      '--name',
+      name,
+      'main.ini',
+    ]);
     assert.match(
       shown.stdout,
       /^\S+ {2}issued .* block=profile\/web {2}by=renewal {2}account=second .*\n$/m,

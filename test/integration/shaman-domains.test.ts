@@ -237,10 +237,10 @@ test('shaman logs from logThreshold on, to standard output and to syslog', async
   const directory = await withDomains({ 'logged.example': {} }, { logThreshold: 30 });
   await directory.program('logger', `#!/bin/sh\nexec cat > ${directory.path}/syslog\n`);
   const env = { PATH: `${directory.path}:${process.env.PATH}` };
-  assert.deepEqual(await ground.run(directory, env), { code: 0, stdout: '', stderr: '' });
+  assert.deepEqual(await ground.start(directory, env).ended, { code: 0, stdout: '', stderr: '' });
   const json = await directory.json();
   await directory.write({ ...json, logThreshold: 20, domains: { 'logged2.example': {} } });
-  const { stdout } = await ground.run(directory, env);
+  const { stdout } = await ground.start(directory, env).ended;
   const syslog = (await directory.text('syslog')).trim().split('\n');
   assert.deepEqual(
     syslog,

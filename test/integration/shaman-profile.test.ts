@@ -3,9 +3,9 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { openRenewalIndex, type RenewalIndex } from '../../shared/renewal/renewal-index.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 let fleet: Fleet;
@@ -60,7 +60,8 @@ async function nextRun(): Promise<'twice a day' | 'after the backoff' | undefine
     : undefined;
 }
 
-const quarry = async (...words: string[]) => runQuarry([...words, 'main.ini'], await fleet.ini({ blocks }));
+const quarry = async (...words: string[]) =>
+  callQuarryWith(await fleet.ini({ blocks }), [...words, 'main.ini']);
 
 suite('a shaman profile that the scheduler keeps', () => {
   test('gets its certificates from nothing, through the responders, by one of two schedulers', async () => {

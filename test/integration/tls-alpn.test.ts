@@ -6,6 +6,7 @@ import { after, afterEach, suite, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 import { lookAtAcmeTls } from '../support/acme-tls.ts';
+import { callQuarryWith } from '../support/call-quarry.ts';
 import { assertChain } from '../support/chain.ts';
 import { type CsrOptions, makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -13,7 +14,6 @@ import { freePorts } from '../support/free-port.ts';
 import { startNginx } from '../support/nginx.ts';
 import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
-import { runQuarry } from '../support/run-quarry.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -148,7 +148,7 @@ test('a look from outside without an order is answered as the page says', async 
 test('quarry check lists the listeners for TLS-ALPN, and --probe greets them', async () => {
   const listeners = [`127.0.0.1:${one}`, `[::1]:${tlsPort}`];
   const probe = async (blocks: string) =>
-    (await runQuarry(['check', '--probe', 'main.ini'], await fleet.ini({ blocks }))).stdout;
+    (await callQuarryWith(await fleet.ini({ blocks }), ['check', '--probe', 'main.ini'])).stdout;
   await waitUntil('the responder to have its Redis again', async () => {
     const output = await probe(blocks(...listeners));
     assert.ok(output.includes(`  verification "tls"   ${listeners.join(', ')}\n`), output);

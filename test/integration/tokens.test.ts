@@ -4,11 +4,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { trailKey } from '../../shared/trail/trail.ts';
+import { callQuarryIn } from '../support/call-quarry.ts';
 import { makeCsr } from '../support/csr.ts';
 import { startFleet } from '../support/fleet.ts';
 import { shownBlock } from '../support/pages.ts';
 import { provision } from '../support/provision.ts';
-import { type Ended, runQuarryIn } from '../support/run-quarry.ts';
+import type { Ended } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const blocks = '[auth "hosts"]\ntoken = yes\ndomain = *.example.org\n';
@@ -22,7 +23,7 @@ after(async () => {
 const { curl } = await provision(['curl']);
 
 const quarry = (...words: string[]): Promise<Ended> =>
-  runQuarryIn(folder.path, ['token', ...words, 'main.ini']);
+  callQuarryIn(folder.path, ['token', ...words, 'main.ini']);
 
 /** A token as the command line shows it. No log may hold it. */
 async function addToken(...words: string[]): Promise<string> {

@@ -1,4 +1,9 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { runCommand } from '../../services/cli/run-command.ts';
+import type { Ended } from './run-quarry.ts';
+import { tempDir } from './temp-dir.ts';
 
 /**
  * Does in this process, and in its folder, what `quarry` is told: the start of a process costs more than most
@@ -9,7 +14,7 @@ import { runCommand } from '../../services/cli/run-command.ts';
 export async function callQuarry(
   words: string[],
   env: Record<string, string | undefined> = {},
-): Promise<{ code: 0 | 1 | 2; stdout: string; stderr: string }> {
+): Promise<Ended> {
   let [stdout, stderr] = ['', ''];
   const write = (text: string) => {
     stdout += text;
@@ -19,4 +24,19 @@ export async function callQuarry(
     stderr += line;
   });
   return { code, stdout, stderr };
+}
+
+/** The same with words for files of another folder, which what it says names as the words do. */
+export async function callQuarryIn(folder: string, words: string[]): Promise<Ended> {
+  const toPath = (word: string) => (existsSync(join(folder, word)) ? join(folder, word) : word);
+  const { code, ...said } = await callQuarry(words.map(toPath));
+  const asTold = (text: string) => text.replaceAll(`${folder}/`, '');
+  return { code, stdout: asTold(said.stdout), stderr: asTold(said.stderr) };
+}
+
+/** The same with a configuration, which the words call `main.ini`. */
+export async function callQuarryWith(ini: string, words: string[]): Promise<Ended> {
+  await using dir = await tempDir();
+  await writeFile(join(dir.path, 'main.ini'), ini);
+  return await callQuarryIn(dir.path, words);
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { callQuarry } from './call-quarry.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import { freePort } from './free-port.ts';
 import { startNginx } from './nginx.ts';
@@ -32,10 +33,13 @@ export type ShamanGround = AsyncDisposable & {
   webroot: string;
   /** A directory with the authenticator of concorde's README, `prove-challenge`, and this `shaman.json`. */
   directory(json: Json): Promise<ShamanDirectory>;
-  /** Runs `quarry shaman` to its end. */
-  run(directory: ShamanDirectory, env?: Record<string, string>): Promise<Ended>;
-  /** Starts it, to be killed. */
-  start(directory: ShamanDirectory): { child: ChildProcess; ended: Promise<Ended> };
+  /** Runs `quarry shaman` to its end, in this process. */
+  run(directory: ShamanDirectory): Promise<Ended>;
+  /** Starts it in a process of its own. */
+  start(
+    directory: ShamanDirectory,
+    env?: Record<string, string>,
+  ): { child: ChildProcess; ended: Promise<Ended> };
 };
 
 /** Pebble, and a real nginx that answers http-01 as concorde's README sets it up. */
@@ -58,9 +62,12 @@ export async function startShamanGround(
     for (const child of running) child.kill('SIGKILL');
   });
 
+  const trust = { ACME_CAFILE: pebble.caFile };
+
   function start({ path }: ShamanDirectory, env: Record<string, string> = {}) {
+    const { PATH, NODE_COMPILE_CACHE } = process.env;
     const child = spawn(process.execPath, [main, 'shaman', path], {
-      env: { PATH: process.env.PATH, ACME_CAFILE: pebble.caFile, ...env },
+      env: { PATH, ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }), ...trust, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const ended = toEnded(child);
@@ -79,7 +86,7 @@ export async function startShamanGround(
       await directory.program('prove-challenge', proveChallenge(webroot));
       return directory;
     },
-    run: (directory, env) => start(directory, env).ended,
+    run: ({ path }) => callQuarry(['shaman', path], trust),
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
 }

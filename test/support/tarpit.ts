@@ -11,7 +11,6 @@ import { waitUntil } from './wait-until.ts';
 
 /** Slots of the one worker. */
 export const workerSlots = 8;
-export const noisyPosts = 500;
 const address = '127.0.0.66';
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
@@ -27,8 +26,8 @@ export type TarpitGround = AsyncDisposable & {
   parked(): Promise<number>;
   /** Posts for a name that leads to the tarpit, and does not wait. */
   postMisled(name: string): Promise<Answer>;
-  /** Posts all that the noisy block posts, and waits until the worker is at it. */
-  makeNoise(orders: number): Promise<void>;
+  /** Has the noisy block post so often, and waits until so many orders are under way. */
+  makeNoise(posts: number, orders: number): Promise<void>;
 };
 
 /**
@@ -81,8 +80,8 @@ self-check-network = 127.0.0.0/8
     noisyOrders,
     parked: () => fleet.redisClient.zcard('{quarry}:parked:noisy'),
     postMisled,
-    async makeNoise(orders) {
-      for (let n = 0; n < noisyPosts; n++) {
+    async makeNoise(posts, orders) {
+      for (let n = 0; n < posts; n++) {
         const { status, body } = await postMisled(`host${n}.noisy.shared.example`);
         assert.equal(status, 202, body);
       }

@@ -1,6 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-const pauseMs = 20;
+/** Each pause is a part of the time that was waited before: long waits leave the machine to others. */
+const shortestPauseMs = 20;
+const longestPauseMs = 100;
+const partOfWait = 1 / 10;
+
+const pauseAfter = (waitedMs: number) =>
+  Math.min(Math.max(waitedMs * partOfWait, shortestPauseMs), longestPauseMs);
 
 /** A last stop against hanging, in milliseconds: a busy machine may be slow, and no test asserts how slow. */
 export const lastStopMs = 240_000;
@@ -14,7 +20,8 @@ export async function waitUntil(
   check: () => Promise<boolean> | boolean,
   timeoutMs = lastStopMs,
 ): Promise<void> {
-  const end = performance.now() + timeoutMs;
+  const begin = performance.now();
+  const waited = () => performance.now() - begin;
   let cause: unknown;
   do {
     try {
@@ -23,7 +30,7 @@ export async function waitUntil(
     } catch (error) {
       cause = error;
     }
-    await delay(pauseMs);
-  } while (performance.now() < end);
+    await delay(pauseAfter(waited()));
+  } while (waited() < timeoutMs);
   throw new Error(`timed out: ${what}`, { cause });
 }

@@ -5,8 +5,8 @@ import { after, test } from 'node:test';
 import { kindOf } from '../../support/acme-answers.ts';
 import { toDns } from '../../support/acme-client.ts';
 import { keyedEab, startAcmeFleet } from '../../support/acme-fleet.ts';
+import { callQuarryIn } from '../../support/call-quarry.ts';
 import { makeCsr } from '../../support/csr.ts';
-import { runQuarryIn } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 // By what the accounts of ACME clients are bound, as an operator gives it, and takes it away.
@@ -29,7 +29,7 @@ async function reload(from: string, to: string): Promise<void> {
 }
 
 async function quarry(...words: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runQuarryIn(intake.folder, [...words, 'main.ini']);
+  const { code, stdout, stderr } = await callQuarryIn(intake.folder, [...words, 'main.ini']);
   assert.equal(code, 0, stderr);
   return stdout;
 }

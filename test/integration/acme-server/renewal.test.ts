@@ -8,8 +8,8 @@ import { type AcmeClient, toCsrField, toDns } from '../../support/acme-client.ts
 import { type AcmeFleet, keyedEab, otherEab, startAcmeFleet } from '../../support/acme-fleet.ts';
 import { toClientKey } from '../../support/acme-jws.ts';
 import { ask } from '../../support/ask.ts';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { makeCsr } from '../../support/csr.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { setRenewalInfo, windowFromNow } from '../../support/set-renewal-info.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
@@ -151,7 +151,7 @@ suite('revocation', () => {
     const done = await client.post(client.directory.revokeCert, payload, { jwk: true, key });
     assert.equal(done.status, 200, done.body);
     await assertRevoked(one, 1);
-    const { stdout } = await runQuarry(['keys', 'list', 'main.ini'], await acme.fleet.ini());
+    const { stdout } = await callQuarryWith(await acme.fleet.ini(), ['keys', 'list', 'main.ini']);
     assert.match(stdout, /by-key\.example\.org/);
   });
 
@@ -173,10 +173,14 @@ suite('an operator', () => {
   test('finds the certificates of ACME clients, with who has them, and has them reissued and revoked', async () => {
     const { reissued, revoked, other } = held;
     const ini = await acme.fleet.ini();
-    const agreed = await runQuarry(
-      ['reissue', '--yes', '--account', 'default', 'reissue.*', 'main.ini'],
-      ini,
-    );
+    const agreed = await callQuarryWith(ini, [
+      'reissue',
+      '--yes',
+      '--account',
+      'default',
+      'reissue.*',
+      'main.ini',
+    ]);
     assert.deepEqual(
       [agreed.code, agreed.stderr, agreed.stdout],
       [
@@ -188,12 +192,12 @@ suite('an operator', () => {
     );
     assert.equal((await renewalInfo(reissued)).isPast, true);
 
-    const list = () => runQuarry(['certificates', 'revoke.example.org', 'main.ini'], ini);
+    const list = () => callQuarryWith(ini, ['certificates', 'revoke.example.org', 'main.ini']);
     const holder = new RegExp(
       `block "keyed"\n.*by hmac key 1, client account ${revoked.account} from 127.0.0.1`,
     );
     await waitUntil('the inventory', async () => holder.test((await list()).stdout));
-    const done = await runQuarry(['revoke', '--yes', 'revoke.example.org', 'main.ini'], ini);
+    const done = await callQuarryWith(ini, ['revoke', '--yes', 'revoke.example.org', 'main.ini']);
     assert.deepEqual([done.code, done.stderr], [0, '']);
     assert.equal((await renewalInfo(revoked)).isPast, true);
     assert.equal((await renewalInfo(other)).isPast, false);

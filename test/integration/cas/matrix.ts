@@ -11,6 +11,7 @@ import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { type Csr, type CsrOptions, makeCsr } from '../../support/csr.ts';
 import { startQuarry } from '../../support/quarry.ts';
 import { startRedis } from '../../support/redis.ts';
+import type { Ended } from '../../support/run-quarry.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { type Check, type Programs, type RunningCa, type TestedCa, testedCas } from './cas.ts';
 
@@ -31,7 +32,7 @@ type Ground = AsyncDisposable & {
   revoke(chain: string): Promise<Answer>;
   /** Where a name leads to: 127.0.0.1 unless it is told. */
   resolve(name: string, address: string): Promise<void>;
-  quarry(args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  quarry(args: string[]): Promise<Ended>;
 };
 
 /** Declares the tests of all CAs; one that is not to be had is skipped, and says why. */

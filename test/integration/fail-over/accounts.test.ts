@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { after, afterEach, suite, test } from 'node:test';
 import { axios, Client } from 'acme-client';
 import { renewalInfoId } from '../../../shared/acme/renewal-info.ts';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { accountSecrets, type RoleOptions, startFleet } from '../../support/fleet.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { type Post, post, sent } from '../faults/orders.ts';
 import { asked, assertIssuedBy, readyz, refuse, untilOpen } from './answers.ts';
@@ -47,20 +47,14 @@ async function startApart(name: string, terms: string, more: RoleOptions = {}) {
     blocks,
     ...more,
   };
-  const [to, worker] = await Promise.all([
-    fleet.start('intake', options),
-    fleet.start('worker', options),
-    fleet.start('responder', options),
-    fleet.start('scheduler', options),
-  ]);
+  const to = await fleet.start('up', options);
   for (const secret of accountSecrets(join(dir, 'account.pem'))) fleet.secrets.add(secret);
   const untilReady = () => untilOpen({ accountDir: dir });
   return {
     to,
-    worker,
     dir,
     untilReady,
-    ca: async () => runQuarry(['ca', 'main.ini'], await fleet.ini(options)),
+    ca: async () => callQuarryWith(await fleet.ini(options), ['ca', 'main.ini']),
   };
 }
 
@@ -86,9 +80,9 @@ suite('the second account gets the orders', () => {
   });
 
   test("where the terms of the first one's CA are not accepted", async () => {
-    const { to, worker, ca } = await startApart('terms', 'accept-terms-of-service = no');
+    const { to, ca } = await startApart('terms', 'accept-terms-of-service = no');
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['terms.example'], { to })]);
-    for (const { body } of [await readyz(worker), { body: (await ca()).stdout }])
+    for (const { body } of [await readyz(to), { body: (await ca()).stdout }])
       assert.match(body, /default[\s\S]*terms of service are not accepted[\s\S]*Do%20what%20thou%20wilt/);
   });
 
@@ -102,9 +96,9 @@ suite('the second account gets the orders', () => {
         },
       },
     });
-    const { to, worker, ca } = await startApart('unbound', agreed);
+    const { to, ca } = await startApart('unbound', agreed);
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['unbound.example'], { to })]);
-    for (const { body } of [await readyz(worker), { body: (await ca()).stdout }])
+    for (const { body } of [await readyz(to), { body: (await ca()).stdout }])
       assert.match(body, /default[\s\S]*eab-kid/);
   });
 
@@ -116,10 +110,10 @@ suite('the second account gets the orders', () => {
       when: ({ payload }) => payload?.externalAccountBinding !== undefined,
       do: { answer: { status: 403, problem } },
     });
-    const { to, worker } = await startApart('misbound', `${agreed}\neab-kid = kid-1\neab-hmac-key = ${key}`);
+    const { to } = await startApart('misbound', `${agreed}\neab-kid = kid-1\neab-hmac-key = ${key}`);
     await assertIssuedBy(fleet, 'second', [await post(fleet, ['misbound.example'], { to })]);
     assert.ok(refusal.hits > 0);
-    assert.match((await readyz(worker)).body, /default[\s\S]*the kid of the binding is not known/);
+    assert.match((await readyz(to)).body, /default[\s\S]*the kid of the binding is not known/);
   });
 
   test('where the budget of the first is used up for longer than the client waits', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, suite, test } from 'node:test';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import type { Kind } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { about, assertIssued, type Post, post, postEach, presented, sent } from '../faults/orders.ts';
 import {
@@ -226,7 +226,7 @@ suite('a worker that starts while its first CA is away', () => {
     const ready = await readyz(worker);
     assert.equal(ready.status, 200);
     assert.match(ready.body, away);
-    const told = await runQuarry(['ca', 'main.ini'], await fleet.ini());
+    const told = await callQuarryWith(await fleet.ini(), ['ca', 'main.ini']);
     assert.equal(told.code, 0, told.stderr);
     assert.match(told.stdout, away);
     for (const url of [fleet.ca.directoryUrl, fleet.second.ca.directoryUrl])

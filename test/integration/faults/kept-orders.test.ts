@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { assertChain } from '../../support/chain.ts';
 import { makeCsr } from '../../support/csr.ts';
 import type { RuleOptions } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { about, presented, reached, sent } from './orders.ts';
 
 /** The CA says that it is still at it, for hours, as one whose orders a person approves. */
@@ -65,11 +65,11 @@ suite('an order that its CA does not finish', { concurrency: true }, () => {
     assert.deepEqual([sent(fleet.ca, name, 'newOrder').length, rule.hits], [1, 1]);
 
     const config = await fleet.ini();
-    const listed = await runQuarry(['limits', 'main.ini'], config);
+    const listed = await callQuarryWith(config, ['limits', 'main.ini']);
     const [, key = ''] = /(csr\/[0-9a-f]{16}@\S+)/.exec(listed.stdout) ?? [];
     assert.match(listed.stdout, /not allowed/);
     rule.remove();
-    await runQuarry(['limits', 'clear', key, 'main.ini'], config);
+    await callQuarryWith(config, ['limits', 'clear', key, 'main.ini']);
     assert.equal((await fleet.post(csrPem)).status, 200);
   });
 });

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import type { Answer } from '../../support/ask.ts';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { makeCsr } from '../../support/csr.ts';
 import { type RoleProcess, startFleet } from '../../support/fleet.ts';
 import { freePort } from '../../support/free-port.ts';
 import { listen } from '../../support/listen.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { about, assertIssued, post, sent } from './orders.ts';
 
@@ -101,7 +101,7 @@ async function assertTry(wanted: string[], expected: Wanted, options?: To): Prom
 const issued = { status: 200, newOrders: 1 };
 
 async function quarryLimits(...words: string[]) {
-  return runQuarry(['limits', ...words, 'main.ini'], await fleet.ini(main));
+  return callQuarryWith(await fleet.ini(main), ['limits', ...words, 'main.ini']);
 }
 
 async function mend(name: string): Promise<void> {

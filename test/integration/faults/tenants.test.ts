@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { after, suite, test } from 'node:test';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { makeCsr } from '../../support/csr.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { freePort } from '../../support/free-port.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 import { sent } from './orders.ts';
 
@@ -39,7 +39,7 @@ async function startApart(name: string, blocks: string, { mgmt = '', worker = ''
   return {
     to,
     limits: async (...words: string[]) =>
-      runQuarry(['limits', ...words, 'main.ini'], await fleet.ini(options)),
+      callQuarryWith(await fleet.ini(options), ['limits', ...words, 'main.ini']),
     /** What a post through a block is answered with, and how many newOrders the CA was sent for its name. */
     async tryAs(block: string, name: string, csr?: string) {
       const before = sent(fleet.ca, name, 'newOrder').length;

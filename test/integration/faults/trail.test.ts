@@ -3,9 +3,9 @@ import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Answer } from '../../support/ask.ts';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { makeCsr } from '../../support/csr.ts';
 import { type Fleet, type FleetRole, startFleet } from '../../support/fleet.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 /** A certificate that a client has got: the id of its request, and the SHA-256 of the certificate. */
@@ -123,10 +123,10 @@ domain = *.example`;
     const cursor = await fleet.redisClient.hget('{quarry}:trail-cursors', 'files');
     return newest?.[0] === cursor;
   });
-  const verified = await runQuarry(['trail', 'verify', 'main.ini'], ini);
+  const verified = await callQuarryWith(ini, ['trail', 'verify', 'main.ini']);
   assert.equal(verified.code, 0, verified.stdout + verified.stderr);
   await fleet.redis.stop(); // the files are enough
-  const { stdout } = await runQuarry(['trail', 'export', trail], ini);
+  const { stdout } = await callQuarryWith(ini, ['trail', 'export', trail]);
   const lines: (Line & { id?: string })[] = stdout
     .trim()
     .split('\n')

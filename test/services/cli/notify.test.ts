@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { account, auth } from '../../shared/setup/load-text.ts';
+import { callQuarryWith } from '../../support/call-quarry.ts';
 import { startHookReceiver } from '../../support/hook-receiver.ts';
 import { headerOf, startMailServer } from '../../support/mail-server.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
 
 const mail = (port: number) =>
   `[notify "post"]\nmail = ops@example.org\nfrom = quarry@example.org\nsmtp = smtp://127.0.0.1:${port}\non = account-paused\n`;
@@ -12,7 +12,7 @@ test('quarry notify test reaches every block at once, whatever it wants to hear 
   await using receiver = await startHookReceiver();
   await using mails = await startMailServer();
   const ini = `${account}${auth}[notify "chat"]\nurl = ${receiver.url}/t0ken\n${mail(mails.port)}`;
-  const { code, stdout, stderr } = await runQuarry(['notify', 'test', 'main.ini'], ini);
+  const { code, stdout, stderr } = await callQuarryWith(ini, ['notify', 'test', 'main.ini']);
   assert.deepEqual([code, stderr], [0, '']);
   assert.equal(
     stdout,
@@ -28,7 +28,7 @@ test('quarry notify test says which block was not reached and why, and reaches t
   await using mails = await startMailServer({ unknown: ['ops@example.org'] });
   receiver.answers.push(404);
   const ini = `${account}${auth}${mail(mails.port)}[notify "chat"]\nurl = ${receiver.url}/t0ken\n`;
-  const { code, stdout, stderr } = await runQuarry(['notify', 'test', 'main.ini'], ini);
+  const { code, stdout, stderr } = await callQuarryWith(ini, ['notify', 'test', 'main.ini']);
   assert.deepEqual([code, stderr], [1, 'quarry: not reached: post, chat\n']);
   assert.match(
     stdout,
@@ -38,8 +38,8 @@ test('quarry notify test says which block was not reached and why, and reaches t
 
 test('quarry notify test ends with one line where there is nothing to test', async () => {
   const [nobody, wrong] = await Promise.all([
-    runQuarry(['notify', 'test', 'main.ini'], account + auth),
-    runQuarry(['notify', 'main.ini'], account + auth),
+    callQuarryWith(account + auth, ['notify', 'test', 'main.ini']),
+    callQuarryWith(account + auth, ['notify', 'main.ini']),
   ]);
   assert.deepEqual(
     [nobody.code, nobody.stderr],

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { splitWords } from '../../../services/cli/command.ts';
 import { choose, type Wanted } from '../../../services/cli/reissue.ts';
 import type { ManagedCertificate } from '../../../shared/renewal/renewal-index.ts';
-import { runQuarry } from '../../support/run-quarry.ts';
+import { callQuarry } from '../../support/call-quarry.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const day = 24 * 3_600_000;
@@ -75,8 +75,8 @@ test('choose() says which name matches nothing, or that nothing does', () => {
 });
 
 test('quarry reissue wants a configuration file, and a time that it can read', async () => {
-  const without = await runQuarry(['reissue', 'www.example.org']);
-  const wrong = await runQuarry(['reissue', '--issued-before', 'yesterday', 'main.ini']);
+  const without = await callQuarry(['reissue', 'www.example.org']);
+  const wrong = await callQuarry(['reissue', '--issued-before', 'yesterday', 'main.ini']);
   assert.deepEqual(
     [without.code, without.stderr],
     [2, 'quarry: reissue needs a configuration file: quarry reissue main.ini\n'],
