@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writeAtomically } from '../../shared/base/atomic-file.ts';
+import { systemClock } from '../../shared/base/basics.ts';
+import { describeSection } from '../../shared/config/config-error.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
 import { type Command, type Io, readOptions, UsageError } from './command.ts';
-import type { Answers } from './init/answers.ts';
+import type { Answers, CaAnswer } from './init/answers.ts';
 import { type Given, openTerminal, type Terminal } from './init/ask.ts';
 import {
   findContainerOwner,
@@ -104,29 +108,47 @@ async function isToChange(terminal: Terminal): Promise<boolean> {
   return /^y(es)?$/i.test((await terminal.line(what)).trim());
 }
 
-type Made = { answers: Answers; sections: Section[]; text: string; listeners: string[]; server: string };
+type Made = {
+  answers: Answers;
+  sections: Section[];
+  /** Those of before, of which nobody was asked. */
+  kept: Section[];
+  text: string;
+  listeners: string[];
+  server: string;
+  /** The certificate of the CA's own TLS, from where it was given. */
+  copied: string | undefined;
+};
 
 async function makeConfig(
   { given, place, folder, quarry, io }: Setup,
   before: Existing | undefined,
   terminal: Terminal | undefined,
 ): Promise<Made> {
-  const facts = findFacts(place.kind === 'compose');
+  const facts = findFacts(place);
   const { port, listen, ...defaults } = before?.defaults ?? {};
   const ports = facts.isComposed ? await readVariables(folder) : { port, listen };
-  const answers = await gatherAnswers({
+  const { ca, ...others } = await gatherAnswers({
     ...{ given, terminal, facts, folder },
     takesDefaults: given.yes !== undefined || before !== undefined,
     defaults: { ...defaults, ...ports },
     before: before?.account,
     lookAtCa: openLookAtCa(readProxy(io.env)),
   });
+  const answers: Answers = { ...others, ca: atService(ca, place) };
   const { hasIpv6, server } = facts;
   const made = toSections(answers, place, { hasIpv6, makeKey: () => randomBytes(32).toString('base64') });
   const sections = before ? keepOld(before.sections, made) : made;
   const listeners = toListeners(answers, place, hasIpv6);
-  return { answers, sections, text: renderIni(sections, toCheck(place, quarry)), listeners, server };
+  const text = renderIni(sections, toCheck(place, quarry));
+  const isMade = (section: Section) => made.some(one => describeSection(one) === describeSection(section));
+  const kept = sections.filter(section => !isMade(section));
+  return { answers, sections, kept, text, listeners, server, copied: ca.caFile };
 }
+
+/** A service's user cannot look everywhere: it gets a copy. */
+const atService = (ca: CaAnswer, { kind, file }: Place): CaAnswer =>
+  kind === 'system' && ca.caFile !== undefined ? { ...ca, caFile: join(dirname(file), 'ca.pem') } : ca;
 
 const toCheck = ({ kind, file }: Place, quarry: string) =>
   kind === 'compose'
@@ -134,14 +156,16 @@ const toCheck = ({ kind, file }: Place, quarry: string) =>
     : `${quarry} check ${file}`;
 
 async function writeConfig(
-  { answers, text, listeners }: Made,
+  { answers, text, listeners, kept, copied }: Made,
   { place, io, isRoot, parts, given }: Setup,
   before: Existing | undefined,
   mayRewrite: boolean,
 ): Promise<void> {
   if (before && !mayRewrite)
     throw new Error('nothing is changed: with --force it is written anew; its keys stay, and a copy is kept');
-  const { fault } = answers.ca;
+  const { caFile, fault } = answers.ca;
+  if (caFile !== undefined && copied !== undefined && caFile !== copied)
+    await writeAtomically(caFile, await readFile(copied, 'utf8'));
   const unasked =
     fault === undefined ? [] : [`the CA could not be asked, so its terms are accepted unseen: ${fault}`];
   const warnings = [...unasked, ...(await tryConfig(place.file, text, io.env, place.kind !== 'compose'))];
@@ -149,7 +173,7 @@ async function writeConfig(
   const copy = await putConfig(place.file, text, { owner, before: before?.text, now: new Date() });
   const whose = owner === undefined ? 'you' : 'its user';
   await io.write(`\n${place.file} is written, for ${whose} alone to read. It says:\n\n`);
-  await io.write(tellChoices(answers, place, listeners));
+  await io.write(tellChoices(answers, place, { listeners, kept }));
   if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
   if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
 }
@@ -174,7 +198,7 @@ async function finish(
   const isComposed = place.kind === 'compose';
   const variables = isComposed ? toVariables(answers, place.file, folder) : {};
   if (isComposed) await writeVariables(folder, variables);
-  if (isStarted) await startService(parts, isSame);
+  if (isStarted) await startService({ ...parts, clock: systemClock }, isSame);
   const before = isComposed ? findUnreadable(place.file) : undefined;
   const setting = { place, quarry, isStarted, isRoot, server, ...(before !== undefined && { before }) };
   const doors = isComposed ? [variables.QUARRY_PORT ?? ''] : listeners;

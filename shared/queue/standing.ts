@@ -27,10 +27,10 @@ export type Standing = {
 /**
  * KEYS: the job, its lock, its checkpoint, who hears of it; the jobs that wait for a worker, those that have
  * lost theirs, those that wait for something else, those that are parked. ARGV: the job's id, for how many
- * seconds somebody hears of its next move, or 0. Answers nil where there is no such job.
+ * seconds somebody hears of its next move, or 0. Answers nil where there is no such job, or it has ended.
  */
 const READ = toScript(`
-if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'finishedOn') == 1 then return false end
 if ARGV[2] ~= '0' then redis.call('SET', KEYS[4], '1', 'EX', ARGV[2]) end
 local before = redis.call('ZRANK', KEYS[5], ARGV[1])
 return {

@@ -103,6 +103,10 @@ suite('where a job stands', () => {
     const known = await read(queue, jobId);
     assert.deepEqual([known?.doing, known?.saved], [undefined, undefined]);
     assert.equal(await queue.standings.namesOf(jobId), undefined);
+    await redis.hset(job, { finishedOn: 1 });
+    assert.equal(await read(queue, jobId), undefined);
+    await redis.hdel(job, 'finishedOn');
+    assert.ok(await read(queue, jobId));
     await redis.del(job);
     assert.equal(await read(queue, jobId), undefined);
   });

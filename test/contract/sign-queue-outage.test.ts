@@ -22,6 +22,8 @@ function callAll(queue: SignQueue) {
     queue.promise(jobId, job),
     queue.blockOf(jobId),
     queue.result(jobId, never),
+    queue.standings.read(jobId, job.block, true),
+    queue.standings.namesOf(jobId),
   ];
   return Promise.allSettled(calls);
 }
@@ -58,13 +60,19 @@ test('the sign queue fails while Redis is down, and works when it is back', asyn
   assert.equal((await intake.queue.result(after, never))?.outcome, 'issued');
 });
 
-test('who waits while Redis goes away and comes back gets the result', async () => {
+test('who waits while Redis goes away and comes back hears of moves, and gets the result', async () => {
   await using redis = await startRedis({ appendonly: true });
   await using intake = openIntakeSide(redis.url, prefix);
   const jobId = await enqueueSoon(intake.queue);
   const waiting = intake.queue.result(jobId, never);
   await intake.redis.ping(); // by now it has looked for a result that is there already
+  const move = Promise.withResolvers<void>();
+  using _listening = intake.queue.standings.listen(jobId, move.resolve);
   await redis.restart();
+  await waitUntil('the channel to be listened to again', async () => {
+    return (await intake.redis.publish(`${prefix}:moves`, jobId)) === 1;
+  });
+  await move.promise;
   await using _worker = openWorkerSide(redis.url, prefix);
   assert.equal((await waiting)?.outcome, 'issued');
 });

@@ -130,6 +130,7 @@ suite('quarry init, and a CA that is there', () => {
 
     const third = await runQuarryIn(folder, ['init', '--clients', 'token', '--force']);
     assert.equal(third.code, 0, third.stderr);
+    assert.match(third.stdout, /^ {2}kept +\[auth "hosts"\]$/m);
     assert.ok((await readFile(file, 'utf8')).includes(key));
   });
 });

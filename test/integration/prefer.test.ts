@@ -5,6 +5,8 @@ import { assertChain } from '../support/chain.ts';
 import { makeCsr } from '../support/csr.ts';
 import { listenForEvents } from '../support/events.ts';
 import { startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
+import { startNginx } from '../support/nginx.ts';
 
 const key = 'prefer-shared-key';
 const fleet = await startFleet({
@@ -178,7 +180,11 @@ suite('GET /sign/<id> for events', () => {
   test('says of an order where it is from the queue to its certificate, at whichever intake, over a worker that is killed', async () => {
     const [idle] = fleet.all('worker');
     await idle?.stop();
-    const another = await fleet.start('intake');
+    const [another, port] = [await fleet.start('intake'), await freePort()];
+    await using _nginx = await startNginx(
+      `server { listen 127.0.0.1:${port}; location / { proxy_pass ${intake()}; } }`,
+      port,
+    );
     const name = 'events.open.example';
     const [before, { csrPem, keyPem }] = [
       await makeCsr({ names: ['x.open.example'] }),
@@ -198,8 +204,8 @@ suite('GET /sign/<id> for events', () => {
     const finalized = fleet.ca.rule({ kind: 'finalize', do: { hold: 'before' } });
     made.remove();
     await events.until('the order is made');
-    const late = await listenForEvents(intake() + location);
-    await late.until('the order is made');
+    const late = await listenForEvents(`http://127.0.0.1:${port}${location}`);
+    await late.until('the order is made'); // which nginx does not hold back
     asked.remove();
     await events.until(`proving ${name}`);
     const short = await ask(intake() + location, preferring('wait=0'));

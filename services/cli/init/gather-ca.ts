@@ -3,6 +3,7 @@ import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { UsageError } from '../command.ts';
 import type { CaAnswer } from './answers.ts';
 import type { Answering, Given, Question } from './ask.ts';
+import type { Facts } from './facts.ts';
 import { isDistrusted, type LookAtCa, toTermsUrl } from './look-at-ca.ts';
 import { caFileQuestion, eabKeyQuestion, eabKidQuestion } from './questions.ts';
 
@@ -12,6 +13,7 @@ type Parts = {
   before: AccountConfig | undefined;
   /** Where relative paths start. */
   folder: string;
+  facts: Pick<Facts, 'isComposed'>;
   lookAtCa: LookAtCa;
 };
 
@@ -43,14 +45,20 @@ export async function gatherCa(
 async function look(
   answering: Answering,
   directory: string,
-  { given, before, folder, lookAtCa }: Parts,
+  { given, before, folder, lookAtCa, facts: { isComposed } }: Parts,
   fail: (reason: string) => never,
 ): Promise<AskedCa> {
-  const askFile = () => answering.answer(caFileQuestion(folder));
+  const askFile = () => answering.answer(caFileQuestion(folder, isComposed));
   const kept = before?.acmeServer === directory ? before.caFile : undefined;
   let caFile = given['ca-file'] === undefined ? kept : await askFile();
   let found = await lookAtCa(directory, caFile);
-  if ('fault' in found && isDistrusted(found.fault) && caFile === undefined && answering.terminal) {
+  if (
+    'fault' in found &&
+    isDistrusted(found.fault) &&
+    caFile === undefined &&
+    answering.terminal &&
+    !isComposed
+  ) {
     answering.terminal.say(`  ${found.fault}\n`);
     caFile = await askFile();
     found = await lookAtCa(directory, caFile);

@@ -84,6 +84,7 @@ async function askAgain(
 
 async function gatherProof(answering: Answering, kind: ProofKind, asked: Asked): Promise<Proof> {
   const { folder, defaults } = asked;
+  const where = { folder, isService: asked.facts.isService };
   switch (kind) {
     case 'http':
     case 'tls-alpn':
@@ -94,9 +95,9 @@ async function gatherProof(answering: Answering, kind: ProofKind, asked: Asked):
       return { kind, server, ...(key && { key }) };
     }
     case 'program': {
-      const command = await answering.answer(programQuestion(folder, 'program', defaults.program));
+      const command = await answering.answer(programQuestion(where, 'program', defaults.program));
       const challenge = await answering.answer(challengeQuestion(defaults['program-challenge'] ?? 'http-01'));
-      const wanted = programQuestion(folder, 'cleanup-program', undefined);
+      const wanted = programQuestion(where, 'cleanup-program', undefined);
       const cleanup = asked.given['cleanup-program'] && (await answering.answer(wanted));
       return { kind, command, challenge, ...(cleanup && { cleanup }) };
     }

@@ -27,10 +27,14 @@ export function tellNextSteps(
   return [tellHere(setting), ...tellProxy(answers, setting.place), ...ways].join('\n');
 }
 
+/** A path as a word of a shell. */
+const quoted = (path: string) => (/^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
+
 const paragraph = (title: string, lines: string[]) =>
   `${title}\n${lines.map(line => `    ${line}\n`).join('')}`;
 
-function tellHere({ place: { kind, file }, quarry, isStarted, isRoot, before }: Setting): string {
+function tellHere({ place, quarry, isStarted, isRoot, before }: Setting): string {
+  const file = quoted(place.file);
   const sudo = isRoot ? '' : 'sudo ';
   const commands = {
     here: [`${quarry} check ${file}`, `${quarry} up ${file}`],
@@ -39,7 +43,7 @@ function tellHere({ place: { kind, file }, quarry, isStarted, isRoot, before }: 
       : [`${sudo}systemctl enable --now quarry`, `${sudo}systemctl status quarry`],
     compose: ['docker compose up -d', 'docker compose ps'],
   };
-  return paragraph('Next:', [...(before === undefined ? [] : [before]), ...commands[kind]]);
+  return paragraph('Next:', [...(before === undefined ? [] : [before]), ...commands[place.kind]]);
 }
 
 /** Where something else has the CA's port. */
@@ -111,8 +115,8 @@ function tellKey(
   const heading = `/^\\[auth "${label.replaceAll('.', '\\.')}"\\]$/,/^$/`;
   const read =
     file === undefined
-      ? `${sudo}sed -n '${heading}s/^hmac_key = //p' ${place.file} | head -n 1`
-      : `${sudo}cat ${file}`;
+      ? `${sudo}sed -n '${heading}s/^hmac_key = //p' ${quoted(place.file)} | head -n 1`
+      : `${sudo}cat ${quoted(file)}`;
   const put = `ssh root@${host} 'mkdir -p /etc/quarry; umask 077; cat >/etc/quarry/get.key'`;
   const whose = label === 'hosts' ? 'each host with the key' : label;
   return [
@@ -128,7 +132,7 @@ function tellToken(host: string, url: string, { place, quarry, isRoot }: Setting
   const [called, file] =
     place.kind === 'compose'
       ? ['docker compose run --rm cli', '/etc/quarry/main.ini']
-      : [`${sudo}${quarry}`, place.file];
+      : [`${sudo}${quarry}`, quoted(place.file)];
   return paragraph(
     'For each host with a token, here (once Quarry runs), and then there, where the token is typed in:',
     [

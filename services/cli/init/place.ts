@@ -40,11 +40,11 @@ export function choosePlace(
 }
 
 /** How `quarry` is called where this command was. */
-export function findCall({ node, launcher }: Program, env: Environment, folder: string): string {
+export function findCall({ launcher }: Pick<Program, 'launcher'>, env: Environment, folder: string): string {
   if (launcher.startsWith(PACKAGE)) return 'quarry';
   const isOwn = folder === resolve(dirname(launcher), '../..');
   if (isOwn) return 'npx quarry';
   const onPath = env.npm_command === undefined ? findOnPath('quarry', env.PATH ?? '') : undefined;
   const isHere = onPath !== undefined && dirname(realpathSync(onPath)) === dirname(launcher);
-  return isHere ? 'quarry' : `${node} ${launcher}`;
+  return isHere ? 'quarry' : join(dirname(launcher), 'quarry');
 }

@@ -22,7 +22,7 @@ import {
   toWords,
 } from './answers.ts';
 import type { Question } from './ask.ts';
-import type { Facts } from './facts.ts';
+import { type Facts, findClosed } from './facts.ts';
 
 // The five questions, each with a line or a few of help, and what some answers make it ask besides.
 
@@ -147,7 +147,7 @@ function readNow(path: string, fail: (reason: string) => never): string {
 }
 
 export const programQuestion = (
-  folder: string,
+  { folder, isService }: { folder: string; isService: boolean },
   option: 'program' | 'cleanup-program',
   fallback: string | undefined,
 ): Question<string> => ({
@@ -157,7 +157,9 @@ export const programQuestion = (
   parse(text, fail) {
     const path = resolve(folder, text);
     const fault = whyNotRunnable(path);
-    return fault === undefined ? path : fail(`${path} cannot be run: ${fault}`);
+    if (fault !== undefined) return fail(`${path} cannot be run: ${fault}`);
+    const closed = isService ? findClosed(path) : undefined;
+    return closed === undefined ? path : fail(`lies in ${closed}, where the service's user cannot run it`);
   },
 });
 
@@ -170,14 +172,17 @@ export const challengeQuestion = (fallback: string): Question<string> => ({
   parse: (text, fail) => (challenges.includes(text) ? text : fail(`is none of ${challenges.join(', ')}`)),
 });
 
-export const caFileQuestion = (folder: string): Question<string> => ({
+export const caFileQuestion = (folder: string, isComposed: boolean): Question<string> => ({
   ...{
     option: 'ca-file',
     value: 'FILE',
     title: "     The file with the root certificate of the CA's own TLS",
   },
   help: ['PEM. A CA of your own has one; its manual says where.'],
-  parse: (text, fail) => parseCertificateFile(resolve(folder, text), fail),
+  parse: (text, fail) =>
+    isComposed
+      ? fail('the containers would not see the file: mount it, and write ca-file into main.ini yourself')
+      : parseCertificateFile(resolve(folder, text), fail),
 });
 
 export const eabKidQuestion: Question<string> = {

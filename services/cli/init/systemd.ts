@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { writeAtomically } from '../../../shared/base/atomic-file.ts';
+import { readIfThere, writeAtomically } from '../../../shared/base/atomic-file.ts';
+import type { Clock } from '../../../shared/base/basics.ts';
 import { describeError } from '../../../shared/base/errors.ts';
+import { findClosed } from './facts.ts';
 import type { Owner } from './write-config.ts';
 
 // Quarry as a service: the units, and the user and the folders that they name.
@@ -66,18 +68,6 @@ export function needSystemd({ paths, program, isRoot }: Pick<Parts, 'paths' | 'p
 
 const isPackaged = ({ packaged }: SystemdPaths) => existsSync(join(packaged, 'quarry.service'));
 
-/** Folders that the units shut off (ProtectHome, PrivateTmp), and those that are their owner's alone. */
-function findClosed(file: string): string | undefined {
-  const folders = foldersOf(file);
-  const shut = folders.find(folder => ['/root', '/home', '/run/user', '/tmp', '/var/tmp'].includes(folder));
-  return shut ?? folders.find(folder => (statSync(folder).mode & 0o001) === 0);
-}
-
-function foldersOf(path: string): string[] {
-  const folder = dirname(path);
-  return folder === path ? [] : [folder, ...foldersOf(folder)];
-}
-
 /** Makes what the service needs besides main.ini. @returns whose main.ini is to be */
 export async function prepareService({ paths, program, path, say }: Parts): Promise<Owner> {
   const owner = (await findServiceUser(path)) ?? (await makeUser({ path, say }));
@@ -87,10 +77,11 @@ export async function prepareService({ paths, program, path, say }: Parts): Prom
   await chmod(credentials, 0o700);
   if (isPackaged(paths)) return owner;
   for (const name of unitNames) {
-    const text = await readFile(join(dirname(program.launcher), '../systemd', name), 'utf8');
-    const file = join(paths.units, name);
+    const shipped = await readFile(join(dirname(program.launcher), '../systemd', name), 'utf8');
+    const [file, text] = [join(paths.units, name), toUnit(shipped, program)];
+    if ((await readIfThere(file)) === text) continue;
     say(`writes ${file}`);
-    await writeAtomically(file, toUnit(text, program));
+    await writeAtomically(file, text);
   }
   return owner;
 }
@@ -122,11 +113,37 @@ async function makeUser(parts: Pick<Parts, 'path' | 'say'>): Promise<Owner> {
   throw new Error(`there is no user ${SERVICE_USER}, though useradd has made one`);
 }
 
-/** Has the service run with main.ini as it is now, at each boot too; does not wait until it is ready. */
-export async function startService(parts: Pick<Parts, 'path' | 'say'>, isUnchanged: boolean): Promise<void> {
+/** How often, once a second, the service is looked at before it is left to itself. */
+const MOST_LOOKS = 30;
+
+/**
+ * Has the service run with main.ini as it is now, at each boot too, and waits for a while until it is ready.
+ *
+ * @throws Error in one line where it has ended
+ */
+export async function startService(
+  { clock, ...parts }: Pick<Parts, 'path' | 'say'> & { clock: Pick<Clock, 'sleep'> },
+  isUnchanged: boolean,
+): Promise<void> {
   await run('systemctl', ['daemon-reload'], parts);
   await run('systemctl', ['enable', 'quarry.service'], parts);
   await run('systemctl', ['--no-block', isUnchanged ? 'start' : 'restart', 'quarry.service'], parts);
+  parts.say('waits until it is ready');
+  for (let looks = 1; looks <= MOST_LOOKS; looks += 1) {
+    await clock.sleep(1_000);
+    const state = await readState(parts.path);
+    if (state === 'active') return parts.say('it is ready');
+    if (state === 'failed') throw new Error('the service has ended: journalctl -u quarry -n 20 says why');
+  }
+  parts.say('it is not ready yet: systemctl status quarry says why');
+}
+
+/** `active` is one that has said that it is ready. */
+async function readState(PATH: string): Promise<string> {
+  const asked = promisify(execFile)('systemctl', ['is-active', 'quarry.service'], { env: { PATH } });
+  // Its exit code says the same, less well.
+  const { stdout } = await asked.catch((error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }));
+  return stdout.trim();
 }
 
 /** @throws Error in one line with the command's last words */

@@ -1,9 +1,15 @@
+import { describeSection } from '../../../shared/config/config-error.ts';
 import { type Answers, caWords, type Proof } from './answers.ts';
-import { isForThisMachine, type Place } from './main-ini.ts';
+import { isForThisMachine, type Place, type Section } from './main-ini.ts';
 
 // What main.ini says, in plain words, and why; for whoever answered the questions.
 
-export function tellChoices(answers: Answers, place: Place, listeners: readonly string[]): string {
+/** @param kept sections that were there before, and that nobody was asked for */
+export function tellChoices(
+  answers: Answers,
+  place: Place,
+  { listeners, kept }: { listeners: readonly string[]; kept: readonly Section[] },
+): string {
   const rows: [string, string][] = [
     ['CA', tellCa(answers)],
     ['account', tellAccount(answers, place)],
@@ -19,6 +25,7 @@ export function tellChoices(answers: Answers, place: Place, listeners: readonly 
       'Redis',
       place.kind === 'compose' ? 'the one of compose.yaml' : `one of Quarry's own, in ${place.data}/redis`,
     ],
+    ...(kept.length > 0 ? [['kept', kept.map(describeSection).join(', ')] as [string, string]] : []),
   ];
   return rows.map(([what, text]) => `  ${what.padEnd(9)}${text}\n`).join('');
 }

@@ -116,11 +116,10 @@ async function tellProgress(ctx: Context, { issuing, job, known, clock, ended }:
   let [last, saidAt] = [known, clock.now()];
   let onMove = () => {};
   using _listening = issuing.listen(job.id, () => onMove());
-  while (!ended.aborted) {
+  do {
     const move = Promise.withResolvers<void>();
     onMove = move.resolve;
     const { line, look } = await lookAt(issuing, job);
-    if (ended.aborted) return;
     const id = line === undefined ? last : idOf(line);
     const isSilent = clock.now() + look - saidAt > LONGEST_SILENCE;
     if (id !== last || isSilent) {
@@ -129,7 +128,7 @@ async function tellProgress(ctx: Context, { issuing, job, known, clock, ended }:
     }
     await sleepOr(new Promise(() => {}), clock, BETWEEN_EVENTS, ended);
     await sleepOr(move.promise, clock, look - BETWEEN_EVENTS, ended);
-  }
+  } while (!ended.aborted);
 }
 
 /** Sleeps until something happens. */

@@ -54,8 +54,24 @@ test('no page has a table of options that is written by hand', () => {
   );
   assert.deepEqual(
     byHand.map(({ path }) => path),
-    ['shared/config/files.md'], // of the files of secrets
+    // Of quarry-get, and of the files of secrets.
+    ['services/docs/hosts.md', 'shared/config/files.md'],
   );
+});
+
+test('the page for hosts tells of the options that quarry-get takes, and of no others', () => {
+  const script = readFileSync(join(root, 'services/get/quarry-get'), 'utf8');
+  const assigned = [...script.matchAll(/^options=['"](?:\$options)?([^'"]*)['"]$/gm)];
+  const taken = assigned.flatMap(([, words = '']) => words.trim().split(' '));
+  assert.ok(taken.length > 10, taken.join());
+  const page = readFileSync(join(root, 'services/docs/hosts.md'), 'utf8');
+  const [, table = ''] = /^\| option \| meaning \| default \|\n((?:\|.*\n)+)/m.exec(page) ?? [];
+  const rows = [...table.matchAll(/^\| `([\w-]+)` \| .+ \| (.+) \|$/gm)];
+  assert.deepEqual(rows.map(([, option]) => option).toSorted(), taken.toSorted());
+  for (const [, option = '', otherwise = ''] of rows) {
+    const [, value] = new RegExp(`\\b${option}=\\$\\{${option}:-(\\w+)\\}`).exec(script) ?? [];
+    if (value !== undefined) assert.equal(otherwise, `\`${value}\``, option);
+  }
 });
 
 test('the page on files names each option that may come from a file of its own', () => {

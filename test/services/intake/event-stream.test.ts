@@ -184,6 +184,7 @@ for (const [when, act] of [
     if (act) await waitUntil('the first event', () => stream.text() !== '');
     act?.(intake.stopping);
     const text = await stream.ended;
+    assert.equal(lines(text)[0], 'queued behind 3');
     const why = act ? 'the server restarts' : 'the certificate is still being worked on';
     const answer = `data: 503 ${why}: post the same CSR again\ndata: Retry-After: 5\n\n`;
     assert.ok(text.endsWith(`retry: 5000\nevent: no-certificate\n${answer}`), text);

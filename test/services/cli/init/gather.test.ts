@@ -22,6 +22,7 @@ await writeFile(join(dir.path, 'eab.key'), 'a2V5\n');
 
 const facts: Facts = {
   isComposed: false,
+  isService: false,
   domain: undefined,
   server: 'quarry',
   hasIpv6: false,
@@ -229,6 +230,22 @@ test('a CA whose TLS nobody vouches for makes it ask for the root, and one for c
 
   const script = { ...given, 'ca-file': caFile, 'eab-kid': 'kid-1', 'eab-hmac-key-file': 'eab.key' };
   assert.deepEqual((await gather({ given: script, lookAtCa })).ca.eab, eab);
+});
+
+test('a program that the service could not run, and a root that containers would not see, are refused', async () => {
+  await writeFile(join(dir.path, 'prove'), '', { mode: 0o755 });
+  const given = { ...needed, 'accept-terms': 'true', prove: 'program', program: 'prove' };
+  const options = { ...given, 'program-challenge': 'dns-01' };
+  const { proof } = await gather({ given: options });
+  assert.deepEqual(proof, { kind: 'program', challenge: 'dns-01', command: join(dir.path, 'prove') });
+  await assert.rejects(gather({ given: options, facts: { ...facts, isService: true } }), {
+    message: /^--program: lies in \S+, where the service's user cannot run it$/,
+  });
+  const { caFile } = await tlsAuthority();
+  await assert.rejects(
+    gather({ given: { ...needed, 'ca-file': caFile }, facts: { ...facts, isComposed: true } }),
+    /^UsageError: --ca-file: the containers would not see the file/,
+  );
 });
 
 test('where something has port 80 another one is the default, and why is said', async () => {

@@ -11,7 +11,8 @@ import { tempDir } from '../../../support/temp-dir.ts';
 
 const dir = await tempDir();
 after(() => dir[Symbol.asyncDispose]());
-const file = join(dir.path, 'main.ini');
+const file = join(dir.path, "it's mine.ini");
+const shown = `'${dir.path}/it'\\''s mine.ini'`;
 const keys = [
   'first+key/0000000000000000000000000000000000=',
   'second+key/000000000000000000000000000000000=',
@@ -42,7 +43,7 @@ const commandsIn = (text: string) => [...text.matchAll(/^ {4}(.*)$/gm)].map(([, 
 test('the next two commands are those of the place', async () => {
   const first = async (kind: Place['kind'], more = {}) =>
     commandsIn(await tell({ clients: [{ kind: 'key' }] }, kind, more)).slice(0, 2);
-  assert.deepEqual(await first('here'), [`quarry check ${file}`, `quarry up ${file}`]);
+  assert.deepEqual(await first('here'), [`quarry check ${shown}`, `quarry up ${shown}`]);
   assert.deepEqual(await first('system'), [
     'sudo systemctl enable --now quarry',
     'sudo systemctl status quarry',
@@ -95,7 +96,7 @@ test('for tokens the command that makes one comes first, and its names', async (
   const clients: Answers['clients'] = [{ kind: 'token' }];
   assert.match(
     await tell({ clients }, 'system'),
-    /^ {4}sudo quarry token add --names www\.example\.org www\.example\.org \S+main\.ini$/m,
+    /^ {4}sudo quarry token add --names www\.example\.org www\.example\.org '\S+ mine\.ini'$/m,
   );
   assert.match(
     await tell({ clients }, 'compose', { listeners: ['1313'] }),

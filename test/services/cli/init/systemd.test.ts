@@ -28,7 +28,7 @@ async function startMachine(user: { isThere: boolean }) {
   const there = place('user');
   if (user.isThere) await writeFile(there, '');
   const commands = {
-    systemctl: '',
+    systemctl: `[ $1 = is-active ] || exit 0; echo is-active >>${there}.looks; [ $(wc -l <${there}.looks) -ge 3 ] || { echo activating; exit 3; }; echo active`,
     useradd: `touch ${there}`,
     id: `[ -e ${there} ] || { echo 'no such user' >&2; exit 1; }; echo 977`,
   };
@@ -50,6 +50,9 @@ async function startMachine(user: { isThere: boolean }) {
     (await readFile(log, 'utf8').catch(() => '')).split('\n').filter(line => line !== '');
   return { parts, said, ran, bin, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
 }
+
+const clock = { sleep: async () => {} };
+const looks = Array.from({ length: 3 }, () => 'systemctl is-active quarry.service');
 
 suite('quarry init --systemd', () => {
   test('says in one line what stands in the way, before it asks', async () => {
@@ -77,12 +80,13 @@ suite('quarry init --systemd', () => {
     await using machine = await startMachine({ isThere: false });
     const { parts, said, ran } = machine;
     assert.deepEqual(await prepareService(parts), { uid: 977, gid: 977 });
-    await startService(parts, false);
+    await startService({ ...parts, clock }, false);
     assert.deepEqual(await ran(), [
       'useradd --system --home-dir /var/lib/quarry --shell /usr/sbin/nologin quarry',
       'systemctl daemon-reload',
       'systemctl enable quarry.service',
       'systemctl --no-block restart quarry.service',
+      ...looks,
     ]);
     const { units, etc } = parts.paths;
     assert.equal((await stat(join(etc, 'credentials'))).mode & 0o777, 0o700);
@@ -94,16 +98,21 @@ suite('quarry init --systemd', () => {
       const start = `ExecStart="/opt/node dir/node" ${launcher} ${role} /etc/quarry/main.ini`;
       assert.equal(await readFile(join(units, name), 'utf8'), own.replace(/^ExecStart=.*$/m, start));
     }
-    // Each command is told, and each file.
     assert.deepEqual(
       said.map(line => line.replace(`${units}/`, '')),
       [
-        ...(await ran()).slice(0, 1).map(line => `runs ${line}`),
+        'runs useradd --system --home-dir /var/lib/quarry --shell /usr/sbin/nologin quarry',
         'writes quarry.service',
         'writes quarry@.service',
-        ...(await ran()).slice(1).map(line => `runs ${line}`),
+        'runs systemctl daemon-reload',
+        'runs systemctl enable quarry.service',
+        'runs systemctl --no-block restart quarry.service',
+        'waits until it is ready',
+        'it is ready',
       ],
     );
+    await prepareService(parts);
+    assert.equal(said.length, 8, 'nothing is done twice');
   });
 
   test('takes the units and the user of the package where it is there', async () => {
@@ -111,13 +120,31 @@ suite('quarry init --systemd', () => {
     const { parts, ran } = machine;
     await writeFile(join(parts.paths.packaged, 'quarry.service'), '');
     assert.deepEqual(await prepareService(parts), { uid: 977, gid: 977 });
-    await startService(parts, true);
+    await startService({ ...parts, clock }, true);
     assert.deepEqual(await ran(), [
       'systemctl daemon-reload',
       'systemctl enable quarry.service',
       'systemctl --no-block start quarry.service',
+      ...looks,
     ]);
     await assert.rejects(stat(join(parts.paths.units, 'quarry.service')), { code: 'ENOENT' });
+  });
+
+  test('says where the service has ended, and where it is not ready yet', async () => {
+    await using machine = await startMachine({ isThere: true });
+    const state = (text: string) =>
+      writeFile(
+        join(machine.bin, 'systemctl'),
+        `#!/bin/sh\n[ $1 != is-active ] || { echo ${text}; exit 3; }\n`,
+      );
+    await state('failed');
+    await assert.rejects(
+      startService({ ...machine.parts, clock }, false),
+      /the service has ended: journalctl/,
+    );
+    await state('activating');
+    await startService({ ...machine.parts, clock }, false);
+    assert.equal(machine.said.at(-1), 'it is not ready yet: systemctl status quarry says why');
   });
 
   test('says which command failed, and its last words', async () => {
@@ -126,7 +153,7 @@ suite('quarry init --systemd', () => {
       join(machine.bin, 'systemctl'),
       '#!/bin/sh\necho one >&2\necho "Access denied" >&2\nexit 4\n',
     );
-    await assert.rejects(startService(machine.parts, false), {
+    await assert.rejects(startService({ ...machine.parts, clock }, false), {
       message: 'systemctl daemon-reload failed: Access denied',
     });
   });
