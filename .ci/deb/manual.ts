@@ -28,10 +28,11 @@ are INI files, or folders with *.ini in them, read as one.
 ${Object.values(commands).map(describe).join('')}${REST}`;
 }
 
-function describe({ usage, summary, example }: Command): string {
+function describe({ usage, summary, example, describe: tellAll }: Command): string {
   const [first = '', ...others] = usage.map(form => `.B quarry ${toRoff(form)}\n`);
   const forms = `.TP\n${first}${others.map(form => `.TQ\n${form}`).join('')}`;
-  return `${forms}${toRoff(summary)}\n.IP\nFor example: ${toRoff(example)}\n`;
+  const more = tellAll ? `.nf\n${toRoff(tellAll([]).trimEnd())}\n.fi` : `For example: ${toRoff(example)}`;
+  return `${forms}${toRoff(summary)}\n.IP\n${more}\n`;
 }
 
 const REST = `.SH FILES

@@ -8,8 +8,8 @@ import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 // `npm run test:deb`: builds the Debian package, and has it live through its life in a fresh Debian without
-// Node: installed, started by systemd, upgraded, removed, installed again, purged. The machine is in a network
-// of its own.
+// Node: installed, started by systemd, upgraded, removed, installed again, purged. The machine is in a
+// network of its own.
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const root = join(import.meta.dirname, '../..');
