@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 24 || (major === 24 && minor < 5)) {
   process.stderr.write(
-    `quarry: Node 24.5 or newer is needed, and this is ${process.versions.node}; npm brings one along (without --omit=optional), which the command quarry uses, and npx quarry in a checkout\n`,
+    `quarry: Node 24.5 or newer is needed, and this is ${process.versions.node}; install a newer one, or let npm bring it along (npm install without --omit=optional; in a checkout npx quarry)\n`,
   );
   process.exit(1);
 }

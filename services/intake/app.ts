@@ -57,10 +57,13 @@ export function createRoutes(parts: {
   const result = resultRoute({ admission, clients, issuing, trail, waiting });
   const revoke = revokeRoute({ admission, clients, revokeQueue, waiting });
   const router = new Router({ sensitive: true, strict: true });
-  router.post('/sign', sign).all('/sign', only('POST'));
-  router.get('/sign/:id', result).all('/sign/:id', only('GET'));
-  router.post('/revoke', revoke).all('/revoke', only('POST'));
-  router.get('/quarry-get', quarryGet(parts.acmeUrl, clients)).all('/quarry-get', only('GET'));
+  router.post('/sign', sign).all('/sign', only('POST', 'curl --data-binary @host.csr posts a CSR'));
+  router.get('/sign/:id', result).all('/sign/:id', only('GET', 'it fetches the result'));
+  router
+    .post('/revoke', revoke)
+    .all('/revoke', only('POST', 'curl --data-binary @host.pem posts a certificate'));
+  const script = quarryGet(parts.acmeUrl, clients);
+  router.get('/quarry-get', script).all('/quarry-get', only('GET', 'it hands out quarry-get'));
   const routes = router.routes() as Middleware;
   return acme ? (ctx, next) => routes(ctx, () => acme(ctx, next)) : routes;
 }
@@ -74,8 +77,9 @@ const quarryGet =
   };
 
 /** RFC 9110 section 15.5.6 requires the Allow header. */
-function only(method: string) {
-  return (ctx: Context) => ctx.throw(405, `only ${method} is possible here`, { headers: { Allow: method } });
+function only(method: string, what: string) {
+  const said = `only ${method} is possible here: ${what}`;
+  return (ctx: Context) => ctx.throw(405, said, { headers: { Allow: method } });
 }
 
 /** Gives every request an id, and logs and counts how it ended. */

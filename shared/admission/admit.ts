@@ -4,7 +4,14 @@ import { withClientNames } from './client-certificate.ts';
 import { compileGlob, type GlobToken, toAsciiLabels } from './glob-parts.ts';
 import type { AdmissionMethod, AdmissionRequest, KnownClient } from './methods.ts';
 import { type Lookups, openMethods } from './open-methods.ts';
-import { CHANGED, deny, describeRefusal, describeStranger, describeUnprovable } from './refusal.ts';
+import {
+  CHANGED,
+  deny,
+  describeRefusal,
+  describeStranger,
+  describeUnprovable,
+  WRONG_HMAC,
+} from './refusal.ts';
 
 /** An `[auth]` block that is ready to be asked; its clients and names have become functions. */
 export type AuthBlock = Omit<
@@ -74,7 +81,7 @@ export function openAdmission(
     },
     async verified(blocks, request, body) {
       const admitting: AdmittingBlock[] = [];
-      let why = 'the HMAC does not match';
+      let why = WRONG_HMAC;
       for (const block of blocks) {
         const found = await recognise(block, request, body);
         if (Array.isArray(found)) admitting.push(toAdmitting(block, found));

@@ -37,11 +37,16 @@ export function describeStranger(
 
 const WITHOUT_PROOF = 'without a proof of the names by the client (client-proof): that takes an ACME client';
 
-const LACKS_VERSION_2 = ' with an HMAC of version 1; it takes one of version 2 (hmac2)';
+const LACKS_VERSION_2 =
+  ' with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it';
+const LACKS_HMAC =
+  " without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
+const LACKS_ADDRESS = '; the ip lines on the server have to hold this address';
 
 function lackOf(request: AdmissionRequest): string {
   if ('binding' in request) return ' without an external account binding';
-  return request.claim || request.token ? '' : ' without an HMAC in an Authentication header';
+  if (request.claim) return `${LACKS_ADDRESS}, and its hash has to be hmac_type`;
+  return request.token ? `${LACKS_ADDRESS}, and its block has to say token = yes` : LACKS_HMAC;
 }
 
 /** The same whether its key id or its key is another: nobody is to find out which key ids there are. */
@@ -55,16 +60,24 @@ function toVersion2({ claim, ...request }: AdmissionRequest): AdmissionRequest |
   return { ...request, claim: { ...claim, once: { time: '0', nonce: '' } } };
 }
 
+/** What an HMAC is wrong with is not known here. */
+export const WRONG_HMAC =
+  'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)';
+
 /** Why none of the blocks has all of the names. */
 export function describeRefusal(
-  blocks: readonly { mayHave(identifier: Identifier): boolean }[],
+  blocks: readonly { mayHave(identifier: Identifier): boolean; narrowed?: true }[],
   identifiers: readonly Identifier[],
 ): string {
   if (identifiers.length === 0) return 'there are no names to admit';
   const refused = identifiers.find(identifier => !blocks.some(block => block.mayHave(identifier)));
-  return refused
-    ? `not admitted: ${refused.value}`
-    : 'not admitted together: no auth block has all of these names';
+  if (!refused) return 'not admitted together: no auth block has all of these names; post a CSR for fewer';
+  const line = refused.type === 'ip' ? 'an address line' : 'a domain line';
+  const isNarrow = blocks.length > 0 && blocks.every(({ narrowed }) => narrowed);
+  const remedy = isNarrow
+    ? 'the token or the certificate of this client is for other names'
+    : `${line} on the server has to hold it`;
+  return `not admitted: ${refused.value}; ${remedy}`;
 }
 
 /** @param challenges all that there are for the name */
@@ -73,7 +86,9 @@ export function describeUnprovable(
   challenges: readonly ChallengeType[],
 ): string {
   const needed = type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
-  return `not possible for ${value}: it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
+  const lack = `it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
+  const other = type === 'dns' && value.startsWith('*.') ? ', or leave the wildcard out' : '';
+  return `not possible for ${value}: ${lack}; add such a verification to the auth block${other}`;
 }
 
 /** Of what is admitted still, but is to be ordered in another way by now. */

@@ -113,12 +113,16 @@ export function fromSignFailure({ code, detail, retryAfter, problem }: SignFailu
   return code === 'internal' ? new Error(detail) : new IssuanceError(code, detail, { retryAfter, problem });
 }
 
+/** Node's own, for who starts it by hand; Quarry has options for that. */
+const NODES_ADVICE = /; if the root CA is installed locally, try running Node.js with --use-system-ca/;
+
 /** Tells an error and its causes in one line, fit for a log or a start-up failure. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const inner = error instanceof AggregateError ? error.errors[0] : error.cause;
   const own = (error.message || (error as NodeJS.ErrnoException).code || error.name)
     .replace(/\s+/g, ' ')
+    .replace(NODES_ADVICE, '')
     .trim();
   if (inner === undefined) return own;
   const below = describeError(inner);

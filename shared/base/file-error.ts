@@ -17,6 +17,23 @@ export function withPath(error: unknown, path: string): unknown {
 export function atOption(error: unknown, option: string): unknown {
   const { path, code, errno, syscall } = (error ?? {}) as NodeJS.ErrnoException;
   if (path === undefined || errno === undefined) return error;
-  const message = `${option}: ${path} cannot be used: ${describeFileError(error)}`;
+  const message = `${option}: ${path} cannot be used: ${describeFileError(error)}${adviseOnFile(error)}`;
   return Object.assign(new Error(message), { path, code, syscall });
 }
+
+/** What to do about an error of a file system, as the end of a line that tells it. */
+export function adviseOnFile(error: unknown): string {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES' || code === 'EPERM')
+    return `: chown or chmod it, and its folder, for user ${process.geteuid?.()}, who runs this`;
+  const remedy = Object.hasOwn(remedies, code) ? remedies[code] : undefined;
+  return remedy === undefined ? '' : `: ${remedy}`;
+}
+
+const remedies: Record<string, string> = {
+  EROFS: 'name a place that can be written to',
+  ENOSPC: 'make room there, or name another place',
+  EDQUOT: 'make room there, or name another place',
+  ENOENT: 'make it, or correct the path',
+  ENOTDIR: 'a part of the path is a file: correct it',
+};

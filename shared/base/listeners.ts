@@ -91,8 +91,21 @@ async function listen(
       return undefined;
     }
     const transport = server instanceof UdpSocket ? ' for UDP' : '';
-    throw new Error(`cannot listen on ${where}${transport}: ${describeError(error)}`, { cause: error });
+    const said = `${describeError(error)}${adviseOnAddress(code, port)}`;
+    throw new Error(`cannot listen on ${where}${transport}: ${said}`, { cause: error });
   }
+}
+
+function adviseOnAddress(code: string | undefined, port: number): string {
+  const remedies: Record<string, string> = {
+    EADDRINUSE:
+      '; another program is there, such as a Quarry that runs already: stop it, or set another listener',
+    EADDRNOTAVAIL: '; this machine has no such address: set the listener to one that it has, or to 0.0.0.0',
+    EACCES:
+      '; ports below 1024 take root or CAP_NET_BIND_SERVICE, which the units of systemd have: ' +
+      `use these, or listen on another port, to which port ${port} is passed on`,
+  };
+  return remedies[code ?? ''] ?? '';
 }
 
 async function bindSocket(socket: UdpSocket, address: string, port: number): Promise<Listening> {

@@ -77,9 +77,11 @@ const isDamage = (message: string) => /^(WRONGTYPE |ERR .*user_script:\s*\d+: )/
  */
 export function explainOutage(said: string): string {
   const [isOfSentinels, last] = /^All sentinels are unreachable(?:.* Last error: (.+))?/.exec(said) ?? [];
-  if (isOfSentinels === undefined) return said;
+  if (isOfSentinels === undefined) return isUnreached(said) ? `${said}; start it, or correct [redis]` : said;
   return last === undefined ? NO_MASTER : `${NO_MASTER}; the last error: ${last}`;
 }
+
+const isUnreached = (said: string) => /^(connect (ECONNREFUSED|ENOENT|EHOSTUNREACH)|getaddrinfo)/.test(said);
 
 const NO_MASTER = 'no Sentinel names a master that answers';
 

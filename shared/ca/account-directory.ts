@@ -4,10 +4,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { createAccount, findAccount } from '../acme/account.ts';
 import { type AcmeAccount, openSigner } from '../acme/client.ts';
 import { type CaConnection, readDirectory } from '../acme/connection.ts';
+import { problemKind } from '../acme/problem.ts';
 import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Log } from '../base/basics.ts';
 import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
+import { adviseOnFile } from '../base/file-error.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 import { headingOf } from './account-section.ts';
 
@@ -131,12 +133,16 @@ async function makeAccount(
     throw new IssuanceError('misconfigured', `the CA wants an external account binding: set ${what}`);
   }
   log.info({ terms }, 'making an account');
-  return createAccount(
-    connection,
-    keyPem,
-    { contact, termsOfServiceAgreed: terms !== undefined, eab },
-    signal,
-  );
+  const wanted = { contact, termsOfServiceAgreed: terms !== undefined, eab };
+  return createAccount(connection, keyPem, wanted, signal).catch(error => {
+    throw adviseOnContact(error);
+  });
+}
+
+function adviseOnContact(error: unknown): unknown {
+  if (!(error instanceof IssuanceError) || !/Contact$/.test(problemKind(error.problem))) return error;
+  const { code, problem, message } = error;
+  return new IssuanceError(code, `${message}; correct contact`, { problem, cause: error });
 }
 
 function accepts(accepted: boolean | string[], terms: string): boolean {
@@ -167,7 +173,7 @@ function failWith(name: string | undefined, what: string, error: unknown): never
     ? 'misconfigured'
     : 'unavailable';
   const where = name === undefined ? '' : `${headingOf(name)} dir: `;
-  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}`);
+  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}${adviseOnFile(error)}`);
 }
 
 function checkKey(keyPem: string, dir: string): void {

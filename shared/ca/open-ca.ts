@@ -22,6 +22,7 @@ import { caOf } from '../limits/limits.ts';
 import { type Limits, openLimits } from '../limits/open-limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
 import type { AccountConfig } from './account-section.ts';
+import { adviseOnCa } from './advise-on-ca.ts';
 import {
   type AccountHolder,
   type AccountState,
@@ -203,7 +204,7 @@ async function untilOpen(
       const passes = error instanceof IssuanceError && ['unavailable', 'rateLimited'].includes(error.code);
       if (!passes) throw error;
       if (pause === FIRST_PAUSE) {
-        log.warn({ account: name, reason: describeError(error) }, 'no account yet, trying again');
+        log.warn({ account: name, reason: adviseOnCa(error) }, 'no account yet, trying again');
       }
       await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
     }

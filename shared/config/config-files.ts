@@ -17,7 +17,11 @@ export async function listFiles(paths: readonly string[]): Promise<string[]> {
 async function listOne(path: string): Promise<string[]> {
   const names = await namesIn(path);
   if (names === undefined) return [path];
-  if (names.length === 0) throw new ConfigError({ file: path }, 'is a folder without a file NAME.ini in it');
+  if (names.length === 0)
+    throw new ConfigError(
+      { file: path },
+      'is a folder without a file NAME.ini in it: name the file itself, or put one there',
+    );
   return names.map(name => join(path, name));
 }
 

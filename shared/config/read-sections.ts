@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { describeFileError } from '../base/errors.ts';
+import { adviseOnFile } from '../base/file-error.ts';
 import { ConfigError, describeSection } from './config-error.ts';
 import { listFiles } from './config-files.ts';
+import { guess } from './guess.ts';
 import { type IniOption, type IniSection, parseIni } from './ini.ts';
 
 /** Whether a section has a name. Where one that may have a name has none, it is `default`. */
@@ -40,7 +42,10 @@ export async function readSections(paths: readonly string[]): Promise<IniSection
 
 async function readText(file: string): Promise<string> {
   const bytes = await readFile(file).catch(error => {
-    throw new ConfigError({ file }, `cannot be read: ${describeFileError(error)}`);
+    throw new ConfigError(
+      { file },
+      `cannot be read: ${describeFileError(error)}${adviseOnConfig(file, error)}`,
+    );
   });
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -49,13 +54,19 @@ async function readText(file: string): Promise<string> {
   }
 }
 
+/** A file that is not there is what a newcomer has. */
+function adviseOnConfig(file: string, error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' ? `; make it by quarry init ${file}` : adviseOnFile(error);
+}
+
 function checkHeading(section: IniSection): void {
   const { name, label, file, line } = section;
   const refuse = (reason: string): never => {
     throw new ConfigError({ file, line, section }, reason);
   };
   if (name === 'setup') refuse("Python plugins and include-path can't be used here; remove the section");
-  if (!Object.hasOwn(known, name)) refuse(`unknown section; known: ${Object.keys(known).join(', ')}`);
+  if (!Object.hasOwn(known, name)) refuse(`unknown section${guess(name, Object.keys(known), 'known')}`);
   if (known[name] === 'always' && label === undefined) refuse(`needs a name: [${name} "name"]`);
   if (known[name] === 'never' && label !== undefined) refuse(`takes no name: [${name}]`);
 }

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { describeError } from '../base/errors.ts';
 import { ConfigError, describeAt, type Place } from './config-error.ts';
+import { guess } from './guess.ts';
 import type { Hidden } from './hidden.ts';
 import type { IniOption, IniSection } from './ini.ts';
 import type { Fail, Parse } from './parse.ts';
@@ -110,7 +111,7 @@ export class SectionReader {
     if (!unknown) return;
     throw new ConfigError(
       this.place(unknown.key, unknown),
-      `unknown option; known here: ${[...this.#known].join(', ')}`,
+      `unknown option${guess(unknown.key, [...this.#known], 'known here')}`,
     );
   }
 

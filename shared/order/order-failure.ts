@@ -3,6 +3,7 @@ import type { AcmeOrder } from '../acme/objects.ts';
 import { reactionTo } from '../acme/problem.ts';
 import { IssuanceError, type IssuanceErrorCode, type Problem } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
+import { adviseOnChallenge } from './challenge-advice.ts';
 import { type Authorized, fetchAuthorizations } from './challenges.ts';
 import { isOver } from './next-step.ts';
 import type { OrderState } from './order-state.ts';
@@ -71,21 +72,33 @@ export function authorizationFailure(
 
 const dead = ['deactivated', 'expired', 'revoked'];
 
+type Failed = {
+  problem: Problem;
+  /** What to do about it, where that is known. */
+  advice?: string | undefined;
+};
+
 /** @param isTold whether also an authorization that failed without a word of the CA counts */
-function failuresOf(one: Authorized, isTold: boolean): Problem[] {
+function failuresOf(one: Authorized, isTold: boolean): Failed[] {
   const { identifier, authorization } = one;
-  const error = authorization.challenges.find(challenge => challenge.error)?.error;
-  if (error) return [{ ...error, identifier }];
+  const challenge = authorization.challenges.find(({ error }) => error);
+  if (challenge?.error) {
+    const { type, error } = challenge;
+    return [{ problem: { ...error, identifier }, advice: adviseOnChallenge(type, error) }];
+  }
   if (!isTold || !isOver(authorization)) return [];
   const what = dead.includes(authorization.status)
     ? `the CA calls the authorization ${authorization.status}`
     : 'the CA calls the challenge invalid, and gives no reason';
-  return [{ type: 'about:blank', detail: what, identifier }];
+  return [{ problem: { type: 'about:blank', detail: what, identifier } }];
 }
 
-function toFailure(failed: Problem[], faults: Faults): OrderEndedError {
-  const lines = failed.map(problem => toLine(problem, faults)).join('; ');
-  return new OrderEndedError('challengeFailed', lines, { problem: toProblem(failed) });
+function toFailure(failed: Failed[], faults: Faults): OrderEndedError {
+  const problems = failed.map(({ problem }) => problem);
+  const lines = problems.map(problem => toLine(problem, faults)).join('; ');
+  const advice = new Set(failed.flatMap(one => one.advice ?? []));
+  const detail = [lines, ...advice].join(': ');
+  return new OrderEndedError('challengeFailed', detail, { problem: toProblem(problems) });
 }
 
 function toLine({ identifier, detail, type }: Problem, faults: Faults): string {

@@ -27,7 +27,7 @@ import {
   wholeOf,
 } from './der.ts';
 import { readPublicKey, refuse, verifySelfSignature } from './key.ts';
-import { LACKS_ATTRIBUTES, MICROSOFT_ALONE } from './unread-forms.ts';
+import { describeOther, LACKS_ATTRIBUTES, MICROSOFT_ALONE, NO_NAME } from './unread-forms.ts';
 
 export type { CsrText, ParsedCsr } from './csr-forms.ts';
 
@@ -81,7 +81,7 @@ function findOnlyCsr(text: string): Buffer {
   try {
     const [first, ...more] = decodePemBlocks(text, ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']);
     if (first && more.length === 0) return first.der;
-    throw new Error(first ? 'the body holds more than one CSR' : 'the body holds no PEM certificate request');
+    throw new Error(first ? 'the body holds more than one CSR: post one at a time' : describeOther(text));
   } catch (error) {
     return refuse((error as Error).message, error);
   }
@@ -182,7 +182,7 @@ function collectIdentifiers(subject: Der, extensions: RequestedExtensions): Iden
   const alternatives = readAlternativeNames(decodeExtension(extensions, subjectAltName) ?? []);
   const common = readCommonName(readCommonNames(subject), alternatives);
   const distinct = new Map([...common, ...alternatives].map(name => [keyOf(name), name]));
-  if (distinct.size === 0) refuse('the CSR names no host');
+  if (distinct.size === 0) refuse(NO_NAME);
   refuseTooMany(distinct.size, 'names');
   return [...distinct.values()];
 }

@@ -12,7 +12,8 @@ export type RedisFacts = Record<string, string | undefined>;
  */
 export function findFault(facts: RedisFacts, place: RedisPlace): string | undefined {
   const { redis_version: version = '', redis_mode: mode, role, maxmemory_policy: policy } = facts;
-  if (isOlder(version, OLDEST)) return `is version ${version}; Quarry needs ${OLDEST} or newer`;
+  if (isOlder(version, OLDEST))
+    return `is version ${version}, and Quarry needs ${OLDEST} or newer: update it, or name another one`;
   const at = 'url' in place ? withPort(whereOf(place)) : 'host:port';
   if (mode === 'sentinel') return `is a Sentinel: write sentinel = ${at} in place of url`;
   if (mode === 'cluster' && !('nodes' in place))

@@ -156,7 +156,8 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
   const { who, advice } = door;
   const { message, code = '' } = error;
   const refusal = codeOf(error);
-  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].includes(refusal)) return `${who} ${advice.login}: ${refusal}`;
+  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].includes(refusal))
+    return `${who} ${advice.login} (${refusal})${adviseOnLogin(refusal)}`;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `${who} has a certificate for other names: ${message}`;
   if (isOfCertificate(code))
     return `${who} has a certificate that is not trusted (${message}): name its CA in ca-file`;
@@ -167,6 +168,12 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
   const isReached = error.syscall !== 'connect' && error.syscall !== 'getaddrinfo';
   const mayBeTls = isReached && url.startsWith('redis:') && (await speaksTls(endpointOf(url)));
   return mayBeTls ? `${who} speaks only TLS: ${advice.tls}` : undefined;
+}
+
+function adviseOnLogin(refusal: string): string {
+  const option = 'password (or password-file) in [redis]';
+  if (refusal === 'NOAUTH') return `: it wants a ${option}`;
+  return refusal === 'WRONGPASS' ? `: correct user and ${option}` : ': give the user the right to log in';
 }
 
 /** Codes of OpenSSL for a certificate that it does not accept. */

@@ -95,7 +95,10 @@ test('what an account may not have is refused by one problem for each name, befo
   const refused = await ask(dns('a.example.org', 'a.example.net', 'b.example.net'));
   assert.deepEqual([refused.status, kindOf(refused)], [403, 'rejectedIdentifier']);
   assert.deepEqual(valuesOf(refused), ['a.example.net', 'b.example.net']);
-  assert.equal(refused.json.detail, 'not admitted: a.example.net');
+  assert.equal(
+    refused.json.detail,
+    'not admitted: a.example.net; a domain line on the server has to hold it',
+  );
   const wildcard = await ask(dns('a.example.org', '*.a.example.org'));
   assert.deepEqual([kindOf(wildcard), valuesOf(wildcard)], ['rejectedIdentifier', ['*.a.example.org']]);
 

@@ -139,7 +139,7 @@ test('a user that Redis does not let in is no outage', async () => {
   await makeUser('worker', 'off');
   assert.deepEqual(await look('worker'), {
     state: 'unfit',
-    fault: `Redis at 127.0.0.1:${redis.port} does not let the worker in: WRONGPASS`,
+    fault: `Redis at 127.0.0.1:${redis.port} does not let the worker in (WRONGPASS): correct user and password (or password-file) in [redis]`,
   });
 });
 

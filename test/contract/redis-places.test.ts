@@ -115,11 +115,20 @@ test('a login that is wrong is told, of Redis and of what leads there', async ()
   await writeFile(wrong, 'wrong');
   await using closed = await startRedis({ settings: { requirepass: 'right' } });
   const at = `127.0.0.1:${closed.port}`;
-  const refused = `Redis at ${at} does not let the worker in: `;
-  assert.equal(await faultOf(`url = redis://${at}`), `${refused}NOAUTH`);
-  assert.equal(await faultOf(`url = redis://${at}\npassword-file = ${wrong}`), `${refused}WRONGPASS`);
+  const refused = `Redis at ${at} does not let the worker in`;
+  assert.equal(
+    await faultOf(`url = redis://${at}`),
+    `${refused} (NOAUTH): it wants a password (or password-file) in [redis]`,
+  );
+  assert.equal(
+    await faultOf(`url = redis://${at}\npassword-file = ${wrong}`),
+    `${refused} (WRONGPASS): correct user and password (or password-file) in [redis]`,
+  );
   assert.equal(await faultOf(`url = redis://${at}\npassword-file = ${right}`), 'fit');
-  assert.equal(await faultOf(`cluster = ${at}`), `${refused}NOAUTH`);
+  assert.equal(
+    await faultOf(`cluster = ${at}`),
+    `${refused} (NOAUTH): it wants a password (or password-file) in [redis]`,
+  );
   const byUser = `sentinel = ${at}\nsentinel-user = watcher\nsentinel-password-file = ${wrong}`;
   const there = `the Sentinel at ${at} does not let Quarry in (sentinel-user, sentinel-password-file): `;
   assert.equal(await faultOf(byUser), `${there}WRONGPASS`);

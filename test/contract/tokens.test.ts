@@ -95,8 +95,14 @@ test('a token narrows the names of its block, and adds none to them', async () =
   for (const name of ['web1.example.org', 'a.web1.example.org', '*.web1.example.org', '192.0.2.7'])
     assert.equal(await admit(token, name), 'hosts: token web1', name);
   for (const name of ['web2.example.org', 'else.example', '192.0.2.8', '*.example.org'])
-    assert.equal(await admit(token, name), `not admitted: ${name}`);
-  assert.equal(await admit(token, 'web1.example.org', 'web2.example.org'), 'not admitted: web2.example.org');
+    assert.equal(
+      await admit(token, name),
+      `not admitted: ${name}; the token or the certificate of this client is for other names`,
+    );
+  assert.equal(
+    await admit(token, 'web1.example.org', 'web2.example.org'),
+    'not admitted: web2.example.org; the token or the certificate of this client is for other names',
+  );
 });
 
 test("an ACME client's account is bound to a token by a key that Redis does not know, and has what the token has", async () => {
@@ -105,7 +111,10 @@ test("an ACME client's account is bound to a token by a key that Redis does not 
   const key = tokenBindingKey(seals, digest);
   assert.equal(key.length, 32);
   assert.equal(await admitBound(digest, key, 'web1.example.org'), 'hosts: token web1, bound');
-  assert.equal(await admitBound(digest, key, 'web2.example.org'), 'not admitted: web2.example.org');
+  assert.equal(
+    await admitBound(digest, key, 'web2.example.org'),
+    'not admitted: web2.example.org; the token or the certificate of this client is for other names',
+  );
   const [record] = await redis.mget(tokenKey(prefix, digest));
   assert.ok(record && !record.includes(key.toString('hex')) && !record.includes(key.toString('base64url')));
   await tokens.revoke('web1');

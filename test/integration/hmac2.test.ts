@@ -165,7 +165,8 @@ suite('who reads a request along', () => {
   }
   const replayed =
     '403 a request with this nonce came before: sign each request anew, with a nonce of its own\n';
-  const mismatch = '403 the HMAC does not match\n';
+  const mismatch =
+    '403 the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n';
 
   test('sends it a thousand times more, as it was or changed, and is refused each time', async () => {
     const { csr, send } = await captured();

@@ -90,6 +90,13 @@ suite('the package', async () => {
     assert.deepEqual(modes, asIs);
   });
 
+  test('brings the quarry-get command, and its intake hands it out', async () => {
+    const asked = run(join(prefix, 'bin/quarry-get'), ['--help']).catch(String);
+    assert.match(await asked, /quarry-get/);
+    const shipped = await readFile(join(installed, 'dist/services/get/quarry-get'), 'utf8');
+    assert.equal(shipped, await readFile(join(root, 'services/get/quarry-get'), 'utf8'));
+  });
+
   test('brings the quarry command', async () => {
     assert.equal(await run(quarry, ['--version']), `${VERSION}\n`);
     assert.match(await run(quarry, ['acme', 'key', '--help']), /^quarry acme key\|keys create PATH\n/);

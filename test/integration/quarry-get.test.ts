@@ -385,7 +385,7 @@ test('what is wrong with options and files is said before anything is asked', as
     '# a file\nserver = http://quarry\n\nname=www.example.org\nnames = x\n',
   );
   const wrong: [string[], RegExp][] = [
-    [['--nmae', 'x'], /: --nmae: there is no option "nmae"$/m],
+    [['--nmae', 'x'], /: --nmae: there is no option "nmae"; see quarry-get --help$/m],
     [['--server'], /: --server: server has no value$/m],
     [['--wait', '5m', 'www.example.org'], /: --wait: wait is no such number: 5m$/m],
     [['--key', 'www.key', 'www.example.org'], /: --key: key must begin with \/$/m],
@@ -396,10 +396,10 @@ test('what is wrong with options and files is said before anything is asked', as
     [['www.example.org'], /: the URL of the server is missing, or is none: --server https:/m],
     [
       ['--token-file', host.at('open'), 'www.example.org'],
-      /: .*\/open is missing, empty, or open to others \(chmod o= /m,
+      /: .*\/open is missing, empty, or open to others: put the secret there, and chmod o= /m,
     ],
-    [['--conf', host.at('odd.conf')], /odd\.conf: there is no option "names"$/m],
-    [['--conf', host.at('none.conf')], /none\.conf: cannot be read$/m],
+    [['--conf', host.at('odd.conf')], /odd\.conf: there is no option "names"; see /m],
+    [['--conf', host.at('none.conf')], /none\.conf: cannot be read; quarry-get install writes it$/m],
   ];
   for (const [words, line] of wrong) assertEnded(await host.run(words), 2, line);
   assert.deepEqual(server.asked(), []);

@@ -37,7 +37,10 @@ for (const role of ['intake', 'worker', 'responder', 'scheduler'] as const)
     const refused = await runQuarry([role, 'main.ini'], ini);
     assert.deepEqual(
       [refused.code, ...toldLines(refused)],
-      [1, `quarry: Redis at 127.0.0.1:${fleet.redis.port} does not let the ${role} in: WRONGPASS`],
+      [
+        1,
+        `quarry: Redis at 127.0.0.1:${fleet.redis.port} does not let the ${role} in (WRONGPASS): correct user and password (or password-file) in [redis]`,
+      ],
     );
   });
 

@@ -121,7 +121,10 @@ suite('the checks of POST /sign come in the order of the contract', () => {
   test('403: the names', async () => {
     const { csrPem } = await foreign;
     const { status, body } = await fleet.post(csrPem, { hmac });
-    assert.deepEqual([status, body], [403, 'not admitted: www.foreign.example\n']);
+    assert.deepEqual(
+      [status, body],
+      [403, 'not admitted: www.foreign.example; a domain line on the server has to hold it\n'],
+    );
   });
 
   test('200: nothing is left to check', async () => {
@@ -175,7 +178,10 @@ suite('POST /sign', () => {
     ];
     assert.equal((await fleet.post(admitted.csrPem, open)).status, 200);
     const { status, body } = await fleet.post(foreign.csrPem, { hmac });
-    assert.deepEqual([status, body], [403, 'not admitted: 127.0.0.1\n']);
+    assert.deepEqual(
+      [status, body],
+      [403, 'not admitted: 127.0.0.1; an address line on the server has to hold it\n'],
+    );
   });
 
   test('X-Forwarded-For counts from a trusted proxy, and from the right', async () => {

@@ -50,7 +50,10 @@ test('a host gets certificates by its token, as the page shows it, for its own n
   assert.match(await readFile(join(folder.path, 'www.pem.new'), 'utf8'), /BEGIN CERTIFICATE/);
 
   const foreign = await fleet.post(await newCsr('web2.example.org'), { headers: bearer(token) });
-  assert.deepEqual([foreign.status, foreign.body], [403, 'not admitted: web2.example.org\n']);
+  assert.deepEqual(
+    [foreign.status, foreign.body],
+    [403, 'not admitted: web2.example.org; the token or the certificate of this client is for other names\n'],
+  );
   assert.equal((await quarry('revoke', 'web1')).code, 0);
   for (const to of fleet.all('intake')) {
     const { status, body } = await fleet.post(await newCsr('web1.example.org'), {

@@ -205,7 +205,7 @@ suite('addresses (RFC 8738)', () => {
   test('are refused where no address line of a block holds them', async () => {
     const { status, body } = await sign({ names: [], ips: ['192.0.3.1'] });
     assert.equal(status, 403);
-    assert.equal(body, 'not admitted: 192.0.3.1\n');
+    assert.equal(body, 'not admitted: 192.0.3.1; an address line on the server has to hold it\n');
     assert.equal(fleet.ca.counts().newOrder, 0);
   });
 });

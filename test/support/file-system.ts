@@ -1,12 +1,14 @@
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
+import { constants } from 'node:os';
 import type { TestContext } from 'node:test';
 
 type Call = 'access' | 'link' | 'rename' | 'open' | 'readFile';
 
 /** As the system says it, as far as anybody looks. */
 export function systemError(code: string, call: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${code}: as a test wants it, ${call}`), { code, errno: -1, syscall: call });
+  const errno = -(constants.errno[code as keyof typeof constants.errno] ?? 1);
+  return Object.assign(new Error(`${code}: as a test wants it, ${call}`), { code, errno, syscall: call });
 }
 
 type AnyCall = (...args: unknown[]) => Promise<unknown>;

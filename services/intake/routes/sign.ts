@@ -68,9 +68,12 @@ const toOriginForm = (target: string) =>
  */
 export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Promise<Buffer> {
   const length = ctx.get('Content-Length');
-  if (!/^\d+$/.test(length)) ctx.throw(411, 'a Content-Length header is needed');
+  if (!/^\d+$/.test(length))
+    ctx.throw(411, 'a Content-Length header is needed: post a file (curl --data-binary @host.csr)');
   if (Number(length) > maxSize) {
-    ctx.throw(413, `the ${what} is over ${maxSize} bytes`, { headers: { Connection: 'close' } });
+    ctx.throw(413, `the ${what} is over ${maxSize} bytes: post it alone`, {
+      headers: { Connection: 'close' },
+    });
   }
   const chunks: Buffer[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -53,7 +53,7 @@ test("the command of the package takes the machine's Node where npm brought none
   const env = { PATH: join(dir.path, 'tools') };
   const { code, stderr } = await run(quarry, [], { env }).catch(error => error);
   assert.equal(code, 1);
-  assert.match(stderr, /^quarry: Node 24\.5 or newer is needed, and there is none: install it, or .*\n$/);
+  assert.match(stderr, /^quarry: Node 24\.5 or newer is needed, and there is none; install it, or .*\n$/);
 
   await symlink(process.execPath, join(dir.path, 'tools/node'));
   assert.equal((await run(quarry, ['a b'], { env })).stdout, `${process.execPath},a b`);

@@ -39,7 +39,7 @@ test('hmac = v2 in the only block refuses a post of version 1', async () => {
   const answer = await intake.post(csr, hmacHeader(csr));
   assert.deepEqual(await toAnswer(answer), [
     403,
-    'no auth block admits 127.0.0.1 with an HMAC of version 1; it takes one of version 2 (hmac2)\n',
+    'no auth block admits 127.0.0.1 with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it\n',
   ]);
 });
 
@@ -88,10 +88,26 @@ test('a thousand replays of one request are refused, to whatever they are sent a
     fetch(intake.url + path, { method, headers: header, ...(body !== undefined && { body }) });
   const replays: [what: string, send: () => Promise<Response>, said: string][] = [
     ['the same', () => send('POST', '/sign', csr), 'it came before\n'],
-    ['another path', () => send('POST', '/revoke', csr), 'the HMAC does not match\n'],
-    ['another body', () => send('POST', '/sign', other), 'the HMAC does not match\n'],
-    ['another query', () => send('POST', '/sign?x=1', csr), 'the HMAC does not match\n'],
-    ['another method', () => send('GET', `/sign/${jobId}`), 'the HMAC does not match\n'],
+    [
+      'another path',
+      () => send('POST', '/revoke', csr),
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+    ],
+    [
+      'another body',
+      () => send('POST', '/sign', other),
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+    ],
+    [
+      'another query',
+      () => send('POST', '/sign?x=1', csr),
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+    ],
+    [
+      'another method',
+      () => send('GET', `/sign/${jobId}`),
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+    ],
   ];
   for (let round = 0; round < 200; round++)
     for (const [what, replay, said] of replays)

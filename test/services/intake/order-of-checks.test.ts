@@ -65,14 +65,22 @@ test('a wrong method is 405 with Allow, whatever else is wrong but the path', as
   await using intake = await openIntake(nobody);
   const answer = await assertAnswer(intake, {
     status: 405,
-    body: 'only POST is possible here',
+    body: 'only POST is possible here: curl --data-binary @host.csr posts a CSR',
     method: 'PUT',
     ...wrong,
   });
   assert.equal(answer.headers.get('Allow'), 'POST');
-  const got = await assertAnswer(intake, { status: 405, body: 'only POST is possible here', method: 'GET' });
+  const got = await assertAnswer(intake, {
+    status: 405,
+    body: 'only POST is possible here: curl --data-binary @host.csr posts a CSR',
+    method: 'GET',
+  });
   assert.equal(got.headers.get('Allow'), 'POST');
-  const fetched = { path: '/sign/x', method: 'POST', body: 'only GET is possible here' };
+  const fetched = {
+    path: '/sign/x',
+    method: 'POST',
+    body: 'only GET is possible here: it fetches the result',
+  };
   assert.equal(
     (await assertAnswer(intake, { status: 405, ...fetched, ...wrong })).headers.get('Allow'),
     'GET',
@@ -81,7 +89,8 @@ test('a wrong method is 405 with Allow, whatever else is wrong but the path', as
 
 test('a client that no block can match is 403 before its body is looked at', async () => {
   await using intake = await openIntake(nobody);
-  const body = 'no auth block admits 127.0.0.1 without an HMAC in an Authentication header';
+  const body =
+    "no auth block admits 127.0.0.1 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
   await assertAnswer(intake, { status: 403, body, ...wrong });
   await using other = await openIntake([hmacBlock]);
   await assertAnswer(other, { status: 403, body, ...wrong });
@@ -90,22 +99,37 @@ test('a client that no block can match is 403 before its body is looked at', asy
 test('a body without Content-Length is 411', async () => {
   await using intake = await openIntake();
   const headers = { ...hmacHeader('another body'), 'Content-Length': '' };
-  await assertAnswer(intake, { status: 411, body: 'a Content-Length header is needed', send: weak, headers });
+  await assertAnswer(intake, {
+    status: 411,
+    body: 'a Content-Length header is needed: post a file (curl --data-binary @host.csr)',
+    send: weak,
+    headers,
+  });
 });
 
 test('a body over max-size is 413, and is not read', async () => {
   await using intake = await openIntake([hmacBlock], { maxSize: 100 });
   const asked = { send: weak, headers: hmacHeader('another body') };
-  const answer = await assertAnswer(intake, { status: 413, body: 'the CSR is over 100 bytes', ...asked });
+  const answer = await assertAnswer(intake, {
+    status: 413,
+    body: 'the CSR is over 100 bytes: post it alone',
+    ...asked,
+  });
   assert.equal(answer.headers.get('Connection'), 'close');
 });
 
 test('a wrong HMAC is 403 before the CSR is looked at', async () => {
   await using intake = await openIntake();
   const headers = hmacHeader('another body');
-  await assertAnswer(intake, { status: 403, body: 'the HMAC does not match', send: 'not a CSR', headers });
+  await assertAnswer(intake, {
+    status: 403,
+    body: 'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)',
+    send: 'not a CSR',
+    headers,
+  });
   const otherHash = { Authentication: 'hmac name=sha512, hash=00' };
-  const body = 'no auth block admits 127.0.0.1';
+  const body =
+    'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type';
   await assertAnswer(intake, { status: 403, body, send: 'not a CSR', headers: otherHash });
 });
 
@@ -133,8 +157,8 @@ test('an unacceptable CSR is 415 with one line that says why, before its names a
   await using intake = await openIntake();
   const weakForeign = makeCsr({ names: 'DNS:www.example.net', options: ['-sha1'] });
   for (const [send, body] of [
-    ['not a CSR', 'the body holds no PEM certificate request'],
-    [csr + csr, 'the body holds more than one CSR'],
+    ['not a CSR', 'the body holds no PEM certificate request: post the file itself .*'],
+    [csr + csr, 'the body holds more than one CSR: post one at a time'],
     [weakForeign, /sha-?1/i],
     [csr.replace(/\n[^-]{20}/, '\nAAAAAAAAAAAAAAAAAAAA'), /./],
   ] as const) {
@@ -149,7 +173,7 @@ test('an unacceptable CSR is 415 with one line that says why, before its names a
 
 test('names that the block does not have are 403, and the first of them is named', async () => {
   await using intake = await openIntake();
-  const body = 'not admitted: www.example.net';
+  const body = 'not admitted: www.example.net; a domain line on the server has to hold it';
   await assertAnswer(intake, { status: 403, body, send: foreign, headers: hmacHeader(foreign) });
 });
 

@@ -32,7 +32,10 @@ test('a refused request is logged with the reason', async () => {
   await using intake = await openIntake();
   await intake.post('no CSR');
   const [line] = intake.log.lines.filter(({ msg }) => msg === 'request');
-  assert.deepEqual([line?.status, line?.reason], [415, 'the body holds no PEM certificate request']);
+  assert.deepEqual(
+    [line?.status, line?.reason],
+    [415, 'the body holds no PEM certificate request: post the file itself (curl --data-binary @host.csr)'],
+  );
 });
 
 test('the log holds neither CSR, HMAC, key nor certificate', async () => {

@@ -27,7 +27,13 @@ test('GET /sign/<id> refuses an HMAC over something else', async () => {
   await using intake = await openWithJob();
   intake.queue.results.set(jobId, issued);
   const answer = await intake.get(hmacHeader('/sign/another'));
-  assert.deepEqual([answer.status, await answer.text()], [403, 'the HMAC does not match\n']);
+  assert.deepEqual(
+    [answer.status, await answer.text()],
+    [
+      403,
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+    ],
+  );
   assert.equal((await intake.get()).status, 403);
 });
 

@@ -55,25 +55,35 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
     await using intake = await openIntake(nobody);
     const put = await fetch(`${intake.url}/revoke`, { method: 'PUT' });
     assert.deepEqual([put.status, put.headers.get('Allow')], [405, 'POST']);
-    const body = 'no auth block admits 127.0.0.1\n';
+    const body =
+      'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type\n';
     assert.deepEqual(await toAnswer(await revoke(intake, 'no certificate', wrong)), [403, body]);
   }
   await using intake = await openIntake();
   const stream = { method: 'POST', body: new Blob(['x']).stream(), headers: wrong.headers, duplex: 'half' };
   const chunked = await fetch(`${intake.url}/revoke`, stream as RequestInit);
-  assert.deepEqual(await toAnswer(chunked), [411, 'a Content-Length header is needed\n']);
+  assert.deepEqual(await toAnswer(chunked), [
+    411,
+    'a Content-Length header is needed: post a file (curl --data-binary @host.csr)\n',
+  ]);
   const large = 'x'.repeat(64 * 1024 + 1);
   assert.deepEqual(await toAnswer(await revoke(intake, large, wrong)), [
     413,
-    'the certificate is over 65536 bytes\n',
+    'the certificate is over 65536 bytes: post it alone\n',
   ]);
-  assert.deepEqual(await toAnswer(await revoke(intake, 'x', wrong)), [403, 'the HMAC does not match\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, 'x', wrong)), [
+    403,
+    'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
+  ]);
   const badReason = await revoke(intake, 'x', { query });
   assert.equal(badReason.status, 400);
   assert.match(await badReason.text(), /^reason is one of unspecified \(0\), keyCompromise \(1\), .*\n$/);
   const none = 'not a certificate: no PEM block "CERTIFICATE" was found\n';
   assert.deepEqual(await toAnswer(await revoke(intake, 'x')), [415, none]);
-  assert.deepEqual(await toAnswer(await revoke(intake, foreign)), [403, 'not admitted: www.example.net\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, foreign)), [
+    403,
+    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+  ]);
   assert.deepEqual(intake.revokeQueue.enqueued, []);
 });
 
@@ -87,9 +97,15 @@ test('POST /revoke is 409 for a certificate that has ended', async () => {
 test('POST /revoke refuses names of every kind that the block does not have', async () => {
   await using intake = await openIntake();
   const both = makeCertificate({ names: 'DNS:www.example.org,DNS:www.example.net' });
-  assert.deepEqual(await toAnswer(await revoke(intake, both)), [403, 'not admitted: www.example.net\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, both)), [
+    403,
+    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+  ]);
   const address = makeCertificate({ names: 'DNS:www.example.org,IP:192.0.2.1' });
-  assert.deepEqual(await toAnswer(await revoke(intake, address)), [403, 'not admitted: 192.0.2.1\n']);
+  assert.deepEqual(await toAnswer(await revoke(intake, address)), [
+    403,
+    'not admitted: 192.0.2.1; an address line on the server has to hold it\n',
+  ]);
   const mail = makeCertificate({ names: 'DNS:www.example.org,email:a@example.org' });
   const others = 'the certificate has names that are neither hosts nor addresses\n';
   assert.deepEqual(await toAnswer(await revoke(intake, mail)), [403, others]);

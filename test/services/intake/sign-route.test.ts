@@ -139,7 +139,10 @@ test('POST /sign answers 403 with the reason for a blocked key, stored or not, t
   intake.limit.value = new StandingLimitError('denied', 'blocked');
   assert.deepEqual([(await intake.post(csr)).status, intake.queue.enqueued], [403, []]);
   const foreign = await intake.post(makeCsr({ names: 'DNS:www.example.net' }));
-  assert.equal(await foreign.text(), 'not admitted: www.example.net\n');
+  assert.equal(
+    await foreign.text(),
+    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+  );
 });
 
 const limited = { type: 'urn:ietf:params:acme:error:rateLimited', detail: 'too many' };
@@ -193,7 +196,10 @@ for (const Accept of ['*/*', 'text/html', 'text/plain, application/json;q=0.5'])
     await using intake = await openIntake();
     const answer = await intake.post('x', { ...hmacHeader('x'), Accept });
     assert.equal(answer.headers.get('Content-Type'), 'text/plain; charset=utf-8');
-    assert.equal(await answer.text(), 'the body holds no PEM certificate request\n');
+    assert.equal(
+      await answer.text(),
+      'the body holds no PEM certificate request: post the file itself (curl --data-binary @host.csr)\n',
+    );
   });
 
 test('POST /sign sends a plain client away with 503 when its wait is over, and remembers it', async () => {

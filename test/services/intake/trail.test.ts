@@ -95,7 +95,7 @@ test('refusals are in the trail, with what was asked for; a wrong path or method
   await fetch(`${intake.url}/sign`);
   await fetch(`${intake.url}/nothing`);
   const request = refused.headers.get('X-Request-Id');
-  const detail = 'not admitted: www.example.net';
+  const detail = 'not admitted: www.example.net; a domain line on the server has to hold it';
   assert.deepEqual(written(intake.trail.events), [
     { at, event: 'refused', names: ['www.example.net'], ...who, request, detail },
   ]);
@@ -181,7 +181,12 @@ test('a refusal stays one where the trail cannot be written, and is counted', as
   assert.equal(intake.trail.events[0]?.count, 1);
 });
 
-const refusal = (client: string, request = '') => ({ client, request, detail: 'the HMAC does not match' });
+const refusal = (client: string, request = '') => ({
+  client,
+  request,
+  detail:
+    'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)',
+});
 
 test('a flood of one address is two events a second, of many addresses some dozens, and none is lost', async () => {
   const events: TrailEvent[] = [];

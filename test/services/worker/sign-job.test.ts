@@ -407,7 +407,13 @@ for (const [what, fail] of [
 test('runSignJob() withdraws all challenges of an order that failed, and names what failed', async () => {
   await using bench = await openJobBench({ faults: { 'b.example': fault } });
   const { code, detail, problem } = await failureOf(bench);
-  assert.deepEqual([code, detail], ['challengeFailed', 'b.example: NXDOMAIN']);
+  assert.deepEqual(
+    [code, detail],
+    [
+      'challengeFailed',
+      'b.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder',
+    ],
+  );
   assert.deepEqual(problem?.identifier, { type: 'dns', value: 'b.example' });
   assert.equal(bench.ca.presented.size, 0);
   assert.ok(requestsOf(bench.ca).length > 5);

@@ -51,16 +51,24 @@ test('possible() gives the blocks whose methods can all still hold, in their ord
 
 test('possible() denies when no block is left, and tells nothing of the blocks', () => {
   const closed = openAdmission([mail, secure]);
-  assertDenied(() => closed.possible(signed('203.0.113.1')), 'no auth block admits 203.0.113.1');
-  const hint = 'no auth block admits 203.0.113.1 without an HMAC in an Authentication header';
+  assertDenied(
+    () => closed.possible(signed('203.0.113.1')),
+    'no auth block admits 203.0.113.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+  );
+  const hint =
+    "no auth block admits 203.0.113.1 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
   assertDenied(() => closed.possible(from('203.0.113.1')), hint);
-  assertDenied(() => openAdmission([]).possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
+  assertDenied(
+    () => openAdmission([]).possible(signed('192.0.2.7')),
+    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+  );
 });
 
 test('possible() says that version 2 is needed where every block that could match demands it', () => {
   const demanding = { ...secure, hmac: { ...secure.hmac, version: 2 } } as AuthBlockConfig;
-  const plain = 'no auth block admits 192.0.2.7';
-  const hint = `${plain} with an HMAC of version 1; it takes one of version 2 (hmac2)`;
+  const stranger = 'no auth block admits 192.0.2.7';
+  const plain = `${stranger}; the ip lines on the server have to hold this address, and its hash has to be hmac_type`;
+  const hint = `${stranger} with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it`;
   const deny = (configs: AuthBlockConfig[], words: string, clientIp = '192.0.2.7') =>
     assertDenied(() => openAdmission(configs).possible(signed(clientIp)), words);
   deny([demanding], hint);
@@ -70,13 +78,16 @@ test('possible() says that version 2 is needed where every block that could matc
   deny([{ ...demanding, hmac: { type: 'sha512', keys: ['s3cret'], version: 2 } }], plain);
   const both = openAdmission([demanding, secure]);
   assert.deepEqual(both.possible(signed('192.0.2.7')).length, 1);
-  const without = `${plain} without an HMAC in an Authentication header`;
+  const without = `${stranger} without an HMAC in an Authentication header; sign with the host's key, as quarry-get does`;
   assertDenied(() => openAdmission([demanding]).possible(from('192.0.2.7')), without);
 });
 
 test('a block without methods admits nobody', () => {
   const careless = openAdmission([block('careless', { domains: ['*'] })]);
-  assertDenied(() => careless.possible(signed('192.0.2.7')), 'no auth block admits 192.0.2.7');
+  assertDenied(
+    () => careless.possible(signed('192.0.2.7')),
+    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+  );
 });
 
 test('a block with all = yes still demands its other methods', () => {
@@ -124,7 +135,10 @@ test('verified() narrows the names of a block to those that the proof of its cli
   assert.deepEqual([narrow.by, narrow.clientNames], ['token web1', ['web1.example.*']]);
   assert.equal(admission.find([narrow], dns('web1.example.org')), narrow);
   for (const name of ['web2.example.org', 'web1.example.net'])
-    assertDenied(() => admission.admit([narrow], dns(name)), `not admitted: ${name}`);
+    assertDenied(
+      () => admission.admit([narrow], dns(name)),
+      `not admitted: ${name}; the token or the certificate of this client is for other names`,
+    );
   assert.equal(admission.find([told], dns('web2.example.org')), told, 'for this request alone');
 });
 
@@ -143,7 +157,11 @@ test('verified() denies when only an HMAC could have held', async () => {
   const closed = openAdmission([secure]);
   const request = signed('192.0.2.7');
   const wrong = closed.verified(closed.possible(request), request, Buffer.from('another'));
-  await assert.rejects(wrong, { code: 'denied', message: 'the HMAC does not match' });
+  await assert.rejects(wrong, {
+    code: 'denied',
+    message:
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)',
+  });
 });
 
 test('admit() gives the first block that has every name, with its solver and storage', () => {
@@ -171,34 +189,40 @@ test('admit() refuses names that none of the verifications of the block can prov
   assert.equal(http?.(address), 'open');
   assertDenied(
     () => http?.(wildcard),
-    'not possible for *.example.org: it takes dns-01, and there is only http-01 for it',
+    'not possible for *.example.org: it takes dns-01, and there is only http-01 for it; add such a verification to the auth block, or leave the wildcard out',
   );
   assertDenied(
     () => dns?.(address),
-    'not possible for 198.51.100.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it',
+    'not possible for 198.51.100.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; add such a verification to the auth block',
   );
 });
 
 test('admit() names the first name that no block has', () => {
   const blocks = admission.possible(signed('192.0.2.7'));
   const run = () => admission.admit(blocks, dns('mail.example.org', 'www.example.net', 'b.example.net'));
-  assertDenied(run, 'not admitted: www.example.net');
+  assertDenied(run, 'not admitted: www.example.net; a domain line on the server has to hold it');
 });
 
 test('admit() does not put the names of two blocks together', () => {
   const blocks = admission.possible(signed('192.0.2.7'));
   const run = () => admission.admit(blocks, dns('mail.example.org', 'a.test.example.net'));
-  assertDenied(run, 'not admitted together: no auth block has all of these names');
+  assertDenied(run, 'not admitted together: no auth block has all of these names; post a CSR for fewer');
 });
 
 test('admit() lets an address only through an address line, never through a domain line', () => {
   const address = (value: string): Identifier[] => [{ type: 'ip', value }];
   const blocks = admission.possible(from('203.0.113.1'));
   assert.equal(admission.admit(blocks, address('198.51.100.4')).name, 'open');
-  assertDenied(() => admission.admit(blocks, address('192.0.2.1')), 'not admitted: 192.0.2.1');
+  assertDenied(
+    () => admission.admit(blocks, address('192.0.2.1')),
+    'not admitted: 192.0.2.1; an address line on the server has to hold it',
+  );
   const starred = openAdmission([block('starred', { all: true, domains: ['*'] })]);
   const any = starred.possible(from('203.0.113.1'));
-  assertDenied(() => starred.admit(any, address('192.0.2.1')), 'not admitted: 192.0.2.1');
+  assertDenied(
+    () => starred.admit(any, address('192.0.2.1')),
+    'not admitted: 192.0.2.1; an address line on the server has to hold it',
+  );
 });
 
 test('admit() refuses an empty list of names', () => {
@@ -208,5 +232,8 @@ test('admit() refuses an empty list of names', () => {
 
 test('a block without domains has no name', () => {
   const bare = openAdmission([block('bare', { all: true })]);
-  assertDenied(() => bare.admit(bare.possible(from('::1')), dns('example.org')), 'not admitted: example.org');
+  assertDenied(
+    () => bare.admit(bare.possible(from('::1')), dns('example.org')),
+    'not admitted: example.org; a domain line on the server has to hold it',
+  );
 });

@@ -112,7 +112,7 @@ const refused: [string, string[], RegExp][] = [
   [
     'has a typo in its only method',
     ['ips = 192.0.2.1', 'domain = *'],
-    /ips: unknown option; known here: ip, hmac_type/,
+    /ips: unknown option, did you mean ip\? known here: ip, hmac_type/,
   ],
   ['spells hmac_key otherwise', ['hmac_type = sha256', 'hmac-key = s3cret'], /hmac-key: unknown option/],
   [

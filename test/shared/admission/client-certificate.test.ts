@@ -55,11 +55,15 @@ test('client-cert takes a certificate of which any one DNS name matches', async 
     await admit([hosts], mail, ['a.example.com']),
     /^hosts \| client certificate mail1\.example\.net /,
   );
-  assert.match(await admit([hosts], one, ['web1.example.org']), /^not admitted: web1\.example\.org$/);
+  assert.match(
+    await admit([hosts], one, ['web1.example.org']),
+    /^not admitted: web1\.example\.org; a domain line /,
+  );
 });
 
 test('no other certificate, none, or one with a fault is taken, and the refusal names one that is good', async () => {
-  const refused = 'no auth block admits 192.0.2.7 without an HMAC in an Authentication header';
+  const refused =
+    "no auth block admits 192.0.2.7 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
   assert.equal(await admit([hosts], showing(), ['a.example.com']), refused);
   assert.equal(
     await admit([hosts], showing(certificate('web1.example.net')), ['a.example.com']),
@@ -101,10 +105,16 @@ test('{client} admits exactly the names of the own certificate, a wildcard as it
   assert.equal(await admit([own], request, ['web1.example.org']), proof);
   assert.equal(await admit([own], request, ['*.web1.example.org', 'shared.example.org']), proof);
   for (const name of ['a.web1.example.org', 'web2.example.org', 'example.org', '192.0.2.7'])
-    assert.equal(await admit([own], request, [name]), `not admitted: ${name}`);
+    assert.equal(
+      await admit([own], request, [name]),
+      `not admitted: ${name}; the token or the certificate of this client is for other names`,
+    );
   const addresses = block('own', { clientCerts: ['*'], ownNames: ['ip'] });
   assert.match(await admit([addresses], request, ['192.0.2.7']), /\| 192\.0\.2\.7$/);
-  assert.equal(await admit([addresses], request, ['web1.example.org']), 'not admitted: web1.example.org');
+  assert.equal(
+    await admit([addresses], request, ['web1.example.org']),
+    'not admitted: web1.example.org; the token or the certificate of this client is for other names',
+  );
 });
 
 test('the names of one client are none of the next, and none without a client', async () => {

@@ -163,7 +163,11 @@ test('a refusal to take a request is told in its words, and blocks that need no 
   };
   await assert.rejects(verify(own, other), { code: 'denied', message: 'it came before' });
   await assert.rejects(verify(other, own), { code: 'denied', message: 'it came before' });
-  await assert.rejects(verify(other), { code: 'denied', message: 'the HMAC does not match' });
+  await assert.rejects(verify(other), {
+    code: 'denied',
+    message:
+      'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)',
+  });
   assert.deepEqual(await verify(own, open), ['open']);
 });
 

@@ -27,6 +27,9 @@ test('an option that leads to where nothing can be is told with its path, in one
   await writeFile(join(dir.path, 'file'), '');
   const error = await mkdir(join(dir.path, 'file', 'trail')).catch(error => error);
   const told = atOption(error, '[trail] dir') as Error;
-  assert.equal(told.message, `[trail] dir: ${dir.path}/file/trail cannot be used: not a directory`);
+  assert.equal(
+    told.message,
+    `[trail] dir: ${dir.path}/file/trail cannot be used: not a directory: a part of the path is a file: correct it`,
+  );
   assert.equal((told as NodeJS.ErrnoException).code, 'ENOTDIR');
 });

@@ -20,9 +20,9 @@ test('reportOutages() says once that Redis is away and once that it is back', ()
   assert.deepEqual(
     lines.map(({ level, reason, msg }) => [level, msg, reason]),
     [
-      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED; start it, or correct [redis]'],
       [30, 'Redis is back', undefined],
-      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED'],
+      [40, 'Redis cannot be reached, trying again', 'connect ECONNREFUSED; start it, or correct [redis]'],
     ],
   );
 });

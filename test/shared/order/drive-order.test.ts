@@ -331,7 +331,8 @@ test('driveOrder() names each failed challenge of an invalid order, and withdraw
   const parts = partsFor(ca);
   await assert.rejects(driveThrough(parts, taskFor(...names)), {
     code: 'challengeFailed',
-    message: 'a.example: NXDOMAIN; c.example: NXDOMAIN',
+    message:
+      'a.example: NXDOMAIN; c.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder',
   });
   assert.equal(ca.presented.size, 0);
   const { order, lostOrders, turn } = parts.saved.at(-1) ?? newCheckpoint();
@@ -528,7 +529,8 @@ test('driveOrder() calls an order gone whose challenges failed that somebody els
   const from = newCheckpoint({ ...newOrderState(), url });
   await assert.rejects(driveThrough(partsFor(ca), task, { from }), {
     code: 'gone',
-    message: "another job's challenges for this order failed: a.example: NXDOMAIN",
+    message:
+      "another job's challenges for this order failed: a.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder",
   });
 });
 

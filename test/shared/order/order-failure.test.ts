@@ -9,6 +9,11 @@ const dns = (value: string) => ({ type: 'dns', value }) as const;
 const notFound = { type: kind('dns'), detail: 'NXDOMAIN' };
 const wrong = { type: kind('unauthorized') };
 
+const leadThere =
+  ': let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder';
+const servePath =
+  ': what answers on port 80 has to serve /.well-known/acme-challenge/, or pass it on to a responder';
+
 /** The failure of an order whose challenges failed so. */
 async function failureOf(faults: Record<string, Problem>, names: string[], error?: Problem) {
   const ca = scriptCa({ faults });
@@ -24,7 +29,7 @@ test("orderFailure() gives one failed challenge with its name and the CA's words
   const orders = { type: kind('unauthorized'), detail: 'the order has a failed authorization' };
   assert.deepEqual(await failureOf({ 'b.example': notFound }, ['a.example', 'b.example'], orders), {
     code: 'challengeFailed',
-    message: 'b.example: NXDOMAIN',
+    message: `b.example: NXDOMAIN${leadThere}`,
     problem: { ...notFound, identifier: dns('b.example') },
   });
 });
@@ -33,7 +38,7 @@ test('orderFailure() puts several failed challenges into one compound problem', 
   const names = ['a.example', 'b.example', 'c.example'];
   assert.deepEqual(await failureOf({ 'a.example': notFound, 'c.example': wrong }, names), {
     code: 'challengeFailed',
-    message: `a.example: NXDOMAIN; c.example: ${kind('unauthorized')}`,
+    message: `a.example: NXDOMAIN; c.example: ${kind('unauthorized')}${leadThere}${servePath}`,
     problem: {
       type: kind('compound'),
       detail: 'several challenges failed',

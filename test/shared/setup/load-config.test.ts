@@ -117,7 +117,8 @@ test('loadConfig() says where an option of a joined section is wrong', async () 
 
 test('loadConfig() names a file that cannot be read', async () => {
   await assert.rejects(loadConfig(['/nowhere/main.ini'], {}), {
-    message: '/nowhere/main.ini: cannot be read: no such file or directory',
+    message:
+      '/nowhere/main.ini: cannot be read: no such file or directory; make it by quarry init /nowhere/main.ini',
   });
 });
 
@@ -223,7 +224,7 @@ for (const [what, text, message] of [
   [
     'an unknown section',
     `${account + auth}[mgnt]\n`,
-    /^main\.ini:6: \[mgnt\]: unknown section; known: account, mgmt, /,
+    /^main\.ini:6: \[mgnt\]: unknown section, did you mean mgmt\? known: account, mgmt, /,
   ],
   [
     "macen's plugins",

@@ -137,7 +137,7 @@ for (const [what, text, reason] of [
   [
     'a misspelt option, whatever else it leads to',
     dns('zones = a.example', 'ns = ns.a.example 192.0.2.1'),
-    /zones: unknown option; known here: type, listener, listeners, zone, ns, /,
+    /zones: unknown option, did you mean zone\? known here: type, listener, listeners, zone, ns, /,
   ],
   [
     'an option of another kind',
