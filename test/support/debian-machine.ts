@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { startProcess } from './processes.ts';
 import { tempDir } from './temp-dir.ts';
 import { waitUntil } from './wait-until.ts';
@@ -25,18 +26,34 @@ const environment = [
 
 let count = 0;
 
-/** @param base the root that it begins with, which stays as it is (debian-base.ts) */
-export async function startDebianMachine(base: string, name: string): Promise<DebianMachine> {
+/**
+ * @param base the root that it begins with, which stays as it is (debian-base.ts)
+ * @param address of it in a network of its own, such as 10.66.0.2; that of this process is 10.66.0.1 there
+ */
+export async function startDebianMachine(
+  base: string,
+  name: string,
+  address?: string,
+): Promise<DebianMachine> {
   await using started = new AsyncDisposableStack();
   const { path } = started.use(await tempDir());
   for (const folder of ['upper', 'work', 'root', 'shared']) await mkdir(join(path, folder));
   const cgroup = join(findCgroups(), `quarry-test-${process.pid}-${++count}`);
   started.defer(() => removeCgroup(cgroup));
+  const network = address === undefined ? [] : [name];
+  if (address !== undefined) {
+    started.defer(() => ip(`netns delete ${name}`));
+    await layCable(name, address);
+  }
   const attempt = async (script: string) => runInside(await findInit(path), script);
-  const machine = await startProcess(join(import.meta.dirname, 'machine.sh'), [base, path, cgroup, name], {
-    name: `the machine ${name}`,
-    ready: async () => /^(running|degraded)$/m.test((await attempt('systemctl is-system-running')).said),
-  });
+  const machine = await startProcess(
+    join(import.meta.dirname, 'machine.sh'),
+    [base, path, cgroup, name, ...network],
+    {
+      name: `the machine ${name}`,
+      ready: async () => /^(running|degraded)$/m.test((await attempt('systemctl is-system-running')).said),
+    },
+  );
   started.defer(() => machine.kill());
   const init = await findInit(path);
   const running = started.move();
@@ -51,6 +68,20 @@ export async function startDebianMachine(base: string, name: string): Promise<De
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+const ip = async (words: string) => void (await promisify(execFile)('ip', words.split(' ')));
+
+/** Between the network of this process and a new one. */
+async function layCable(name: string, address: string): Promise<void> {
+  const ours = address.replace(/\d+$/, '1');
+  await ip(`netns add ${name}`);
+  await ip(`link add to-${name} type veth peer name eth0 netns ${name}`);
+  await ip(`addr add ${ours}/24 dev to-${name}`);
+  await ip(`link set to-${name} up`);
+  await ip(`-n ${name} addr add ${address}/24 dev eth0`);
+  await ip(`-n ${name} link set eth0 up`);
+  await ip(`-n ${name} link set lo up`);
 }
 
 /** Where groups of version 2 are, also beside those of version 1. */

@@ -1,10 +1,10 @@
 #!/bin/sh
-# machine.sh BASE FOLDER CGROUP NAME: has systemd run as process 1 over the root BASE, in namespaces of its own. FOLDER keeps
-# what it writes. It has the network of whoever starts it.
+# machine.sh BASE FOLDER CGROUP NAME [NETWORK]: has systemd run as process 1 over the root BASE, in namespaces of its own.
+# FOLDER keeps what it writes. It has the network of whoever starts it, or one of those that `ip netns` has.
 set -eu
 mkdir -p "$3" && echo $$ >"$3/cgroup.procs" && echo $$ >"$2/pid"
 # shellcheck disable=SC2016 # it is for the other shell
-exec unshare --cgroup --mount --pid --fork --uts --ipc --propagation private --kill-child sh -euc '
+exec ${5:+nsenter "--net=/run/netns/$5"} unshare --cgroup --mount --pid --fork --uts --ipc --propagation private --kill-child sh -euc '
 base=$0 folder=$1 name=$2
 root=$folder/root
 mount -t overlay -o "lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
