@@ -14,7 +14,7 @@ import { goBothWays, type Handed, strangersEnv } from './ways.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
-const say = (line: string) => process.stdout.write(`${line}\n`);
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** With what npm brings; in a network of its own there is no registry. */
 async function prepare(base: string, folder: string): Promise<Handed> {
