@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { writeAtomically } from '../../shared/base/atomic-file.ts';
 import { systemClock } from '../../shared/base/basics.ts';
 import { describeSection } from '../../shared/config/config-error.ts';
+import type { Environment } from '../../shared/config/environment.ts';
 import { readProxy } from '../../shared/config/proxy.ts';
 import { type Command, type Io, readOptions, UsageError } from './command.ts';
 import type { Answers, CaAnswer } from './init/answers.ts';
@@ -62,15 +63,16 @@ type Setup = {
   place: Place;
   parts: Parts;
   folder: string;
-  isRoot: boolean;
   quarry: string;
   io: Io;
+  /** As the roles will have it. */
+  env: Environment;
 };
 
 async function init(given: Given, named: string | undefined, io: Io): Promise<void> {
   const setup = await findSetup(given, named, io);
-  const { place } = setup;
-  const before = await readExisting(place.file, io.env);
+  const { place, env } = setup;
+  const before = await readExisting(place.file, env);
   if (before) await io.write(tellExisting(place.file, before.defaults));
   const isAsking = given.yes === undefined && process.stdin.isTTY && process.stdout.isTTY;
   using terminal = isAsking ? openTerminal() : undefined;
@@ -80,27 +82,24 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
   const isSame = before !== undefined && saysTheSame(before, made.text);
   if (isSame) await io.write('It says all that already.\n');
   else await writeConfig(made, setup, before, terminal !== undefined || given.force !== undefined);
-  await finish(made, setup, isSame);
+  await finish(made, setup, { isSame, isAgain: before !== undefined });
 }
 
 /** What can be known, and what stands in the way, before anybody is asked. */
 async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
   const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
-  const path = io.env.PATH ?? '';
-  const parts: Parts = {
-    paths: systemdPaths,
-    program,
-    path,
-    isRoot,
-    say: line => void io.write(`  ${line}\n`),
-  };
-  const machine = { launcher: program.launcher, etc: systemdPaths.etc, folder, isRoot };
+  const [paths, path] = [systemdPaths, io.env.PATH ?? ''];
+  const say = (line: string) => void io.write(`  ${line}\n`);
+  const parts: Parts = { paths, program, path, isRoot, say };
+  const machine = { launcher: program.launcher, etc: paths.etc, folder, isRoot };
   const place = choosePlace(named, { systemd, compose }, machine);
   if (systemd) needSystemd(parts);
   if (compose) needCompose(folder);
   await needFolder(dirname(place.file), place.kind === 'system');
-  return { given, place, parts, folder, isRoot, io, quarry: findCall(program, io.env, folder) };
+  const credentials = { CREDENTIALS_DIRECTORY: join(paths.etc, 'credentials') };
+  const env = place.kind === 'system' ? { ...credentials, ...io.env } : io.env;
+  return { given, place, parts, folder, io, env, quarry: findCall(program, io.env, folder) };
 }
 
 async function isToChange(terminal: Terminal): Promise<boolean> {
@@ -121,7 +120,7 @@ type Made = {
 };
 
 async function makeConfig(
-  { given, place, folder, quarry, io }: Setup,
+  { given, place, folder, quarry, env }: Setup,
   before: Existing | undefined,
   terminal: Terminal | undefined,
 ): Promise<Made> {
@@ -130,10 +129,10 @@ async function makeConfig(
   const ports = facts.isComposed ? await readVariables(folder) : { port, listen };
   const { ca, ...others } = await gatherAnswers({
     ...{ given, terminal, facts, folder },
-    takesDefaults: given.yes !== undefined || before !== undefined,
+    takesDefaults: given.yes !== undefined || (before !== undefined && !terminal),
     defaults: { ...defaults, ...ports },
     before: before?.account,
-    lookAtCa: openLookAtCa(readProxy(io.env)),
+    lookAtCa: openLookAtCa(readProxy(env)),
   });
   const answers: Answers = { ...others, ca: atService(ca, place) };
   const { hasIpv6, server } = facts;
@@ -157,7 +156,7 @@ const toCheck = ({ kind, file }: Place, quarry: string) =>
 
 async function writeConfig(
   { answers, text, listeners, kept, copied }: Made,
-  { place, io, isRoot, parts, given }: Setup,
+  { place, io, env, parts, given, quarry }: Setup,
   before: Existing | undefined,
   mayRewrite: boolean,
 ): Promise<void> {
@@ -168,31 +167,31 @@ async function writeConfig(
     await writeAtomically(caFile, await readFile(copied, 'utf8'));
   const unasked =
     fault === undefined ? [] : [`the CA could not be asked, so its terms are accepted unseen: ${fault}`];
-  const warnings = [...unasked, ...(await tryConfig(place.file, text, io.env, place.kind !== 'compose'))];
-  const owner = await findOwner(place, given, parts, isRoot);
+  const warnings = [...unasked, ...(await tryConfig(place.file, text, env, place.kind !== 'compose'))];
+  const owner = await findOwner(place, given, parts);
   const copy = await putConfig(place.file, text, { owner, before: before?.text, now: new Date() });
   const whose = owner === undefined ? 'you' : 'its user';
   await io.write(`\n${place.file} is written, for ${whose} alone to read. It says:\n\n`);
-  await io.write(tellChoices(answers, place, { listeners, kept }));
+  await io.write(tellChoices(answers, place, { listeners, kept, again: toAgain(place, quarry, given) }));
   if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
   if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
 }
 
-async function findOwner(
-  { kind }: Place,
-  given: Given,
-  parts: Parts,
-  isRoot: boolean,
-): Promise<Owner | undefined> {
+function toAgain({ kind, file }: Place, quarry: string, given: Given): string {
+  const ways = ['systemd', 'compose'].filter(way => given[way] !== undefined).map(way => ` --${way}`);
+  return `${quarry} init${ways.join('')}${kind === 'here' ? ` ${file}` : ''}`;
+}
+
+async function findOwner({ kind }: Place, given: Given, parts: Parts): Promise<Owner | undefined> {
   if (given.systemd !== undefined) return prepareService(parts);
   if (kind === 'compose') return findContainerOwner();
-  return kind === 'system' && isRoot ? findServiceUser(parts.path) : undefined;
+  return kind === 'system' && parts.isRoot ? findServiceUser(parts.path) : undefined;
 }
 
 async function finish(
   { answers, sections, listeners, server }: Made,
-  { given, place, parts, folder, isRoot, quarry, io }: Setup,
-  isSame: boolean,
+  { given, place, parts, folder, quarry, io }: Setup,
+  { isSame, isAgain }: { isSame: boolean; isAgain: boolean },
 ): Promise<void> {
   const isStarted = given.systemd !== undefined;
   const isComposed = place.kind === 'compose';
@@ -200,7 +199,15 @@ async function finish(
   if (isComposed) await writeVariables(folder, variables);
   if (isStarted) await startService({ ...parts, clock: systemClock }, isSame);
   const before = isComposed ? findUnreadable(place.file) : undefined;
-  const setting = { place, quarry, isStarted, isRoot, server, ...(before !== undefined && { before }) };
+  const setting = {
+    place,
+    quarry,
+    isStarted,
+    isAgain,
+    isRoot: parts.isRoot,
+    server,
+    ...(before !== undefined && { before }),
+  };
   const doors = isComposed ? [variables.QUARRY_PORT ?? ''] : listeners;
   await io.write(`\n${tellNextSteps(answers, sections, { ...setting, listeners: doors })}`);
 }

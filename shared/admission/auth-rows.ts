@@ -21,7 +21,7 @@ export const authRows: OptionRows = {
   all: { meaning: '`yes` admits every client; must be said', otherwise: '`no`' },
   'client-proof': {
     meaning:
-      '`address`, `http-01`, `dns-01`, `tls-alpn-01`, several (`address, dns-01`) or repeated: only [ACME clients that prove their names](shared/admission/client-proof.md) to Quarry in one of these ways',
+      '`address`, `http-01`, `dns-01`, `tls-alpn-01`, or several as `address, dns-01`: only [ACME clients that prove their names](shared/admission/client-proof.md) to Quarry in one of these ways',
     otherwise: 'nothing to prove',
   },
   'client-proof-network': {

@@ -40,7 +40,8 @@ const WITHOUT_PROOF = 'without a proof of the names by the client (client-proof)
 const LACKS_VERSION_2 =
   ' with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it';
 const LACKS_HMAC =
-  " without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
+  ' without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line ' +
+  'on the server hold this address';
 const LACKS_ADDRESS = '; the ip lines on the server have to hold this address';
 
 function lackOf(request: AdmissionRequest): string {

@@ -54,10 +54,11 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** A file that is not there is what a newcomer has. */
+/** A file that is not there is what a newcomer has. By another name it is hardly meant as one. */
 function adviseOnConfig(file: string, error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' ? `; make it by quarry init ${file}` : adviseOnFile(error);
+  const isMissing = code === 'ENOENT' && file.endsWith('.ini');
+  return isMissing ? `; make it by quarry init ${file}` : adviseOnFile(error);
 }
 
 function checkHeading(section: IniSection): void {

@@ -52,7 +52,7 @@ export type MailConfig = {
 /** Of `[notify "name"]`. */
 export const notifyRows: OptionRows = {
   on: {
-    meaning: `which events: ${eventKinds.map(inCode).join(', ')}; several (\`expires-soon, storage-failed\`) or repeated`,
+    meaning: `which events: ${eventKinds.map(inCode).join(', ')}, several as \`expires-soon, storage-failed\``,
     otherwise: 'all',
   },
   url: {

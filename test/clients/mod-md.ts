@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { bring, fromDebianWithLibraries } from '../support/bring.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -13,6 +13,9 @@ const modules = ['mpm_event', 'authz_core', 'ssl', 'md'];
 
 /** Else it asks for renewal information once it has a certificate, and then not again for a minute. */
 const unasked = 'MDRenewViaARI off';
+
+/** By default it makes itself RSA keys, each of which takes longer than an order. */
+const keyType = 'secp256r1';
 
 /** Longer than a certificate lives, so that each one is due. */
 const always = '100d';
@@ -35,6 +38,7 @@ async function open(ground: Ground, program: string): Promise<Driver> {
   const [http, https] = (await freePorts(2)) as [number, number];
   let apache: Process | undefined;
   let runs = 0;
+  let first: string | undefined;
 
   /** Each set of names has a store of its own, as Apache has all of its domains in one configuration. */
   const storeOf = ([name = '']: string[]) => join(dir, `store-${name.replace('*', 'any')}`);
@@ -60,8 +64,18 @@ MDStoreDir ${storeOf(names)}
 MDPortMap http:${http} https:${https}
 MDCheckInterval 1s
 MDRetryDelay 1s
+MDPrivateKeys ${keyType}
 ${more}
 ${block}`;
+  }
+
+  /** A new store begins with the account of another one, and with what its key is encrypted with. */
+  async function makeStore(names: string[]): Promise<void> {
+    const store = storeOf(names);
+    if (first !== undefined && !existsSync(store))
+      for (const part of ['md_store.json', 'accounts'])
+        await cp(join(first, part), join(store, part), { recursive: true, preserveTimestamps: true });
+    first ??= store;
   }
 
   async function stop(): Promise<void> {
@@ -72,6 +86,7 @@ ${block}`;
   /** Runs Apache until it has something new, and has it used. */
   async function serve(names: string[], more = ''): Promise<Issued> {
     await stop();
+    await makeStore(names);
     const log = join(dir, `error-${++runs}.log`);
     await writeFile(join(dir, 'httpd.conf'), configuration(names, log, more));
     const said = async () => (existsSync(log) ? await readFile(log, 'utf8') : '');
@@ -93,8 +108,8 @@ ${block}`;
 
   async function read(names: string[]): Promise<Issued> {
     const folder = join(storeOf(names), 'domains', names[0] ?? '');
-    const chain = await readFile(join(folder, 'pubcert.pem'), 'utf8');
-    return { chain, keyPem: await readFile(join(folder, 'privkey.pem'), 'utf8') };
+    const chain = await readFile(join(folder, `pubcert.${keyType}.pem`), 'utf8');
+    return { chain, keyPem: await readFile(join(folder, `privkey.${keyType}.pem`), 'utf8') };
   }
 
   await mkdir(join(dir, 'www'));

@@ -75,6 +75,7 @@ const [intake] = intakes as [(typeof intakes)[0]];
 const running = started.move();
 after(() => running.disposeAsync());
 
+const scripts = join(import.meta.dirname, '../../services/get');
 const csrs = new Map<string, string>();
 for (const name of ['web1.example.org', 'web2.example.org', 'open.example'])
   csrs.set(name, (await makeCsr({ names: [name] })).csrFile);
@@ -112,6 +113,27 @@ test('a host shows its certificate as the page has curl do it', async () => {
     .replace('quarry:1313', `127.0.0.1:${port}`);
   assert.equal(await run('sh', ['-c', `cd '${folder}'\n${script}`]), '');
   assert.match(await readFile(join(folder, 'www.pem.new'), 'utf8'), /: fetch \/sign\//);
+});
+
+test('quarry-get shows the certificate that its host has, and says why it is refused without', async () => {
+  const [chain, key] = [join(dir, 'own.pem'), join(dir, 'own.key')];
+  const files = ['--key', key, '--chain', chain, '--client-cert', chain, '--client-key', key];
+  const trust = ['--server', `https://127.0.0.1:${port}`, '--ca-file', server.caFile, '--wait', '1'];
+  const get = (...words: string[]) =>
+    run('sh', [join(scripts, 'quarry-get'), ...words, ...files, 'web1.example.org']);
+  await copyFile(web1.keyFile, key);
+  const without = ['--client-cert', join(dir, 'no.pem'), '--token-file', join(dir, 'no.token')];
+  await writeFile(join(dir, 'no.token'), 'quarry_none\n', { mode: 0o600 });
+  assert.match(
+    await get(...without, ...trust),
+    /^quarry-get: web1\.example\.org: refused: 403 not admitted: web1/,
+  );
+  await copyFile(await chainFile(web1, 'web1'), chain);
+  assert.match(await get(...trust), /^quarry-get: web1\.example\.org: [^:]*; to be tried again in 5 s\n$/);
+  assert.match(
+    await get(...trust.slice(0, 2)),
+    /^quarry-get: .*: no answer from https.* certificate problem/,
+  );
 });
 
 test('a host gets certificates for the names of the certificate that it has, and for no others', async () => {

@@ -6,6 +6,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
+import { callQuarry } from '../support/call-quarry.ts';
 import { freePorts } from '../support/free-port.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
@@ -85,7 +86,7 @@ suite('quarry init, and a CA that is there', () => {
 
     const file = join(folder, 'main.ini');
     assert.equal((await stat(file)).mode & 0o777, 0o600);
-    const { code, stdout } = await runQuarryIn(folder, ['check', 'main.ini']);
+    const { code, stdout } = await callQuarry(['check', file]);
     assert.equal(code, 0);
     assert.doesNotMatch(stdout, /warning/);
     await writeFile(join(folder, 'admin.ini'), `[admin]\nlistener = 127.0.0.1:${ports.admin}\n`);
@@ -128,9 +129,17 @@ suite('quarry init, and a CA that is there', () => {
     assert.equal(key.length, 'hmac_key = '.length + 44);
     assert.ok(!forced.stdout.includes(key.slice('hmac_key = '.length)), 'a key is never shown');
 
-    const third = await runQuarryIn(folder, ['init', '--clients', 'token', '--force']);
-    assert.equal(third.code, 0, third.stderr);
-    assert.match(third.stdout, /^ {2}kept +\[auth "hosts"\]$/m);
+    // At a terminal, what is there answers for itself.
+    const terminal = atTerminal(folder, []);
+    await terminal.type(/is there already: .*[\s\S]*\[y\/N\] /, 'y');
+    await terminal.type(/1\/5[\s\S]*\[me@example\.org\] > /, '');
+    await terminal.type(/2\/5[\s\S]*\[https:.*\] > /, '');
+    await terminal.type(/3\/5[\s\S]*\[www\.example\.org\] > /, '');
+    await terminal.type(/4\/5[\s\S]*\[http\] > /, '');
+    await terminal.type(new RegExp(`The port[\\s\\S]*\\[${ports.responder}\\] > `), '');
+    await terminal.type(/5\/5[\s\S]*\[key\] > /, 'token');
+    assert.equal(await terminal.ended, 0, terminal.output());
+    assert.match(terminal.output(), /^ {2}kept +\[auth "hosts"\]\r$/m);
     assert.ok((await readFile(file, 'utf8')).includes(key));
   });
 });

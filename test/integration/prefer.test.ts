@@ -177,7 +177,7 @@ suite('GET /sign/<id>', () => {
 });
 
 suite('GET /sign/<id> for events', () => {
-  test('says of an order where it is from the queue to its certificate, at whichever intake, over a worker that is killed', async () => {
+  test('says of an order where it is from the queue to its certificate, at another intake once the first one stops, over a worker that is killed', async () => {
     const [idle] = fleet.all('worker');
     await idle?.stop();
     const [another, port] = [await fleet.start('intake'), await freePort()];
@@ -210,18 +210,21 @@ suite('GET /sign/<id> for events', () => {
     await events.until(`proving ${name}`);
     const short = await ask(intake() + location, preferring('wait=0'));
     assert.equal(short.body, `proving ${name}: fetch ${location}\n`);
+    assert.equal(await another.stop(), 0);
+    assert.deepEqual(await events.end, {
+      event: 'no-certificate',
+      data: '503 the server restarts: post the same CSR again\nRetry-After: 5',
+    });
     await worker.kill();
-    await events.until('waiting for another worker to go on');
+    await late.until('waiting for another worker to go on');
     await fleet.start('worker');
-    await events.until(`proving ${name}`);
+    await late.until(`proving ${name}`);
     validating.remove();
-    await events.until('finalizing');
+    await late.until('finalizing');
     finalized.remove();
-    const { event, data } = await events.end;
+    const { event, data } = await late.end;
     assert.equal(event, 'certificate');
     assertChain(data, { names: [name], keyPem, rootPem: await fleet.pebble.rootPem() });
-    const told = events.progress();
-    assert.deepEqual(told.slice(-2), ['finalizing', 'issued']);
-    assert.deepEqual(await late.end, { event, data });
+    assert.deepEqual(late.progress().slice(-2), ['finalizing', 'issued']);
   });
 });

@@ -23,6 +23,7 @@ const debianPackages = {
   busybox: 'busybox',
   bash: 'bash',
   shellcheck: 'shellcheck',
+  script: 'bsdutils',
   named: 'bind9',
   dig: 'bind9-dnsutils',
   'tsig-keygen': 'bind9',

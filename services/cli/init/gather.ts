@@ -42,8 +42,10 @@ export async function gatherAnswers(asked: Asked): Promise<Answers> {
   const { given, terminal, takesDefaults, facts, defaults } = asked;
   const questions = toQuestions(facts, defaults);
   const missing = findMissing(Object.values(questions), given, takesDefaults);
-  if (!terminal && missing.length > 0)
-    throw new UsageError(`there is no terminal to ask at: give ${missing.join(', ')}`);
+  if (!terminal && missing.length > 0) {
+    const terms = given['accept-terms'] === undefined && !asked.before ? ['--accept-terms'] : [];
+    throw new UsageError(`there is no terminal to ask at: give ${[...missing, ...terms].join(', ')}`);
+  }
   const answering = openAnswering(given, terminal, takesDefaults);
   const first = await answering.answer(questions.email);
   const ca = await gatherCa(answering, questions.ca, asked);

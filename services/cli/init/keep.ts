@@ -30,8 +30,12 @@ export function keepOld(old: readonly IniSection[], made: readonly Section[]): S
   return [...merged, ...made.filter(section => !old.some(before => isSame(section, before)))];
 }
 
-const isSame = (one: Pick<Section, 'name' | 'label'>, other: Pick<Section, 'name' | 'label'>) =>
-  one.name === other.name && one.label === other.label;
+type Heading = Pick<Section, 'name' | 'label'>;
+
+const isSame = (one: Heading, other: Heading) => one.name === other.name && labelOf(one) === labelOf(other);
+
+/** The account without a name is called so. */
+const labelOf = ({ name, label }: Heading) => (name === 'account' ? (label ?? 'default') : label);
 
 const toSection = ({ name, label, options }: IniSection): Section => ({
   name,

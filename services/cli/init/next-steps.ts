@@ -9,6 +9,8 @@ type Setting = {
   quarry: string;
   /** Whether the service runs already, which makes its start no step. */
   isStarted: boolean;
+  /** Whether there was a main.ini before, with which something may run. */
+  isAgain: boolean;
   isRoot: boolean;
   /** What is to be done before, such as giving the file to its user. */
   before?: string;
@@ -33,15 +35,15 @@ const quoted = (path: string) => (/^[\w./:@+-]+$/.test(path) ? path : `'${path.r
 const paragraph = (title: string, lines: string[]) =>
   `${title}\n${lines.map(line => `    ${line}\n`).join('')}`;
 
-function tellHere({ place, quarry, isStarted, isRoot, before }: Setting): string {
+function tellHere({ place, quarry, isStarted, isAgain, isRoot, before }: Setting): string {
   const file = quoted(place.file);
   const sudo = isRoot ? '' : 'sudo ';
   const commands = {
     here: [`${quarry} check ${file}`, `${quarry} up ${file}`],
     system: isStarted
       ? [`${sudo}systemctl status quarry`, `${sudo}journalctl -u quarry -f`]
-      : [`${sudo}systemctl enable --now quarry`, `${sudo}systemctl status quarry`],
-    compose: ['docker compose up -d', 'docker compose ps'],
+      : [`${sudo}systemctl ${isAgain ? 'restart' : 'enable --now'} quarry`, `${sudo}systemctl status quarry`],
+    compose: [`docker compose up -d${isAgain ? ' --force-recreate' : ''}`, 'docker compose ps'],
   };
   return paragraph('Next:', [...(before === undefined ? [] : [before]), ...commands[place.kind]]);
 }

@@ -1,17 +1,20 @@
 import { describeSection } from '../../../shared/config/config-error.ts';
 import { type Answers, caWords, type Proof } from './answers.ts';
-import { isForThisMachine, type Place, type Section } from './main-ini.ts';
+import { isForThisMachine, isLocal, type Place, type Section } from './main-ini.ts';
 
 // What main.ini says, in plain words, and why; for whoever answered the questions.
 
-/** @param kept sections that were there before, and that nobody was asked for */
+/**
+ * @param told.kept sections that were there before, and that nobody was asked for
+ * @param told.again what asks the questions again
+ */
 export function tellChoices(
   answers: Answers,
   place: Place,
-  { listeners, kept }: { listeners: readonly string[]; kept: readonly Section[] },
+  { listeners, kept, again }: { listeners: readonly string[]; kept: readonly Section[]; again: string },
 ): string {
   const rows: [string, string][] = [
-    ['CA', tellCa(answers)],
+    ['CA', tellCa(answers, again)],
     ['account', tellAccount(answers, place)],
     ['names', tellNames(answers)],
     ['proof', tellProof(answers.proof, place)],
@@ -30,9 +33,9 @@ export function tellChoices(
   return rows.map(([what, text]) => `  ${what.padEnd(9)}${text}\n`).join('');
 }
 
-function tellCa({ ca: { directory } }: Answers): string {
+function tellCa({ ca: { directory } }: Answers, again: string): string {
   if (directory === caWords.staging)
-    return "Let's Encrypt's staging: no browser trusts its certificates. When all works: quarry init --ca letsencrypt";
+    return `Let's Encrypt's staging: no browser trusts its certificates. When all works: ${again} --ca letsencrypt`;
   return directory === caWords.letsencrypt ? "Let's Encrypt" : directory;
 }
 
@@ -84,13 +87,17 @@ function tellListeners({ clients }: Answers, { kind }: Place, listeners: readonl
   if (kind === 'compose') return 'at the port that .env names (QUARRY_PORT)';
   const where = listeners.join(', ');
   if (isForThisMachine(clients)) return `${where}: nobody else is let in`;
-  return `${where}: at all addresses, so let a firewall keep others out`.replace(
-    ': at all addresses',
-    listeners.some(listener => /^(0\.0\.0\.0|\[::\]):/.test(listener)) ? ': at all addresses' : '',
-  );
+  if (listeners.every(isLocal)) return `${where}: of loopback alone, so no other host gets there by itself`;
+  if (listeners.some(isEverywhere)) return `${where}: at all addresses, so let a firewall keep others out`;
+  return `${where}: let a firewall keep others out`;
 }
 
+const isEverywhere = (listener: string) => /^(0\.0\.0\.0|\[::\]):/.test(listener);
+
 /** What is there already, in a line. */
-export const tellExisting = (file: string, defaults: Readonly<Record<string, string | undefined>>): string =>
-  `${file} is there already: CA ${defaults.ca}, names ${defaults.name}, proof ${defaults.prove ?? 'of its own'}, ` +
-  `clients ${defaults.clients ?? 'of its own'}.\n`;
+export function tellExisting(file: string, defaults: Readonly<Record<string, string | undefined>>): string {
+  const told = Object.entries({ CA: 'ca', names: 'name', proof: 'prove', clients: 'clients' })
+    .map(([what, option]) => `${what} ${defaults[option] ?? 'of its own'}`)
+    .join(', ');
+  return `${file} is there already: ${told}.\n`;
+}

@@ -89,6 +89,7 @@ function begin(ctx: Context, stalled: number): void {
   ctx.status = 200;
   ctx.set({ 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store' });
   ctx.set('X-Accel-Buffering', 'no'); // nginx would hold events back
+  ctx.set('Connection', 'close'); // else an intake that stops would wait for the client to end it
   ctx.respond = false;
   ctx.flushHeaders();
   ctx.res.setTimeout(stalled, () => ctx.res.destroy());
@@ -126,20 +127,21 @@ async function tellProgress(ctx: Context, { issuing, job, known, clock, ended }:
       await send(ctx, id === last ? ':\n\n' : toEvent('progress', line ?? '', id));
       [last, saidAt] = [id, clock.now()];
     }
-    await sleepOr(new Promise(() => {}), clock, BETWEEN_EVENTS, ended);
-    await sleepOr(move.promise, clock, look - BETWEEN_EVENTS, ended);
+    await rest(clock, BETWEEN_EVENTS, ended);
+    await rest(clock, look - BETWEEN_EVENTS, ended, move.promise);
   } while (!ended.aborted);
 }
 
-/** Sleeps until something happens. */
-async function sleepOr(
-  event: Promise<void>,
+/** Sleeps, but not longer than until the job has ended, or something `happens`. */
+async function rest(
   clock: Clock,
   milliseconds: number,
   ended: AbortSignal,
+  happens?: Promise<void>,
 ): Promise<void> {
   using sleeping = linkSignals(ended);
-  await Promise.race([event, clock.sleep(milliseconds, sleeping.signal).catch(() => {})]);
+  const slept = clock.sleep(milliseconds, sleeping.signal).catch(() => {});
+  await Promise.race(happens ? [slept, happens] : [slept]);
   sleeping.abort(undefined);
 }
 

@@ -89,6 +89,10 @@ suite('a short budget', { concurrency: true }, () => {
     await allowOrderIn(600_000);
     const waits = await post(fleet, ['waits.away.example'], { to });
     await untilWaiting(1);
+    const hasty = await fleet.post(waits.csrPem, { to, headers: { Prefer: 'respond-async' } });
+    const [, until = ''] = /^waiting for the limit of the CA until (\S+Z): fetch \//.exec(hasty.body) ?? [];
+    const allowed = Number(await fleet.redisClient.get('{away}:budget:account/default'));
+    assert.equal(until, new Date(allowed).toISOString().replace(/\.\d+Z/, 'Z'), hasty.body);
     const away = await post(fleet, ['away.away.example'], { to });
     const { status, body, headers } = await away.answer;
     assert.deepEqual(

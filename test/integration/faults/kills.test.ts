@@ -62,11 +62,10 @@ function assertFewMore(fleet: Fleet, { name }: Step): void {
  * The time after which a dead worker's jobs are another's passes at once, and the next worker sees to it as
  * it starts.
  */
-async function passLockTime({ redisClient }: Fleet): Promise<string> {
+async function passLockTime({ redisClient }: Fleet): Promise<void> {
   const [jobId = ''] = await redisClient.lrange('{quarry}:sign:active', 0, -1);
   await redisClient.sadd('{quarry}:sign:stalled', jobId);
   await redisClient.del(`{quarry}:sign:${jobId}:lock`, '{quarry}:sign:stalled-check');
-  return jobId;
 }
 
 /** All that was kept of the jobs, by key. */
@@ -99,27 +98,25 @@ suite('a worker', { concurrency: true }, () => {
     assert.deepEqual(await presented(fleet), [], 'what the dead one had presented is withdrawn');
   });
 
-  test('may be killed ten times in a row over the same job, which then still ends with a certificate', async () => {
+  test('may be killed hundreds of times over the same job, which then still ends with a certificate', async () => {
     await using fleet = await startFleet();
     const hold = fleet.ca.rule({ kind: 'order', do: { hold: 'before' } });
-    const posted = await post(fleet, ['ten.example']);
-    let jobId = '';
-    for (let kill = 1; kill <= 10; kill++) {
-      await hold.hit(kill);
+    const posted = await post(fleet, ['hundreds.example']);
+    await hold.hit();
+    const [jobId = ''] = await fleet.redisClient.lrange('{quarry}:sign:active', 0, -1);
+    const job = `{quarry}:sign:${jobId}`;
+    await fleet.redisClient.hset(job, 'stc', 900); // where BullMQ counts the kills
+    for (const kill of [1, 2]) {
       await onlyWorker(fleet).kill();
-      jobId = await passLockTime(fleet);
+      await passLockTime(fleet);
       await fleet.start('worker');
+      await hold.hit(kill + 1);
     }
-    await hold.hit(11);
-    assert.equal(
-      await fleet.redisClient.hget(`{quarry}:sign:${jobId}`, 'stc'),
-      '10',
-      'BullMQ counted the kills',
-    );
+    assert.equal(await fleet.redisClient.hget(job, 'stc'), '902');
     hold.remove();
     await assertIssued(fleet, [posted]);
-    assert.equal(sent(fleet.ca, 'ten.example', 'newOrder').length, 1);
-    assert.equal(sent(fleet.ca, 'ten.example', 'finalize').length, 1);
+    assert.equal(sent(fleet.ca, 'hundreds.example', 'newOrder').length, 1);
+    assert.equal(sent(fleet.ca, 'hundreds.example', 'finalize').length, 1);
   });
 
   test('that is killed between telling the result and telling BullMQ leaves a job that is ended without another request', async () => {

@@ -86,6 +86,7 @@ test('GET /sign/<id> tells as events what is going on, and ends with the certifi
   assert.equal(headers['content-type'], 'text/event-stream; charset=utf-8');
   assert.equal(headers['cache-control'], 'no-store');
   assert.equal(headers['x-accel-buffering'], 'no');
+  assert.equal(headers.connection, 'close');
   assert.ok(headers['x-request-id']);
   await intake.lookAgain();
   await assertTold(stream, 'queued behind 3');

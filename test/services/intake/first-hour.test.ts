@@ -31,6 +31,9 @@ async function askWhere(outcome: 'apart' | 'seen'): Promise<string> {
 
 showMoments('Posting a CSR', {
   'the post is not signed': () => ask({}, hmacBlock),
+  'the post has no token': () => ask({}, { ...loopbackBlock, ips: [], token: true }),
+  'a host without key or token has another address': () =>
+    ask({}, { ...loopbackBlock, ips: ['192.0.2.0/24'] }),
   'the address is in no block': () =>
     ask({ headers: hmacHeader(csr) }, { ...hmacBlock, ips: ['192.0.2.0/24'] }),
   'the key is another one': () => ask({ headers: hmacHeader('another') }, hmacBlock),

@@ -90,7 +90,7 @@ test('a wrong method is 405 with Allow, whatever else is wrong but the path', as
 test('a client that no block can match is 403 before its body is looked at', async () => {
   await using intake = await openIntake(nobody);
   const body =
-    "no auth block admits 127.0.0.1 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
+    'no auth block admits 127.0.0.1 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
   await assertAnswer(intake, { status: 403, body, ...wrong });
   await using other = await openIntake([hmacBlock]);
   await assertAnswer(other, { status: 403, body, ...wrong });

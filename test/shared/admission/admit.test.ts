@@ -56,7 +56,7 @@ test('possible() denies when no block is left, and tells nothing of the blocks',
     'no auth block admits 203.0.113.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
   );
   const hint =
-    "no auth block admits 203.0.113.1 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
+    'no auth block admits 203.0.113.1 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
   assertDenied(() => closed.possible(from('203.0.113.1')), hint);
   assertDenied(
     () => openAdmission([]).possible(signed('192.0.2.7')),
@@ -78,7 +78,7 @@ test('possible() says that version 2 is needed where every block that could matc
   deny([{ ...demanding, hmac: { type: 'sha512', keys: ['s3cret'], version: 2 } }], plain);
   const both = openAdmission([demanding, secure]);
   assert.deepEqual(both.possible(signed('192.0.2.7')).length, 1);
-  const without = `${stranger} without an HMAC in an Authentication header; sign with the host's key, as quarry-get does`;
+  const without = `${stranger} without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address`;
   assertDenied(() => openAdmission([demanding]).possible(from('192.0.2.7')), without);
 });
 

@@ -63,7 +63,7 @@ test('client-cert takes a certificate of which any one DNS name matches', async 
 
 test('no other certificate, none, or one with a fault is taken, and the refusal names one that is good', async () => {
   const refused =
-    "no auth block admits 192.0.2.7 without an HMAC in an Authentication header; sign with the host's key, as quarry-get does";
+    'no auth block admits 192.0.2.7 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
   assert.equal(await admit([hosts], showing(), ['a.example.com']), refused);
   assert.equal(
     await admit([hosts], showing(certificate('web1.example.net')), ['a.example.com']),

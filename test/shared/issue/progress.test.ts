@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { describeProgress, nextLook, toProgress } from '../../../shared/issue/progress.ts';
+import { describeProgress, nextLook, type Progress, toProgress } from '../../../shared/issue/progress.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { OrderState } from '../../../shared/order/order-state.ts';
 import type { SavedProgress } from '../../../shared/queue/saved-progress.ts';
 import type { Standing } from '../../../shared/queue/standing.ts';
+import { root } from '../../support/read-sources.ts';
 
 const url = 'https://ca.example/order/1';
 const at = Date.UTC(2026, 10, 27, 15);
@@ -99,6 +102,29 @@ test('of the orders at several accounts, that of the account is told which has n
     refusals: [{ account: 'two', code: 'rateLimited', detail: 'no' }],
   } as SavedProgress;
   assert.equal(describeProgress(toProgress({ ...held, saved })), 'proving a.example');
+});
+
+const samples: { [Is in Progress['is']]: Extract<Progress, { is: Is }> } = {
+  queued: { is: 'queued', behind: 3 },
+  parked: { is: 'parked' },
+  between: { is: 'between' },
+  limited: { is: 'limited', until: at },
+  joined: { is: 'joined' },
+  unread: { is: 'unread' },
+  later: { is: 'later', at },
+  ordering: { is: 'ordering' },
+  ordered: { is: 'ordered' },
+  proving: { is: 'proving', identifiers: [{ type: 'dns', value: 'www.example.org' }] },
+  finalizing: { is: 'finalizing' },
+};
+
+test('the page on HTTP says what each line means', () => {
+  const page = readFileSync(join(root, 'services/docs/http.md'), 'utf8');
+  const rows = page.split('\n').filter(line => line.startsWith('| `'));
+  const unsaid = Object.values(samples)
+    .map(progress => `\`${describeProgress(progress)}\``)
+    .filter(line => !rows.some(row => row.split(' | ')[0]?.includes(line)));
+  assert.deepEqual(unsaid, []);
 });
 
 test('what nobody tells of is looked at every two seconds, the far end of a queue and what workers tell every ten', () => {

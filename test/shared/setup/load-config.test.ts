@@ -120,6 +120,9 @@ test('loadConfig() names a file that cannot be read', async () => {
     message:
       '/nowhere/main.ini: cannot be read: no such file or directory; make it by quarry init /nowhere/main.ini',
   });
+  await assert.rejects(loadConfig(['/mnt/copy/trail'], {}), {
+    message: '/mnt/copy/trail: cannot be read: no such file or directory',
+  });
 });
 
 test('loadConfig() takes the only blocks that are defined as the defaults', async () => {

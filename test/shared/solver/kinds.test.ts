@@ -17,7 +17,8 @@ const types = known.split(', ');
 /** Without comments and the names of files. */
 const sources = ['services', 'shared'].flatMap(folder =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter(name => name.endsWith('.ts'))
+    // `quarry init` writes configurations.
+    .filter(name => name.endsWith('.ts') && !name.startsWith('cli/init/'))
     .map(name => {
       const text = readFileSync(join(root, folder, name), 'utf8');
       return { path: join(folder, name), code: text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '') };

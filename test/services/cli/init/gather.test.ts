@@ -76,12 +76,12 @@ test('without a terminal all that is missing is named, at once', async () => {
     assert.ok(error instanceof UsageError);
     assert.match(
       error.message,
-      /^there is no terminal to ask at: give --email ADDRESS, --name GLOB, --clients this-machine\|CIDR\|key\|token$/,
+      /^there is no terminal to ask at: give --email ADDRESS, --name GLOB, --clients this-machine\|CIDR\|key\|token, --accept-terms$/,
     );
     return true;
   });
   // A default stands in where it may, which it never does for the names of a machine without a domain.
-  await assert.rejects(gather({ takesDefaults: true }), /give --name GLOB$/);
+  await assert.rejects(gather({ takesDefaults: true }), /give --name GLOB, --accept-terms$/);
 });
 
 test('options alone are enough, and defaults where they may be taken', async () => {

@@ -105,6 +105,8 @@ test('the account keeps its key at another CA, but not what the first one has ha
   );
   assert.ok(ofOther.includes('dir = /elsewhere') && ofOther.includes('proxy = http://p:1'), `${ofOther}`);
   assert.doesNotMatch(ofOther.join('\n'), /eab|terms|one\.example/);
+  const named = again(before.replace('[account]', '[account "default"]'), first);
+  assert.equal(named.match(/^\[account/gm)?.length, 1, named);
   const { eab: _, ...ca } = first.ca;
   const ofSame = linesOf(again(before, { ...first, ca }), '[account]');
   assert.ok(ofSame.includes('eab-kid = kid') && ofSame.includes('eab-hmac-key = a2V5'), `${ofSame}`);

@@ -72,14 +72,14 @@ async function load(answers: Answers, place: Place, hasIpv6 = true) {
   return loadConfig([place.file], {});
 }
 
-const all = Object.values(places).flatMap(place =>
-  proofs.flatMap(proof => clients.map(who => ({ place, proof, clients: who }))),
-);
+const kinds = Object.values(places);
+const all = proofs.flatMap(proof => clients.map(who => ({ proof, clients: who })));
 
 test('whatever is answered, main.ini loads, and says that and nothing else', async () => {
-  for (const [index, { place, ...given }] of all.entries()) {
+  for (const [index, given] of all.entries()) {
+    const place = kinds[index % kinds.length] ?? places.here;
     const { proof } = given;
-    const ca = cas[index % cas.length] ?? { directory: '' };
+    const ca = cas[(index >> 1) % cas.length] ?? { directory: '' };
     const contact = index % 2 === 0 ? {} : { contact: 'mailto:admin@example.org' };
     const config = await load(makeAnswers({ ...contact, ca, ...given }), place, index % 4 < 2);
     const account = config.accounts.get('default');
@@ -92,7 +92,7 @@ test('whatever is answered, main.ini loads, and says that and nothing else', asy
     for (const { verifications, storage, domains, hmac } of config.auth) {
       assert.deepEqual([verifications, storage], [[proof.kind], 'file']);
       assert.ok(domains.length > 0);
-      assert.equal(hmac?.version ?? 2, 2);
+      if (hmac) assert.deepEqual([hmac.version, hmac.type], [2, 'sha256']);
     }
     const [storage] = config.storages.values();
     assert.ok(storage?.type === 'file' && storage.renewAhead);

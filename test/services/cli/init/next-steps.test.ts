@@ -33,7 +33,14 @@ async function tell(
   const sections = toSections(all, place, { hasIpv6: true, makeKey: () => left.shift() ?? '' });
   await writeFile(file, renderIni(sections, 'check'));
   const listeners = toListeners(all, place, true);
-  const setting = { place, quarry: 'quarry', isStarted: false, isRoot: false, server: 'quarry.example.org' };
+  const setting = {
+    place,
+    quarry: 'quarry',
+    isStarted: false,
+    isAgain: false,
+    isRoot: false,
+    server: 'quarry.example.org',
+  };
   return tellNextSteps(all, sections, { ...setting, listeners, ...more });
 }
 
@@ -53,6 +60,9 @@ test('the next two commands are those of the place', async () => {
     'journalctl -u quarry -f',
   ]);
   assert.deepEqual(await first('compose'), ['docker compose up -d', 'docker compose ps']);
+  // What runs does not take over another CA by itself.
+  assert.equal((await first('system', { isAgain: true }))[0], 'sudo systemctl restart quarry');
+  assert.equal((await first('compose', { isAgain: true }))[0], 'docker compose up -d --force-recreate');
 });
 
 test('this machine asks at loopback, others at the name of this one, each for a name that it may have', async () => {
