@@ -8,9 +8,9 @@ import { provision } from '../support/provision.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { goBothWays, type Handed, strangersEnv } from './ways.ts';
 
-// `npm run stranger`: goes the way of somebody who has never seen Quarry, by the commands that it prints, to
-// a host whose nginx serves a renewed certificate, and tells the seconds of each step: with the Debian package,
-// and from a fresh checkout. As root.
+// `npm run stranger`: goes the way of somebody who has never seen Quarry, by the commands that it prints,
+// to a host whose nginx serves a renewed certificate, and tells the seconds of each step: with the Debian
+// package, and from a fresh checkout. As root.
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
