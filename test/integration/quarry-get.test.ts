@@ -321,6 +321,13 @@ test('a new key comes with its certificate, or not at all', async () => {
     left.filter(name => /^(next|ready)/.test(name)),
     [],
   );
+
+  // What is refused for the old key, such as one that is blocked, does not stop the new one.
+  await utimes(host.at('www.key'), before, before);
+  server.next(say(403, 'this key is blocked\n'), issue());
+  const { code, stderr } = await host.get(rotate);
+  assert.deepEqual([code, stderr], [0, 'quarry-get: www.example.org: refused: 403 this key is blocked\n']);
+  assert.ok(await host.fits());
 });
 
 const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
