@@ -20,7 +20,7 @@ type Door = {
   /** As one line begins. */
   who: string;
   /** What to write where it does not let in, where it speaks no TLS, and where it speaks nothing else. */
-  advice: { login: string; clear: string; tls: string };
+  advice: { login: string; password: string; clear: string; tls: string };
   /** @returns where it leads, or what is wrong with it */
   lead?(redis: Redis): Promise<Endpoint | string>;
 };
@@ -39,7 +39,8 @@ export async function explainUnreached(user: RedisUser, address: RedisAddress): 
 
 function openDoors(user: RedisUser, address: RedisAddress): [Door[], (next: Endpoint) => Door] {
   const login = `does not let the ${user} in`;
-  const ofSwitch = { login, clear: 'write tls = no', tls: 'write tls = yes' };
+  const password = 'password (or password-file)';
+  const ofSwitch = { login, password, clear: 'write tls = no', tls: 'write tls = yes' };
   const toNode = (node: Endpoint): Door => ({
     address: addressOf(node, address),
     who: `Redis at ${formatEndpoint(node)}`,
@@ -56,7 +57,8 @@ function openDoors(user: RedisUser, address: RedisAddress): [Door[], (next: Endp
   if ('sentinels' in address) {
     const { sentinels, master, sentinelLogin, sentinelTls } = address;
     const advice = {
-      login: 'does not let Quarry in (sentinel-user, sentinel-password-file)',
+      login: 'does not let Quarry in',
+      password: 'sentinel-password (or sentinel-password-file)',
       ...{ clear: 'write sentinel-tls = no', tls: 'write sentinel-tls = yes' },
     };
     const doors = sentinels.map(sentinel => ({
@@ -67,7 +69,7 @@ function openDoors(user: RedisUser, address: RedisAddress): [Door[], (next: Endp
     }));
     return [doors, toNode];
   }
-  const advice = { login, clear: 'write url = redis://…', tls: 'write url = rediss://…' };
+  const advice = { login, password, clear: 'write url = redis://…', tls: 'write url = rediss://…' };
   return [[{ address, who: `Redis at ${whereOf(address)}`, advice }], toNode];
 }
 
@@ -157,7 +159,7 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
   const { message, code = '' } = error;
   const refusal = codeOf(error);
   if (['WRONGPASS', 'NOAUTH', 'NOPERM'].includes(refusal))
-    return `${who} ${advice.login} (${refusal})${adviseOnLogin(refusal)}`;
+    return `${who} ${advice.login} (${refusal})${adviseOnLogin(refusal, advice)}`;
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `${who} has a certificate for other names: ${message}`;
   if (isOfCertificate(code))
     return `${who} has a certificate that is not trusted (${message}): name its CA in ca-file`;
@@ -170,10 +172,10 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
   return mayBeTls ? `${who} speaks only TLS: ${advice.tls}` : undefined;
 }
 
-function adviseOnLogin(refusal: string): string {
-  const option = 'password (or password-file) in [redis]';
-  if (refusal === 'NOAUTH') return `: it wants a ${option}`;
-  return refusal === 'WRONGPASS' ? `: correct user and ${option}` : ': give the user the right to log in';
+function adviseOnLogin(refusal: string, { password }: Door['advice']): string {
+  if (refusal === 'NOAUTH') return `: it wants a ${password} in [redis]`;
+  if (refusal === 'WRONGPASS') return `: correct user and ${password} in [redis]`;
+  return ': give its user the rights that quarry redis-acl prints';
 }
 
 /** Codes of OpenSSL for a certificate that it does not accept. */

@@ -189,7 +189,9 @@ suite('the private Redis', () => {
     await using dir = await tempDir();
     await writeFile(join(dir.path, 'file'), '');
     const data = join(dir.path, 'file', 'data');
-    await assert.rejects(start(data), { message: `[redis] dir: ${data} cannot be used: not a directory` });
+    await assert.rejects(start(data), {
+      message: `[redis] dir: ${data} cannot be used: not a directory: a part of the path is a file: correct it`,
+    });
   });
 
   test('says in one line what is missing', async () => {

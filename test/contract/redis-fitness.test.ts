@@ -50,8 +50,8 @@ test('a Redis is of use from 6.2 on', () => {
   const facts = { redis_mode: 'standalone', role: 'master', maxmemory_policy: 'noeviction' };
   const of = (version: string) => findFault({ ...facts, redis_version: version }, place);
   assert.deepEqual(['6.0.16', '5.0.7', '6.2.0', '7.0.15', '8.2.1', '10.0.0'].map(of), [
-    'is version 6.0.16; Quarry needs 6.2 or newer',
-    'is version 5.0.7; Quarry needs 6.2 or newer',
+    'is version 6.0.16, and Quarry needs 6.2 or newer: update it, or name another one',
+    'is version 5.0.7, and Quarry needs 6.2 or newer: update it, or name another one',
     ...Array.from({ length: 4 }, () => undefined),
   ]);
   assert.equal(findFault({}, place), undefined);

@@ -130,8 +130,8 @@ test('a login that is wrong is told, of Redis and of what leads there', async ()
     `${refused} (NOAUTH): it wants a password (or password-file) in [redis]`,
   );
   const byUser = `sentinel = ${at}\nsentinel-user = watcher\nsentinel-password-file = ${wrong}`;
-  const there = `the Sentinel at ${at} does not let Quarry in (sentinel-user, sentinel-password-file): `;
-  assert.equal(await faultOf(byUser), `${there}WRONGPASS`);
+  const there = `the Sentinel at ${at} does not let Quarry in (WRONGPASS): correct user and `;
+  assert.equal(await faultOf(byUser), `${there}sentinel-password (or sentinel-password-file) in [redis]`);
 });
 
 test('the users that quarry redis-acl prints find their Redis, by Sentinels and in a cluster', async () => {

@@ -74,7 +74,7 @@ const refused: [line: RegExp, fault: typeof UsageError | typeof ConfigError | ty
     [
       /^trail verify --key trail\.pub \/mnt\/copy\/trail$/,
       ConfigError,
-      /^\/mnt\/copy\/trail: cannot be read: no such file or directory$/,
+      /^\/mnt\/copy\/trail: cannot be read: no such file or directory: make it, or correct the path$/,
     ],
   ];
 

@@ -203,7 +203,7 @@ suite('quarry up, alone', () => {
       const [line = '', ...more] = toldLines(ended);
       assert.deepEqual([ended.code, more], [1, []], ended.stderr);
       assert.ok(line.startsWith(`quarry: ${option}: `) && line.includes(path), line);
-      assert.match(line, /not a directory$/);
+      assert.match(line, /not a directory: a part of the path is a file: correct it$/);
     });
     await Promise.all(ends);
   });

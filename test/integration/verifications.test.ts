@@ -147,12 +147,12 @@ suite('names that no verification of a block can prove', () => {
     [
       'a wildcard over HTTP',
       { names: ['*.http.example'] },
-      'not possible for *.http.example: it takes dns-01, and there is only http-01 for it\n',
+      'not possible for *.http.example: it takes dns-01, and there is only http-01 for it; add such a verification to the auth block, or leave the wildcard out\n',
     ],
     [
       'an address by the DNS',
       { names: ['a.dns.example'], ips: ['127.9.0.1'] },
-      'not possible for 127.9.0.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it\n',
+      'not possible for 127.9.0.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; add such a verification to the auth block\n',
     ],
   ] as const)
     test(`are refused before the CA is asked: ${what}`, async () => {

@@ -50,7 +50,10 @@ test('a secret that is too short, or that cannot be read or made, is one line wi
     message: `[mgmt] secret-file: the secret of the installation, ${short}, has 31 characters: at least 32 are needed, such as openssl rand -hex 32 makes`,
   });
   await assert.rejects(openSecret(folder, quietLog), /folder, cannot be read: [^\n]+$/);
-  await assert.rejects(openSecret(below, quietLog), /below, cannot be read: not a directory$/);
+  await assert.rejects(
+    openSecret(below, quietLog),
+    /below, cannot be read: not a directory: a part of the path is a file: correct it$/,
+  );
   await assert.rejects(openSecret('/sys/installation.key', quietLog), {
     message:
       /^\[mgmt\] secret-file: the secret of the installation, \/sys\/installation\.key, is absent and cannot be made: /,

@@ -121,7 +121,7 @@ test('loadConfig() names a file that cannot be read', async () => {
       '/nowhere/main.ini: cannot be read: no such file or directory; make it by quarry init /nowhere/main.ini',
   });
   await assert.rejects(loadConfig(['/mnt/copy/trail'], {}), {
-    message: '/mnt/copy/trail: cannot be read: no such file or directory',
+    message: '/mnt/copy/trail: cannot be read: no such file or directory: make it, or correct the path',
   });
 });
 
