@@ -28,10 +28,11 @@ are INI files, or folders with *.ini in them, read as one.
 ${Object.values(commands).map(describe).join('')}${REST}`;
 }
 
-function describe({ usage, summary, example }: Command): string {
+function describe({ usage, summary, example, describe: tellAll }: Command): string {
   const [first = '', ...others] = usage.map(form => `.B quarry ${toRoff(form)}\n`);
   const forms = `.TP\n${first}${others.map(form => `.TQ\n${form}`).join('')}`;
-  return `${forms}${toRoff(summary)}\n.IP\nFor example: ${toRoff(example)}\n`;
+  const more = tellAll ? `.nf\n${toRoff(tellAll([]).trimEnd())}\n.fi` : `For example: ${toRoff(example)}`;
+  return `${forms}${toRoff(summary)}\n.IP\n${more}\n`;
 }
 
 const REST = `.SH FILES
@@ -68,3 +69,26 @@ how CAs are reached
 .BR quarry\\-get (1),
 .BR systemctl (1)
 `;
+
+/**
+ * quarry-get(1), made from what it says of itself: a line with its name and what it is, and the rest, which is
+ * shown as it stands.
+ */
+export function toGetManual(help: string, version: string, date: string): string {
+  const [first = '', ...rest] = help.trimEnd().split('\n');
+  const [, does = first] = /^\S+: (.*)$/.exec(first) ?? [];
+  return `.TH QUARRY-GET 1 ${date} "Quarry ${version}" "Quarry"
+.SH NAME
+quarry-get \\- ${toRoff(does)}
+.SH DESCRIPTION
+.nf
+${rest.map(toRoff).join('\n')}
+.fi
+.SH FILES
+.TP
+.I /etc/quarry/get.d/
+the certificates that this host gets, each in a file of its own
+.SH SEE ALSO
+.BR quarry (1)
+`;
+}

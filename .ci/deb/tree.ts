@@ -19,13 +19,14 @@ import { readChangelog } from '../release/changelog.ts';
 import { toDebianChangelog } from './changelog.ts';
 import { toControl } from './control.ts';
 import { toCopyright } from './copyright.ts';
-import { toManual } from './manual.ts';
+import { toGetManual, toManual } from './manual.ts';
 import { isLoaded, type Module, readEntries, readModules } from './modules.ts';
 import type { Arch, Node } from './node.ts';
 
 type Parts = { root: string; arch: Arch; node: Node; version: string; epoch: number };
 
 const files = join(import.meta.dirname, 'files');
+const quarryGet = 'services/get/quarry-get';
 
 /** Lays out all that the package has, below `tree`, and its control files in `tree/DEBIAN`. */
 export async function layTree(tree: string, parts: Parts): Promise<void> {
@@ -86,8 +87,7 @@ function layServices(tree: string, put: Put, root: string): void {
   put('usr/lib/tmpfiles.d/quarry.conf', readFileSync(join(files, 'tmpfiles.conf')));
   put('etc/default/quarry', readFileSync(join(files, 'default')));
   mkdirSync(join(tree, 'etc/quarry'));
-  const get = join(root, 'services/get/quarry-get');
-  if (existsSync(get)) put('usr/bin/quarry-get', readFileSync(get), 0o755);
+  put('usr/bin/quarry-get', readFileSync(join(root, quarryGet)), 0o755);
 }
 
 const completions = {
@@ -101,6 +101,8 @@ async function layPages(put: Put, { root, node, version, epoch }: Parts, modules
   const date = new Date(epoch * 1000).toISOString().slice(0, 10);
   const zip = (text: string) => gzipSync(text, { level: 9 });
   put('usr/share/man/man1/quarry.1.gz', zip(toManual(commands, version, date)));
+  const help = execFileSync('sh', [join(root, quarryGet), '--help'], { encoding: 'utf8' });
+  put('usr/share/man/man1/quarry-get.1.gz', zip(toGetManual(help, version, date)));
   for (const [shell, path] of Object.entries(completions)) {
     const said: string[] = [];
     const write = async (text: string) => void said.push(text);

@@ -62,6 +62,13 @@ For example: quarry keys list main.ini
   );
 });
 
+test('the manual has all that a command with a help of its own says, as it stands there', () => {
+  const words = { usage: ['init [OPTION]…'], summary: 'asks', example: '', async run() {} };
+  const describe = () => 'quarry init\n\n  --ca CA   whose\n';
+  const page = toManual({ init: { ...words, describe } }, '0.2.0', '2026-11-27');
+  assert.ok(page.includes('asks\n.IP\n.nf\nquarry init\n\n  \\-\\-ca CA   whose\n.fi\n'), page);
+});
+
 test('what nothing can load stays out of the package', () => {
   const paths = [
     'dist/index.js',

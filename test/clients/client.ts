@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import type { Found } from '../support/bring.ts';
+import { type Found, keepBytecode } from '../support/bring.ts';
 
 // What the matrix of real ACME clients asks of each of them.
 
@@ -80,7 +80,7 @@ export type RunOptions = { cwd: string; env?: Record<string, string | undefined>
 /** What a command prints, to whichever stream; a `ClientFailure` where it does not end well. */
 export async function runClient(command: string, args: string[], options: RunOptions): Promise<string> {
   const { cwd, env, stdin = '' } = options;
-  const child = spawn(command, args, { cwd, env: { ...process.env, HOME: cwd, ...env } });
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...keepBytecode, HOME: cwd, ...env } });
   child.stdin.on('error', () => {}); // It need not read what it is given.
   child.stdin.end(stdin);
   const [out, err, [code]] = await Promise.all([

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
+import { formatListener } from '../../shared/config/listener.ts';
+import { loadConfig } from '../../shared/setup/load-config.ts';
 import { callQuarry } from '../support/call-quarry.ts';
 import { freePorts } from '../support/free-port.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
@@ -149,6 +151,29 @@ test('without a terminal it ends with code 2 and the options that are missing', 
   const { code, stderr } = await runQuarryIn(dir.path, ['init']);
   assert.equal(code, 2);
   assert.match(stderr, /^quarry: there is no terminal to ask at: give --email ADDRESS, --ca .*\n$/);
+});
+
+test('--compose writes main.ini for the containers, and which file and ports the stack takes', async () => {
+  await using dir = await tempDir();
+  await copyFile(join(import.meta.dirname, '../../compose.yaml'), join(dir.path, 'compose.yaml'));
+  const ca = ['--ca', 'http://127.0.0.1:1/dir', '--accept-terms'];
+  const answers = ['--email', 'none', '--name', 'www.example.org', '--prove', 'http', '--port', '8080'];
+  const ended = await runQuarryIn(dir.path, ['init', '--compose', ...ca, ...answers, '--clients', 'key']);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stdout, /^ {4}docker compose up -d$/m);
+  const file = join(dir.path, 'main.ini');
+  const { mode, uid } = await stat(file);
+  const own = process.getuid?.();
+  assert.deepEqual([mode & 0o777, uid], [0o600, own === 0 ? 1000 : own], 'the user of the containers');
+  const { mgmt, secretFile, verifications } = await loadConfig([file], {});
+  assert.deepEqual(mgmt.listeners.map(formatListener), ['0.0.0.0:1313']);
+  assert.equal(secretFile, '/var/lib/quarry/installation/installation.key');
+  const [http] = verifications.values();
+  assert.ok(http && 'listeners' in http && http.listeners.every(({ port }) => port === 1380));
+  assert.equal(
+    await readFile(join(dir.path, '.env'), 'utf8'),
+    'QUARRY_CONFIG=./main.ini\nQUARRY_PORT=1313\nQUARRY_HTTP_PORT=8080\n',
+  );
 });
 
 test('who goes away in the middle has written nothing', async () => {

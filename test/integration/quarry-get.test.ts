@@ -37,6 +37,13 @@ async function certify(
   return [pem, ...chain.map((one: Issued) => one.pem)].join('\n');
 }
 
+/** The DNS names that a CSR asks for. */
+function namesOf(csr: string): string[] {
+  const args = ['req', '-noout', '-text'];
+  const { stdout } = spawnSync(tools.openssl, args, { input: csr, encoding: 'utf8' });
+  return [...stdout.matchAll(/DNS:([\w.*]+)/g)].map(([, name = '']) => name);
+}
+
 type Request = { method: string; path: string; headers: IncomingHttpHeaders; body: string };
 type Step = (request: Request, response: ServerResponse) => unknown;
 
@@ -321,6 +328,20 @@ test('a new key comes with its certificate, or not at all', async () => {
     left.filter(name => /^(next|ready)/.test(name)),
     [],
   );
+
+  // What is refused for the old key, such as one that is blocked, does not stop the new one.
+  await utimes(host.at('www.key'), before, before);
+  server.asked();
+  server.next(say(403, 'this key is blocked\n'), issue({ names: ['www.example.org', 'example.org'] }));
+  const { code, stderr } = await host.get([...rotate, 'example.org']);
+  assert.deepEqual([code, stderr], [0, 'quarry-get: example.org: refused: 403 this key is blocked\n']);
+  assert.ok(await host.fits());
+  const both = ['example.org', 'www.example.org'];
+  assert.deepEqual(
+    server.asked().map(({ body }) => namesOf(body)),
+    [both, both],
+    'names that have been added since are in both requests',
+  );
 });
 
 const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
@@ -429,14 +450,9 @@ test('what is wrong with options and files is said before anything is asked', as
 test('it installs itself for systemd or for cron, runs at once, and all files at a time', {
   skip,
 }, async () => {
-  const server = await startServer(async (request, response) => {
-    const names = [
-      spawnSync(tools.openssl, ['req', '-noout', '-text'], { input: request.body, encoding: 'utf8' }),
-    ]
-      .flatMap(({ stdout }) => [...stdout.matchAll(/DNS:([\w.*]+)/g)])
-      .map(([, name = '']) => name);
-    say(200, await certify(request.body, { names }))(request, response);
-  });
+  const server = await startServer(async (request, response) =>
+    say(200, await certify(request.body, { names: namesOf(request.body) }))(request, response),
+  );
   const host = await openHost(server.url);
   await writeFile(host.at('hmac.key'), 'a key\n', { mode: 0o600 });
   const env = await withPrograms({ systemctl: 'echo "systemctl $*"' });

@@ -64,6 +64,15 @@ for libraries in "$root"/usr/lib/*-linux-gnu; do export LD_LIBRARY_PATH="$librar
 exec "$root/${program}" "$@"
 `;
 
+/**
+ * Environment that has Python keep what it compiles, which takes longer than most of what it runs; and not
+ * beside sources of ours.
+ */
+export const keepBytecode = {
+  PYTHONDONTWRITEBYTECODE: '',
+  PYTHONPYCACHEPREFIX: join(cache, 'compiled-python'),
+};
+
 /** A Python of its own with these packages. */
 export const fromPip = (name: string, packages: string[], path = 'bin/python'): Program => ({
   name,

@@ -26,8 +26,9 @@ export const findOwnProgram = (argv: readonly string[]): Program => ({
 export function choosePlace(
   named: string | undefined,
   { systemd, compose }: { systemd: boolean; compose: boolean },
-  { launcher, etc, folder, isRoot }: { launcher: string; etc: string; folder: string; isRoot: boolean },
+  machine: { launcher: string; etc: string; folder: string; isRoot: boolean; hasUnit: boolean },
 ): Place {
+  const { launcher, etc, folder, isRoot, hasUnit } = machine;
   if (systemd && compose) throw new UsageError('--systemd and --compose are two ways: give one of them');
   const service = join(etc, 'main.ini');
   const isService = systemd || (!compose && isRoot && launcher.startsWith(PACKAGE));
@@ -35,8 +36,9 @@ export function choosePlace(
   if (!file.endsWith('.ini')) throw new UsageError(`${named} has to end in .ini`);
   if (systemd && file !== service) throw new UsageError(`the units read ${service}: give no other file`);
   if (compose) return { kind: 'compose', file, data: DATA };
-  if (file === service) return { kind: 'system', file, data: DATA };
-  return { kind: 'here', file, data: join(dirname(file), 'quarry-data') };
+  if (file === service && (isService || hasUnit)) return { kind: 'system', file, data: DATA };
+  const isSystems = file.startsWith('/etc/');
+  return { kind: 'here', file, data: isSystems ? DATA : join(dirname(file), 'quarry-data') };
 }
 
 /** How `quarry` is called where this command was. */

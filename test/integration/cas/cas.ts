@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { keepBytecode } from '../../support/bring.ts';
 import { freePort } from '../../support/free-port.ts';
 import { type PebbleOptions, startPebble } from '../../support/pebble.ts';
 import { startProcess } from '../../support/processes.ts';
@@ -162,7 +163,7 @@ tnauthlist_support: False
     return {
       command: python,
       args: gunicorn(port, 'acme2certifier.share.acme2certifier_wsgi:application'),
-      env: { ACME_SRV_CONFIGFILE: config },
+      env: { ...keepBytecode, ACME_SRV_CONFIGFILE: config },
       directoryUrl: `http://127.0.0.1:${port}/directory`,
       caFile: undefined,
       root,
@@ -189,7 +190,7 @@ cakey = ${join(dir, 'root-key.pem')}
     return {
       command: python,
       args: gunicorn(port, 'serles:create_app()'),
-      env: { CONFIG: config, PYTHONPATH: import.meta.dirname },
+      env: { ...keepBytecode, CONFIG: config, PYTHONPATH: import.meta.dirname },
       directoryUrl: `http://127.0.0.1:${port}/directory`,
       caFile: undefined,
       root,
