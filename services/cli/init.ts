@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { chown, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writeAtomically } from '../../shared/base/atomic-file.ts';
 import { systemClock } from '../../shared/base/basics.ts';
@@ -25,9 +25,10 @@ import { openLookAtCa } from './init/look-at-ca.ts';
 import { type Place, renderIni, type Section, toListeners, toSections } from './init/main-ini.ts';
 import { tellNextSteps } from './init/next-steps.ts';
 import { describeInitOptions, initForm, initOptions } from './init/options.ts';
-import { choosePlace, findCall, findProgram } from './init/place.ts';
+import { choosePlace, findCall, findOwnProgram } from './init/place.ts';
 import {
   findServiceUser,
+  hasUnit,
   needSystemd,
   type Parts,
   prepareService,
@@ -80,7 +81,7 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
     return void (await io.write('Nothing is changed.\n'));
   const made = await makeConfig(setup, before, terminal);
   const isSame = before !== undefined && saysTheSame(before, made.text);
-  if (isSame) await io.write('It says all that already.\n');
+  if (isSame) await leaveConfig(setup);
   else await writeConfig(made, setup, before, terminal !== undefined || given.force !== undefined);
   await finish(made, setup, { isSame, isAgain: before !== undefined });
 }
@@ -88,11 +89,11 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
 /** What can be known, and what stands in the way, before anybody is asked. */
 async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
-  const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
+  const [program, folder, isRoot] = [findOwnProgram(process.argv), process.cwd(), process.getuid?.() === 0];
   const [paths, path] = [systemdPaths, io.env.PATH ?? ''];
   const say = (line: string) => void io.write(`  ${line}\n`);
   const parts: Parts = { paths, program, path, isRoot, say };
-  const machine = { launcher: program.launcher, etc: paths.etc, folder, isRoot };
+  const machine = { launcher: program.launcher, etc: paths.etc, folder, isRoot, hasUnit: hasUnit(paths) };
   const place = choosePlace(named, { systemd, compose }, machine);
   if (systemd) needSystemd(parts);
   if (compose) needCompose(folder);
@@ -175,6 +176,13 @@ async function writeConfig(
   await io.write(tellChoices(answers, place, { listeners, kept, again: toAgain(place, quarry, given) }));
   if (copy !== undefined) await io.write(`\nWhat it said before is in ${copy}\n`);
   if (warnings.length > 0) await io.write(`\n${warnings.map(one => `warning: ${one}\n`).join('')}`);
+}
+
+/** It says all that already, and need not yet be the service's. */
+async function leaveConfig({ place, given, parts, io }: Setup): Promise<void> {
+  await io.write('It says all that already.\n');
+  const owner = await findOwner(place, given, parts);
+  if (owner) await chown(place.file, owner.uid, owner.gid);
 }
 
 function toAgain({ kind, file }: Place, quarry: string, given: Given): string {

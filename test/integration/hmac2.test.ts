@@ -11,7 +11,6 @@ import { docs, shownCommands, writeRecipe } from '../support/docs.ts';
 import { findCommand } from '../support/find-command.ts';
 import { startFleet } from '../support/fleet.ts';
 import { provision } from '../support/provision.ts';
-
 import { tempDir } from '../support/temp-dir.ts';
 
 // HMAC version 2 by the commands of the page for hosts, letter for letter but for the host and port of the
@@ -130,12 +129,16 @@ test('no program that the recipe runs has the key among its arguments or in its 
     await chmod(join(folder, name), 0o755);
   }
   for (const [name, command] of shells) {
+    const [program] = command;
     const host = await openHost(command, { ...process.env, PATH: `${folder}:${process.env.PATH}` });
     await writeFile(log, '');
     await host.run(byCurl);
     const seen = await readFile(log, 'utf8');
-    for (const program of ['openssl dgst -sha256 -binary', 'od ', 'curl '])
-      assert.ok(seen.includes(program), name);
+    // The shell of Debian's busybox-static is od itself: then there is nothing to be seen.
+    const runsOd = (await host.run('command -v od')).stdout === `${join(folder, 'od')}\n`;
+    assert.ok(runsOd || program === busybox, name);
+    for (const one of ['openssl dgst -sha256 -binary', 'curl ', ...(runsOd ? ['od '] : [])])
+      assert.ok(seen.includes(one), name);
     const bytes = Buffer.from(key);
     const pads = [0, 54, 92].map(pad => Buffer.from(bytes.map(byte => byte ^ pad)));
     const octal = (pad: Buffer) => [...pad].map(byte => `\\${byte.toString(8).padStart(3, '0')}`).join('');

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { UsageError } from '../command.ts';
-import { findProgram as findOnPath } from '../find-program.ts';
+import { findProgram } from '../find-program.ts';
 import type { Place } from './main-ini.ts';
 import type { Program } from './systemd.ts';
 
@@ -11,7 +11,7 @@ const PACKAGE = '/usr/lib/quarry/';
 const DATA = '/var/lib/quarry';
 
 /** What runs now. */
-export const findProgram = (argv: readonly string[]): Program => ({
+export const findOwnProgram = (argv: readonly string[]): Program => ({
   node: process.execPath,
   launcher: realpathSync(argv[1] ?? ''),
 });
@@ -26,8 +26,9 @@ export const findProgram = (argv: readonly string[]): Program => ({
 export function choosePlace(
   named: string | undefined,
   { systemd, compose }: { systemd: boolean; compose: boolean },
-  { launcher, etc, folder, isRoot }: { launcher: string; etc: string; folder: string; isRoot: boolean },
+  machine: { launcher: string; etc: string; folder: string; isRoot: boolean; hasUnit: boolean },
 ): Place {
+  const { launcher, etc, folder, isRoot, hasUnit } = machine;
   if (systemd && compose) throw new UsageError('--systemd and --compose are two ways: give one of them');
   const service = join(etc, 'main.ini');
   const isService = systemd || (!compose && isRoot && launcher.startsWith(PACKAGE));
@@ -35,8 +36,9 @@ export function choosePlace(
   if (!file.endsWith('.ini')) throw new UsageError(`${named} has to end in .ini`);
   if (systemd && file !== service) throw new UsageError(`the units read ${service}: give no other file`);
   if (compose) return { kind: 'compose', file, data: DATA };
-  if (file === service) return { kind: 'system', file, data: DATA };
-  return { kind: 'here', file, data: join(dirname(file), 'quarry-data') };
+  if (file === service && (isService || hasUnit)) return { kind: 'system', file, data: DATA };
+  const isSystems = file.startsWith('/etc/');
+  return { kind: 'here', file, data: isSystems ? DATA : join(dirname(file), 'quarry-data') };
 }
 
 /** How `quarry` is called where this command was. */
@@ -44,7 +46,7 @@ export function findCall({ launcher }: Pick<Program, 'launcher'>, env: Environme
   if (launcher.startsWith(PACKAGE)) return 'quarry';
   const isOwn = folder === resolve(dirname(launcher), '../..');
   if (isOwn) return 'npx quarry';
-  const onPath = env.npm_command === undefined ? findOnPath('quarry', env.PATH ?? '') : undefined;
+  const onPath = env.npm_command === undefined ? findProgram('quarry', env.PATH ?? '') : undefined;
   const isHere = onPath !== undefined && dirname(realpathSync(onPath)) === dirname(launcher);
   return isHere ? 'quarry' : join(dirname(launcher), 'quarry');
 }

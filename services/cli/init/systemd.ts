@@ -66,6 +66,10 @@ export function needSystemd({ paths, program, isRoot }: Pick<Parts, 'paths' | 'p
   }
 }
 
+/** Whether Quarry is a service here already. */
+export const hasUnit = (paths: SystemdPaths) =>
+  isPackaged(paths) || existsSync(join(paths.units, 'quarry.service'));
+
 const isPackaged = ({ packaged }: SystemdPaths) => existsSync(join(packaged, 'quarry.service'));
 
 /** Makes what the service needs besides main.ini. @returns whose main.ini is to be */

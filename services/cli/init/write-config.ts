@@ -49,6 +49,7 @@ function hasServer(path: string): boolean {
 /**
  * Writes main.ini: whole, and for its owner alone.
  *
+ * @param owner by default whose it was, or whose this process is
  * @param before what was there; a copy of it is kept
  * @returns where the copy is
  * @throws Error in one line where somebody else has made the file meanwhile
@@ -58,7 +59,8 @@ export async function putConfig(
   text: string,
   { owner, before, now }: { owner: Owner | undefined; before: string | undefined; now: Date },
 ): Promise<string | undefined> {
-  const give = async (path: string) => owner && (await chown(path, owner.uid, owner.gid));
+  const whose = owner ?? (before === undefined ? undefined : await stat(file));
+  const give = async (path: string) => whose && (await chown(path, whose.uid, whose.gid));
   if (before === undefined) {
     if (!(await createAtomically(file, text, 0o600)))
       throw new Error(`${file} has just been made by somebody else`);

@@ -8,7 +8,7 @@ import { tempDir } from '../../../support/temp-dir.ts';
 const packaged = '/usr/lib/quarry/node_modules/quarry/services/cli/quarry.js';
 const checkout = '/srv/quarry/services/cli/quarry.js';
 const neither = { systemd: false, compose: false };
-const machine = { launcher: checkout, etc: '/etc/quarry', folder: '/here', isRoot: true };
+const machine = { launcher: checkout, etc: '/etc/quarry', folder: '/here', isRoot: true, hasUnit: false };
 
 test('main.ini is that of the service as root with the package, or with --systemd, else one in the folder', () => {
   const own = { kind: 'here', file: '/here/main.ini', data: '/here/quarry-data' };
@@ -20,6 +20,9 @@ test('main.ini is that of the service as root with the package, or with --system
   assert.deepEqual(choosePlace('sub/my.ini', neither, machine), {
     ...{ kind: 'here', file: '/here/sub/my.ini', data: '/here/sub/quarry-data' },
   });
+  // Without a unit it is nobody's service yet.
+  assert.deepEqual(choosePlace('/etc/quarry/main.ini', neither, machine), { ...service, kind: 'here' });
+  assert.deepEqual(choosePlace('/etc/quarry/main.ini', neither, { ...machine, hasUnit: true }), service);
   const compose = { ...neither, compose: true };
   assert.deepEqual(choosePlace(undefined, compose, { ...machine, launcher: packaged }), {
     ...{ kind: 'compose', file: '/here/main.ini', data: '/var/lib/quarry' },

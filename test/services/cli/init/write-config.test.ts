@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { needFolder, putConfig, tryConfig } from '../../../../services/cli/init/write-config.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
+
+const now = new Date('2026-11-27T15:00:00Z');
+
+test('main.ini is for its owner alone, stays whose it was, and a copy of what it said is kept', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  const put = (text: string, before?: string) => putConfig(file, text, { owner: undefined, before, now });
+  assert.equal(await put('one'), undefined);
+  await assert.rejects(put('two'), /has just been made by somebody else$/);
+  // Only root can give a file away.
+  if (process.getuid?.() === 0) await chown(file, 1234, 1234);
+  const { uid } = await stat(file);
+  const copy = await put('two', 'one');
+  assert.equal(copy, `${file}.20261127T150000Z`);
+  assert.deepEqual([await readFile(file, 'utf8'), await readFile(copy ?? '', 'utf8')], ['two', 'one']);
+  for (const path of [file, copy ?? '']) {
+    const found = await stat(path);
+    assert.deepEqual([found.mode & 0o777, found.uid], [0o600, uid]);
+  }
+});
+
+test('what quarry check refuses is not written, and is named by the file that it would be in', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  await assert.rejects(tryConfig(file, '[account]\n', {}, true), {
+    name: 'ConfigError',
+    message: new RegExp(`^${file}:1: \\[account\\] dir: is missing`),
+  });
+  await assert.rejects(stat(file), { code: 'ENOENT' });
+});
+
+test('what quarry check warns of is told, and where there is no Redis to start', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'main.ini');
+  const text = `[account]\ndir = ${dir.path}/account\n[auth "a"]\nip = 0.0.0.0/0\ndomain = a.example.org\n`;
+  const [open, redis, ...others] = await tryConfig(file, text, { PATH: dir.path }, true);
+  assert.equal(open, `${file}:4: [auth "a"] ip: 0.0.0.0/0 admits every IPv4 client`);
+  assert.match(redis ?? '', /there is no redis-server: apt install redis-server$/);
+  assert.deepEqual(others, []);
+  assert.equal((await tryConfig(file, text, { PATH: dir.path }, false)).length, 1);
+  const elsewhere = `${text}[redis]\nurl = redis://redis.example.org\n`;
+  assert.equal((await tryConfig(file, elsewhere, { PATH: dir.path }, true)).length, 1);
+});
+
+test('a folder that is missing is made for the service alone; else one line says what to do', async () => {
+  await using dir = await tempDir();
+  const folder = join(dir.path, 'a/b');
+  await assert.rejects(needFolder(folder, false), {
+    message: `there is no folder ${folder}: mkdir -p ${folder}`,
+  });
+  await needFolder(folder, true);
+  await needFolder(folder, false);
+  await mkdir(join(dir.path, 'c'));
+  await writeFile(join(dir.path, 'c/file'), '');
+  await assert.rejects(needFolder(join(dir.path, 'c/file'), false), /is no folder|cannot be used/);
+});
