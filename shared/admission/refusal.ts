@@ -46,7 +46,7 @@ const LACKS_ADDRESS = '; the ip lines on the server have to hold this address';
 
 function lackOf(request: AdmissionRequest): string {
   if ('binding' in request) return ' without an external account binding';
-  if (request.claim) return `${LACKS_ADDRESS}, and its hash has to be hmac_type`;
+  if (request.claim) return `${LACKS_ADDRESS}, and the hash of the HMAC has to be hmac_type`;
   return request.token ? `${LACKS_ADDRESS}, and its block has to say token = yes` : LACKS_HMAC;
 }
 

@@ -142,7 +142,7 @@ async function makeAccount(
 function adviseOnContact(error: unknown): unknown {
   if (!(error instanceof IssuanceError) || !/Contact$/.test(problemKind(error.problem))) return error;
   const { code, problem, message } = error;
-  return new IssuanceError(code, `${message}; correct contact`, { problem, cause: error });
+  return new IssuanceError(code, `${message}; correct contact in [account]`, { problem, cause: error });
 }
 
 function accepts(accepted: boolean | string[], terms: string): boolean {

@@ -129,7 +129,7 @@ test('a wrong HMAC is 403 before the CSR is looked at', async () => {
   });
   const otherHash = { Authentication: 'hmac name=sha512, hash=00' };
   const body =
-    'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type';
+    'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type';
   await assertAnswer(intake, { status: 403, body, send: 'not a CSR', headers: otherHash });
 });
 

@@ -56,7 +56,7 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
     const put = await fetch(`${intake.url}/revoke`, { method: 'PUT' });
     assert.deepEqual([put.status, put.headers.get('Allow')], [405, 'POST']);
     const body =
-      'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type\n';
+      'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type\n';
     assert.deepEqual(await toAnswer(await revoke(intake, 'no certificate', wrong)), [403, body]);
   }
   await using intake = await openIntake();

@@ -53,21 +53,21 @@ test('possible() denies when no block is left, and tells nothing of the blocks',
   const closed = openAdmission([mail, secure]);
   assertDenied(
     () => closed.possible(signed('203.0.113.1')),
-    'no auth block admits 203.0.113.1; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+    'no auth block admits 203.0.113.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
   );
   const hint =
     'no auth block admits 203.0.113.1 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
   assertDenied(() => closed.possible(from('203.0.113.1')), hint);
   assertDenied(
     () => openAdmission([]).possible(signed('192.0.2.7')),
-    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
   );
 });
 
 test('possible() says that version 2 is needed where every block that could match demands it', () => {
   const demanding = { ...secure, hmac: { ...secure.hmac, version: 2 } } as AuthBlockConfig;
   const stranger = 'no auth block admits 192.0.2.7';
-  const plain = `${stranger}; the ip lines on the server have to hold this address, and its hash has to be hmac_type`;
+  const plain = `${stranger}; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type`;
   const hint = `${stranger} with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it`;
   const deny = (configs: AuthBlockConfig[], words: string, clientIp = '192.0.2.7') =>
     assertDenied(() => openAdmission(configs).possible(signed(clientIp)), words);
@@ -86,7 +86,7 @@ test('a block without methods admits nobody', () => {
   const careless = openAdmission([block('careless', { domains: ['*'] })]);
   assertDenied(
     () => careless.possible(signed('192.0.2.7')),
-    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and its hash has to be hmac_type',
+    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
   );
 });
 
