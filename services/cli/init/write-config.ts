@@ -1,4 +1,4 @@
-import { access, chown, constants, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, chown, constants, mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createAtomically, writeAtomically } from '../../../shared/base/atomic-file.ts';
 import { describeFileError } from '../../../shared/base/errors.ts';
@@ -30,13 +30,29 @@ export async function tryConfig(
     await writeFile(trial, text, { mode: 0o600, flag: 'wx' });
     const config = await loadConfig([trial], env);
     const lacking = runsHere && !findPlace(config.redis) && !hasServer(env.PATH ?? '');
-    return [...(await findWarnings(config)).map(asWritten), ...(lacking ? [NO_REDIS] : [])];
+    const others = [
+      findFolderFault(dirname(file), await stat(dirname(file))),
+      lacking ? NO_REDIS : undefined,
+    ];
+    return [...(await findWarnings(config)).map(asWritten), ...others.filter(one => one !== undefined)];
   } catch (error) {
     if (error instanceof Error) error.message = asWritten(error.message);
     throw error;
   } finally {
     await rm(trial, { force: true });
   }
+}
+
+/** Who may write to a folder puts another main.ini into it, which names the programs that roles start. */
+export function findFolderFault(
+  folder: string,
+  { uid, mode }: { uid: number; mode: number },
+  own = process.getuid?.(),
+): string | undefined {
+  if (uid !== 0 && uid !== own)
+    return `the user ${uid} has ${folder}, and can put another main.ini there: choose a folder of your own`;
+  const isOpen = (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
+  return isOpen ? `everybody can put another main.ini into ${folder}: chmod o-w ${folder}` : undefined;
 }
 
 const NO_REDIS =
@@ -67,12 +83,13 @@ export async function putConfig(
     await give(file);
     return undefined;
   }
-  const copy = `${file}.${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  const real = await realpath(file); // a link stays one
+  const copy = `${real}.${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
   await writeAtomically(copy, before, { mode: 0o600 });
   const fresh = `${copy}.new`;
   await writeAtomically(fresh, text, { mode: 0o600 });
   await Promise.all([give(copy), give(fresh)]);
-  await rename(fresh, file);
+  await rename(fresh, real);
   return copy;
 }
 

@@ -1,8 +1,23 @@
 import assert from 'node:assert/strict';
-import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  readFile,
+  readlink,
+  realpath,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { needFolder, putConfig, tryConfig } from '../../../../services/cli/init/write-config.ts';
+import {
+  findFolderFault,
+  needFolder,
+  putConfig,
+  tryConfig,
+} from '../../../../services/cli/init/write-config.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
 const now = new Date('2026-11-27T15:00:00Z');
@@ -23,6 +38,24 @@ test('main.ini is for its owner alone, stays whose it was, and a copy of what it
     const found = await stat(path);
     assert.deepEqual([found.mode & 0o777, found.uid], [0o600, uid]);
   }
+  const link = join(dir.path, 'link.ini');
+  await symlink(file, link);
+  const again = { owner: undefined, before: 'two', now: new Date('2026-11-27T16:00:00Z') };
+  assert.equal(await putConfig(link, 'three', again), `${await realpath(file)}.20261127T160000Z`);
+  assert.deepEqual([await readlink(link), await readFile(file, 'utf8')], [file, 'three']);
+});
+
+test('a folder in which others could put another main.ini is warned of', async () => {
+  await using dir = await tempDir();
+  await chmod(dir.path, 0o777);
+  const file = join(dir.path, 'main.ini');
+  const text = `[account]\ndir = ${dir.path}/account\n[auth "a"]\nip = 192.0.2.1\ndomain = a.example.org\n`;
+  const open = `everybody can put another main.ini into ${dir.path}: chmod o-w ${dir.path}`;
+  assert.deepEqual(await tryConfig(file, text, { PATH: dir.path }, false), [open]);
+  const fault = (uid: number, mode: number) => findFolderFault('/srv', { uid, mode }, 1000);
+  assert.equal(fault(1000, 0o755) ?? fault(0, 0o755) ?? fault(0, 0o1777), undefined);
+  const theirs = 'the user 1001 has /srv, and can put another main.ini there: choose a folder of your own';
+  assert.equal(fault(1001, 0o755), theirs);
 });
 
 test('what quarry check refuses is not written, and is named by the file that it would be in', async () => {
