@@ -44,12 +44,8 @@ export async function tryConfig(
 }
 
 /** Who may write to a folder puts another main.ini into it, which names the programs that roles start. */
-export function findFolderFault(
-  folder: string,
-  { uid, mode }: { uid: number; mode: number },
-  own = process.getuid?.(),
-): string | undefined {
-  if (uid !== 0 && uid !== own)
+function findFolderFault(folder: string, { uid, mode }: { uid: number; mode: number }): string | undefined {
+  if (uid !== 0 && uid !== process.getuid?.())
     return `the user ${uid} has ${folder}, and can put another main.ini there: choose a folder of your own`;
   const isOpen = (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
   return isOpen ? `everybody can put another main.ini into ${folder}: chmod o-w ${folder}` : undefined;
