@@ -25,7 +25,7 @@ import { openLookAtCa } from './init/look-at-ca.ts';
 import { type Place, renderIni, type Section, toListeners, toSections } from './init/main-ini.ts';
 import { tellNextSteps } from './init/next-steps.ts';
 import { describeInitOptions, initForm, initOptions } from './init/options.ts';
-import { choosePlace, findCall, findProgram, isFromDebian } from './init/place.ts';
+import { choosePlace, findCall, findOwnProgram, isFromDebian } from './init/place.ts';
 import {
   findServiceUser,
   hasUnit,
@@ -89,7 +89,7 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
 /** What can be known, and what stands in the way, before anybody is asked. */
 async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
-  const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
+  const [program, folder, isRoot] = [findOwnProgram(process.argv), process.cwd(), process.getuid?.() === 0];
   const [paths, path] = [systemdPaths, io.env.PATH ?? ''];
   const say = (line: string) => void io.write(`  ${line}\n`);
   const parts: Parts = { paths, program, path, isRoot, say };
