@@ -455,6 +455,10 @@ test('what is wrong with options and files is said before anything is asked', as
       ['--server', 'http://quarry', 'www.example.org;id'],
       /: a name is missing, or is none: www\.example\.org;id$/m,
     ],
+    [
+      ['--pkcs12', host.at('www.p12'), 'www.example.org'],
+      /: www\.example\.org: pkcs12 needs pkcs12-password-file beside it$/m,
+    ],
     [['www.example.org'], /: the URL of the server is missing, or is none: --server https:/m],
     [
       ['--token-file', host.at('open'), 'www.example.org'],
