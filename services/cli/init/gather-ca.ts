@@ -3,7 +3,6 @@ import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { UsageError } from '../command.ts';
 import type { CaAnswer } from './answers.ts';
 import type { Answering, Given, Question } from './ask.ts';
-import type { Facts } from './facts.ts';
 import { isDistrusted, type LookAtCa, toTermsUrl } from './look-at-ca.ts';
 import { caFileQuestion, eabKeyQuestion, eabKidQuestion } from './questions.ts';
 
@@ -13,7 +12,6 @@ type Parts = {
   before: AccountConfig | undefined;
   /** Where relative paths start. */
   folder: string;
-  facts: Pick<Facts, 'isComposed'>;
   lookAtCa: LookAtCa;
 };
 
@@ -28,7 +26,7 @@ export async function gatherCa(
 ): Promise<CaAnswer> {
   let typed: string | undefined; // It stands for the next URL, too, where the first was mistyped.
   const askFile = async () => {
-    typed = await answering.answer(caFileQuestion(parts.folder, parts.facts.isComposed, typed));
+    typed = await answering.answer(caFileQuestion(parts.folder, typed));
     return typed;
   };
   const { directory, caFile, found, fault } = await answering.answer<AskedCa>({
@@ -53,19 +51,13 @@ export async function gatherCa(
 async function look(
   answering: Answering,
   directory: string,
-  { given, before, lookAtCa, facts: { isComposed }, askFile }: Parts & { askFile(): Promise<string> },
+  { given, before, lookAtCa, askFile }: Parts & { askFile(): Promise<string> },
   fail: (reason: string) => never,
 ): Promise<AskedCa> {
   const kept = before?.acmeServer === directory ? before.caFile : undefined;
   let caFile = given['ca-file'] === undefined ? kept : await askFile();
   let found = await lookAtCa(directory, caFile);
-  if (
-    'fault' in found &&
-    isDistrusted(found.fault) &&
-    caFile === undefined &&
-    answering.terminal &&
-    !isComposed
-  ) {
+  if ('fault' in found && isDistrusted(found.fault) && caFile === undefined && answering.terminal) {
     answering.terminal.say(`  ${found.fault}\n`);
     caFile = await askFile();
     found = await lookAtCa(directory, caFile);

@@ -172,11 +172,7 @@ export const challengeQuestion = (fallback: string): Question<string> => ({
   parse: (text, fail) => (challenges.includes(text) ? text : fail(`is none of ${challenges.join(', ')}`)),
 });
 
-export const caFileQuestion = (
-  folder: string,
-  isComposed: boolean,
-  fallback: string | undefined,
-): Question<string> => ({
+export const caFileQuestion = (folder: string, fallback: string | undefined): Question<string> => ({
   ...{
     option: 'ca-file',
     value: 'FILE',
@@ -184,10 +180,7 @@ export const caFileQuestion = (
   },
   help: ['PEM. A CA of your own has one; its manual says where.'],
   fallback,
-  parse: (text, fail) =>
-    isComposed
-      ? fail('the containers would not see the file: mount it, and write ca-file into main.ini yourself')
-      : parseCertificateFile(resolve(folder, text), fail),
+  parse: (text, fail) => parseCertificateFile(resolve(folder, text), fail),
 });
 
 export const eabKidQuestion: Question<string> = {
