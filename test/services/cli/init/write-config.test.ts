@@ -12,12 +12,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import {
-  findFolderFault,
-  needFolder,
-  putConfig,
-  tryConfig,
-} from '../../../../services/cli/init/write-config.ts';
+import { needFolder, putConfig, tryConfig } from '../../../../services/cli/init/write-config.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
 const now = new Date('2026-11-27T15:00:00Z');
