@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
@@ -193,6 +193,28 @@ test('only services open listeners', () => {
 test('no folder is named utils or helpers', () => {
   const folders = [...product, ...tests].map(({ path }) => relative('.', dirname(path)));
   assertNone(folders.filter(folder => /\b(utils?|helpers?|common|misc|lib)\b/.test(folder)));
+});
+
+test('the page on architecture draws each folder of both trees and of the tests', () => {
+  const page = readFileSync(join(root, 'services/docs/architecture.md'), 'utf8');
+  const house = /(^ {4}services\/[\s\S]*?)\n\n/m.exec(page)?.[1] ?? '';
+  const mirrored = (folder: string) => ['test/services', 'test/shared'].includes(folder);
+  const folders = ['services', 'shared', 'test'].flatMap(tree =>
+    readdirSync(join(root, tree), { withFileTypes: true })
+      .filter(entry => entry.isDirectory() && !mirrored(`${tree}/${entry.name}`))
+      .map(({ name }) => name),
+  );
+  assertNone(folders.filter(name => !new RegExp(`[ ,/]${name}[/, \n]`).test(house)));
+});
+
+test('no file has two imports from one module', () => {
+  const twice = [...product, ...tests].flatMap(({ path, text }) => {
+    const modules = [...text.matchAll(/^import (?:type )?[\w{][^;]*? from '([^']+)';$/gm)].map(
+      ([, from]) => from,
+    );
+    return new Set(modules).size === modules.length ? [] : [path];
+  });
+  assertNone(twice);
 });
 
 test('no import circle leads through files of the product, types included', () => {

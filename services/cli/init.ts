@@ -25,7 +25,7 @@ import { openLookAtCa } from './init/look-at-ca.ts';
 import { type Place, renderIni, type Section, toListeners, toSections } from './init/main-ini.ts';
 import { tellNextSteps } from './init/next-steps.ts';
 import { describeInitOptions, initForm, initOptions } from './init/options.ts';
-import { choosePlace, findCall, findProgram } from './init/place.ts';
+import { choosePlace, findCall, findOwnProgram } from './init/place.ts';
 import {
   findServiceUser,
   hasUnit,
@@ -89,7 +89,7 @@ async function init(given: Given, named: string | undefined, io: Io): Promise<vo
 /** What can be known, and what stands in the way, before anybody is asked. */
 async function findSetup(given: Given, named: string | undefined, io: Io): Promise<Setup> {
   const [systemd, compose] = [given.systemd !== undefined, given.compose !== undefined];
-  const [program, folder, isRoot] = [findProgram(process.argv), process.cwd(), process.getuid?.() === 0];
+  const [program, folder, isRoot] = [findOwnProgram(process.argv), process.cwd(), process.getuid?.() === 0];
   const [paths, path] = [systemdPaths, io.env.PATH ?? ''];
   const say = (line: string) => void io.write(`  ${line}\n`);
   const parts: Parts = { paths, program, path, isRoot, say };
@@ -98,9 +98,13 @@ async function findSetup(given: Given, named: string | undefined, io: Io): Promi
   if (systemd) needSystemd(parts);
   if (compose) needCompose(folder);
   await needFolder(dirname(place.file), place.kind === 'system');
-  const credentials = { CREDENTIALS_DIRECTORY: join(paths.etc, 'credentials') };
-  const env = place.kind === 'system' ? { ...credentials, ...io.env } : io.env;
+  const env = toRolesEnv(place, io.env, paths.etc);
   return { given, place, parts, folder, io, env, quarry: findCall(program, io.env, folder) };
+}
+
+function toRolesEnv({ kind, file }: Place, env: Environment, etc: string): Environment {
+  if (kind === 'system') return { CREDENTIALS_DIRECTORY: join(etc, 'credentials'), ...env };
+  return kind === 'compose' ? { ...env, QUARRY_CA_FILE: join(dirname(file), 'ca.pem') } : env;
 }
 
 async function isToChange(terminal: Terminal): Promise<boolean> {
@@ -146,9 +150,9 @@ async function makeConfig(
   return { answers, sections, kept, text, listeners, server, copied: ca.caFile };
 }
 
-/** A service's user cannot look everywhere: it gets a copy. */
+/** A service's user cannot look everywhere, and neither can one in a container: it gets a copy. */
 const atService = (ca: CaAnswer, { kind, file }: Place): CaAnswer =>
-  kind === 'system' && ca.caFile !== undefined ? { ...ca, caFile: join(dirname(file), 'ca.pem') } : ca;
+  kind !== 'here' && ca.caFile !== undefined ? { ...ca, caFile: join(dirname(file), 'ca.pem') } : ca;
 
 const toCheck = ({ kind, file }: Place, quarry: string) =>
   kind === 'compose'

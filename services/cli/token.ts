@@ -1,7 +1,9 @@
 import { openUrls } from '../../shared/acme-server/urls.ts';
+import { toDomainGlob } from '../../shared/admission/admit.ts';
 import { openSeals, type Seals } from '../../shared/admission/hmac.ts';
 import { type ListedToken, openTokenList, type TokenList } from '../../shared/admission/token-list.ts';
 import { tokenBindingKey, tokenDigest } from '../../shared/admission/token-record.ts';
+import { findCidrFault } from '../../shared/base/identifier.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, parseTime, readOptions, UsageError } from './command.ts';
 import { type FleetWithSecret, openFleetWithSecret } from './fleet-redis.ts';
@@ -78,7 +80,16 @@ async function addToken({ store, clock, seals, tokens, config }: Tokens, wanted:
   const token = await tokens.add({ name, block, names, once, ...(until !== undefined && { until }) });
   if (token === undefined) throw new Error(`there is a token ${name} already: quarry token revoke ${name}`);
   const binding = describeBinding(config, seals, token);
-  return `The token ${name} of the auth block "${block}". Quarry keeps its hash alone, so note it now:\n${token}\n${binding}`;
+  return `The token ${name} of the auth block "${block}". Quarry keeps its hash alone, so note it now:\n${token}\n${binding}${warnOfNames(config, block, names)}`;
+}
+
+/** A token never adds names: one that is misspelt would be found out by its host alone. */
+function warnOfNames({ auth }: Config, block: string, names: string[]): string {
+  const globs = auth.find(({ name }) => name === block)?.domains.map(toDomainGlob) ?? [];
+  const plain = names.filter(name => !/[*?[]/.test(name) && findCidrFault(name) !== undefined);
+  const missing = plain.filter(name => !globs.some(matches => matches(name.toLowerCase())));
+  if (missing.length === 0) return '';
+  return `warning: [auth "${block}"] does not have ${missing.join(', ')}: no host gets that by this token\n`;
 }
 
 /** How an ACME client uses the token, where there is a server for it. */

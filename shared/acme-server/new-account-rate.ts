@@ -1,8 +1,7 @@
 import { openBuckets } from '../admission/buckets.ts';
 import type { Clock } from '../base/basics.ts';
 import { toHost } from '../base/host.ts';
-import type { Store } from '../base/redis.ts';
-import { needingRedis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 import type { Rate } from '../config/rate.ts';
 import { AcmeError } from './problem.ts';
 

@@ -120,9 +120,14 @@ export async function removeUnfinished(folder: string): Promise<void> {
   await Promise.all(left.map(name => rm(join(folder, name), { force: true })));
 }
 
+/** A reader of the line looks for the file that was meant. */
+const withoutName = ({ message }: Error, name: string) => message.replace(` '${name}'`, '');
+
 async function writeBeside(path: string, content: string, mode: number): Promise<string> {
   const fresh = join(dirname(path), `.${randomUUID()}.tmp`);
-  const file = await open(fresh, 'wx', mode);
+  const file = await open(fresh, 'wx', mode).catch(error => {
+    throw withPath(Object.assign(error, { path: undefined, message: withoutName(error, fresh) }), path);
+  });
   try {
     await file.writeFile(content);
     await file.sync();

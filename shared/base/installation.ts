@@ -6,8 +6,7 @@ import type { Clock, Log } from './basics.ts';
 import { describeFileError } from './errors.ts';
 import { adviseOnFile } from './file-error.ts';
 import { untilRedisAnswers } from './outages.ts';
-import type { Store } from './redis.ts';
-import { needingRedis } from './redis.ts';
+import { needingRedis, type Store } from './redis.ts';
 
 // The secret of an installation, which its roles know and Redis does not: see installation.md.
 

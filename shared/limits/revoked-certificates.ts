@@ -1,7 +1,6 @@
 import { hash, X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/basics.ts';
-import type { Store } from '../base/redis.ts';
-import { needingRedis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 
 /** What has been revoked through Quarry, so that no client is known by it any more, until it ends anyway. */
 export type RevokedCertificates = {

@@ -17,7 +17,7 @@ import {
   type RenewalPlan,
 } from '../renewal/renewal-window.ts';
 import type { Accounts } from './account.ts';
-import { certificateFileOf, certificatePath, type DomainEntry } from './file.ts';
+import { certificateFileOf, certificatePath, type DomainEntry, failToWrite } from './file.ts';
 import type { FailureMemory, RenewalMemory } from './memory.ts';
 import type { ShamanDomain } from './profile.ts';
 
@@ -100,7 +100,7 @@ export async function updateCertificateFile(entry: DomainEntry, chain: string): 
     found => found.mode & 0o777,
     () => 0o644,
   );
-  await writeAtomically(path, chain, { mode });
+  await writeAtomically(path, chain, { mode }).catch(failToWrite(path));
   entry.say('info', `wrote ${certificateFileOf(name)}`);
 }
 

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Log } from '../base/basics.ts';
 import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
+import { adviseOnFile } from '../base/file-error.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/private-key.ts';
 import { type DomainMemory, formatMemory } from './memory.ts';
@@ -56,7 +57,10 @@ async function readDocument(path: string, parse: (text: string) => unknown): Pro
     return parse(await readFile(path, 'utf8'));
   } catch (error) {
     if (!(error instanceof SyntaxError))
-      throw new ConfigError({ file: path }, `cannot be read: ${describeFileError(error)}`);
+      throw new ConfigError(
+        { file: path },
+        `cannot be read: ${describeFileError(error)}${adviseOnFile(error)}`,
+      );
     throw new ConfigError(
       { file: path, line: lineOf(error.message) },
       `is not valid JSON: ${withoutText(error.message)}`,
@@ -72,8 +76,16 @@ const withoutText = (message: string) => message.replace(/,? (\.\.\.|"|in JSON a
 /** Never written half, never wider open than it was, and through a symbolic link to where it leads. */
 async function writeDocument(path: string, document: Document): Promise<void> {
   const target = await realpath(path);
-  await writeAtomically(target, formatJson(document), { mode: (await stat(target)).mode & 0o777 });
+  const mode = (await stat(target)).mode & 0o777;
+  await writeAtomically(target, formatJson(document), { mode }).catch(failToWrite(path));
 }
+
+/** For the error of a file system, which may name a temporary file. */
+export const failToWrite =
+  (path: string) =>
+  (error: unknown): never => {
+    throw new Error(`${path} cannot be written: ${describeFileError(error)}${adviseOnFile(error)}`);
+  };
 
 // The other files of the directory.
 
@@ -87,10 +99,13 @@ export const certificatePath = ({ path }: Pick<ShamanFile, 'path'>, name: string
 
 type ReadyKey = { pem: string; key: KeyObject; made: boolean };
 
-/** @throws IssuanceError `misconfigured` where the file holds no usable key */
+/** @throws IssuanceError `misconfigured` where the file cannot be read, or holds no usable key */
 export async function readKeyFile(path: string): Promise<ReadyKey> {
+  const pem = await readFile(path, 'utf8').catch(error => {
+    const detail = `${path} cannot be read: ${describeFileError(error)}${adviseOnFile(error)}`;
+    throw new IssuanceError('misconfigured', detail);
+  });
   try {
-    const pem = await readFile(path, 'utf8');
     return { pem, key: readPrivateKey(pem), made: false };
   } catch (error) {
     throw new IssuanceError('misconfigured', `${path} holds no usable private key: ${describeError(error)}`);
@@ -106,7 +121,7 @@ export async function readKeyFile(path: string): Promise<ReadyKey> {
 export async function makeKeyFile(path: string, type: KeyType): Promise<ReadyKey> {
   const made =
     (await readIfThere(path)) === undefined &&
-    (await createAtomically(path, await generateKeyPem(type), 0o600));
+    (await createAtomically(path, await generateKeyPem(type), 0o600).catch(failToWrite(path)));
   const ready = await readKeyFile(path);
   const found = describeKeyType(ready.key);
   if (found === type) return { ...ready, made };

@@ -1,5 +1,4 @@
-import type { Store } from '../base/redis.ts';
-import { needingRedis } from '../base/redis.ts';
+import { needingRedis, type Store } from '../base/redis.ts';
 import { type ChallengeResponse, RESPONSE_LIFE, type Solver } from './solver.ts';
 
 type Look = NonNullable<Solver['selfCheck']>['look'];

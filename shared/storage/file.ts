@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Clock, Log } from '../base/basics.ts';
 import { describeError } from '../base/errors.ts';
+import { adviseOnFile } from '../base/file-error.ts';
 import { LONGEST_READ, LONGEST_WRITE } from '../base/file-threads.ts';
 import { isFileFault, type Storing } from '../base/storage-faults.ts';
 import type { CsrText } from '../pki/csr.ts';
@@ -43,7 +44,8 @@ export function openFileStorage(
   const entry = (digest: string) => `${directory}/${digest.slice(0, 2)}/${digest.slice(2)}`;
 
   /** The system does not always say where. */
-  const located = (error: unknown) => new Error(`directory ${directory}`, { cause: error });
+  const located = (error: unknown) =>
+    new Error(`directory ${directory}: ${describeError(error)}${adviseOnFile(error)}`);
 
   /** What was read before and can be looked at at once. */
   function recall(digest: string, folder: string): StoredCertificate | undefined {

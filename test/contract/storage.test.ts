@@ -498,7 +498,7 @@ suite('file storage', () => {
     assert.deepEqual(await readdir(opened.folderOf(csr)), []);
     assert.match(
       faults.notes().join(),
-      /^storage "files" cannot be written: directory \/.*\/storage: ENOSPC/,
+      /^storage "files" cannot be written: directory \/.*\/storage: ENOSPC.*: make room there, or name another place/,
     );
     t.mock.restoreAll();
     syncBuiltinESMExports();

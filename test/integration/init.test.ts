@@ -14,6 +14,7 @@ import { type Pebble, startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
 import { runQuarryIn } from '../support/run-quarry.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { tlsAuthority } from '../support/tls-authority.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const launcher = join(import.meta.dirname, '../../services/cli/quarry.js');
@@ -156,7 +157,8 @@ test('without a terminal it ends with code 2 and the options that are missing', 
 test('--compose writes main.ini for the containers, and which file and ports the stack takes', async () => {
   await using dir = await tempDir();
   await copyFile(join(import.meta.dirname, '../../compose.yaml'), join(dir.path, 'compose.yaml'));
-  const ca = ['--ca', 'http://127.0.0.1:1/dir', '--accept-terms'];
+  const root = (await tlsAuthority()).caFile;
+  const ca = ['--ca', 'http://127.0.0.1:1/dir', '--accept-terms', '--ca-file', root];
   const answers = ['--email', 'none', '--name', 'www.example.org', '--prove', 'http', '--port', '8080'];
   const ended = await runQuarryIn(dir.path, ['init', '--compose', ...ca, ...answers, '--clients', 'key']);
   assert.equal(ended.code, 0, ended.stderr);
@@ -165,15 +167,23 @@ test('--compose writes main.ini for the containers, and which file and ports the
   const { mode, uid } = await stat(file);
   const own = process.getuid?.();
   assert.deepEqual([mode & 0o777, uid], [0o600, own === 0 ? 1000 : own], 'the user of the containers');
-  const { mgmt, secretFile, verifications } = await loadConfig([file], {});
+  const copy = join(dir.path, 'ca.pem');
+  const env = { QUARRY_CA_FILE: copy };
+  const { accounts, mgmt, secretFile, verifications } = await loadConfig([file], env);
+  assert.equal(accounts.get('default')?.caFile, copy, 'for which the containers have a path of their own');
+  assert.equal(await readFile(copy, 'utf8'), await readFile(root, 'utf8'));
+  assert.equal((await stat(copy)).mode & 0o777, 0o644, 'for their user, too');
   assert.deepEqual(mgmt.listeners.map(formatListener), ['0.0.0.0:1313']);
   assert.equal(secretFile, '/var/lib/quarry/installation/installation.key');
   const [http] = verifications.values();
   assert.ok(http && 'listeners' in http && http.listeners.every(({ port }) => port === 1380));
   assert.equal(
     await readFile(join(dir.path, '.env'), 'utf8'),
-    'QUARRY_CONFIG=./main.ini\nQUARRY_PORT=1313\nQUARRY_HTTP_PORT=8080\n',
+    'QUARRY_CONFIG=./main.ini\nQUARRY_CA_FILE=./ca.pem\nQUARRY_PORT=1313\nQUARRY_HTTP_PORT=8080\n',
   );
+  const again = await runQuarryIn(dir.path, ['init', '--compose', '--yes', '--accept-terms']);
+  assert.deepEqual([again.code, again.stderr], [0, '']);
+  assert.match(again.stdout, /^It says all that already\.$/m);
 });
 
 test('who goes away in the middle has written nothing', async () => {

@@ -31,7 +31,7 @@ async function certify(
   csr: string | undefined,
   { names = ['www.example.org'], by = issuer, chain = [issuer], from = -1, until = 90 } = {},
 ): Promise<string> {
-  const extensions = serverExtensions(...names);
+  const extensions = names.length > 0 ? serverExtensions(...names) : [];
   const asked = csr === undefined ? {} : { csr };
   const { pem } = await issueCertificate({ ...asked, extensions, issuer: by, from, until });
   return [pem, ...chain.map((one: Issued) => one.pem)].join('\n');
@@ -184,6 +184,10 @@ test('it makes what is missing, waits, checks, places and reloads once, as on Al
   assert.equal(await host.reloads(), 1);
   const checked = await host.run(['check', ...host.common, ...words], { env });
   assert.deepEqual(checked, { code: 0, stdout: '2001:db8::1: 89 days are left\n', stderr: '' });
+
+  server.next(issue({ names: [] }));
+  const nameless = /: the certificate is not for ipaddress:.* dns:www\.example\.org$/m;
+  assertEnded(await host.get(words, { env }), 4, nameless);
 });
 
 test('what is no good never takes the place of a certificate', async () => {
@@ -196,11 +200,11 @@ test('what is no good never takes the place of a certificate', async () => {
       async (_, response) => say(200, await certify(undefined))(_, response),
       /: what came is no certificate for our key$/m,
     ],
-    [issue({ until: -0.5 }), /: the chain is no good: certificate has expired$/m],
+    [issue({ until: -0.5 }), /: the chain is no good at \d{4}-.*Z: certificate has expired$/m],
     [issue({ names: ['example.org'] }), /: the certificate is not for dns:www\.example\.org$/m],
     [
       issue({ by: stranger }),
-      /: the chain is no good: (certificate signature failure|unable to get local issuer .*)$/m,
+      /: the chain is no good at .*Z: (certificate signature failure|unable to get local issuer .*)$/m,
     ],
   ];
   for (const [step, line] of bad) {
@@ -223,6 +227,13 @@ test('a refusal is told at once, and what may pass by its time', async () => {
       /: refused: 403 not admitted: www\.example\.org$/m,
     ],
     [say(202, 'x', { Location: '//elsewhere/sign/x' }), 1, /: the server sends us elsewhere$/m],
+    [say(202, 'x', { Location: '(' }), 1, /: the server sends us elsewhere$/m],
+    [
+      say(301, '', { Location: 'https://quarry/\x9b31m' }),
+      2,
+      /: the server is elsewhere, as it says: https:\/\/quarry\/31m$/m,
+    ],
+    [say(200, 'x'.repeat(3_000_000)), 4, /: what came is far too long for a chain$/m],
     [
       say(429, 'the limit \x1b[1mof the CA\n', later),
       3,
@@ -426,14 +437,25 @@ test('what is wrong with options and files is said before anything is asked', as
     host.at('odd.conf'),
     '# a file\nserver = http://quarry\n\nname=www.example.org\nnames = x\n',
   );
+  await writeFile(host.at('escapes.conf'), 'server = http://quarry\nname = \x1b]0;x\x07 "a"\n');
   const wrong: [string[], RegExp][] = [
     [['--nmae', 'x'], /: --nmae: there is no option "nmae"; see quarry-get --help$/m],
     [['--server'], /: --server: server has no value$/m],
     [['--wait', '5m', 'www.example.org'], /: --wait: wait is no such number: 5m$/m],
+    [['--wait=5m', 'www.example.org'], /: --wait: wait is no such number: 5m$/m],
+    [
+      ['--chain', host.folder, '--server=http://quarry', 'www.example.org'],
+      /: www\.example\.org: .* is a folder: name a file$/m,
+    ],
+    [['--conf', host.at('escapes.conf')], /escapes\.conf: a name is missing, or is none: \]0;x "a"$/m],
     [['--key', 'www.key', 'www.example.org'], /: --key: key must begin with \/$/m],
     [
       ['--server', 'http://quarry', 'www.example.org;id'],
       /: a name is missing, or is none: www\.example\.org;id$/m,
+    ],
+    [
+      ['--pkcs12', host.at('www.p12'), 'www.example.org'],
+      /: www\.example\.org: pkcs12 needs pkcs12-password-file beside it$/m,
     ],
     [['www.example.org'], /: the URL of the server is missing, or is none: --server https:/m],
     [

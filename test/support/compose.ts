@@ -65,6 +65,10 @@ async function testStack(compose: [string, ...string[]], signal: AbortSignal): P
     checkAcmeServer(stack),
   );
 
+  await check(tally, 'quarry-get: a host gets its certificate by it, as an intake hands it out', () =>
+    checkQuarryGet(stack, dir.path),
+  );
+
   const sign = await openSigner(stack, dir.path, signal);
   const names = Array.from({ length: certificates }, (_, index) => `host${index + 1}.example.org`).values();
   const peaceEnds = Promise.withResolvers<void>();
@@ -170,6 +174,21 @@ async function checkAcmeServer(stack: ComposeStack): Promise<void> {
   if (status !== 200 || !headers.has('Replay-Nonce')) throw new Error(`newNonce answers ${status}`);
 }
 
+/** What a host does, as in hosts.md; the demo's own URL is that of another port. */
+const get = `curl -fsS "$URL/quarry-get" -o quarry-get
+grep -q "^SERVER='http://127.0.0.1:1313' " quarry-get
+umask 077 && printf '%s\\n' "$KEY" >get.key
+sh quarry-get --server "$URL" --hmac-key-file "$PWD/get.key" --key "$PWD/get.example.org.key" \\
+  --chain "$PWD/get.example.org.pem" get.example.org`;
+
+async function checkQuarryGet(stack: ComposeStack, folder: string): Promise<void> {
+  const env = { URL: stack.url, KEY: await readKey() };
+  const said = await runCommand(['sh', '-euc', `cd "$0"\n${get}`, folder], { env });
+  if (!said.includes('a new certificate is in')) throw new Error(said);
+}
+
+const readKey = async () => /^hmac_key *= *(.+)$/m.exec(await readFile(shipped, 'utf8'))?.[1];
+
 /** The configuration as it ships, with a trail. */
 async function writeConfig(dir: string): Promise<string> {
   const file = join(dir, 'main.ini');
@@ -194,7 +213,7 @@ async function openSigner(
   signal: AbortSignal,
 ): Promise<(name: string) => Promise<void>> {
   const [intake] = await stack.containers('intake');
-  const key = /^hmac_key *= *(.+)$/m.exec(await readFile(shipped, 'utf8'))?.[1];
+  const key = await readKey();
   const [caFile, rootFile] = [join(dir, 'ca.pem'), join(dir, 'root.pem')];
   await writeFile(
     caFile,

@@ -23,15 +23,19 @@ export const findUnreadable = (file: string): string | undefined =>
     ? undefined
     : `sudo chown ${CONTAINER_USER} ${file}`;
 
-/** Which configuration the stack takes, and which ports of this machine lead to it. */
+/** Which files the stack takes, and which ports of this machine lead to it. */
 export function toVariables(
-  { proof, listeners }: Pick<Answers, 'proof' | 'listeners'>,
+  { ca: { caFile }, proof, listeners }: Pick<Answers, 'ca' | 'proof' | 'listeners'>,
   file: string,
   folder: string,
 ): Record<string, string> {
-  const path = relative(folder, file);
+  const toPath = (path: string) => {
+    const inFolder = relative(folder, path);
+    return inFolder.startsWith('..') ? path : `./${inFolder}`;
+  };
   return {
-    QUARRY_CONFIG: path.startsWith('..') ? file : `./${path}`,
+    QUARRY_CONFIG: toPath(file),
+    ...(caFile !== undefined && { QUARRY_CA_FILE: toPath(caFile) }),
     QUARRY_PORT: listeners[0] ?? '1313',
     ...(proof.kind === 'http' && { QUARRY_HTTP_PORT: String(proof.port) }),
   };

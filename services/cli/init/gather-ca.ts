@@ -3,7 +3,6 @@ import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { UsageError } from '../command.ts';
 import type { CaAnswer } from './answers.ts';
 import type { Answering, Given, Question } from './ask.ts';
-import type { Facts } from './facts.ts';
 import { isDistrusted, type LookAtCa, toTermsUrl } from './look-at-ca.ts';
 import { caFileQuestion, eabKeyQuestion, eabKidQuestion } from './questions.ts';
 
@@ -13,7 +12,6 @@ type Parts = {
   before: AccountConfig | undefined;
   /** Where relative paths start. */
   folder: string;
-  facts: Pick<Facts, 'isComposed'>;
   lookAtCa: LookAtCa;
 };
 
@@ -45,20 +43,14 @@ export async function gatherCa(
 async function look(
   answering: Answering,
   directory: string,
-  { given, before, folder, lookAtCa, facts: { isComposed } }: Parts,
+  { given, before, folder, lookAtCa }: Parts,
   fail: (reason: string) => never,
 ): Promise<AskedCa> {
-  const askFile = () => answering.answer(caFileQuestion(folder, isComposed));
+  const askFile = () => answering.answer(caFileQuestion(folder));
   const kept = before?.acmeServer === directory ? before.caFile : undefined;
   let caFile = given['ca-file'] === undefined ? kept : await askFile();
   let found = await lookAtCa(directory, caFile);
-  if (
-    'fault' in found &&
-    isDistrusted(found.fault) &&
-    caFile === undefined &&
-    answering.terminal &&
-    !isComposed
-  ) {
+  if ('fault' in found && isDistrusted(found.fault) && caFile === undefined && answering.terminal) {
     answering.terminal.say(`  ${found.fault}\n`);
     caFile = await askFile();
     found = await lookAtCa(directory, caFile);

@@ -20,6 +20,8 @@ export type Section = { name: string; label?: string; options: Option[] };
 /** What the ports lead to inside of the containers of compose.yaml. */
 const COMPOSED = '0.0.0.0:1313';
 const COMPOSED_HTTP_PORT = 1380;
+/** What containers and this machine see at different places. */
+const COMPOSED_CA_FILE = `\${env:QUARRY_CA_FILE}`;
 /** The networks that Docker takes, of which nginx comes to the intakes. */
 const DOCKER_NETWORKS = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 
@@ -51,10 +53,12 @@ const section = (name: string, label: string | undefined, pairs: Pairs): Section
   options: pairs.map(([key, value]) => ({ key, value })),
 });
 
-function toAccount({ contact, ca: { directory, caFile, terms, eab } }: Answers, { data }: Place): Section {
+function toAccount({ contact, ca }: Answers, { kind, data }: Place): Section {
+  const { directory, caFile, terms, eab } = ca;
+  const seen = caFile !== undefined && kind === 'compose' ? COMPOSED_CA_FILE : caFile;
   return section('account', undefined, [
     ['acme-server', directory],
-    ...pair('ca-file', caFile),
+    ...pair('ca-file', seen),
     ...pair('accept-terms-of-service', terms === true ? 'yes' : terms),
     ...pair('contact', contact?.replace(/^mailto:/, '')),
     ...pair('eab-kid', eab?.kid),

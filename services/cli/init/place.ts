@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { UsageError } from '../command.ts';
-import { findProgram as findOnPath } from '../find-program.ts';
+import { findProgram } from '../find-program.ts';
 import type { Place } from './main-ini.ts';
 import type { Program } from './systemd.ts';
 
@@ -11,7 +11,7 @@ const PACKAGE = '/usr/lib/quarry/';
 const DATA = '/var/lib/quarry';
 
 /** What runs now. */
-export const findProgram = (argv: readonly string[]): Program => ({
+export const findOwnProgram = (argv: readonly string[]): Program => ({
   node: process.execPath,
   launcher: realpathSync(argv[1] ?? ''),
 });
@@ -46,7 +46,7 @@ export function findCall({ launcher }: Pick<Program, 'launcher'>, env: Environme
   if (launcher.startsWith(PACKAGE)) return 'quarry';
   const isOwn = folder === resolve(dirname(launcher), '../..');
   if (isOwn) return 'npx quarry';
-  const onPath = env.npm_command === undefined ? findOnPath('quarry', env.PATH ?? '') : undefined;
+  const onPath = env.npm_command === undefined ? findProgram('quarry', env.PATH ?? '') : undefined;
   const isHere = onPath !== undefined && dirname(realpathSync(onPath)) === dirname(launcher);
   return isHere ? 'quarry' : join(dirname(launcher), 'quarry');
 }

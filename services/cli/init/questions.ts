@@ -172,17 +172,14 @@ export const challengeQuestion = (fallback: string): Question<string> => ({
   parse: (text, fail) => (challenges.includes(text) ? text : fail(`is none of ${challenges.join(', ')}`)),
 });
 
-export const caFileQuestion = (folder: string, isComposed: boolean): Question<string> => ({
+export const caFileQuestion = (folder: string): Question<string> => ({
   ...{
     option: 'ca-file',
     value: 'FILE',
     title: "     The file with the root certificate of the CA's own TLS",
   },
   help: ['PEM. A CA of your own has one; its manual says where.'],
-  parse: (text, fail) =>
-    isComposed
-      ? fail('the containers would not see the file: mount it, and write ca-file into main.ini yourself')
-      : parseCertificateFile(resolve(folder, text), fail),
+  parse: (text, fail) => parseCertificateFile(resolve(folder, text), fail),
 });
 
 export const eabKidQuestion: Question<string> = {

@@ -14,8 +14,7 @@ import type { Nonces } from '../../../shared/acme-server/nonces.ts';
 import { AcmeError } from '../../../shared/acme-server/problem.ts';
 import { parseJsonObject } from '../../../shared/acme-server/strict-json.ts';
 import type { Urls } from '../../../shared/acme-server/urls.ts';
-import type { Store } from '../../../shared/base/redis.ts';
-import { needingRedis } from '../../../shared/base/redis.ts';
+import { needingRedis, type Store } from '../../../shared/base/redis.ts';
 import { readRequest } from './read-request.ts';
 
 // How a signed request comes to its handler (RFC 8555 section 6.2): what is cheap to see is refused first,

@@ -53,35 +53,42 @@ type Parts = {
 export async function answerEvents(
   ctx: Context,
   job: { id: string; block: string },
-  { issuing, waiting, handOut }: Parts,
+  parts: Parts,
 ): Promise<void> {
   ctx.state.job = job.id;
-  const known = ctx.get('Last-Event-ID');
-  if (known === END) {
+  if (ctx.get('Last-Event-ID') === END) {
     ctx.status = 204; // which ends an EventSource
     return;
   }
-  begin(ctx, waiting.stalled ?? STALLED);
+  begin(ctx, parts.waiting.stalled ?? STALLED);
   if (ctx.method === 'HEAD') return void ctx.res.end();
-  const { wait } = parsePrefer(ctx.get('Prefer'));
-  using patience = patienceOf(ctx, waiting, Math.min(wait ?? waiting.wait, waiting.wait));
-  const { signal } = patience;
-  const result = issuing.result(job.id, signal);
-  const ended = new AbortController();
-  result.finally(() => ended.abort()).catch(() => {}); // whoever awaits it hears of it
   try {
-    await send(ctx, `retry: ${COME_AGAIN}\n\n`);
-    await tellProgress(ctx, { issuing, job, known, clock: waiting.clock, ended: ended.signal });
-    const certificate = await result;
-    if (!certificate) throw stillWorking(waiting);
-    await handOut(certificate);
-    await send(ctx, toEvent('progress', 'issued') + toEvent('certificate', certificate.chain, END));
+    await tellUntilEnd(ctx, job, parts);
   } catch (error) {
-    await send(ctx, toFailure(ctx, error, waiting.clock.now()));
+    await send(ctx, toFailure(ctx, error, parts.waiting.clock.now()));
     throw error;
   } finally {
     ctx.res.end();
   }
+}
+
+async function tellUntilEnd(
+  ctx: Context,
+  job: { id: string; block: string },
+  { issuing, waiting, handOut }: Parts,
+): Promise<void> {
+  const { wait } = parsePrefer(ctx.get('Prefer'));
+  using patience = patienceOf(ctx, waiting, Math.min(wait ?? waiting.wait, waiting.wait));
+  const result = issuing.result(job.id, patience.signal);
+  const ended = new AbortController();
+  result.finally(() => ended.abort()).catch(() => {}); // whoever awaits it hears of it
+  await send(ctx, `retry: ${COME_AGAIN}\n\n`);
+  const known = ctx.get('Last-Event-ID');
+  await tellProgress(ctx, { issuing, job, known, clock: waiting.clock, ended: ended.signal });
+  const certificate = await result;
+  if (!certificate) throw stillWorking(waiting);
+  await handOut(certificate);
+  await send(ctx, toEvent('progress', 'issued') + toEvent('certificate', certificate.chain, END));
 }
 
 /** @param stalled milliseconds after which a connection ends that takes nothing */

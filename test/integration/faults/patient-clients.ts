@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeCsr } from '../../soak/csrs.ts';
-import type { Answer } from '../../support/ask.ts';
-import { ask } from '../../support/ask.ts';
+import { type Answer, ask } from '../../support/ask.ts';
 import { assertChain } from '../../support/chain.ts';
 import type { Fleet, RoleProcess } from '../../support/fleet.ts';
 import { waitUntil } from '../../support/wait-until.ts';

@@ -36,7 +36,7 @@ test('quarry token makes no secret, which no role would have, and leaves nothing
   assert.deepEqual([written, await redis.keys('*')], [['there are no tokens\n'], []]);
 });
 
-test('quarry token shows what an ACME client takes in place of a token, where there is a server for it', async () => {
+test('quarry token shows what an ACME client takes in its place, where there is a server, and warns of names that are no use', async () => {
   const secret = 'the secret of an installation with tokens';
   const secretFile = join(dir.path, 'other.key');
   await writeFile(secretFile, secret, { mode: 0o600 });
@@ -68,4 +68,10 @@ test('quarry token shows what an ACME client takes in place of a token, where th
 
   assert.doesNotMatch(await run('add', '--names', 'a.example.org', 'web2', without), /EAB/);
   assert.doesNotMatch(await run('list', without), /EAB/);
+
+  const names = 'mail.example.org,Mial.example.org,192.0.2.7,*.example.org';
+  const doubtful = await run('add', '--names', names, 'web3', without);
+  const warning = 'warning: [auth "mail"] does not have Mial.example.org: no host gets that by this token';
+  assert.deepEqual(doubtful.split('\n').slice(2), [warning, '']);
+  assert.doesNotMatch(await run('add', '--names', 'mail.example.org', 'web4', without), /warning/);
 });

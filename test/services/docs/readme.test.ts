@@ -26,6 +26,7 @@ test('README has one configuration, one line for a host, and one for an ACME cli
     assert.equal(readme.match(line)?.length, 1, `${line}`);
   assert.match(readme, /^```mermaid$/m);
 });
+
 test('each program that README stands beside has its rows and its sources on a page', () => {
   const beside = readme.slice(readme.indexOf('## Beside others'), readme.indexOf('## Pages'));
   const names = [...beside.matchAll(/^\| (?:\*\*)?(\w[\w. -]+?)(?:\*\*)? \| (?!a host)/gm)].map(

@@ -14,13 +14,6 @@ function column(heading: string): string[] {
   return [...rows.matchAll(/^\| `?([\w-]+)`? \|/gm)].map(([, first = '']) => first);
 }
 
-test('the page for hosts has each option of quarry-get', () => {
-  const lists = [...script.matchAll(/^options="?(?:\$options)?'?([a-z0-9 -]+)/gm)];
-  const options = lists.flatMap(([, list = '']) => list.trim().split(' '));
-  assert.ok(options.includes('pkcs12-password-file'));
-  assert.deepEqual(column('option').sort(), options.sort());
-});
-
 test('the page for hosts has each exit code that quarry-get has', () => {
   const [, told = ''] = /^# Ends with ([\s\S]*?)\n\n/m.exec(script) ?? [];
   const codes = [...told.matchAll(/\b(\d):/g)].map(([, code = '']) => code);

@@ -104,9 +104,11 @@ test('syncFolder() passes over what a file system cannot do, and tells what went
   await assert.rejects(syncFolder(join(dir.path, 'absent')), { code: 'ENOENT' });
 });
 
-test('writeAtomically() into a folder that is not there rejects', async () => {
+test('writeAtomically() into a folder that is not there rejects, by the name of the file that was meant', async () => {
   await using dir = await tempDir();
-  await assert.rejects(writeAtomically(join(dir.path, 'none', 'file'), 'text'), { code: 'ENOENT' });
+  const path = join(dir.path, 'none', 'file');
+  const message = `ENOENT: no such file or directory, open '${path}'`;
+  await assert.rejects(writeAtomically(path, 'text'), { code: 'ENOENT', path, message });
 });
 
 test('readIfThere() tells a missing file from one that cannot be read', async () => {

@@ -3,7 +3,8 @@ import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError } from '../../../shared/config/config-error.ts';
-import { openShamanFile } from '../../../shared/shaman/file.ts';
+import { makeKeyFile, openShamanFile, readKeyFile } from '../../../shared/shaman/file.ts';
+import { failCalls } from '../../support/file-system.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const minimal = { server: 'https://ca.example/dir', renewal: 10, domains: { 'example.org': {} } };
@@ -98,6 +99,30 @@ test('a shaman.json that cannot be read ends in one line with its path, and the 
   await using dir = await tempDir();
   await assert.rejects(
     openShamanFile(dir.path).read(),
-    /shaman\.json: cannot be read: no such file or directory$/,
+    /shaman\.json: cannot be read: no such file or directory: make it, or correct the path$/,
   );
+});
+
+test('what cannot be written is told by its own name, and with what to do', async t => {
+  await using ready = await start();
+  const key = join(ready.dir, 'account.key.priv.pem');
+  failCalls(t, 'open', 'EACCES', path => String(path).endsWith('.tmp'));
+  const advice =
+    /^Error: (\S+) cannot be written: permission denied: chown or chmod it, and its folder, for user \d+/;
+  for (const [act, path] of [
+    [() => makeKeyFile(key, 'P-384'), key],
+    [() => ready.file.patch({ key: 'account.key.priv.pem' }), ready.path],
+  ] as const)
+    await assert.rejects(act(), error => advice.exec(String(error))?.[1] === path);
+});
+
+test('a key that cannot be read is not called unusable, and its line says what to do', async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, 'account.key.priv.pem');
+  await assert.rejects(readKeyFile(file), {
+    code: 'misconfigured',
+    message: `${file} cannot be read: no such file or directory: make it, or correct the path`,
+  });
+  await writeFile(file, 'no key');
+  await assert.rejects(readKeyFile(file), /account\.key\.priv\.pem holds no usable private key: /);
 });

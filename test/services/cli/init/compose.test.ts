@@ -13,19 +13,25 @@ import { tempDir } from '../../../support/temp-dir.ts';
 const http = { kind: 'http', port: 8080 } as const;
 
 test('the stack takes the file and the ports that were answered', async () => {
-  assert.deepEqual(toVariables({ proof: http, listeners: [] }, '/q/main.ini', '/q'), {
+  const ca = { directory: 'https://ca.example/dir' };
+  assert.deepEqual(toVariables({ ca, proof: http, listeners: [] }, '/q/main.ini', '/q'), {
     QUARRY_CONFIG: './main.ini',
     QUARRY_PORT: '1313',
     QUARRY_HTTP_PORT: '8080',
   });
+  const rooted = { ...ca, caFile: '/etc/ca.pem' };
   const dns = { kind: 'dns', server: '192.0.2.53' } as const;
-  assert.deepEqual(toVariables({ proof: dns, listeners: ['127.0.0.1:1400'] }, '/etc/q.ini', '/q'), {
-    QUARRY_CONFIG: '/etc/q.ini',
-    QUARRY_PORT: '127.0.0.1:1400',
-  });
+  assert.deepEqual(
+    toVariables({ ca: rooted, proof: dns, listeners: ['127.0.0.1:1400'] }, '/etc/q.ini', '/q'),
+    {
+      QUARRY_CONFIG: '/etc/q.ini',
+      QUARRY_CA_FILE: '/etc/ca.pem',
+      QUARRY_PORT: '127.0.0.1:1400',
+    },
+  );
   // Those that compose.yaml reads.
   const compose = await readFile(join(import.meta.dirname, '../../../../compose.yaml'), 'utf8');
-  for (const name of ['QUARRY_CONFIG', 'QUARRY_PORT', 'QUARRY_HTTP_PORT'])
+  for (const name of ['QUARRY_CONFIG', 'QUARRY_CA_FILE', 'QUARRY_PORT', 'QUARRY_HTTP_PORT'])
     assert.ok(compose.includes(`\${${name}:-`), name);
 });
 

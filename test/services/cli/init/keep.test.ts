@@ -56,6 +56,13 @@ test('a key that hosts use is never lost: not by other clients, and not by other
   }
 });
 
+test('who needs nothing to be let in is let in no more once the answer is another', () => {
+  const before = render({ ...first, clients: [...first.clients, { kind: 'network', cidr: '192.0.2.0/24' }] });
+  assert.match(before, /^\[auth "this-machine"\][\s\S]*^\[auth "network"\]/m);
+  const after = again(before, { ...first, clients: [{ kind: 'token' }] });
+  assert.deepEqual(after.match(/^\[auth ".*/gm), ['[auth "hosts"]', '[auth "tokens"]']);
+});
+
 test('a block whose hosts sign by version 1, or which has two keys, stays as it is but for more names', () => {
   const old =
     '[auth "hosts"]\nhmac_type = sha512\nhmac_key_file = /etc/a\nhmac_key = b\nrate = 9/min\ndomain = a.example.org';

@@ -40,7 +40,7 @@ async function startMachine(user: { isThere: boolean }) {
   const parts: Parts = {
     ...{
       paths,
-      program: { node: '/opt/node dir/node', launcher },
+      program: { node: '/opt/node 100%/node', launcher },
       path: `${bin}:/usr/bin:/bin`,
       isRoot: true,
     },
@@ -95,7 +95,7 @@ suite('quarry init --systemd', () => {
       ['quarry@.service', '%i'],
     ] as const) {
       const own = await readFile(join(root, 'services/systemd', name), 'utf8');
-      const start = `ExecStart="/opt/node dir/node" ${launcher} ${role} /etc/quarry/main.ini`;
+      const start = `ExecStart="/opt/node 100%%/node" ${launcher} ${role} /etc/quarry/main.ini`;
       assert.equal(await readFile(join(units, name), 'utf8'), own.replace(/^ExecStart=.*$/m, start));
     }
     assert.deepEqual(
