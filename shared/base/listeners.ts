@@ -11,7 +11,7 @@ const CLOSE_TIMEOUT = 2_000;
 /** `explicit` is false for a default, which is skipped on a machine without IPv6, for example. */
 type ListenerAddress = { host: string; port: number; explicit: boolean };
 
-/** Names the option of the listeners in an error of `openListeners`. @param option such as `[admin] listener` */
+/** Names the listeners' option in an error of `openListeners`. @param option such as `[admin] listener` */
 export const atListener =
   (option: string) =>
   (error: unknown): never => {
