@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -42,6 +42,7 @@ async function build(): Promise<string> {
     const node = findNode(arch, { root, scratch, own: values.node });
     const tree = join(scratch, 'tree');
     await layTree(tree, { root, arch, node, version: values.version, epoch });
+    mkdirSync(values.into, { recursive: true });
     const file = resolve(values.into, `quarry_${values.version}_${debianArch[arch]}.deb`);
     const compression = values.fast ? ['-Znone'] : ['-Zxz', '-z9', '--threads-max=1'];
     execFileSync('dpkg-deb', ['--root-owner-group', ...compression, '--build', tree, file], {

@@ -25,7 +25,7 @@ import { openLookAtCa } from './init/look-at-ca.ts';
 import { type Place, renderIni, type Section, toListeners, toSections } from './init/main-ini.ts';
 import { tellNextSteps } from './init/next-steps.ts';
 import { describeInitOptions, initForm, initOptions } from './init/options.ts';
-import { choosePlace, findCall, findOwnProgram } from './init/place.ts';
+import { choosePlace, findCall, findOwnProgram, isFromDebian } from './init/place.ts';
 import {
   findServiceUser,
   hasUnit,
@@ -209,11 +209,13 @@ async function finish(
   const isComposed = place.kind === 'compose';
   const variables = isComposed ? toVariables(answers, place.file, folder) : {};
   if (isComposed) await writeVariables(folder, variables);
+  if (isStarted) await io.write('\n');
   if (isStarted) await startService({ ...parts, clock: systemClock }, isSame);
   const before = isComposed ? findUnreadable(place.file) : undefined;
   const setting = {
     place,
     quarry,
+    isDebian: isFromDebian(parts.program),
     isStarted,
     isAgain,
     isRoot: parts.isRoot,

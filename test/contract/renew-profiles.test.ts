@@ -53,7 +53,7 @@ test('a shaman profile that cannot be run at all is told of as one event', async
         'renewal-failed',
         'profile/web',
         [],
-        `${directory}/shaman.json: cannot be read: no such file or directory`,
+        `${directory}/shaman.json: cannot be read: no such file or directory: make it, or correct the path`,
       ],
     ],
   );

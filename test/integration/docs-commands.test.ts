@@ -69,7 +69,7 @@ const refused: [line: RegExp, fault: typeof UsageError | typeof ConfigError | ty
     [
       /^shaman \/etc\/shaman$/,
       ConfigError,
-      /^\/etc\/shaman\/shaman\.json: cannot be read: no such file or directory$/,
+      /^\/etc\/shaman\/shaman\.json: cannot be read: no such file or directory: make it, or correct the path$/,
     ],
     [
       /^trail verify --key trail\.pub \/mnt\/copy\/trail$/,

@@ -85,7 +85,10 @@ for (const [name, command] of shells)
       const files = `--key ${at('get.key')} --chain ${at('get.pem')} --hmac-key-file ${at('quarry.key')}`;
       await host.run('curl -fsS http://quarry:1313/quarry-get -o quarry-get');
       const { stdout } = await host.run(`${command.join(' ')} quarry-get ${files} get.example.org`);
-      assert.equal(stdout, `get.example.org: a new certificate is in ${at('get.pem')}\n`);
+      assert.equal(
+        stdout,
+        `get.example.org: a new certificate is in ${at('get.pem')}, its key in ${at('get.key')}\n`,
+      );
       const expected = { names: ['get.example.org'], keyPem: await host.read('get.key') };
       const chain = (await host.read('get.pem')).replaceAll('-\n-', '-\n\n-');
       assertChain(chain, { ...expected, rootPem: await fleet.pebble.rootPem() });

@@ -161,7 +161,7 @@ test('it makes what is missing, waits, checks, places and reloads once, as on Al
   });
   const { code, stdout, stderr } = await host.get(words, { env });
   assert.equal(code, 0, stderr);
-  const said = `2001:db8::1: a new certificate is in ${host.at('www.pem')}\n`;
+  const said = `2001:db8::1: a new certificate is in ${host.at('www.pem')}, its key in ${host.at('www.key')}\n`;
   assert.deepEqual([stdout, stderr], [said, '']);
   assert.deepEqual(
     server
@@ -240,6 +240,8 @@ test('a refusal is told at once, and what may pass by its time', async () => {
       /: 429 the limit \[1mof the CA; to be tried again in 0003600 s$/m,
     ],
     [say(503, 'no CA\n', date), 3, /: 503 no CA; to be tried again in \d{3,4} s$/m],
+    // What to do stands at the end of a line that tells of several names.
+    [say(421, `${'x'.repeat(1000)}: open port 80\n`), 1, /x: open port 80$/m],
   ];
   for (const [step, code, line] of answers) {
     server.next(step);
@@ -276,7 +278,7 @@ test('a server that dies, restarts and forgets is asked again, and a terminal sh
     /^quarry-get: www\.example\.org: 503 the server restarts$/,
     /^quarry-get: www\.example\.org: queued behind 3$/,
     /^quarry-get: www\.example\.org: 404 no such result$/,
-    /^www\.example\.org: a new certificate is in .*\/www\.pem$/,
+    /^www\.example\.org: a new certificate is in .*\/www\.pem, its key in .*\/www\.key$/,
     /^$/,
   ];
   assert.equal(code, 0, stdout);

@@ -66,7 +66,7 @@ export async function getAndRenew(
 }
 
 /** The part of a text that a line shows. @throws Error with the whole text */
-function findLine(text: string, line: RegExp): string[] {
+export function findLine(text: string, line: RegExp): string[] {
   const found = line.exec(text);
   if (!found) throw new Error(`there is no line ${line} in:\n${text}`);
   return found.slice(1);

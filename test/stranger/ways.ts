@@ -3,15 +3,15 @@ import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startChalltestsrv } from '../support/challtestsrv.ts';
-import { startDebianMachine } from '../support/debian-machine.ts';
-import { startPebble } from '../support/pebble.ts';
+import { type DebianMachine, startDebianMachine } from '../support/debian-machine.ts';
+import { type Pebble, startPebble } from '../support/pebble.ts';
 import { startProcess } from '../support/processes.ts';
 import { shiftedTime } from '../support/shifted-time.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { getAndRenew, hostAddress, life, name, putClock } from './host.ts';
+import { findLine, getAndRenew, hostAddress, life, name, putClock } from './host.ts';
 import { openSteps } from './steps.ts';
 
-// The ways to a server, in a network of their own: names lead to its loopback, and hosts are beyond a cable.
+// Two ways to a server, in a network of their own: names lead to its loopback, and hosts are beyond a cable.
 
 export type Handed = {
   base: string;
@@ -26,26 +26,29 @@ type Say = (line: string) => void;
 export async function goBothWays(handed: Handed, say: Say): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const { dnsServer } = stack.use(await startChalltestsrv({ dnsPort: 53 }));
-  const profiles = { brief: { description: 'an hour and a half', validityPeriod: life } };
-  const pebble = stack.use(await startPebble({ httpPort: 80, dnsServer, profiles }));
-  const { directoryUrl } = pebble;
-  const toInit = (caFile: string) =>
-    `init --yes --email none --ca ${directoryUrl} --ca-file ${caFile} --accept-terms --name ${name} ` +
-    `--prove http --clients key:${name} --listen 0.0.0.0:1313`;
-  await fromPackage({ ...handed, pebble, toInit }, say);
-  await fromCheckout({ ...handed, pebble, toInit }, say);
+  const pebble = stack.use(await startPebble({ httpPort: 80, dnsServer, profiles: brief }));
+  await fromPackage({ ...handed, pebble }, say);
+  await fromCheckout({ ...handed, pebble }, say);
 }
 
-type Way = Handed & { pebble: Awaited<ReturnType<typeof startPebble>>; toInit(caFile: string): string };
+/** The profile of a CA that has no other. */
+export const brief = { brief: { description: 'an hour and a half', validityPeriod: life } };
 
-/** It has curl and nginx, as hosts do. */
-async function startHost(base: string) {
+/** @param listen the address at which the host reaches the server */
+export const toInit = ({ directoryUrl }: Pebble, caFile: string, listen = '0.0.0.0') =>
+  `init --yes --email none --ca ${directoryUrl} --ca-file ${caFile} --accept-terms --name ${name} ` +
+  `--prove http --clients key:${name} --listen ${listen}:1313`;
+
+type Way = Handed & { pebble: Pebble };
+
+/** A fresh one, in a network of its own, with curl and nginx, as hosts have them. */
+export async function startHost(base: string): Promise<DebianMachine> {
   const host = await startDebianMachine(base, 'host', hostAddress);
   await host.run('apt-get install -q -y curl nginx-light');
   return host;
 }
 
-async function fromPackage({ base, packages, pebble, toInit }: Way, say: Say): Promise<void> {
+async function fromPackage({ base, packages, pebble }: Way, say: Say): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const time = stack.use(await shiftedTime());
   const server = stack.use(await startDebianMachine(base, 'server'));
@@ -62,7 +65,7 @@ async function fromPackage({ base, packages, pebble, toInit }: Way, say: Say): P
   const install = 'apt-get install -q -y ./quarry.deb';
   await steps.step('apt install ./quarry.deb', () => server.run(`cd /mnt/shared; ${install}`));
   const told = await steps.step('quarry init --systemd', () =>
-    server.run(`quarry ${toInit('/mnt/shared/pebble.pem')} --systemd`),
+    server.run(`quarry ${toInit(pebble, '/mnt/shared/pebble.pem')} --systemd`),
   );
   await steps.step('until systemd says that it is ready', () =>
     waitUntil('the service', async () => (await server.try('systemctl is-active quarry')).code === 0),
@@ -76,7 +79,7 @@ async function fromPackage({ base, packages, pebble, toInit }: Way, say: Say): P
 
 /** A checkout on this machine, whose own Node may be older or missing. */
 async function fromCheckout(way: Way, say: Say): Promise<void> {
-  const { base, checkout: cwd, checkoutSeconds, pebble, toInit } = way;
+  const { base, checkout: cwd, checkoutSeconds, pebble } = way;
   await using stack = new AsyncDisposableStack();
   const time = stack.use(await shiftedTime());
   const host = stack.use(await startHost(base));
@@ -87,8 +90,10 @@ async function fromCheckout(way: Way, say: Say): Promise<void> {
   };
 
   const steps = openSteps(`From a checkout: ${checkoutSeconds} s for npm ci, then`, say, checkoutSeconds);
-  const told = await steps.step('npx quarry init', () => onServer(`npx quarry ${toInit(pebble.caFile)}`));
-  const up = /^ *(\S.* up \S+)$/m.exec(told)?.[1] ?? '';
+  const told = await steps.step('npx quarry init', () =>
+    onServer(`npx quarry ${toInit(pebble, pebble.caFile)}`),
+  );
+  const [up = ''] = findLine(told, /^ *(\S.* up \S+)$/m);
   await steps.step(`${up}, until it is ready`, async () => {
     const ready = async () => (await fetch('http://127.0.0.1:9313/readyz')).ok;
     const env = { ...strangersEnv(), ...time.env };

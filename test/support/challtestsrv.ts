@@ -8,22 +8,23 @@ import { provision } from './provision.ts';
 export type Challtestsrv = Process & { dnsServer: string; managementUrl: string };
 
 /**
- * A DNS server that resolves every name to 127.0.0.1 until told otherwise through its management interface.
+ * A DNS server that resolves every name to its own address until told otherwise through its management
+ * interface.
  *
  * @param options `tlsPort`: where it answers tls-alpn-01 challenges that it was told of, too; `dnsPort`: of
- *   its DNS server, any free one by default
+ *   its DNS server, any free one by default; `address`: of that, 127.0.0.1 by default
  */
 export async function startChalltestsrv(
-  options: { tlsPort?: number; dnsPort?: number } = {},
+  options: { tlsPort?: number; dnsPort?: number; address?: string } = {},
 ): Promise<Challtestsrv> {
   const { 'pebble-challtestsrv': command } = await provision(['pebble-challtestsrv']);
   const [freeDnsPort, managementPort] = (await freePorts(2)) as [number, number];
-  const { tlsPort, dnsPort = freeDnsPort } = options;
-  const dnsServer = `127.0.0.1:${dnsPort}`;
+  const { tlsPort, dnsPort = freeDnsPort, address = '127.0.0.1' } = options;
+  const dnsServer = `${address}:${dnsPort}`;
   const managementUrl = `http://127.0.0.1:${managementPort}`;
   const wanted = {
     management: `127.0.0.1:${managementPort}`,
-    defaultIPv4: '127.0.0.1',
+    defaultIPv4: address,
     defaultIPv6: '',
     dns01: dnsServer, // Its name until 2.6; later:
     dnsserver: dnsServer,

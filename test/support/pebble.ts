@@ -14,6 +14,8 @@ import { lastStopMs } from './wait-until.ts';
 export type PebbleOptions = {
   /** Where Pebble looks for HTTP-01 answers: the responder's port. */
   httpPort: number;
+  /** Where it listens: 127.0.0.1, or another one that `tlsAuthority` certifies. */
+  address?: string;
   /** Where it looks for TLS-ALPN-01 answers; by default a port where nobody listens. */
   tlsPort?: number;
   /**
@@ -82,8 +84,9 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   const command = options.command ?? (await provision(['pebble'])).pebble;
   const { caFile, certFile, keyFile } = await tlsAuthority();
   const [port, managementPort] = (await freePorts(2)) as [number, number];
-  const base = `https://127.0.0.1:${port}`;
-  const managementUrl = `https://127.0.0.1:${managementPort}`;
+  const { address = '127.0.0.1' } = options;
+  const base = `https://${address}:${port}`;
+  const managementUrl = `https://${address}:${managementPort}`;
   const ca = await readFile(caFile, 'utf8');
 
   await using started = new AsyncDisposableStack();
@@ -91,8 +94,8 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   const { path } = started.use(await tempDir());
   const configFile = join(path, 'pebble.json');
   const config = {
-    listenAddress: `127.0.0.1:${port}`,
-    managementListenAddress: `127.0.0.1:${managementPort}`,
+    listenAddress: `${address}:${port}`,
+    managementListenAddress: `${address}:${managementPort}`,
     certificate: certFile,
     privateKey: keyFile,
     httpPort: options.httpPort,

@@ -12,7 +12,7 @@ let authority: Promise<TlsAuthority> | undefined;
 
 /**
  * A small CA of this process's own and a certificate of it for localhost, proxied.example, 127.0.0.1 and ::1,
- * as PEM files.
+ * and 10.66.0.1, which is this machine to those of `debian-machine.ts`; as PEM files.
  */
 export function tlsAuthority(): Promise<TlsAuthority> {
   authority ??= makeAuthority();
@@ -30,7 +30,7 @@ async function makeAuthority(): Promise<TlsAuthority> {
     await run(openssl, ['req', '-x509', ...key, '-subj', subject, '-days', '2', '-out', out, ...more]);
   };
   await selfSign('/CN=Quarry test CA', caFile, caKeyFile);
-  const names = 'subjectAltName=DNS:localhost,DNS:proxied.example,IP:127.0.0.1,IP:::1';
+  const names = 'subjectAltName=DNS:localhost,DNS:proxied.example,IP:127.0.0.1,IP:10.66.0.1,IP:::1';
   const leaf = ['-addext', names, '-addext', 'basicConstraints=critical,CA:false'];
   await selfSign('/CN=localhost', certFile, keyFile, '-CA', caFile, '-CAkey', caKeyFile, ...leaf);
   return { caFile, certFile, keyFile };

@@ -107,7 +107,8 @@ async function askUntilGood<T>(question: Question<T>, terminal: Terminal): Promi
       return await parseBy(question, text);
     } catch (error) {
       if (!(error instanceof Refused || error instanceof ConfigError)) throw error;
-      terminal.say(isSecret ? `  ${error.message}\n` : `  ${text.trim()}: ${error.message}\n`);
+      const isToldOf = isSecret || error.message.includes(text.trim());
+      terminal.say(`  ${isToldOf ? '' : `${text.trim()}: `}${error.message}\n`);
     }
   }
 }

@@ -24,9 +24,17 @@ export async function gatherCa(
   question: Question<string>,
   parts: Parts,
 ): Promise<CaAnswer> {
+  let typed: string | undefined; // It stands for the next URL, too, where the first was mistyped.
+  const askFile = async () => {
+    typed = await answering.answer(caFileQuestion(parts.folder, typed));
+    return typed;
+  };
   const { directory, caFile, found, fault } = await answering.answer<AskedCa>({
     ...question,
-    parse: async (text, fail) => look(answering, await question.parse(text, fail), parts, fail),
+    parse: async (text, fail) => {
+      const url = await question.parse(text, fail);
+      return look(answering, url, { ...parts, askFile }, fail);
+    },
   });
   const before = parts.before?.acmeServer === directory ? parts.before : undefined;
   const terms = await agreeToTerms(answering, found, before);
@@ -43,10 +51,9 @@ export async function gatherCa(
 async function look(
   answering: Answering,
   directory: string,
-  { given, before, folder, lookAtCa }: Parts,
+  { given, before, lookAtCa, askFile }: Parts & { askFile(): Promise<string> },
   fail: (reason: string) => never,
 ): Promise<AskedCa> {
-  const askFile = () => answering.answer(caFileQuestion(folder));
   const kept = before?.acmeServer === directory ? before.caFile : undefined;
   let caFile = given['ca-file'] === undefined ? kept : await askFile();
   let found = await lookAtCa(directory, caFile);
@@ -58,7 +65,7 @@ async function look(
   const asked = { directory, ...(caFile !== undefined && { caFile }) };
   if (!('fault' in found)) return { ...asked, found };
   if (given['accept-terms'] !== undefined) return { ...asked, found: undefined, fault: found.fault };
-  return fail(`${found.fault}; with --accept-terms it need not be there now`);
+  return fail(`${found.fault}: look at the URL again; with --accept-terms the CA need not answer now`);
 }
 
 /** @returns the URL of the terms, or true for those that could not be seen; undefined where there are none */

@@ -12,6 +12,8 @@ type Setting = {
   /** Whether there was a main.ini before, with which something may run. */
   isAgain: boolean;
   isRoot: boolean;
+  /** Whether Debian's package brought this program. */
+  isDebian: boolean;
   /** What is to be done before, such as giving the file to its user. */
   before?: string;
   /** How other hosts reach this one. */
@@ -50,19 +52,21 @@ function tellHere({ place, quarry, isStarted, isAgain, isRoot, before }: Setting
 
 /** Where something else has the CA's port. */
 function tellProxy({ proof }: Answers, { kind }: Place): string[] {
-  if (proof.kind === 'http' && proof.port !== 80)
-    return [
-      paragraph(
-        'The web server that has port 80 passes the challenges of all names on; nginx, in each server:',
-        [`location /.well-known/acme-challenge/ { proxy_pass http://127.0.0.1:${proof.port}; }`],
-      ),
-    ];
+  if (proof.kind === 'http' && proof.port !== 80) return [tellWebServer(proof.port)];
   if (proof.kind === 'tls-alpn' && proof.port !== 443 && kind !== 'compose')
     return [
       `What has port 443 passes acme-tls/1 on to ${proof.port}: shared/solver/tlsalpn01.md shows how.\n`,
     ];
   return [];
 }
+
+/** nginx obeys a `return` of a server before it looks for a location. */
+const tellWebServer = (port: number) =>
+  paragraph('The web server that has port 80 passes the challenges of all names on; nginx, in each server:', [
+    `location /.well-known/acme-challenge/ { proxy_pass http://127.0.0.1:${port}; }`,
+    '# and where that server leads all to https, in place of its own return:',
+    'location / { return 301 https://$host$request_uri; }',
+  ]);
 
 type Urls = {
   /** For this machine itself. */
@@ -86,13 +90,21 @@ function toWay(section: Section, { own, url }: Urls, setting: Setting): string[]
   const host = toHost(options);
   if (has('token')) return [tellToken(host, url, setting)];
   if (has('hmac_key') || has('hmac_key_file')) return [tellKey(label, options, host, url, setting)];
-  if (label === 'this-machine') return [paragraph('On this machine:', toGet(own, host, '', setting.isRoot))];
+  if (label === 'this-machine') return [tellThisMachine(toOwnNames(options), own, setting)];
   return label === 'network' ? [paragraph('On each host:', toGet(url, host, '', false))] : [];
 }
 
+const namesOf = (options: readonly Option[]) =>
+  options.filter(({ key }) => key === 'domain').map(({ value }) => value);
+
+/** What stands in for a wildcard is among them. */
+const toOwnNames = (options: readonly Option[]) => [
+  ...new Set([...namesOf(options).filter(name => !/[*?]/.test(name)), toHost(options)]),
+];
+
 /** A name that the block admits: one of a host, if it can be told. */
 function toHost(options: readonly Option[]): string {
-  const names = options.filter(({ key }) => key === 'domain').map(({ value }) => value);
+  const names = namesOf(options);
   const whole = names.find(name => !/[*?]/.test(name) && name.split('.').length > 2);
   const name = whole ?? names.find(one => one.startsWith('*.')) ?? names[0] ?? '';
   return name.replace(/[*?]+/g, 'www');
@@ -102,6 +114,14 @@ const toGet = (url: string, host: string, more: string, isRoot: boolean): string
   `curl -fsS ${url}/quarry-get -o quarry-get`,
   `${isRoot ? '' : 'sudo '}sh quarry-get install ${more}--reload 'systemctl reload nginx' ${host}`,
 ];
+
+/** One certificate for all of its names. The package has brought quarry-get along. */
+function tellThisMachine(all: string[], url: string, { isRoot, isDebian }: Setting): string {
+  const names = all.join(' ');
+  const install = `quarry-get install --server ${url} --reload 'systemctl reload nginx' ${names}`;
+  const lines = isDebian ? [`${isRoot ? '' : 'sudo '}${install}`] : toGet(url, names, '', isRoot);
+  return paragraph('On this machine:', lines);
+}
 
 /** The key goes from file to file, so that neither `ps` nor the history of a shell shows it. */
 function tellKey(

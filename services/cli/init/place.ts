@@ -10,6 +10,8 @@ import type { Program } from './systemd.ts';
 const PACKAGE = '/usr/lib/quarry/';
 const DATA = '/var/lib/quarry';
 
+export const isFromDebian = ({ launcher }: Pick<Program, 'launcher'>) => launcher.startsWith(PACKAGE);
+
 /** What runs now. */
 export const findOwnProgram = (argv: readonly string[]): Program => ({
   node: process.execPath,
@@ -31,7 +33,7 @@ export function choosePlace(
   const { launcher, etc, folder, isRoot, hasUnit } = machine;
   if (systemd && compose) throw new UsageError('--systemd and --compose are two ways: give one of them');
   const service = join(etc, 'main.ini');
-  const isService = systemd || (!compose && isRoot && launcher.startsWith(PACKAGE));
+  const isService = systemd || (!compose && isRoot && isFromDebian({ launcher }));
   const file = resolve(folder, named ?? (isService ? service : 'main.ini'));
   if (!file.endsWith('.ini')) throw new UsageError(`${named} has to end in .ini`);
   if (systemd && file !== service) throw new UsageError(`the units read ${service}: give no other file`);
@@ -43,7 +45,7 @@ export function choosePlace(
 
 /** How `quarry` is called where this command was. */
 export function findCall({ launcher }: Pick<Program, 'launcher'>, env: Environment, folder: string): string {
-  if (launcher.startsWith(PACKAGE)) return 'quarry';
+  if (isFromDebian({ launcher })) return 'quarry';
   const isOwn = folder === resolve(dirname(launcher), '../..');
   if (isOwn) return 'npx quarry';
   const onPath = env.npm_command === undefined ? findProgram('quarry', env.PATH ?? '') : undefined;

@@ -172,13 +172,14 @@ export const challengeQuestion = (fallback: string): Question<string> => ({
   parse: (text, fail) => (challenges.includes(text) ? text : fail(`is none of ${challenges.join(', ')}`)),
 });
 
-export const caFileQuestion = (folder: string): Question<string> => ({
+export const caFileQuestion = (folder: string, fallback: string | undefined): Question<string> => ({
   ...{
     option: 'ca-file',
     value: 'FILE',
     title: "     The file with the root certificate of the CA's own TLS",
   },
   help: ['PEM. A CA of your own has one; its manual says where.'],
+  fallback,
   parse: (text, fail) => parseCertificateFile(resolve(folder, text), fail),
 });
 

@@ -205,7 +205,7 @@ test('a CA that cannot be asked is asked for again; with --accept-terms it need 
   const away: LookAtCa = async () => ({ fault });
   await assert.rejects(gather({ given: needed, lookAtCa: away }), {
     name: 'UsageError',
-    message: `--ca: ${fault}; with --accept-terms it need not be there now`,
+    message: `--ca: ${fault}: look at the URL again; with --accept-terms the CA need not answer now`,
   });
   const { ca } = await gather({ given: { ...needed, 'accept-terms': 'true' }, lookAtCa: away });
   assert.deepEqual([ca.terms, ca.fault], [true, fault]);
@@ -227,6 +227,17 @@ test('a CA whose TLS nobody vouches for makes it ask for the root, and one for c
     /cannot be read: no such file or directory[\s\S]*is not one word[\s\S]*is not base64url/,
   );
   assert.ok(!terminal.heard.includes('a2V5') && !terminal.heard.includes('not base64!'));
+
+  // A mistyped URL does not have the file typed once more, and no answer is told twice.
+  const retyping = person('https://ca.example/dri', caFile, 'https://ca.example/dir', '', 'kid-1', 'a2V5');
+  const lookAgain: LookAtCa = async (url, file) => {
+    const found = await lookAtCa(url, file);
+    return file !== undefined && url.endsWith('dri') ? { fault: `${url} is no ACME directory` } : found;
+  };
+  const { ca: _, ...unknown } = given;
+  const again = await gather({ given: unknown, terminal: retyping, lookAtCa: lookAgain });
+  assert.deepEqual(again.ca, { directory: 'https://ca.example/dir', caFile, eab });
+  assert.match(retyping.heard, /^ {2}https:\/\/ca\.example\/dri is no ACME directory: look at the URL/m);
 
   const script = { ...given, 'ca-file': caFile, 'eab-kid': 'kid-1', 'eab-hmac-key-file': 'eab.key' };
   assert.deepEqual((await gather({ given: script, lookAtCa })).ca.eab, eab);

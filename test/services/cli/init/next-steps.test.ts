@@ -39,6 +39,7 @@ async function tell(
     isStarted: false,
     isAgain: false,
     isRoot: false,
+    isDebian: false,
     server: 'quarry.example.org',
   };
   return tellNextSteps(all, sections, { ...setting, listeners, ...more });
@@ -83,6 +84,15 @@ test('this machine asks at loopback, others at the name of this one, each for a 
   assert.match(named, /http:\/\/127\.0\.0\.1:80\/quarry-get/);
 });
 
+test('this machine gets one certificate for all names that are whole, by the quarry-get that it has', async () => {
+  const names = ['www.example.org', 'api.example.org', '*.example.org'];
+  const more = "--reload 'systemctl reload nginx' www.example.org api.example.org";
+  assert.deepEqual(commandsIn(await tell({ names }, 'system', { isDebian: true })).slice(2), [
+    `sudo quarry-get install --server http://127.0.0.1:1313 ${more}`,
+  ]);
+  assert.equal(commandsIn(await tell({ names })).at(-1), `sudo sh quarry-get install ${more}`);
+});
+
 test('a key goes to its host from file to file: no line has it, and each line reads that of its own block', async () => {
   const clients: Answers['clients'] = [{ kind: 'key', host: 'web1.example.org' }, { kind: 'key' }];
   const text = await tell({ clients });
@@ -118,7 +128,7 @@ test('where something else has the port of the CA, it is told what that has to d
   assert.doesNotMatch(await tell({}), /acme-challenge/);
   assert.match(
     await tell({ proof: { kind: 'http', port: 1380 } }),
-    /location \/\.well-known\/acme-challenge\/ \{ proxy_pass http:\/\/127\.0\.0\.1:1380; \}/,
+    /location \/\.well-known\/acme-challenge\/ \{ proxy_pass http:\/\/127\.0\.0\.1:1380; \}\n.*\n +location \/ \{ return 301 /,
   );
   assert.match(await tell({ proof: { kind: 'tls-alpn', port: 13443 } }), /acme-tls\/1 on to 13443/);
 });
