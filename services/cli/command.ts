@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { describeError } from '../../shared/base/errors.ts';
 import { isConfigPath } from '../../shared/config/config-files.ts';
 import type { Environment } from '../../shared/config/environment.ts';
+import { guess } from '../../shared/config/guess.ts';
 
 /** What a command may know and touch besides its words. */
 export type Io = {
@@ -43,8 +44,27 @@ export function readOptions<T extends OptionConfigs>(words: string[], options: T
   try {
     return parseArgs({ args: words, options, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(`${describeError(error)}; see quarry --help`);
+    throw new UsageError(describeFault(error, Object.keys(options)));
   }
+}
+
+/** Node's words for it tell programmers what to do. */
+function describeFault(error: unknown, names: string[]): string {
+  const said = describeError(error);
+  const [, unknown] = /^Unknown option '-*([^']*)'/.exec(said) ?? [];
+  if (unknown !== undefined) return describeUnknown(unknown, names);
+  const [, name, rest = ''] = /^Option '([^ ']+)[^']*' (.*)$/.exec(said) ?? [];
+  if (name === undefined) return `${said}; see quarry --help`;
+  if (rest.includes('does not take')) return `${name} takes no value`;
+  const isAmbiguous = rest.includes('ambiguous');
+  return `${name} needs a value${isAmbiguous ? `, and one that begins with - is written ${name}=-…` : ''}`;
+}
+
+function describeUnknown(name: string, names: string[]): string {
+  const hyphened = (one: string) => `${one.length > 1 ? '--' : '-'}${one}`;
+  const what = `there is no option ${hyphened(name)} here`;
+  if (names.length === 0) return `${what}: this command has none`;
+  return `${what}${guess(hyphened(name), names.map(hyphened), 'known')}`;
 }
 
 /** The configuration files that a command is given, one at least. */

@@ -19,6 +19,8 @@ const STEADY = 60_000;
 const MOST_TRIES = 6;
 /** Longer than its own process needs to start it again. */
 const SUCCESSION_DELAY = 5_000;
+/** Milliseconds that the connections of this process's own roles have to be gone. */
+const LAST_CONNECTIONS = 1_000;
 
 type PrivateRedis = AsyncDisposable & {
   url: string;
@@ -28,7 +30,8 @@ type PrivateRedis = AsyncDisposable & {
 
 /**
  * A Redis for this machine alone: append-only, on a socket in the data directory, which no other user may
- * open. When it dies it is started again; when an earlier run left one behind, that one is used.
+ * open. When it dies it is started again; when an earlier run left one behind, that one is used. It ends with
+ * this run, but for one that another Quarry uses, which runs in the same folder.
  *
  * @param dir made where missing
  * @throws Error in one line when there is no `redis-server` or `valkey-server`, or it does not start, or when
@@ -50,8 +53,17 @@ export async function startPrivateRedis(
   if (found === 'silent')
     throw new Error(`[redis] dir: the Redis of an earlier run in ${dir} does not answer`);
   if (found === 'absent') await start();
-  else log.info({ socket }, 'using the private Redis of an earlier run');
+  else await adopt();
   keepRunning().catch(error => (stop.signal.aborted ? undefined : fail(error)));
+
+  async function adopt(): Promise<void> {
+    log.info({ socket }, 'using the private Redis of an earlier run');
+    if (!(await hasOthers(socket))) return;
+    log.warn(
+      { dir },
+      'another quarry up uses this [redis] dir: both share its jobs; set another one in [redis] dir to keep them apart',
+    );
+  }
 
   async function start(): Promise<void> {
     server = spawnServer(command, dir, socket);
@@ -107,11 +119,19 @@ export async function startPrivateRedis(
     }
   }
 
+  async function isNeeded(): Promise<boolean> {
+    if (server) return false;
+    for (const since = clock.now(); await hasOthers(socket); await clock.sleep(50))
+      if (clock.now() - since >= LAST_CONNECTIONS) return true;
+    return false;
+  }
+
   return {
     url: `unix:${socket}`,
     failed,
     async [Symbol.asyncDispose]() {
       stop.abort();
+      if (await isNeeded()) return;
       // The answer to SHUTDOWN is a closed connection.
       await ask(socket, redis => redis.shutdown()).catch(() => {});
       server?.kill('SIGTERM'); // for one that does not listen yet
@@ -153,6 +173,13 @@ const lookFor = (socket: string): Promise<Found> =>
       return message === 'Command timed out' ? 'silent' : 'absent';
     },
   );
+
+/** Whether anybody else is connected. One that cannot say so, as it ends or loads, has nobody. */
+const hasOthers = (socket: string): Promise<boolean> =>
+  ask(socket, async redis => {
+    const clients = String(await redis.call('CLIENT', 'LIST'));
+    return clients.trim().split('\n').length > 1;
+  }).catch(() => false);
 
 async function ask<T>(socket: string, command: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(socket, {

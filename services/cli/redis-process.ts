@@ -88,7 +88,7 @@ export function findServer(path: string): Command {
   const redis = findProgram('redis-server', path) ?? findProgram('valkey-server', path);
   if (!redis) {
     throw new Error(
-      'no Redis is configured and redis-server is not installed: set [redis] url, or install redis-server',
+      'no Redis is configured and redis-server is not installed: install it (apt install redis-server), or set [redis] url to a Redis that runs',
     );
   }
   const setpriv = process.platform === 'linux' ? findProgram('setpriv', path) : undefined;

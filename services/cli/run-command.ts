@@ -1,6 +1,7 @@
 import { describeError } from '../../shared/base/errors.ts';
 import { VERSION } from '../../shared/base/version.ts';
 import { ConfigError } from '../../shared/config/config-error.ts';
+import { findMeant } from '../../shared/config/guess.ts';
 import { type Command, type Io, UsageError } from './command.ts';
 import { commands, loadCommands } from './commands.ts';
 
@@ -34,13 +35,21 @@ const isHelp = (word: string | undefined) => word === '--help' || word === '-h' 
 async function run([first, ...words]: string[], io: Io): Promise<void> {
   if (first === '--version' || first === '-V') return await io.write(`${VERSION}\n`);
   if (first === undefined || isHelp(first)) return await io.write(describeAll(await loadCommands()));
-  if (first.startsWith('-')) throw new UsageError(`Unknown option '${first}'; see quarry --help`);
+  if (first.startsWith('-'))
+    throw new UsageError(`a command comes first, such as quarry up; see quarry --help`);
   const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (!load) throw new UsageError(`there is no command ${JSON.stringify(first)}; see quarry --help`);
+  if (!load) throw new UsageError(describeUnknown(first));
   const command = await load();
   if (words.some(word => word === '--help' || word === '-h'))
     return await io.write(command.describe?.(words) ?? describeOne(command));
   await command.run(words, io);
+}
+
+function describeUnknown(command: string): string {
+  const meant = findMeant(command, Object.keys(commands));
+  const what = `there is no command ${JSON.stringify(command)}`;
+  if (meant !== undefined) return `${what}, did you mean ${meant}? quarry --help has them all`;
+  return `${what}: quarry up main.ini runs the server, and quarry --help has all commands`;
 }
 
 const USAGE_WIDTH = 23;

@@ -1,7 +1,7 @@
 import { systemClock } from '../../shared/base/basics.ts';
 import { atOption } from '../../shared/base/file-error.ts';
 import { http } from '../../shared/base/http.ts';
-import { openListeners } from '../../shared/base/listeners.ts';
+import { atListener, openListeners } from '../../shared/base/listeners.ts';
 import { type OpenLog, openLog } from '../../shared/base/log.ts';
 import type { ToGapLine } from '../../shared/base/log-sink.ts';
 import { Counter, openMetrics, type Registry } from '../../shared/base/metrics.ts';
@@ -78,7 +78,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
   if (tooLow !== undefined) log.warn(tooLow);
   notes.push(opened.notes, clock.notes, storing.faults.notes, () => (tooLow === undefined ? [] : [tooLow]));
   const admin = createAdminApp(running, roles.length, metrics, notes);
-  stack.use(await openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap));
+  const opening = openListeners(config.admin.listeners, () => http.createServer(admin), log, adminCap);
+  stack.use(await opening.catch(atListener('[admin] listener')));
 
   const looks = toRedisLooks([...roles].reverse(), place, live);
   const isThere = await refuseUnfit(looks, config);
@@ -124,7 +125,8 @@ export async function runRoles(options: RunOptions): Promise<void> {
     if (place) return place;
     if (!privateRedis)
       throw new Error(
-        'one role alone needs a Redis that others share: set [redis] url, sentinel or cluster, or REDIS_URL',
+        'one role alone needs a Redis that others share: quarry up runs all roles with one of its own; else set ' +
+          '[redis] url, sentinel or cluster, or REDIS_URL',
       );
     const own = stack.use(
       await startPrivateRedis(config.redis.dir, { path: env.PATH ?? '', clock: systemClock, log }),

@@ -1,7 +1,7 @@
 import { openSeals } from '../../shared/admission/hmac.ts';
 import { lookKey, watchHealth } from '../../shared/base/health.ts';
 import { openSecret, requireSameSecret } from '../../shared/base/installation.ts';
-import { openListeners } from '../../shared/base/listeners.ts';
+import { atListener, openListeners } from '../../shared/base/listeners.ts';
 import type { Live } from '../../shared/base/live.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
@@ -55,7 +55,8 @@ export async function startIntake(config: Config, parts: RoleParts): Promise<Rol
   const app = createApp({ routes: live.routes, refusals, clock, log, metrics });
   const servers = stack.use(openServers(config.mgmt, app.callback(), log));
   const cap = { most: parts.room?.clients ?? Infinity, onRefused: countRefused(clock, log, metrics) };
-  const open = stack.use(await openListeners(config.mgmt.listeners, servers.create, log, cap));
+  const opening = openListeners(config.mgmt.listeners, servers.create, log, cap);
+  const open = stack.use(await opening.catch(atListener('[mgmt] listener')));
   stack.defer(() => stopping.abort());
   log.info({ listeners: open.addresses }, 'intake listens');
   const health = stack.use(watchHealth(redis, log, lookKey(store.prefix)));

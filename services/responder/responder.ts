@@ -6,7 +6,7 @@ import { describeError } from '../../shared/base/errors.ts';
 import { watchHealth } from '../../shared/base/health.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
-import { type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
+import { atListener, type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { Store } from '../../shared/base/redis.ts';
@@ -40,7 +40,9 @@ export async function startResponder(config: Config, parts: ResponderParts): Pro
     const blocks = blocksOf(config, challenge);
     if (blocks.length === 0) continue;
     const { create, prepare } = await openServers(blocks as never[], answering);
-    const listeners = await openListeners(listenersOf(blocks), create, log);
+    const listeners = await openListeners(listenersOf(blocks), create, log).catch(
+      atListener('[verification] listener'),
+    );
     opening.use(listeners);
     addresses.push(...listeners.addresses);
     if (prepare) preparing.push(next => prepare(blocksOf(next, challenge) as never[]));

@@ -83,5 +83,5 @@ function describeClocks(time: number, now: number): string {
   const which = time < now ? 'behind' : 'ahead of';
   const server = new Date(now * 1000).toISOString().replace('.000', '');
   const apart = `${Math.abs(now - time)} seconds ${which} the server's clock, which says ${server}`;
-  return `the request's time is ${apart}; set the clock by NTP: ${MOST_APART} seconds are possible`;
+  return `the request's time is ${apart}; set the clock by NTP: a difference of ${MOST_APART} seconds is accepted`;
 }

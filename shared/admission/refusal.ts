@@ -40,13 +40,13 @@ const WITHOUT_PROOF = 'without a proof of the names by the client (client-proof)
 const LACKS_VERSION_2 =
   ' with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it';
 const LACKS_HMAC =
-  ' without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line ' +
-  'on the server hold this address';
-const LACKS_ADDRESS = '; the ip lines on the server have to hold this address';
+  ' without an HMAC in an Authentication header, or a token; use quarry-get with --hmac-key-file or ' +
+  '--token-file, or add this address as an ip line to an [auth] block on the server';
+const LACKS_ADDRESS = '; add this address as an ip line to an [auth] block on the server';
 
 function lackOf(request: AdmissionRequest): string {
   if ('binding' in request) return ' without an external account binding';
-  if (request.claim) return `${LACKS_ADDRESS}, and the hash of the HMAC has to be hmac_type`;
+  if (request.claim) return `${LACKS_ADDRESS}, and sign with the hash that hmac_type there names`;
   return request.token ? `${LACKS_ADDRESS}, and its block has to say token = yes` : LACKS_HMAC;
 }
 
@@ -77,7 +77,7 @@ export function describeRefusal(
   const isNarrow = blocks.length > 0 && blocks.every(({ narrowed }) => narrowed);
   const remedy = isNarrow
     ? 'the token or the certificate of this client is for other names'
-    : `${line} on the server has to hold it`;
+    : `add it as ${line} to an [auth] block on the server`;
   return `not admitted: ${refused.value}; ${remedy}`;
 }
 
@@ -89,7 +89,8 @@ export function describeUnprovable(
   const needed = type === 'ip' ? 'http-01 or tls-alpn-01' : 'dns-01';
   const lack = `it takes ${needed}, and there is only ${challenges.join(', ')} for it`;
   const other = type === 'dns' && value.startsWith('*.') ? ', or leave the wildcard out' : '';
-  return `not possible for ${value}: ${lack}; add such a verification to the auth block${other}`;
+  const remedy = 'name a verification of that kind in an [auth] block on the server';
+  return `not possible for ${value}: ${lack}; ${remedy}${other}`;
 }
 
 /** Of what is admitted still, but is to be ordered in another way by now. */

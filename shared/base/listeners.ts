@@ -11,6 +11,13 @@ const CLOSE_TIMEOUT = 2_000;
 /** `explicit` is false for a default, which is skipped on a machine without IPv6, for example. */
 type ListenerAddress = { host: string; port: number; explicit: boolean };
 
+/** Names the listeners' option in an error of `openListeners`. @param option such as `[admin] listener` */
+export const atListener =
+  (option: string) =>
+  (error: unknown): never => {
+    throw new Error(`${option}: ${describeError(error)}`);
+  };
+
 /** A server over TCP (those for HTTP know their idle connections), or a UDP socket. */
 export type ListeningServer = (Server & { closeIdleConnections?(): void }) | UdpSocket;
 
@@ -99,7 +106,7 @@ async function listen(
 function adviseOnAddress(code: string | undefined, port: number): string {
   const remedies: Record<string, string> = {
     EADDRINUSE:
-      '; another program is there, such as a Quarry that runs already: stop it, or set another listener',
+      '; another program has this port, such as a Quarry that runs already: stop it, or set another port',
     EADDRNOTAVAIL: '; this machine has no such address: set the listener to one that it has, or to 0.0.0.0',
     EACCES:
       '; ports below 1024 take root or CAP_NET_BIND_SERVICE, which the units of systemd have: ' +

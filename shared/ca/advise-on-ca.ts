@@ -13,9 +13,12 @@ export function adviseOnCa(error: unknown): string {
 function findRemedy(error: unknown): string | undefined {
   if (!(error instanceof IssuanceError) || error.code !== 'unavailable') return undefined;
   const { code = '' } = (error.cause ?? {}) as NodeJS.ErrnoException;
-  if (UNTRUSTED.test(code)) return 'name the authority that it is to be trusted by in ca-file';
+  if (UNTRUSTED.test(code))
+    return "set ca-file in [account] to the root certificate of the CA's own server, in PEM";
   if (code === 'ENOTFOUND') return 'correct acme-server, or the DNS of this machine';
   if (code !== '')
     return 'see whether acme-server is right, and the way there open (HTTPS_PROXY names a proxy)';
-  return /is no ACME directory/.test(error.message) ? 'correct acme-server' : undefined;
+  return /is no ACME directory/.test(error.message)
+    ? 'set acme-server to the URL of its directory'
+    : undefined;
 }

@@ -20,7 +20,7 @@ async function listOne(path: string): Promise<string[]> {
   if (names.length === 0)
     throw new ConfigError(
       { file: path },
-      'is a folder without a file NAME.ini in it: name the file itself, or put one there',
+      'is a folder without an .ini file in it: name the file itself, or put one there',
     );
   return names.map(name => join(path, name));
 }

@@ -3,9 +3,15 @@
  * there are.
  */
 export function guess(word: string, known: readonly string[], introduction: string): string {
+  const near = findMeant(word, known);
+  return `${near === undefined ? ';' : `, did you mean ${near}?`} ${introduction}: ${known.join(', ')}`;
+}
+
+/** The known word that a misspelt one comes near, where there is one. */
+export function findMeant(word: string, known: readonly string[]): string | undefined {
   const near = known.map(one => ({ one, steps: distance(word, one) })).sort((a, b) => a.steps - b.steps)[0];
   const isMeant = near !== undefined && near.steps <= Math.max(1, Math.floor(word.length / 3));
-  return `${isMeant ? `, did you mean ${near.one}?` : ';'} ${introduction}: ${known.join(', ')}`;
+  return isMeant ? near.one : undefined;
 }
 
 /** How many letters are to be put in, left out or exchanged to make one word of another (Levenshtein). */

@@ -24,7 +24,7 @@ export function findFault(facts: RedisFacts, place: RedisPlace): string | undefi
     return `is a replica, which takes no writes: give the URL of ${primary}`;
   }
   if (policy !== undefined && policy !== 'noeviction')
-    return `may evict jobs and certificates (maxmemory-policy ${policy}): set maxmemory-policy noeviction`;
+    return `may evict jobs and certificates (maxmemory-policy ${policy}): set maxmemory-policy noeviction in redis.conf`;
   return undefined;
 }
 

@@ -173,7 +173,7 @@ async function explainFailure(door: Door, error: NodeJS.ErrnoException): Promise
 }
 
 function adviseOnLogin(refusal: string, { password }: Door['advice']): string {
-  if (refusal === 'NOAUTH') return `: it wants a ${password} in [redis]`;
+  if (refusal === 'NOAUTH') return `: set ${password} in [redis]`;
   if (refusal === 'WRONGPASS') return `: correct user and ${password} in [redis]`;
   return ': give its user the rights that quarry redis-acl prints';
 }

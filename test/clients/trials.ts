@@ -117,7 +117,7 @@ export const trials: Record<Exclude<Cell, 'a killed intake'>, (trial: Trial) => 
       },
     );
     assert.ok(
-      said.includes(`not admitted: ${refused}; a domain line on the server has to hold it`),
+      said.includes(`not admitted: ${refused}; add it as a domain line to an [auth] block on the server`),
       `it says why:\n${said}`,
     );
   },

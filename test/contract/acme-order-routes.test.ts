@@ -97,7 +97,7 @@ test('what an account may not have is refused by one problem for each name, befo
   assert.deepEqual(valuesOf(refused), ['a.example.net', 'b.example.net']);
   assert.equal(
     refused.json.detail,
-    'not admitted: a.example.net; a domain line on the server has to hold it',
+    'not admitted: a.example.net; add it as a domain line to an [auth] block on the server',
   );
   const wildcard = await ask(dns('a.example.org', '*.a.example.org'));
   assert.deepEqual([kindOf(wildcard), valuesOf(wildcard)], ['rejectedIdentifier', ['*.a.example.org']]);

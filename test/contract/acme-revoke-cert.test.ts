@@ -178,7 +178,10 @@ suite('revokeCert', () => {
       const answer = await opened.revoke(byAccount, { certificate: fieldOf(certificate) });
       assert.deepEqual(
         [...toRow(answer), answer.detail],
-        [...refused, 'not admitted: www.example.net; a domain line on the server has to hold it'],
+        [
+          ...refused,
+          'not admitted: www.example.net; add it as a domain line to an [auth] block on the server',
+        ],
       );
       assert.deepEqual(toRow(await opened.revoke(other, { certificate: fieldOf(certificate) })), refused);
     }

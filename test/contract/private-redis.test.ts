@@ -117,6 +117,30 @@ suite('the private Redis', () => {
     assert.match(log.text(), /using the private Redis of an earlier run/);
   });
 
+  test('that a running Quarry has is told of to a second one, and outlives it', async () => {
+    await using dir = await tempDir();
+    await using first = await start(dir.path);
+    await ask(first.url, async roles => {
+      const pid = await pidOf(first.url);
+      const log = keptLog();
+      const second = await start(dir.path, log);
+      assert.match(log.text(), /another quarry up uses this \[redis\] dir/);
+      await second[Symbol.asyncDispose]();
+      assert.equal(await roles.ping(), 'PONG');
+      assert.equal(await pidOf(first.url), pid);
+    });
+  });
+
+  test('of an earlier run ends with the last one that uses it', async () => {
+    await using dir = await tempDir();
+    await using _left = await start(dir.path);
+    const log = keptLog();
+    const second = await start(dir.path, log);
+    assert.doesNotMatch(log.text(), /another quarry up/);
+    await second[Symbol.asyncDispose]();
+    await assert.rejects(pidOf(second.url));
+  });
+
   test('is killed with the process that started it', async t => {
     if (!findCommand('setpriv')) return t.skip('there is no setpriv');
     await using dir = await tempDir();

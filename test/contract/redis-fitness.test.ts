@@ -17,7 +17,7 @@ const unfit: [string, Record<string, string>, string][] = [
   [
     'evicts',
     { 'maxmemory-policy': 'allkeys-lru' },
-    'may evict jobs and certificates (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction',
+    'may evict jobs and certificates (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction in redis.conf',
   ],
   [
     'is a node of a cluster',

@@ -118,7 +118,7 @@ test('a login that is wrong is told, of Redis and of what leads there', async ()
   const refused = `Redis at ${at} does not let the worker in`;
   assert.equal(
     await faultOf(`url = redis://${at}`),
-    `${refused} (NOAUTH): it wants a password (or password-file) in [redis]`,
+    `${refused} (NOAUTH): set password (or password-file) in [redis]`,
   );
   assert.equal(
     await faultOf(`url = redis://${at}\npassword-file = ${wrong}`),
@@ -127,7 +127,7 @@ test('a login that is wrong is told, of Redis and of what leads there', async ()
   assert.equal(await faultOf(`url = redis://${at}\npassword-file = ${right}`), 'fit');
   assert.equal(
     await faultOf(`cluster = ${at}`),
-    `${refused} (NOAUTH): it wants a password (or password-file) in [redis]`,
+    `${refused} (NOAUTH): set password (or password-file) in [redis]`,
   );
   const byUser = `sentinel = ${at}\nsentinel-user = watcher\nsentinel-password-file = ${wrong}`;
   const there = `the Sentinel at ${at} does not let Quarry in (WRONGPASS): correct user and `;

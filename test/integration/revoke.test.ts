@@ -141,7 +141,7 @@ test('POST /revoke asks the CA nothing about certificates that it has not signed
   const foreign = await revoke(makeCertificate({ names: 'DNS:own.shared.example' }));
   assert.deepEqual(
     [foreign.status, foreign.body],
-    [403, 'not admitted: own.shared.example; a domain line on the server has to hold it\n'],
+    [403, 'not admitted: own.shared.example; add it as a domain line to an [auth] block on the server\n'],
   );
   assert.equal((await revoke(chain)).status, 200);
 });

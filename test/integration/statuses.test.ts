@@ -123,7 +123,7 @@ suite('the checks of POST /sign come in the order of the contract', () => {
     const { status, body } = await fleet.post(csrPem, { hmac });
     assert.deepEqual(
       [status, body],
-      [403, 'not admitted: www.foreign.example; a domain line on the server has to hold it\n'],
+      [403, 'not admitted: www.foreign.example; add it as a domain line to an [auth] block on the server\n'],
     );
   });
 
@@ -180,7 +180,7 @@ suite('POST /sign', () => {
     const { status, body } = await fleet.post(foreign.csrPem, { hmac });
     assert.deepEqual(
       [status, body],
-      [403, 'not admitted: 127.0.0.1; an address line on the server has to hold it\n'],
+      [403, 'not admitted: 127.0.0.1; add it as an address line to an [auth] block on the server\n'],
     );
   });
 

@@ -129,7 +129,7 @@ for (const kind of ['redis', 'file']) {
       assert.deepEqual([stranger.status, stranger.orders], [403, 0]);
       assert.equal(
         stranger.body,
-        `not admitted: mine.${kind}.example; a domain line on the server has to hold it\n`,
+        `not admitted: mine.${kind}.example; add it as a domain line to an [auth] block on the server\n`,
       );
     });
   });

@@ -170,7 +170,7 @@ suite('quarry up, alone', () => {
     assert.equal(toldLines(ended).length, 1, ended.stderr);
     assert.match(
       toldLines(ended).join(),
-      new RegExp(`^quarry: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`),
+      new RegExp(`^quarry: \\[mgmt\\] listener: cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`),
     );
     await assert.rejects(once(connect(socket), 'connect'));
   });

@@ -147,12 +147,12 @@ suite('names that no verification of a block can prove', () => {
     [
       'a wildcard over HTTP',
       { names: ['*.http.example'] },
-      'not possible for *.http.example: it takes dns-01, and there is only http-01 for it; add such a verification to the auth block, or leave the wildcard out\n',
+      'not possible for *.http.example: it takes dns-01, and there is only http-01 for it; name a verification of that kind in an [auth] block on the server, or leave the wildcard out\n',
     ],
     [
       'an address by the DNS',
       { names: ['a.dns.example'], ips: ['127.9.0.1'] },
-      'not possible for 127.9.0.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; add such a verification to the auth block\n',
+      'not possible for 127.9.0.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; name a verification of that kind in an [auth] block on the server\n',
     ],
   ] as const)
     test(`are refused before the CA is asked: ${what}`, async () => {
@@ -205,7 +205,10 @@ suite('addresses (RFC 8738)', () => {
   test('are refused where no address line of a block holds them', async () => {
     const { status, body } = await sign({ names: [], ips: ['192.0.3.1'] });
     assert.equal(status, 403);
-    assert.equal(body, 'not admitted: 192.0.3.1; an address line on the server has to hold it\n');
+    assert.equal(
+      body,
+      'not admitted: 192.0.3.1; add it as an address line to an [auth] block on the server\n',
+    );
     assert.equal(fleet.ca.counts().newOrder, 0);
   });
 });

@@ -9,7 +9,7 @@ import { findServer } from '../../../services/cli/redis-process.ts';
 import { runRoles } from '../../../services/cli/run-roles.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
 import { describeError } from '../../../shared/base/errors.ts';
-import { openListeners } from '../../../shared/base/listeners.ts';
+import { atListener, openListeners } from '../../../shared/base/listeners.ts';
 import { openRedis } from '../../../shared/base/open-redis.ts';
 import { lookAtRedis } from '../../../shared/setup/redis-fitness.ts';
 import { callQuarry } from '../../support/call-quarry.ts';
@@ -86,8 +86,10 @@ const sayOf = (facts: string) => (command: string) => {
   return command === 'info' ? bulk(facts) : '+OK\r\n';
 };
 
-const listenAt = (host: string, port: number, server: Server = createServer()) =>
-  complaint(openListeners([{ host, port, explicit: true }], () => server, quietLog));
+const listenAt = (option: string, host: string, port: number, server: Server = createServer()) =>
+  complaint(
+    openListeners([{ host, port, explicit: true }], () => server, quietLog).catch(atListener(option)),
+  );
 
 /** Programs of this machine in a folder of their own, which is then all of PATH. */
 async function onlyWith(folder: string, ...names: string[]): Promise<Record<string, string>> {
@@ -125,6 +127,9 @@ showMoments('Starting', {
   'half of an HMAC': () => check(good.replace(/^ip.*$/m, 'hmac_type = sha256')),
   'no file is given': async () => (await callQuarry(['check'])).stderr,
   'there is no such command': async () => (await callQuarry(['start', 'main.ini'])).stderr,
+  'a command is misspelt': async () => (await callQuarry(['chek', 'main.ini'])).stderr,
+  'an option of a command is misspelt': async () =>
+    (await callQuarry(['check', '--prob', 'main.ini'])).stderr,
   'no redis-server is installed': () => complaint((async () => findServer('/nonexistent'))()),
   'one role, and no Redis': async () => {
     await using dir = await tempDir();
@@ -157,15 +162,15 @@ showMoments('Starting', {
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
     t.after(() => server.close());
     const { port } = server.address() as { port: number };
-    return (await listenAt('127.0.0.1', port)).replaceAll(`${port}`, '1313');
+    return (await listenAt('[mgmt] listener', '127.0.0.1', port)).replaceAll(`${port}`, '1313');
   },
   'port 80, and not root': async () => {
     // What the system refuses depends on its settings.
     const server = createServer();
     const listen = () => queueMicrotask(() => server.emit('error', systemError('EACCES', 'listen')));
-    return await listenAt('0.0.0.0', 80, Object.assign(server, { listen }));
+    return await listenAt('[verification] listener', '0.0.0.0', 80, Object.assign(server, { listen }));
   },
-  'an address is not of this machine': () => listenAt('192.0.2.13', 1313),
+  'an address is not of this machine': () => listenAt('[mgmt] listener', '192.0.2.13', 1313),
   'a directory may not be made': async () => {
     await using dir = await tempDir();
     const inside = join(dir.path, 'redis');

@@ -43,10 +43,7 @@ test('readForm() rejects wrong words with the usage that comes nearest', () => {
   assert.throws(() => read('order', 'list', 'x'), usageError('usage: quarry acme order list [--all]'));
   assert.throws(() => read('order', 'drop'), usageError('"drop" is not known here; see quarry acme --help'));
   assert.throws(() => read('order'), usageError('more words are needed; see quarry acme --help'));
-  assert.throws(
-    () => read('shaman', '--tag'),
-    usageError(/'--tag <value>' argument missing; see quarry --help$/),
-  );
+  assert.throws(() => read('shaman', '--tag'), usageError('--tag needs a value'));
   const foreign = usageError('no --all here; usage: quarry acme order create NAME…');
   assert.throws(() => read('order', 'create', 'a', '--all'), foreign);
   assert.throws(() => read('shaman').given.one('DIRECTORY'), usageError('DIRECTORY is missing'));

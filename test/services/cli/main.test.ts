@@ -42,10 +42,10 @@ test('quarry ends with 2 and one line for wrong words', async () => {
     stdout: '',
     stderr: 'quarry: up needs a configuration file: quarry up main.ini\n',
   });
-  const unknown = 'quarry: there is no command "upp"; see quarry --help\n';
+  const unknown = 'quarry: there is no command "upp", did you mean up? quarry --help has them all\n';
   assert.deepEqual(noCommand, { code: 2, stdout: '', stderr: unknown });
-  assert.equal(noOption?.code, 2);
-  assert.match(noOption?.stderr ?? '', /^quarry: Unknown option '--fast'.*; see quarry --help\n$/);
+  const fast = 'quarry: there is no option --fast here: this command has none\n';
+  assert.deepEqual(noOption, { code: 2, stdout: '', stderr: fast });
 });
 
 test('quarry ends with 2 and one line that names file, line, section and option', async () => {
@@ -85,7 +85,7 @@ test('quarry with one role ends with 1 and one line where no Redis is configured
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^quarry: one role alone needs a Redis that others share: set \[redis\] url, sentinel or cluster, or REDIS_URL$/m,
+    /^quarry: one role alone needs a Redis that others share: quarry up runs all roles with one of its own; else set \[redis\] url, sentinel or cluster, or REDIS_URL$/m,
   );
 });
 

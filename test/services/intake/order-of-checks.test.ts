@@ -90,7 +90,7 @@ test('a wrong method is 405 with Allow, whatever else is wrong but the path', as
 test('a client that no block can match is 403 before its body is looked at', async () => {
   await using intake = await openIntake(nobody);
   const body =
-    'no auth block admits 127.0.0.1 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
+    'no auth block admits 127.0.0.1 without an HMAC in an Authentication header, or a token; use quarry-get with --hmac-key-file or --token-file, or add this address as an ip line to an [auth] block on the server';
   await assertAnswer(intake, { status: 403, body, ...wrong });
   await using other = await openIntake([hmacBlock]);
   await assertAnswer(other, { status: 403, body, ...wrong });
@@ -129,7 +129,7 @@ test('a wrong HMAC is 403 before the CSR is looked at', async () => {
   });
   const otherHash = { Authentication: 'hmac name=sha512, hash=00' };
   const body =
-    'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type';
+    'no auth block admits 127.0.0.1; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names';
   await assertAnswer(intake, { status: 403, body, send: 'not a CSR', headers: otherHash });
 });
 
@@ -173,7 +173,7 @@ test('an unacceptable CSR is 415 with one line that says why, before its names a
 
 test('names that the block does not have are 403, and the first of them is named', async () => {
   await using intake = await openIntake();
-  const body = 'not admitted: www.example.net; a domain line on the server has to hold it';
+  const body = 'not admitted: www.example.net; add it as a domain line to an [auth] block on the server';
   await assertAnswer(intake, { status: 403, body, send: foreign, headers: hmacHeader(foreign) });
 });
 

@@ -56,7 +56,7 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
     const put = await fetch(`${intake.url}/revoke`, { method: 'PUT' });
     assert.deepEqual([put.status, put.headers.get('Allow')], [405, 'POST']);
     const body =
-      'no auth block admits 127.0.0.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type\n';
+      'no auth block admits 127.0.0.1; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names\n';
     assert.deepEqual(await toAnswer(await revoke(intake, 'no certificate', wrong)), [403, body]);
   }
   await using intake = await openIntake();
@@ -82,7 +82,7 @@ test('the checks of POST /revoke are those of POST /sign, in the same order', as
   assert.deepEqual(await toAnswer(await revoke(intake, 'x')), [415, none]);
   assert.deepEqual(await toAnswer(await revoke(intake, foreign)), [
     403,
-    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+    'not admitted: www.example.net; add it as a domain line to an [auth] block on the server\n',
   ]);
   assert.deepEqual(intake.revokeQueue.enqueued, []);
 });
@@ -99,12 +99,12 @@ test('POST /revoke refuses names of every kind that the block does not have', as
   const both = makeCertificate({ names: 'DNS:www.example.org,DNS:www.example.net' });
   assert.deepEqual(await toAnswer(await revoke(intake, both)), [
     403,
-    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+    'not admitted: www.example.net; add it as a domain line to an [auth] block on the server\n',
   ]);
   const address = makeCertificate({ names: 'DNS:www.example.org,IP:192.0.2.1' });
   assert.deepEqual(await toAnswer(await revoke(intake, address)), [
     403,
-    'not admitted: 192.0.2.1; an address line on the server has to hold it\n',
+    'not admitted: 192.0.2.1; add it as an address line to an [auth] block on the server\n',
   ]);
   const mail = makeCertificate({ names: 'DNS:www.example.org,email:a@example.org' });
   const others = 'the certificate has names that are neither hosts nor addresses\n';

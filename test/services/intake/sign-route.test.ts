@@ -141,7 +141,7 @@ test('POST /sign answers 403 with the reason for a blocked key, stored or not, t
   const foreign = await intake.post(makeCsr({ names: 'DNS:www.example.net' }));
   assert.equal(
     await foreign.text(),
-    'not admitted: www.example.net; a domain line on the server has to hold it\n',
+    'not admitted: www.example.net; add it as a domain line to an [auth] block on the server\n',
   );
 });
 

@@ -95,7 +95,7 @@ test('refusals are in the trail, with what was asked for; a wrong path or method
   await fetch(`${intake.url}/sign`);
   await fetch(`${intake.url}/nothing`);
   const request = refused.headers.get('X-Request-Id');
-  const detail = 'not admitted: www.example.net; a domain line on the server has to hold it';
+  const detail = 'not admitted: www.example.net; add it as a domain line to an [auth] block on the server';
   assert.deepEqual(written(intake.trail.events), [
     { at, event: 'refused', names: ['www.example.net'], ...who, request, detail },
   ]);

@@ -69,7 +69,7 @@ test('startResponder() lets go of what it has opened when another address is tak
   const again = http + verification('c', 'tlsalpn01', `listener = 127.0.0.1:${port}`);
   await assert.rejects(
     start(again),
-    new RegExp(`^Error: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
+    new RegExp(`^Error: \\[verification\\] listener: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
   );
 });
 

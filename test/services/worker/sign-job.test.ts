@@ -411,7 +411,7 @@ test('runSignJob() withdraws all challenges of an order that failed, and names w
     [code, detail],
     [
       'challengeFailed',
-      'b.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder',
+      'b.example: NXDOMAIN: add A or AAAA records that lead to a web server, which has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry',
     ],
   );
   assert.deepEqual(problem?.identifier, { type: 'dns', value: 'b.example' });

@@ -53,21 +53,21 @@ test('possible() denies when no block is left, and tells nothing of the blocks',
   const closed = openAdmission([mail, secure]);
   assertDenied(
     () => closed.possible(signed('203.0.113.1')),
-    'no auth block admits 203.0.113.1; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
+    'no auth block admits 203.0.113.1; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names',
   );
   const hint =
-    'no auth block admits 203.0.113.1 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
+    'no auth block admits 203.0.113.1 without an HMAC in an Authentication header, or a token; use quarry-get with --hmac-key-file or --token-file, or add this address as an ip line to an [auth] block on the server';
   assertDenied(() => closed.possible(from('203.0.113.1')), hint);
   assertDenied(
     () => openAdmission([]).possible(signed('192.0.2.7')),
-    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
+    'no auth block admits 192.0.2.7; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names',
   );
 });
 
 test('possible() says that version 2 is needed where every block that could match demands it', () => {
   const demanding = { ...secure, hmac: { ...secure.hmac, version: 2 } } as AuthBlockConfig;
   const stranger = 'no auth block admits 192.0.2.7';
-  const plain = `${stranger}; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type`;
+  const plain = `${stranger}; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names`;
   const hint = `${stranger} with an HMAC of version 1; it takes one of version 2 (hmac2), as quarry-get sends it`;
   const deny = (configs: AuthBlockConfig[], words: string, clientIp = '192.0.2.7') =>
     assertDenied(() => openAdmission(configs).possible(signed(clientIp)), words);
@@ -78,7 +78,7 @@ test('possible() says that version 2 is needed where every block that could matc
   deny([{ ...demanding, hmac: { type: 'sha512', keys: ['s3cret'], version: 2 } }], plain);
   const both = openAdmission([demanding, secure]);
   assert.deepEqual(both.possible(signed('192.0.2.7')).length, 1);
-  const without = `${stranger} without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address`;
+  const without = `${stranger} without an HMAC in an Authentication header, or a token; use quarry-get with --hmac-key-file or --token-file, or add this address as an ip line to an [auth] block on the server`;
   assertDenied(() => openAdmission([demanding]).possible(from('192.0.2.7')), without);
 });
 
@@ -86,7 +86,7 @@ test('a block without methods admits nobody', () => {
   const careless = openAdmission([block('careless', { domains: ['*'] })]);
   assertDenied(
     () => careless.possible(signed('192.0.2.7')),
-    'no auth block admits 192.0.2.7; the ip lines on the server have to hold this address, and the hash of the HMAC has to be hmac_type',
+    'no auth block admits 192.0.2.7; add this address as an ip line to an [auth] block on the server, and sign with the hash that hmac_type there names',
   );
 });
 
@@ -189,18 +189,21 @@ test('admit() refuses names that none of the verifications of the block can prov
   assert.equal(http?.(address), 'open');
   assertDenied(
     () => http?.(wildcard),
-    'not possible for *.example.org: it takes dns-01, and there is only http-01 for it; add such a verification to the auth block, or leave the wildcard out',
+    'not possible for *.example.org: it takes dns-01, and there is only http-01 for it; name a verification of that kind in an [auth] block on the server, or leave the wildcard out',
   );
   assertDenied(
     () => dns?.(address),
-    'not possible for 198.51.100.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; add such a verification to the auth block',
+    'not possible for 198.51.100.1: it takes http-01 or tls-alpn-01, and there is only dns-01 for it; name a verification of that kind in an [auth] block on the server',
   );
 });
 
 test('admit() names the first name that no block has', () => {
   const blocks = admission.possible(signed('192.0.2.7'));
   const run = () => admission.admit(blocks, dns('mail.example.org', 'www.example.net', 'b.example.net'));
-  assertDenied(run, 'not admitted: www.example.net; a domain line on the server has to hold it');
+  assertDenied(
+    run,
+    'not admitted: www.example.net; add it as a domain line to an [auth] block on the server',
+  );
 });
 
 test('admit() does not put the names of two blocks together', () => {
@@ -215,13 +218,13 @@ test('admit() lets an address only through an address line, never through a doma
   assert.equal(admission.admit(blocks, address('198.51.100.4')).name, 'open');
   assertDenied(
     () => admission.admit(blocks, address('192.0.2.1')),
-    'not admitted: 192.0.2.1; an address line on the server has to hold it',
+    'not admitted: 192.0.2.1; add it as an address line to an [auth] block on the server',
   );
   const starred = openAdmission([block('starred', { all: true, domains: ['*'] })]);
   const any = starred.possible(from('203.0.113.1'));
   assertDenied(
     () => starred.admit(any, address('192.0.2.1')),
-    'not admitted: 192.0.2.1; an address line on the server has to hold it',
+    'not admitted: 192.0.2.1; add it as an address line to an [auth] block on the server',
   );
 });
 
@@ -234,6 +237,6 @@ test('a block without domains has no name', () => {
   const bare = openAdmission([block('bare', { all: true })]);
   assertDenied(
     () => bare.admit(bare.possible(from('::1')), dns('example.org')),
-    'not admitted: example.org; a domain line on the server has to hold it',
+    'not admitted: example.org; add it as a domain line to an [auth] block on the server',
   );
 });

@@ -57,13 +57,13 @@ test('client-cert takes a certificate of which any one DNS name matches', async 
   );
   assert.match(
     await admit([hosts], one, ['web1.example.org']),
-    /^not admitted: web1\.example\.org; a domain line /,
+    /^not admitted: web1\.example\.org; add it as a domain line /,
   );
 });
 
 test('no other certificate, none, or one with a fault is taken, and the refusal names one that is good', async () => {
   const refused =
-    'no auth block admits 192.0.2.7 without an HMAC in an Authentication header, or a token; send one as quarry-get does, or let an ip line on the server hold this address';
+    'no auth block admits 192.0.2.7 without an HMAC in an Authentication header, or a token; use quarry-get with --hmac-key-file or --token-file, or add this address as an ip line to an [auth] block on the server';
   assert.equal(await admit([hosts], showing(), ['a.example.com']), refused);
   assert.equal(
     await admit([hosts], showing(certificate('web1.example.net')), ['a.example.com']),

@@ -332,7 +332,7 @@ test('driveOrder() names each failed challenge of an invalid order, and withdraw
   await assert.rejects(driveThrough(parts, taskFor(...names)), {
     code: 'challengeFailed',
     message:
-      'a.example: NXDOMAIN; c.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder',
+      'a.example: NXDOMAIN; c.example: NXDOMAIN: add A or AAAA records that lead to a web server, which has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry',
   });
   assert.equal(ca.presented.size, 0);
   const { order, lostOrders, turn } = parts.saved.at(-1) ?? newCheckpoint();
@@ -530,7 +530,7 @@ test('driveOrder() calls an order gone whose challenges failed that somebody els
   await assert.rejects(driveThrough(partsFor(ca), task, { from }), {
     code: 'gone',
     message:
-      "another job's challenges for this order failed: a.example: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder",
+      "another job's challenges for this order failed: a.example: NXDOMAIN: add A or AAAA records that lead to a web server, which has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry",
   });
 });
 

@@ -10,9 +10,9 @@ const notFound = { type: kind('dns'), detail: 'NXDOMAIN' };
 const wrong = { type: kind('unauthorized') };
 
 const leadThere =
-  ': let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder';
+  ': add A or AAAA records that lead to a web server, which has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry';
 const servePath =
-  ': what answers on port 80 has to serve /.well-known/acme-challenge/, or pass it on to a responder';
+  ': what answers on port 80 has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry';
 
 /** The failure of an order whose challenges failed so. */
 async function failureOf(faults: Record<string, Problem>, names: string[], error?: Problem) {

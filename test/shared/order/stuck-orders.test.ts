@@ -49,7 +49,7 @@ test("a challenge that stays pending with an error is the client's, in the CA's 
   const parts = partsFor(ca);
   await assert.rejects(driveThrough(parts, task), {
     code: 'challengeFailed',
-    message: `${name}: NXDOMAIN: let A or AAAA records lead to a web server that can serve /.well-known/acme-challenge/, or pass it on to a responder`,
+    message: `${name}: NXDOMAIN: add A or AAAA records that lead to a web server, which has to serve /.well-known/acme-challenge/, or pass it on to a responder of Quarry`,
     problem: { ...error, identifier: { type: 'dns', value: name } },
   });
   assert.equal(countOf(ca, `initiate ${name}`), 4);

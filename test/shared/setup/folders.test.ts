@@ -68,6 +68,6 @@ test('loadConfig() refuses a folder in which nothing is to be read', async () =>
   await using dir = await folderOf({ 'a.ini.bak': account + auth });
   await assert.rejects(loadConfig([dir.at], {}), {
     name: 'ConfigError',
-    message: `${dir.at}: is a folder without a file NAME.ini in it: name the file itself, or put one there`,
+    message: `${dir.at}: is a folder without an .ini file in it: name the file itself, or put one there`,
   });
 });
