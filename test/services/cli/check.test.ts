@@ -249,7 +249,7 @@ test('check() tells what is renewed, and when', async () => {
     /^renewal "mail": \/srv\/mail, at 30 4 \* \* \* UTC, without authenticators by http01$/m,
   );
   assert.match(output, / {2}disk \(file, renewed ahead\)$/m);
-  const missing = 'cannot be read: no such file or directory';
+  const missing = 'cannot be read: no such file or directory: make it, or correct the path';
   assert.match(output, new RegExp(`^warning: \\[renewal "web"\\]: /srv/web/shaman\\.json: ${missing}$`, 'm'));
 });
 
