@@ -68,7 +68,7 @@ suite('the inventory of a fleet', () => {
     const name = 'revoked.inventory.example';
     const csr = await makeCsr({ names: [name] });
     const chain = await post(csr);
-    const [one] = await untilListed(name, all => all.length === 1);
+    const [one] = await untilListed(name, all => all.length === 1 && Boolean(all[0]?.fetched));
     assert.deepEqual(
       [one?.serial, one?.how, one?.block, one?.account],
       [serialOf(chain), 'post', 'hosts', 'default'],
