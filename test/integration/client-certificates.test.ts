@@ -146,7 +146,10 @@ test('a host gets certificates for the names of the certificate that it has, and
 });
 
 test('without a certificate other blocks go on, and so they do with a bad one, which the refusal and the log tell', async () => {
-  assert.match(await post('web1.example.org'), /^not admitted: web1\.example\.org; add it as a domain line .*\n403$/);
+  assert.match(
+    await post('web1.example.org'),
+    /^not admitted: web1\.example\.org; add it as a domain line .*\n403$/,
+  );
   assert.match(await post('open.example'), /202$/);
   for (const [bad, why] of [
     [old, 'expired at'],
