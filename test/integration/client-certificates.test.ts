@@ -117,10 +117,11 @@ test('a host shows its certificate as the page has curl do it', async () => {
 
 test('quarry-get shows the certificate that its host has, and says why it is refused without', async () => {
   const [chain, key] = [join(dir, 'own.pem'), join(dir, 'own.key')];
-  const files = ['--key', key, '--chain', chain, '--client-cert', chain, '--client-key', key];
+  const files = ['--key', key, '--chain', chain];
+  const shown = [...files, '--client-cert', chain, '--client-key', key];
   const trust = ['--server', `https://127.0.0.1:${port}`, '--ca-file', server.caFile, '--wait', '1'];
-  const get = (...words: string[]) =>
-    run('sh', [join(scripts, 'quarry-get'), ...words, ...files, 'web1.example.org']);
+  const ask = (...words: string[]) => run('sh', [join(scripts, 'quarry-get'), ...words, 'web1.example.org']);
+  const get = (...words: string[]) => ask(...words, ...shown);
   await copyFile(web1.keyFile, key);
   const without = ['--client-cert', join(dir, 'no.pem'), '--token-file', join(dir, 'no.token')];
   await writeFile(join(dir, 'no.token'), 'quarry_none\n', { mode: 0o600 });
@@ -133,6 +134,13 @@ test('quarry-get shows the certificate that its host has, and says why it is ref
   assert.match(
     await get(...trust.slice(0, 2)),
     /^quarry-get: .*: no answer from https.* certificate problem/,
+  );
+  const both = join(dir, 'both.pem');
+  await writeFile(both, `${await readFile(chain, 'utf8')}${await readFile(key, 'utf8')}`, { mode: 0o600 });
+  assert.match(await ask(...trust, ...files, '--client-cert', both), /; to be tried again in 5 s\n$/);
+  assert.match(
+    await ask(...trust, ...files, '--client-cert', chain),
+    /^quarry-get: .*: no answer from .*key/,
   );
 });
 
