@@ -81,15 +81,21 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
     return found;
   }
 
-  async function untilOtherThan(old: Redis): Promise<Redis> {
-    let seen: (Redis | undefined)[] = [];
+  /** Another one that all Sentinels take for the master, and that is one. */
+  async function successorOf(old: Redis): Promise<Redis | undefined> {
+    const [found, ...others] = await Promise.all(sentinels.map(masterSeenBy));
+    if (!found || found === old || others.some(one => one !== found)) return undefined;
+    return (await standingOf(found)).role === 'master' ? found : undefined;
+  }
+
+  async function untilOtherThan(old: Redis, meanwhile = async () => {}): Promise<Redis> {
+    let found: Redis | undefined;
     await waitUntil('all Sentinels to have the same new master', async () => {
-      seen = await Promise.all(sentinels.map(masterSeenBy));
-      const [found] = seen;
-      if (!found || found === old || seen.some(one => one !== found)) return false;
-      return (await standingOf(found)).role === 'master';
+      found = await successorOf(old);
+      if (!found) await meanwhile();
+      return found !== undefined;
     });
-    return seen[0] as Redis;
+    return found as Redis;
   }
 
   async function untilInStep(): Promise<void> {
@@ -107,12 +113,25 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
     await untilInStep();
   }
 
+  /**
+   * A fail-over is refused before a good replica is known, given up where the replica is slow, and undone where
+   * a busy machine keeps the new master from answering: it is begun until it lasts.
+   */
   async function demote(): Promise<Redis> {
     const old = await master();
-    const begin = () => askNode(first, node => node.call('sentinel', 'failover', masterName));
-    // Before it has heard of a replica that is good enough, and while another fail-over ends, it refuses.
-    await waitUntil('a Sentinel to begin', async () => (await begin()) === 'OK');
-    return untilOtherThan(old);
+    return untilOtherThan(old, async () => {
+      const { port, flags } = await describeMaster();
+      if (port !== old.port || flags.includes('failover_in_progress')) return;
+      await askNode(first, node => node.call('sentinel', 'failover', masterName));
+    });
+  }
+
+  /** What the first Sentinel says of the master, all at one moment. */
+  async function describeMaster(): Promise<{ port: number; flags: string }> {
+    const told = await askNode(first, node => node.call('sentinel', 'master', masterName));
+    const fields = told as string[];
+    const fieldOf = (name: string) => fields[fields.indexOf(name) + 1] ?? '';
+    return { port: Number(fieldOf('port')), flags: fieldOf('flags') };
   }
 
   await untilInStep();
