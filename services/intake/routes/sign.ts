@@ -159,7 +159,7 @@ function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate):
 
 /** Bytes of the CSRs that are remembered, and of the bodies that they came in. */
 const MOST_REMEMBERED = 4 * 1024 ** 2;
-/** The end of a CSR's signature is among the last bytes of its body; to find it by them costs less than by all. */
+/** A CSR's signature ends in the last bytes of its body: to find it by them costs less than by all. */
 const LAST_BYTES = 128;
 
 /** A body, and the CSR in it where that was read before. */
