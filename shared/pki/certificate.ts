@@ -60,8 +60,8 @@ const subjectAltName = Buffer.from('551d11', 'hex'); // 2.5.29.17
 const unusual = () => new SyntaxError('the certificate is unusual');
 
 function isUsualAlgorithm(algorithm: Der | undefined): boolean {
-  const [id, parameters, ...more] = partsOf(algorithm).map(({ tag }) => tag);
-  return id === Tag.oid && more.length === 0 && [undefined, Tag.null, Tag.oid].includes(parameters);
+  const [id, parameters = Tag.null, ...more] = partsOf(algorithm).map(({ tag }) => tag);
+  return id === Tag.oid && (parameters === Tag.null || parameters === Tag.oid) && more.length === 0;
 }
 
 function readSerial(serial: Der | undefined): string {

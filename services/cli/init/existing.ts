@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { readIfThere } from '../../../shared/base/atomic-file.ts';
 import { describeFileError } from '../../../shared/base/errors.ts';
@@ -25,7 +26,7 @@ export type Existing = {
  * @throws ConfigError where it cannot be used: then it cannot be told what has to stay of it
  */
 export async function readExisting(file: string, env: Environment): Promise<Existing | undefined> {
-  const text = await readIfThere(file).catch(error => {
+  const text = await readFileIfThere(file).catch(error => {
     throw new ConfigError({ file }, `is there, and cannot be read: ${describeFileError(error)}`);
   });
   if (text === undefined) return undefined;
@@ -35,6 +36,13 @@ export async function readExisting(file: string, env: Environment): Promise<Exis
   });
   const account = config.accounts.get('default');
   return { text, sections: parseIni(text, file), account, defaults: toDefaults(config, account) };
+}
+
+/** Reading what is no file, such as a pipe, may last for ever. */
+async function readFileIfThere(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile()) throw new Error('it is no file');
+  return readIfThere(path);
 }
 
 /** Whether a text would say nothing else; comments and empty lines are no matter. */
