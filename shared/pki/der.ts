@@ -226,7 +226,7 @@ function matching(text: Buffer | string, allowed: RegExp): string | undefined {
 const utf16 = (bytes: Buffer) => Buffer.from(bytes).swap16().toString('utf16le');
 
 /** Reads the string that is to stand here. */
-export function readText(element: Der | undefined): string {
+function readText(element: Der | undefined): string {
   if (!element) throw new SyntaxError('a string is missing');
   const text = strings[element.tag]?.(contentOf(element));
   if (text === undefined) throw damaged(element.start, 'a value is no string, or a malformed one');
