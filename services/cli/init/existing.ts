@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { readIfThere } from '../../../shared/base/atomic-file.ts';
-import { describeFileError } from '../../../shared/base/errors.ts';
+import { explainFileError } from '../../../shared/base/file-error.ts';
 import { bracketed } from '../../../shared/base/identifier.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { ConfigError, describeSection } from '../../../shared/config/config-error.ts';
@@ -27,7 +27,7 @@ export type Existing = {
  */
 export async function readExisting(file: string, env: Environment): Promise<Existing | undefined> {
   const text = await readFileIfThere(file).catch(error => {
-    throw new ConfigError({ file }, `is there, and cannot be read: ${describeFileError(error)}`);
+    throw new ConfigError({ file }, `is there, and cannot be read: ${explainFileError(error)}`);
   });
   if (text === undefined) return undefined;
   const config = await loadConfig([file], env).catch(error => {
