@@ -45,7 +45,7 @@ for (const name of Object.keys(takingScripts)) {
     using script = openScript(name, taken);
     await redis.zadd(script.marker, 0, '0', 5, '1');
     assert.equal((await script.run())[LEFT], 0);
-    assert.deepEqual(await redis.zrange(script.marker, 0, -1), ['1'], 'that of the delayed jobs stays');
+    assert.deepEqual(await redis.zrange(script.marker, 0, '-1'), ['1'], 'that of the delayed jobs stays');
     const due = 1_700_000_000_123;
     await redis.zadd(script.delayed, due * 0x1000 + 7, 'next', (due + 1) * 0x1000, 'later');
     assert.equal((await script.run())[LEFT], due);
@@ -54,17 +54,17 @@ for (const name of Object.keys(takingScripts)) {
   test(`${name} leaves the marker where a job waits, and where it has taken none`, async () => {
     for (const others of ['wait', 'prioritized'] as const) {
       using script = openScript(name, taken);
-      await redis.zadd(script.marker, 0, '0');
+      await redis.zadd(script.marker, '0', '0');
       if (others === 'wait') await redis.lpush(script.wait, 'another');
       else await redis.zadd(script.prioritized, 1, 'another');
       assert.deepEqual(await script.run(), [['data', '{}'], 'job', 0, 0]);
-      assert.deepEqual(await redis.zrange(script.marker, 0, -1), ['0']);
+      assert.deepEqual(await redis.zrange(script.marker, 0, '-1'), ['0']);
     }
     for (const [none, answered] of [['{0, 0, 0, 12}', [0, 0, 0, 12]] as const, ['-6', -6] as const]) {
       using script = openScript(name, none);
-      await redis.zadd(script.marker, 0, '0');
+      await redis.zadd(script.marker, '0', '0');
       assert.deepEqual(await script.run(), answered);
-      assert.deepEqual(await redis.zrange(script.marker, 0, -1), ['0']);
+      assert.deepEqual(await redis.zrange(script.marker, 0, '-1'), ['0']);
     }
   });
 }
