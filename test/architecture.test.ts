@@ -46,7 +46,6 @@ const floors: Record<string, number> = {
  * `services`.
  */
 const fences: Record<string, RegExp> = {
-  'acme-client': /^shared\/acme\//,
   pkijs: /^shared\/pki\//,
   asn1js: /^shared\/pki\//,
   'dns-packet': /^shared\/dns\//,
