@@ -6,7 +6,7 @@ import { readPrivateKey } from '../pki/private-key.ts';
 export type AccountKey = {
   key: KeyObject;
   /** The public one (RFC 7517), its members sorted as RFC 7638 wants them for the thumbprint. */
-  jwk: Record<string, string>;
+  jwk: Record<string, unknown>;
   /** RFC 7638, base64url. */
   thumbprint: string;
   alg: 'RS256' | 'ES256' | 'ES384' | 'ES512';

@@ -22,11 +22,3 @@ test('an account key is told to CAs as another library tells it, with its member
     assert.equal(account.alg, alg);
   }
 });
-
-test('an account key on another curve is refused', () => {
-  const { privateKey } = ec('secp256k1');
-  assert.throws(() => openAccountKey(pem(privateKey)), {
-    code: 'misconfigured',
-    message: 'the account key is neither RSA nor EC on a P curve',
-  });
-});
