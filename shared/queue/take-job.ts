@@ -8,8 +8,8 @@ export const takingScripts: Record<string, number> = { moveToActive: 11, moveToF
  * as others may wait for a worker. Where none does, it would send a worker to look for nothing.
  *
  * KEYS and ARGV: BullMQ's. Of KEYS, 1 and 3 are the jobs that wait for a worker, 7 those that are delayed.
- * Answers as BullMQ; where a job was taken and none is left that waits, it has at `LEFT` when the next delayed
- * one is due, in milliseconds since the epoch, or 0.
+ * Answers as BullMQ; where a job was taken and none is left that waits, it has at `LEFT` when the next
+ * delayed one is due, in milliseconds since the epoch, or 0.
  */
 const withRest = (lua: string, marker: number) => `
 local function run(KEYS, ARGV)
