@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import { tokenPattern } from '../../shared/acme/objects.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import { describeError } from '../../shared/base/errors.ts';
@@ -99,7 +100,8 @@ type OpenServers<Challenge> = (blocks: Block<Challenge>[], parts: AnswerParts) =
 const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } = {
   async 'http-01'(_, { store, clock, log, metrics, room }) {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
-    const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
+    const get = rememberingFound(token => outlast(() => responses.get(token)), clock);
+    const app = createHttp01App({ get }, log, metrics);
     const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
     const makeRoom = () => toMakeRoom(room?.perListener ?? Infinity);
     return { create: () => http.createServer(options, app).on('connection', makeRoom()) };
@@ -175,6 +177,30 @@ export function createHttp01App(
         answer(response, 503, 'text/plain', 'try again\n');
       },
     );
+  };
+}
+
+/** In which a CA has fetched a token from all of its places. */
+const REMEMBERED_FOR = 2_000;
+const MOST_REMEMBERED = 1_000;
+
+/**
+ * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. It belongs to
+ * one authorization of one account, so what it is answered with never changes. What has been withdrawn is
+ * seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more than
+ * before. That there is nothing is not remembered, as a worker may put it at any time.
+ */
+export function rememberingFound(get: ChallengeResponses['get'], clock: Clock): ChallengeResponses['get'] {
+  const found = new LRUCache<string, string>({
+    ...{ max: MOST_REMEMBERED, ttl: REMEMBERED_FOR },
+    ...{ perf: clock, ttlResolution: 0 },
+  });
+  return async token => {
+    const known = found.get(token);
+    if (known !== undefined) return known;
+    const keyAuthorization = await get(token);
+    if (keyAuthorization !== null) found.set(token, keyAuthorization);
+    return keyAuthorization;
   };
 }
 

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { createHttp01App } from '../../../services/responder/responder.ts';
+import { createHttp01App, rememberingFound } from '../../../services/responder/responder.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
+import { heldClock } from '../../support/held-clock.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';
 
@@ -97,4 +98,48 @@ test('the responder counts its answers and logs no key authorization', async () 
   assert.match(figures, /quarry_responder_answers_total\{status="200"\} 2/);
   assert.match(figures, /quarry_responder_answers_total\{status="404"\} 1/);
   assert.equal(responder.log.text().includes(keyAuthorization), false);
+});
+
+/** Responses that a test puts and withdraws, behind a memory; `asked` counts the looks at them. */
+function openRemembering() {
+  const [clock, known] = [heldClock(1_000_000), new Map<string, string>()];
+  let asked = 0;
+  const get = rememberingFound(async one => {
+    asked++;
+    if (one === 'away') throw new Error('connect ECONNREFUSED');
+    return known.get(one) ?? null;
+  }, clock);
+  return { clock, known, get, asked: () => asked };
+}
+
+test('the responder looks a token up once for all that ask within a moment, and then sees it withdrawn', async () => {
+  const { clock, known, get, asked } = openRemembering();
+  known.set(token, keyAuthorization);
+  assert.deepEqual([await get(token), await get(token)], [keyAuthorization, keyAuthorization]);
+  known.delete(token);
+  clock.turn(2_000);
+  assert.equal(await get(token), keyAuthorization, 'the moment is not over');
+  assert.equal(asked(), 1);
+  clock.turn(1);
+  assert.equal(await get(token), null);
+});
+
+test('the responder never remembers that it knows no response, or that Redis is away', async () => {
+  const { known, get, asked } = openRemembering();
+  assert.equal(await get(token), null);
+  known.set(token, keyAuthorization);
+  assert.equal(await get(token), keyAuthorization);
+  for (let times = 0; times < 2; times++) await assert.rejects(get('away'), /ECONNREFUSED/);
+  assert.equal(asked(), 4);
+});
+
+test('the responder remembers only so many responses', async () => {
+  const { known, get, asked } = openRemembering();
+  const tokens = Array.from({ length: 1_001 }, (_, n) => `${n}`);
+  for (const one of tokens) known.set(one, one);
+  for (const one of tokens) await get(one);
+  await get('1000');
+  assert.equal(asked(), 1_001);
+  await get('0');
+  assert.equal(asked(), 1_002);
 });
