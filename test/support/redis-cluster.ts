@@ -107,8 +107,9 @@ type Node = Redis & { bus: number };
 
 /** Of a node of a cluster, whose other port nobody else has where Redis lets that be chosen. */
 export async function nodeSettings(): Promise<Record<string, string>> {
-  const port = (await knowsClusterPort()) ? { 'cluster-port': `${await freePort()}` } : {};
-  return { 'cluster-enabled': 'yes', ...port };
+  const settings: Record<string, string> = { 'cluster-enabled': 'yes' };
+  if (await knowsClusterPort()) settings['cluster-port'] = `${await freePort()}`;
+  return settings;
 }
 
 /** Before Redis 7 the other port is always the port and 10,000. */
