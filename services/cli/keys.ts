@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describeFileError } from '../../shared/base/errors.ts';
+import { explainFileError } from '../../shared/base/file-error.ts';
 import { openBlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { BlockedKey } from '../../shared/limits/standing-limit.ts';
 import { readKeyDigest } from '../../shared/pki/public-key.ts';
@@ -48,7 +48,7 @@ function splitKey(act: string, [key, ...files]: string[]): [string, string[]] {
 async function readKey(key: string): Promise<string> {
   if (/^[0-9a-f]{64}$/i.test(key)) return key.toLowerCase();
   const text = await readFile(key, 'utf8').catch(error => {
-    throw new Error(`${key} cannot be read: ${describeFileError(error)}`);
+    throw new Error(`${key} cannot be read: ${explainFileError(error)}`);
   });
   try {
     return readKeyDigest(text);

@@ -1,7 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toDomainGlob } from '../../shared/admission/admit.ts';
-import { describeError, describeFileError } from '../../shared/base/errors.ts';
+import { describeError } from '../../shared/base/errors.ts';
+import { explainFileError } from '../../shared/base/file-error.ts';
 import { trailKeyFile } from '../../shared/config/trail.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { readHead, restartTrail } from '../../shared/trail/files.ts';
@@ -94,7 +95,7 @@ async function findKey(
     return { key: (await openSigningKey(own)).publicKey, from: own };
   const file = keyFile ?? join(directory, PUBLIC_KEY_FILE);
   const pem = await readFile(file, 'utf8').catch(error => {
-    throw new Error(`${file} cannot be read: ${describeFileError(error)}`);
+    throw new Error(`${file} cannot be read: ${explainFileError(error)}`);
   });
   const advice = keyFile === undefined ? ': compare it with what quarry trail key says' : '';
   try {

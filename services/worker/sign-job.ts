@@ -9,6 +9,7 @@ import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
 import { isCsrFor, readCsr } from '../../shared/pki/csr.ts';
+import { NAME } from '../../shared/pki/issuer.ts';
 import {
   type FailedJob,
   type HeldJob,
@@ -44,6 +45,7 @@ import {
 } from './job.ts';
 import { LONGEST_JOB } from './judge.ts';
 import { keepForNextJob } from './keep-order.ts';
+import { noteIssuer } from './note-issuer.ts';
 import { type Ordered, orderAt } from './order-at.ts';
 import { readKept } from './read-kept.ts';
 import { refuse, refuseUnsealed } from './refuse-job.ts';
@@ -186,7 +188,8 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const { pems, leaf } = driven.accepted;
   const result = toIssued(run, ca, driven.accepted);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
-  const isNoted = run.parts.issuers.noted.has(`${ca.directoryUrl} ${pems[1]}`);
+  const { noted } = run.parts.issuers;
+  const isNoted = [pems[1], NAME + leaf.issuer].some(issuer => noted.has(`${ca.directoryUrl} ${issuer}`));
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   const { failureKeys, csrKey } = ca.limits;
@@ -203,15 +206,6 @@ function toIssued({ job, progress }: SignRun, ca: Ca, { pems }: AcceptedChain): 
     issuedBy: { account: ca.name, directory: ca.directoryUrl },
     ...(refused.length > 0 && { refused }),
   };
-}
-
-/** So that revocations are known to be this CA's. */
-async function noteIssuer({ parts, log }: SignRun, ca: Ca, chain: string): Promise<void> {
-  try {
-    await parts.issuers.note(ca.directoryUrl, chain);
-  } catch (error) {
-    log.warn({ account: ca.name, reason: describeError(error) }, 'the issuer cannot be noted');
-  }
 }
 
 /** Gives up what the job holds at an account, so that others can have it. */

@@ -121,7 +121,8 @@ function openBlock(config: AuthBlockConfig, lookups: Lookups): AuthBlock {
 async function recognise({ methods }: AuthBlock, request: AdmissionRequest, body: Buffer | undefined) {
   const known: KnownClient[] = [];
   for (const method of methods) {
-    const verdict = await method.holds(request, body);
+    const held = method.holds(request, body);
+    const verdict = held instanceof Promise ? await held : held; // most need not be waited for
     if (!verdict || 'refused' in verdict) return verdict;
     known.push(verdict);
   }

@@ -16,7 +16,7 @@ export function hmacMethod(
   { type, keys, version }: { type: string; keys: readonly string[]; version?: 2 },
   takeOnce: TakeOnce,
 ): AdmissionMethod {
-  const macs = keys.map(key => openHmac(type, key));
+  const macs = keys.map(key => rememberMacs(openHmac(type, key)));
   const isPossible = (claim: HmacClaim | undefined): claim is HmacClaim =>
     claim?.hash === type && (version === undefined || claim.once !== undefined);
   return {
@@ -68,6 +68,18 @@ function openHmac(type: string, key: string | Buffer): (message: Buffer) => Buff
     return Buffer.from(hash(type, Buffer.concat([pad, bytes]), 'binary'), 'binary');
   };
   return message => hashAfter(outer, hashAfter(inner, message));
+}
+
+/** Bodies that are posted again are the same Buffer, so their HMACs are computed once. */
+function rememberMacs(mac: (message: Buffer) => Buffer): (message: Buffer) => Buffer {
+  const known = new WeakMap<Buffer, Buffer>();
+  return message => {
+    const last = known.get(message);
+    if (last) return last;
+    const digest = mac(message);
+    known.set(message, digest);
+    return digest;
+  };
 }
 
 /** What Redis may know a key by. */

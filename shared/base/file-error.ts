@@ -17,15 +17,19 @@ export function withPath(error: unknown, path: string): unknown {
 export function atOption(error: unknown, option: string): unknown {
   const { path, code, errno, syscall } = (error ?? {}) as NodeJS.ErrnoException;
   if (path === undefined || errno === undefined) return error;
-  const message = `${option}: ${path} cannot be used: ${describeFileError(error)}${adviseOnFile(error)}`;
+  const message = `${option}: ${path} cannot be used: ${explainFileError(error)}`;
   return Object.assign(new Error(message), { path, code, syscall });
 }
+
+/** Tells why a file cannot be used, without the path, and what to do. */
+export const explainFileError = (error: unknown): string =>
+  `${describeFileError(error)}${adviseOnFile(error)}`;
 
 /** What to do about an error of a file system, as the end of a line that tells it. */
 export function adviseOnFile(error: unknown): string {
   const { code = '' } = error as NodeJS.ErrnoException;
   if (code === 'EACCES' || code === 'EPERM')
-    return `: chown or chmod it, and its folder, for user ${process.geteuid?.()}, who runs this`;
+    return `: chown or chmod it, and its folder, for user ${process.geteuid?.()}, who runs this, or run it as another`;
   const remedy = Object.hasOwn(remedies, code) ? remedies[code] : undefined;
   return remedy === undefined ? '' : `: ${remedy}`;
 }

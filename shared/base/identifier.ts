@@ -128,6 +128,8 @@ export function canonicalAddress(text: string): string | undefined {
 
 /** Like `canonicalAddress`, but drops a zone and turns an IPv4-mapped IPv6 address into IPv4. */
 export function plainAddress(text: string): string | undefined {
+  const ipv4 = text.replace(/^::ffff:(?=\d+\.)/, ''); // as Node spells clients of a socket for both families
+  if (isIPv4(ipv4)) return ipv4;
   const address = canonicalAddress(isIPv6(text) ? text.replace(/%.*/, '') : text);
   if (!address?.startsWith('::ffff:')) return address;
   const bytes = addressToBytes(address);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { createAtomically, readCreated, readIfThere } from './atomic-file.ts';
 import type { Clock, Log } from './basics.ts';
 import { describeFileError } from './errors.ts';
-import { adviseOnFile } from './file-error.ts';
+import { explainFileError } from './file-error.ts';
 import { untilRedisAnswers } from './outages.ts';
 import { needingRedis, type Store } from './redis.ts';
 
@@ -69,7 +69,7 @@ async function readSecret(file: string): Promise<SecretFile | undefined> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     throw new Error(
-      `[mgmt] secret-file: the secret of the installation, ${file}, cannot be read: ${describeFileError(error)}${adviseOnFile(error)}`,
+      `[mgmt] secret-file: the secret of the installation, ${file}, cannot be read: ${explainFileError(error)}`,
     );
   }
 }

@@ -9,7 +9,7 @@ import type { AcmeResource } from '../acme/resource.ts';
 import { createAtomically, readCreated, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Log } from '../base/basics.ts';
 import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
-import { adviseOnFile } from '../base/file-error.ts';
+import { explainFileError } from '../base/file-error.ts';
 import { generateKeyPem, readPrivateKey } from '../pki/private-key.ts';
 import { headingOf } from './account-section.ts';
 
@@ -173,7 +173,7 @@ function failWith(name: string | undefined, what: string, error: unknown): never
     ? 'misconfigured'
     : 'unavailable';
   const where = name === undefined ? '' : `${headingOf(name)} dir: `;
-  throw new IssuanceError(code, `${where}${what}: ${describeFileError(error)}${adviseOnFile(error)}`);
+  throw new IssuanceError(code, `${where}${what}: ${explainFileError(error)}`);
 }
 
 function checkKey(keyPem: string, dir: string): void {

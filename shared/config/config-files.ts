@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeFileError } from '../base/errors.ts';
+import { explainFileError } from '../base/file-error.ts';
 import { ConfigError } from './config-error.ts';
 
 /**
@@ -36,7 +36,7 @@ export async function isConfigPath(path: string): Promise<boolean> {
 async function namesIn(path: string): Promise<string[] | undefined> {
   if (!(await stat(path).catch(() => undefined))?.isDirectory()) return undefined;
   const all = await readdir(path).catch(error => {
-    throw new ConfigError({ file: path }, `cannot be read: ${describeFileError(error)}`);
+    throw new ConfigError({ file: path }, `cannot be read: ${explainFileError(error)}`);
   });
   const names = all.filter(name => name.endsWith('.ini') && !/^[.#]/.test(name));
   return names.sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { describeFileError } from '../base/errors.ts';
+import { explainFileError } from '../base/file-error.ts';
 import type { Fail, Parse } from './section-reader.ts';
 
 // How single values are written, whatever option they belong to.
@@ -68,7 +68,7 @@ function readNow(path: string, fail: Fail): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    return fail(`${path} cannot be read: ${describeFileError(error)}`);
+    return fail(`${path} cannot be read: ${explainFileError(error)}`);
   }
 }
 

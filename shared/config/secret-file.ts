@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { describeError, describeFileError } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
+import { explainFileError } from '../base/file-error.ts';
 
 const MOST = 64 * 1024;
 
@@ -42,7 +43,7 @@ function readBytes(file: string): Buffer {
       closeSync(handle);
     }
   } catch (error) {
-    throw new Error(`cannot be read: ${describeFileError(error)}`);
+    throw new Error(`cannot be read: ${explainFileError(error)}`);
   }
 }
 

@@ -53,14 +53,21 @@ export function openIssuing(parts: {
     return own === undefined ? all : new Set([own]);
   }
 
+  /** The block that would order a stored certificate, where that would be from the same and as good. */
+  function holderOf(found: StoredCertificate, blocks: AdmittingBlock[], storage: string) {
+    const block = admission.find(blocks, found.leaf.identifiers);
+    const isGood = block?.storage === storage && isIssuedFor(found, accountsOf(block, accounts), accounts);
+    return isGood ? block : undefined;
+  }
+
   return {
     async findStored(blocks, csr, asker) {
       let unread: Found['unread'];
       for (const name of storagesFor(blocks, csr)) {
+        let judged: { found?: StoredCertificate; block?: AdmittingBlock | undefined } = {};
         const blockFor = (found: StoredCertificate) => {
-          const block = admission.find(blocks, found.leaf.identifiers);
-          const isGood = block?.storage === name && isIssuedFor(found, accountsOf(block, accounts), accounts);
-          return isGood ? block : undefined;
+          if (judged.found !== found) judged = { found, block: holderOf(found, blocks, name) };
+          return judged.block;
         };
         const isGood = (found: StoredCertificate) => blockFor(found) !== undefined;
         const stored = await lookUp(() => storages.get(name)?.get(csr, isGood, longestLook));

@@ -1,4 +1,5 @@
-import { decodeCertificate, decodePem } from './certificate.ts';
+import { decodePem } from './certificate.ts';
+import { decodeCertificate } from './certificate-by-node.ts';
 import { CONTEXT_SPECIFIC, contentOf, type Der, expectTag, readDer, readOid, Tag } from './der.ts';
 
 /** The two values by which a CA knows one of its certificates, as the certificate holds them. */

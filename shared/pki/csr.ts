@@ -7,7 +7,7 @@ import {
   parseDnsName,
   quoteName,
 } from '../base/identifier.ts';
-import { decodePemBlocks, encodePem, keyDigest } from './certificate.ts';
+import { decodePemBlocks, encodePem } from './certificate.ts';
 import type { CsrText, ParsedCsr } from './csr-forms.ts';
 import {
   CLASS,
@@ -18,15 +18,15 @@ import {
   expectNoMore,
   expectTag,
   NUMBER,
+  readName,
   readNatural,
   readOid,
   readShortOid,
-  readText,
   readWholeDer,
   Tag,
   wholeOf,
 } from './der.ts';
-import { readPublicKey, refuse, verifySelfSignature } from './key.ts';
+import { keyDigest, readPublicKey, refuse, verifySelfSignature } from './key.ts';
 import { describeOther, LACKS_ATTRIBUTES, MICROSOFT_ALONE, NO_NAME } from './unread-forms.ts';
 
 export type { CsrText, ParsedCsr } from './csr-forms.ts';
@@ -209,15 +209,9 @@ function readAlternativeName(name: Der): Identifier {
   return { type: 'ip', value };
 }
 
-/** All values of the subject have to be strings that readers can read. */
 function readCommonNames(subject: Der): string[] {
-  const names: string[] = [];
-  for (const attribute of subject.parts.flatMap(set => expectTag(set, Tag.set).parts)) {
-    const [type, value, ...more] = expectTag(attribute, Tag.sequence).parts;
-    expectNoMore(more);
-    const text = readText(value);
-    if (readShortOid(type) === commonName) names.push(text);
-  }
+  const attributes = readName(subject).flat();
+  const names = attributes.filter(({ id }) => id === commonName).map(({ text }) => text);
   refuseTooMany(names.length, 'common names');
   return names;
 }

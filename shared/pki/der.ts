@@ -21,6 +21,8 @@ export const Tag = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
   universalString: 0x1c,
   bmpString: 0x1e,
   sequence: 0x30,
@@ -224,11 +226,21 @@ function matching(text: Buffer | string, allowed: RegExp): string | undefined {
 const utf16 = (bytes: Buffer) => Buffer.from(bytes).swap16().toString('utf16le');
 
 /** Reads the string that is to stand here. */
-export function readText(element: Der | undefined): string {
+function readText(element: Der | undefined): string {
   if (!element) throw new SyntaxError('a string is missing');
   const text = strings[element.tag]?.(contentOf(element));
   if (text === undefined) throw damaged(element.start, 'a value is no string, or a malformed one');
   return text;
 }
+
+/** Reads a Name (RFC 5280 section 4.1.2.4), whose values all have to be strings that readers can read. */
+export const readName = (name: Der | undefined): { id: string; text: string }[][] =>
+  expectTag(name, Tag.sequence).parts.map(set =>
+    expectTag(set, Tag.set).parts.map(attribute => {
+      const [type, value, ...more] = expectTag(attribute, Tag.sequence).parts;
+      expectNoMore(more);
+      return { text: readText(value), id: readShortOid(type) };
+    }),
+  );
 
 const damaged = (at: number, fault: string) => new SyntaxError(`${fault} (at byte ${at})`);

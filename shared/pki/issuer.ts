@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { splitChain } from './certificate.ts';
 
-const NAME = 'name ';
+/** What an issuer begins with of which only the name is known; that stands for all that have it. */
+export const NAME = 'name ';
 
 /**
  * Who signed the first certificate of a chain: the PEM of the issuer's own, or, where the chain does not have

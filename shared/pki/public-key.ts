@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
-import { type Certificate, decodePemBlocks, keyDigest, readCertificate } from './certificate.ts';
+import { type Certificate, decodePemBlocks, readCertificate } from './certificate.ts';
 import { expectTag, readDer, Tag } from './der.ts';
+import { keyDigest } from './key.ts';
 
 /** The `keyDigest` of the key in a SubjectPublicKeyInfo, DER. */
 const infoKey = (info: Buffer): string => keyDigest(readDer(info));

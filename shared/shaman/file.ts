@@ -3,8 +3,8 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { createAtomically, readIfThere, writeAtomically } from '../base/atomic-file.ts';
 import type { Log } from '../base/basics.ts';
-import { describeError, describeFileError, IssuanceError } from '../base/errors.ts';
-import { adviseOnFile } from '../base/file-error.ts';
+import { describeError, IssuanceError } from '../base/errors.ts';
+import { explainFileError } from '../base/file-error.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { describeKeyType, generateKeyPem, type KeyType, readPrivateKey } from '../pki/private-key.ts';
 import { type DomainMemory, formatMemory } from './memory.ts';
@@ -57,10 +57,7 @@ async function readDocument(path: string, parse: (text: string) => unknown): Pro
     return parse(await readFile(path, 'utf8'));
   } catch (error) {
     if (!(error instanceof SyntaxError))
-      throw new ConfigError(
-        { file: path },
-        `cannot be read: ${describeFileError(error)}${adviseOnFile(error)}`,
-      );
+      throw new ConfigError({ file: path }, `cannot be read: ${explainFileError(error)}`);
     throw new ConfigError(
       { file: path, line: lineOf(error.message) },
       `is not valid JSON: ${withoutText(error.message)}`,
@@ -84,7 +81,7 @@ async function writeDocument(path: string, document: Document): Promise<void> {
 export const failToWrite =
   (path: string) =>
   (error: unknown): never => {
-    throw new Error(`${path} cannot be written: ${describeFileError(error)}${adviseOnFile(error)}`);
+    throw new Error(`${path} cannot be written: ${explainFileError(error)}`);
   };
 
 // The other files of the directory.
@@ -102,7 +99,7 @@ type ReadyKey = { pem: string; key: KeyObject; made: boolean };
 /** @throws IssuanceError `misconfigured` where the file cannot be read, or holds no usable key */
 export async function readKeyFile(path: string): Promise<ReadyKey> {
   const pem = await readFile(path, 'utf8').catch(error => {
-    const detail = `${path} cannot be read: ${describeFileError(error)}${adviseOnFile(error)}`;
+    const detail = `${path} cannot be read: ${explainFileError(error)}`;
     throw new IssuanceError('misconfigured', detail);
   });
   try {

@@ -97,8 +97,14 @@ suite('quarry acme says in one line on standard error what is wrong', () => {
     const unknown = (key: string) => ['acme', 'unreg', key, pebble.directoryUrl, 'status'];
     for (const [args, said] of [
       [['acme', 'key', 'create', 'other.pem'], 'other.pem exists already; it is left as it is'],
-      [['acme', 'key', 'create', 'no/a.pem'], 'no/a.pem cannot be written: no such file or directory'],
-      [unknown('none.pem'), 'none.pem cannot be read: no such file or directory'],
+      [
+        ['acme', 'key', 'create', 'no/a.pem'],
+        'no/a.pem cannot be written: no such file or directory: make it, or correct the path',
+      ],
+      [
+        unknown('none.pem'),
+        'none.pem cannot be read: no such file or directory: make it, or correct the path',
+      ],
       [unknown('no-key.pem'), /^no-key\.pem: not a private key in PEM: /],
       [unknown('other.pem'), 'the CA has no account for this key'],
       [

@@ -109,7 +109,7 @@ test('quarry keys blocks the key of a CSR, a certificate or a PEM, and outlives 
   const none = join(fleet.dir, 'none.csr');
   assert.deepEqual(await failed('block', none), [
     1,
-    `quarry: ${none} cannot be read: no such file or directory\n`,
+    `quarry: ${none} cannot be read: no such file or directory: make it, or correct the path\n`,
   ]);
   const file = join(fleet.dir, 'three.csr');
   await writeFile(file, csrPem);

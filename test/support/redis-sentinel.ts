@@ -114,8 +114,8 @@ export async function startRedisSentinels(options: SentinelOptions = {}): Promis
   }
 
   /**
-   * A fail-over is refused before a good replica is known, given up where the replica is slow, and undone where
-   * a busy machine keeps the new master from answering: it is begun until it lasts.
+   * A fail-over is refused before a good replica is known, given up where the replica is slow, and undone
+   * where a busy machine keeps the new master from answering: it is begun until it lasts.
    */
   async function demote(): Promise<Redis> {
     const old = await master();

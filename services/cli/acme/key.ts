@@ -1,5 +1,5 @@
 import { createAtomically } from '../../../shared/base/atomic-file.ts';
-import { describeFileError } from '../../../shared/base/errors.ts';
+import { explainFileError } from '../../../shared/base/file-error.ts';
 import { generateKeyPem } from '../../../shared/pki/private-key.ts';
 import type { AcmeAction } from './action.ts';
 
@@ -12,7 +12,7 @@ export const keyActions: AcmeAction[] = [
     async run(given) {
       const path = given.one('PATH');
       const made = await createAtomically(path, await generateKeyPem('P-384'), 0o600).catch(error => {
-        throw new Error(`${path} cannot be written: ${describeFileError(error)}`);
+        throw new Error(`${path} cannot be written: ${explainFileError(error)}`);
       });
       if (!made) throw new Error(`${path} exists already; it is left as it is`);
     },

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import type { AcmeAccount } from '../../../shared/acme/client.ts';
 import { type CaConnection, openCaConnection } from '../../../shared/acme/connection.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
-import { describeError, describeFileError } from '../../../shared/base/errors.ts';
+import { describeError } from '../../../shared/base/errors.ts';
+import { explainFileError } from '../../../shared/base/file-error.ts';
 import { USER_AGENT } from '../../../shared/base/version.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { readProxy } from '../../../shared/config/proxy.ts';
@@ -57,7 +58,7 @@ export async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new Error(`${path} cannot be read: ${describeFileError(error)}`);
+    throw new Error(`${path} cannot be read: ${explainFileError(error)}`);
   }
 }
 

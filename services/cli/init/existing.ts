@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { readIfThere } from '../../../shared/base/atomic-file.ts';
-import { describeFileError } from '../../../shared/base/errors.ts';
+import { explainFileError } from '../../../shared/base/file-error.ts';
 import { bracketed } from '../../../shared/base/identifier.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { ConfigError, describeSection } from '../../../shared/config/config-error.ts';
@@ -25,8 +26,8 @@ export type Existing = {
  * @throws ConfigError where it cannot be used: then it cannot be told what has to stay of it
  */
 export async function readExisting(file: string, env: Environment): Promise<Existing | undefined> {
-  const text = await readIfThere(file).catch(error => {
-    throw new ConfigError({ file }, `is there, and cannot be read: ${describeFileError(error)}`);
+  const text = await readFileIfThere(file).catch(error => {
+    throw new ConfigError({ file }, `is there, and cannot be read: ${explainFileError(error)}`);
   });
   if (text === undefined) return undefined;
   const config = await loadConfig([file], env).catch(error => {
@@ -35,6 +36,13 @@ export async function readExisting(file: string, env: Environment): Promise<Exis
   });
   const account = config.accounts.get('default');
   return { text, sections: parseIni(text, file), account, defaults: toDefaults(config, account) };
+}
+
+/** Reading what is no file, such as a pipe, may last for ever. */
+async function readFileIfThere(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile()) throw new Error('it is no file');
+  return readIfThere(path);
 }
 
 /** Whether a text would say nothing else; comments and empty lines are no matter. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeFileError } from '../../../shared/base/errors.ts';
+import { explainFileError } from '../../../shared/base/file-error.ts';
 import { whyNotRunnable } from '../../../shared/base/run-program.ts';
 import { parseEabKey } from '../../../shared/ca/account-section.ts';
 import { parseListener } from '../../../shared/config/listener.ts';
@@ -142,7 +142,7 @@ function readNow(path: string, fail: (reason: string) => never): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    return fail(`${path} cannot be read: ${describeFileError(error)}`);
+    return fail(`${path} cannot be read: ${explainFileError(error)}`);
   }
 }
 

@@ -1,6 +1,17 @@
-import { access, chown, constants, mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chown,
+  constants,
+  mkdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createAtomically, writeAtomically } from '../../../shared/base/atomic-file.ts';
+import { createAtomically, readIfThere, writeAtomically } from '../../../shared/base/atomic-file.ts';
 import { describeFileError } from '../../../shared/base/errors.ts';
 import type { Environment } from '../../../shared/config/environment.ts';
 import { findPlace } from '../../../shared/config/redis-access.ts';
@@ -80,13 +91,29 @@ export async function putConfig(
     return undefined;
   }
   const real = await realpath(file); // a link stays one
-  const copy = `${real}.${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  const copy = toCopyName(real, now);
   await writeAtomically(copy, before, { mode: 0o600 });
   const fresh = `${copy}.new`;
   await writeAtomically(fresh, text, { mode: 0o600 });
   await Promise.all([give(copy), give(fresh)]);
   await rename(fresh, real);
   return copy;
+}
+
+const toCopyName = (file: string, now: Date) => `${file}.${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
+
+/**
+ * Copies the certificate of a CA to where the roles can read it.
+ *
+ * @returns where another one is now that was there before
+ */
+export async function copyCaFile(from: string, to: string, now: Date): Promise<string | undefined> {
+  const [text, before] = [await readFile(from, 'utf8'), await readIfThere(to)];
+  if (before === text) return undefined;
+  const kept = before === undefined ? undefined : toCopyName(to, now);
+  if (kept !== undefined) await rename(to, kept);
+  await writeAtomically(to, text);
+  return kept;
 }
 
 /**

@@ -7,8 +7,14 @@ import { makeCsr } from '../../shared/pki/openssl-csr.ts';
 const [one, other] = ['a.example', 'b.example'].map(name => Buffer.from(makeCsr({ names: `DNS:${name}` })));
 assert.ok(one && other);
 
+/** Reads each body as the intake does. */
+function openRead(most?: number) {
+  const { recall, read } = openCsrReader(most);
+  return (body: Buffer) => read(recall(body));
+}
+
 test('openCsrReader() reads as readCsr() does, and the same body once', () => {
-  const read = openCsrReader();
+  const read = openRead();
   const first = read(one);
   assert.deepEqual(first, readCsr(one));
   assert.equal(read(Buffer.from(one)), first);
@@ -17,7 +23,7 @@ test('openCsrReader() reads as readCsr() does, and the same body once', () => {
 });
 
 test('openCsrReader() tells bodies apart whose bytes differ where they are no UTF-8', () => {
-  const read = openCsrReader();
+  const read = openRead();
   const bodies = [0x80, 0x81].map(byte => Buffer.concat([one, Buffer.from([byte, 0x0a])]));
   assert.equal(bodies[0]?.toString(), bodies[1]?.toString());
   for (const body of bodies) assert.equal(read(body).postedDigest, readCsr(body).postedDigest);
@@ -25,7 +31,7 @@ test('openCsrReader() tells bodies apart whose bytes differ where they are no UT
 
 test('openCsrReader() remembers no more bytes than it may, and no body that alone has more', () => {
   const sizeOf = (body: Buffer) => body.length + readCsr(body).der.length + readCsr(body).pem.length;
-  const read = openCsrReader(sizeOf(one) + sizeOf(other) + 1);
+  const read = openRead(sizeOf(one) + sizeOf(other) + 1);
   const first = read(one);
   const second = read(other);
   assert.deepEqual([read(one) === first, read(other) === second], [true, true]);
@@ -36,10 +42,20 @@ test('openCsrReader() remembers no more bytes than it may, and no body that alon
 });
 
 test('openCsrReader() refuses what it has refused before', () => {
-  const read = openCsrReader();
+  const read = openRead();
   for (let time = 0; time < 2; time++)
     assert.throws(() => read(Buffer.from('no CSR')), {
       code: 'badCsr',
       message: /no PEM certificate request/,
     });
+});
+
+test('openCsrReader() gives the Buffer in which the same bytes came before, and no other', () => {
+  const { recall, read } = openCsrReader();
+  assert.equal(recall(one).body, one);
+  read(recall(one));
+  assert.equal(recall(Buffer.from(one)).body, one);
+  const alike = Buffer.from(`# of another host\n${one}`); // the end of both is the same
+  assert.equal(recall(alike).body, alike);
+  assert.notEqual(read(recall(alike)).postedDigest, read(recall(one)).postedDigest);
 });

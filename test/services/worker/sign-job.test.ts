@@ -6,10 +6,11 @@ import { openStoring } from '../../../shared/base/storage-faults.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
+import { issuerIn } from '../../../shared/pki/issuer.ts';
 import { csrKeyDigest } from '../../../shared/pki/public-key.ts';
 import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
-import { ecKey, makeCertificate } from '../../shared/pki/openssl-csr.ts';
+import { ecKey, makeCertificate, makeIssued } from '../../shared/pki/openssl-csr.ts';
 import { rfc9773Certificate } from '../../shared/pki/rfc9773-certificate.ts';
 import { csr, issuer, type JobBench, jobData, leaf, names, openJobBench, san } from './job-parts.ts';
 
@@ -58,6 +59,27 @@ test('runSignJob() tells the CA what a post replaces: the stored certificate, wh
     await run(bench);
     const [newOrder] = http.requests.filter(({ path }) => path === '/new-order');
     assert.deepEqual(newOrder?.payload, { identifiers: jobData.identifiers, ...replaces });
+  }
+});
+
+test('runSignJob() notes who issues once, also one of whom chains show no more than the name', async () => {
+  const signed = makeIssued({ names: san });
+  for (const chain of [signed.leaf + signed.issuer, signed.leaf]) {
+    await using bench = await openJobBench({ chain });
+    const noted = new Set<string>();
+    const chains: string[] = [];
+    bench.parts.issuers = {
+      noted,
+      async note(directory, of) {
+        chains.push(of);
+        noted.add(`${directory} ${issuerIn(of)}`);
+      },
+    };
+    for (let round = 0; round < 2; round++) {
+      const end = await runSignJob(bench.parts, { ...bench.job, isNew: true }, bench.signals);
+      assert.ok(end.end === 'finished' && end.result.outcome === 'issued', JSON.stringify(end));
+    }
+    assert.equal(chains.length, 1, issuerIn(chain));
   }
 });
 

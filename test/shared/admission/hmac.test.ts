@@ -177,3 +177,14 @@ test('withSeal() seals for one purpose, and bearsSeal() takes nothing else that 
   for (const value of [null, 'text', 7, [], {}, { seal: 7 }])
     assert.equal(bearsSeal(seals, 'order 1', value), false, JSON.stringify(value));
 });
+
+test('hmacMethod() computes the HMAC of a body once for each Buffer, and for each of two with the same bytes', () => {
+  const { holds } = hmacMethod('web', { type: 'sha256', keys: ['new', 'old'] }, never);
+  const posted = Buffer.from(body);
+  const request = toRequest({ claim });
+  assert.deepEqual(holds(request, posted), { by: 'hmac key 2' });
+  posted.fill(0); // nobody does that: it shows what is remembered
+  assert.deepEqual(holds(request, posted), { by: 'hmac key 2' });
+  assert.equal(holds(request, Buffer.from(posted)), undefined);
+  assert.deepEqual(holds(request, Buffer.from(body)), { by: 'hmac key 2' });
+});

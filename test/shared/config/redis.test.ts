@@ -84,7 +84,7 @@ test('a password that cannot be had is named by its file alone', async () => {
   await using dir = await tempDir();
   const redis = await load(`url = redis://r\npassword-file = ${dir.path}/none`);
   assert.throws(() => optionsOf('cli', redis), {
-    message: `the password of a Redis user: ${dir.path}/none cannot be read: no such file or directory`,
+    message: `the password of a Redis user: ${dir.path}/none cannot be read: no such file or directory: make it, or correct the path`,
   });
 });
 

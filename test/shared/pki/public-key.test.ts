@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { keyDigest } from '../../../shared/pki/certificate.ts';
 import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { readDer } from '../../../shared/pki/der.ts';
+import { keyDigest } from '../../../shared/pki/key.ts';
 import { csrKeyDigest, openedKeyDigest, readKeyDigest } from '../../../shared/pki/public-key.ts';
 import { ecKey, makeCertificate, makeCsr, opensslOver, rsaKey } from './openssl-csr.ts';
 

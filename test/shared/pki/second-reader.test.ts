@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { Identifier } from '../../../shared/base/identifier.ts';
-import { encodePem, readCertificate } from '../../../shared/pki/certificate.ts';
+import { type Certificate, decodePem, encodePem, readCertificate } from '../../../shared/pki/certificate.ts';
+import { readByNode } from '../../../shared/pki/certificate-by-node.ts';
 import { readCertificateIds } from '../../../shared/pki/certificate-ids.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
 import { contentOf, readDer, wholeOf } from '../../../shared/pki/der.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid, signedCsr } from './handmade-csr.ts';
+import { makeCertificate } from './openssl-csr.ts';
 import { readCertificateByPkijs, readCsrByPkijs } from './read-by-pkijs.ts';
 import { rfc9773Certificate } from './rfc9773-certificate.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -122,6 +124,33 @@ test(`certificates are read as pkijs reads them, in ${ROUNDS} mutations`, () => 
   }
   assert.ok(accepted > 10, `${accepted} were accepted`);
 });
+
+/** What it says; `undefined` of one that is damaged. */
+function read(by: (der: Buffer) => Certificate, certificate: Buffer): Certificate | undefined {
+  try {
+    return by(certificate);
+  } catch {
+    return undefined;
+  }
+}
+
+for (const [what, pem] of [
+  ['of a CA', rfc9773Certificate],
+  ['of names and addresses', makeCertificate({ names: 'DNS:a.example,DNS:*.B.example,IP:192.0.2.1,IP:::1' })],
+  ['without names', makeCertificate()],
+] as const)
+  test(`a certificate ${what} is read as Node reads it, in ${ROUNDS} mutations`, () => {
+    const random = seededRandom(509);
+    const original = decodePem(pem, ['CERTIFICATE']);
+    let accepted = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const mutated = round === 0 ? original : mutate(original, random);
+      const byNode = read(readByNode, mutated);
+      assert.deepEqual(read(readCertificate, mutated), byNode, mutated.toString('hex'));
+      if (byNode) accepted++;
+    }
+    assert.ok(accepted > 10, `${accepted} were accepted`);
+  });
 
 const damaged: [what: string, hex: string, fault: string][] = [
   ['nothing', '', 'an element is missing (at byte 0)'],

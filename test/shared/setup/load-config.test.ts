@@ -205,7 +205,7 @@ test('loadConfig() prefers a written Redis URL and ca-file to the environment', 
 for (const [env, message] of [
   [
     { ACME_CAFILE: '/nowhere.pem' },
-    'environment: ACME_CAFILE: /nowhere.pem cannot be read: no such file or directory',
+    'environment: ACME_CAFILE: /nowhere.pem cannot be read: no such file or directory: make it, or correct the path',
   ],
   [{ QUARRY_LOG: 'loud' }, /^environment: QUARRY_LOG: unknown level; known: trace, /],
   [

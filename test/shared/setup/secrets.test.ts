@@ -75,7 +75,10 @@ for (const [name, [text, value, fileOption]] of Object.entries(options)) {
   if (/^(sentinel-)?password/.test(option)) continue; // its file is read at each connection
   test(`${fileOption} of ${name} is refused in one line where it cannot be used`, async () => {
     const said = (path: string) => refusal(`${text}${fileOption} = ${path}\n`);
-    assert.match(await said(join(dir.path, 'nowhere')), /nowhere cannot be read: no such file or directory$/);
+    assert.match(
+      await said(join(dir.path, 'nowhere')),
+      /nowhere cannot be read: no such file or directory: make it, or correct the path$/,
+    );
     assert.match(
       await said('/dev/null'),
       new RegExp(`main\\.ini:\\d+: \\[.*\\] ${fileOption}: /dev/null is empty$`),

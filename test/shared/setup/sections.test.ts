@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 import { account, auth, loadText, refusal } from './load-text.ts';
 
-const missingFile = /cannot be read: no such file or directory$/;
+const missingFile = /cannot be read: no such file or directory: make it, or correct the path$/;
 const itself = import.meta.filename;
 const { caFile, certFile, keyFile } = await tlsAuthority();
 const challtestsrv = '[verification "a"]\ntype = dns01-challtestsrv\n';

@@ -142,7 +142,7 @@ suite('type = dns01-dnsUpdate', () => {
     ],
     [
       'tsig-name = a\ntsig-secret-file = nowhere',
-      /tsig-secret-file: \S*nowhere cannot be read: no such file or directory$/,
+      /tsig-secret-file: \S*nowhere cannot be read: no such file or directory: make it, or correct the path$/,
     ],
     ['tsig-name = a\ntsig-secret-file = empty', /tsig-secret-file: \S*empty is empty$/],
     ['tsig-secret-file = key.bad', /tsig-secret-file: \S*key\.bad: unknown algorithm/],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -35,4 +36,13 @@ test('a file that init wrote answers the questions as they were answered', async
     clients: 'this-machine 192.0.2.0/24 key:web1.example.org key token',
   });
   assert.equal(await readExisting(join(dir.path, 'other.ini'), {}), undefined);
+});
+
+test('what is no file is not read, as that could last for ever', async () => {
+  await using dir = await tempDir();
+  const pipe = join(dir.path, 'pipe.ini');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(readExisting(pipe, {}), {
+    message: `${pipe}: is there, and cannot be read: it is no file`,
+  });
 });

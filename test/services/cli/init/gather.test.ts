@@ -289,3 +289,12 @@ test('containers are told neither of this machine nor of what they lack', async 
   assert.deepEqual([answers.proof, answers.clients], [{ kind: 'http', port: 8080 }, [{ kind: 'token' }]]);
   assert.match(terminal.heard, /needs more than compose\.yaml has[\s\S]*containers cannot tell/);
 });
+
+test('what is wrong with an option is said before the CA is asked', async () => {
+  for (const [option, wrong] of Object.entries({ name: 'no name', prove: 'typo', clients: 'nobody' })) {
+    const lookAtCa: LookAtCa = async () => assert.fail('the CA was asked');
+    await assert.rejects(gather({ given: { ...needed, [option]: wrong }, lookAtCa }), ({ message }: Error) =>
+      message.startsWith(`--${option}: `),
+    );
+  }
+});

@@ -12,7 +12,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { needFolder, putConfig, tryConfig } from '../../../../services/cli/init/write-config.ts';
+import { copyCaFile, needFolder, putConfig, tryConfig } from '../../../../services/cli/init/write-config.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
 const now = new Date('2026-11-27T15:00:00Z');
@@ -38,6 +38,21 @@ test('main.ini is for its owner alone, stays whose it was, and a copy of what it
   const again = { owner: undefined, before: 'two', now: new Date('2026-11-27T16:00:00Z') };
   assert.equal(await putConfig(link, 'three', again), `${await realpath(file)}.20261127T160000Z`);
   assert.deepEqual([await readlink(link), await readFile(file, 'utf8')], [file, 'three']);
+});
+
+test('the certificate of a CA is copied, and another one that was there stays under another name', async () => {
+  await using dir = await tempDir();
+  const [from, to] = [join(dir.path, 'theirs.pem'), join(dir.path, 'ca.pem')];
+  await writeFile(from, 'theirs');
+  assert.equal(await copyCaFile(from, to, now), undefined);
+  assert.equal(await copyCaFile(from, to, now), undefined, 'the same once more');
+  await writeFile(to, 'of something else');
+  const kept = `${to}.20261127T150000Z`;
+  assert.equal(await copyCaFile(from, to, now), kept);
+  assert.deepEqual(
+    [await readFile(to, 'utf8'), await readFile(kept, 'utf8')],
+    ['theirs', 'of something else'],
+  );
 });
 
 test('a folder in which others could put another main.ini is warned of', async () => {
