@@ -1,13 +1,14 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import { tokenPattern } from '../../shared/acme/objects.ts';
-import type { Clock, Log } from '../../shared/base/basics.ts';
+import type { Clock } from '../../shared/base/basics.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { watchHealth } from '../../shared/base/health.ts';
 import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { atListener, type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
-import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import { Counter } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { Store } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
@@ -99,7 +100,8 @@ type OpenServers<Challenge> = (blocks: Block<Challenge>[], parts: AnswerParts) =
 const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } = {
   async 'http-01'(_, { store, clock, log, metrics, room }) {
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
-    const app = createHttp01App({ get: token => outlast(() => responses.get(token)) }, log, metrics);
+    const get = (token: string) => outlast(() => responses.get(token));
+    const app = createHttp01App({ get }, { clock, log, metrics });
     const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
     const makeRoom = () => toMakeRoom(room?.perListener ?? Infinity);
     return { create: () => http.createServer(options, app).on('connection', makeRoom()) };
@@ -145,9 +147,9 @@ const PATH = '/.well-known/acme-challenge/';
  */
 export function createHttp01App(
   responses: Pick<ChallengeResponses, 'get'>,
-  log: Log,
-  metrics: Registry,
+  { clock, log, metrics }: Pick<ResponderParts, 'clock' | 'log' | 'metrics'>,
 ): RequestListener {
+  const get = rememberingFound(responses.get, clock);
   const answers = new Counter({
     name: 'quarry_responder_answers_total',
     help: 'Answers to http-01 requests, by status',
@@ -164,7 +166,7 @@ export function createHttp01App(
   return (request: IncomingMessage, response: ServerResponse) => {
     const token = toToken(request);
     if (token === undefined) return answer(response, 404, 'text/plain', 'not found\n');
-    responses.get(token).then(
+    get(token).then(
       keyAuthorization => {
         log.debug({ token, found: keyAuthorization !== null }, 'challenge asked for');
         if (keyAuthorization === null) answer(response, 404, 'text/plain', 'not found\n');
@@ -175,6 +177,30 @@ export function createHttp01App(
         answer(response, 503, 'text/plain', 'try again\n');
       },
     );
+  };
+}
+
+/** In which a CA has fetched a token from all of its places. */
+const REMEMBERED_FOR = 2_000;
+const MOST_REMEMBERED = 1_000;
+
+/**
+ * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. It belongs
+ * to one authorization of one account, so what it is answered with never changes. What has been withdrawn is
+ * seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more than
+ * before. That there is nothing is not remembered, as a worker may put it at any time.
+ */
+function rememberingFound(get: ChallengeResponses['get'], clock: Clock): ChallengeResponses['get'] {
+  const found = new LRUCache<string, string>({
+    ...{ max: MOST_REMEMBERED, ttl: REMEMBERED_FOR },
+    ...{ perf: clock, ttlResolution: 0 },
+  });
+  return async token => {
+    const known = found.get(token);
+    if (known !== undefined) return known;
+    const keyAuthorization = await get(token);
+    if (keyAuthorization !== null) found.set(token, keyAuthorization);
+    return keyAuthorization;
   };
 }
 

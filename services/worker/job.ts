@@ -43,6 +43,7 @@ export type SignRun = {
  * has the job.
  */
 export class JobProgress {
+  readonly settled = new Set<string>(); // the accounts whose budgets hold nothing for the job any more
   readonly #records: Pick<SignRecords, 'writeCheckpoint'>;
   readonly #lock: JobLock;
   #saved: SavedProgress;
@@ -122,8 +123,7 @@ export function patienceOf({ data, createdAt }: SignJob): number {
 }
 
 function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, account: string) {
-  const { block, identifiers } = data;
-  return parts.shareOf?.({ block, account, identifiers });
+  return parts.shareOf?.({ block: data.block, account, identifiers: data.identifiers });
 }
 
 /**
@@ -156,7 +156,8 @@ export async function keepCertificate(
   const { identifiers, storage: name } = job.data;
   const { chain, issuedBy, leaf } = issued;
   const storage = parts.storages.get(name);
-  if (!storage && turn !== 'counted') return;
+  const isCounted = turn === 'counted' && ca.budget.countsCertificates;
+  if (!storage && !isCounted) return;
   await parts.records.confirmLock(job.lock); // else the certificate is its successor's to store and to count
   const saying = (failure: string) => (error: unknown) =>
     log.error({ storage: name, reason: describeError(error) }, failure);
@@ -166,9 +167,10 @@ export async function keepCertificate(
       .catch(error => keepUnstored(run, name, { chain, issuedBy, leaf }, error));
   await Promise.all([
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
-    turn === 'counted' &&
+    isCounted &&
       ca.budget
         .spendCertificate(identifiers, { id: job.lock.jobId, share: shareOf(run, ca.name) })
+        .then(() => run.progress.settled.add(ca.name))
         .catch(saying('the certificate cannot be counted')),
   ]);
 }
@@ -240,7 +242,7 @@ export async function writeResult(
 export async function finish(run: SignRun, resultWritten: Written): Promise<SignJobEnd> {
   const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
-    if (progress.orderAt(account).turn === 'exempt') continue;
+    if (progress.settled.has(account) || progress.orderAt(account).turn === 'exempt') continue;
     const claim = { id: job.lock.jobId, share: shareOf(run, account) };
     await parts.cas.get(account)?.budget.leave(job.data.identifiers, claim);
   }

@@ -1,5 +1,4 @@
-import { createHash, type KeyObject } from 'node:crypto';
-import { getJwk } from 'acme-client/src/crypto/index.js';
+import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { IssuanceError } from '../base/errors.ts';
 import { readPrivateKey } from '../pki/private-key.ts';
 
@@ -7,7 +6,7 @@ import { readPrivateKey } from '../pki/private-key.ts';
 export type AccountKey = {
   key: KeyObject;
   /** The public one (RFC 7517), its members sorted as RFC 7638 wants them for the thumbprint. */
-  jwk: Record<string, string>;
+  jwk: Record<string, unknown>;
   /** RFC 7638, base64url. */
   thumbprint: string;
   alg: 'RS256' | 'ES256' | 'ES384' | 'ES512';
@@ -19,9 +18,10 @@ export type AccountKey = {
  */
 export function openAccountKey(pem: string): AccountKey {
   const key = readPrivateKey(pem);
-  const jwk = getJwk(pem);
-  const thumbprint = createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
-  return { key, jwk, thumbprint, alg: algorithmOf(key) };
+  const alg = algorithmOf(key);
+  const members = Object.entries(createPublicKey(key).export({ format: 'jwk' }));
+  const jwk = Object.fromEntries(members.sort(([one], [other]) => (one < other ? -1 : 1)));
+  return { key, jwk, thumbprint: hash('sha256', JSON.stringify(jwk), 'base64url'), alg };
 }
 
 /** RFC 7518 section 3.1. */

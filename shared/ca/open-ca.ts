@@ -72,6 +72,7 @@ const unguarded: Guards = {
   },
   budget: {
     takeOrder: async () => undefined,
+    countsCertificates: false,
     spendCertificate: async () => {},
     spendFailures: async () => {},
     leave: async () => {},

@@ -37,7 +37,9 @@ export type Budget = {
    *   order
    */
   takeOrder(identifiers: Identifier[], claim: Claim): Promise<Shortage | undefined>;
-  /** Counts an issued certificate. */
+  /** Whether any limit counts certificates. */
+  countsCertificates: boolean;
+  /** Counts an issued certificate, and ends what the job had besides, as `leave` does. */
   spendCertificate(identifiers: Identifier[], claim: Pick<Claim, 'id' | 'share'>): Promise<void>;
   /** Counts a failed authorization of each name. */
   spendFailures(names: string[]): Promise<void>;
@@ -196,10 +198,12 @@ export function openBudget(
   const keyOf = (key: string) => `${prefix}:budget:${key}`;
   const keysOf = (key: string) => [keyOf(key), keyOf(`places/${key}`), keyOf(`lapses/${key}`)];
 
-  async function settle(buckets: Bucket[], what: 'spend' | 'leave', id: string): Promise<void> {
+  /** @param spent which of the buckets are to be spent from */
+  async function settle(buckets: Bucket[], spent: Bucket['use'] | undefined, id: string): Promise<void> {
     if (buckets.length === 0) return;
     const keys = buckets.flatMap(({ key }) => keysOf(key));
-    const figures = buckets.flatMap(({ rate }) => [rate.period / rate.count, what]);
+    const toUse = ({ rate, use }: Bucket) => [rate.period / rate.count, use === spent ? 'spend' : 'leave'];
+    const figures = buckets.flatMap(toUse);
     await runScript(redis, SETTLE, keys, [clock.now(), id, ...figures]);
   }
 
@@ -218,10 +222,10 @@ export function openBudget(
       const short = counted[index - 1];
       return short && { key: short.key, until: Number(until), waits: waits === 1 };
     },
-    spendCertificate: (identifiers, { id, share }) =>
-      settle(certificateBuckets(identifiers, share), 'spend', id),
-    spendFailures: names => settle(nameBuckets(names), 'spend', ''),
-    leave: (identifiers, claim) => settle(allBuckets(identifiers, claim), 'leave', claim.id),
+    countsCertificates: certificatesPerDomain !== undefined || certificatesPerSet !== undefined,
+    spendCertificate: (identifiers, claim) => settle(allBuckets(identifiers, claim), 'keep', claim.id),
+    spendFailures: names => settle(nameBuckets(names), 'look', ''),
+    leave: (identifiers, claim) => settle(allBuckets(identifiers, claim), undefined, claim.id),
     async ordersLeft() {
       if (!orders) return undefined;
       const key = keyOf(accountKey(scope));

@@ -440,3 +440,26 @@ test('a budget of which nothing is counted asks Redis nothing', async () => {
   await budget.leave(order, claim);
   assert.equal(await budget.ordersLeft(), undefined);
 });
+
+test('spendCertificate() ends the place of a job whose order an earlier one has made', async () => {
+  const { budget, prefix, take, claimOf, clock } = budgetOf({
+    orders: { count: 1, period: HOUR },
+    certificatesPerDomain: { count: 5, period: DAY },
+  });
+  assert.equal(budget.countsCertificates, true);
+  assert.equal(await take('a.example.org'), 'order');
+  const claim = claimOf({ patience: clock.now() + 2 * HOUR });
+  assert.equal(await take('b.example.org', claim), 'wait account/default');
+  const places = `${prefix}:budget:places/account/default`;
+  assert.equal(await redis.zcard(places), 1);
+  await budget.spendCertificate(orderOf('b.example.org'), claim);
+  assert.equal(await redis.exists(places), 0);
+});
+
+test('no limit counts certificates where only orders and failures are limited', () => {
+  const { budget } = budgetOf({
+    orders: { count: 1, period: HOUR },
+    failedAuthorizations: { count: 5, period: HOUR },
+  });
+  assert.equal(budget.countsCertificates, false);
+});

@@ -8,6 +8,7 @@ import { lookAtRedis, untilRedisFits } from '../../shared/setup/redis-fitness.ts
 import { account, auth, loadText } from '../shared/setup/load-text.ts';
 import { freePort } from '../support/free-port.ts';
 import { startRedis } from '../support/redis.ts';
+import { nodeSettings } from '../support/redis-cluster.ts';
 
 const config = await loadText(account + auth);
 const rights = rightsOf('worker', config);
@@ -21,7 +22,7 @@ const unfit: [string, Record<string, string>, string][] = [
   ],
   [
     'is a node of a cluster',
-    { 'cluster-enabled': 'yes' },
+    await nodeSettings(),
     'is a node of a cluster: write cluster = HERE in place of url',
   ],
 ];

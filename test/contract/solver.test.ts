@@ -10,6 +10,7 @@ import type { Solver } from '../../shared/solver/solver.ts';
 import { freePort } from '../support/free-port.ts';
 import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
+import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
 import { startSolverRedis } from './solver-redis.ts';
 
@@ -28,13 +29,14 @@ function openHttp01(connection = redis[0]): Solver {
 
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
-  const responder = await listen(
-    createHttp01App(openChallengeResponses({ redis: redis[2], prefix }), quietLog, openMetrics()),
-  );
+  const clock = turnedClock(Date.now());
+  const parts = { clock, log: quietLog, metrics: openMetrics() };
+  const responder = await listen(createHttp01App(openChallengeResponses({ redis: redis[2], prefix }), parts));
   return {
     solver: openHttp01(redis[0]),
     other: openHttp01(redis[1]),
     async sees({ token, keyAuthorization }) {
+      clock.turn(3_000); // it remembers what it has found for a moment
       const answer = await fetch(`${responder.url}/.well-known/acme-challenge/${token}`);
       return answer.status === 200 && (await answer.text()) === keyAuthorization;
     },

@@ -44,13 +44,12 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
   const { replicas = false, users = false, settings = {} } = options;
   await using started = new AsyncDisposableStack();
   const { path: dir } = started.use(await tempDir());
-  const hasBusPort = await knowsClusterPort();
   const startNode = async (): Promise<Node> => {
     const port = await freePort();
-    const bus = hasBusPort ? await freePort() : port + 10_000;
+    const node = await nodeSettings();
+    const bus = Number(node['cluster-port'] ?? port + 10_000);
     const own = {
-      'cluster-enabled': 'yes',
-      ...(hasBusPort && { 'cluster-port': `${bus}` }),
+      ...node,
       'cluster-node-timeout': '500',
       'cluster-replica-validity-factor': '0',
       'cluster-require-full-coverage': 'no',
@@ -66,7 +65,8 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
   };
   const count = replicas ? 2 * masterCount : masterCount;
   // The other port of an old Redis is not ours to choose, and may be in use.
-  const startOne = () => (hasBusPort ? startNode() : startNode().catch(startNode).catch(startNode));
+  const startOne = async () =>
+    (await knowsClusterPort()) ? startNode() : startNode().catch(startNode).catch(startNode);
   const nodes = await startAll(Array.from({ length: count }, startOne), started);
   await unite(nodes);
 
@@ -104,6 +104,13 @@ export async function startRedisCluster(options: ClusterOptions = {}): Promise<R
 
 /** @param bus the port by which the nodes talk to each other */
 type Node = Redis & { bus: number };
+
+/** Of a node of a cluster, whose other port nobody else has where Redis lets that be chosen. */
+export async function nodeSettings(): Promise<Record<string, string>> {
+  const settings: Record<string, string> = { 'cluster-enabled': 'yes' };
+  if (await knowsClusterPort()) settings['cluster-port'] = `${await freePort()}`;
+  return settings;
+}
 
 /** Before Redis 7 the other port is always the port and 10,000. */
 async function knowsClusterPort(): Promise<boolean> {

@@ -58,9 +58,4 @@ function negative(rcode: Rcode, { nameLength }: Query, { name, ttl, soa }: Zone)
 }
 
 /** One string of a TXT record. */
-function encodeText(value: string): Buffer {
-  const data = Buffer.alloc(1 + value.length);
-  data.writeUInt8(value.length, 0);
-  data.write(value, 1, 'latin1');
-  return data;
-}
+const encodeText = (value: string) => Buffer.from(String.fromCharCode(value.length) + value, 'latin1');

@@ -103,24 +103,35 @@ function parseRecords(
 
 /** There is nothing yet that the name in a question could point at. */
 function parseName(message: Buffer, start: number): { text: string; end: number } | undefined {
-  const bytes = message.toString('latin1', start, start + LONGEST_NAME); // once, as each look costs much
-  const labels: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const length = bytes.charCodeAt(at);
+  const limit = Math.min(message.length, start + LONGEST_NAME);
+  let written = 0;
+  for (let at = start; at < limit; ) {
+    const length = message[at] as number;
     const next = at + 1 + length;
-    if (length === 0) return { text: labels.join('.'), end: start + next };
-    if (length > 63) return undefined;
-    labels.push(toLabel(bytes.slice(at + 1, next)));
-    at = next;
+    if (length === 0) return { text: nameText.toString('latin1', 0, written), end: next };
+    if (length > 63 || next > limit) return undefined;
+    if (at > start) nameText[written++] = DOT;
+    for (at++; at < next; at++) written += writeCharacter(message[at] as number, written);
   }
   return undefined;
 }
 
-function toLabel(text: string): string {
-  if (/^[A-Za-z0-9_-]*$/.test(text)) return text.toLowerCase();
-  return text
-    .replace(/[^A-Za-z0-9_-]/g, byte => `\\${`${byte.charCodeAt(0)}`.padStart(3, '0')}`)
-    .toLowerCase();
+/** The text of the name that is being read, in which each byte may take four characters. */
+const nameText = Buffer.alloc(4 * LONGEST_NAME);
+const DOT = 0x2e;
+
+/** For each byte of a label the one of its text; 0 for what has to be escaped. */
+const characters = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const character = String.fromCharCode(byte);
+  return /[A-Za-z0-9_-]/.test(character) ? character.toLowerCase().charCodeAt(0) : 0;
+});
+
+/** @returns how many characters that takes */
+function writeCharacter(byte: number, at: number): number {
+  const character = characters[byte] as number;
+  if (character === 0) return nameText.write(`\\${`${byte}`.padStart(3, '0')}`, at, 'latin1');
+  nameText[at] = character;
+  return 1;
 }
 
 /** Where the name ends that begins here. Where it points at is of no interest. */

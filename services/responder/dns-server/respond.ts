@@ -40,11 +40,11 @@ export function responding(
   function encode(query: Query, toAnswer: () => Answer, transport: Transport, limit: number): Buffer {
     try {
       const answer = toAnswer();
-      const { rcode, records = [] } = answer;
       const reply = encodeReply(query, answer, limit);
-      const told = { question: query.name, type: query.type, rcode: formatRcode(rcode) };
-      log.debug({ ...told, records: records.length }, 'challenge asked for');
-      count(told.rcode, transport);
+      const { name: question, type } = query;
+      const rcode = formatRcode(answer.rcode);
+      log.debug({ question, type, rcode, records: answer.records?.length ?? 0 }, 'challenge asked for');
+      count(rcode, transport);
       return reply;
     } catch (error) {
       log.error({ reason: describeError(error) }, 'a question was not answered');

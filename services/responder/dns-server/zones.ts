@@ -31,15 +31,22 @@ export function openZones(configs: readonly ZoneConfig[]): Zones {
   const open = configs.find(config => config.zones.length === 0);
   return {
     find(name) {
-      const parents = withParents(name);
-      const lowest = parents.find(parent => zones.has(parent));
-      if (lowest !== undefined) return zones.get(lowest);
-      if (!open) return undefined;
-      const challenge = parents.findLast(parent => parent.startsWith(`${challengeLabel}.`));
+      const lowest = findLowest(zones, name);
+      if (lowest || !open) return lowest;
+      const challenge = withParents(name).findLast(parent => parent.startsWith(`${challengeLabel}.`));
       return challenge === undefined ? undefined : toZone(challenge, open);
     },
     isAbove: name => above.has(name),
   };
+}
+
+function findLowest(zones: ReadonlyMap<string, Zone>, name: string): Zone | undefined {
+  for (let start = 0; ; ) {
+    const zone = zones.get(name.slice(start));
+    const dot = name.indexOf('.', start);
+    if (zone || dot < 0) return zone;
+    start = dot + 1;
+  }
 }
 
 function toZone(name: string, { nameServers, hostmaster, ttl }: ZoneConfig): Zone {

@@ -92,15 +92,26 @@ suite('Redis', { concurrency: true }, () => {
 
   test('killed just when the CA looks at the challenges, and back soon, costs no order: responders outlast it', async () => {
     await using fleet = await startFleet();
-    fleet.front.hold();
-    const posts = await postEach(fleet, ['look1.example', 'look2.example']);
-    await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2);
-    await fleet.redis.kill();
-    fleet.front.release();
-    await waitUntil('the responder to be asked', () => fleet.front.waiting === 0);
-    await fleet.redis.restart();
-    await assertIssued(fleet, posts);
-    assert.equal(fleet.ca.counts().newOrder, 2);
+    /** Whether Redis was back in time: a busy machine may start it later than responders wait for it. */
+    async function outlasts(names: string[]): Promise<boolean> {
+      fleet.front.hold();
+      const posts = await postEach(fleet, names);
+      await waitUntil('the CA to ask for both tokens', () => fleet.front.waitingFor.size === 2);
+      const before = fleet.front.asked.length;
+      await fleet.redis.kill();
+      fleet.front.release();
+      await waitUntil('the responder to be asked', () => fleet.front.waiting === 0);
+      await fleet.redis.restart();
+      await assertIssued(fleet, posts);
+      const answers = fleet.front.asked.slice(before).flatMap(one => one.answers);
+      if (answers.some(({ status }) => status === 503)) return false;
+      for (const name of names) assert.equal(sent(fleet.ca, name, 'newOrder').length, 1, name);
+      return true;
+    }
+    let outlasted = false;
+    for (let tries = 0; tries < 5 && !outlasted; tries++)
+      outlasted = await outlasts([`look1.try${tries}.example`, `look2.try${tries}.example`]);
+    assert.ok(outlasted, 'responders wait for Redis');
   });
 
   test('killed just when the CA looks, and away for longer than responders wait, costs an order, but no client an error', async () => {
@@ -123,7 +134,7 @@ suite('Redis', { concurrency: true }, () => {
     assert.deepEqual(await presented(fleet), []);
   });
 
-  test('whose connections all go silent is connected to anew by every role, and the order under way goes on, once', async () => {
+  test('whose connections all go silent, and which loses its scripts, is connected to anew by every role, and the order under way goes on, once', async () => {
     await using fleet = await startFleet({ roles: [] });
     await using proxy = await startRedisProxy(fleet.redis.port);
     const parts = ['intake', 'worker', 'responder'] as const;
@@ -142,6 +153,7 @@ suite('Redis', { concurrency: true }, () => {
       assert.equal(status, 503);
       assert.match(body, /: Redis (does not answer|cannot be reached)/);
     }
+    await fleet.redisClient.script('FLUSH');
     pending.remove();
     await assertIssued(fleet, [posted]);
     assert.equal(sent(fleet.ca, 'silent.example', 'newOrder').length, 1);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { VERSION } from '../../../shared/base/version.ts';
+import { callQuarry, callQuarryIn } from '../../support/call-quarry.ts';
 import { freePort } from '../../support/free-port.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -23,20 +24,23 @@ async function quarry(args: string[], { cwd = '/', env = {} as Record<string, st
 }
 
 test('quarry says how it is used, and its version', async () => {
-  const usages = await Promise.all([[], ['help'], ['--help'], ['-h']].map(args => quarry(args)));
+  const called = [['help'], ['--help'], ['-h']].map(words => callQuarry(words));
+  const usages = await Promise.all([quarry([]), ...called]);
   for (const { code, stdout } of usages) {
     assert.equal(code, 0);
     assert.match(stdout, /^quarry .*\n\n {2}quarry init [\s\S]*\n {2}quarry up FILE…/);
   }
-  const one = await quarry(['up', '--help']);
+  const one = await callQuarry(['up', '--help']);
   assert.match(one.stdout, /^quarry up FILE…\n\n.*\n\nFor example: quarry up main\.ini\n$/);
   assert.deepEqual(await quarry(['--version']), { code: 0, stdout: `${VERSION}\n`, stderr: '' });
 });
 
 test('quarry ends with 2 and one line for wrong words', async () => {
-  const [noFile, noCommand, noOption] = await Promise.all(
-    [['up'], ['upp', 'main.ini'], ['up', '--fast']].map(args => quarry(args)),
-  );
+  const called = [
+    ['upp', 'main.ini'],
+    ['up', '--fast'],
+  ].map(words => callQuarry(words));
+  const [noFile, noCommand, noOption] = await Promise.all([quarry(['up']), ...called]);
   assert.deepEqual(noFile, {
     code: 2,
     stdout: '',
@@ -52,8 +56,9 @@ test('quarry ends with 2 and one line that names file, line, section and option'
   await using dir = await tempDir();
   const file = join(dir.path, 'main.ini');
   await writeFile(file, '[account]\ndir = /a\n[auth a]\nipp = 127.0.0.1\n');
-  for (const command of ['check', 'up', 'worker']) {
-    const { code, stdout, stderr } = await quarry([command, 'main.ini'], { cwd: dir.path });
+  const roles = ['up', 'worker'].map(role => quarry([role, 'main.ini'], { cwd: dir.path }));
+  const called = callQuarryIn(dir.path, ['check', 'main.ini']);
+  for (const { code, stdout, stderr } of await Promise.all([called, ...roles])) {
     assert.deepEqual([code, stdout], [2, '']);
     assert.match(stderr, /^main\.ini:4: \[auth "?a"?\] ipp: .*\n$/);
   }

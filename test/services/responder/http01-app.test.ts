@@ -5,6 +5,8 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { createHttp01App } from '../../../services/responder/responder.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
+import { ask } from '../../support/ask.ts';
+import { heldClock } from '../../support/held-clock.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { listen } from '../../support/listen.ts';
 
@@ -12,18 +14,20 @@ const token = 'LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0';
 const keyAuthorization = `${token}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI`;
 const path = `/.well-known/acme-challenge/${token}`;
 
-/** The responder's app, knowing one token; `asked` are those that it looked up. */
+/** The responder's app, knowing one token at first; `asked` are those that it looked up. */
 async function openResponder({ fault }: { fault?: Error } = {}) {
   const asked: string[] = [];
-  const [log, metrics] = [keptLog(), openMetrics()];
+  const known = new Map([[token, keyAuthorization]]);
+  const [log, metrics, clock] = [keptLog(), openMetrics(), heldClock(1_000_000)];
   const get = async (one: string) => {
     asked.push(one);
     if (fault) throw fault;
-    return one === token ? keyAuthorization : null;
+    return known.get(one) ?? null;
   };
-  const app = createHttp01App({ get }, log.log, metrics);
+  const app = createHttp01App({ get }, { clock, log: log.log, metrics });
   const server = await listen(app);
-  return { ...server, asked, log, metrics };
+  const status = async (at: string) => (await ask(server.url + at)).status;
+  return { ...server, app, asked, known, clock, log, metrics, status };
 }
 
 for (const at of [path, `${path}?`, `${path}?cache=no`])
@@ -97,4 +101,38 @@ test('the responder counts its answers and logs no key authorization', async () 
   assert.match(figures, /quarry_responder_answers_total\{status="200"\} 2/);
   assert.match(figures, /quarry_responder_answers_total\{status="404"\} 1/);
   assert.equal(responder.log.text().includes(keyAuthorization), false);
+});
+
+test('the responder looks a token up once for all who ask within a moment, and then sees it withdrawn', async () => {
+  await using responder = await openResponder();
+  assert.equal(await responder.status(path), 200);
+  responder.known.delete(token);
+  responder.clock.turn(2_000);
+  assert.equal(await responder.status(path), 200, 'the moment is not over');
+  assert.deepEqual(responder.asked, [token]);
+  responder.clock.turn(1);
+  assert.equal(await responder.status(path), 404);
+});
+
+test('the responder never remembers that it knows no response, or that Redis is away', async () => {
+  await using responder = await openResponder();
+  responder.known.delete(token);
+  assert.equal(await responder.status(path), 404);
+  responder.known.set(token, keyAuthorization);
+  assert.equal(await responder.status(path), 200);
+  await using away = await openResponder({ fault: new Error('connect ECONNREFUSED') });
+  assert.deepEqual([await away.status(path), await away.status(path)], [503, 503]);
+  assert.equal(away.asked.length, 2);
+});
+
+test('the responder remembers only so many responses', async () => {
+  await using responder = await openResponder();
+  const tokens = Array.from({ length: 1_001 }, (_, n) => `${n}`.padStart(43, 'n'));
+  for (const one of tokens) responder.known.set(one, `${one}.thumbprint`);
+  for (const one of [...tokens, ...tokens.slice(-1), ...tokens.slice(0, 1)])
+    await new Promise<void>(end => {
+      const url = path.replace(token, one);
+      responder.app({ method: 'GET', url } as never, { writeHead() {}, end } as never);
+    });
+  assert.equal(responder.asked.length, 1_002);
 });

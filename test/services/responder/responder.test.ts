@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
+import { Redis } from 'ioredis';
 import { startResponder } from '../../../services/responder/responder.ts';
 import { systemClock } from '../../../shared/base/basics.ts';
 import { openMetrics } from '../../../shared/base/metrics.ts';
 import { asking } from '../../../shared/dns/query.ts';
+import { challengeKey } from '../../../shared/solver/http01.ts';
 import { account, auth, loadText } from '../../shared/setup/load-text.ts';
+import { ask } from '../../support/ask.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { startRedis } from '../../support/redis.ts';
@@ -16,15 +19,13 @@ after(() => redis[Symbol.asyncDispose]());
 const verification = (name: string, type: string, ...lines: string[]) =>
   `[verification "${name}"]\ntype = ${type}\n${lines.join('\n')}\n`;
 
-async function start(blocks: string, log = quietLog) {
+async function start(blocks: string, log = quietLog, clock = systemClock) {
   const [, first] = /"(\w+)"/.exec(blocks) ?? [];
   const config = await loadText(`${account}${auth}verification = ${first}\n${blocks}`);
   const metrics = openMetrics();
   return Object.assign(
-    await startResponder(config, { redisAddress: { url: redis.url }, clock: systemClock, log, metrics }),
-    {
-      metrics,
-    },
+    await startResponder(config, { redisAddress: { url: redis.url }, clock, log, metrics }),
+    { metrics },
   );
 }
 
@@ -71,6 +72,22 @@ test('startResponder() lets go of what it has opened when another address is tak
     start(again),
     new RegExp(`^Error: \\[verification\\] listener: cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`),
   );
+});
+
+test('a responder asks Redis once for a token that a CA fetches from all of its places', async () => {
+  let now = 1_000_000;
+  const [client, clock] = [new Redis(redis.url), { ...systemClock, now: () => now }];
+  using _ = { [Symbol.dispose]: () => client.disconnect() };
+  const key = challengeKey('{quarry}', 't'.repeat(43));
+  await client.set(key, `${'t'.repeat(43)}.thumbprint`);
+  await using responder = await start(http, quietLog, clock);
+  const url = `http://127.0.0.1:${responder.addresses[0]?.port}/.well-known/acme-challenge/${'t'.repeat(43)}`;
+  const fetchStatus = async () => (await ask(url)).status;
+  assert.equal(await fetchStatus(), 200);
+  await client.del(key);
+  assert.deepEqual([await fetchStatus(), await fetchStatus()], [200, 200]);
+  now += 3_000;
+  assert.equal(await fetchStatus(), 404);
 });
 
 test('the zones of another configuration are answered for once it is taken over, on the same sockets', async () => {

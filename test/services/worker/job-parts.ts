@@ -149,6 +149,7 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
     },
     budget: {
       takeOrder: nothing,
+      countsCertificates: true,
       spendCertificate: async () => {},
       spendFailures: async () => {},
       leave: async () => {},

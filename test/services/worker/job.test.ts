@@ -92,4 +92,6 @@ test('a certificate that is not stored is counted where its order was; else nobo
   bench.parts.storages.clear();
   assert.deepEqual(await keep(bench, 'counted'), ['confirm', 'count']);
   assert.deepEqual(await keep(bench, 'exempt'), []);
+  bench.guard.budget.countsCertificates = false;
+  assert.deepEqual(await keep(bench, 'counted'), []);
 });

@@ -29,6 +29,7 @@ async function openCountedBench(data: Partial<SignJobData>, ...shortages: Shorta
       claims.push(claim);
       return left.shift();
     },
+    countsCertificates: true,
     spendCertificate: async () => void acts.push('spend certificate'),
     spendFailures: async () => {},
     leave: async () => void acts.push('leave'),
@@ -60,7 +61,21 @@ test('a post waits for its turn while its client does, without a slot, a flight 
   clock.turn(30_000);
   shortage = undefined;
   assert.equal((await run(bench)).end, 'finished');
-  assert.deepEqual(acts, ['leave flight', 'spend certificate', 'leave']);
+  assert.deepEqual(acts, ['leave flight', 'spend certificate'], 'which leaves the rest, too');
+});
+
+test('a job gives its places up where its certificate could not be counted, or nothing counts it', async () => {
+  await using bench = await openCountedBench({});
+  bench.guard.budget.spendCertificate = async () => {
+    throw new Error('OOM command not allowed');
+  };
+  assert.equal((await run(bench)).end, 'finished');
+  assert.deepEqual(bench.acts, ['leave']);
+
+  await using uncounted = await openCountedBench({});
+  uncounted.guard.budget.countsCertificates = false;
+  assert.equal((await run(uncounted)).end, 'finished');
+  assert.deepEqual(uncounted.acts, ['leave']);
 });
 
 test('a post whose turn comes too late for its client is told when that is, and leaves its place', async () => {

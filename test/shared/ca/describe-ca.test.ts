@@ -40,6 +40,7 @@ function describe({ state, opened, left, limit }: Known): Promise<string> {
     },
     budget: {
       takeOrder: nothing,
+      countsCertificates: true,
       spendCertificate: nothing,
       spendFailures: nothing,
       leave: nothing,

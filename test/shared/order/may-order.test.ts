@@ -21,6 +21,7 @@ function caOf({ shortage, renewalInfo }: { shortage?: Shortage; renewalInfo?: bo
         calls.push('take');
         return shortage;
       },
+      countsCertificates: true,
       spendCertificate: async () => {},
       spendFailures: async () => {},
       leave: async () => {},

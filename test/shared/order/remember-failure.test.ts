@@ -39,6 +39,7 @@ function caOf({ again, slowed }: { again?: number; slowed?: Limit }) {
     },
     budget: {
       takeOrder: async () => undefined,
+      countsCertificates: true,
       spendCertificate: async () => {},
       async spendFailures(names: string[]) {
         await setImmediate();

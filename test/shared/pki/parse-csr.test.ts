@@ -5,7 +5,16 @@ import { parseCsr, readCsr } from '../../../shared/pki/csr.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid } from './handmade-csr.ts';
 import { type CsrOptions, ecKey, keyFile, makeCsr, manyNames, openssl, rsaKey } from './openssl-csr.ts';
 
-const toDer = (options: CsrOptions) => readCsr(Buffer.from(makeCsr(options))).der;
+const made = new Map<string, string>();
+
+/** One CSR is enough for all that ask for the same. */
+function toDer(options: CsrOptions): Buffer {
+  const what = JSON.stringify(options);
+  const pem = made.get(what) ?? makeCsr(options);
+  made.set(what, pem);
+  return readCsr(Buffer.from(pem)).der;
+}
+
 const wanted = { names: 'DNS:example.org' };
 
 function namesOf(csr: Buffer): string[] {

@@ -56,6 +56,15 @@ function nextMessage(): Buffer {
   return message;
 }
 
+/** The name in a question that is in form, read another way. */
+function readName(message: Buffer): string {
+  const labels: string[] = [];
+  for (let at = 12; message[at] !== 0; at += 1 + message.readUInt8(at))
+    labels.push(message.toString('latin1', at + 1, at + 1 + message.readUInt8(at)));
+  const toDigits = (byte: string) => `\\${`${byte.charCodeAt(0)}`.padStart(3, '0')}`;
+  return labels.map(label => label.replace(/[^\w-]/g, toDigits).toLowerCase()).join('.');
+}
+
 const lookUp: LookUp<RecordsFound> = (name, tell) =>
   tell({ values: name.startsWith('www') ? ['a value', 'another'] : [], isAbove: false });
 const respond = responding({ zones: { current: openZones([zone]) }, lookUp, log: quietLog }, () => {});
@@ -67,6 +76,7 @@ test(`the DNS responder survives ${rounds} broken messages, and answers those th
     const parsed = parseQuery(message);
     if (!parsed) continue;
     const limit = 'query' in parsed ? udpLimit(parsed.query) : 12;
+    if ('query' in parsed) assert.equal(parsed.query.name, readName(message), shown);
     const replies: Buffer[] = [];
     respond(parsed, 'udp', limit, reply => replies.push(reply));
     assert.equal(replies.length, 1, shown);
