@@ -1,4 +1,5 @@
 import { getHashes, hash, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { parseOnceOnly, type TakeOnce, toSignedBytes } from './hmac2.ts';
 import type { AccountBinding, AdmissionMethod, AdmissionRequest, HmacClaim, Verdict } from './methods.ts';
 import { describeUnbound } from './refusal.ts';
@@ -152,7 +153,16 @@ const toOne = (header: string | string[] = '') => (Array.isArray(header) ? heade
 
 const isHmac = /^\s*hmac(2?)\s/i;
 
+/** Letters of headers that are remembered, as hosts send the same again and again. */
+const MOST_LETTERS = 128 * 1024;
+const claims = new LRUCache<string, HmacClaim>({
+  maxSize: MOST_LETTERS,
+  sizeCalculation: (_claim, header) => header.length,
+});
+
 function parseClaim(header: string): HmacClaim | undefined {
+  const known = claims.get(header);
+  if (known) return known;
   const [, version] = isHmac.exec(header) ?? [];
   if (version === undefined) return undefined;
   const fields = header
@@ -169,6 +179,7 @@ function parseClaim(header: string): HmacClaim | undefined {
   const [type, hex] = [toHashName(only('name') ?? ''), only('hash') ?? ''];
   if (type === undefined || !/^([0-9a-f]{2})+$/i.test(hex)) return undefined;
   const claim = { hash: type, digest: Buffer.from(hex, 'hex') };
+  if (version === '') claims.set(header, claim);
   if (version === '') return claim;
   const once = parseOnceOnly(only);
   return once && { ...claim, once };

@@ -51,6 +51,33 @@ function toLook(certificate: BigIntStats, record: BigIntStats | undefined): Look
   return { mark: marks.join(), changed: Math.max(...files.map(({ ctimeMs }) => Number(ctimeMs))) };
 }
 
+/**
+ * Finds when a turn of the event loop ends what was asked for in it, each once: posts that came together go
+ * on together, which takes less CPU than one after the other. Nothing is older than its question.
+ */
+export function openFindTogether<T>(find: (place: string) => T): (place: string) => Promise<T> {
+  let wanted = new Map<string, PromiseWithResolvers<T>>();
+
+  function findAll() {
+    const asked = wanted;
+    wanted = new Map();
+    for (const [place, { resolve, reject }] of asked) {
+      try {
+        resolve(find(place));
+      } catch (error) {
+        reject(error);
+      }
+    }
+  }
+
+  return place => {
+    if (wanted.size === 0) setImmediate(findAll);
+    const asked = wanted.get(place) ?? Promise.withResolvers<T>();
+    wanted.set(place, asked);
+    return asked.promise;
+  };
+}
+
 /** What statfs(2) calls ext2 to ext4, XFS, Btrfs, ZFS, F2FS, bcachefs and tmpfs. */
 const localTypes = new Set([0xef53, 0x58465342, 0x9123683e, 0x2fc12fc1, 0xf2f52010, 0xca451a4e, 0x01021994]);
 

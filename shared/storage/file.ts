@@ -7,7 +7,14 @@ import { adviseOnFile } from '../base/file-error.ts';
 import { LONGEST_READ, LONGEST_WRITE } from '../base/file-threads.ts';
 import { isFileFault, type Storing } from '../base/storage-faults.ts';
 import type { CsrText } from '../pki/csr.ts';
-import { fileSystemType, isLocalType, lookAt, lookAtOnce, type TypeOf } from './entry-looks.ts';
+import {
+  fileSystemType,
+  isLocalType,
+  lookAt,
+  lookAtOnce,
+  openFindTogether,
+  type TypeOf,
+} from './entry-looks.ts';
 import { fingerprintOf } from './entry-record.ts';
 import { formatRecordFile, openFileUpkeep, RECORD_FILE, readRecordFile } from './file-upkeep.ts';
 import { type IssuedBy, isFresh, type Storage, type StoredCertificate } from './storage.ts';
@@ -48,10 +55,10 @@ export function openFileStorage(
     new Error(`directory ${directory}: ${describeError(error)}${adviseOnFile(error)}`);
 
   /** What was read before and can be looked at at once. */
-  function recall(digest: string, folder: string): StoredCertificate | undefined {
+  const recall = openFindTogether((digest): StoredCertificate | undefined => {
     if (gate.isHanging()) return undefined;
-    return local.recall(digest, () => lookAtOnce(folder)?.mark);
-  }
+    return local.recall(digest, () => lookAtOnce(entry(digest))?.mark);
+  });
 
   async function look(csr: CsrText, digest: string, folder: string): Promise<StoredCertificate | undefined> {
     const now = clock.now();
@@ -76,8 +83,8 @@ export function openFileStorage(
   async function read(csr: CsrText, digest: string, limit: number): Promise<StoredCertificate | undefined> {
     const folder = entry(digest);
     try {
-      const stored =
-        recall(digest, folder) ?? (await gate.inTime(() => look(csr, digest, folder), { limit }));
+      const known = local.has(digest) ? await recall(digest) : undefined;
+      const stored = known ?? (await gate.inTime(() => look(csr, digest, folder), { limit }));
       faults.worked(name, 'read', digest);
       return stored && isFresh(stored, config, clock.now()) ? stored : undefined;
     } catch (error) {

@@ -11,6 +11,8 @@ const MOST_REMEMBERED = 2_000;
  * had then: parsing an entry is most of a hit's cost.
  */
 type ReadEntries = {
+  /** Whether anything is remembered of a place, of whatever mark. */
+  has(place: string): boolean;
   /** @param mark changes whenever the entry does; asked for only where something is remembered */
   recall(place: string, mark: () => string | undefined): StoredCertificate | undefined;
   /**
@@ -23,6 +25,7 @@ type ReadEntries = {
 export function openReadEntries(most = MOST_REMEMBERED): ReadEntries {
   const entries = new LRUCache<string, { mark: string; stored: StoredCertificate }>({ max: most });
   return {
+    has: place => entries.has(place),
     recall(place, mark) {
       const last = entries.get(place);
       return last && last.mark === mark() ? last.stored : undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import fs, { writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -313,6 +313,24 @@ for (const [where, typeOf] of Object.entries(types))
   });
 
 suite('file storage', () => {
+  test('looks at an entry once for all who ask for it together, and at what is there by then', async t => {
+    await using opened = await openSettled({ typeOf: types['of this machine'] }, first);
+    const certificate = join(opened.folderOf(csr), 'cert.pem');
+    const looks = t.mock.method(fs, 'statSync');
+    syncBuiltinESMExports();
+    const asked = [opened.storage.get(csr), opened.storage.get(csr), opened.storage.get(csr)];
+    writeFileSync(certificate, second);
+    const stored = await Promise.all(asked);
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+    assert.deepEqual(
+      stored.map(one => one?.chain),
+      [second, second, second],
+    );
+    const lookedAt = looks.mock.calls.filter(({ arguments: [path] }) => path === certificate);
+    assert.equal(lookedAt.length, 1);
+  });
+
   test('leaves others their threads while all that is read for its upkeep hangs', async () => {
     await using opened = await openFile();
     await using other = await openFile({ threads: opened.threads });

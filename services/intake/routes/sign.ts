@@ -51,7 +51,7 @@ export function noteClient(ctx: Context, isTrustedProxy: Clients['isTrustedProxy
   const remote = ctx.req.socket.remoteAddress ?? '';
   const peer = plainAddress(remote) ?? remote;
   ctx.state.client = peer;
-  const forwardedFor = ctx.get('X-Forwarded-For');
+  const forwardedFor = ctx.req.headers['x-forwarded-for'] as string | undefined; // Node joins several
   ctx.state.client = forwardedFor ? forwardedAddress(peer, forwardedFor, isTrustedProxy) : peer;
   return ctx.state.client;
 }
@@ -67,7 +67,7 @@ const toOriginForm = (target: string) =>
  *   leaves before it has sent them all
  */
 export async function readBody(ctx: Context, maxSize: number, what = 'CSR'): Promise<Buffer> {
-  const length = ctx.get('Content-Length');
+  const length = ctx.req.headers['content-length'] ?? '';
   if (!/^\d+$/.test(length))
     ctx.throw(411, 'a Content-Length header is needed: post a file (curl --data-binary @host.csr)');
   if (Number(length) > maxSize) {

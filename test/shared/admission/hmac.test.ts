@@ -94,6 +94,17 @@ test('hmacMethod() holds for each of its keys, and says which', () => {
     assert.deepEqual(holds(createHmac('sha256', key).update(body).digest('hex')), { by });
 });
 
+test('parseHmacHeader() reads a header once, but for one that is good for one request alone', () => {
+  const [authentication = ''] = readable;
+  const read = parseHmacHeader({ authentication });
+  assert.deepEqual(read, claim);
+  assert.equal(parseHmacHeader({ authentication }), read);
+  assert.equal(parseHmacHeader({ authorization: `Bearer x, ${authentication}`, authentication }), read);
+  const once = `hmac2 name=sha256, time=1, nonce=abcdefghijklmnop, hash=${hex}`;
+  assert.notEqual(parseHmacHeader({ authentication: once }), parseHmacHeader({ authentication: once }));
+  assert.deepEqual(parseHmacHeader({ authentication: once })?.once, { time: '1', nonce: 'abcdefghijklmnop' });
+});
+
 test('hmacMethod() does not hold for another key, body, length or hash', () => {
   assert.equal(holds(createHmac('sha256', 'foreign').update(body).digest('hex')), undefined);
   assert.equal(holds(createHmac('sha256', 'old').update(`${body} `).digest('hex')), undefined);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileSystemType, isLocalType } from '../../../shared/storage/entry-looks.ts';
+import { fileSystemType, isLocalType, openFindTogether } from '../../../shared/storage/entry-looks.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 /** From the kernel's `magic.h`, and from ZFS, which is no part of it. */
@@ -44,4 +44,20 @@ test('fileSystemType() asks the system, and takes what it does not say for unkno
   assert.ok((await fileSystemType(dir.path)) > 0);
   const missing = await fileSystemType(join(dir.path, 'missing'));
   assert.deepEqual([missing, isLocalType(missing)], [0, false]);
+});
+
+test('what is asked for in one turn is found once, when the turn ends, and anew for who asks later', async () => {
+  const found: string[] = [];
+  const find = openFindTogether(place => {
+    found.push(place);
+    if (place === 'bad') throw new Error('no such place');
+    return `${place} ${found.length}`;
+  });
+  const together = ['a', 'b', 'bad', 'a'].map(find);
+  assert.deepEqual(found, [], 'nothing is found before all have asked');
+  const answers = await Promise.allSettled(together);
+  const said = answers.map(one => (one.status === 'fulfilled' ? one.value : one.reason.message));
+  assert.deepEqual(said, ['a 1', 'b 2', 'no such place', 'a 1']);
+  assert.equal(await find('a'), 'a 4');
+  assert.deepEqual(found, ['a', 'b', 'bad', 'a']);
 });
