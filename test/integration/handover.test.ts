@@ -5,7 +5,7 @@ import { makeCsr } from '../support/csr.ts';
 import type { ProxiedRequest } from '../support/fault-proxy.ts';
 import { type RoleProcess, startFleet } from '../support/fleet.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { about } from './faults/orders.ts';
+import { about, assertIssuedBy, told } from './faults/orders.ts';
 
 const fleet = await startFleet({ roles: ['intake', 'responder'] });
 after(() => fleet[Symbol.asyncDispose]());
@@ -17,7 +17,6 @@ afterEach(async () => {
 const newCsrs = (...names: string[]) => Promise.all(names.map(name => makeCsr({ names: [name] })));
 const count = (kind: 'newOrder' | 'finalize' | 'challenge') => fleet.ca.counts()[kind];
 const presented = () => fleet.redisClient.keys('{quarry}:http-01:*');
-const told = (worker: RoleProcess, text: string) => worker.log().filter(({ msg }) => msg === text);
 
 /** How many jobs were taken from a worker that is gone, once its lock had run out. */
 async function takenFromTheGone(): Promise<number> {
@@ -61,6 +60,7 @@ suite('a worker', () => {
     assert.equal(count('newOrder'), orders + 3);
     assert.equal(count('challenge'), initiated + 3, 'no challenge is initiated twice');
     assert.deepEqual(await presented(), [], 'what the first had presented is withdrawn');
+    await assertIssuedBy(second, 3);
     const jobs = (worker: RoleProcess, text: string) => told(worker, text).map(({ job }) => job);
     assert.deepEqual(jobs(second, 'certificate issued').sort(), jobs(first, 'order made').sort());
   });
@@ -105,7 +105,7 @@ suite('a worker', () => {
     );
     assert.equal(count('newOrder'), orders + 2);
     assert.equal(count('finalize'), finalized + 2);
-    assert.equal(told(second, 'certificate issued').length, 2);
+    await assertIssuedBy(second, 2);
     assert.equal(await takenFromTheGone(), taken + 2);
   });
 
@@ -135,7 +135,7 @@ suite('a worker', () => {
       answers.map(({ status }) => status),
       [200, 200],
     );
-    assert.equal(told(worker, 'certificate issued').length, 2);
+    await assertIssuedBy(worker, 2);
   });
 });
 

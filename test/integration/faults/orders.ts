@@ -63,3 +63,10 @@ export async function untilIdle(worker: RoleProcess): Promise<void> {
 export const presented = (fleet: Fleet): Promise<string[]> => fleet.redisClient.keys('{quarry}:http-01:*');
 
 export const told = (role: RoleProcess, text: string) => role.log().filter(({ msg }) => msg === text);
+
+/** A worker tells of a certificate once its result is written: a client may have the certificate before. */
+export async function assertIssuedBy(worker: RoleProcess, count: number, why?: string): Promise<void> {
+  const lines = () => told(worker, 'certificate issued');
+  await waitUntil('the worker to tell of its certificates', () => lines().length >= count);
+  assert.equal(lines().length, count, why);
+}
