@@ -180,15 +180,15 @@ export function createHttp01App(
   };
 }
 
-/** In which a CA has fetched a token from all of its places. */
+/** Milliseconds in which a CA has fetched a token from all of its places. */
 const REMEMBERED_FOR = 2_000;
 const MOST_REMEMBERED = 1_000;
 
 /**
- * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. It belongs
- * to one authorization of one account, so what it is answered with never changes. What has been withdrawn is
- * seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more than
- * before. That there is nothing is not remembered, as a worker may put it at any time.
+ * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. A token
+ * belongs to one authorization of one account, so its key authorization never changes. One that was withdrawn
+ * is seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more
+ * than before. That there is none is not remembered, as a worker may present it at any time.
  */
 function rememberingFound(get: ChallengeResponses['get'], clock: Clock): ChallengeResponses['get'] {
   const found = new LRUCache<string, string>({

@@ -122,8 +122,10 @@ export function patienceOf({ data, createdAt }: SignJob): number {
     : Math.max(data.due, createdAt + LATE_RENEWAL_PATIENCE);
 }
 
-function shareOf({ job: { data }, parts }: Pick<SignRun, 'job' | 'parts'>, account: string) {
-  return parts.shareOf?.({ block: data.block, account, identifiers: data.identifiers });
+/** By what a budget knows the job. */
+function toHolder({ job: { data, lock }, parts }: Pick<SignRun, 'job' | 'parts'>, account: string) {
+  const { block, identifiers } = data;
+  return { id: lock.jobId, share: parts.shareOf?.({ block, account, identifiers }) };
 }
 
 /**
@@ -134,12 +136,10 @@ export const rankOf = ({ data, createdAt }: Pick<SignJob, 'data' | 'createdAt'>)
 
 /** @param slow where the job comes under what slows its auth block down */
 export function toClaim(run: Pick<SignRun, 'job' | 'parts'>, account: string, slow?: Claim['slow']): Claim {
-  const { data, lock } = run.job;
   return {
+    ...toHolder(run, account),
     slow,
-    id: lock.jobId,
-    what: deduplicationId(data),
-    share: shareOf(run, account),
+    what: deduplicationId(run.job.data),
     rank: rankOf(run.job),
     patience: patienceOf(run.job),
   };
@@ -169,7 +169,7 @@ export async function keepCertificate(
     planRenewal(run, issued).catch(saying('the renewal cannot be planned; the scheduler will find it')),
     isCounted &&
       ca.budget
-        .spendCertificate(identifiers, { id: job.lock.jobId, share: shareOf(run, ca.name) })
+        .spendCertificate(identifiers, toHolder(run, ca.name))
         .then(() => run.progress.settled.add(ca.name))
         .catch(saying('the certificate cannot be counted')),
   ]);
@@ -220,21 +220,22 @@ export async function writeResult(
   got?: Got,
 ): Promise<SignJobEnd> {
   const { parts, job, log } = run;
+  const about = { names: namesOf(job), seconds: (parts.clock.now() - job.createdAt) / 1000 };
   let told: Told | undefined;
-  const seconds = (parts.clock.now() - job.createdAt) / 1000;
+  let say: () => void; // once it is true
   if (result.outcome === 'issued') {
-    log.info({ names: namesOf(job), seconds, account: result.issuedBy?.account }, 'certificate issued');
+    say = () => log.info({ ...about, account: result.issuedBy?.account }, 'certificate issued');
     told = got && tellOfIssue(run, result, got);
   } else {
     const { code, detail } = result.error;
-    log.warn({ names: namesOf(job), seconds, code, reason: detail }, 'no certificate');
+    say = () => log.warn({ ...about, code, reason: detail }, 'no certificate');
     told = { event: toEvent(run, 'failed', account || undefined, { detail }) };
   }
-  const flight = flightOf(job.data, account);
-  const freed = result.outcome === 'failed' ? tokenOf(parts.records, job.data) : [];
+  const all = result.outcome === 'failed' ? [...over, ...tokenOf(parts.records, job.data)] : over;
   const { order } = job.data;
   const records = order === undefined ? parts.records : recordsWithOrder(run, order, got?.leaf);
-  const key = await records.writeResult(job.lock, result, flight, [...over, ...freed], told);
+  const key = await records.writeResult(job.lock, result, flightOf(job.data, account), all, told);
+  say();
   return finish(run, { key, result });
 }
 
@@ -243,8 +244,7 @@ export async function finish(run: SignRun, resultWritten: Written): Promise<Sign
   const { parts, job, progress } = run;
   for (const { account } of job.data.accounts) {
     if (progress.settled.has(account) || progress.orderAt(account).turn === 'exempt') continue;
-    const claim = { id: job.lock.jobId, share: shareOf(run, account) };
-    await parts.cas.get(account)?.budget.leave(job.data.identifiers, claim);
+    await parts.cas.get(account)?.budget.leave(job.data.identifiers, toHolder(run, account));
   }
   return { end: 'finished', ...resultWritten };
 }

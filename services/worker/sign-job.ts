@@ -9,7 +9,7 @@ import { concludeRound, type Refusal } from '../../shared/order/fail-over.ts';
 import { LeftError } from '../../shared/order/leave-account.ts';
 import { type AcceptedChain, joinChain } from '../../shared/pki/certificate.ts';
 import { isCsrFor, readCsr } from '../../shared/pki/csr.ts';
-import { NAME } from '../../shared/pki/issuer.ts';
+import { NAMED } from '../../shared/pki/issuer.ts';
 import {
   type FailedJob,
   type HeldJob,
@@ -189,7 +189,7 @@ async function endDrive(run: SignRun, ca: Ca, driven: Ordered): Promise<SignJobE
   const result = toIssued(run, ca, driven.accepted);
   // From here on the order is over: whatever fails now must not turn a certificate into an error.
   const { noted } = run.parts.issuers;
-  const isNoted = [pems[1], NAME + leaf.issuer].some(issuer => noted.has(`${ca.directoryUrl} ${issuer}`));
+  const isNoted = [pems[1], NAMED + leaf.issuer].some(issuer => noted.has(`${ca.directoryUrl} ${issuer}`));
   if (!isNoted) await noteIssuer(run, ca, result.chain);
   await keepCertificate(run, ca, driven.checkpoint, { ...result, leaf });
   const { failureKeys, csrKey } = ca.limits;

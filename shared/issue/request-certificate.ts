@@ -64,6 +64,7 @@ export function openIssuing(parts: {
     async findStored(blocks, csr, asker) {
       let unread: Found['unread'];
       for (const name of storagesFor(blocks, csr)) {
+        // A storage asks it of what it finds, and what it gives is asked about again below.
         let judged: { found?: StoredCertificate; block?: AdmittingBlock | undefined } = {};
         const blockFor = (found: StoredCertificate) => {
           if (judged.found !== found) judged = { found, block: holderOf(found, blocks, name) };

@@ -198,7 +198,7 @@ export function openBudget(
   const keyOf = (key: string) => `${prefix}:budget:${key}`;
   const keysOf = (key: string) => [keyOf(key), keyOf(`places/${key}`), keyOf(`lapses/${key}`)];
 
-  /** @param spent which of the buckets are to be spent from */
+  /** @param spent the use of those buckets that are spent from; the others are left */
   async function settle(buckets: Bucket[], spent: Bucket['use'] | undefined, id: string): Promise<void> {
     if (buckets.length === 0) return;
     const keys = buckets.flatMap(({ key }) => keysOf(key));

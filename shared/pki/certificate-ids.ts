@@ -1,5 +1,5 @@
 import { decodePem } from './certificate.ts';
-import { decodeCertificate } from './certificate-by-node.ts';
+import { decodeCertificate } from './certificate-fields.ts';
 import { CONTEXT_SPECIFIC, contentOf, type Der, expectTag, readDer, readOid, Tag } from './der.ts';
 
 /** The two values by which a CA knows one of its certificates, as the certificate holds them. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { addressToBytes, type Identifier, isInside, parseDnsName } from '../base/identifier.ts';
 import { readCertificate } from './certificate.ts';
-import { decodeCertificate } from './certificate-by-node.ts';
+import { decodeCertificate } from './certificate-fields.ts';
 import { CONTEXT_SPECIFIC, contentOf, type Der, expectTag, readOid, readWholeDer, Tag } from './der.ts';
 
 /** What the names below a CA may be (RFC 5280 section 4.2.1.10): an encoded name is inside, or it is not. */

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { splitChain } from './certificate.ts';
 
-/** What an issuer begins with of which only the name is known; that stands for all that have it. */
-export const NAME = 'name ';
+/** An issuer of which only the name is known begins so. It stands for all issuers of that name. */
+export const NAMED = 'name ';
 
 /**
  * Who signed the first certificate of a chain: the PEM of the issuer's own, or, where the chain does not have
@@ -15,7 +15,7 @@ export function issuerIn(chain: string): string {
   const leaf = new X509Certificate(pem);
   return issuer !== undefined && leaf.verify(new X509Certificate(issuer).publicKey)
     ? issuer
-    : NAME + leaf.issuer;
+    : NAMED + leaf.issuer;
 }
 
 /**
@@ -25,8 +25,8 @@ export function issuerIn(chain: string): string {
  * @param issuer as `issuerIn` gives it
  */
 export function isSignedBy(certificate: X509Certificate, issuer: string): boolean {
-  if (issuer.startsWith(NAME))
-    return certificate.issuer === issuer.slice(NAME.length) && !isSelfSigned(certificate);
+  if (issuer.startsWith(NAMED))
+    return certificate.issuer === issuer.slice(NAMED.length) && !isSelfSigned(certificate);
   const own = new X509Certificate(issuer);
   return certificate.issuer === own.subject && certificate.verify(own.publicKey);
 }
@@ -39,7 +39,7 @@ export const isSelfSigned = (certificate: X509Certificate) => certificate.verify
  * @param issuer as `issuerIn` gives it
  */
 export function isOfSameOrganisation(certificate: X509Certificate, issuer: string): boolean {
-  const name = issuer.startsWith(NAME) ? issuer.slice(NAME.length) : new X509Certificate(issuer).subject;
+  const name = issuer.startsWith(NAMED) ? issuer.slice(NAMED.length) : new X509Certificate(issuer).subject;
   const organisation = organisationIn(certificate.issuer);
   return organisation !== undefined && organisation === organisationIn(name);
 }

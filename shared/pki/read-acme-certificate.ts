@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { addressToBytes, type Identifier } from '../base/identifier.ts';
-import { decodeCertificate } from './certificate-by-node.ts';
+import { decodeCertificate } from './certificate-fields.ts';
 import { readExtension } from './chain-link.ts';
 import { CONTEXT_SPECIFIC, contentOf, expectTag, readWholeDer, Tag } from './der.ts';
 

@@ -112,7 +112,7 @@ function backendBy(clock: Clock): typeof createRedisBackend {
 
     async function run(...[client, script, args]: Parameters<typeof execCommand>) {
       if (script === 'moveToActive' && left !== undefined) {
-        const nothing = [0, 0, 0, left];
+        const nothing = [0, 0, 0, left]; // as Redis would answer
         left = undefined;
         return nothing;
       }

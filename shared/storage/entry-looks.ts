@@ -52,8 +52,9 @@ function toLook(certificate: BigIntStats, record: BigIntStats | undefined): Look
 }
 
 /**
- * Finds when a turn of the event loop ends what was asked for in it, each once: posts that came together go
- * on together, which takes less CPU than one after the other. Nothing is older than its question.
+ * Finds what is asked for in one turn of the event loop when that ends, each place once: posts that came
+ * together go on together, which takes less CPU than one after the other. No answer is older than what it
+ * answers.
  */
 export function openFindTogether<T>(find: (place: string) => T): (place: string) => Promise<T> {
   let wanted = new Map<string, PromiseWithResolvers<T>>();

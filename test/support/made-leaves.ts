@@ -3,7 +3,7 @@ import { hash, randomBytes, X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeCertificate } from '../../shared/pki/certificate-by-node.ts';
+import { decodeCertificate } from '../../shared/pki/certificate-fields.ts';
 import { wholeOf } from '../../shared/pki/der.ts';
 
 /** What stands in the template for what differs from leaf to leaf. */

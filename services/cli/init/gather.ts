@@ -48,9 +48,8 @@ export async function gatherAnswers(asked: Asked): Promise<Answers> {
   }
   const answering = openAnswering(given, terminal, takesDefaults);
   const first = await answering.answer(questions.email);
-  const { names: name, prove, clients: client } = questions;
   // What is wrong with an option is said before the CA is asked.
-  for (const question of [name, prove, client])
+  for (const question of [questions.names, questions.prove, questions.clients])
     if (given[question.option] !== undefined) await answering.answer<unknown>(question);
   const ca = await gatherCa(answering, questions.ca, asked);
   const contact = await askAgain(first, ca.directory, asked);

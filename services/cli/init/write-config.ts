@@ -105,7 +105,7 @@ const toCopyName = (file: string, now: Date) => `${file}.${now.toISOString().rep
 /**
  * Copies the certificate of a CA to where the roles can read it.
  *
- * @returns where another one is now that was there before
+ * @returns where an earlier one is kept that was not the same
  */
 export async function copyCaFile(from: string, to: string, now: Date): Promise<string | undefined> {
   const [text, before] = [await readFile(from, 'utf8'), await readIfThere(to)];

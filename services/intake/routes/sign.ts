@@ -159,7 +159,7 @@ function answerCertificate(ctx: Context, { chain, account }: IssuedCertificate):
 
 /** Bytes of the CSRs that are remembered, and of the bodies that they came in. */
 const MOST_REMEMBERED = 4 * 1024 ** 2;
-/** A CSR's signature ends in the last bytes of its body: to find it by them costs less than by all. */
+/** In the last bytes of a body its CSR's signature ends. They tell bodies apart, and cost less than all. */
 const LAST_BYTES = 128;
 
 /** A body, and the CSR in it where that was read before. */
@@ -167,7 +167,7 @@ type Posted = { body: Buffer; csr?: CsrText };
 
 /** Reads a CSR out of a body once, as hosts post the same again and again. */
 type CsrReader = {
-  /** As it came before, in the very Buffer: others may know something of it, too. */
+  /** Gives the very Buffer in which the same body came before: others know things by it, too. */
   recall(body: Buffer): Posted;
   /** Throws `badCsr`. */
   read(posted: Posted): CsrText;

@@ -8,6 +8,7 @@ import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
 import { issuerIn } from '../../../shared/pki/issuer.ts';
 import { csrKeyDigest } from '../../../shared/pki/public-key.ts';
+import { LockLostError } from '../../../shared/queue/sign-records.ts';
 import type { KeptEntry, Upkeep } from '../../../shared/storage/storage.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { ecKey, makeCertificate, makeIssued } from '../../shared/pki/openssl-csr.ts';
@@ -294,6 +295,15 @@ test('runSignJob() writes nothing more once another worker has the job', async (
   });
   await assert.rejects(run(bench), { name: 'LockLostError' });
   assert.deepEqual([bench.records.results, bench.storage.chains], [[], []]);
+});
+
+test('runSignJob() says nothing of a certificate whose result is not its own to write any more', async () => {
+  await using bench = await openJobBench();
+  bench.records.writeResult = async () => {
+    throw new LockLostError('job 1 belongs to another worker now');
+  };
+  await assert.rejects(run(bench), { name: 'LockLostError' });
+  assert.doesNotMatch(JSON.stringify(bench.log.lines), /certificate issued/);
 });
 
 test('runSignJob() delivers a certificate that cannot be stored, keeps it, and tells people of the storage', async () => {
