@@ -111,13 +111,13 @@ function backendBy(clock: Clock): typeof createRedisBackend {
     let isWaiting = false;
 
     async function run(...[client, script, args]: Parameters<typeof execCommand>) {
-      if (!(script in takingScripts)) return execCommand.call(backend, client, script, args);
       if (script === 'moveToActive' && left !== undefined) {
         const nothing = [0, 0, 0, left]; // as Redis would answer
         left = undefined;
         return nothing;
       }
-      const before = isWaiting ? undefined : waits;
+      // What gives a job back leaves one, and is followed by a look of its own.
+      const before = script in takingScripts && !isWaiting ? waits : undefined;
       const answer = await execCommand.call(backend, client, script, args);
       // A wait in between may have ended by the marker of a job that came after this answer.
       left = waits === before ? answer?.[LEFT] : undefined;

@@ -5,7 +5,8 @@ export const takingScripts: Record<string, number> = { moveToActive: 11, moveToF
 
 /**
  * BullMQ's marker wakes a worker that waits for a job, and its scripts set it with each job that is taken,
- * as others may wait for a worker. Where none does, it would send a worker to look for nothing.
+ * as others may wait for a worker. Where none does, it would send a worker to look for nothing. Then it
+ * only tells, as BullMQ has it do, when the next delayed job is due: who knew that may have no room now.
  *
  * KEYS and ARGV: BullMQ's. Of KEYS, 1 and 3 are the jobs that wait for a worker, 7 those that are delayed.
  * Answers as BullMQ; where a job was taken and none is left that waits, it has at `LEFT` when the next
@@ -19,7 +20,9 @@ local taken = run(KEYS, ARGV)
 if type(taken) ~= 'table' or type(taken[1]) ~= 'table' then return taken end
 if redis.call('LLEN', KEYS[1]) + redis.call('ZCARD', KEYS[3]) > 0 then return taken end
 redis.call('ZREM', KEYS[${marker}], '0')
-taken[5] = (redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2] or 0) / 0x1000
+local due = (redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2] or 0) / 0x1000
+if due > 0 then redis.call('ZADD', KEYS[${marker}], due, '1') end
+taken[5] = due
 return taken`;
 
 /** Where the answer is, counted from 0. */

@@ -49,6 +49,12 @@ for (const name of Object.keys(takingScripts)) {
     const due = 1_700_000_000_123;
     await redis.zadd(script.delayed, due * 0x1000 + 7, 'next', (due + 1) * 0x1000, 'later');
     assert.equal((await script.run())[LEFT], due);
+    const [told, at] = await redis.zrange(script.marker, 0, '-1', 'WITHSCORES');
+    assert.deepEqual(
+      [told, Math.floor(Number(at))],
+      ['1', due],
+      'whoever has room waits for the delayed one',
+    );
   });
 
   test(`${name} leaves the marker where a job waits, and where it has taken none`, async () => {
@@ -69,18 +75,37 @@ for (const name of Object.keys(takingScripts)) {
   });
 }
 
-/** By how many keys they have. */
-const scripts: Record<string, string> = { 9: 'add', 11: 'take', 14: 'end' };
+test("BullMQ's scripts have their keys where the jobs and the marker are looked for", async () => {
+  const own = openRedis({ url: server.url }, 'patient', quietLog);
+  const defined = new Map<string, { lua: string; numberOfKeys?: number }>();
+  own.defineCommand = (name, script) => void defined.set(name.replace(/:.*/, ''), script);
+  const store = { redis: own, prefix: '{places}' };
+  await using queue = asDisposable(openQueue('questions', { store, clock: systemClock, log: quietLog }));
+  await queue.waitUntilReady();
+  closeRedis(own);
+  for (const [name, marker] of Object.entries(takingScripts)) {
+    const { numberOfKeys, lua } = defined.get(name) ?? assert.fail(`BullMQ has no ${name}`);
+    assert.equal(numberOfKeys, marker, `the keys of ${name}`);
+    for (const [at, key] of Object.entries({ 1: 'wait', 3: 'prioritized', 7: 'delayed', [marker]: 'marker' }))
+      assert.ok(lua.includes(`KEYS[${at}] ${key} key\n`), `key ${at} of ${name} is no longer ${key}`);
+  }
+});
 
-/** What clients ask for the jobs of a queue. */
+/** By how many keys they have, and what is the first of them. */
+const scripts: Record<string, string> = {
+  ...{ '9 marker': 'add', '11 wait': 'take', '14 wait': 'end', '11 marker': 'give back' },
+};
+
+/** What clients ask for the jobs of a queue; to be called while nobody asks anything. */
 async function watchQueue(prefix: string) {
   const plain = new Redis(server.url);
+  await plain.ping(); // what comes while a monitor connects confuses ioredis
   const monitor = await plain.monitor();
   const sent: string[] = [];
   monitor.on('monitor', (_time: string, command: string[], source: string) => {
-    const [name = '', , count = ''] = command;
+    const [name = '', , count = '', first = ''] = command;
     if (source === 'lua' || !command.some(word => word.startsWith(`${prefix}:questions:`))) return;
-    const what = name === 'bzpopmin' ? 'wait' : scripts[count];
+    const what = name === 'bzpopmin' ? 'wait' : scripts[`${count} ${first.replace(/.*:/, '')}`];
     if (what) sent.push(what);
   });
   return {
@@ -97,13 +122,13 @@ for (const concurrency of [1, 2])
     const prefix = `{alone-${concurrency}}`;
     const parts = { prefix, clock: systemClock, log: quietLog };
     await using queue = asDisposable(openQueue<Data>('questions', { ...parts, store: { redis, prefix } }));
+    using watch = await watchQueue(prefix);
     const run = async () => 'because';
     await using _ = openWorker<Data, string>(
       'questions',
       { concurrency, isData: shapeOf<Data>({ question: isText }), patience: 0, run },
       { ...parts, redisAddress: { url: server.url } },
     );
-    using watch = await watchQueue(prefix);
     const add = () => queue.add('ask', { question: 'why' }, { priority: 1, removeOnComplete: true });
     await add(); // the scripts are known by the next one
     const isOver = () => watch.sent.includes('end');
@@ -119,6 +144,23 @@ for (const concurrency of [1, 2])
       assert.deepEqual(others.slice(1).sort(), ['end', 'wait'], watch.sent.join());
     }
   });
+
+test('who gives its job back looks again, and learns when that is due', async () => {
+  const prefix = '{given-back}';
+  const parts = { prefix, clock: systemClock, log: quietLog };
+  await using queue = asDisposable(openQueue<Data>('questions', { ...parts, store: { redis, prefix } }));
+  using watch = await watchQueue(prefix);
+  let runs = 0;
+  const run = async () => (++runs === 1 ? { later: systemClock.now() + 50 } : 'because');
+  await using _ = openWorker<Data, string>(
+    'questions',
+    { concurrency: 1, isData: shapeOf<Data>({ question: isText }), patience: 0, run },
+    { ...parts, redisAddress: { url: server.url } },
+  );
+  await queue.add('ask', { question: 'why' }, { priority: 1 });
+  await waitUntil('the job to end', () => watch.sent.includes('end'));
+  assert.equal(watch.sent[watch.sent.indexOf('give back') + 1], 'take', watch.sent.join());
+});
 
 const asDisposable = <Q extends { close(): Promise<void> }>(queue: Q): Q & AsyncDisposable =>
   Object.assign(queue, { [Symbol.asyncDispose]: () => queue.close() });
