@@ -78,7 +78,7 @@ function rememberMacs(mac: (message: Buffer) => Buffer): (message: Buffer) => Bu
     const last = known.get(message);
     if (last) return last;
     const digest = mac(message);
-    known.set(message, digest);
+    known.set(message, Buffer.alloc(digest.length, digest)); // else it keeps 8 KiB
     return digest;
   };
 }
@@ -178,7 +178,7 @@ function parseClaim(header: string): HmacClaim | undefined {
   };
   const [type, hex] = [toHashName(only('name') ?? ''), only('hash') ?? ''];
   if (type === undefined || !/^([0-9a-f]{2})+$/i.test(hex)) return undefined;
-  const claim = { hash: type, digest: Buffer.from(hex, 'hex') };
+  const claim = { hash: type, digest: Buffer.alloc(hex.length / 2, hex, 'hex') }; // no slice of a pool
   if (version === '') claims.set(header, claim);
   if (version === '') return claim;
   const once = parseOnceOnly(only);

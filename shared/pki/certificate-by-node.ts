@@ -26,7 +26,7 @@ export function readByNode(pemOrDer: string | Buffer): Certificate {
     notAfter: certificate.validToDate.getTime(),
     identifiers: parseAlternativeNames(certificate.subjectAltName ?? ''),
     publicKey: Buffer.from(wholeOf(decodeCertificate(certificate.raw).publicKeyInfo)),
-    issuer: certificate.issuer,
+    issuer: certificate.issuer ?? '', // undefined where it has no name
     serial: certificate.serialNumber,
   };
 }

@@ -6,10 +6,9 @@ import { damagedValue, describeError } from '../base/errors.ts';
 import { closeRedis, openRedis } from '../base/open-redis.ts';
 import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import { type Consumer, type HeldJob, type JobLock, type Later, tellFailures } from './consumer.ts';
+import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
 import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';
 import { stopWorker } from './stop-worker.ts';
-import { LEFT, sayWhatIsLeft, takingScripts } from './take-job.ts';
 
 export type { FailedJob, HeldJob, JobLock, JobSignals, Later } from './consumer.ts';
 /** Thrown by a job's run, it fails the job for good, however many attempts are left. */
@@ -105,39 +104,17 @@ function backendBy(clock: Clock): typeof createRedisBackend {
   return (name, options, how) => {
     const backend = createRedisBackend(name, options, how);
     const { execCommand, waitForJob, addJob, addJobs } = backend;
-    /** What was left by the script that took a job last, unless the worker has waited for one since. */
-    let left: number | undefined;
-    let waits = 0;
-    let isWaiting = false;
-
-    async function run(...[client, script, args]: Parameters<typeof execCommand>) {
-      if (script === 'moveToActive' && left !== undefined) {
-        const nothing = [0, 0, 0, left]; // as Redis would answer
-        left = undefined;
-        return nothing;
-      }
-      // What gives a job back leaves one, and is followed by a look of its own.
-      const before = script in takingScripts && !isWaiting ? waits : undefined;
-      const answer = await execCommand.call(backend, client, script, args);
-      // A wait in between may have ended by the marker of a job that came after this answer.
-      left = waits === before ? answer?.[LEFT] : undefined;
-      return answer;
-    }
-
     return Object.assign(backend, {
       async execCommand(...[client, script, args]: Parameters<typeof execCommand>) {
         const place = timePlaces[script];
         if (place === undefined) return execCommand.call(backend, client, script, args);
-        const answer = await run(client, script, args.with(place, args[place] - ahead()));
+        const told = args.with(place, args[place] - ahead());
+        const answer = await execCommand.call(backend, client, script, told);
         const next = Array.isArray(answer) ? Number(answer[NEXT_DUE]) : 0;
         return next > 0 ? answer.with(NEXT_DUE, next + ahead()) : answer;
       },
       async waitForJob(seconds: number) {
-        left = undefined;
-        waits++;
-        isWaiting = true;
-        const waited = waitForJob.call(backend, Math.min(seconds, LONGEST_BLOCK));
-        const marker = await waited.finally(() => (isWaiting = false));
+        const marker = await waitForJob.call(backend, Math.min(seconds, LONGEST_BLOCK));
         return marker && marker.score > 0 ? { ...marker, score: marker.score + ahead() } : marker;
       },
       addJob: (...[job, ...more]: Parameters<typeof addJob>) => addJob.call(backend, timed(job), ...more),
@@ -181,7 +158,7 @@ export function openWorker<Data, Result>(
     throw new DelayedError();
   }
 
-  const redis = sayWhatIsLeft(openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' })));
+  const redis = openRedis(redisAddress, 'patient', log.child({}, { level: 'silent' }));
   const options = {
     connection: redis,
     prefix,
@@ -193,7 +170,16 @@ export function openWorker<Data, Result>(
   };
   const worker = new Worker<Data, Result>(queue, process, options, backendBy(clock));
   const locks = keepLocks(openRenewLocks({ redis, prefix }, queue));
-  tellFailures(worker, { jobs: `${prefix}:${queue}`, queue, isData, failed, log });
+  worker.on('error', error => {
+    // What JSON.parse says of a job's data quotes it.
+    if (error instanceof SyntaxError)
+      log.error(`the data of a job in ${prefix}:${queue} in Redis is damaged`);
+    else log.debug({ reason: describeError(error) }, `${queue} worker`);
+  });
+  worker.on('failed', (job, error) => {
+    if (job) failed?.(error, toFailedJob(job, isData));
+    else log.error({ reason: describeError(error) }, `a ${queue} job failed that Redis has lost`);
+  });
 
   return {
     async [Symbol.asyncDispose]() {

@@ -1,6 +1,4 @@
-import type { Job, Worker } from 'bullmq';
-import type { Log } from '../base/basics.ts';
-import { describeError } from '../base/errors.ts';
+import type { Job } from 'bullmq';
 
 // What who takes the jobs of a queue gets and gives.
 
@@ -32,7 +30,10 @@ export type FailedJob<Data> = {
   over: boolean;
 };
 
-const toFailedJob = <Data>(job: Job<Data>, isData: (value: unknown) => value is Data): FailedJob<Data> => ({
+export const toFailedJob = <Data>(
+  job: Job<Data>,
+  isData: (value: unknown) => value is Data,
+): FailedJob<Data> => ({
   id: job.id ?? '',
   name: job.name,
   data: isData(job.data) ? job.data : undefined,
@@ -67,26 +68,4 @@ export type Consumer<Data, Result> = {
   run(job: HeldJob<Data>, signals: JobSignals): Promise<Result | Later>;
   /** Called after each failed attempt. */
   failed?(error: Error, job: FailedJob<Data>): void;
-};
-
-/** Has a worker say what goes wrong. @param jobs what the keys of its jobs begin with, but for a colon */
-export function tellFailures<Data, Result>(
-  worker: Worker<Data, Result>,
-  { jobs, queue, isData, failed, log }: Told<Data, Result>,
-): void {
-  worker.on('error', error => {
-    // What JSON.parse says of a job's data quotes it.
-    if (error instanceof SyntaxError) log.error(`the data of a job in ${jobs} in Redis is damaged`);
-    else log.debug({ reason: describeError(error) }, `${queue} worker`);
-  });
-  worker.on('failed', (job, error) => {
-    if (job) failed?.(error, toFailedJob(job, isData));
-    else log.error({ reason: describeError(error) }, `a ${queue} job failed that Redis has lost`);
-  });
-}
-
-type Told<Data, Result> = Pick<Consumer<Data, Result>, 'isData' | 'failed'> & {
-  jobs: string;
-  queue: string;
-  log: Log;
 };

@@ -173,6 +173,9 @@ type CsrReader = {
   read(posted: Posted): CsrText;
 };
 
+/** Node slices small Buffers out of 8 KiB, all of which one would keep that is remembered. */
+const ownBytes = (bytes: Buffer) => Buffer.alloc(bytes.length, bytes);
+
 export function openCsrReader(most = MOST_REMEMBERED): CsrReader {
   const known = new LRUCache<string, Required<Posted>>({
     maxSize: most,
@@ -187,8 +190,9 @@ export function openCsrReader(most = MOST_REMEMBERED): CsrReader {
     read({ body, csr }) {
       if (csr) return csr;
       const read = readCsr(body);
-      known.set(endOf(body), { body, csr: read });
-      return read;
+      const kept = { body: ownBytes(body), csr: { ...read, der: ownBytes(read.der) } };
+      known.set(endOf(body), kept);
+      return kept.csr;
     },
   };
 }

@@ -54,7 +54,11 @@ test('openCsrReader() gives the Buffer in which the same bytes came before, and 
   const { recall, read } = openCsrReader();
   assert.equal(recall(one).body, one);
   read(recall(one));
-  assert.equal(recall(Buffer.from(one)).body, one);
+  const { body, csr } = recall(one);
+  assert.deepEqual(body, one);
+  assert.equal(recall(Buffer.from(one)).body, body);
+  for (const kept of [body, csr?.der])
+    assert.equal(kept?.buffer.byteLength, kept?.length, 'nothing else is kept with it');
   const alike = Buffer.from(`# of another host\n${one}`); // the end of both is the same
   assert.equal(recall(alike).body, alike);
   assert.notEqual(read(recall(alike)).postedDigest, read(recall(one)).postedDigest);

@@ -99,6 +99,7 @@ test('parseHmacHeader() reads a header once, but for one that is good for one re
   const read = parseHmacHeader({ authentication });
   assert.deepEqual(read, claim);
   assert.equal(parseHmacHeader({ authentication }), read);
+  assert.equal(read?.digest.buffer.byteLength, hex.length / 2, 'nothing else is kept with it');
   assert.equal(parseHmacHeader({ authorization: `Bearer x, ${authentication}`, authentication }), read);
   const once = `hmac2 name=sha256, time=1, nonce=abcdefghijklmnop, hash=${hex}`;
   assert.notEqual(parseHmacHeader({ authentication: once }), parseHmacHeader({ authentication: once }));

@@ -8,7 +8,7 @@ import { readCertificateIds } from '../../../shared/pki/certificate-ids.ts';
 import { parseCsr } from '../../../shared/pki/csr.ts';
 import { contentOf, readDer, wholeOf } from '../../../shared/pki/der.ts';
 import { alternativeNames, der, extensionAttribute, handmadeCsr, oid, signedCsr } from './handmade-csr.ts';
-import { makeCertificate } from './openssl-csr.ts';
+import { makeCertificate, makeIssued } from './openssl-csr.ts';
 import { readCertificateByPkijs, readCsrByPkijs } from './read-by-pkijs.ts';
 import { rfc9773Certificate } from './rfc9773-certificate.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -138,6 +138,7 @@ for (const [what, pem] of [
   ['of a CA', rfc9773Certificate],
   ['of names and addresses', makeCertificate({ names: 'DNS:a.example,DNS:*.B.example,IP:192.0.2.1,IP:::1' })],
   ['without names', makeCertificate()],
+  ['of a CA without a name', makeIssued({ issuer: '/' }).leaf],
 ] as const)
   test(`a certificate ${what} is read as Node reads it, in ${ROUNDS} mutations`, () => {
     const random = seededRandom(509);
