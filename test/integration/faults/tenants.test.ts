@@ -5,6 +5,7 @@ import { after, suite, test } from 'node:test';
 import { callQuarryWith } from '../../support/call-quarry.ts';
 import { startChalltestsrv } from '../../support/challtestsrv.ts';
 import { makeCsr } from '../../support/csr.ts';
+import type { ProxiedRequest } from '../../support/fault-proxy.ts';
 import { startFleet } from '../../support/fleet.ts';
 import { freePort } from '../../support/free-port.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -70,6 +71,16 @@ async function startTarpit(): Promise<AsyncDisposable & { lead(name: string): Pr
   };
 }
 
+/** An authorization that has failed, as it was before. */
+function toValidating({ status, body }: { status: number; body: string }) {
+  const { challenges, ...authorization } = status === 200 ? JSON.parse(body) : {};
+  if (authorization.status !== 'invalid') return undefined;
+  const before = (challenge: { status: string }) =>
+    challenge.status === 'invalid' ? { ...challenge, status: 'processing', error: undefined } : challenge;
+  const validating = { ...authorization, status: 'pending', challenges: challenges.map(before) };
+  return { body: JSON.stringify(validating) };
+}
+
 suite('one auth block holds up no other', { concurrency: true }, () => {
   test('whose names it fails to prove in a way of its own', async () => {
     const dns = `[verification "dns"]\ntype = dns01-challtestsrv\nset-txt_url = ${strange.managementUrl}/set-txt\n`;
@@ -123,8 +134,12 @@ suite('one auth block holds up no other', { concurrency: true }, () => {
     const names = Array.from({ length: 40 }, (_, at) => `h${at}.pit.example`);
     for (const name of names) await tarpit.lead(name);
     // An order that has failed would give back its part of the share, and Pebble gives one up after 15 s.
-    const pending = fleet.ca.playPending({ when: request => names.some(name => about(name)(request)) });
-    t.after(() => pending.remove());
+    const when = (request: ProxiedRequest) => names.some(name => about(name)(request));
+    const pending = [
+      fleet.ca.playPending({ when }),
+      fleet.ca.rule({ when, kind: 'authorization', do: { rewrite: toValidating } }),
+    ];
+    t.after(() => pending.map(rule => rule.remove()));
     const calm = await makeCsr({ names: ['www.pit.example'] });
     const csrs = await Promise.all(names.map(async name => (await makeCsr({ names: [name] })).csrPem));
     const flood = names.map((name, at) =>
