@@ -58,4 +58,7 @@ function negative(rcode: Rcode, { nameLength }: Query, { name, ttl, soa }: Zone)
 }
 
 /** One string of a TXT record. */
-const encodeText = (value: string) => Buffer.from(String.fromCharCode(value.length) + value, 'latin1');
+function encodeText(value: string): Buffer {
+  if (value.length > 255) throw new RangeError('a TXT value in Redis has more than 255 bytes');
+  return Buffer.from(String.fromCharCode(value.length) + value, 'latin1');
+}

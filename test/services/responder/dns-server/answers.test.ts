@@ -209,9 +209,12 @@ test('the DNS responder without zones answers for every _acme-challenge name, ea
 });
 
 test('the DNS responder answers SERVFAIL where it stumbles, says so in its log, and answers the questions beside', async () => {
-  const damaged = { 'x.acme.example.org': [undefined as unknown as string] };
+  const damaged = {
+    'x.acme.example.org': [undefined as unknown as string],
+    'long.acme.example.org': ['v'.repeat(256)],
+  };
   await using own = await openDnsServer([zone], { values: { ...values, ...damaged } });
-  const questions = ['x', 'www', 'x'].map(label => newQuery(`${label}.acme.example.org`, 'TXT'));
+  const questions = ['x', 'www', 'long'].map(label => newQuery(`${label}.acme.example.org`, 'TXT'));
   const replies = (await own.tcp(framed(...questions), 3)).map(decodeReply);
   assert.deepEqual(replies.map(({ rcode }) => rcode).sort(), ['NOERROR', 'SERVFAIL', 'SERVFAIL']);
   assert.equal(own.log.lines.filter(({ msg }) => msg === 'a question was not answered').length, 2);
