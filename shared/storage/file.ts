@@ -72,7 +72,11 @@ export function openFileStorage(
     const csrPem = await readIfThere(join(folder, 'csr.pem'));
     // One without the other: its writer was stopped in between.
     if (chain === undefined || csrPem === undefined) return undefined;
-    const stored = readEntry(csr, { csr: csrPem, chain, record });
+    const first = readEntry(csr, { csr: csrPem, chain, record });
+    // Of a certificate that came in between, the record has come since.
+    const stored = first.issuedBy
+      ? first
+      : readEntry(csr, { csr: csrPem, chain, record: await readRecordFile(folder) });
     if (now - seen.changed > SETTLED_AFTER) {
       const isLocal = isLocalType(await typeOf(join(folder, 'cert.pem')));
       (isLocal ? local : distant).remember(digest, seen.mark, stored);
@@ -106,10 +110,14 @@ export function openFileStorage(
     signal: AbortSignal,
   ): Promise<void> {
     const record = formatRecordFile({ certificate: fingerprintOf(chain), issuedBy });
+    const put = (file: string, text: string) => writeAtomically(join(folder, file), text, { signal });
     await mkdir(folder, { recursive: true });
-    await writeAtomically(join(folder, 'csr.pem'), csr.pem, { signal });
-    await writeAtomically(join(folder, 'cert.pem'), chain, { signal });
-    await writeAtomically(join(folder, RECORD_FILE), record, { signal });
+    await put('csr.pem', csr.pem);
+    // The first certificate never lies there without its record. A later one comes before it: who changes a
+    // record meanwhile looks for that.
+    if (!(await lookAt(folder))) await put(RECORD_FILE, record);
+    await put('cert.pem', chain);
+    await put(RECORD_FILE, record);
   }
 
   /** The folder may be gone in between, where the expired entry was removed. */

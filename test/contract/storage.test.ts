@@ -7,7 +7,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
 import { after, suite, type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { FileThreads } from '../../shared/base/file-threads.ts';
+import { type FileThreads, openFileThreads } from '../../shared/base/file-threads.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { openStoring } from '../../shared/base/storage-faults.ts';
 import { readCertificate, splitChain } from '../../shared/pki/certificate.ts';
@@ -396,6 +396,32 @@ suite('file storage', () => {
     await rm(join(opened.folderOf(csr), 'cert.pem'));
     assert.equal(await opened.storage.get(csr), undefined);
     assert.deepEqual(opened.log.lines, []);
+  });
+
+  test('has no new certificate before it knows who issued it', async t => {
+    await using opened = await openFile({ threads: openFileThreads(16) });
+    const held = Promise.withResolvers<void>();
+    const reached = holdCall(t, 'rename', held.promise, (_, to) => String(to).endsWith('quarry.json'));
+    const put = opened.other.put(csr, chain, issuedBy);
+    await reached;
+    assert.equal(await opened.storage.get(csr), undefined);
+    held.resolve();
+    await put;
+    assert.deepEqual((await opened.storage.get(csr))?.issuedBy, issuedBy);
+  });
+
+  test('knows who issued a certificate that is put while its predecessor is read', async t => {
+    await using opened = await openFile({ threads: openFileThreads(16) });
+    await opened.other.put(csr, chain, issuedBy);
+    const held = Promise.withResolvers<void>();
+    const reached = holdCall(t, 'readFile', held.promise, path => String(path).endsWith('cert.pem'));
+    const got = opened.storage.get(csr);
+    await reached;
+    const newer = chainOf(makeCertificate({ days: 91 }));
+    await opened.other.put(csr, newer, issuedBy);
+    held.resolve();
+    const { chain: found, issuedBy: by } = (await got) ?? {};
+    assert.deepEqual([found, by], [newer, issuedBy]);
   });
 
   test('reads an entry that was just written every time, as its times may not tell it from the next', async () => {

@@ -40,10 +40,16 @@ export function failCalls(
   });
 }
 
-/** Has a call wait before it is done. @returns resolves once the first one waits */
-export function holdCall(t: TestContext, call: Call, until: Promise<void>): Promise<void> {
+/** Has a call with such arguments wait before it is done. @returns resolves once the first one waits */
+export function holdCall(
+  t: TestContext,
+  call: Call,
+  until: Promise<void>,
+  where: (...args: unknown[]) => boolean = () => true,
+): Promise<void> {
   const reached = Promise.withResolvers<void>();
   replaceCall(t, call, real => async (...args) => {
+    if (!where(...args)) return real(...args);
     reached.resolve();
     await until;
     return real(...args);
