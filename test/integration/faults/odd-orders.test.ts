@@ -19,11 +19,14 @@ const changing = (change: (object: Json) => Json | undefined): RuleOptions['do']
   },
 });
 
-const withChallenges =
+/** Changes the challenge that a responder answers; Pebble has the others before it or behind it. */
+const withChallenge =
   (members: Json) =>
   (authorization: Json): Json => ({
     ...authorization,
-    challenges: (authorization.challenges as Json[]).map(challenge => ({ ...challenge, ...members })),
+    challenges: (authorization.challenges as Json[]).map(challenge =>
+      challenge.type === 'http-01' ? { ...challenge, ...members } : challenge,
+    ),
   });
 
 /**
@@ -45,7 +48,7 @@ function playStuck(ca: FaultProxy, name: string, times: number, found: Json): Ru
       if (told.hits === 0) before.add(request.path); // another order has others
       return told.hits > 0 && before.has(request.path) && sent(ca, name, 'challenge').length <= times;
     },
-    do: changing(withChallenges(found)),
+    do: changing(withChallenge(found)),
   });
   return told;
 }
@@ -66,11 +69,12 @@ suite('a CA', { concurrency: true }, () => {
     assert.deepEqual([told.hits, gotBy(name, 'challenge'), gotBy(name, 'newOrder')], [2, 1, 1]);
   });
 
-  test('that never finds the proof, and says so on the challenge alone, is a 421 in its words', async () => {
+  test('that never finds the proof, and says so on the challenge alone, is a 421 in its words, with what to do', async () => {
     const name = 'unmended.example';
     const told = playStuck(fleet.ca, name, 9, { error });
     const { status, body } = await (await post(fleet, [name])).answer;
-    assert.deepEqual([status, body], [421, `${name}: no TXT record found\n`]);
+    assert.equal(status, 421);
+    assert.match(body, /^unmended\.example: no TXT record found: add A or AAAA records that lead to /);
     assert.equal(told.hits, 4);
   });
 
