@@ -69,7 +69,7 @@ suite('a CA', { concurrency: true }, () => {
     assert.deepEqual([told.hits, gotBy(name, 'challenge'), gotBy(name, 'newOrder')], [2, 1, 1]);
   });
 
-  test('that never finds the proof, and says so on the challenge alone, is a 421 in its words, with what to do', async () => {
+  test('that never finds the proof, and says so on the challenge alone, is a 421 in its words', async () => {
     const name = 'unmended.example';
     const told = playStuck(fleet.ca, name, 9, { error });
     const { status, body } = await (await post(fleet, [name])).answer;
