@@ -66,7 +66,8 @@ export function openFileStorage(
     if (!seen) return undefined;
     const known = distant.recall(digest, () => seen.mark);
     if (known) return known;
-    // The record first: it is written last, so that a certificate that is read with it is never older.
+    // The record first: of a certificate that replaces another it is written last, so that one that is read
+    // with it is never older.
     const record = await readRecordFile(folder);
     const chain = await readIfThere(join(folder, 'cert.pem'));
     const csrPem = await readIfThere(join(folder, 'csr.pem'));
@@ -115,9 +116,10 @@ export function openFileStorage(
     await put('csr.pem', csr.pem);
     // The first certificate never lies there without its record. A later one comes before it: who changes a
     // record meanwhile looks for that.
-    if (!(await lookAt(folder))) await put(RECORD_FILE, record);
+    const isFirst = !(await lookAt(folder));
+    if (isFirst) await put(RECORD_FILE, record);
     await put('cert.pem', chain);
-    await put(RECORD_FILE, record);
+    if (!isFirst) await put(RECORD_FILE, record);
   }
 
   /** The folder may be gone in between, where the expired entry was removed. */
