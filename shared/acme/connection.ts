@@ -28,7 +28,8 @@ export type CaConnection = {
 export const REQUEST_TIMEOUT = 30_000;
 const LARGEST_ANSWER = 1024 * 1024;
 const DIRECTORY_AGE = 3_600_000;
-const MOST_NONCES = 32;
+/** A worker drives no more orders at once, and each brings back the one that it took. */
+const MOST_NONCES = 1_000;
 const OLDEST_NONCE = 60_000;
 
 /**
