@@ -34,7 +34,7 @@ export function hearReloads(parts: HearParts): Disposable {
   const { redisAddress, prefix, isReader, reload, log } = parts;
   const silent = log.child({}, { level: 'silent' });
   const { asked, askedReaders, answers } = reloadChannels(prefix);
-  const connection = openRedis(redisAddress, 'patient', silent, !isReader);
+  const connection = openRedis(redisAddress, 'patient', silent, { enableReadyCheck: !isReader });
   const waiting = new Set<string>();
   let working = false;
 

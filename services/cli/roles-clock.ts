@@ -11,7 +11,9 @@ import { openRedisClock, type RedisClock } from '../../shared/base/redis-clock.t
  * @param redisAddress with the login of any role, as each may ask for the time
  */
 export function openRolesClock(redisAddress: RedisAddress, metrics: Registry, log: Log): RedisClock {
-  const redis = openRedis(redisAddress, 'impatient', log.child({}, { level: 'silent' }), false);
+  const redis = openRedis(redisAddress, 'impatient', log.child({}, { level: 'silent' }), {
+    enableReadyCheck: false,
+  });
   const clock = openRedisClock(redis, log);
   new Gauge({
     name: 'quarry_clock_difference_seconds',

@@ -31,7 +31,8 @@ export async function startResponder(config: Config, parts: ResponderParts): Pro
   const { log } = parts;
   await using opening = new AsyncDisposableStack();
   // Its user may read challenges and do nothing else.
-  const redis = opening.adopt(openRedis(parts.redisAddress, 'impatient', log, false), closeRedis);
+  const ways = { enableReadyCheck: false, gathered: true };
+  const redis = opening.adopt(openRedis(parts.redisAddress, 'impatient', log, ways), closeRedis);
   const addresses: Responder['addresses'] = [];
   const isTrusted = { current: toProxies(config) };
   const isProxy = (address: string) => isTrusted.current(address);

@@ -1,23 +1,31 @@
 import type { Redis } from 'ioredis';
 import type { Log } from './basics.ts';
 import { endSilence, reportOutages } from './outages.ts';
-import { writeTogether } from './redis.ts';
+import { type AfterTurn, writeTogether } from './redis.ts';
 import type { RedisAddress } from './redis-address.ts';
 import { connectTo, type Patience } from './redis-connection.ts';
 import { followSwitches } from './redis-switches.ts';
 import { outlastRefusals } from './refusals.ts';
 
-/**
- * @param enableReadyCheck whether it waits until Redis has loaded its data, for which a user needs INFO
- */
+type Ways = {
+  /** Whether it waits until Redis has loaded its data, for which a user needs INFO; it does by default. */
+  enableReadyCheck?: boolean;
+  /**
+   * Whether its user gathers what several requests ask. Requests are read one a turn of the event loop, so
+   * else the commands of an impatient connection wait for the turns that follow at once.
+   */
+  gathered?: boolean;
+};
+
 export function openRedis(
   address: RedisAddress,
   patience: Patience,
   log: Log,
-  enableReadyCheck = true,
+  { enableReadyCheck = true, gathered = patience === 'patient' }: Ways = {},
 ): Redis {
   const all = new Set<Redis>();
-  const redis = withManners(connectTo(address, patience, enableReadyCheck), patience, all);
+  const afterTurn = gathered ? process.nextTick : setImmediate;
+  const redis = withManners(connectTo(address, patience, enableReadyCheck), afterTurn, all);
   if ('sentinels' in address) {
     const switches = followSwitches(address, () => all);
     redis.on('end', () => switches[Symbol.dispose]());
@@ -27,12 +35,12 @@ export function openRedis(
 }
 
 /** BullMQ makes itself another one, which has them, too. @param all gets it while it is open */
-function withManners(redis: Redis, patience: Patience, all: Set<Redis>): Redis {
+function withManners(redis: Redis, afterTurn: AfterTurn, all: Set<Redis>): Redis {
   const duplicate = redis.duplicate.bind(redis);
-  redis.duplicate = options => withManners(duplicate(options), patience, all);
+  redis.duplicate = options => withManners(duplicate(options), afterTurn, all);
   redis.on('connect', () => all.add(redis));
   redis.on('end', () => all.delete(redis));
-  redis.on('connect', () => writeTogether(redis.stream, patience));
+  redis.on('connect', () => writeTogether(redis.stream, afterTurn));
   redis.on('connect', () => endSilence(redis));
   outlastRefusals(redis);
   return redis;

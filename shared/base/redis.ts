@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import type { Redis } from 'ioredis';
 import { damagedValue, IssuanceError, toDamage } from './errors.ts';
-import type { Patience } from './redis-connection.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 
 export type { Redis } from 'ioredis';
@@ -10,14 +9,17 @@ export type { Redis } from 'ioredis';
 /** A connection to Redis, and the prefix of all of Quarry's keys there. */
 export type Store = { redis: Redis; prefix: string };
 
+/** Calls back once the turn of the event loop is over. */
+export type AfterTurn = (release: () => void) => void;
+
 /**
  * Has the commands of one turn of the event loop leave in one write: where many orders are under way that
- * halves what a command costs on both sides. Requests are read one a turn, so their commands wait for the
- * turns that follow at once.
+ * halves what a command costs on both sides.
+ *
+ * @param afterTurn `process.nextTick`, or `setImmediate` to wait for the turns that follow at once
  */
-export function writeTogether(stream: Writable, patience: Patience): void {
+export function writeTogether(stream: Writable, afterTurn: AfterTurn): void {
   const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
-  const schedule = patience === 'impatient' ? setImmediate : process.nextTick;
   let held = false;
   const release = () => {
     held = false;
@@ -27,7 +29,7 @@ export function writeTogether(stream: Writable, patience: Patience): void {
     if (!held) {
       held = true;
       stream.cork();
-      schedule(release);
+      afterTurn(release);
     }
     return write(...args);
   };

@@ -31,7 +31,7 @@ test("what ACME clients have is in one slot of a cluster, and the intake's right
       redis.call('acl', 'setuser', 'quarry-intake', 'reset', 'on', '>word', ...words),
     );
   const address = addressFor('intake', findPlace(config.redis) as RedisPlace, config.redis);
-  const redis = openRedis(address, 'patient', quietLog, true);
+  const redis = openRedis(address, 'patient', quietLog);
   stack.defer(() => closeRedis(redis));
 
   const store = { redis, prefix: '{quarry}' };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, beforeEach, test } from 'node:test';
 import { systemClock } from '../../shared/base/basics.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
@@ -174,4 +175,20 @@ test('a worker takes jobs again once its connections have gone silent', async ()
   await queue.add('number', { at: 2 });
   await waitUntil('the second', () => done.length === 2);
   await queue.close();
+});
+
+test('commands that are gathered leave with their turn, and those of requests wait for the turns that follow', async () => {
+  for (const gathered of [true, false]) {
+    const redis = openRedis({ url: server.url }, 'impatient', quietLog, { gathered });
+    await once(redis, 'ready');
+    const answered = Promise.all([redis.ping(), redis.ping()]);
+    const held = [redis.stream.writableCorked];
+    for (const turn of [process.nextTick, setImmediate]) {
+      await new Promise(resolve => turn(resolve));
+      held.push(redis.stream.writableCorked);
+    }
+    assert.deepEqual(held, gathered ? [1, 0, 0] : [1, 1, 0]);
+    await answered;
+    closeRedis(redis);
+  }
 });

@@ -162,7 +162,7 @@ test('the users that quarry redis-acl prints find their Redis, by Sentinels and 
         );
       await allow(toAclWords(role, rights, config.redis));
       assert.deepEqual(await lookAtRedis(role, address, rights), { state: 'fit' });
-      const redis = openRedis(address, 'patient', quietLog, role === 'worker');
+      const redis = openRedis(address, 'patient', quietLog, { enableReadyCheck: role === 'worker' });
       await redis.mget('{quarry}:http-01:none');
       closeRedis(redis);
       if (way === 'sentinel') continue;
