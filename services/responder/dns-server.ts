@@ -38,11 +38,19 @@ export function dnsServers(
   blocks: readonly Dns01ServerConfig[],
   { records, outlast, clock, log, metrics, room }: DnsServerParts,
 ): DnsServers {
-  const answers = new Counter({
+  // Added up here until somebody looks: to tell prom-client of each is a thirtieth of what an answer costs.
+  const counted = { udp: new Map<string, number>(), tcp: new Map<string, number>() };
+  new Counter({
     name: 'quarry_responder_dns_answers_total',
     help: 'Answers to DNS questions, by response code and transport',
     labelNames: ['rcode', 'transport'],
     registers: [metrics],
+    collect() {
+      for (const [transport, answers] of Object.entries(counted)) {
+        for (const [rcode, count] of answers) this.inc({ rcode, transport }, count);
+        answers.clear();
+      }
+    },
   });
   const limited = new Counter({
     name: 'quarry_responder_dns_limited_total',
@@ -53,7 +61,9 @@ export function dnsServers(
   const lookUp = sharingLookups(records.find, outlast);
   const limitOf = (all: typeof blocks) => openRateLimit(Math.min(...all.map(one => one.rateLimit)), clock);
   const [zones, limit] = [{ current: openZones(blocks) }, { current: limitOf(blocks) }];
-  const respond = responding({ zones, lookUp, log }, (rcode, transport) => answers.inc({ rcode, transport }));
+  const respond = responding({ zones, lookUp, log }, (rcode, transport) => {
+    counted[transport].set(rcode, (counted[transport].get(rcode) ?? 0) + 1);
+  });
   const udp = {
     respond,
     verdictOn: (address: string) => limit.current(address),

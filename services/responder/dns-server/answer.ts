@@ -36,7 +36,7 @@ const nothing: RecordsFound = { values: [], isAbove: false };
 function answerFrom({ values, isAbove }: RecordsFound, query: Query, zone: Zone, isFixed: boolean): Answer {
   if (query.type === Type.TXT && values.length > 0) {
     return positive(
-      values.map(value => ({ skip: 0, type: Type.TXT, ttl: zone.ttl, data: encodeText(value) })),
+      values.map(value => ({ skip: 0, type: Type.TXT, ttl: zone.ttl, data: checkText(value) })),
     );
   }
   // A resolver that walks down to a name label by label must not be told that there is nothing below (RFC
@@ -57,8 +57,8 @@ function negative(rcode: Rcode, { nameLength }: Query, { name, ttl, soa }: Zone)
   return { rcode, authoritative: true, authority: [{ skip, type: Type.SOA, ttl, data: soa }] };
 }
 
-/** One string of a TXT record. */
-function encodeText(value: string): Buffer {
+/** @throws RangeError where it is too long for one string of a TXT record */
+function checkText(value: string): string {
   if (value.length > 255) throw new RangeError('a TXT value in Redis has more than 255 bytes');
-  return Buffer.from(String.fromCharCode(value.length) + value, 'latin1');
+  return value;
 }

@@ -7,9 +7,9 @@ import { Rcode, Type } from './codes.ts';
 
 /** A question that can be answered, of one message (RFC 1035 section 4.1). */
 export type Query = {
-  head: QueryHead;
-  /** The question section, as it was sent. */
-  question: Buffer;
+  message: Buffer;
+  /** Where the question section ends, which begins behind the message's head. */
+  end: number;
   /**
    * In lower case, without the dot at its end, '' for the root; bytes that no name of ours has are escaped as
    * `\ddd`.
@@ -22,8 +22,6 @@ export type Query = {
   edns: Edns | undefined;
 };
 
-export type QueryHead = { id: number; opcode: number; recursionDesired: boolean; checkingDisabled: boolean };
-
 /** RFC 6891. */
 type Edns = { payload: number; version: number; dnssecOk: boolean };
 
@@ -31,9 +29,10 @@ type Edns = { payload: number; version: number; dnssecOk: boolean };
  * What a message is: to be answered, to be answered with a response code alone, or (`undefined`) to be passed
  * over.
  */
-export type ParsedQuery = { query: Query } | { fault: Rcode; head: QueryHead } | undefined;
+export type ParsedQuery = { query: Query } | { fault: Rcode; message: Buffer } | undefined;
 
 const HEAD_LENGTH = 12;
+const OPCODE = 0x7800;
 const LONGEST_NAME = 255;
 
 /**
@@ -44,19 +43,13 @@ export function parseQuery(message: Buffer): ParsedQuery {
   if (message.length < HEAD_LENGTH) return undefined;
   const flags = message.readUInt16BE(2);
   if (flags & 0x8000) return undefined;
-  const head: QueryHead = {
-    id: message.readUInt16BE(0),
-    opcode: (flags >> 11) & 0xf,
-    recursionDesired: (flags & 0x0100) !== 0,
-    checkingDisabled: (flags & 0x0010) !== 0,
-  };
-  if (head.opcode !== 0) return { fault: Rcode.notImplemented, head };
-  const query = parseSections(message, head);
-  return query ? { query } : { fault: Rcode.formatError, head };
+  if (flags & OPCODE) return { fault: Rcode.notImplemented, message };
+  const query = parseSections(message);
+  return query ? { query } : { fault: Rcode.formatError, message };
 }
 
 /** One question and nothing else is asked (RFC 9619); what is in the other sections has to be well-formed. */
-function parseSections(message: Buffer, head: QueryHead): Query | undefined {
+function parseSections(message: Buffer): Query | undefined {
   if (message.readUInt16BE(4) !== 1) return undefined;
   const name = parseName(message, HEAD_LENGTH);
   if (!name || name.end + 4 > message.length) return undefined;
@@ -64,8 +57,8 @@ function parseSections(message: Buffer, head: QueryHead): Query | undefined {
   const edns = parseRecords(message, name.end + 4, before, before + message.readUInt16BE(10));
   return (
     edns && {
-      head,
-      question: message.subarray(HEAD_LENGTH, name.end + 4),
+      message,
+      end: name.end + 4,
       name: name.text,
       nameLength: name.end - HEAD_LENGTH,
       type: message.readUInt16BE(name.end),

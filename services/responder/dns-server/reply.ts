@@ -1,5 +1,5 @@
 import { Class, Rcode, Type } from './codes.ts';
-import type { Query, QueryHead } from './query.ts';
+import type { Query } from './query.ts';
 
 /** A record whose owner is the question's name, or a name above it. */
 export type ReplyRecord = {
@@ -8,7 +8,8 @@ export type ReplyRecord = {
   type: number;
   /** Seconds. */
   ttl: number;
-  data: Buffer;
+  /** A text is one string of a TXT record, which stands behind its length. */
+  data: Buffer | string;
 };
 
 /** What is to be answered, whatever the transport. */
@@ -36,16 +37,18 @@ const RECORD_LENGTH = 12;
 /** @param limit bytes; a longer answer is not sent, and TC says that TCP has it (RFC 2181 section 9) */
 export function encodeReply(query: Query, answer: Answer, limit: number): Buffer {
   const { records = [], authority = [] } = answer;
+  const { message, end, edns } = query;
   const all = [...records, ...authority];
-  const fixed = HEAD_LENGTH + query.question.length + (query.edns ? OPT_LENGTH : 0);
-  const length = all.reduce((sum, { data }) => sum + RECORD_LENGTH + data.length, fixed);
+  const fixed = end + (edns ? OPT_LENGTH : 0);
+  const length = all.reduce((sum, { data }) => sum + RECORD_LENGTH + dataLength(data), fixed);
   if (length > limit) return encodeTruncated(query);
   const reply = Buffer.allocUnsafe(length);
-  writeHead(reply, query.head, answer);
-  writeCounts(reply, 1, records.length, authority.length, query.edns ? 1 : 0);
-  let at = HEAD_LENGTH + query.question.copy(reply, HEAD_LENGTH);
+  message.copy(reply, 0, 0, end);
+  writeFlags(reply, answer);
+  writeCounts(reply, 1, records.length, authority.length, edns ? 1 : 0);
+  let at = end;
   for (const record of all) at = writeRecord(reply, at, record);
-  if (query.edns) writeOpt(reply, at, answer.rcode, query.edns.dnssecOk);
+  if (edns) writeOpt(reply, at, answer.rcode, edns.dnssecOk);
   return reply;
 }
 
@@ -57,17 +60,17 @@ export function encodeTruncated(query: Query): Buffer {
 }
 
 /** For what cannot be read as a question: the head alone. */
-export function encodeFault(head: QueryHead, fault: Rcode): Buffer {
+export function encodeFault(message: Buffer, fault: Rcode): Buffer {
   const reply = Buffer.alloc(HEAD_LENGTH);
-  writeHead(reply, head, { rcode: fault });
+  message.copy(reply, 0, 0, 4);
+  writeFlags(reply, { rcode: fault });
   return reply;
 }
 
-function writeHead(reply: Buffer, head: QueryHead, { rcode, authoritative = false }: Answer): void {
-  reply.writeUInt16BE(head.id, 0);
-  const aa = authoritative ? 0x04 : 0;
-  reply.writeUInt8(0x80 | (head.opcode << 3) | aa | (head.recursionDesired ? 0x01 : 0), 2);
-  reply.writeUInt8((head.checkingDisabled ? 0x10 : 0) | (rcode & 0xf), 3);
+/** Of the question's flags, which stand there, the opcode, RD and CD stay. */
+function writeFlags(reply: Buffer, { rcode, authoritative = false }: Answer): void {
+  reply.writeUInt8(0x80 | (reply.readUInt8(2) & 0x79) | (authoritative ? 0x04 : 0), 2);
+  reply.writeUInt8((reply.readUInt8(3) & 0x10) | (rcode & 0xf), 3);
 }
 
 function writeCounts(
@@ -91,9 +94,14 @@ function writeRecord(reply: Buffer, start: number, { skip, type, ttl, data }: Re
   reply.writeUInt16BE(type, start + 2);
   reply.writeUInt16BE(Class.IN, start + 4);
   reply.writeUInt32BE(ttl, start + 6);
-  reply.writeUInt16BE(data.length, start + 10);
-  return start + RECORD_LENGTH + data.copy(reply, start + RECORD_LENGTH);
+  const [length, at] = [dataLength(data), start + RECORD_LENGTH];
+  reply.writeUInt16BE(length, start + 10);
+  if (typeof data === 'string') reply.write(data, reply.writeUInt8(data.length, at), 'latin1');
+  else data.copy(reply, at);
+  return at + length;
 }
+
+const dataLength = (data: ReplyRecord['data']) => (typeof data === 'string' ? 1 : 0) + data.length;
 
 /** Version 0, and of the flags only DO, which is repeated (RFC 3225 section 3). */
 function writeOpt(reply: Buffer, start: number, rcode: Rcode, dnssecOk: boolean): void {

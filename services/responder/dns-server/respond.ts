@@ -48,14 +48,14 @@ export function responding(
       return reply;
     } catch (error) {
       log.error({ reason: describeError(error) }, 'a question was not answered');
-      return encodeFault(query.head, Rcode.serverFailure);
+      return encodeFault(query.message, Rcode.serverFailure);
     }
   }
 
   return (parsed, transport, limit, reply) => {
     if ('fault' in parsed) {
       count(formatRcode(parsed.fault), transport);
-      return reply(encodeFault(parsed.head, parsed.fault));
+      return reply(encodeFault(parsed.message, parsed.fault));
     }
     const { query } = parsed;
     const answer = answerQuery(zones.current, query);

@@ -232,10 +232,12 @@ test('the DNS responder counts its answers', async () => {
   for (const name of ['www.acme.example.org', 'www.acme.example.org', 'example.org'])
     await own.ask(name, 'TXT');
   await own.tcp(framed(newQuery('none.acme.example.org', 'TXT')));
-  const figures = await own.metrics.metrics();
-  assert.match(figures, /quarry_responder_dns_answers_total\{rcode="NOERROR",transport="udp"\} 2/);
-  assert.match(figures, /quarry_responder_dns_answers_total\{rcode="REFUSED",transport="udp"\} 1/);
-  assert.match(figures, /quarry_responder_dns_answers_total\{rcode="NXDOMAIN",transport="tcp"\} 1/);
+  for (const look of ['first', 'second']) {
+    const figures = await own.metrics.metrics();
+    assert.match(figures, /quarry_responder_dns_answers_total\{rcode="NOERROR",transport="udp"\} 2/, look);
+    assert.match(figures, /quarry_responder_dns_answers_total\{rcode="REFUSED",transport="udp"\} 1/, look);
+    assert.match(figures, /quarry_responder_dns_answers_total\{rcode="NXDOMAIN",transport="tcp"\} 1/, look);
+  }
 });
 
 test('the DNS responder answers on IPv6', async () => {

@@ -12,7 +12,8 @@ import { framed, newQuery, readMessages } from './open-dns-server.ts';
 
 const limits: TcpLimits = { connections: 4, perAddress: 4, pipelined: 8, idle: 60_000 };
 
-const idOf = (parsed: Parameters<Respond>[0]) => ('query' in parsed ? parsed.query.head.id : parsed.head.id);
+const idOf = (parsed: Parameters<Respond>[0]) =>
+  ('query' in parsed ? parsed.query : parsed).message.readUInt16BE(0);
 
 function toReply(id: number, length = 2): Buffer {
   const reply = Buffer.alloc(length);
