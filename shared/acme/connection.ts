@@ -1,24 +1,22 @@
-import type { ClientRequest, IncomingMessage, Agent as PlainAgent, ProxyEnv } from 'node:http';
-import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
-import { urlToHttpOptions } from 'node:url';
+import type { ProxyEnv } from 'node:http';
 import { type Clock, systemClock } from '../base/basics.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import { http } from '../base/http.ts';
 import { isLoopback } from '../base/identifier.ts';
 import { type Directory, parseDirectory } from './directory.ts';
+import { type Exchange, Exchanges, type Sent } from './exchange.ts';
 import { fetchNonce, type NonceMethod } from './new-nonce.ts';
 import { type HttpAnswer, parseBody } from './objects.ts';
+import { ProxiedExchanges } from './proxied-exchange.ts';
 import { mayName } from './reach.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
   directoryUrl: string;
   userAgent: string;
-  agent: PlainAgent;
-  plainAgent: PlainAgent;
+  /** Sends a request, and gets its answer. */
+  exchange(target: URL, sent: Sent): Exchange;
   nonces: NoncePool;
-  /** By which the CA gave a nonce last. GET first: Node closes a kept-alive connection after a HEAD without
-   * Content-Length. */
+  /** By which the CA gave a nonce last. */
   nonceMethod: NonceMethod;
   clock: Clock;
   directory?: { answer: Directory; at: number };
@@ -26,7 +24,6 @@ export type CaConnection = {
 
 /** Milliseconds that a CA has for one answer. */
 export const REQUEST_TIMEOUT = 30_000;
-const LARGEST_ANSWER = 1024 * 1024;
 const DIRECTORY_AGE = 3_600_000;
 /** A worker drives no more orders at once, and each brings back the one that it took. */
 const MOST_NONCES = 1_000;
@@ -47,35 +44,23 @@ export function openCaConnection(options: {
   proxy?: ProxyEnv | undefined;
 }): CaConnection & Disposable {
   const { directoryUrl, userAgent, clock = systemClock } = options;
-  const keepAlive = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
   const { ca, proxy } = options;
-  // The timeout is that of a proxy's tunnel.
-  const through = proxy && { proxyEnv: proxy, timeout: REQUEST_TIMEOUT };
-  const agent = new OneTrustAgent({ ...keepAlive, ...(ca && { ca }), ...through });
-  const plainAgent = new http.Agent(keepAlive);
+  const direct = new Exchanges(ca);
+  const proxied = proxy && new ProxiedExchanges(proxy, ca);
   return {
     directoryUrl,
     userAgent,
-    agent,
-    plainAgent,
+    // http is for this host alone.
+    exchange: (target, sent) =>
+      (target.protocol === 'https:' ? (proxied ?? direct) : direct).begin(target, sent),
     nonces: new NoncePool(),
     nonceMethod: 'GET',
     clock,
     [Symbol.dispose]() {
-      agent.destroy();
-      plainAgent.destroy();
+      direct[Symbol.dispose]();
+      proxied?.[Symbol.dispose]();
     },
   };
-}
-
-/**
- * All of its connections are opened with the same trust, so that host and port tell them apart. Node's name
- * holds all that TLS can be given, the authorities' certificates too, and is made anew thrice a request.
- */
-class OneTrustAgent extends TlsAgent {
-  override getName({ host, port }: RequestOptions = {}): string {
-    return `${host}:${port}`;
-  }
 }
 
 /**
@@ -162,23 +147,20 @@ type CaRequest = {
  *   signal's reason
  */
 export async function sendRequest(connection: CaConnection, request: CaRequest): Promise<HttpAnswer> {
-  const { signal, timeout = REQUEST_TIMEOUT } = request;
+  const { url, signal, timeout = REQUEST_TIMEOUT } = request;
   signal.throwIfAborted();
-  const target = checkUrl(request.url, connection);
-  const sent = send(connection, target, request);
+  const target = checkUrl(url, connection);
+  const { answer, cut } = connection.exchange(target, toSent(connection, target, request));
   // One timer and one listener: AbortSignal.any and .timeout cost more than all else in the request.
   let late = false;
-  const abort = () => {
-    sent.destroy();
-    sent.emit('error', new Error('cut off')); // while it waits for a proxy's tunnel, Node says nothing of it
-  };
   const timer = setTimeout(() => {
     late = true;
-    abort();
+    cut();
   }, timeout);
-  signal.addEventListener('abort', abort);
+  signal.addEventListener('abort', cut);
   try {
-    return await answerTo(sent, request.url);
+    const { status, headers, body } = await answer;
+    return { url, status, headers, data: parseBody(headers['content-type'], body) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof IssuanceError) throw error;
@@ -187,7 +169,7 @@ export async function sendRequest(connection: CaConnection, request: CaRequest):
     throw new IssuanceError('unavailable', detail, { cause: error });
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener('abort', abort);
+    signal.removeEventListener('abort', cut);
   }
 }
 
@@ -201,45 +183,17 @@ function checkUrl(url: string, { directoryUrl }: CaConnection): URL {
   throw new IssuanceError('unexpected', `the CA named a URL inside this network: ${target.hostname}`);
 }
 
-function send(
-  { agent, plainAgent, userAgent }: CaConnection,
-  target: URL,
-  { body, method = 'GET' }: CaRequest,
-): ClientRequest {
-  const secure = target.protocol === 'https:';
+function toSent({ userAgent }: CaConnection, target: URL, { body, method = 'GET' }: CaRequest): Sent {
   const text = body && JSON.stringify(body);
-  const { hostname: host, port, path, auth } = urlToHttpOptions(target);
-  // A list is sent as it is; Node sets and checks one by one what comes in an object.
-  const headers = ['Host', target.host, 'User-Agent', userAgent];
-  if (auth) headers.push('Authorization', `Basic ${Buffer.from(auth).toString('base64')}`);
-  if (text)
-    headers.push('Content-Type', 'application/jose+json', 'Content-Length', `${Buffer.byteLength(text)}`);
-  const request = (secure ? tlsRequest : http.request)({
-    ...{ host, port, path, headers, method: text ? 'POST' : method },
-    agent: secure ? agent : plainAgent,
-  });
-  request.end(text);
-  return request;
+  const headers = ['User-Agent', userAgent];
+  if (target.username !== '' || target.password !== '') headers.push('Authorization', toBasic(target));
+  if (text === undefined) return { method, headers };
+  const length = `${Buffer.byteLength(text)}`;
+  headers.push('Content-Type', 'application/jose+json', 'Content-Length', length);
+  return { method: 'POST', headers, body: text };
 }
 
-async function answerTo(request: ClientRequest, url: string): Promise<HttpAnswer> {
-  const { response, body } = await new Promise<{ response: IncomingMessage; body: string }>(
-    (resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      request.on('error', reject).on('response', response => {
-        response.on('data', (chunk: Buffer) => {
-          size += chunk.length;
-          chunks.push(chunk);
-          if (size <= LARGEST_ANSWER) return;
-          reject(new IssuanceError('unexpected', "the CA's answer is too large"));
-          request.destroy();
-        });
-        response.on('end', () => resolve({ response, body: Buffer.concat(chunks).toString() }));
-        response.on('error', reject);
-      });
-    },
-  );
-  const headers = response.headers as HttpAnswer['headers']; // but for Set-Cookie, which nothing reads
-  return { url, status: response.statusCode ?? 0, headers, data: parseBody(headers['content-type'], body) };
+function toBasic({ username, password }: URL): string {
+  const credentials = [username, password].map(decodeURIComponent).join(':');
+  return `Basic ${Buffer.from(credentials).toString('base64')}`;
 }
