@@ -3,13 +3,13 @@ import type { Clock, Log } from '../base/basics.ts';
 import { fromSignFailure, IssuanceError } from '../base/errors.ts';
 import { needingRedis } from '../base/redis.ts';
 import { judgeRedisError } from '../base/redis-errors.ts';
-import { proofOf, type StandingLimits } from '../limits/limits.ts';
+import { type Orderer, proofOf, type StandingLimits } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
 import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { certificateKeyDigest } from '../pki/public-key.ts';
-import type { SignQueue } from '../queue/sign-queue.ts';
+import type { Against, SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 import type { StoredRenewals } from '../renewal/stored-renewals.ts';
 import { isIssuedFor } from '../storage/issued-for.ts';
@@ -26,8 +26,7 @@ export type { ClientOrder, IssuedCertificate, Issuing } from './issuing.ts';
 export function openIssuing(parts: {
   admission: Pick<Admission, 'find'>;
   storages: ReadonlyMap<string, Storage>;
-  /** Of each account, by its name. */
-  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>;
+  limits: AllLimits;
   /** All that are configured. */
   accounts: readonly IssuedBy[];
   signQueue: SignQueue;
@@ -86,15 +85,15 @@ export function openIssuing(parts: {
     limitAgainst: (block, identifiers) =>
       needingRedis(() => limitAtEveryAccount(limits, block, { identifiers })),
     async order(block, csr, request, clientOrder) {
-      const limit = await needingRedis(() => limitAtEveryAccount(limits, block, request, csr.digest));
-      if (limit) throw limit;
       const { by, clientNames, once } = block;
       const known = { by, ...(clientNames && { clientNames }), ...(once && { spends: once.digest }) };
       const data = { ...toSignJob(block, csr, { ...request, ...known }), ...clientOrder?.data };
       const reserve = clientOrder?.reserve;
+      const against = limitsAgainst(limits, block, request, csr.digest);
+      if (once) await needingRedis(against.refuse); // before anything is done to its token
       const id = await (once
         ? enqueueOnce(once, csr.digest, data, signQueue, reserve)
-        : signQueue.enqueue(data, reserve));
+        : signQueue.enqueue(data, reserve, against));
       const told = trail.write(toAdmitted(data, id, clock.now()));
       told.catch(() => {}); // who answers hears of it
       return {
@@ -173,19 +172,47 @@ const toIssued = ({ chain, issuedBy }: Pick<StoredCertificate, 'chain' | 'issued
 const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
   all.filter(one => block.accounts.some(({ account }) => account === one.account));
 
+/** Of each account, by its name. */
+type AllLimits = ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst' | 'keysAgainst'>>;
+
+type Limited = Pick<Ordered, 'identifiers'> & Partial<Ordered>;
+
+/** A block's clients as limits know them. */
+function ordererOf({ name: block, verifications, challenges }: AuthBlock, { identifiers }: Limited): Orderer {
+  const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
+  return { block, proof: proofOf(identifiers, proofs) };
+}
+
+/** Nearly always nothing is there, which is found out in the round trip that an order makes anyway. */
+function limitsAgainst(limits: AllLimits, block: AuthBlock, ordered: Ordered, csr: string): Against {
+  const { identifiers, publicKey } = ordered;
+  const orderer = ordererOf(block, ordered);
+  const keys = block.accounts.flatMap(
+    ({ account }) => limits.get(account)?.keysAgainst(identifiers, orderer, csr, publicKey) ?? [],
+  );
+  return {
+    keys,
+    async refuse() {
+      const limit = await limitAtEveryAccount(limits, block, ordered, csr);
+      if (limit) throw limit;
+    },
+  };
+}
+
 /**
  * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
  * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, as does
  * a CSR, but for what only this CA has against it, and a blocked key.
  */
 async function limitAtEveryAccount(
-  limits: ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst'>>,
-  { name: block, accounts, verifications, challenges }: AuthBlock,
-  { identifiers, publicKey }: Pick<Ordered, 'identifiers'> & Partial<Ordered>,
+  limits: AllLimits,
+  block: AuthBlock,
+  ordered: Limited,
   csr?: string,
 ): Promise<IssuanceError | undefined> {
-  const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
-  const orderer = { block, proof: proofOf(identifiers, proofs) };
+  const { accounts } = block;
+  const { identifiers, publicKey } = ordered;
+  const orderer = ordererOf(block, ordered);
   const standing = accounts.map(({ account }) =>
     limits.get(account)?.standingAgainst(identifiers, orderer, csr, publicKey),
   );

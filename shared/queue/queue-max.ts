@@ -67,14 +67,15 @@ export function withQueueMax(
 
   return {
     ...queue,
-    enqueue(data, reserve) {
+    enqueue(data, reserve, against) {
       const places = data.due === undefined ? most.get(data.block) : undefined;
-      if (places === undefined) return queue.enqueue(data, reserve);
-      return queue.enqueue(data, async newId => {
+      if (places === undefined) return queue.enqueue(data, reserve, against);
+      const takeFirst = async (newId: string) => {
         // First, as a post that is refused must have reserved nothing.
         await needingRedis(() => takePlace(data.block, deduplicationId(data), newId, places));
         return reserve ? reserve(newId) : newId;
-      });
+      };
+      return queue.enqueue(data, takeFirst, against);
     },
   };
 }

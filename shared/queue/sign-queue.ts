@@ -9,7 +9,7 @@ import { unsealedResult } from './read-results.ts';
 import {
   deduplicationId,
   openSignRecords,
-  parseResult,
+  parsePublished,
   resultsChannel,
   SIGN_QUEUE,
   type SignJobData,
@@ -27,6 +27,9 @@ const FAILED_JOBS_KEPT = { age: 7 * 24 * 3_600, count: 1_000 };
 const RECHECK_INTERVAL = 3_000;
 const UNSEALED = 'what Redis gave as the result of a job bears no seal of this installation';
 
+/** What may stand against a job: where a key is there, `refuse` is asked before anything else is done. */
+export type Against = { keys: readonly string[]; refuse(): Promise<void> };
+
 /** The intake's side of the `sign` queue. */
 export type SignQueue = AsyncDisposable & {
   /**
@@ -34,9 +37,9 @@ export type SignQueue = AsyncDisposable & {
    *
    * @param reserve is given a new id before the job is made, and gives the one that it is to have
    * @returns the job's unguessable id
-   * @throws IssuanceError `unavailable` when Redis cannot be reached
+   * @throws IssuanceError `unavailable` when Redis cannot be reached; what `against.refuse` throws
    */
-  enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>): Promise<string>;
+  enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>, against?: Against): Promise<string>;
   /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
   /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
@@ -65,12 +68,17 @@ export function openSignQueue(parts: Parts): SignQueue {
 
   /** @returns the job that was promised to whoever asks for the same, or ''; and the priority of a new one */
   async function askTurn(
-    { due, block }: SignJobData,
+    data: SignJobData,
     same: string,
+    against?: Against,
   ): Promise<[promised: string, priority: number]> {
-    const { turns, first, last } = due === undefined ? POSTS : RENEWALS;
-    const keys = [`${jobs}prioritized`, `${prefix}:turns:${turns}`, promiseKey(same), `${jobs}de:${same}`];
-    return (await runScript(redis, ASK_TURN, keys, [jobs, block, first, last])) as [string, number];
+    const { turns, first, last } = data.due === undefined ? POSTS : RENEWALS;
+    const own = [`${jobs}prioritized`, `${prefix}:turns:${turns}`, promiseKey(same), `${jobs}de:${same}`];
+    const keys = against ? own.concat(against.keys) : own;
+    const answer = await runScript(redis, ASK_TURN, keys, [jobs, data.block, first, last]);
+    if (answer) return answer as [string, number];
+    await against?.refuse();
+    return askTurn(data, same);
   }
 
   /** Whoever writes to Redis may have promised any job. */
@@ -102,10 +110,10 @@ export function openSignQueue(parts: Parts): SignQueue {
   }
 
   return {
-    enqueue: (data, reserve) =>
+    enqueue: (data, reserve, against) =>
       needingRedis(async () => {
         const same = deduplicationId(data);
-        const [promised, priority] = await askTurn(data, same);
+        const [promised, priority] = await askTurn(data, same, against);
         if (promised && (await isKept(promised, same))) return promised;
         const newId = newJobId(seals, same);
         const own = reserve ? await reserve(newId) : newId;
@@ -188,7 +196,7 @@ function openWaiters(parts: Parts, records: SignRecords, moves: Pick<Standings, 
     const jobId = message.slice(0, end);
     expected.delete(jobId);
     if (!waiters.has(jobId)) return;
-    const result = readMessage(seals, jobId, message.slice(end + 1));
+    const result = parsePublished(seals, jobId, message.slice(end + 1));
     if (result) wake(jobId, result);
     else look(jobId, true).catch(() => recheck());
   }
@@ -236,13 +244,4 @@ function openWaiters(parts: Parts, records: SignRecords, moves: Pick<Standings, 
       hearing[Symbol.dispose]();
     },
   };
-}
-
-/** `undefined` where BullMQ has failed the job, or what was published cannot be read. */
-function readMessage(seals: Seals, jobId: string, sealed: string): SignResult | undefined {
-  try {
-    return sealed === '' ? unsealedResult : parseResult(seals, jobId, '', sealed);
-  } catch {
-    return undefined;
-  }
 }

@@ -52,7 +52,7 @@ const resultOf = (jobId: string) => `${SIGN_QUEUE} result ${jobId}`;
  * @returns `unsealedResult` where it bears none
  * @throws IssuanceError `misconfigured` where it is damaged
  */
-export function parseResult(
+function parseResult(
   seals: Seals,
   jobId: string,
   key: string,
@@ -62,6 +62,15 @@ export function parseResult(
   const text = fromSealed(seals, resultOf(jobId), sealed);
   if (text === undefined) return unsealedResult;
   return text === '' ? undefined : parseValue(key, text, isSignResult);
+}
+
+/** As `parseResult`; `undefined` also where what was published cannot be read. */
+export function parsePublished(seals: Seals, jobId: string, sealed: string): SignResult | undefined {
+  try {
+    return sealed === '' ? unsealedResult : parseResult(seals, jobId, '', sealed);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Longer than any job lives, so that a job which Redis has lost does not keep others out for ever. */

@@ -57,13 +57,17 @@ end
 `;
 
 /**
- * Reads what was promised to whoever asks for the same, and gives the job that is about to be made its turn.
+ * Reads what was promised to whoever asks for the same, and gives the job that is about to be made its turn,
+ * unless something may stand against it.
  *
- * KEYS: the jobs that wait, the turns, the promise, the job of the same. ARGV: what the keys of jobs begin
- * with, the block, the first and the last priority. Answers { the promised job or '', the turn, or 0 where
- * there is a job to join }.
+ * KEYS: the jobs that wait, the turns, the promise, the job of the same; what must not be there. ARGV: what
+ * the keys of jobs begin with, the block, the first and the last priority. Answers nil where something is
+ * there that must not be, else { the promised job or '', the turn, or 0 where there is a job to join }.
  */
 export const ASK_TURN = toScript(`${TURN}
+for at = 5, #KEYS do
+  if redis.call('EXISTS', KEYS[at]) == 1 then return false end
+end
 local promised = redis.call('GETDEL', KEYS[3]) or ''
 if redis.call('EXISTS', KEYS[4]) == 1 then return { promised, 0 } end
 local turn = next_turn(KEYS[1], KEYS[2], ARGV[1], 'new/' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))

@@ -163,7 +163,7 @@ export const uses: RedisUse[] = [
   // what the CAs allow: limits.ts, budget.ts, blocked-keys.ts, revoked-certificates.ts, standing.ts,
   // open-ca.ts, issuers.ts
   ordering('limit:*', {
-    intake: ['mget'],
+    intake: [...script, 'exists', 'mget'],
     worker: [...script, 'del', 'exists', 'get', 'mget', 'set'],
     cli: ['del', 'get', 'scan'],
   }),
@@ -172,7 +172,11 @@ export const uses: RedisUse[] = [
   ordering('limit-met:*', { worker: ['get', 'set'] }),
   ordering('budget:*', { worker: toCount, cli: ['get'] }),
   keys('revoked-certificate:*', { intake: ['get'], worker: ['set'] }),
-  ordering('blocked-key:*', { intake: ['mget'], worker: ['mget', 'set'], cli: ['del', 'mget', 'set'] }),
+  ordering('blocked-key:*', {
+    intake: [...script, 'exists', 'mget'],
+    worker: ['mget', 'set'],
+    cli: ['del', 'mget', 'set'],
+  }),
   keys('blocked-keys', { intake: ['smembers'], worker: ['sadd'], cli: ['sadd', 'smembers', 'srem'] }),
   channel('blocked-keys', { intake: ['subscribe'], worker: ['publish'], cli: ['publish'] }),
   ordering('breaker:*', { worker: toBreak, scheduler: toBreak, cli: ['hmget'] }),

@@ -74,9 +74,11 @@ async function openIntake({ url, connect }: OwnRedis, prefix: string, options: I
     blocks.flatMap(({ name, bounds }) => (bounds?.queueMax ? [[name, bounds.queueMax] as const] : [])),
   );
   const clock = systemClock;
+  const standing = `${prefix}:limit:name/a.example.org@ca`;
+  if (limit) await store.redis.set(standing, '{}');
   const issuing = openIssuing({
     ...{ admission, accounts: [], storages: new Map(), blockedKeys, clock, log: quietLog },
-    limits: new Map([['account', { standingAgainst: async () => limit }]]),
+    limits: new Map([['account', { standingAgainst: async () => limit, keysAgainst: () => [standing] }]]),
     renewals: { fetched: async () => {} },
     signQueue: withQueueMax(wrapQueue(queue), store, most, clock),
     trail: { write },

@@ -41,7 +41,7 @@ async function startIntake(redisUrl: string, prefix: string) {
       judgeToken: async () => ({ refused: '' }),
     }),
     storages: new Map(),
-    limits: new Map([['account', { standingAgainst: async () => undefined }]]),
+    limits: new Map([['account', { standingAgainst: async () => undefined, keysAgainst: () => [] }]]),
     accounts: [ownAccount],
     renewals: { fetched: async () => {} },
     blockedKeys: new Map(),

@@ -151,6 +151,19 @@ suite('sign queue', () => {
     assert.deepEqual(await waiting, issued);
   });
 
+  test('a job is made at once where nothing may stand against it, else where that proves to be no limit', async () => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    let asked = 0;
+    const against = { keys: [`${prefix}:limit:a`], refuse: async () => void asked++ };
+    assert.match(await intake.queue.enqueue(signJob(), undefined, against), uuid);
+    assert.equal(asked, 0);
+    await redis.set(`${prefix}:limit:a`, '{}');
+    assert.match(await intake.queue.enqueue(signJob(), undefined, against), uuid);
+    assert.equal(asked, 1);
+    assert.equal(await redis.zcard(`${prefix}:sign:prioritized`), 2);
+  });
+
   test('the waiters of a job that Redis has lost are told so', async () => {
     const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
@@ -233,6 +246,29 @@ suite('a promise of the sign queue', () => {
     assert.notEqual(again, jobId);
     await other.queue.result(again, never);
     assert.equal(worker.begun.length, 2);
+  });
+
+  test('is not spent on a post that a limit refuses, nor does that make a job or get a turn', async () => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    const [promised, other] = [signJob(), signJob()];
+    const jobId = await intake.queue.enqueue(promised);
+    await intake.queue.promise(jobId, promised);
+    await using _worker = openWorkerSide(redisUrl, prefix);
+    await intake.queue.result(jobId, never);
+    const turns = await redis.hgetall(`${prefix}:turns:posts`);
+    await redis.set(`${prefix}:limit:b`, '{}');
+    const limit = new Error('a limit');
+    const against = {
+      keys: ['a', 'b'].map(name => `${prefix}:limit:${name}`),
+      refuse: () => Promise.reject(limit),
+    };
+    for (const job of [promised, other])
+      await assert.rejects(intake.queue.enqueue(job, undefined, against), { cause: limit });
+    assert.deepEqual(await redis.hgetall(`${prefix}:turns:posts`), turns);
+    assert.equal(await redis.exists(`${prefix}:sign:prioritized`), 0);
+    await redis.del(`${prefix}:limit:b`);
+    assert.equal(await intake.queue.enqueue(promised, undefined, against), jobId);
   });
 
   test('leads an identical post to the same job while that is running', async () => {

@@ -187,7 +187,7 @@ export async function openIntake(
       ['kept', { name: 'kept', get, put: async () => {} }],
       ['broken', { name: 'broken', get: () => Promise.reject(unreadable()), put: async () => {} }],
     ]),
-    limits: new Map([['account', { standingAgainst: async () => limit.value }]]),
+    limits: new Map([['account', { standingAgainst: async () => limit.value, keysAgainst: () => [] }]]),
     accounts: [ownAccount],
     signQueue: queue,
     renewals: { fetched: async (_storage, _csr, block) => void fetches.push(block) },

@@ -94,6 +94,7 @@ function open(
             asked.push(what);
             return stand(account);
           },
+          keysAgainst: (...what) => [`${account} ${JSON.stringify(what)}`],
         },
       ]),
     ),
@@ -197,6 +198,13 @@ test('order() is refused where a limit stands at every account of the block, wit
   await assert.rejects(refused, { code: 'rateLimited', message: 'one', retryAfter: 2_000_000 });
   await assert.rejects(issuing.order(withAccounts('second'), csr, post), { message: 'two' });
   assert.deepEqual(queue.enqueued, []);
+});
+
+test('order() does nothing to a one-time token where a limit stands', async () => {
+  const { issuing } = open({ standing: { default: limit('one') } });
+  const touched = () => assert.fail('the token was touched');
+  const once = { used: undefined, digest: '', bind: touched, noteEnqueued: touched, letGo: touched };
+  await assert.rejects(issuing.order({ ...web, once }, csr, post), { message: 'one' });
 });
 
 test('order() makes a job where one account of the block is free, whichever it is', async () => {
@@ -313,6 +321,16 @@ test('order() asks of the CSR and its key beside the names, and its job has the 
   assert.deepEqual(
     [asked, queue.enqueued[0]?.publicKey],
     [[[identifiers, { block: 'web', proof: 'http:http-01' }, csr.digest, publicKey]], publicKey],
+  );
+});
+
+test('order() has the queue look for what may stand at any account of the block, and asks the same there', async () => {
+  const { issuing, queue, asked } = open();
+  await issuing.order(withAccounts('default', 'free'), csr, post);
+  assert.equal(asked.length, 2);
+  assert.deepEqual(
+    queue.against,
+    ['default', 'free'].map((account, at) => `${account} ${JSON.stringify(asked[at])}`),
   );
 });
 

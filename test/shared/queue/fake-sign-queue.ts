@@ -1,4 +1,5 @@
 import type { Identifier } from '../../../shared/base/identifier.ts';
+import { needingRedis } from '../../../shared/base/redis.ts';
 import type { SignQueue } from '../../../shared/queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../../../shared/queue/sign-records.ts';
 import type { Standing } from '../../../shared/queue/standing.ts';
@@ -9,6 +10,8 @@ export const jobId = '0f8fad5b-d9cb-469f-a165-70867728950e';
 /** A queue in memory: `enqueued` and `promised` are what it was given, `results` what its jobs end with. */
 export type FakeQueue = SignQueue & {
   enqueued: SignJobData[];
+  /** The keys of what may stand against the last of them. */
+  against: readonly string[];
   promised: string[];
   results: Map<string, SignResult>;
   blocks: Map<string, string>;
@@ -36,6 +39,7 @@ export function openFakeQueue(): FakeQueue {
   const listeners = new Map<string, Set<() => void>>();
   const queue: FakeQueue = {
     enqueued: [],
+    against: [],
     promised: [],
     results: new Map(),
     blocks: new Map(),
@@ -46,8 +50,10 @@ export function openFakeQueue(): FakeQueue {
     finish: () => finishing.abort(),
     move: id => listeners.get(id)?.forEach(tell => void tell()),
     listening: () => [...listeners.values()].reduce((count, { size }) => count + size, 0),
-    async enqueue(data) {
+    async enqueue(data, _reserve, against) {
       working();
+      queue.against = against?.keys ?? [];
+      await needingRedis(async () => against?.refuse());
       queue.enqueued.push(data);
       return jobId;
     },
