@@ -11,8 +11,8 @@ type Ways = {
   /** Whether it waits until Redis has loaded its data, for which a user needs INFO; it does by default. */
   enableReadyCheck?: boolean;
   /**
-   * Whether its user gathers what several requests ask. Requests are read one a turn of the event loop, so
-   * else the commands of an impatient connection wait for the turns that follow at once.
+   * Whether its user gathers what several requests ask; it does not by default. Requests, and answers of a
+   * CA, are read one a turn of the event loop, so else commands wait for the turns that follow at once.
    */
   gathered?: boolean;
 };
@@ -21,7 +21,7 @@ export function openRedis(
   address: RedisAddress,
   patience: Patience,
   log: Log,
-  { enableReadyCheck = true, gathered = patience === 'patient' }: Ways = {},
+  { enableReadyCheck = true, gathered = false }: Ways = {},
 ): Redis {
   const all = new Set<Redis>();
   const afterTurn = gathered ? process.nextTick : setImmediate;
