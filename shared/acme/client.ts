@@ -225,12 +225,12 @@ function accountKey(pem: string): AccountKey {
 export function signJws({ key, alg }: AccountKey, header: object, payload: string): Jws {
   const parts = encodeJws({ alg, ...header }, payload);
   const input = Buffer.from(`${parts.protected}.${parts.payload}`);
-  const signature = signForJose(`sha${alg.slice(2)}`, input, key);
+  const signature = signForJose(alg, input, key);
   return { ...parts, signature: signature.toString('base64url') };
 }
 
 /** The two parts that are signed, in base64url. */
 export function encodeJws(header: object, payload: string): Omit<Jws, 'signature'> {
-  const [head, body] = [JSON.stringify(header), payload].map(text => Buffer.from(text).toString('base64url'));
-  return { protected: head ?? '', payload: body ?? '' };
+  const encode = (text: string) => Buffer.from(text).toString('base64url');
+  return { protected: encode(JSON.stringify(header)), payload: encode(payload) };
 }

@@ -18,25 +18,32 @@ import { readOtherAlgorithm, type SignatureAlgorithm } from './other-signatures.
 import { COMPRESSED_POINT, LACKS_NULL } from './unread-forms.ts';
 import { findWeakness } from './weak-rsa.ts';
 
-/** The names that people and Node have for a curve, and the bytes of one of its numbers. */
+/** Each with the algorithm of JOSE that signs with it, and the bytes of one of its numbers. */
 const curves = [
-  { oid: '1.2.840.10045.3.1.7', name: 'P-256', node: 'prime256v1', length: 32 },
-  { oid: '1.3.132.0.34', name: 'P-384', node: 'secp384r1', length: 48 },
-  { oid: '1.3.132.0.35', name: 'P-521', node: 'secp521r1', length: 66 },
+  { oid: '1.2.840.10045.3.1.7', name: 'P-256', alg: 'ES256', length: 32 },
+  { oid: '1.3.132.0.34', name: 'P-384', alg: 'ES384', length: 48 },
+  { oid: '1.3.132.0.35', name: 'P-521', alg: 'ES512', length: 66 },
 ];
 
 /**
  * Signs as JOSE wants it (RFC 7518 sections 3.3 and 3.4): of an EC key's signature, DER elsewhere, the two
  * numbers one after the other. Node makes and catches an exception for each key that comes with options, as
  * it would for this form; that costs more than the signature.
+ *
+ * @param alg that fits the key, such as `ES256`
  */
-export function signForJose(hash: string, data: Buffer, key: KeyObject): Buffer {
-  const signature = sign(hash, data, key);
-  const curve = curves.find(({ node }) => node === key.asymmetricKeyDetails?.namedCurve);
+export function signForJose(alg: string, data: Buffer, key: KeyObject): Buffer {
+  const signature = sign(`sha${alg.slice(2)}`, data, key);
+  const curve = curves.find(one => one.alg === alg);
   if (!curve) return signature;
-  const zeros = Buffer.alloc(curve.length);
-  const numbers = readDer(signature).parts.map(contentOf);
-  return Buffer.concat(numbers.map(number => Buffer.concat([zeros, number]).subarray(-curve.length)));
+  const numbers = Buffer.alloc(2 * curve.length);
+  let to = 0;
+  for (const { bytes, from, end } of readDer(signature).parts) {
+    to += curve.length;
+    const size = Math.min(end - from, curve.length); // a zero may stand before them
+    bytes.copy(numbers, to - size, end - size, end);
+  }
+  return numbers;
 }
 
 /** What CAs say of a key, in a few words. */
