@@ -44,6 +44,7 @@ export function openCaConnection(options: {
   proxy?: ProxyEnv | undefined;
 }): CaConnection & Disposable {
   const { directoryUrl, userAgent, clock = systemClock } = options;
+  if (/[^\t\x20-\x7e]/.test(userAgent)) throw new TypeError('the user agent is more than plain ASCII');
   const { ca, proxy } = options;
   const direct = new Exchanges(ca);
   const proxied = proxy && new ProxiedExchanges(proxy, ca);
@@ -194,6 +195,10 @@ function toSent({ userAgent }: CaConnection, target: URL, { body, method = 'GET'
 }
 
 function toBasic({ username, password }: URL): string {
-  const credentials = [username, password].map(decodeURIComponent).join(':');
-  return `Basic ${Buffer.from(credentials).toString('base64')}`;
+  try {
+    const credentials = [username, password].map(decodeURIComponent).join(':');
+    return `Basic ${Buffer.from(credentials).toString('base64')}`;
+  } catch {
+    throw new IssuanceError('unexpected', 'the CA named a URL whose user or password is damaged');
+  }
 }

@@ -1,6 +1,6 @@
 import { isIP, type Socket, connect as withoutTls } from 'node:net';
 import { createSecureContext, connect as overTls, type SecureContext } from 'node:tls';
-import { IssuanceError } from '../base/errors.ts';
+import { type Answer, AnswerReader, type Read } from './read-answer.ts';
 
 // HTTP/1.1 with a CA, one request at a time on connections that are kept. It does less than Node's client,
 // for half of the CPU time.
@@ -8,14 +8,12 @@ import { IssuanceError } from '../base/errors.ts';
 /** `headers` are names and values in turn, and tell of `body` too. */
 export type Sent = { method: string; headers: readonly string[]; body?: string | undefined };
 
-/** Header names in lower case. */
-export type Answer = { status: number; headers: Record<string, string | undefined>; body: string };
-
 /** `answer` rejects where none comes, with IssuanceError where it is too large; `cut` ends it at once. */
 export type Exchange = { answer: Promise<Answer>; cut(): void };
 
 const TCP_KEEP_ALIVE = 10_000;
-const MARGIN = 1_000; // milliseconds, from our end of an idle connection to the server's
+/** Idle ones of a process, as Node's client keeps them. */
+const MOST_IDLE = 256;
 
 /** The connections of one process to one CA. */
 export class Exchanges implements Disposable {
@@ -44,7 +42,7 @@ export class Exchanges implements Disposable {
     const host = hostname.replace(/^\[|\]$/g, '');
     const port = Number(named) || (protocol === 'https:' ? 443 : 80);
     const socket = protocol === 'https:' ? this.#openTls(origin, host, port) : withoutTls({ host, port });
-    const connection: Connection = new Connection(socket, origin, () => this.#idle.push(connection));
+    const connection: Connection = new Connection(socket, origin, () => this.#keep(connection));
     this.#connections.add(connection);
     socket.once('close', () => {
       this.#connections.delete(connection);
@@ -53,13 +51,19 @@ export class Exchanges implements Disposable {
     return connection;
   }
 
+  #keep(connection: Connection): void {
+    this.#idle.push(connection);
+    if (this.#idle.length > MOST_IDLE) this.#idle[0]?.socket.destroy();
+  }
+
   #openTls(origin: string, host: string, port: number): Socket {
     this.#context ??= createSecureContext(this.#ca && { ca: this.#ca });
     const [session, secureContext] = [this.#sessions.get(origin), this.#context];
     const also = { ...(isIP(host) === 0 && { servername: host }), ...(session && { session }) };
     const socket = overTls({ host, port, secureContext, ALPNProtocols: ['http/1.1'], ...also });
     socket.on('session', given => this.#sessions.set(origin, given));
-    return socket.on('error', () => this.#sessions.delete(origin));
+    // A handshake may fail for its session; an error that comes later says nothing of it.
+    return socket.on('error', () => socket.authorized || this.#sessions.delete(origin));
   }
 
   [Symbol.dispose](): void {
@@ -111,7 +115,8 @@ class Connection {
     this.#asked = undefined;
     if (keep) this.socket.setTimeout(keep);
     this.socket.unref(); // an idle one keeps no process
-    if (keep === 0) this.socket.destroy();
+    // What is left of a request that was answered early would stand before the next one.
+    if (keep === 0 || this.socket.writableLength > 0) this.socket.destroy();
     else this.#free();
   }
 
@@ -120,131 +125,4 @@ class Connection {
     this.#asked = undefined;
     this.socket.destroy();
   }
-}
-
-/** `keep`: milliseconds that the connection may be used further; `undefined`: until the server closes it. */
-type Read = { answer: Answer; keep: number | undefined };
-
-const [LARGEST_HEAD, LONGEST_LINE] = [16 * 1024, 1024];
-export const LARGEST_BODY = 1024 * 1024;
-export const tooLarge = () => new IssuanceError('unexpected', "the CA's answer is too large");
-const notHttp = (what: string) => new Error(`its answer is not HTTP/1.1: ${what}`);
-
-/**
- * Reads the answer to one request from bytes as they come. What is not as RFC 9112 has it is an error: who
- * guesses may read another answer than was sent.
- */
-class AnswerReader {
-  readonly #method: string;
-  #bytes: Buffer = Buffer.alloc(0);
-  #at = 0; // up to where they are read
-  #head: Head | undefined;
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
-
-  constructor(method: string) {
-    this.#method = method;
-  }
-
-  /** @returns the answer, once it is whole */
-  read(bytes: Buffer): Read | undefined {
-    this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
-    this.#head ??= this.#readHead();
-    if (!this.#head) return undefined;
-    const { size } = this.#head;
-    if (this.#bytes.length > 2 * LARGEST_BODY) throw tooLarge();
-    if (size === 'chunks') return this.#readChunks();
-    const came = this.#bytes.length - this.#at;
-    if ((size ?? came) > LARGEST_BODY) throw tooLarge();
-    return size === undefined || came < size ? undefined : this.#toRead(this.#at + size);
-  }
-
-  end(): Read {
-    if (this.#head && this.#head.size === undefined) return this.#toRead(this.#bytes.length);
-    throw new Error('the connection was closed before the end of the answer');
-  }
-
-  #toRead(end: number, body = this.#bytes.subarray(this.#at, end)): Read {
-    const { status, headers, keep } = this.#head as Head;
-    const isAll = end === this.#bytes.length; // what was not asked for could be taken for the next answer
-    return { answer: { status, headers, body: body.toString() }, keep: isAll ? keep : 0 };
-  }
-
-  #readHead(): Head | undefined {
-    for (;;) {
-      const end = this.#bytes.indexOf('\r\n\r\n', this.#at);
-      const length = (end < 0 ? this.#bytes.length : end) - this.#at;
-      if (length > LARGEST_HEAD) throw notHttp('its head is too large');
-      if (end < 0) return undefined;
-      const head = parseHead(this.#bytes.toString('latin1', this.#at, end + 2), this.#method);
-      this.#at = end + 4;
-      if (head.status >= 200) return head; // else another one comes (RFC 9110 section 15.2)
-    }
-  }
-
-  #readChunks(): Read | undefined {
-    for (;;) {
-      const end = this.#bytes.indexOf('\r\n', this.#at);
-      const line = this.#bytes.toString('latin1', this.#at, end < 0 ? this.#at + LONGEST_LINE : end);
-      if (end < 0 && line.length < LONGEST_LINE) return undefined;
-      const [, digits] = CHUNK_LINE.exec(line) ?? [];
-      if (digits === undefined) throw notHttp('a chunk does not say its size');
-      const [size, from] = [Number.parseInt(digits, 16), end + 2];
-      if (this.#size + size > LARGEST_BODY) throw tooLarge();
-      // The last one has no bytes, and an empty line after the trailers.
-      const to = size === 0 ? this.#bytes.indexOf('\r\n\r\n', end) + 2 : from + size;
-      if (to < from || this.#bytes.length < to + 2) return undefined;
-      if (size === 0 && !FIELD_LINES.test(this.#bytes.toString('latin1', from, to)))
-        throw notHttp('a trailer is damaged');
-      if (size === 0) return this.#toRead(to + 2, Buffer.concat(this.#chunks));
-      if (this.#bytes.toString('latin1', to, to + 2) !== '\r\n') throw notHttp('a chunk has no end');
-      this.#chunks.push(this.#bytes.subarray(from, to));
-      this.#size += size;
-      this.#at = to + 2;
-    }
-  }
-}
-
-const TOKEN = "[!#$%&'*+.^_`|~\\w-]+";
-const CHUNK_LINE = new RegExp(`^([\\da-f]{1,8})(?:;${TOKEN}(?:=(?:${TOKEN}|"[^"\\\\]*"))?)*$`, 'i');
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\r\n/;
-const FIELD_LINES = new RegExp(`^(?:${TOKEN}:[\\t\\x20-\\x7e\\x80-\\xff]*\\r\\n)*$`);
-/** Those that count once; others that come again are a list. */
-const SINGLE = ['content-type', 'location', 'retry-after'];
-
-/** `size` of the body; `undefined` where the end of the connection is its end (RFC 9112 section 6.3). */
-type Head = Omit<Answer, 'body'> & { keep: Read['keep']; size: number | 'chunks' | undefined };
-
-function parseHead(text: string, method: string): Head {
-  const [first, minor, code] = STATUS_LINE.exec(text) ?? [];
-  if (first === undefined || code === '101') throw notHttp('it has no status that was asked for');
-  if (!FIELD_LINES.test(text.slice(first.length))) throw notHttp('a header is damaged');
-  const headers: Answer['headers'] = Object.create(null);
-  for (const line of text.slice(first.length).split('\r\n')) {
-    const end = line.indexOf(':');
-    if (end < 0) break; // after the last one
-    const [name, value] = [line.slice(0, end).toLowerCase(), line.slice(end + 1).trim()];
-    if (!(name in headers)) headers[name] = value;
-    else if (!SINGLE.includes(name)) headers[name] += `, ${value}`;
-  }
-  const told = toSize(headers);
-  const size = method === 'HEAD' || code === '204' || code === '304' ? 0 : told;
-  const keep = minor === '0' || size === undefined ? 0 : toKeep(headers);
-  return { status: Number(code), headers, size, keep };
-}
-
-function toSize(headers: Answer['headers']): Head['size'] {
-  const { 'transfer-encoding': coding, 'content-length': length } = headers;
-  if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || length !== undefined))
-    throw notHttp('nobody can tell where it ends');
-  if (length !== undefined && !/^\d{1,15}$/.test(length)) throw notHttp('its length is damaged');
-  if (coding !== undefined) return 'chunks';
-  return length === undefined ? undefined : Number(length);
-}
-
-/** Many servers say for how long they keep what is idle. */
-function toKeep({ connection = '', 'keep-alive': hint = '' }: Answer['headers']): Read['keep'] {
-  if (/(?:^|[\s,])close(?:$|[\s,])/i.test(connection)) return 0;
-  const [, seconds] = /(?:^|[\s,])timeout=(\d{1,6})/i.exec(hint) ?? [];
-  return seconds === undefined ? undefined : Math.max(Number(seconds) * 1_000 - MARGIN, 0);
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ProxyEnv } from 'node:http';
 import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
-import { type Answer, type Exchange, LARGEST_BODY, type Sent, tooLarge } from './exchange.ts';
+import type { Exchange, Sent } from './exchange.ts';
+import { type Answer, LARGEST_BODY, tooLarge } from './read-answer.ts';
 
 /** Milliseconds for a proxy's tunnel. */
 const TUNNEL_TIMEOUT = 30_000;

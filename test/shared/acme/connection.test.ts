@@ -108,6 +108,19 @@ test('a request carries the password that stands in the URL', async () => {
   assert.equal((data as { by: string }).by, by);
 });
 
+test('a request sends nothing to a URL with a password that cannot be read', async () => {
+  using connection = connect('https://ca.example/dir');
+  await assert.rejects(sendRequest(connection, { url: 'https://%zz@ca.example/thing', signal: never }), {
+    code: 'unexpected',
+    message: 'the CA named a URL whose user or password is damaged',
+  });
+});
+
+test('a connection takes no user agent that would be more than one header', () => {
+  const directoryUrl = 'https://ca.example/dir';
+  assert.throws(() => openCaConnection({ directoryUrl, userAgent: 'a\r\nEvil: 1' }), /user agent/);
+});
+
 for (const body of ['<html></html>', [], 'null'])
   test(`readDirectory() takes ${JSON.stringify(body)} for no directory`, async () => {
     await using ca = await startFakeCa();

@@ -10,9 +10,11 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
-import { type Answer, Exchanges } from '../../../shared/acme/exchange.ts';
+import { Exchanges } from '../../../shared/acme/exchange.ts';
+import type { Answer } from '../../../shared/acme/read-answer.ts';
 import { root } from '../../support/read-sources.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 type Pieces = string | readonly string[];
 
@@ -89,6 +91,28 @@ const read: Record<string, [Pieces, Wanted, method?: string]> = {
     `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n${two}`,
     { status: 200, body: 'ok' },
   ],
+  'one after empty lines': [`\r\n\r\n${two}`, { body: 'ok' }],
+  'the answer after one that says to wait, and an empty line': [
+    `HTTP/1.1 100 Continue\r\n\r\n\r\n${two}`,
+    { body: 'ok' },
+  ],
+  'chunks of which it is said twice that they are': [
+    `${whole('Transfer-Encoding: chunked', 'Transfer-Encoding: chunked')}2\r\nok\r\n0\r\n\r\n`,
+    { body: 'ok' },
+  ],
+  'sizes of chunks with zeros before them': [
+    `${chunked}${'0'.repeat(15)}2\r\nok\r\n00\r\n\r\n`,
+    { body: 'ok' },
+  ],
+  'a no-break space as part of a header': [
+    whole('A: \xa0b\xa0 ', 'Content-Length: 0'),
+    {
+      headers: [
+        ['a', '\xa0b\xa0'],
+        ['content-length', '0'],
+      ],
+    },
+  ],
   'none of the body where HEAD was asked': [whole('Content-Length: 700'), { body: '' }, 'HEAD'],
   'none of the body of a 204': ['HTTP/1.1 204 No Content\r\n\r\n', { status: 204, body: '' }],
   'none of the body of a 304': ['HTTP/1.1 304 X\r\nContent-Length: 7\r\n\r\n', { status: 304, body: '' }],
@@ -149,6 +173,8 @@ const refused: Record<string, [Pieces, RegExp]> = {
   'lines that end in LF alone': ['HTTP/1.1 200 OK\nA: b\n\r\n\r\n', /not HTTP/],
   'two lengths': [`${whole('Content-Length: 2', 'Content-Length: 2')}ok`, /not HTTP/],
   'a length below zero': [whole('Content-Length: -1'), /not HTTP/],
+  'a length with a no-break space': [`${whole('Content-Length: 2\xa0')}ok`, /not HTTP/],
+  'chunks with a no-break space': [`${whole('Transfer-Encoding: \xa0chunked')}0\r\n\r\n`, /not HTTP/],
   'a length with a sign': [`${whole('Content-Length: +2')}ok`, /not HTTP/],
   'a length and chunks': [`${whole('Content-Length: 2', 'Transfer-Encoding: chunked')}0\r\n\r\n`, /not HTTP/],
   'another coding': [`${whole('Transfer-Encoding: gzip, chunked')}0\r\n\r\n`, /not HTTP/],
@@ -156,6 +182,11 @@ const refused: Record<string, [Pieces, RegExp]> = {
   'a size that is no number': [`${chunked}0x2\r\nok\r\n0\r\n\r\n`, /not HTTP/],
   'a chunk that is longer than its size': [`${chunked}1\r\nok\r\n0\r\n\r\n`, /not HTTP/],
   'a line for a chunk that does not end': [[chunked, 'a'.repeat(1_100)], /not HTTP/],
+  'a line for a chunk that is too long': [`${chunked}2;${'a'.repeat(1_100)}\r\nok\r\n`, /not HTTP/],
+  'a damaged trailer': [`${chunked}0\r\nA b\r\n\r\n`, /not HTTP/],
+  'trailers of more than 16 KiB': [`${chunked}0\r\nA: ${'b'.repeat(17_000)}\r\n\r\n`, /not HTTP/],
+  'answers without end that say to wait': ['HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(80_000), /too large/],
+  'empty lines without end': ['\r\n'.repeat(1_100_000), /too large/],
   'a head of more than 16 KiB': [['HTTP/1.1 200 OK\r\n', `A: ${'b'.repeat(17_000)}`], /not HTTP/],
   'a length of more than a mebibyte': [whole(`Content-Length: ${mib + 1}`), /too large/],
   'a length that no number can hold': [whole(`Content-Length: ${'9'.repeat(15)}`), /too large/],
@@ -164,7 +195,7 @@ const refused: Record<string, [Pieces, RegExp]> = {
     [chunked, '80000\r\n', 'x'.repeat(mib / 2), '\r\n80001\r\n'],
     /too large/,
   ],
-  'trailers without an end': [[`${chunked}0\r\n`, 'A: b\r\n'.repeat(400_000)], /too large/],
+  'trailers without an end': [[`${chunked}0\r\n`, 'A: b\r\n'.repeat(4_000)], /not HTTP/],
   'more than a mebibyte up to the end': [[whole(), 'x'.repeat(mib + 1)], /too large/],
 };
 for (const [what, [pieces, fault]] of Object.entries(refused))
@@ -226,6 +257,35 @@ test('requests at the same time have connections of their own, and later ones th
   assert.equal(server.seen.connections, 2);
 });
 
+test('an empty line too many after an answer is no part of the next one', async () => {
+  await using server = await serve([two, ['\r\n', two]]);
+  using exchanges = new Exchanges();
+  for (let asked = 0; asked < 2; asked++) assert.equal((await get(exchanges, server)).body, 'ok');
+  assert.equal(server.seen.connections, 1);
+});
+
+test('a connection is not used again while a request that was answered early is not sent yet', async () => {
+  const early = createServer(socket => {
+    socket.on('error', () => {}).once('data', () => socket.write(two));
+    socket.once('data', () => socket.pause());
+  });
+  await using server = await listenOn(early);
+  using exchanges = new Exchanges();
+  const at = new URL(`http://127.0.0.1:${server.port}/`);
+  const sent = { method: 'POST', headers: ['Content-Length', `${20 * mib}`], body: 'x'.repeat(20 * mib) };
+  assert.equal((await exchanges.begin(at, sent).answer).body, 'ok');
+  assert.equal((await get(exchanges, server)).body, 'ok');
+});
+
+test('a process keeps 256 idle connections', async () => {
+  const most = 256;
+  await using server = await serve(Array.from({ length: most + 2 }, () => two));
+  using exchanges = new Exchanges();
+  await Promise.all(Array.from({ length: most + 2 }, () => get(exchanges, server)));
+  const count = promisify(server.getConnections.bind(server));
+  await waitUntil('two of them to be closed', async () => (await count()) === most);
+});
+
 test('what a server sends unasked on an idle connection is no answer to the next request', async () => {
   await using server = await serve([two, two]);
   using exchanges = new Exchanges();
@@ -270,32 +330,46 @@ test('a request is sent as it is meant', async () => {
 async function serveOverTls() {
   const { certFile, keyFile, caFile } = await tlsAuthority();
   const [cert, key, ca] = await Promise.all([certFile, keyFile, caFile].map(file => readFile(file, 'utf8')));
-  const resumed: boolean[] = [];
+  const seen = { resumed: [] as boolean[], requests: 0 };
   const server = createTlsServer({ cert, key, ALPNProtocols: ['http/1.1'] }, (socket: TLSSocket) => {
-    resumed.push(socket.isSessionReused());
-    socket.on('error', () => {}).once('data', () => socket.end(`${whole('Connection: close')}ok`));
+    seen.resumed.push(socket.isSessionReused());
+    socket
+      .on('error', () => {})
+      .on('data', () => {
+        seen.requests++;
+        socket.write(two);
+      });
   });
   server.on('tlsClientError', () => {});
-  return Object.assign(await listenOn(server), { ca: [`${ca}`], resumed });
+  return Object.assign(await listenOn(server), { ca: [`${ca}`], seen });
 }
 
 test('a server without a certificate of the authorities is sent nothing', async () => {
   await using server = await serveOverTls();
   using exchanges = new Exchanges();
   await assert.rejects(getOverTls(exchanges, server), /certificate/);
+  assert.equal(server.seen.requests, 0);
 });
 
 test('a server whose certificate is for another name is sent nothing', async () => {
   await using server = await serveOverTls();
   using exchanges = new Exchanges(server.ca);
   await assert.rejects(getOverTls(exchanges, server, '127.0.0.2'), /altnames/);
+  assert.equal(server.seen.requests, 0);
 });
 
-test('a server knows us again by its session', async () => {
+test('a server knows us again by its session, also after it has reset an idle connection', async () => {
   await using server = await serveOverTls();
   using exchanges = new Exchanges(server.ca);
-  for (let asked = 0; asked < 2; asked++) assert.equal((await getOverTls(exchanges, server)).body, 'ok');
-  assert.deepEqual(server.resumed, [false, true]);
+  for (let asked = 0; asked < 3; asked++) {
+    const connected = once(server, 'connection');
+    // It may be sent before we see that the connection was reset.
+    const answer = await getOverTls(exchanges, server).catch(() => getOverTls(exchanges, server));
+    assert.equal(answer.body, 'ok');
+    const [socket] = (await connected) as [Socket];
+    socket.resetAndDestroy();
+  }
+  assert.deepEqual(server.seen.resumed, [false, true, true]);
 });
 
 test('a process ends while a connection is idle', async () => {
@@ -348,6 +422,8 @@ const originals = [
   .map(pieces => [pieces].flat().join(''))
   .filter(bytes => bytes.length < 500);
 const scraps = [
+  '\xa0',
+  '\x85',
   '\r\n',
   '\n',
   '\r',
