@@ -53,7 +53,7 @@ export class Exchanges implements Disposable {
 
   #keep(connection: Connection): void {
     this.#idle.push(connection);
-    if (this.#idle.length > MOST_IDLE) this.#idle[0]?.socket.destroy();
+    if (this.#idle.length > MOST_IDLE) this.#idle.shift()?.socket.destroy();
   }
 
   #openTls(origin: string, host: string, port: number): Socket {
