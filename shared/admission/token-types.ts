@@ -23,6 +23,4 @@ export type OneCertificate = {
   bind(use: Used): Promise<Used>;
   /** Notes that the job is made, which ends the token. */
   noteEnqueued(use: Used): Promise<void>;
-  /** Unbinds the token, as the job is not made. */
-  letGo(): Promise<void>;
 };

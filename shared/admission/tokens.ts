@@ -55,9 +55,6 @@ export function openJudgeToken(store: Store, seals: Seals, clock: Pick<Clock, 'n
         const args = [standing, toText(used, true)];
         await needingRedis(() => runScript(store.redis, NOTE_ENQUEUED, [kept], args));
       },
-      async letGo() {
-        await needingRedis(() => runScript(store.redis, LET_GO, [kept], [standing]));
-      },
     };
   }
 
@@ -96,11 +93,6 @@ return redis.call('GET', KEYS[2])`);
  */
 const NOTE_ENQUEUED = toScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
-return 1`);
-
-/** KEYS: the use. ARGV: the use that stands. */
-const LET_GO = toScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`);
 
 function findFault(

@@ -1,6 +1,5 @@
 import { refuseUsed } from '../admission/refusal.ts';
 import type { OneCertificate } from '../admission/token-types.ts';
-import { IssuanceError } from '../base/errors.ts';
 import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData } from '../queue/sign-records.ts';
 
@@ -16,7 +15,7 @@ import type { SignJobData } from '../queue/sign-records.ts';
  * @throws IssuanceError `denied` where the token was used
  */
 export async function enqueueOnce(
-  { used, bind, noteEnqueued, letGo }: OneCertificate,
+  { used, bind, noteEnqueued }: OneCertificate,
   csr: string,
   data: SignJobData,
   signQueue: Pick<SignQueue, 'enqueue' | 'blockOf'>,
@@ -32,11 +31,7 @@ export async function enqueueOnce(
     if (bound.csr !== csr) refuseUsed();
     return alsoReserve ? alsoReserve(bound.job) : bound.job;
   }
-  const job = await signQueue.enqueue(data, reserve).catch(async (error: unknown) => {
-    // The block has too many jobs. After any other error it may have been made all the same.
-    if (error instanceof IssuanceError && error.code === 'rateLimited') await letGo();
-    throw error;
-  });
+  const job = await signQueue.enqueue(data, reserve);
   await noteEnqueued({ csr, job });
   return job;
 }

@@ -44,7 +44,7 @@ export const uses: RedisUse[] = [
   keys('tokens', { cli: [...script, 'hdel', 'hget', 'hgetall', 'hset'] }),
   keys('token:*', { intake: [...script, 'get', 'mget'], cli: [...script, 'del', 'mget', 'set'] }),
   keys('token-use:*', {
-    intake: [...script, 'del', 'get', 'mget', 'set'],
+    intake: [...script, 'get', 'mget', 'set'],
     worker: [...script, 'del'],
     cli: [...script, 'del', 'mget'],
   }),

@@ -393,18 +393,18 @@ test('what a second job has bound stays its, however late the intake of a first 
   assert.equal(await post('CSR 1'), USED);
 });
 
-test('a post that the queue has no place for leaves the token as it was', async () => {
+test('a post that its block has no place for takes the token from no post that has bound it', async () => {
   await using opened = await openOnce(issued);
-  const { onceOf, token, post } = opened;
-  const once = await onceOf(token);
-  const full = new IssuanceError('rateLimited', 'too many orders are under way already');
-  const enqueue = async (_: unknown, reserve?: (id: string) => Promise<string>) => {
-    await reserve?.('0f8fad5b-d9cb-469f-a165-70867728950e');
-    throw full;
-  };
-  const queue = { enqueue, blockOf: async () => undefined };
-  await assert.rejects(enqueueOnce(once, 'CSR 1', signJob('CSR 1'), queue), full);
-  assert.match(await post('CSR 2'), /^[0-9a-f-]{36}$/);
+  const { onceOf, token, redis, prefix, intake, post } = opened;
+  const full = withQueueMax(intake.queue, { redis, prefix }, new Map([['mail', 1]]), systemClock);
+  await full.enqueue(signJob());
+  const job = '0f8fad5b-d9cb-469f-a165-70867728950e';
+  await (await onceOf(token)).bind({ csr: 'CSR 1', job }); // its intake is about to make the job
+  const again = await onceOf(token);
+  const data = { ...signJob('CSR 1'), spends: again.digest };
+  await assert.rejects(enqueueOnce(again, 'CSR 1', data, full), { code: 'rateLimited' });
+  assert.equal(await post('CSR 2'), USED);
+  assert.equal(await post('CSR 1'), job);
 });
 
 test('once Redis has forgotten the job, the token orders no second certificate', async () => {

@@ -48,7 +48,6 @@ function oneCertificate(used?: Used): OneCertificate {
       return use;
     },
     noteEnqueued: async () => {},
-    letGo: async () => {},
   };
 }
 

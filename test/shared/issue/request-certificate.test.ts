@@ -203,7 +203,7 @@ test('order() is refused where a limit stands at every account of the block, wit
 test('order() does nothing to a one-time token where a limit stands', async () => {
   const { issuing } = open({ standing: { default: limit('one') } });
   const touched = () => assert.fail('the token was touched');
-  const once = { used: undefined, digest: '', bind: touched, noteEnqueued: touched, letGo: touched };
+  const once = { used: undefined, digest: '', bind: touched, noteEnqueued: touched };
   await assert.rejects(issuing.order({ ...web, once }, csr, post), { message: 'one' });
 });
 
