@@ -1,5 +1,6 @@
 import { isIP, type Socket, connect as withoutTls } from 'node:net';
 import { createSecureContext, connect as overTls, type SecureContext } from 'node:tls';
+import { LRUCache } from 'lru-cache';
 import { type Answer, AnswerReader, type Read } from './read-answer.ts';
 
 // HTTP/1.1 with a CA, one request at a time on connections that are kept. It does less than Node's client,
@@ -14,6 +15,8 @@ export type Exchange = { answer: Promise<Answer>; cut(): void };
 const TCP_KEEP_ALIVE = 10_000;
 /** Idle ones of a process, as Node's client keeps them. */
 const MOST_IDLE = 256;
+/** Of servers that a CA has named, and that it could name without end. */
+const MOST_SESSIONS = 100;
 
 /** The connections of one process to one CA. */
 export class Exchanges implements Disposable {
@@ -23,7 +26,7 @@ export class Exchanges implements Disposable {
   /** The one that was used last at the end. */
   #idle: Connection[] = [];
   /** By which a server knows us again, for each origin (RFC 8446 section 2.2). */
-  readonly #sessions = new Map<string, Buffer>();
+  readonly #sessions = new LRUCache<string, Buffer>({ max: MOST_SESSIONS });
 
   /** @param ca PEM certificates of the authorities to trust in place of the system's */
   constructor(ca?: string[]) {

@@ -380,6 +380,31 @@ test('a server knows us again by its session, also after it has reset an idle co
   assert.deepEqual(server.seen.resumed, [false, true, true]);
 });
 
+test('the sessions of a hundred servers are kept, those that were used last', async () => {
+  await using server = await serveOverTls();
+  using exchanges = new Exchanges(server.ca);
+  await using servers = new AsyncDisposableStack();
+  const { resumed } = server.seen;
+  async function ask(at: { port: number }): Promise<boolean | undefined> {
+    const connected = once(server, 'secureConnection');
+    assert.equal((await getOverTls(exchanges, at)).body, 'ok');
+    const [socket] = (await connected) as [TLSSocket];
+    const closed = once(socket, 'close');
+    socket.end();
+    await closed;
+    return resumed.at(-1);
+  }
+  const all: { port: number }[] = [];
+  for (let count = 0; count < 101; count++) {
+    const another = createServer(socket => server.emit('connection', socket));
+    all.push(servers.use(await listenOn(another)));
+  }
+  for (const one of all) assert.equal(await ask(one), false);
+  const [first, second] = all as [{ port: number }, { port: number }];
+  assert.equal(await ask(second), true);
+  assert.equal(await ask(first), false);
+});
+
 test('a process ends while a connection is idle', async () => {
   await using server = await serve([two]);
   const file = join(root, 'shared', 'acme', 'exchange.ts');
