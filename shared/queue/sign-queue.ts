@@ -126,10 +126,12 @@ export function openSignQueue(parts: Parts): SignQueue {
     result: (jobId, signal) => needingRedis(() => waiters.wait(jobId, signal)),
     blockOf: jobId =>
       needingRedis(async () => {
-        const result = await records.readResult(jobId);
-        if (result) return result.block;
+        const toBlock = async () => (await records.readResult(jobId))?.block;
+        const block = await toBlock();
+        if (block !== undefined) return block;
         const job = await queue.getJob(jobId);
-        return job && isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
+        if (!job) return toBlock(); // it may have ended between the two looks
+        return isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
       }),
     standings,
     promise: async (jobId, data) => {

@@ -63,6 +63,23 @@ suite('sign queue', () => {
     await assert.rejects(intake.queue.blockOf(damaged), { code: 'misconfigured', message: detail });
   });
 
+  test('a job that ends while it is looked for is known', async t => {
+    const { prefix } = newStore();
+    await using intake = await intakeSide(prefix);
+    const jobId = await intake.queue.enqueue(signJob());
+    await using stack = new AsyncDisposableStack();
+    const get = intake.redis.get.bind(intake.redis);
+    const endAfter = async (key: string) => {
+      const value = await get(key);
+      stack.use(openWorkerSide(redisUrl, prefix));
+      const isGone = async () => (await redis.exists(`${prefix}:sign:${jobId}`)) === 0;
+      await waitUntil('the job to be removed', isGone);
+      return value;
+    };
+    t.mock.method(intake.redis, 'get', endAfter, { times: 1 });
+    assert.equal(await intake.queue.blockOf(jobId), issued.block);
+  });
+
   test('a job whose worker fails without a word is run again, for the same waiters', async () => {
     const { prefix } = newStore();
     await using intake = await intakeSide(prefix);
