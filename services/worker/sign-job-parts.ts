@@ -33,7 +33,7 @@ export type SignJobParts = {
   records: SignRecords;
   notices: Pick<Notices, 'notify' | 'ended'>;
   /** Of ACME clients. */
-  orders: Pick<Orders, 'read' | 'end' | 'ending' | 'noteReplaced'>;
+  orders: Pick<Orders, 'read' | 'end' | 'ending'>;
   clientAccounts: Pick<Accounts, 'read'>;
   outages: Outages;
   /** The auth blocks by their names. */

@@ -1,7 +1,8 @@
 import { fromSealed, type Seals, toSealed } from '../admission/hmac.ts';
 import { isNumber, isText, listOf, optional, parseValue, type Store, shapeOf } from '../base/redis.ts';
+import { runInTurn, type ScriptRun } from '../base/run-in-turn.ts';
 import type { IssuedBy } from '../storage/storage.ts';
-import { replaceRecord } from './replace-record.ts';
+import { replacing } from './replace-record.ts';
 
 /** A certificate that an ACME client has ordered here. Times in milliseconds since the epoch. */
 export type ClientCertificate = {
@@ -57,6 +58,19 @@ export function openCertificates({ redis, prefix }: Store, seals: Seals) {
   }
 
   const read = async (fingerprint: string) => parse(fingerprint, await redis.get(key(fingerprint)));
+
+  /**
+   * What `mark` runs: it answers 1 where the certificate is still as it was read. `undefined` where there is
+   * nothing to note.
+   */
+  async function marking(fingerprint: string, marks: Marks): Promise<ScriptRun | undefined> {
+    const before = await redis.get(key(fingerprint));
+    const certificate = parse(fingerprint, before);
+    if (before === null || !certificate) return undefined;
+    const after = seal({ ...marks, ...certificate });
+    return after === before ? undefined : replacing(key(fingerprint), { before, after });
+  }
+
   return {
     key,
     /** Where the fingerprint of the certificate with this renewal id is. */
@@ -75,14 +89,12 @@ export function openCertificates({ redis, prefix }: Store, seals: Seals) {
       const found = fingerprint === null ? undefined : await read(fingerprint);
       return found?.renewalId === renewalId ? found : undefined;
     },
+    marking,
     /** Notes what became of a certificate, where it is there. What was noted first stays. */
     async mark(fingerprint: string, marks: Marks): Promise<void> {
       for (;;) {
-        const before = await redis.get(key(fingerprint));
-        const certificate = parse(fingerprint, before);
-        if (before === null || !certificate) return;
-        const after = seal({ ...marks, ...certificate });
-        if (after === before || (await replaceRecord(redis, key(fingerprint), { before, after }))) return;
+        const marked = await marking(fingerprint, marks);
+        if (!marked || (await runInTurn(redis, [marked])) === 1) return;
       }
     },
   };

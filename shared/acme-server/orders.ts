@@ -19,12 +19,12 @@ import {
   type Store,
   shapeOf,
 } from '../base/redis.ts';
-import type { ScriptRun } from '../base/run-in-turn.ts';
+import { runInTurn, type ScriptRun } from '../base/run-in-turn.ts';
 import { accountKeys } from './account-life.ts';
 import { type ClientCertificate, openCertificates } from './certificates.ts';
 import { openListOrders } from './list-orders.ts';
 import { CREATE, END } from './order-scripts.ts';
-import { replaceRecord } from './replace-record.ts';
+import { replaceRecord, unchanged } from './replace-record.ts';
 import { findReplaced } from './replaces.ts';
 
 // The orders of our own ACME clients, each with all of its authorizations in one record.
@@ -138,8 +138,14 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     return text && json !== undefined ? { order: parseValue(key(id), json, isOrder), text } : undefined;
   }
 
-  /** The script that ends an order which is still as it was read: it answers 1 where nobody was faster. */
-  function ending({ text }: Kept, { order, certificate }: Ended): ScriptRun {
+  /** The scripts that end an order which is still as it was read: all answer 1 where nobody was faster. */
+  async function ending(kept: Kept, ended: Ended): Promise<ScriptRun[]> {
+    const marked = await markingReplaced(ended);
+    const end = endingAlone(kept, ended);
+    return marked ? [unchanged(key(ended.order.id), kept.text), marked, end] : [end];
+  }
+
+  function endingAlone({ text }: Kept, { order, certificate }: Ended): ScriptRun {
     const { id, account } = order;
     const now = clock.now();
     const life = Math.max(endOf(order, certificate, now) - now, 1);
@@ -155,10 +161,10 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
     return { script: END, keys, args };
   }
 
-  /** Of an order that has ended, the certificate whose place it takes. */
-  async function noteReplaced({ order, certificate }: Ended): Promise<void> {
+  /** Notes at the certificate whose place an order takes that it has done so. */
+  async function markingReplaced({ order, certificate }: Ended): Promise<ScriptRun | undefined> {
     const replaced = certificate && (await findReplaced(certificates, order));
-    if (replaced) await certificates.mark(replaced.fingerprint, { replacedBy: order.id });
+    return replaced && certificates.marking(replaced.fingerprint, { replacedBy: order.id });
   }
 
   return {
@@ -186,13 +192,11 @@ export function openOrders(store: Store, seals: Seals, clock: Clock) {
       return isDone ? { order, text: after } : undefined;
     },
     ending,
-    noteReplaced,
     /** @returns `undefined` where somebody else was faster */
     async end(kept: Kept, ended: Ended): Promise<Kept | undefined> {
-      const { script, keys, args } = ending(kept, ended);
-      if ((await runScript(redis, script, keys, args)) !== 1) return undefined;
-      await noteReplaced(ended);
-      return { order: ended.order, text: sealed(ended.order) };
+      const runs = await ending(kept, ended);
+      const isDone = (await runInTurn(redis, runs)) === runs.length;
+      return isDone ? { order: ended.order, text: sealed(ended.order) } : undefined;
     },
     list: openListOrders(redis, { root: `${root}order:`, listKey, parse }),
   };

@@ -15,23 +15,20 @@ type JobEnd = { id: string; jobId: string; result: SignResult };
  * knows that the order has it. An order that is not at work in this job stays as it is.
  *
  * @param known the order as it was read last
- * @param write writes the result, after a script if there is one; `undefined` where that script has refused
+ * @param write writes the result, after scripts if there are some; `undefined` where one of them has refused
  * @returns what `write` does
  */
 export async function writeWithEnd<Written>(
-  orders: Pick<Orders, 'read' | 'ending' | 'noteReplaced'>,
+  orders: Pick<Orders, 'read' | 'ending'>,
   { id, jobId, result, leaf }: JobEnd & { leaf?: Certificate | undefined },
   known: Kept | undefined,
-  write: { alone(): Promise<Written>; after(first: ScriptRun): Promise<Written | undefined> },
+  write: { alone(): Promise<Written>; after(first: readonly ScriptRun[]): Promise<Written | undefined> },
 ): Promise<Written> {
   let kept = known ?? (await orders.read(id));
   while (kept && isAtWork(kept.order, jobId)) {
     const ended = toEnded(kept.order, result, leaf);
-    const written = await write.after(orders.ending(kept, ended));
-    if (written !== undefined) {
-      await orders.noteReplaced(ended);
-      return written;
-    }
+    const written = await write.after(await orders.ending(kept, ended));
+    if (written !== undefined) return written;
     kept = await orders.read(id);
   }
   return write.alone();

@@ -135,12 +135,12 @@ export type SignRecords = Results &
       told?: Told,
     ): Promise<string>;
     /**
-     * The same, in one moment with a script that goes before it.
+     * The same, in one moment with scripts that go before it.
      *
-     * @returns `undefined` where that does not answer 1: then nothing is written
+     * @returns `undefined` where one of them does not answer 1: then nothing is written
      */
     writeResultAfter(
-      first: ScriptRun,
+      first: readonly ScriptRun[],
       ...written: Parameters<SignRecords['writeResult']>
     ): Promise<string | undefined>;
     /** Tells those who wait that BullMQ has failed the job for good. @param over as of `writeResult` */
@@ -222,9 +222,9 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
     writeResultAfter: async (first, lock, ...written) => {
       const { jobId, token, takes = '' } = lock;
       const held = { script: HELD, keys: fence(jobId), args: [token, takes] };
-      const done = await runInTurn(redis, [held, first, toWriting(lock, ...written)]);
+      const done = await runInTurn(redis, [held, ...first, toWriting(lock, ...written)]);
       if (done === 0) throw lost(jobId);
-      return done === 3 ? resultKey(jobId) : undefined;
+      return done === first.length + 2 ? resultKey(jobId) : undefined;
     },
     publishFailure: async (jobId, over = []) => {
       if (over.length > 0) await redis.del(over);

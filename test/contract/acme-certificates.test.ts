@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type ClientCertificate, openCertificates } from '../../shared/acme-server/certificates.ts';
 import { type Order, openOrders } from '../../shared/acme-server/orders.ts';
 import { openSeals } from '../../shared/admission/hmac.ts';
+import { runInTurn, type ScriptRun } from '../../shared/base/run-in-turn.ts';
 import { orderRecord } from '../shared/acme-server/order-record.ts';
 import { testSeals } from '../support/test-seals.ts';
 import { turnedClock } from '../support/turned-clock.ts';
@@ -18,10 +19,11 @@ function open() {
   const orders = openOrders(store, testSeals, turnedClock(start));
   const certificates = openCertificates(store, testSeals);
 
-  async function issue(
+  /** An order that was finalized, how it is to end, and the certificate that it brings. */
+  async function finalize(
     fingerprint: string,
     { renewalId = `aki.${fingerprint}`, ...more }: Partial<Order> & { renewalId?: string } = {},
-  ): Promise<ClientCertificate> {
+  ) {
     await orders.create(orderRecord({ id: `of ${fingerprint}`, ...more }));
     const kept = await orders.read(`of ${fingerprint}`);
     assert.ok(kept);
@@ -31,11 +33,16 @@ function open() {
       ...{ notBefore: start, notAfter: start + 90 * DAY, names: identifiers.map(({ value }) => value) },
     };
     const order = { ...kept.order, status: 'valid' as const, certificate: fingerprint };
-    assert.ok(await orders.end(kept, { order, certificate }));
-    return certificate;
+    return { kept, ended: { order, certificate } };
   }
 
-  return { store, certificates, issue };
+  async function issue(...ordered: Parameters<typeof finalize>): Promise<ClientCertificate> {
+    const { kept, ended } = await finalize(...ordered);
+    assert.ok(await orders.end(kept, ended));
+    return ended.certificate;
+  }
+
+  return { store, orders, certificates, finalize, issue };
 }
 
 const named = (...values: string[]) => values.map(value => ({ type: 'dns' as const, value }));
@@ -86,3 +93,26 @@ for (const [what, more, replacedBy] of [
     assert.equal((await certificates.read(old))?.replacedBy, replacedBy);
     assert.equal((await certificates.read(next))?.replacedBy, undefined);
   });
+
+test('a certificate is replaced in the moment in which the order ends that does so, or nothing is written', async () => {
+  const { store, orders, certificates, finalize, issue } = open();
+  const before = await issue(old);
+  const { kept, ended } = await finalize(next, { replaces: `aki.${old}` });
+  const run = (runs: ScriptRun[]) => runInTurn(store.redis, runs);
+
+  const runs = await orders.ending(kept, ended);
+  const changed = await orders.replace(kept, { ...kept.order, profile: 'changed meanwhile' });
+  assert.ok(changed);
+  assert.ok((await run(runs)) < runs.length);
+  assert.deepEqual(await certificates.read(old), before);
+
+  const again = await orders.ending(changed, ended);
+  await certificates.mark(old, { revoked: 1 });
+  assert.ok((await run(again)) < again.length);
+  assert.deepEqual(await certificates.read(old), { ...before, revoked: 1 });
+  assert.equal((await orders.read(ended.order.id))?.order.status, changed.order.status);
+
+  const last = await orders.ending(changed, ended);
+  assert.equal(await run(last), last.length);
+  assert.deepEqual(await certificates.read(old), { ...before, revoked: 1, replacedBy: ended.order.id });
+});

@@ -174,12 +174,14 @@ const trailOf = async () => (await redis.xrange(`${prefix}:trail`, '-', '+')).ma
 
 const keep = toScript("redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1])");
 
-test('a result is written in one moment with a script that goes before it, or not at all', async () => {
+test('a result is written in one moment with scripts that go before it, or not at all', async () => {
   const lock = await heldJob();
   const key = `${prefix}:first`;
-  const after = (answer: number) =>
-    records.writeResultAfter({ script: keep, keys: [key], args: [answer] }, lock, issued, flight);
-  assert.equal(await after(0), undefined);
+  const after = (...answers: number[]) => {
+    const first = answers.map(answer => ({ script: keep, keys: [key], args: [answer] }));
+    return records.writeResultAfter(first, lock, issued, flight);
+  };
+  for (const refusing of [[0], [0, 1], [1, 0]]) assert.equal(await after(...refusing), undefined);
   assert.equal(await records.readResult(lock.jobId), undefined);
   assert.equal(await after(1), `${prefix}:result:${lock.jobId}`);
   assert.deepEqual(await records.readResult(lock.jobId), issued);

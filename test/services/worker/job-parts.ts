@@ -105,8 +105,8 @@ function keepRecords(): KeptRecords {
       if (told) records.told.push(told);
       return 'the key';
     },
-    async writeResultAfter({ script }, ...written) {
-      return endings.get(script)?.() === 1 ? records.writeResult(...written) : undefined;
+    async writeResultAfter([first], ...written) {
+      return first && endings.get(first.script)?.() === 1 ? records.writeResult(...written) : undefined;
     },
   };
   return records;
@@ -320,12 +320,11 @@ function keepOrders(): KeptOrders {
     ...{ kept, certificates },
     read: async id => toKept(kept.get(id)),
     end: async (before, ended) => (end(before, ended) === 1 ? toKept(ended.order) : undefined),
-    ending(before, ended) {
+    async ending(before, ended) {
       const script = { text: '', digest: '' };
       endings.set(script, () => end(before, ended));
-      return { script, keys: [], args: [] };
+      return [{ script, keys: [], args: [] }];
     },
-    noteReplaced: async () => {},
   };
 }
 
