@@ -3,7 +3,7 @@ import { describeError, IssuanceError, type SignFailure } from '../../shared/bas
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Notices } from '../../shared/queue/notices.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
-import type { SignRecords } from '../../shared/queue/sign-records.ts';
+import { failedByQueue, type SignRecords } from '../../shared/queue/sign-records.ts';
 import { drawBack } from '../../shared/renewal/draw-back.ts';
 import type { NewestIndex } from '../../shared/renewal/newest-index.ts';
 import {
@@ -188,8 +188,11 @@ async function followJob(parts: RenewalParts, managed: ManagedCertificate): Prom
   const { job, ...rest } = managed;
   if (job === undefined) return managed;
   const result = await parts.records.readResult(job.id);
-  // Redis may lose jobs.
-  if (!result) return (await parts.signQueue.blockOf(job.id)) === undefined ? rest : managed;
+  if (!result) {
+    const found = await parts.signQueue.find(job.id);
+    if (!found) return rest; // Redis may lose jobs
+    return found.hasFailed ? failed(parts, rest, failedByQueue(found.block).error) : managed;
+  }
   // Had it been stored, this entry would have been replaced.
   const unstored: SignFailure = { code: 'unexpected', detail: 'the new certificate could not be stored' };
   return failed(parts, rest, result.outcome === 'failed' ? result.error : unstored);

@@ -1,4 +1,4 @@
-import type { SignJobData, SignRecords } from '../../shared/queue/sign-records.ts';
+import { failedByQueue, type SignJobData, type SignRecords } from '../../shared/queue/sign-records.ts';
 import { endClientOrder } from './client-order.ts';
 import { flightOf, type SignJobParts } from './job.ts';
 import { tokenOf } from './spent-token.ts';
@@ -17,9 +17,7 @@ export async function endWithoutResult(
   const written = await records.readResult(jobId);
   if (!written) await records.publishFailure(jobId, data && tokenOf(records, data));
   if (data?.order === undefined) return;
-  const error = { code: 'internal' as const, detail: 'internal error' };
-  const failed = { outcome: 'failed' as const, block: data.block, error };
-  await endClientOrder(parts, jobId, data.order, written ?? failed);
+  await endClientOrder(parts, jobId, data.order, written ?? failedByQueue(data.block));
 }
 
 export async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {

@@ -18,11 +18,11 @@ export async function enqueueOnce(
   { used, bind, noteEnqueued }: OneCertificate,
   csr: string,
   data: SignJobData,
-  signQueue: Pick<SignQueue, 'enqueue' | 'blockOf'>,
+  signQueue: Pick<SignQueue, 'enqueue' | 'find'>,
   alsoReserve?: (job: string) => Promise<string>,
 ): Promise<string> {
   if (used && used.csr !== csr) refuseUsed();
-  if (used && !alsoReserve && (await signQueue.blockOf(used.job)) !== undefined) return used.job;
+  if (used && !alsoReserve && (await signQueue.find(used.job))) return used.job;
   // Bound, and the intake ended before it made the job; else the job has ended, and Redis has forgotten it.
   if (used?.enqueued) refuseUsed();
 

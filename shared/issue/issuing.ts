@@ -2,6 +2,7 @@ import type { AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import type { IssuanceError } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import type { CsrText, ParsedCsr } from '../pki/csr.ts';
+import type { SignQueue } from '../queue/sign-queue.ts';
 import type { SignJobData, SignResult } from '../queue/sign-records.ts';
 import type { Standings } from '../queue/standing.ts';
 import type { Asker } from './hand-out.ts';
@@ -82,11 +83,8 @@ export type Issuing = {
    *   where a bug ended it
    */
   result(jobId: string, signal: AbortSignal): Promise<IssuedCertificate | undefined>;
-  /**
-   * The name of the auth block whose clients may have the job's result; `undefined` where there is no such
-   * job.
-   */
-  blockOf(jobId: string): Promise<string | undefined>;
+  /** As of `SignQueue`. */
+  find: SignQueue['find'];
   /**
    * What is going on with a job; `undefined` where it has ended, or is not known.
    *

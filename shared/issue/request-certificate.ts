@@ -110,7 +110,7 @@ export function openIssuing(parts: {
       if (result && blockedKeys.size > 0) refuseBlocked(blockedKeys, readCertificate(result.chain));
       return result && toIssued(result);
     },
-    blockOf: signQueue.blockOf,
+    find: signQueue.find,
     async progress(jobId, block, isHeard = false) {
       const standing = await standings.read(jobId, block, isHeard);
       return standing && toProgress(standing);

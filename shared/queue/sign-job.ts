@@ -1,5 +1,5 @@
 import type { AccountChoice } from '../admission/account-choice.ts';
-import { isFailureCode, type Problem, type SignFailure } from '../base/errors.ts';
+import { isFailureCode, type Problem, type SignFailure, toSignFailure } from '../base/errors.ts';
 import type { Identifier } from '../base/identifier.ts';
 import { either, isNumber, isText, listOf, oneOf, optional, shapeOf } from '../base/redis.ts';
 import type { IssuedBy } from '../storage/storage.ts';
@@ -63,6 +63,12 @@ export type SignResult =
       refused?: { account: string; reason: string }[];
     }
   | { outcome: 'failed'; block: string; error: SignFailure };
+
+/** How a job has ended that BullMQ has failed for good. */
+export const failedByQueue = (block: string): Extract<SignResult, { outcome: 'failed' }> => ({
+  ...{ outcome: 'failed', block },
+  error: toSignFailure(undefined),
+});
 
 // What Redis holds of them is checked where it is read.
 

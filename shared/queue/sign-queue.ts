@@ -2,7 +2,8 @@ import type { Seals } from '../admission/hmac.ts';
 import type { Clock, Log } from '../base/basics.ts';
 import { needingRedis, runScript, type Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import { isJobIdOf, isSealedData, newJobId, openQueue, sealData } from './bullmq.ts';
+import { isJobIdOf, newJobId, openQueue, sealData } from './bullmq.ts';
+import { type FoundJob, openFindJob } from './find-job.ts';
 import { hearEnds } from './hear-ends.ts';
 import { openFindMissed } from './missed-ends.ts';
 import { unsealedResult } from './read-results.ts';
@@ -42,8 +43,8 @@ export type SignQueue = AsyncDisposable & {
   enqueue(data: SignJobData, reserve?: (id: string) => Promise<string>, against?: Against): Promise<string>;
   /** The job's result; `undefined` when the signal fires first, or when Redis has lost the job. */
   result(jobId: string, signal: AbortSignal): Promise<SignResult | undefined>;
-  /** The auth block whose clients may fetch the result; `undefined` where no such job is known. */
-  blockOf(jobId: string): Promise<string | undefined>;
+  /** `undefined` where no such job is known. */
+  find(jobId: string): Promise<FoundJob | undefined>;
   /** What is known of a job before it ends. */
   standings: Pick<Standings, 'read' | 'listen' | 'namesOf'>;
   /**
@@ -63,6 +64,7 @@ export function openSignQueue(parts: Parts): SignQueue {
   const standings = openStandings(store, seals);
   const waiters = openWaiters(parts, records, standings);
   const queue = openQueue<SignJobData>(SIGN_QUEUE, parts);
+  const findJob = openFindJob(jobId => queue.getJob(jobId), records, seals);
   const jobs = `${prefix}:${SIGN_QUEUE}:`;
   const promiseKey = (same: string) => `${prefix}:promise:${same}`;
 
@@ -124,15 +126,7 @@ export function openSignQueue(parts: Parts): SignQueue {
         return add(data, own, { priority: turn });
       }),
     result: (jobId, signal) => needingRedis(() => waiters.wait(jobId, signal)),
-    blockOf: jobId =>
-      needingRedis(async () => {
-        const toBlock = async () => (await records.readResult(jobId))?.block;
-        const block = await toBlock();
-        if (block !== undefined) return block;
-        const job = await queue.getJob(jobId);
-        if (!job) return toBlock(); // it may have ended between the two looks
-        return isSealedData(seals, SIGN_QUEUE, jobId, job.data) ? job.data.block : undefined;
-      }),
+    find: jobId => needingRedis(() => findJob(jobId)),
     standings,
     promise: async (jobId, data) => {
       await needingRedis(() =>

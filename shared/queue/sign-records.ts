@@ -13,7 +13,7 @@ import { openResults, type Results, unsealedResult } from './read-results.ts';
 import { isSignResult, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 import { ENTER_FLIGHT, HELD, LEAVE_FLIGHT, WRITE_FENCED, WRITE_RESULT } from './sign-scripts.ts';
 
-export { isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
+export { failedByQueue, isSignJobData, SIGN_QUEUE, type SignJobData, type SignResult } from './sign-job.ts';
 
 /**
  * Equal for posts that may share one job: the same CSR through the same auth block, which says all the rest.

@@ -88,7 +88,7 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
     admission: openAdmission([everything]),
     signQueue: {
       enqueue: async (data: SignJobData) => `job-${waiting.push(data)}-${due.push(clock.now())}`,
-      blockOf: async () => 'all',
+      find: async () => ({ block: 'all', hasFailed: false }),
     } as never,
     records: { readResult: async () => undefined } as never,
     trail: { write: async () => {} },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { UnrecoverableError } from 'bullmq';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { SignQueue } from '../../shared/queue/sign-queue.ts';
 import { SIGN_QUEUE, type SignJobData, type SignResult } from '../../shared/queue/sign-records.ts';
@@ -114,6 +115,22 @@ test('a job that Redis has lost is made again by who asks for the order', async 
   await waitUntil('the order to end', async () => (await post(orderUrl)).json.status === 'valid');
   assert.equal(worker.begun.length, 1);
 });
+
+for (const look of ['a poll of the order', 'another finalize'])
+  test(`an order whose job BullMQ has failed, and nobody has ended, is ended by ${look}`, async () => {
+    await using ground = await openOrdered({ wait: 0 });
+    const { post, finalize, orderUrl, redis, prefix } = ground;
+    assert.deepEqual(stateOf(await finalize()), [200, 'processing']);
+    ground.openWorker(() => {
+      throw new UnrecoverableError('a bug');
+    });
+    const isFailed = async () => (await redis.zcard(`${prefix}:${SIGN_QUEUE}:failed`)) === 1;
+    await waitUntil('BullMQ to fail the job', isFailed);
+    const ended = await (look === 'another finalize' ? finalize() : post(orderUrl));
+    assert.deepEqual(stateOf(ended), [200, 'invalid']);
+    assert.equal(ended.json.error.type, 'urn:ietf:params:acme:error:serverInternal');
+    assert.deepEqual((await post(orderUrl)).json, ended.json);
+  });
 
 test('an order, an authorization, a challenge and a certificate of another account are as if there were none', async () => {
   await using ground = await openOrdered();

@@ -310,6 +310,21 @@ suite('renewing ahead', () => {
     assert.equal(ground.jobs.length, 2);
   });
 
+  test('takes a job that BullMQ has failed for a renewal that has', async () => {
+    await using ground = await openGround();
+    ground.turnTo(65);
+    await ground.look();
+    ground.givenUp.add('job-1');
+    ground.clock.turn(minute);
+    await ground.look();
+    const failed = await ground.managed();
+    assert.deepEqual([failed?.job, failed?.failures?.reason], [undefined, 'internal error']);
+    assert.equal(ground.jobs.length, 1);
+    ground.clock.turn(2 * minute);
+    await ground.look();
+    assert.equal(ground.jobs.length, 2);
+  });
+
   test('takes a certificate that a post has got meanwhile for the successor, and what was told for over', async () => {
     await using ground = await openGround();
     ground.turnTo(65);

@@ -65,7 +65,7 @@ export async function openGround(
   const [jobs, told, ended]: [SignJobData[], NotifyEvent[], string[]] = [[], [], []];
   const results = new Map<string, SignResult>();
   const events: TrailEvent[] = [];
-  const lost = new Set<string>();
+  const [lost, givenUp] = [new Set<string>(), new Set<string>()];
   const connection = stack.use(connect(ca.directoryUrl, clock));
   const issuedBy = { account: 'account', directory: ca.directoryUrl };
   const parts: RenewalParts = {
@@ -75,7 +75,8 @@ export async function openGround(
     storages: new Map([['kept', { storage, renewWithin: 30, renewAhead }]]),
     signQueue: {
       enqueue: async (data: SignJobData) => `job-${jobs.push(data)}`,
-      blockOf: async (job: string) => (lost.has(job) ? undefined : 'web'),
+      find: async (job: string) =>
+        lost.has(job) ? undefined : { block: 'web', hasFailed: givenUp.has(job) },
     } as never,
     records: { readResult: async (job: string) => results.get(job) } as never,
     trail: { write: async event => void events.push(event) },
@@ -104,6 +105,7 @@ export async function openGround(
     ended,
     results,
     lost,
+    givenUp,
     parts,
     managed,
     look: () => renewDue(parts, one => lookAtStored(parts, one, never), never),

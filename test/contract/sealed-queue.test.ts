@@ -75,7 +75,7 @@ test('whoever waits for a job that has ended with a result written by hand reads
   assert.ok(result?.outcome === 'failed');
   assert.equal(result.error.code, 'unavailable');
   assert.match(result.error.detail, /bears no seal of this installation.*: post the same CSR again$/);
-  assert.equal(await queue.blockOf(jobId), undefined);
+  assert.equal(await queue.find(jobId), undefined);
 });
 
 test('a worker that finds a result or a checkpoint without a seal goes on as if there were none', async () => {
@@ -122,15 +122,15 @@ test('the block of a job is that of its seal, so that nobody fetches the result 
   await using intake = await openReadyIntakeSide(url, prefix);
   const { queue } = intake;
   const jobId = await queue.enqueue(signJob());
-  assert.equal(await queue.blockOf(jobId), 'mail');
+  assert.equal((await queue.find(jobId))?.block, 'mail');
   const key = `${prefix}:sign:${jobId}`;
   const data = JSON.parse(`${await redis.hget(key, 'data')}`);
   await redis.hset(key, 'data', JSON.stringify({ ...data, block: 'web' }));
-  assert.equal(await queue.blockOf(jobId), undefined);
+  assert.equal(await queue.find(jobId), undefined);
 
   await using stack = new AsyncDisposableStack();
   const options = { connection: { url }, prefix };
   const byHand = stack.adopt(new Queue(SIGN_QUEUE, options), one => one.close());
   await byHand.add('sign', data, { jobId: 'another' });
-  assert.equal(await queue.blockOf('another'), undefined, 'the seal of another job');
+  assert.equal(await queue.find('another'), undefined, 'the seal of another job');
 });

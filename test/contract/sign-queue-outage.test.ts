@@ -19,7 +19,7 @@ function callAll(queue: SignQueue) {
   const calls = [
     queue.enqueue(job),
     queue.promise(jobId, job),
-    queue.blockOf(jobId),
+    queue.find(jobId),
     queue.result(jobId, never),
     queue.standings.read(jobId, job.block, true),
     queue.standings.namesOf(jobId),

@@ -60,7 +60,7 @@ suite('sign queue', () => {
       error: { code: 'misconfigured', detail, problem: undefined, retryAfter: undefined },
     });
     assert.deepEqual(second, issued);
-    await assert.rejects(intake.queue.blockOf(damaged), { code: 'misconfigured', message: detail });
+    await assert.rejects(intake.queue.find(damaged), { code: 'misconfigured', message: detail });
   });
 
   test('a job that ends while it is looked for is known', async t => {
@@ -77,7 +77,7 @@ suite('sign queue', () => {
       return value;
     };
     t.mock.method(intake.redis, 'get', endAfter, { times: 1 });
-    assert.equal(await intake.queue.blockOf(jobId), issued.block);
+    assert.deepEqual(await intake.queue.find(jobId), { block: issued.block, hasFailed: false });
   });
 
   test('a job whose worker fails without a word is run again, for the same waiters', async () => {
@@ -116,7 +116,7 @@ suite('sign queue', () => {
     await using intake = await intakeSide(prefix);
     const job = signJob();
     const jobId = await intake.queue.enqueue(job);
-    assert.equal(await intake.queue.blockOf(jobId), 'mail');
+    assert.equal((await intake.queue.find(jobId))?.block, 'mail');
     await using worker = openWorkerSide(redisUrl, prefix);
     await intake.queue.result(jobId, never);
     assert.deepEqual(worker.begun, [{ jobId, data: job }]);
@@ -126,8 +126,8 @@ suite('sign queue', () => {
     );
     await using later = await intakeSide(prefix);
     assert.deepEqual(await later.queue.result(jobId, never), issued);
-    assert.equal(await later.queue.blockOf(jobId), 'mail');
-    assert.equal(await later.queue.blockOf('0f8fad5b-d9cb-469f-a165-70867728950e'), undefined);
+    assert.equal((await later.queue.find(jobId))?.block, 'mail');
+    assert.equal(await later.queue.find('0f8fad5b-d9cb-469f-a165-70867728950e'), undefined);
   });
 
   test('a failure reaches its waiter as data', async () => {
@@ -198,6 +198,7 @@ suite('sign queue', () => {
     });
     const silent = await intake.queue.enqueue(signJob());
     assert.equal(await intake.queue.result(silent, never), undefined, 'found by looking');
+    assert.deepEqual(await intake.queue.find(silent), { block: 'mail', hasFailed: true });
 
     const pending = newStore().prefix;
     await using other = await intakeSide(pending);

@@ -15,6 +15,7 @@ import { needingRedis } from '../../../shared/base/redis.ts';
 import type { ClientOrder, Issuing } from '../../../shared/issue/request-certificate.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { type CsrText, readCsr } from '../../../shared/pki/csr.ts';
+import { failedByQueue } from '../../../shared/queue/sign-records.ts';
 import { type Clients, patienceOf, type Waiting } from '../routes/sign.ts';
 import { admitNames, blocksOf } from './admit-order.ts';
 import { toRateLimited } from './new-order.ts';
@@ -39,14 +40,14 @@ type Parts = {
   certificates: Pick<Certificates, 'findByRenewalId'>;
   admission: Admission;
   clients: Clients;
-  issuing: Pick<Issuing, 'order' | 'end' | 'blockOf'>;
+  issuing: Pick<Issuing, 'order' | 'end' | 'find'>;
   waiting: Waiting;
 };
 
 /** Who sends a request about an order, and that as it was read. */
 type Asked = { ctx: RouterContext; account: Account; kept: Kept };
 
-/** finalize (RFC 8555 section 7.4), and the order to poll. Both make a job again that Redis has lost. */
+/** finalize (RFC 8555 section 7.4), and the order to poll. Both look after its job. */
 export function orderRoutes(parts: Parts) {
   const { urls, orders, certificates, admission, issuing, waiting } = parts;
 
@@ -122,9 +123,6 @@ export function orderRoutes(parts: Parts) {
     return (settled ?? (await readAgain(asked))).order;
   }
 
-  const isLost = async ({ order }: Kept) =>
-    order.status === 'processing' && (await issuing.blockOf(order.job ?? '')) === undefined;
-
   async function begin(asked: Asked, csr: CsrText): Promise<Kept> {
     try {
       const bound = await makeJob(asked, csr);
@@ -136,14 +134,25 @@ export function orderRoutes(parts: Parts) {
     return readAgain(asked);
   }
 
+  /** An order at work, whose job is made again where Redis has lost it; it ends with one that has failed. */
+  async function lookAfter(asked: Asked): Promise<Kept> {
+    const { id, status, job: jobId = '', csr = '' } = asked.kept.order;
+    if (status !== 'processing') return asked.kept;
+    const found = await issuing.find(jobId);
+    if (!found) return begin(asked, readCsr(Buffer.from(csr)));
+    if (!found.hasFailed) return asked.kept;
+    const result = failedByQueue(found.block);
+    return (await needingRedis(() => settleOrder(orders, { id, jobId, result }))) ?? readAgain(asked);
+  }
+
   return {
     async finalize(ctx: RouterContext, by: ByAccount): Promise<void> {
       const { account } = by;
       const first = ownOrder(orders, ctx.params.order ?? '', by);
       const csr = readPayloadCsr(by.payload);
       refuseUnready(first.order, csr);
-      const isToBegin = first.order.status === 'ready' || (await isLost(first));
-      const kept = isToBegin ? await begin({ ctx, account, kept: first }, csr) : first;
+      const asked = { ctx, account, kept: first };
+      const kept = await (first.order.status === 'ready' ? begin(asked, csr) : lookAfter(asked));
       refuseUnready(kept.order, csr);
       const order = await hold({ ctx, account, kept });
       answerOrder(ctx, order, urls);
@@ -152,11 +161,7 @@ export function orderRoutes(parts: Parts) {
     async order(ctx: RouterContext, by: ByAccount): Promise<void> {
       const { account } = by;
       const first = ownOrder(orders, ctx.params.order ?? '', by);
-      const { csr } = first.order;
-      const isToBegin = csr !== undefined && (await isLost(first));
-      const { order } = isToBegin
-        ? await begin({ ctx, account, kept: first }, readCsr(Buffer.from(csr)))
-        : first;
+      const { order } = await lookAfter({ ctx, account, kept: first });
       answerOrder(ctx, order, urls);
     },
   };

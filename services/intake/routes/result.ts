@@ -20,7 +20,7 @@ const NOT_YOURS = 'this result is not for this client';
 export function resultRoute(parts: {
   admission: Pick<Admission, 'possible' | 'verified'>;
   clients: Clients;
-  issuing: Pick<Issuing, 'blockOf' | 'result' | 'progress' | 'listen' | 'namesOf'>;
+  issuing: Pick<Issuing, 'find' | 'result' | 'progress' | 'listen' | 'namesOf'>;
   trail: Pick<Trail, 'write'>;
   waiting: Waiting;
 }) {
@@ -30,8 +30,9 @@ export function resultRoute(parts: {
     const request = toAdmissionRequest(ctx, clients);
     const possible = admission.possible(request);
     const jobId = ctx.params.id ?? '';
-    const block = jobIdPattern.test(jobId) ? await issuing.blockOf(jobId) : undefined;
-    if (block === undefined) ctx.throw(404, 'no such result');
+    const found = jobIdPattern.test(jobId) ? await issuing.find(jobId) : undefined;
+    if (!found || found.hasFailed) ctx.throw(404, 'no such result');
+    const { block } = found;
     const own = possible.filter(({ name }) => name === block);
     if (own.length === 0) ctx.throw(403, NOT_YOURS);
     const blocks = await admission.verified(own, request, undefined);

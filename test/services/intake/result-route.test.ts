@@ -61,6 +61,14 @@ for (const id of [
     assert.equal((await intake.get({}, `/sign/${id}`)).status, 404);
   });
 
+test('GET /sign/<id> is 404 for a job that never gets a result, so that the CSR is posted again', async () => {
+  await using intake = await openWithJob([loopbackBlock]);
+  intake.queue.blocks.set(jobId, 'loopback');
+  intake.queue.failed.add(jobId);
+  const answer = await intake.get();
+  assert.deepEqual([answer.status, await answer.text()], [404, 'no such result\n']);
+});
+
 test('GET /sign/<id> answers strangers 403 whether there is such a result or not', async () => {
   await using intake = await openWithJob([{ ...loopbackBlock, ips: ['192.0.2.1'] }]);
   assert.equal((await intake.get()).status, 403);

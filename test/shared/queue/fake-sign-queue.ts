@@ -15,6 +15,8 @@ export type FakeQueue = SignQueue & {
   promised: string[];
   results: Map<string, SignResult>;
   blocks: Map<string, string>;
+  /** Those that never get a result. */
+  failed: Set<string>;
   /** Set to have every call fail. */
   fault: Error | undefined;
   /** How many wait for a result now. */
@@ -43,6 +45,7 @@ export function openFakeQueue(): FakeQueue {
     promised: [],
     results: new Map(),
     blocks: new Map(),
+    failed: new Set(),
     fault: undefined,
     waiting: 0,
     standing: new Map(),
@@ -69,9 +72,10 @@ export function openFakeQueue(): FakeQueue {
       queue.waiting--;
       return queue.results.get(id);
     },
-    async blockOf(id) {
+    async find(id) {
       working();
-      return queue.blocks.get(id);
+      const block = queue.blocks.get(id);
+      return block === undefined ? undefined : { block, hasFailed: queue.failed.has(id) };
     },
     standings: {
       async read(id) {
