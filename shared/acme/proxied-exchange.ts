@@ -1,5 +1,6 @@
 import type { IncomingMessage, ProxyEnv } from 'node:http';
 import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { urlToHttpOptions } from 'node:url';
 import type { Exchange, Sent } from './exchange.ts';
 import { type Answer, LARGEST_BODY, tooLarge } from './read-answer.ts';
@@ -60,6 +61,21 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
  * holds all that TLS can be given, the authorities' certificates too, and is made anew thrice a request.
  */
 class OneTrustAgent extends TlsAgent {
+  /** Node's agent knows of those alone that lead to the CA, and not of one that is still to get there. */
+  readonly #connections = new Set<Duplex>();
+
+  override createConnection(...asked: Parameters<TlsAgent['createConnection']>) {
+    const connection = super.createConnection(...asked);
+    if (!connection) return connection;
+    this.#connections.add(connection);
+    return connection.once('close', () => this.#connections.delete(connection));
+  }
+
+  override destroy(): void {
+    super.destroy();
+    for (const one of this.#connections) one.destroy(new Error('the connection was closed'));
+  }
+
   override getName({ host, port }: RequestOptions = {}): string {
     return `${host}:${port}`;
   }

@@ -9,6 +9,8 @@ export type ConnectProxy = AsyncDisposable & {
   url: string;
   host: string;
   manner: Manner;
+  /** How many there are now. */
+  connections(): number;
   /** What it was asked to lead to (`host:port`), and as whom, in order. */
   asked: { authority: string; credentials: string | undefined }[];
   /** Answers requests for http, which it refuses by default. */
@@ -30,7 +32,7 @@ export async function startConnectProxy(): Promise<ConnectProxy> {
     const [, basic] = /^Basic (.*)$/.exec(headers['proxy-authorization'] ?? '') ?? [];
     proxy.asked.push({ authority: url, credentials: basic && Buffer.from(basic, 'base64').toString() });
     client.on('error', () => {});
-    if (proxy.manner === 'hang') return;
+    if (proxy.manner === 'hang') return void client.on('end', () => client.destroy()).resume();
     if (proxy.manner === 'refuse') {
       client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
       return;
@@ -50,6 +52,7 @@ export async function startConnectProxy(): Promise<ConnectProxy> {
     url: `http://${host}`,
     host,
     manner: 'lead',
+    connections: () => sockets.size,
     asked: [],
     onRequest: (_, response) => void response.writeHead(405).end(),
     async [Symbol.asyncDispose]() {

@@ -97,6 +97,18 @@ suite('a CA behind a proxy', () => {
     await assert.rejects(asking, /^Error: stopping$/);
   });
 
+  test('is not waited for by who disposes while the proxy hangs', async () => {
+    proxy.manner = 'hang';
+    const stop = new AbortController();
+    const [asking, stopped] = [ask('/'), ask('/', { signal: stop.signal })];
+    await waitUntil('both CONNECT', async () => proxy.asked.length === 2);
+    stop.abort(new Error('stopping'));
+    await assert.rejects(stopped, /^Error: stopping$/);
+    connection[Symbol.dispose]();
+    await assert.rejects(asking, /: the connection was closed$/);
+    await waitUntil('the proxy to be left', async () => proxy.connections() === 0);
+  });
+
   test('is what quarry acme asks through the proxy of its environment', async () => {
     await using dir = await tempDir();
     const file = join(dir.path, 'account.pem');
