@@ -7,7 +7,7 @@ const mostLateMs = 5_000;
 export function findLateAnswers(lines: readonly LogLine[]): string[] {
   const issued = new Map<unknown, number>();
   for (const line of lines) {
-    // The last time counts: a job whose lock is lost before its result is written runs again.
+    // The last time counts: a job runs again whose result Redis has lost with its master.
     if (line.msg === 'certificate issued')
       issued.set(line.job, Math.max(line.time, issued.get(line.job) ?? 0));
   }

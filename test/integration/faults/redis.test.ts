@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, ask } from '../../support/ask.ts';
 import { assertChain } from '../../support/chain.ts';
 import { makeCsr } from '../../support/csr.ts';
@@ -23,6 +24,9 @@ function assertComeBack({ status, headers, body }: Answer): void {
   assert.match(body, /^[^\n]+\n$/);
   assert.ok(Number(headers['retry-after']) > 0);
 }
+
+/** Milliseconds, of the six seconds for which responders ask a Redis that is away. */
+const AWAY = 3_000;
 
 suite('Redis', { concurrency: true }, () => {
   test('killed twice under load loses no post: each has a certificate, or a clean 503 and one when sent again', async t => {
@@ -101,6 +105,7 @@ suite('Redis', { concurrency: true }, () => {
       await fleet.redis.kill();
       fleet.front.release();
       await waitUntil('the responder to be asked', () => fleet.front.waiting === 0);
+      await sleep(AWAY);
       await fleet.redis.restart();
       await assertIssued(fleet, posts);
       const answers = fleet.front.asked.slice(before).flatMap(one => one.answers);

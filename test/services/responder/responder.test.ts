@@ -10,23 +10,24 @@ import { asking } from '../../../shared/dns/query.ts';
 import { challengeKey } from '../../../shared/solver/http01.ts';
 import { account, auth, loadText } from '../../shared/setup/load-text.ts';
 import { ask } from '../../support/ask.ts';
+import { freePort } from '../../support/free-port.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { startRedis } from '../../support/redis.ts';
+import { turnedClock } from '../../support/turned-clock.ts';
 
 const redis = await startRedis();
 after(() => redis[Symbol.asyncDispose]());
 const verification = (name: string, type: string, ...lines: string[]) =>
   `[verification "${name}"]\ntype = ${type}\n${lines.join('\n')}\n`;
 
-async function start(blocks: string, log = quietLog, clock = systemClock) {
+async function start(blocks: string, log = quietLog, clock = systemClock, url = redis.url) {
   const [, first] = /"(\w+)"/.exec(blocks) ?? [];
   const config = await loadText(`${account}${auth}verification = ${first}\n${blocks}`);
   const metrics = openMetrics();
-  return Object.assign(
-    await startResponder(config, { redisAddress: { url: redis.url }, clock, log, metrics }),
-    { metrics },
-  );
+  return Object.assign(await startResponder(config, { redisAddress: { url }, clock, log, metrics }), {
+    metrics,
+  });
 }
 
 const http = verification('a', 'http01', 'listener = 127.0.0.1:0', 'self-check = off');
@@ -88,6 +89,15 @@ test('a responder asks Redis once for a token that a CA fetches from all of its 
   assert.deepEqual([await fetchStatus(), await fetchStatus()], [200, 200]);
   now += 3_000;
   assert.equal(await fetchStatus(), 404);
+});
+
+test('a responder asks a Redis that is away for six seconds before it tells the CA so', async () => {
+  const clock = turnedClock(1_000_000);
+  await using responder = await start(http, quietLog, clock, `redis://127.0.0.1:${await freePort()}`);
+  const { port } = responder.addresses[0] ?? {};
+  const url = `http://127.0.0.1:${port}/.well-known/acme-challenge/${'t'.repeat(43)}`;
+  assert.equal((await ask(url)).status, 503);
+  assert.equal(clock.now(), 1_006_000);
 });
 
 test('the zones of another configuration are answered for once it is taken over, on the same sockets', async () => {
