@@ -1,8 +1,9 @@
 import type { ChallengeType } from '../../shared/base/identifier.ts';
 import { openLog } from '../../shared/base/log.ts';
+import { openAccountStates } from '../../shared/ca/account-states.ts';
 import { toCaaRecord } from '../../shared/ca/caa-record.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
-import { openAccountStates, openCas } from '../../shared/ca/open-ca.ts';
+import { openCas } from '../../shared/ca/open-ca.ts';
 import { type Config, loadConfig } from '../../shared/setup/load-config.ts';
 import { type Command, needFiles, readWords } from './command.ts';
 import { openFleetRedis } from './fleet-redis.ts';

@@ -76,7 +76,7 @@ function toldSince({ job }: SignRun, { order: { initiatedAt, challenges } }: Che
 
 /** A refusal is an answer too. Operators are notified, once, of a refusal of the account itself. */
 async function noteAnswer({ parts, job, log }: SignRun, ca: Ca, refusal: IssuanceError): Promise<void> {
-  if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
+  if (ca.breaker.suspected && (await ca.breaker.answered())) log.info({ account: ca.name }, BREAKER_CLOSED);
   if (refusal.code !== 'misconfigured' || problemKind(refusal.problem) === 'invalidProfile') return;
   ca.account.note(refusal);
   const subject = accountSubject(ca.name);
@@ -117,8 +117,8 @@ async function renewAccount(
   lostOrders: number,
 ): Promise<unknown> {
   try {
-    await ca.account.renew(lost, signals.abort);
-    const isTheSame = ca.account.current().url === lost.url;
+    const renewed = await ca.account.renew(lost, signals.abort);
+    const isTheSame = renewed.url === lost.url;
     if (!isTheSame || lostOrders === 0) return error;
     const detail = `the CA refuses the account that it has for the key: ${describeError(error)}`;
     return new IssuanceError('misconfigured', detail, { cause: error });

@@ -213,18 +213,16 @@ async function saveStep(run: SignRun, ca: Ca, checkpoint: Checkpoint): Promise<v
 }
 
 /** After a step that succeeded, CA and account are well. */
-async function noteSuccess({ parts, log }: SignRun, ca: Ca): Promise<void> {
-  if (await ca.breaker.answered()) log.info({ account: ca.name }, BREAKER_CLOSED);
-  if (ca.account.fault() === undefined) return;
-  ca.account.note(undefined);
-  await parts.notices.ended(accountSubject(ca.name), ['account-paused']);
+async function noteSuccess({ parts, log }: SignRun, { name, account, breaker }: Ca): Promise<void> {
+  if (breaker.suspected && (await breaker.answered())) log.info({ account: name }, BREAKER_CLOSED);
+  if (account.fault === undefined) return;
+  account.note(undefined);
+  await parts.notices.ended(accountSubject(name), ['account-paused']);
 }
 
 /** @throws LeftError where the account is not open yet, or not of use as it is configured */
 function currentAccount({ name, account }: Pick<Ca, 'name' | 'account'>, now: number): AcmeAccount {
-  try {
-    return account.current();
-  } catch (error) {
-    throw error instanceof IssuanceError ? toLeft(name, error, now + ACCOUNT_RETRY) : error;
-  }
+  const { current, fault } = account;
+  if (current) return current;
+  throw fault instanceof IssuanceError ? toLeft(name, fault, now + ACCOUNT_RETRY) : fault;
 }

@@ -3,6 +3,7 @@ import { revokeCertificate } from '../../shared/acme/revoke.ts';
 import type { Certificates } from '../../shared/acme-server/certificates.ts';
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import { describeError, IssuanceError, toSignFailure } from '../../shared/base/errors.ts';
+import { accountOf } from '../../shared/ca/account-holder.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { BlockedKeys } from '../../shared/limits/blocked-keys.ts';
 import type { RevokedCertificates } from '../../shared/limits/revoked-certificates.ts';
@@ -146,7 +147,7 @@ async function revokeAt(
   reason: RevokeJobData['reason'],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const current = account.current();
+  const current = accountOf(account);
   try {
     return await revokeCertificate(connection, current, certificate, reason, signal);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { openAcmeClient } from '../../shared/acme/client.ts';
 import { describeError } from '../../shared/base/errors.ts';
+import { accountOf } from '../../shared/ca/account-holder.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import { withdrawAll } from '../../shared/order/challenges.ts';
 import { leftState } from '../../shared/order/next-step.ts';
@@ -15,7 +16,7 @@ export async function withdrawAt({ parts, job, log, progress, signals }: SignRun
   if (challenges.length === 0) return;
   const solvers = job.data.solvers.flatMap(name => parts.solvers.get(name) ?? []);
   try {
-    const acme = openAcmeClient(ca.connection, ca.account.current(), signals.abort);
+    const acme = openAcmeClient(ca.connection, accountOf(ca.account), signals.abort);
     await withdrawAll({ acme, solvers, signal: signals.abort }, challenges);
   } catch (error) {
     log.warn({ reason: describeError(error), order: url }, 'challenge responses remain until they expire');

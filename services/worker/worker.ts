@@ -9,8 +9,9 @@ import {
   startRole,
   untilAborted,
 } from '../../shared/base/role.ts';
+import { openAccountStates } from '../../shared/ca/account-states.ts';
 import { describeCa } from '../../shared/ca/describe-ca.ts';
-import { type Ca, openAccountStates, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
+import { type Ca, openAccounts, openCas } from '../../shared/ca/open-ca.ts';
 import { openNotices } from '../../shared/queue/notices.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { requireSolvers } from '../../shared/solver/kinds.ts';
@@ -90,7 +91,7 @@ async function runWorker(config: Config, parts: WorkerParts, role: RunningRole):
 /** A line for each account that cannot be ordered from now. */
 function faultsOf(cas: ReadonlyMap<string, Ca>): string[] {
   return [...cas.values()].flatMap(({ name, account }) => {
-    const fault = account.fault();
-    return fault === undefined ? [] : [`account ${name}: ${fault}`];
+    const { fault } = account;
+    return fault === undefined ? [] : [`account ${name}: ${describeError(fault)}`];
   });
 }

@@ -1,5 +1,6 @@
 import { toTime } from '../base/to-time.ts';
-import type { AccountStates, Ca } from './open-ca.ts';
+import type { AccountStates } from './account-states.ts';
+import type { Ca } from './open-ca.ts';
 
 /**
  * How an account is, in one line for people: where it is, open or why not, whether its CA can be reached, and

@@ -4,35 +4,18 @@ import { type CaConnection, openCaConnection, readDirectory } from '../acme/conn
 import type { Directory } from '../acme/directory.ts';
 import type { Clock, Log } from '../base/basics.ts';
 import { describeError, IssuanceError } from '../base/errors.ts';
-import {
-  either,
-  isText,
-  listOf,
-  optional,
-  parseNumber,
-  parseValue,
-  runScript,
-  type Store,
-  shapeOf,
-  toScript,
-} from '../base/redis.ts';
+import type { Store } from '../base/redis.ts';
 import { USER_AGENT } from '../base/version.ts';
 import { type Budget, openBudget } from '../limits/budget.ts';
 import { caOf } from '../limits/limits.ts';
 import { type Limits, openLimits } from '../limits/open-limits.ts';
 import { openAccountDirectory } from './account-directory.ts';
+import { type AccountHolder, type AccountState, holdAccount, type OpenAccount } from './account-holder.ts';
 import type { AccountConfig } from './account-section.ts';
+import { openAccountStates } from './account-states.ts';
 import { adviseOnCa } from './advise-on-ca.ts';
-import {
-  type AccountHolder,
-  type AccountState,
-  type Breaker,
-  holdAccount,
-  type OpenAccount,
-  openBreaker,
-  openPollPaces,
-  type PollPaces,
-} from './standing.ts';
+import { type Breaker, openBreaker } from './breaker.ts';
+import { newPollPaces, type PollPaces } from './poll-paces.ts';
 
 /** One account at one CA, with all that the fleet knows of that CA. */
 export type Ca = {
@@ -79,6 +62,7 @@ const unguarded: Guards = {
     ordersLeft: async () => undefined,
   },
   breaker: {
+    suspected: false,
     admit: async () => 'closed',
     failed: async () => false,
     answered: async () => false,
@@ -142,7 +126,7 @@ export function openCaOf(
     limits,
     budget,
     breaker,
-    paces: openPollPaces(),
+    paces: newPollPaces(),
     [Symbol.dispose]: () => connection[Symbol.dispose](),
   };
 }
@@ -210,40 +194,4 @@ async function untilOpen(
       await clock.sleep(Math.max((error.retryAfter ?? 0) - clock.now(), pause), signal);
     }
   }
-}
-
-/** How the fleet's accounts are, as a worker found last; for people. */
-export type AccountStates = {
-  write(account: string, state: AccountState): Promise<void>;
-  /** @returns `since`: milliseconds since the epoch; `undefined` where no worker has looked yet */
-  read(account: string): Promise<(AccountState & { since: number }) | undefined>;
-};
-
-/** Keeps the time of a state that has not changed. KEYS: accounts. ARGV: account, state. */
-const WRITE_STATE = toScript(`
-local there = redis.call('HGET', KEYS[1], ARGV[1])
-if there and string.match(there, '^%d+ (.*)$') == ARGV[2] then return 0 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])`);
-
-const isAccountState = either(
-  shapeOf<{ url: string; issuers?: string[] }>({ url: isText, issuers: optional(listOf(isText)) }),
-  shapeOf<{ fault: string }>({ fault: isText }),
-);
-
-export function openAccountStates({ redis, prefix }: Store): AccountStates {
-  const key = `${prefix}:accounts`;
-  return {
-    write: async (account, state) => {
-      await runScript(redis, WRITE_STATE, [key], [account, JSON.stringify(state)]);
-    },
-    async read(account) {
-      const text = await redis.hget(key, account);
-      if (text === null) return undefined;
-      const [space, place] = [text.indexOf(' '), `${key} ${account}`];
-      const state = parseValue(place, text.slice(space + 1), isAccountState);
-      return { ...state, since: parseNumber(place, text.slice(0, space)) };
-    },
-  };
 }

@@ -18,9 +18,9 @@ import {
 } from './challenges.ts';
 import { toUnfetched } from './failed-step.ts';
 import { lookAgain, lookAtAuthorizations } from './look.ts';
-import { type Act, isOver, type Seen } from './next-step.ts';
+import { isOver } from './next-step.ts';
 import { authorizationFailure, notOurs, orderFailure } from './order-failure.ts';
-import type { Checkpoint, OrderState, OrderTask } from './order-state.ts';
+import type { Act, Checkpoint, OrderState, OrderTask, Seen } from './order-state.ts';
 
 /** `waits`: the claim has a place before the limit, and is to come again at `limit.retryAfter`. */
 export type Permission =

@@ -6,8 +6,7 @@ import { IssuanceError } from '../base/errors.ts';
 import { canonicalAddress, type Identifier, quoteName, toName } from '../base/identifier.ts';
 import { lookAside } from '../solver/look-aside.ts';
 import type { ChallengeResponse, Solver } from '../solver/solver.ts';
-import type { Seen } from './next-step.ts';
-import type { OrderChallenge, OrderState } from './order-state.ts';
+import type { OrderChallenge, OrderState, Seen } from './order-state.ts';
 import { ofSolver } from './solver-failure.ts';
 
 /** Needed to answer challenges. */

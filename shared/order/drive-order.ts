@@ -1,14 +1,14 @@
 import { linkSignals } from '../base/basics.ts';
 import { describeError } from '../base/errors.ts';
-import type { PollPaces } from '../ca/standing.ts';
+import type { PollPaces } from '../ca/poll-paces.ts';
 import { type OrderParts, perform } from './acts.ts';
 import { withdrawAll } from './challenges.ts';
 import { afterFailedStep } from './failed-step.ts';
 import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver, takeBack } from './hand-over.ts';
-import { type Act, learnPace, leftState, mustOutlive, nextStep, type Seen } from './next-step.ts';
+import { learnPace, leftState, mustOutlive, nextStep } from './next-step.ts';
 import { OrderEndedError } from './order-failure.ts';
-import type { Checkpoint, OrderState, OrderTask, WaitsFor } from './order-state.ts';
+import type { Act, Checkpoint, OrderState, OrderTask, Seen, WaitsFor } from './order-state.ts';
 import { StillWorkingError } from './still-working.ts';
 
 const LONGEST_ORDER = 3_600_000;

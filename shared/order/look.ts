@@ -8,9 +8,9 @@ import {
   initiate,
   type PresentParts,
 } from './challenges.ts';
-import { isOver, type Seen } from './next-step.ts';
+import { isOver } from './next-step.ts';
 import { authorizationFailure } from './order-failure.ts';
-import type { Checkpoint, OrderChallenge, OrderTask } from './order-state.ts';
+import type { Checkpoint, OrderChallenge, OrderTask, Seen } from './order-state.ts';
 
 /** How often the CA is told again of a challenge that has failed, over half a minute. */
 const MOST_TRIES = 3;

@@ -1,7 +1,7 @@
 import type { AcmeAuthorization, AcmeOrder } from '../acme/objects.ts';
-import type { PollPaces } from '../ca/standing.ts';
+import type { PollPace, PollPaces } from '../ca/poll-paces.ts';
 import { isFinalizing } from './finalizing.ts';
-import type { Checkpoint, OrderChallenge, OrderState } from './order-state.ts';
+import type { Act, Checkpoint, OrderChallenge, OrderState, Seen } from './order-state.ts';
 
 export const newOrderState = (): OrderState => ({ challenges: [], initiated: false, polls: 0 });
 
@@ -13,42 +13,6 @@ export const leftState = ({ url, finalizedAt }: Pick<OrderState, 'url' | 'finali
 });
 
 export const newCheckpoint = (order = newOrderState()): Checkpoint => ({ order, failures: 0, lostOrders: 0 });
-
-/** What one act on an order has found. */
-export type Seen =
-  /** An order is taken up, or a wait is over: what the CA says of it now is not known. */
-  | { saw: 'nothing' }
-  | { saw: 'order'; order: AcmeOrder }
-  /** The order of an earlier job for the same is there still. */
-  | { saw: 'kept'; url: string; finalizedAt?: number | undefined }
-  /** The CA refuses to take the order for a replacement. */
-  | { saw: 'replacementRefused' }
-  /** What is still to be proven, and by which challenges. */
-  | { saw: 'challenges'; challenges: OrderChallenge[] }
-  /** The responses are presented, but not all can be seen yet. @param at when they were presented */
-  | { saw: 'missing'; at: number }
-  /** All challenges were announced to the CA. */
-  | { saw: 'initiated'; at: number }
-  /** The authorizations of an order that does not move can still be had; perhaps the CA was told again. */
-  | { saw: 'looked'; order: AcmeOrder; toldAgain: boolean }
-  /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
-  | { saw: 'finalized'; order: AcmeOrder; notReady?: true }
-  /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
-  | { saw: 'chain'; chain: string; certificate: string };
-
-/** What is to be done with an order next. */
-export type Act =
-  | { do: 'create' }
-  | { do: 'ask' }
-  | { do: 'choose'; order: AcmeOrder }
-  | { do: 'start' }
-  | { do: 'look'; order: AcmeOrder }
-  /** `until` is in milliseconds since the epoch. */
-  | { do: 'wait'; until: number }
-  | { do: 'finalize'; order: AcmeOrder }
-  | { do: 'download'; order: AcmeOrder }
-  | { do: 'fail'; order: AcmeOrder }
-  | { do: 'end'; chain: string; certificate: string };
 
 type Step = { state: OrderState; act: Act };
 
@@ -198,16 +162,45 @@ export function mustOutlive(before: OrderState, { url, replaced, takenBack, ...a
 }
 
 /**
- * What the first poll after a change says of the CA's pace. That one came in vain counts for validation only
- * once the names are proven: names that lead nowhere would have everybody's orders be asked for late.
+ * Learns from the first poll after a change how long the CA takes: one validates in milliseconds, another in
+ * seconds. That it came in vain counts for validation only once the names are proven: names that lead nowhere
+ * would have everybody's orders be asked for late.
  */
 export function learnPace(paces: PollPaces, { status }: AcmeOrder, state: OrderState, now: number): void {
   if (!state.initiated || state.polls === 0) return;
-  if (status === 'ready' && state.polls > 1) paces.validation.late(now);
+  if (status === 'ready' && state.polls > 1) cameInVain(paces.validation, now);
   if (state.polls !== 1) return;
-  if (status === 'ready') paces.validation.early(now);
-  if (status === 'processing') paces.issuance.late(now);
-  if (status === 'valid') paces.issuance.early(now);
+  if (status === 'ready') cameInTime(paces.validation, now);
+  if (status === 'processing') cameInVain(paces.issuance, now);
+  if (status === 'valid') cameInTime(paces.issuance, now);
+}
+
+const SHORTEST_FIRST = 5;
+const LONGEST_FIRST = 5_000;
+/** What a first poll that came in vain, or in time, makes of the next one. */
+const LATER = 1.5;
+const SOONER = 0.95;
+/** Until the first one that came in vain, as nobody knows yet how far there is to go. */
+const MUCH_SOONER = 0.8;
+
+// A poll in vain costs a request and a quarter of a second, one that is late a few milliseconds: so the pace
+// goes up in strides and down in small steps.
+
+function cameInVain(pace: PollPace, now: number): void {
+  pace.everInVain = true;
+  change(pace, Math.min(LONGEST_FIRST, pace.first * LATER), now);
+}
+
+/** It found what it was for, perhaps late. */
+function cameInTime(pace: PollPace, now: number): void {
+  change(pace, Math.max(SHORTEST_FIRST, pace.first * (pace.everInVain ? SOONER : MUCH_SOONER)), now);
+}
+
+/** Orders that were under way together have seen the same thing, which counts once. */
+function change(pace: PollPace, first: number, now: number): void {
+  if (now - pace.changed < pace.first) return;
+  pace.first = first;
+  pace.changed = now;
 }
 
 const FIRST_POLL = 250;
@@ -222,7 +215,7 @@ const LONGEST_WHILE_VALIDATING = 30_000;
  *
  * @param polls how often it was asked in vain
  * @param order as the CA described it last
- * @param first milliseconds, as a PollPace knows them
+ * @param first milliseconds, of a PollPace
  * @returns milliseconds since the epoch
  */
 export function pollTime(

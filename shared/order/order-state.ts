@@ -1,6 +1,8 @@
+import type { AcmeOrder } from '../acme/objects.ts';
 import type { Identifier } from '../base/identifier.ts';
 
-// How far an order is, as it is saved and handed from one process to the next.
+// What an order is: how far it has come, as it is saved and handed from one process to the next; what an act
+// on it has seen; and what is to be done next.
 
 /** What is to be issued. */
 export type OrderTask = {
@@ -85,3 +87,39 @@ export type Checkpoint = {
   /** Whether the next new order, or the one made, counts for the CA's limits; absent until known. */
   turn?: 'counted' | 'exempt' | undefined;
 };
+
+/** What one act on an order has found. */
+export type Seen =
+  /** An order is taken up, or a wait is over: what the CA says of it now is not known. */
+  | { saw: 'nothing' }
+  | { saw: 'order'; order: AcmeOrder }
+  /** The order of an earlier job for the same is there still. */
+  | { saw: 'kept'; url: string; finalizedAt?: number | undefined }
+  /** The CA refuses to take the order for a replacement. */
+  | { saw: 'replacementRefused' }
+  /** What is still to be proven, and by which challenges. */
+  | { saw: 'challenges'; challenges: OrderChallenge[] }
+  /** The responses are presented, but not all can be seen yet. @param at when they were presented */
+  | { saw: 'missing'; at: number }
+  /** All challenges were announced to the CA. */
+  | { saw: 'initiated'; at: number }
+  /** The authorizations of an order that does not move can still be had; perhaps the CA was told again. */
+  | { saw: 'looked'; order: AcmeOrder; toldAgain: boolean }
+  /** The CA's answer to finalize; `order` is as it was before where the CA calls it not ready. */
+  | { saw: 'finalized'; order: AcmeOrder; notReady?: true }
+  /** `chain` is PEM, as the CA sent it; `certificate` is its URL. */
+  | { saw: 'chain'; chain: string; certificate: string };
+
+/** What is to be done with an order next. */
+export type Act =
+  | { do: 'create' }
+  | { do: 'ask' }
+  | { do: 'choose'; order: AcmeOrder }
+  | { do: 'start' }
+  | { do: 'look'; order: AcmeOrder }
+  /** `until` is in milliseconds since the epoch. */
+  | { do: 'wait'; until: number }
+  | { do: 'finalize'; order: AcmeOrder }
+  | { do: 'download'; order: AcmeOrder }
+  | { do: 'fail'; order: AcmeOrder }
+  | { do: 'end'; chain: string; certificate: string };

@@ -208,7 +208,7 @@ async function drive(
       warn: fault => entry.say('warn', fault),
       async save(checkpoint) {
         await saveOrder(entry, ca, checkpoint);
-        if (checkpoint.failures === 0 && (await ca.breaker.answered()))
+        if (checkpoint.failures === 0 && ca.breaker.suspected && (await ca.breaker.answered()))
           log.info({ account: ca.name }, 'the CA answers again, breaker closed');
       },
       async mayOrder({ order, turn }) {

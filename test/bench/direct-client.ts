@@ -5,7 +5,7 @@ import { systemClock as clock } from '../../shared/base/basics.ts';
 import { openRedis } from '../../shared/base/open-redis.ts';
 import { USER_AGENT } from '../../shared/base/version.ts';
 import { openAccountDirectory } from '../../shared/ca/account-directory.ts';
-import { openPollPaces } from '../../shared/ca/standing.ts';
+import { newPollPaces } from '../../shared/ca/poll-paces.ts';
 import { type DriveParts, driveOrder } from '../../shared/order/drive-order.ts';
 import { newCheckpoint } from '../../shared/order/next-step.ts';
 import { readCsr } from '../../shared/pki/csr.ts';
@@ -36,7 +36,7 @@ export async function openDirectClient({
   const parts: Omit<DriveParts, 'acme'> = {
     solvers,
     clock,
-    paces: openPollPaces(),
+    paces: newPollPaces(),
     signal,
     save: async () => {},
     judge: async error => ({ do: 'fail', error }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openAccountStates } from '../../shared/ca/open-ca.ts';
-import { openBreaker } from '../../shared/ca/standing.ts';
+import { openAccountStates } from '../../shared/ca/account-states.ts';
+import { openBreaker } from '../../shared/ca/breaker.ts';
 import { caOf } from '../../shared/limits/limits.ts';
 import { auth } from '../shared/setup/load-text.ts';
 import { callQuarry, callQuarryWith } from '../support/call-quarry.ts';

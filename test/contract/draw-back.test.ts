@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../../shared/base/basics.ts';
 import { IssuanceError } from '../../shared/base/errors.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import type { Redis } from '../../shared/base/redis.ts';
-import { openBreaker } from '../../shared/ca/standing.ts';
+import { openBreaker } from '../../shared/ca/breaker.ts';
 import { openBudget } from '../../shared/limits/budget.ts';
 import { openLimits } from '../../shared/limits/open-limits.ts';
 import type { NotifyEvent } from '../../shared/notify/message.ts';

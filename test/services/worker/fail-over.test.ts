@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
 import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
-import { type JobBench, jobData, openJobBench } from './job-parts.ts';
+import { type JobBench, jobData, notOpen, openJobBench } from './job-parts.ts';
 
 const HOUR = 3_600_000;
 const run = ({ parts, job, signals }: JobBench) => runSignJob(parts, job, signals);
@@ -178,17 +178,17 @@ test('a job that every account refuses for good ends with the first reason, and 
 
 test('an account that is not open is passed over, and waited for where it is the only one', async () => {
   await using bench = await openTwo();
-  bench.guard.account.current = () => {
-    throw new IssuanceError('unavailable', 'the account is not open yet');
-  };
+  bench.guard.account = { ...bench.guard.account, ...notOpen };
   assert.equal((await issuedBy(bench)).issuedBy?.account, 'second');
 
   await using alone = await openJobBench();
-  const { current } = alone.guard.account;
+  const { account } = alone.guard;
   let tries = 0;
-  alone.guard.account.current = () => {
-    if (tries++ < 2) throw new IssuanceError('unavailable', 'the account is not open yet');
-    return current();
+  alone.guard.account = {
+    ...{ ...account, ...notOpen },
+    get current() {
+      return tries++ < 2 ? undefined : account.current;
+    },
   };
   assert.equal((await issuedBy(alone)).issuedBy?.account, 'account');
   assert.equal(tries, 3);

@@ -4,9 +4,10 @@ import { type CaConnection, readDirectory } from '../../../shared/acme/connectio
 import type { ClientCertificate } from '../../../shared/acme-server/certificates.ts';
 import type { Order } from '../../../shared/acme-server/orders.ts';
 import { type AuthBlock, openAdmission } from '../../../shared/admission/admit.ts';
+import { IssuanceError } from '../../../shared/base/errors.ts';
 import type { ScriptRun } from '../../../shared/base/run-in-turn.ts';
 import type { Ca } from '../../../shared/ca/open-ca.ts';
-import { openPollPaces } from '../../../shared/ca/standing.ts';
+import { newPollPaces } from '../../../shared/ca/poll-paces.ts';
 import type { NotifyEvent } from '../../../shared/notify/message.ts';
 import {
   LockLostError,
@@ -112,6 +113,12 @@ function keepRecords(): KeptRecords {
   return records;
 }
 
+/** As an account is held that is not open yet. */
+export const notOpen = {
+  current: undefined,
+  fault: new IssuanceError('unavailable', 'the account is not open yet'),
+};
+
 type KeptUnstored = Unstored & { kept: UnstoredEntry[] };
 type KeptStorage = Storage & { chains: string[] };
 
@@ -124,10 +131,10 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
     directoryUrl: connection.directoryUrl,
     connection,
     account: {
-      current: () => account,
-      fault: () => undefined,
+      current: account,
+      fault: undefined,
       open: async () => account,
-      renew: async () => {},
+      renew: async () => account,
       note: () => {},
     },
     directory: signal => readDirectory(connection, signal),
@@ -156,12 +163,13 @@ export function calmCa(name: string, connection: CaConnection, account: AcmeAcco
       ordersLeft: nothing,
     },
     breaker: {
+      suspected: true,
       admit: async () => 'closed',
       failed: async () => false,
       answered: async () => false,
       opened: nothing,
     },
-    paces: openPollPaces(),
+    paces: newPollPaces(),
   };
 }
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runSignJob } from '../../../services/worker/sign-job.ts';
-import { IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
-import { holdAccount } from '../../../shared/ca/standing.ts';
+import { describeError, IssuanceError, type IssuanceErrorCode } from '../../../shared/base/errors.ts';
+import { accountOf, holdAccount } from '../../../shared/ca/account-holder.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 import { readCertificate } from '../../../shared/pki/certificate.ts';
 import { readCsr } from '../../../shared/pki/csr.ts';
@@ -42,7 +42,7 @@ async function failureOf(bench: JobBench) {
 async function openTwo() {
   const bench = await openJobBench({}, {});
   bench.job.data.patience = 60_000;
-  const account = bench.guard.account.current();
+  const account = accountOf(bench.guard.account);
   bench.guard.account = holdAccount(bench.guard.connection, async () => account);
   await bench.guard.account.open(never);
   const over: unknown[] = [];
@@ -64,7 +64,7 @@ test('an account that its CA refuses is announced once, and that is over with th
   await using bench = await openTwo();
   bench.ca.failNext.set('newOrder', failure('misconfigured', 'userActionRequired', 403));
   assert.equal((await runToEnd(bench)).outcome, 'issued');
-  assert.match(bench.guard.account.fault() ?? '', /userActionRequired it is/);
+  assert.match(describeError(bench.guard.account.fault), /userActionRequired it is/);
   assert.deepEqual(
     bench.events.map(({ detail, ...event }) => [event, /userActionRequired it is/.test(detail)]),
     [[{ kind: 'account-paused', subject: 'account/account', names: ['a.example', 'b.example'] }, true]],
@@ -74,7 +74,7 @@ test('an account that its CA refuses is announced once, and that is over with th
   nextJob(bench);
   const result = await runToEnd(bench);
   assert.ok(result.outcome === 'issued' && result.issuedBy?.account === 'account');
-  assert.equal(bench.guard.account.fault(), undefined);
+  assert.equal(bench.guard.account.fault, undefined);
   assert.deepEqual(bench.over, [['account/account', ['account-paused']]]);
   assert.equal(bench.events.length, 1);
 });
@@ -84,7 +84,7 @@ test("a profile that the CA does not know is the order's, and nothing that is sa
   bench.ca.failNext.set('newOrder', failure('misconfigured', 'invalidProfile'));
   const result = await runToEnd(bench);
   assert.ok(result.outcome === 'issued' && result.issuedBy?.account === 'second');
-  assert.deepEqual([bench.guard.account.fault(), bench.events], [undefined, []]);
+  assert.deepEqual([bench.guard.account.fault, bench.events], [undefined, []]);
 });
 
 test('a refusal of the order is an answer, which closes the breaker, and says nothing of the account', async () => {
@@ -93,7 +93,17 @@ test('a refusal of the order is an answer, which closes the breaker, and says no
   assert.equal((await runToEnd(bench)).outcome, 'issued');
   assert.deepEqual(bench.heard, { answers: 1, failures: 0 });
   assert.match(bench.log.text(), /"account":"account".*the CA answers again, breaker closed/);
-  assert.deepEqual([bench.guard.account.fault(), bench.events], [undefined, []]);
+  assert.deepEqual([bench.guard.account.fault, bench.events], [undefined, []]);
+});
+
+test('no answer of a CA of which no failure is known is told to its breaker', async () => {
+  await using bench = await openTwo();
+  bench.guard.breaker = { ...bench.guard.breaker, suspected: false };
+  assert.equal((await runToEnd(bench)).outcome, 'issued');
+  nextJob(bench);
+  bench.ca.failNext.set('newOrder', failure('denied', 'caa', 403));
+  assert.equal((await runToEnd(bench)).outcome, 'issued');
+  assert.deepEqual(bench.heard, { answers: 0, failures: 0 });
 });
 
 test('a CA that is away, or that was not asked, has answered nothing', async () => {
@@ -186,10 +196,13 @@ const gone = () => failure('gone', 'accountDoesNotExist', 400);
 test('an account that the CA has lost is made anew once, and the order with it', async () => {
   await using bench = await openJobBench();
   const lost: string[] = [];
-  bench.guard.account.renew = async ({ url }) => void lost.push(url);
+  bench.guard.account.renew = async account => {
+    lost.push(account.url);
+    return account;
+  };
   bench.ca.failNext.set('newOrder', gone());
   assert.equal((await runToEnd(bench)).outcome, 'issued');
-  assert.deepEqual(lost, [bench.guard.account.current().url]);
+  assert.deepEqual(lost, [bench.guard.account.current?.url]);
 });
 
 test('an account URL that the CA refuses is looked up by its key, and is for an operator where that changes nothing', async () => {
@@ -197,7 +210,10 @@ test('an account URL that the CA refuses is looked up by its key, and is for an 
   const refused = problem(400, 'malformed', 'kid does not have required prefix; expected /acme/ov/');
   bench.http.on('/new-order', () => refused);
   let looked = 0;
-  bench.guard.account.renew = async () => void looked++;
+  bench.guard.account.renew = async account => {
+    looked++;
+    return account;
+  };
   const { code, detail } = await failureOf(bench);
   assert.equal(code, 'misconfigured');
   assert.match(detail, /^the CA refuses the account that it has for the key: .*kid does not have/);

@@ -10,7 +10,7 @@ import type { CaAnswer } from '../../shared/acme/fake-ca.ts';
 import { requestsOf } from '../../shared/order/scripted-ca.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { turnedClock } from '../../support/turned-clock.ts';
-import { type JobBench, openJobBench } from './job-parts.ts';
+import { type JobBench, notOpen, openJobBench } from './job-parts.ts';
 
 // What becomes of an order at one account between the runs of a job.
 
@@ -138,9 +138,7 @@ test('an order whose finalize was answered with nothing is not finalized again w
 
 test('an order at an account that is not open is left with its URL alone, and the log says what remains', async () => {
   await using bench = await openInterrupted();
-  bench.guard.account.current = () => {
-    throw new IssuanceError('unavailable', 'the account is not open yet');
-  };
+  bench.guard.account = { ...bench.guard.account, ...notOpen };
   assert.equal(await issuedBy(bench), 'second');
   assert.deepEqual(
     bench.atSecond.map(({ order }) => order),

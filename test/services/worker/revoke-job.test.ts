@@ -50,7 +50,10 @@ async function openRevoking(answer: CaAnswer) {
   };
   const events: TrailEvent[] = [];
   const guard = calmCa('account', connection, account);
-  guard.account.renew = async ({ url }) => void renewed.push(url);
+  guard.account.renew = async lost => {
+    renewed.push(lost.url);
+    return lost;
+  };
   const parts: RevokeJobParts = {
     log: log.log,
     cas: new Map([['account', guard]]),

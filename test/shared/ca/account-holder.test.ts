@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CaConnection } from '../../../shared/acme/connection.ts';
-import { IssuanceError } from '../../../shared/base/errors.ts';
-import { type AccountState, holdAccount } from '../../../shared/ca/standing.ts';
+import { describeError, IssuanceError } from '../../../shared/base/errors.ts';
+import { type AccountState, holdAccount } from '../../../shared/ca/account-holder.ts';
 import { never } from '../acme/open-connection.ts';
 
 const connection = {} as CaConnection;
@@ -44,9 +44,9 @@ test('a refused account is ordered from all the same, as only the CA can say whe
   const { holder } = hold();
   await holder.open(never);
   holder.note(refused('deactivated'));
-  assert.deepEqual([holder.current(), holder.fault()], [account, 'deactivated']);
+  assert.deepEqual([holder.current, describeError(holder.fault)], [account, 'deactivated']);
   holder.note(undefined);
-  assert.deepEqual([holder.current(), holder.fault()], [account, undefined]);
+  assert.deepEqual([holder.current, holder.fault], [account, undefined]);
 });
 
 test('an account that is made anew tells its new URL, and the reason where it cannot be', async () => {

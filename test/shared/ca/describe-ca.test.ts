@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { AccountStates } from '../../../shared/ca/account-states.ts';
 import { describeCa } from '../../../shared/ca/describe-ca.ts';
-import type { AccountStates } from '../../../shared/ca/open-ca.ts';
-import { openPollPaces } from '../../../shared/ca/standing.ts';
+import { newPollPaces } from '../../../shared/ca/poll-paces.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
 
 const since = Date.UTC(2026, 7, 1, 12, 0, 0, 789);
@@ -47,12 +47,13 @@ function describe({ state, opened, left, limit }: Known): Promise<string> {
       ordersLeft: async () => (left === undefined ? undefined : { left, rate }),
     },
     breaker: {
+      suspected: false,
       admit: () => assert.fail('the breaker was asked for a probe'),
       failed: async () => false,
       answered: async () => false,
       opened: async () => opened,
     },
-    paces: openPollPaces(),
+    paces: newPollPaces(),
   };
   const read = async (name: string) => (name === 'zerossl' ? state : undefined);
   return describeCa(ca, { read, write: nothing });

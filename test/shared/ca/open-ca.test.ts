@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { IssuanceError } from '../../../shared/base/errors.ts';
+import { describeError, IssuanceError } from '../../../shared/base/errors.ts';
+import { type AccountState, accountOf, holdAccount } from '../../../shared/ca/account-holder.ts';
 import type { AccountConfig } from '../../../shared/ca/account-section.ts';
 import { openAccounts, openCas } from '../../../shared/ca/open-ca.ts';
-import { type AccountState, holdAccount } from '../../../shared/ca/standing.ts';
 import { keptLog } from '../../support/kept-log.ts';
 import { quietLog } from '../../support/quiet-log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -65,8 +65,8 @@ test('openCas() opens each account at its own CA, asks none of them anything, an
     [fakes.first.directoryUrl, fakes.second.directoryUrl],
   );
   for (const { account } of cas.values()) {
-    assert.throws(() => account.current(), { code: 'unavailable', message: 'the account is not open yet' });
-    assert.equal(account.fault(), 'the account is not open yet');
+    assert.throws(() => accountOf(account), { code: 'unavailable', message: 'the account is not open yet' });
+    assert.equal(describeError(account.fault), 'the account is not open yet');
   }
   assert.deepEqual([fakes.first.requests, fakes.second.requests], [[], []]);
 });
@@ -79,8 +79,8 @@ test('what is written of an open account says what its CA is called in CAA recor
   fakes.first.meta = { caaIdentities: ['ca.example', 'other.example'] };
   await Promise.all([first.account.open(signal), second.account.open(signal)]);
   assert.deepEqual(written.sort(), [
-    `first ${JSON.stringify({ url: first.account.current().url, issuers: ['ca.example', 'other.example'] })}`,
-    `second ${JSON.stringify({ url: second.account.current().url })}`,
+    `first ${JSON.stringify({ url: first.account.current?.url, issuers: ['ca.example', 'other.example'] })}`,
+    `second ${JSON.stringify({ url: second.account.current?.url })}`,
   ]);
 });
 
@@ -95,11 +95,11 @@ test('openAccounts() waits for one account, and a CA that is away holds up no ot
     return away();
   });
   await openAccounts(cas.values(), parts, signal, notRefused);
-  assert.equal(second.account.current().url, `${fakes.second.url}/account/1`);
-  assert.equal(second.account.fault(), undefined);
+  assert.equal(second.account.current?.url, `${fakes.second.url}/account/1`);
+  assert.equal(second.account.fault, undefined);
   await isAway.promise;
-  assert.throws(() => first.account.current(), { code: 'unavailable' });
-  assert.match(first.account.fault() ?? '', /down for maintenance/);
+  assert.throws(() => accountOf(first.account), { code: 'unavailable' });
+  assert.match(describeError(first.account.fault), /down for maintenance/);
   assert.deepEqual(parts.clock.sleeps.slice(0, 8), [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
   assert.equal(lines.filter(({ msg }) => msg === 'no account yet, trying again').length, 1);
 });
@@ -115,10 +115,10 @@ test('openAccounts() opens the account of a CA that was away once it is back, an
     return { headers: { Location: url }, body: { status: 'valid' } };
   });
   await openAccounts([first], parts, signal, notRefused);
-  assert.equal(first.account.current().url, url);
-  assert.equal(first.account.fault(), undefined);
+  assert.equal(first.account.current?.url, url);
+  assert.equal(first.account.fault, undefined);
   assert.deepEqual(parts.clock.sleeps, [90_000, 90_000]);
-  assert.equal(cas.get('second')?.account.fault(), 'the account is not open yet');
+  assert.equal(describeError(cas.get('second')?.account.fault), 'the account is not open yet');
 });
 
 test('openAccounts() tells of an account that is refused, and opens the others', async () => {
@@ -130,12 +130,12 @@ test('openAccounts() tells of an account that is refused, and opens the others',
     refused.push([name, (error as Error).message]);
   });
   await waitUntil('the other account to be refused', () => refused.length > 0);
-  assert.equal(first.account.current().url, `${fakes.first.url}/account/1`);
+  assert.equal(first.account.current?.url, `${fakes.first.url}/account/1`);
   assert.equal(refused.length, 1);
   assert.equal(refused[0]?.[0], 'second');
   assert.match(refused[0]?.[1] ?? '', /^the CA's terms of service are not accepted/);
-  assert.throws(() => second.account.current(), { code: 'misconfigured' });
-  assert.equal(second.account.fault(), refused[0]?.[1]);
+  assert.throws(() => accountOf(second.account), { code: 'misconfigured' });
+  assert.equal(describeError(second.account.fault), refused[0]?.[1]);
   assert.equal(fakes.second.accounts.size, 0);
   assert.deepEqual(parts.clock.sleeps, []);
 });
@@ -212,7 +212,7 @@ test('an opening that every caller has given up goes on, and its failure is of n
   controller.abort(new Error('no more patience'));
   await assert.rejects(opening, /no more patience/);
   release();
-  await waitUntil('the opening to fail', () => /maintenance/.test(first.account.fault() ?? ''));
+  await waitUntil('the opening to fail', () => /maintenance/.test(describeError(first.account.fault)));
 });
 
 test('renew() makes an account that the CA has lost anew, once however many ask', async () => {
@@ -224,7 +224,7 @@ test('renew() makes an account that the CA has lost anew, once however many ask'
   fakes.first.requests.length = 0;
   await Promise.all(Array.from({ length: 10 }, () => first.account.renew(lost, never)));
   const renewed = { keyPem: lost.keyPem, url: `${fakes.first.url}/account/2` };
-  assert.deepEqual(first.account.current(), renewed);
+  assert.deepEqual(first.account.current, renewed);
   assert.deepEqual(accountPosts(fakes.first), [{ onlyReturnExisting: true }, {}]);
   await first.account.renew(lost, never); // as by a job that is behind
   assert.equal(accountPosts(fakes.first).length, 2);
@@ -236,12 +236,12 @@ test('renew() that fails says why, and leaves the account to be tried again', as
   const lost = await first.account.open(never);
   fakes.first.on('/new-account', away);
   await assert.rejects(first.account.renew(lost, never), { code: 'unavailable' });
-  assert.match(first.account.fault() ?? '', /down for maintenance/);
-  assert.deepEqual(first.account.current(), lost);
+  assert.match(describeError(first.account.fault), /down for maintenance/);
+  assert.deepEqual(first.account.current, lost);
   fakes.first.on('/new-account', accountAt(fakes.first, 5));
   await first.account.renew(lost, never);
-  assert.equal(first.account.fault(), undefined);
-  assert.deepEqual(first.account.current(), { keyPem: lost.keyPem, url: `${fakes.first.url}/account/5` });
+  assert.equal(first.account.fault, undefined);
+  assert.deepEqual(first.account.current, { keyPem: lost.keyPem, url: `${fakes.first.url}/account/5` });
 });
 
 test('renew() ends for a caller whose signal fires, and not for the others', async () => {
@@ -254,10 +254,10 @@ test('renew() ends for a caller whose signal fires, and not for the others', asy
   await asked;
   controller.abort(reason);
   await assert.rejects(ended, error => error === reason);
-  assert.deepEqual(first.account.current(), lost);
+  assert.deepEqual(first.account.current, lost);
   release();
   await waiting;
-  assert.equal(first.account.current().url, `${fakes.first.url}/account/3`);
+  assert.equal(first.account.current?.url, `${fakes.first.url}/account/3`);
 });
 
 test('an account tells how it is each time that changes: opened, refused by its CA, and working again', async () => {
@@ -277,9 +277,9 @@ test('an account tells how it is each time that changes: opened, refused by its 
 
   const refused = new IssuanceError('misconfigured', 'the account is deactivated');
   for (let times = 0; times < 3; times++) account.note(refused);
-  assert.equal(account.fault(), 'the account is deactivated');
-  assert.deepEqual(account.current(), opened);
+  assert.equal(describeError(account.fault), 'the account is deactivated');
+  assert.deepEqual(account.current, opened);
   for (let times = 0; times < 3; times++) account.note(undefined);
-  assert.equal(account.fault(), undefined);
+  assert.equal(account.fault, undefined);
   assert.deepEqual(states, [{ fault: 'the account is deactivated' }, { url: opened.url }]);
 });

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { openPollPaces } from '../../../shared/ca/standing.ts';
+import { newPollPaces } from '../../../shared/ca/poll-paces.ts';
 import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
 import { newCheckpoint } from '../../../shared/order/next-step.ts';
 import type { Checkpoint, OrderTask } from '../../../shared/order/order-state.ts';
@@ -73,4 +73,4 @@ export async function driveThrough(
   }
 }
 
-export const withPaces = (parts: TestParts): TestParts => ({ ...parts, paces: openPollPaces() });
+export const withPaces = (parts: TestParts): TestParts => ({ ...parts, paces: newPollPaces() });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AcmeOrder } from '../../../shared/acme/objects.ts';
-import { openPollPaces } from '../../../shared/ca/standing.ts';
+import { newPollPaces } from '../../../shared/ca/poll-paces.ts';
 import { beforeHandOver } from '../../../shared/order/hand-over.ts';
 import { learnPace, mustOutlive, newOrderState, nextStep } from '../../../shared/order/next-step.ts';
 import type { OrderChallenge, OrderState } from '../../../shared/order/order-state.ts';
@@ -150,10 +150,10 @@ test('responses that cannot be seen yet are looked for again, and the time of th
 });
 
 test('the first poll comes at the pace of the CA', () => {
-  const paces = openPollPaces();
-  paces.validation.early(10_000);
+  const paces = newPollPaces();
+  paces.validation.first = 200;
   const { state, act } = nextStep(chosen, { saw: 'initiated', at: 90 }, 100, paces);
-  assert.deepEqual(act, { do: 'wait', until: 100 + paces.validation.first });
+  assert.deepEqual(act, { do: 'wait', until: 300 });
   assert.deepEqual([state.initiated, state.initiatedAt, state.polls], [true, 90, 1]);
 });
 
@@ -217,7 +217,7 @@ for (const [what, before, after] of [
 
 test('learnPace() learns from the first poll after a change, and of validations from those that succeed alone', () => {
   const first = (status: AcmeOrder['status'], state: OrderState) => {
-    const paces = openPollPaces();
+    const paces = newPollPaces();
     learnPace(paces, order(status), state, 10_000);
     return [Math.sign(paces.validation.first - 250), Math.sign(paces.issuance.first - 250)];
   };

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDirectory } from '../../../shared/acme/directory.ts';
 import { IssuanceError } from '../../../shared/base/errors.ts';
+import type { Breaker } from '../../../shared/ca/breaker.ts';
 import { openCaOf } from '../../../shared/ca/open-ca.ts';
-import type { Breaker } from '../../../shared/ca/standing.ts';
 import { newOrderState } from '../../../shared/order/next-step.ts';
 import { openedKeyDigest } from '../../../shared/pki/public-key.ts';
 import { OWN_ACCOUNT, openAccounts } from '../../../shared/shaman/account.ts';
@@ -36,6 +36,7 @@ function openScripted(name: string, host: string, clock: TurnedClock, told: stri
   script.newOrder = newOrder;
   let failures = 0;
   const breaker: Breaker = {
+    suspected: true,
     admit: async () => (failures >= 3 ? 'open' : 'closed'),
     failed: async () => ++failures === 3,
     answered: async () => false,
