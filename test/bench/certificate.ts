@@ -48,27 +48,24 @@ export async function makeCertificate(
   return { ...csr, chain: `${await readFile(certFile, 'utf8')}\n${await readFile(caFile, 'utf8')}` };
 }
 
-/** Another serial number, written over in the leaf: its signature is wrong then, at which nobody looks. */
-export function withSerial(chain: string, number: number): string {
+/**
+ * Chains that differ from this one by their leaf's serial number and name, which are written over: its
+ * signature is wrong then, at which nobody looks.
+ *
+ * @param from the name that the chain is for, as long as each order's
+ */
+export function chainsLike(chain: string, from: string): (order: FakeOrder) => string {
   const der = decodePem(chain, ['CERTIFICATE']);
   const serial = Buffer.from(new X509Certificate(der).serialNumber, 'hex');
-  der.writeUInt32BE(number, der.indexOf(serial) + serial.length - 4);
-  return withLeaf(chain, der);
-}
-
-/**
- * Another serial number and another name, written over alike.
- *
- * @param from the name that the chain is for, as long as the order's
- */
-export function chainFor(chain: string, from: string, { number, name }: FakeOrder): string {
-  const der = decodePem(chain, ['CERTIFICATE']);
-  const named = Buffer.from(der.toString('latin1').replaceAll(from, name), 'latin1');
-  if (named.length !== der.length) throw new Error(`${name} is not as long as ${from}`);
-  return withSerial(withLeaf(chain, named), number);
+  const serialEnd = der.indexOf(serial) + serial.length;
+  const issuers = chain.slice(chain.indexOf(endOfLeaf) + endOfLeaf.length);
+  const template = der.toString('latin1');
+  return ({ number, name }) => {
+    const leaf = Buffer.from(template.replaceAll(from, name), 'latin1');
+    if (leaf.length !== der.length) throw new Error(`${name} is not as long as ${from}`);
+    leaf.writeUInt32BE(number, serialEnd - 4);
+    return encodePem('CERTIFICATE', leaf) + issuers;
+  };
 }
 
 const endOfLeaf = '-----END CERTIFICATE-----\n';
-
-const withLeaf = (chain: string, der: Buffer) =>
-  encodePem('CERTIFICATE', der) + chain.slice(chain.indexOf(endOfLeaf) + endOfLeaf.length);

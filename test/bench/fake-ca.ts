@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { get, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
-import { text } from 'node:stream/consumers';
+import { STATUS_CODES } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { createServer } from 'node:tls';
 import { freePort } from '../support/free-port.ts';
 import { tlsAuthority } from '../support/tls-authority.ts';
 
@@ -33,7 +33,8 @@ export type FakeCaOptions = {
 /**
  * A CA that costs nearly nothing and answers at once: it looks at no signature or nonce, has each order ready
  * when it is first asked for, or invalid where a challenge was answered wrongly, and issues by the time of
- * finalize.
+ * finalize. It shares the machine with what is measured at it, so it reads and writes HTTP/1.1 by itself:
+ * Node's server and client would take several times as long.
  */
 export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promise<FakeCa> {
   const { caFile, certFile, keyFile } = await tlsAuthority();
@@ -101,22 +102,29 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
     }
   }
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const sent = await text(request);
-    const [, kind = '', id = ''] = request.url?.split('/') ?? [];
-    const { status = 200, location, body } = await answer(kind, id, sent);
+  const toText = ({ status = 200, location, body }: Answer) => {
     const content = typeof body === 'string' ? body : JSON.stringify(body);
-    response.writeHead(status, {
-      'Content-Type': typeof body === 'string' ? 'application/pem-certificate-chain' : 'application/json',
-      'Replay-Nonce': `nonce-${++nonces}`,
-      ...(status !== 204 && { 'Content-Length': Buffer.byteLength(content) }),
-      ...(location && { Location: location }),
-    });
-    response.end(content);
-  }
+    const type = typeof body === 'string' ? 'application/pem-certificate-chain' : 'application/json';
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nDate: ${new Date().toUTCString()}\r\n`;
+    head += `Content-Type: ${type}\r\nReplay-Nonce: nonce-${++nonces}\r\n`;
+    if (location !== undefined) head += `Location: ${location}\r\n`;
+    if (status !== 204) head += `Content-Length: ${Buffer.byteLength(content)}\r\n`;
+    return `${head}\r\n${content}`;
+  };
 
-  const server = createServer({ cert, key, keepAliveTimeout: 60_000 }, (request, response) => {
-    serve(request, response).catch(() => response.destroy()); // a worker that stops hangs up
+  const sockets = new Set<Socket>();
+  const server = createServer({ cert, key }, socket => {
+    readRequests(socket, ({ path, body }) => {
+      const [, kind = '', id = ''] = path.split('/');
+      answer(kind, id, body).then(
+        given => socket.write(toText(given)),
+        () => socket.destroy(),
+      );
+    });
+  });
+  server.on('connection', socket => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -128,7 +136,7 @@ export async function startFakeCa({ chainOf, fetchFrom }: FakeCaOptions): Promis
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };
@@ -150,20 +158,49 @@ const wrongAnswer = {
 /** No token begins another one. */
 const toToken = (id: string) => `token-${id}-`.padEnd(43, '0');
 
+/**
+ * What clients send on a connection: one request at a time, with a body of the length that it says, or none.
+ */
+function readRequests(socket: Socket, take: (request: { path: string; body: string }) => void): void {
+  let come = '';
+  socket.setEncoding('latin1').on('data', (text: string) => {
+    come += text;
+    const end = come.indexOf(headEnd) + headEnd.length;
+    if (end < headEnd.length) return;
+    const length = /\r\ncontent-length: *(\d+)/i.exec(come)?.[1] ?? 0;
+    if (come.length < end + Number(length)) return;
+    const [path, body] = [come.split(' ', 2)[1] ?? '', come.slice(end)];
+    come = '';
+    take({ path, body });
+  });
+  socket.on('error', () => {}); // a worker that stops hangs up
+}
+
+const headEnd = '\r\n\r\n';
+
 /** The key behind the key authorization is not looked at. */
 async function validate(port: number, token: string): Promise<boolean> {
   const answers = await Promise.allSettled([1, 2, 3].map(() => fetchChallenge(port, token)));
-  return answers.every(answer => answer.status === 'fulfilled' && answer.value.startsWith(`${token}.`));
+  return answers.every(answer => {
+    if (answer.status === 'rejected') return false;
+    const [head = '', body = ''] = answer.value.split(headEnd);
+    return head.startsWith('HTTP/1.1 200 ') && body.startsWith(`${token}.`);
+  });
 }
 
+/** All that is answered, head and body. */
 function fetchChallenge(port: number, token: string): Promise<string> {
-  const path = `/.well-known/acme-challenge/${token}`;
-  return new Promise((done, fail) => {
-    const asked = get({ host: '127.0.0.1', port, path, agent: false }, answer => {
-      text(answer).then(done, fail);
-    });
-    asked.on('error', fail);
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let come = '';
+  const socket = connect({ host: '127.0.0.1', port }).setEncoding('latin1');
+  socket.on('data', (text: string) => {
+    come += text;
   });
+  socket.on('end', () => resolve(come)).on('error', reject);
+  socket.write(
+    `GET /.well-known/acme-challenge/${token} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close${headEnd}`,
+  );
+  return promise;
 }
 
 const directory = (base: string) => ({

@@ -9,7 +9,7 @@ import { quietLog as log } from '../support/quiet-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import type { Benchmark, Subject } from './benchmark.ts';
-import { chainFor, makeCertificate } from './certificate.ts';
+import { chainsLike, makeCertificate } from './certificate.ts';
 import { fakeGround, keptStorage, prefix } from './ground.ts';
 import { firstName, makeCsrs } from './named-csrs.ts';
 import { totalCpuSeconds } from './process-figures.ts';
@@ -53,14 +53,14 @@ async function fill(redis: Redis, count: number): Promise<void> {
   await using dir = await tempDir();
   const { chain, keyPem } = await makeCertificate(dir.path, [firstName]);
   const keeping = { renewWithin: 14, renewAhead: true, keepExpired: 30 };
+  const chainOf = chainsLike(chain, firstName);
   const storage = openRedisStorage(
     { name: keptStorage, ...keeping },
     { store: { redis, prefix }, clock, log, ...openStoring({ clock, log }) },
   );
   const issuedBy = { account: 'default', directory: 'https://127.0.0.1:1/dir' };
   for (const [number, { csr, names }] of (await makeCsrs(count, 1, keyPem)).entries()) {
-    const order = { number, name: names[0] ?? '' };
-    await storage.put(readCsr(Buffer.from(csr)), chainFor(chain, firstName, order), issuedBy);
+    await storage.put(readCsr(Buffer.from(csr)), chainOf({ number, name: names[0] ?? '' }), issuedBy);
   }
 }
 

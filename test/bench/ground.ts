@@ -5,7 +5,7 @@ import { freePorts } from '../support/free-port.ts';
 import { type Pebble, startPebble } from '../support/pebble.ts';
 import { type Redis, startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { chainFor, makeCertificate } from './certificate.ts';
+import { chainsLike, makeCertificate } from './certificate.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { firstName } from './named-csrs.ts';
 
@@ -70,9 +70,7 @@ export const fakeGround =
     const { path: dir } = stack.use(await tempDir());
     const { chain, keyPem } = await makeCertificate(dir, [firstName]);
     const ground = await prepare(stack, { concurrency, keeps }, async fetchFrom => {
-      const ca = stack.use(
-        await startFakeCa({ chainOf: order => chainFor(chain, firstName, order), fetchFrom }),
-      );
+      const ca = stack.use(await startFakeCa({ chainOf: chainsLike(chain, firstName), fetchFrom }));
       return { ca, caPids: [] };
     });
     return { ...ground, keyPem };

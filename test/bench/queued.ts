@@ -14,7 +14,7 @@ import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import type { Figures, Tell } from './benchmark.ts';
-import { chainFor, makeCertificate } from './certificate.ts';
+import { chainsLike, makeCertificate } from './certificate.ts';
 import { runClients } from './clients.ts';
 import { startFakeCa } from './fake-ca.ts';
 import { configuration, prefix, solverName } from './ground.ts';
@@ -58,7 +58,7 @@ export async function benchQueued(tell: Tell): Promise<Figures> {
     tell(`${durability}: p99 of adding ${percentile(added.latencies[durability], 0.99).toFixed(1)} ms`);
   }
 
-  const ca = stack.use(await startFakeCa({ chainOf: order => chainFor(chain, firstSibling, order) }));
+  const ca = stack.use(await startFakeCa({ chainOf: chainsLike(chain, firstSibling) }));
   const [intakePort, responderPort] = (await freePorts(2)) as [number, number];
   const ini = configuration({ dir, intakePort, responderPort, concurrency, redisUrl: server.url, ...ca });
   const cpuBefore = await cpuSeconds(server.pid);

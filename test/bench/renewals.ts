@@ -20,7 +20,7 @@ import { startRedis } from '../support/redis.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import type { Figures, Tell } from './benchmark.ts';
-import { makeCertificate, withSerial } from './certificate.ts';
+import { chainsLike, makeCertificate } from './certificate.ts';
 import { percentile } from './statistics.ts';
 
 const certificates = 5_000;
@@ -51,9 +51,12 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
       (_, response) => void response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'),
     ),
   );
-  const first = await makeCertificate(dir, ['host-0.example']);
+  const name = 'host-0.example';
+  const first = await makeCertificate(dir, [name]);
   const { keyPem, chain } = first;
-  const { chain: successor } = await makeCertificate(dir, ['host-0.example'], 180, first);
+  const { chain: successor } = await makeCertificate(dir, [name], 180, first);
+  const firstOf = chainsLike(chain, name);
+  const successorOf = chainsLike(successor, name);
   const { notBefore, notAfter } = readCertificate(chain);
   const clock = turnedClock(notBefore);
   const parts = { store: { redis, prefix }, clock, log: quietLog };
@@ -96,7 +99,7 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
   };
 
   const csrs = await makeCsrs(keyPem);
-  for (const [number, csr] of csrs.entries()) await store(csr, withSerial(chain, number), false);
+  for (const [number, csr] of csrs.entries()) await store(csr, firstOf({ number, name }), false);
   tell(`${certificates} certificates stored`);
 
   const looks: number[] = [];
@@ -126,7 +129,7 @@ export async function benchRenewals(tell: Tell): Promise<Figures> {
     for (const job of waiting) {
       const claim = { id: job.requestId, what: job.requestId, rank: job.due ?? 0, patience: clock.now() };
       if (await budget.takeOrder(job.identifiers, claim)) break;
-      await store(readCsr(Buffer.from(job.csr)), withSerial(successor, renewed + done), true);
+      await store(readCsr(Buffer.from(job.csr)), successorOf({ number: renewed + done, name }), true);
       last = clock.now();
       done++;
     }

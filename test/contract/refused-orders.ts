@@ -14,7 +14,7 @@ import { openSignQueue } from '../../shared/queue/sign-queue.ts';
 import type { SignResult } from '../../shared/queue/sign-records.ts';
 import { loadConfig } from '../../shared/setup/load-config.ts';
 import { trailKey } from '../../shared/trail/trail.ts';
-import { chainFor, makeCertificate } from '../bench/certificate.ts';
+import { chainsLike, makeCertificate } from '../bench/certificate.ts';
 import { type FakeCa, startFakeCa } from '../bench/fake-ca.ts';
 import { configuration, keptStorage, solverName } from '../bench/ground.ts';
 import { firstName, makeCsrs, type NamedCsr } from '../bench/named-csrs.ts';
@@ -59,7 +59,7 @@ export async function openOrders(stack: AsyncDisposableStack, most: number): Pro
   const { path: dir } = stack.use(await tempDir());
   const { chain, keyPem } = await makeCertificate(dir, [firstName]);
   const redis = stack.use(await startRedis());
-  const ca = stack.use(await startFakeCa({ chainOf: order => chainFor(chain, firstName, order) }));
+  const ca = stack.use(await startFakeCa({ chainOf: chainsLike(chain, firstName) }));
   const csrs = await makeCsrs(most, 1, keyPem);
   const ground = { dir, redis, ca };
   let driven = 0;

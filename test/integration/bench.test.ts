@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { startFakeCa } from '../bench/fake-ca.ts';
@@ -32,10 +34,11 @@ test('commands to Redis are counted as clients send them, without those that a s
 
 suite('the fake CA', () => {
   /** Answers every challenge like this, and counts. */
-  async function startResponder(answer: (token: string) => string) {
+  async function startResponder(answer: (token: string) => string, status = 200) {
     let fetches = 0;
     const server = createServer((request, response) => {
       fetches++;
+      response.statusCode = status;
       response.end(answer(request.url?.split('/').at(-1) ?? ''));
     }).listen(0, '127.0.0.1');
     await new Promise(done => server.once('listening', done));
@@ -67,6 +70,30 @@ suite('the fake CA', () => {
     using responder = await startResponder(() => 'another.thumbprint');
     await using ca = await startFakeCa({ chainOf: () => 'chain', fetchFrom: responder.port });
     assert.equal(await order(ca), 'invalid');
+    using refusing = await startResponder(token => `${token}.thumbprint`, 404);
+    await using other = await startFakeCa({ chainOf: () => 'chain', fetchFrom: refusing.port });
+    assert.equal(await order(other), 'invalid');
+  });
+
+  test('takes a request in pieces, and answers the next one on the same connection', async () => {
+    await using ca = await startFakeCa({ chainOf: () => 'chain' });
+    const { port } = new URL(ca.directoryUrl);
+    const socket = connect({ port: Number(port), ca: await readFile(ca.caFile) }).setEncoding('utf8');
+    const identifiers = [{ type: 'dns', value: 'www.bench.example' }];
+    const payload = Buffer.from(JSON.stringify({ identifiers })).toString('base64url');
+    const body = JSON.stringify({ payload });
+    const head = `POST /new-order HTTP/1.1\r\ncontent-length: ${body.length}\r\n\r\n`;
+    for (const number of [1, 2]) {
+      const answered = once(socket, 'data');
+      for (const piece of [head.slice(0, 9), head.slice(9) + body.slice(0, 9), body.slice(9)])
+        await new Promise(done => socket.write(piece, done));
+      assert.match(
+        String(await answered),
+        new RegExp(`^HTTP/1.1 201 .*\r\nLocation: .*/order/${number}\r\n`, 's'),
+      );
+    }
+    socket.destroy();
+    assert.deepEqual(ca.ordered(), ['www.bench.example', 'www.bench.example']);
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { crypto } from 'acme-client';
-import { chainFor, makeCertificate } from '../bench/certificate.ts';
+import { chainsLike, makeCertificate } from '../bench/certificate.ts';
 import { startFakeCa } from '../bench/fake-ca.ts';
 import { ask, signed } from '../support/ask.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -49,8 +49,7 @@ async function startGround() {
   const [intake, responder] = (await freePorts(2)) as [number, number];
   const redis = stack.use(await startRedis());
   const { chain, keyPem } = await makeCertificate(dir, [template]);
-  const chainOf = (order: { number: number; name: string }) => chainFor(chain, template, order);
-  const ca = stack.use(await startFakeCa({ chainOf, fetchFrom: responder }));
+  const ca = stack.use(await startFakeCa({ chainOf: chainsLike(chain, template), fetchFrom: responder }));
   const common = `[account]
 acme-server = ${ca.directoryUrl}
 ca-file = ${ca.caFile}
