@@ -34,6 +34,8 @@ test('what does not belong together is refused, and so is what nobody knows', ()
 test('a word means the benchmark of that name alone, else all that begin with it, in their own order', () => {
   const known = ['orders-1', 'orders-16', 'responder'];
   assert.deepEqual(chooseNames([], known), known);
+  assert.deepEqual(chooseNames([], known, ['responder']), ['responder']);
+  assert.deepEqual(chooseNames(['orders-1'], known, ['responder']), ['orders-1']);
   assert.deepEqual(chooseNames(['responder', 'orders-1'], known), ['orders-1', 'responder']);
   assert.deepEqual(chooseNames(['orders'], known), ['orders-1', 'orders-16']);
   assert.throws(

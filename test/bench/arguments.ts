@@ -7,7 +7,7 @@ export type Request = { names: string[] } & (
   | { do: 'compare'; against: string }
   /** Measures what the budget holds, and compares. */
   | { do: 'check' }
-  /** Measures, and writes the budget. */
+  /** Measures what the budget holds, or is to hold, and writes it. */
   | { do: 'save' }
   /** Where the CPU time of an order goes; of two trees where there is a revision. */
   | { do: 'profile'; against: string | undefined }
@@ -47,15 +47,16 @@ export function parseRequest(args: readonly string[]): Request {
 }
 
 /**
- * Names, or what they begin with; an exact name means that one alone, and no word means all of them.
+ * Names, or what they begin with; an exact name means that one alone.
  *
+ * @param byDefault what no word means; all of them, where it is absent
  * @throws Error in one line, where nothing is meant by a word
  */
-export function chooseNames(words: readonly string[], known: readonly string[]): string[] {
+export function chooseNames(words: readonly string[], known: readonly string[], byDefault = known): string[] {
   const chosen = words.map(word => {
     const meant = known.includes(word) ? [word] : known.filter(name => name.startsWith(word));
     if (meant.length === 0) throw new Error(`there is no ${word} here; known: ${known.join(', ')}`);
     return meant;
   });
-  return words.length === 0 ? [...known] : known.filter(name => chosen.flat().includes(name));
+  return words.length === 0 ? [...byDefault] : known.filter(name => chosen.flat().includes(name));
 }

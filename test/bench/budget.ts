@@ -19,12 +19,12 @@ const file = join(import.meta.dirname, 'budget.json');
 export const readBudget = async () => JSON.parse(await readFile(file, 'utf8')) as Budget;
 
 export async function saveBudget(results: readonly Result[]): Promise<void> {
-  const before = await readBudget().catch(() => undefined);
+  const { held } = await readBudget();
   const [{ model = 'unknown' } = {}] = cpus();
   const budget: Budget = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} cores, ${model}, Node ${process.version}`,
-    held: { ...before?.held, ...toHeld(results) },
+    held: { ...held, ...toHeld(results) },
   };
   await writeFile(file, `${JSON.stringify(budget, null, 2)}\n`);
 }

@@ -10,7 +10,8 @@ import { profileOrders, toProfileTable } from './profile.ts';
 import { toTable } from './table.ts';
 import type { Plan } from './trials.ts';
 
-// `npm run bench`, as `usage` has it; a NAME may be what names begin with, and all are meant by default.
+// `npm run bench`, as `usage` has it; a NAME may be what names begin with. By default all are meant, and
+// for a budget those that it holds.
 // Progress goes to stderr, results to stdout: a table, lines, or one JSON object a line.
 
 const root = join(import.meta.dirname, '..', '..');
@@ -78,7 +79,9 @@ async function check(words: string[]): Promise<boolean> {
   return well && exceeded.length === 0;
 }
 
-async function save(names: string[]): Promise<boolean> {
+async function save(words: string[]): Promise<boolean> {
+  const { held } = await readBudget();
+  const names = chooseNames(words, known, Object.keys(held));
   const { results, well } = await runAll(names);
   await saveBudget(results);
   print(toTable(results));
@@ -109,7 +112,7 @@ async function main(request: Request): Promise<boolean> {
     case 'check':
       return await check(names);
     case 'save':
-      return await save(chooseNames(names, known));
+      return await save(names);
   }
 }
 
