@@ -3,14 +3,7 @@ import type { Identifier } from '../base/identifier.ts';
 import { signForJose } from '../pki/key.ts';
 import { type AccountKey, openAccountKey } from './account-key.ts';
 import { chooseChain } from './alternates.ts';
-import {
-  type CaConnection,
-  REQUEST_TIMEOUT,
-  readDirectory,
-  resourceUrl,
-  sendRequest,
-  takeNonce,
-} from './connection.ts';
+import { type CaConnection, readDirectory, resourceUrl, sendRequest, takeNonce } from './connection.ts';
 import type { Directory } from './directory.ts';
 import { tryUntilThere } from './lag.ts';
 import {
@@ -26,6 +19,7 @@ import {
   toOrder,
 } from './objects.ts';
 import { problemKind, toIssuanceError } from './problem.ts';
+import { REQUEST_TIMEOUT } from './read-answer.ts';
 
 /**
  * Milliseconds that a CA has for the answer to finalize: some issue before they answer, and one that is cut

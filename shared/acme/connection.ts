@@ -8,6 +8,7 @@ import { fetchNonce, type NonceMethod } from './new-nonce.ts';
 import { type HttpAnswer, parseBody } from './objects.ts';
 import { ProxiedExchanges } from './proxied-exchange.ts';
 import { mayName } from './reach.ts';
+import { REQUEST_TIMEOUT } from './read-answer.ts';
 
 /** What all requests of one process to one CA share: connections, nonces, the directory. */
 export type CaConnection = {
@@ -22,8 +23,6 @@ export type CaConnection = {
   directory?: { answer: Directory; at: number };
 };
 
-/** Milliseconds that a CA has for one answer. */
-export const REQUEST_TIMEOUT = 30_000;
 const DIRECTORY_AGE = 3_600_000;
 /** A worker drives no more orders at once, and each brings back the one that it took. */
 const MOST_NONCES = 1_000;

@@ -22,9 +22,9 @@ const MOST_SESSIONS = 100;
 export class Exchanges implements Disposable {
   readonly #ca: string[] | undefined;
   #context: SecureContext | undefined;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<KeptConnection>();
   /** The one that was used last at the end. */
-  #idle: Connection[] = [];
+  #idle: KeptConnection[] = [];
   /** By which a server knows us again, for each origin (RFC 8446 section 2.2). */
   readonly #sessions = new LRUCache<string, Buffer>({ max: MOST_SESSIONS });
 
@@ -41,11 +41,11 @@ export class Exchanges implements Disposable {
     return connection.exchange(`${text}Connection: keep-alive\r\n\r\n${body}`, method);
   }
 
-  #open({ origin, protocol, hostname, port: named }: URL): Connection {
+  #open({ origin, protocol, hostname, port: named }: URL): KeptConnection {
     const host = hostname.replace(/^\[|\]$/g, '');
     const port = Number(named) || (protocol === 'https:' ? 443 : 80);
     const socket = protocol === 'https:' ? this.#openTls(origin, host, port) : withoutTls({ host, port });
-    const connection: Connection = new Connection(socket, origin, () => this.#keep(connection));
+    const connection: KeptConnection = new KeptConnection(socket, origin, () => this.#keep(connection));
     this.#connections.add(connection);
     socket.once('close', () => {
       this.#connections.delete(connection);
@@ -54,7 +54,7 @@ export class Exchanges implements Disposable {
     return connection;
   }
 
-  #keep(connection: Connection): void {
+  #keep(connection: KeptConnection): void {
     this.#idle.push(connection);
     if (this.#idle.length > MOST_IDLE) this.#idle.shift()?.socket.destroy();
   }
@@ -76,7 +76,7 @@ export class Exchanges implements Disposable {
 
 type Asked = { reader: AnswerReader; resolve(answer: Answer): void; reject(error: unknown): void };
 
-class Connection {
+class KeptConnection {
   readonly origin: string;
   readonly socket: Socket;
   readonly #free: () => void;

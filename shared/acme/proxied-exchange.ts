@@ -3,10 +3,7 @@ import { type RequestOptions, Agent as TlsAgent, request as tlsRequest } from 'n
 import type { Duplex } from 'node:stream';
 import { urlToHttpOptions } from 'node:url';
 import type { Exchange, Sent } from './exchange.ts';
-import { type Answer, LARGEST_BODY, tooLarge } from './read-answer.ts';
-
-/** Milliseconds for a proxy's tunnel. */
-const TUNNEL_TIMEOUT = 30_000;
+import { type Answer, LARGEST_BODY, REQUEST_TIMEOUT, tooLarge } from './read-answer.ts';
 
 /**
  * Exchanges with a CA behind a proxy, over TLS: by Node's client, which knows proxies and who needs none.
@@ -17,7 +14,7 @@ export class ProxiedExchanges implements Disposable {
   /** @param ca PEM certificates of the authorities to trust in place of the system's */
   constructor(proxyEnv: ProxyEnv, ca?: string[]) {
     const how = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: 'lifo' as const };
-    this.#agent = new OneTrustAgent({ ...how, ...(ca && { ca }), proxyEnv, timeout: TUNNEL_TIMEOUT });
+    this.#agent = new OneTrustAgent({ ...how, ...(ca && { ca }), proxyEnv, timeout: REQUEST_TIMEOUT });
   }
 
   begin(target: URL, { method, headers, body }: Sent): Exchange {

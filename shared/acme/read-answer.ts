@@ -6,6 +6,8 @@ export type Answer = { status: number; headers: Record<string, string | undefine
 /** `keep`: milliseconds that the connection may be used further; `undefined`: until the server closes it. */
 export type Read = { answer: Answer; keep: number | undefined };
 
+/** Milliseconds that a CA has for one answer. */
+export const REQUEST_TIMEOUT = 30_000;
 const LARGEST_HEAD = 16 * 1024;
 const LONGEST_LINE = 1024;
 export const LARGEST_BODY = 1024 * 1024;

@@ -1,11 +1,11 @@
 import type { Admission, AdmittingBlock, AuthBlock } from '../admission/admit.ts';
 import type { Clock, Log } from '../base/basics.ts';
 import { fromSignFailure, IssuanceError } from '../base/errors.ts';
+import type { Identifier } from '../base/identifier.ts';
 import { needingRedis } from '../base/redis.ts';
 import { judgeRedisError } from '../base/redis-errors.ts';
-import { type Orderer, proofOf, type StandingLimits } from '../limits/limits.ts';
+import { type Orderer, proofOf } from '../limits/limits.ts';
 import { type BlockedKey, refuseKey } from '../limits/standing-limit.ts';
-import { goesElsewhere } from '../order/fail-over.ts';
 import { type Certificate, readCertificate } from '../pki/certificate.ts';
 import type { CsrText } from '../pki/csr.ts';
 import { certificateKeyDigest } from '../pki/public-key.ts';
@@ -18,6 +18,7 @@ import type { Trail } from '../trail/trail.ts';
 import { enqueueOnce } from './enqueue-once.ts';
 import { openFetchRecord, openHandOut } from './hand-out.ts';
 import type { Found, IssuedCertificate, Issuing, Ordered } from './issuing.ts';
+import { type AllLimits, limitAtEveryAccount } from './limit-at-every-account.ts';
 import { openOwnStorage } from './own-storage.ts';
 import { toProgress } from './progress.ts';
 
@@ -82,8 +83,10 @@ export function openIssuing(parts: {
       }
       return unread ? { unread } : {};
     },
-    limitAgainst: (block, identifiers) =>
-      needingRedis(() => limitAtEveryAccount(limits, block, { identifiers })),
+    limitAgainst: (block, identifiers) => {
+      const against = { identifiers, orderer: ordererOf(block, identifiers) };
+      return needingRedis(() => limitAtEveryAccount(limits, block.accounts, against));
+    },
     async order(block, csr, request, clientOrder) {
       const { by, clientNames, once } = block;
       const known = { by, ...(clientNames && { clientNames }), ...(once && { spends: once.digest }) };
@@ -172,13 +175,11 @@ const toIssued = ({ chain, issuedBy }: Pick<StoredCertificate, 'chain' | 'issued
 const accountsOf = (block: AuthBlock, all: readonly IssuedBy[]) =>
   all.filter(one => block.accounts.some(({ account }) => account === one.account));
 
-/** Of each account, by its name. */
-type AllLimits = ReadonlyMap<string, Pick<StandingLimits, 'standingAgainst' | 'keysAgainst'>>;
-
-type Limited = Pick<Ordered, 'identifiers'> & Partial<Ordered>;
-
 /** A block's clients as limits know them. */
-function ordererOf({ name: block, verifications, challenges }: AuthBlock, { identifiers }: Limited): Orderer {
+function ordererOf(
+  { name: block, verifications, challenges }: AuthBlock,
+  identifiers: Identifier[],
+): Orderer {
   const proofs = challenges.map((challengeType, at) => ({ name: verifications[at] ?? '', challengeType }));
   return { block, proof: proofOf(identifiers, proofs) };
 }
@@ -186,43 +187,16 @@ function ordererOf({ name: block, verifications, challenges }: AuthBlock, { iden
 /** Nearly always nothing is there, which is found out in the round trip that an order makes anyway. */
 function limitsAgainst(limits: AllLimits, block: AuthBlock, ordered: Ordered, csr: string): Against {
   const { identifiers, publicKey } = ordered;
-  const orderer = ordererOf(block, ordered);
+  const orderer = ordererOf(block, identifiers);
   const keys = block.accounts.flatMap(
     ({ account }) => limits.get(account)?.keysAgainst(identifiers, orderer, csr, publicKey) ?? [],
   );
   return {
     keys,
     async refuse() {
-      const limit = await limitAtEveryAccount(limits, block, ordered, csr);
+      const against = { identifiers, orderer, csr, publicKey };
+      const limit = await limitAtEveryAccount(limits, block.accounts, against);
       if (limit) throw limit;
     },
   };
-}
-
-/**
- * Why no account can order these names now, in the words of the first account. A CA that asked for a moment
- * (`unavailable`) keeps no client from waiting; names whose validation fails would fail at every CA, as does
- * a CSR, but for what only this CA has against it, and a blocked key.
- */
-async function limitAtEveryAccount(
-  limits: AllLimits,
-  block: AuthBlock,
-  ordered: Limited,
-  csr?: string,
-): Promise<IssuanceError | undefined> {
-  const { accounts } = block;
-  const { identifiers, publicKey } = ordered;
-  const orderer = ordererOf(block, ordered);
-  const standing = accounts.map(({ account }) =>
-    limits.get(account)?.standingAgainst(identifiers, orderer, csr, publicKey),
-  );
-  const found = (await Promise.all(standing)).filter(limit => limit !== undefined);
-  const lasting = found.filter(({ code }) => code !== 'unavailable');
-  const everywhere = lasting.length === accounts.length ? lasting[0] : undefined;
-  return lasting.find(isHopeless) ?? everywhere;
-}
-
-function isHopeless(limit: IssuanceError): boolean {
-  if (limit.code === 'denied') return true;
-  return (limit.code === 'badCsr' || limit.code === 'challengeFailed') && !goesElsewhere(limit, 0, false);
 }

@@ -4,13 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import {
-  openCaConnection,
-  REQUEST_TIMEOUT,
-  readDirectory,
-  sendRequest,
-  takeNonce,
-} from '../../../shared/acme/connection.ts';
+import { openCaConnection, readDirectory, sendRequest, takeNonce } from '../../../shared/acme/connection.ts';
+import { REQUEST_TIMEOUT } from '../../../shared/acme/read-answer.ts';
 import { bracketed } from '../../../shared/base/identifier.ts';
 import { listen } from '../../support/listen.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
