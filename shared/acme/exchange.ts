@@ -118,8 +118,9 @@ class KeptConnection {
     this.#asked = undefined;
     if (keep) this.socket.setTimeout(keep);
     this.socket.unref(); // an idle one keeps no process
-    // What is left of a request that was answered early would stand before the next one.
-    if (keep === 0 || this.socket.writableLength > 0) this.socket.destroy();
+    // What is left of a large request that was answered early would stand before the next one. A short one
+    // has left; over TLS it may be told later than its answer.
+    if (keep === 0 || this.socket.writableNeedDrain) this.socket.destroy();
     else this.#free();
   }
 

@@ -10,11 +10,13 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { Exchanges } from '../../../shared/acme/exchange.ts';
 import type { Answer } from '../../../shared/acme/read-answer.ts';
 import { root } from '../../support/read-sources.ts';
 import { tlsAuthority } from '../../support/tls-authority.ts';
 import { waitUntil } from '../../support/wait-until.ts';
+import { ANSWERED, CONNECTIONS } from './tls-thread.ts';
 
 type Pieces = string | readonly string[];
 
@@ -277,6 +279,28 @@ test('a connection is not used again while a request that was answered early is 
   const sent = { method: 'POST', headers: ['Content-Length', `${20 * mib}`], body: 'x'.repeat(20 * mib) };
   assert.equal((await exchanges.begin(at, sent).answer).body, 'ok');
   assert.equal((await get(exchanges, server)).body, 'ok');
+});
+
+test('a connection is used again though its answer came before Node had heard that the request was sent', async () => {
+  const { certFile, keyFile, caFile } = await tlsAuthority();
+  const [cert, key, ca] = await Promise.all([certFile, keyFile, caFile].map(file => readFile(file, 'utf8')));
+  const counts = new Int32Array(new SharedArrayBuffer(8));
+  const workerData = { cert, key, answer: two, counts };
+  const thread = new Worker(join(import.meta.dirname, 'tls-thread.ts'), { workerData });
+  using exchanges = new Exchanges([ca ?? '']);
+  try {
+    const [port] = await once(thread, 'message');
+    await getOverTls(exchanges, { port });
+    await waitUntil('the first answer to be counted', () => counts[ANSWERED] === 1);
+    await new Promise(setImmediate); // what is sent here is reported in the next turn, after what arrives
+    const asking = getOverTls(exchanges, { port });
+    Atomics.wait(counts, ANSWERED, 1);
+    assert.equal((await asking).body, 'ok');
+    assert.equal((await getOverTls(exchanges, { port })).body, 'ok');
+    assert.equal(counts[CONNECTIONS], 1);
+  } finally {
+    await thread.terminate();
+  }
 });
 
 test('a process keeps 256 idle connections, also where many become idle at once', async () => {
