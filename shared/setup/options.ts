@@ -203,6 +203,7 @@ const redis: Placings<RedisConfig> = {
   dir: needsRestart('dir'),
 };
 
+/** A process shares its descriptors out by it, once for all of its roles. */
 const worker: Placings<WorkerConfig> = { concurrency: needsRestart('concurrency') };
 
 const admin: Placings<AdminConfig> = { listeners: needsRestart('listener') };
