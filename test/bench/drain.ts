@@ -66,7 +66,7 @@ async function post(csrs: NamedCsr[], port: number): Promise<void> {
 
 async function untilEmpty(queue: Queue): Promise<void> {
   const deadline = performance.now() + drainLimitMs;
-  while ((await queue.count()) + (await queue.getActiveCount()) > 0) {
+  while ((await queue.getJobCountByTypes('prioritized', 'wait', 'delayed', 'active')) > 0) {
     if (performance.now() > deadline) throw new Error('the queue was not emptied in time');
     await delay(lookEveryMs);
   }
