@@ -65,9 +65,7 @@ end
  * there that must not be, else { the promised job or '', the turn, or 0 where there is a job to join }.
  */
 export const ASK_TURN = toScript(`${TURN}
-for at = 5, #KEYS do
-  if redis.call('EXISTS', KEYS[at]) == 1 then return false end
-end
+if KEYS[5] and redis.call('EXISTS', unpack(KEYS, 5)) > 0 then return false end
 local promised = redis.call('GETDEL', KEYS[3]) or ''
 if redis.call('EXISTS', KEYS[4]) == 1 then return { promised, 0 } end
 local turn = next_turn(KEYS[1], KEYS[2], ARGV[1], 'new/' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))
