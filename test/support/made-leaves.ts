@@ -6,6 +6,11 @@ import { join } from 'node:path';
 import { decodeCertificate } from '../../shared/pki/certificate-fields.ts';
 import { wholeOf } from '../../shared/pki/der.ts';
 
+type Template = { der: Buffer; noise: Buffer[] };
+
+/** By the days of their life; each is made once per process. */
+const templates = new Map<number, Template>();
+
 /** What stands in the template for what differs from leaf to leaf. */
 const TEMPLATE_NAME = 'host-0000000.example.org';
 const SCT_NOISE = 71;
@@ -25,7 +30,8 @@ export type LeafMaker = {
 export const nameOf = (number: number) => `host-${String(number).padStart(7, '0')}.example.org`;
 
 export function openLeafMaker({ days = 90 }: { days?: number } = {}): LeafMaker {
-  const template = makeTemplate(days);
+  const template = templates.get(days) ?? makeTemplate(days);
+  templates.set(days, template);
   const { serial, publicKeyInfo } = decodeCertificate(template.der);
   const spki = template.der.indexOf(wholeOf(publicKeyInfo)) + wholeOf(publicKeyInfo).length - EC_POINT;
   const serialAt = template.der.indexOf(wholeOf(serial)) + wholeOf(serial).length - 16;
@@ -45,7 +51,7 @@ export function openLeafMaker({ days = 90 }: { days?: number } = {}): LeafMaker 
   };
 }
 
-function makeTemplate(days: number): { der: Buffer; noise: Buffer[] } {
+function makeTemplate(days: number): Template {
   const dir = mkdtempSync(join(tmpdir(), 'quarry-leaves-'));
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
   const noise = [randomBytes(SCT_NOISE), randomBytes(SCT_NOISE)];
