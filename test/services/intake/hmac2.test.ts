@@ -78,7 +78,7 @@ test('a result is fetched once with each HMAC over its path', async () => {
   assert.equal((await get(hmac2Header('GET', path))).status, 200);
 });
 
-test('a thousand replays of one request are refused, to whatever they are sent and with whatever', async () => {
+test('a hundred replays of one request are refused, to whatever they are sent and with whatever', async () => {
   await using intake = await openIntake([demanding]);
   intake.queue.results.set(jobId, issued);
   intake.queue.blocks.set(jobId, 'hmac');
@@ -109,7 +109,7 @@ test('a thousand replays of one request are refused, to whatever they are sent a
       'the HMAC does not match; compare the keys, and send the file as it was signed (curl --data-binary, not -d)\n',
     ],
   ];
-  for (let round = 0; round < 200; round++)
+  for (let round = 0; round < 20; round++)
     for (const [what, replay, said] of replays)
       assert.deepEqual(await toAnswer(await replay()), [403, said], `${what}, round ${round}`);
   assert.deepEqual([intake.queue.enqueued.length, intake.revokeQueue.enqueued.length], [1, 0]);

@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type JsonWebKey, verify } from 'node:crypto';
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { listen } from '../../support/listen.ts';
@@ -54,7 +54,7 @@ export const acmeError = (kind: string) => `urn:ietf:params:acme:error:${kind}`;
  */
 export async function startFakeCa(): Promise<FakeCa> {
   const handlers = new Map<string, Handler>();
-  const keys = new Map<string, JsonWebKey>();
+  const keys = new Map<string, KeyObject>();
   const nonces = new Set<string>();
   let made = 0;
   const newNonce = () => {
@@ -125,25 +125,24 @@ export async function startFakeCa(): Promise<FakeCa> {
       kid?: string;
       jwk?: JsonWebKey;
     };
-    const jwk = header.jwk ?? keys.get(header.kid ?? '');
+    const key = header.jwk ? createPublicKey({ key: header.jwk, format: 'jwk' }) : keys.get(header.kid ?? '');
     const kid = header.kid ?? thumbprint(header.jwk);
     const payload = jws.payload === '' ? undefined : JSON.parse(decode(jws.payload));
     Object.assign(request, { nonce: header.nonce, kid, payload, jws });
     if (!nonces.delete(header.nonce)) return problem(400, 'badNonce', 'that nonce is not known');
-    if (!jwk) return problem(400, 'accountDoesNotExist', 'no such account');
+    if (!key) return problem(400, 'accountDoesNotExist', 'no such account');
     const rightType = request.headers['content-type'] === 'application/jose+json';
     const rightUrl = header.url === ca.url + request.path;
-    const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const;
     const signed = Buffer.from(`${jws.protected}.${jws.payload}`);
     const rightSignature = verify(
       `sha${header.alg.slice(2)}`,
       signed,
-      key,
+      { key, dsaEncoding: 'ieee-p1363' },
       Buffer.from(jws.signature, 'base64url'),
     );
     if (!rightType || !rightUrl || !rightSignature)
       return problem(400, 'malformed', 'wrong type, URL or signature');
-    if (header.jwk) keys.set(ca.accounts.get(kid) ?? `${ca.url}/account/${ca.accounts.size + 1}`, header.jwk);
+    if (header.jwk) keys.set(ca.accounts.get(kid) ?? `${ca.url}/account/${ca.accounts.size + 1}`, key);
     return undefined;
   }
 
