@@ -66,7 +66,6 @@ const forTestsAlone: Record<string, string> = {
   'services/cli/reissue.ts choose': 'what a reissue takes in has more cases than a test can run a fleet for',
   'services/intake/routes/event-stream.ts toEvent': 'the lines of its data are a table',
   'services/intake/routes/sign.ts openCsrReader': 'what it remembers shows in no answer',
-  'services/responder/responder.ts createHttp01App': 'answers without a socket',
   'services/worker/sign-job.ts runSignJob': 'each step of a job is seen without a queue',
   'shared/inventory/lines.ts toSortedName': 'how names sort is a table',
   'shared/order/challenges.ts authorizedIdentifier': 'how CAs spell names is a table',

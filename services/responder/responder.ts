@@ -1,21 +1,13 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import { LRUCache } from 'lru-cache';
-import { tokenPattern } from '../../shared/acme/objects.ts';
-import type { Clock } from '../../shared/base/basics.ts';
-import { describeError } from '../../shared/base/errors.ts';
 import { watchHealth } from '../../shared/base/health.ts';
-import { http } from '../../shared/base/http.ts';
 import { toAddressSet } from '../../shared/base/identifier.ts';
 import { atListener, type ListeningServer, openListeners } from '../../shared/base/listeners.ts';
-import { Counter } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
-import type { Store } from '../../shared/base/redis.ts';
+import { outlastingRestarts, type Store } from '../../shared/base/redis.ts';
 import { failsWith, type Role, type RoleParts } from '../../shared/base/role.ts';
 import type { Listener } from '../../shared/config/listener.ts';
 import type { Config } from '../../shared/setup/load-config.ts';
 import { openDnsRecords } from '../../shared/solver/dns-records.ts';
-import { type ChallengeResponses, openChallengeResponses } from '../../shared/solver/http01.ts';
+import { openChallengeResponses } from '../../shared/solver/http01.ts';
 import type { VerificationConfig } from '../../shared/solver/kinds.ts';
 import { openTlsAlpnResponses } from '../../shared/solver/tlsalpn01.ts';
 
@@ -99,13 +91,12 @@ type OpenServers<Challenge> = (blocks: Block<Challenge>[], parts: AnswerParts) =
  * What answers each challenge; imported when needed, so that a challenge that no block is of costs nothing.
  */
 const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } = {
-  async 'http-01'(_, { store, clock, log, metrics, room }) {
+  async 'http-01'(_, parts) {
+    const { store, clock, room } = parts;
+    const { http01Servers } = await import('./http01-server.ts');
     const [responses, outlast] = [openChallengeResponses(store), outlastingRestarts(clock)];
-    const get = (token: string) => outlast(() => responses.get(token));
-    const app = createHttp01App({ get }, { clock, log, metrics });
-    const options = { headersTimeout: RECEIVE_TIMEOUT, requestTimeout: RECEIVE_TIMEOUT };
-    const makeRoom = () => toMakeRoom(room?.perListener ?? Infinity);
-    return { create: () => http.createServer(options, app).on('connection', makeRoom()) };
+    const limits = { connections: room?.perListener ?? Infinity, receive: RECEIVE_TIMEOUT };
+    return { create: http01Servers({ ...parts, ...limits, responses, outlast }) };
   },
 
   async 'dns-01'(blocks, parts) {
@@ -124,116 +115,7 @@ const servers: { [Challenge in Answered['challenge']]: OpenServers<Challenge> } 
   },
 };
 
-/** A CA asks once, and stays no longer: where there are too many, the oldest connection gives way. */
-function toMakeRoom(most: number): (socket: Socket) => void {
-  const open = new Set<Socket>();
-  return socket => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-    if (open.size > most) open.values().next().value?.destroy();
-  };
-}
-
 function listenersOf(blocks: Answered[]): Listener[] {
   const all = blocks.flatMap(({ listeners }) => listeners);
   return [...new Map(all.map(listener => [`${listener.host} ${listener.port}`, listener])).values()];
-}
-
-const PATH = '/.well-known/acme-challenge/';
-
-/**
- * Answers http-01 challenges (RFC 8555 section 8.3). Bare `node:http`, as it has one path and is asked by the
- * CA's several vantage points at once. A token that is not known is a 404, and a Redis that is away a 503, so
- * that nginx can ask the next responder.
- */
-export function createHttp01App(
-  responses: Pick<ChallengeResponses, 'get'>,
-  { clock, log, metrics }: Pick<ResponderParts, 'clock' | 'log' | 'metrics'>,
-): RequestListener {
-  const get = rememberingFound(responses.get, clock);
-  const answers = new Counter({
-    name: 'quarry_responder_answers_total',
-    help: 'Answers to http-01 requests, by status',
-    labelNames: ['status'],
-    registers: [metrics],
-  });
-
-  const answer = (response: ServerResponse, status: number, type: string, body: string) => {
-    answers.inc({ status });
-    response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
-    response.end(body); // Node leaves the body away where the request was HEAD
-  };
-
-  return (request: IncomingMessage, response: ServerResponse) => {
-    const token = toToken(request);
-    if (token === undefined) return answer(response, 404, 'text/plain', 'not found\n');
-    get(token).then(
-      keyAuthorization => {
-        log.debug({ token, found: keyAuthorization !== null }, 'challenge asked for');
-        if (keyAuthorization === null) answer(response, 404, 'text/plain', 'not found\n');
-        else answer(response, 200, 'application/octet-stream', keyAuthorization);
-      },
-      error => {
-        log.warn({ reason: describeError(error) }, 'challenge cannot be looked up');
-        answer(response, 503, 'text/plain', 'try again\n');
-      },
-    );
-  };
-}
-
-/** Milliseconds in which a CA has fetched a token from all of its places. */
-const REMEMBERED_FOR = 2_000;
-const MOST_REMEMBERED = 1_000;
-
-/**
- * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. A token
- * belongs to one authorization of one account, so its key authorization never changes. One that was withdrawn
- * is seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more
- * than before. That there is none is not remembered, as a worker may present it at any time.
- */
-function rememberingFound(get: ChallengeResponses['get'], clock: Clock): ChallengeResponses['get'] {
-  const found = new LRUCache<string, string>({
-    ...{ max: MOST_REMEMBERED, ttl: REMEMBERED_FOR },
-    ...{ perf: clock, ttlResolution: 0 },
-  });
-  return async token => {
-    const known = found.get(token);
-    if (known !== undefined) return known;
-    const keyAuthorization = await get(token);
-    if (keyAuthorization !== null) found.set(token, keyAuthorization);
-    return keyAuthorization;
-  };
-}
-
-/** The token of a request that can be for a challenge at all; Redis is asked for nothing else. */
-function toToken({ method, url = '' }: IncomingMessage): string | undefined {
-  if (method !== 'GET' && method !== 'HEAD') return undefined;
-  if (!url.startsWith(PATH)) return undefined;
-  const token = url.slice(PATH.length).split('?', 1)[0] ?? '';
-  return tokenPattern.test(token) ? token : undefined;
-}
-
-/** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
-const LONGEST_OUTAGE = 6_000;
-const ASK_AGAIN = 100;
-
-/** Asks until Redis answers. */
-type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
-
-/**
- * A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be
- * counted.
- */
-function outlastingRestarts(clock: Clock): OutlastRestarts {
-  return async ask => {
-    const deadline = clock.now() + LONGEST_OUTAGE;
-    for (;;) {
-      try {
-        return await ask();
-      } catch (error) {
-        if (clock.now() >= deadline) throw error;
-        await clock.sleep(ASK_AGAIN);
-      }
-    }
-  };
 }

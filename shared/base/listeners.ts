@@ -18,8 +18,10 @@ export const atListener =
     throw new Error(`${option}: ${describeError(error)}`);
   };
 
-/** A server over TCP (those for HTTP know their idle connections), or a UDP socket. */
-export type ListeningServer = (Server & { closeIdleConnections?(): void }) | UdpSocket;
+/** A server over TCP, which may know its connections or those that are idle, or a UDP socket. */
+export type ListeningServer =
+  | (Server & { closeIdleConnections?(): void; destroyConnections?(): void })
+  | UdpSocket;
 
 type OpenListeners = AsyncDisposable & {
   /** The addresses in use, with the real ports in place of 0. */
@@ -128,7 +130,9 @@ async function listenOn(
   port: number,
 ): Promise<Listening> {
   const endConnections =
-    server instanceof http.Server ? () => server.closeAllConnections() : trackConnections(server);
+    server instanceof http.Server
+      ? () => server.closeAllConnections()
+      : (server.destroyConnections ?? trackConnections(server));
   server.listen({ host, port, ipv6Only: host.includes(':') });
   await once(server, 'listening');
   return {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import type { Redis } from 'ioredis';
+import type { Clock } from './basics.ts';
 import { damagedValue, IssuanceError, toDamage } from './errors.ts';
 import { describeTrouble, judgeRedisError } from './redis-errors.ts';
 
@@ -50,6 +51,31 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
     if (known) throw known;
     throw new IssuanceError('unavailable', describeTrouble(judgeRedisError(error)), { cause: error });
   }
+}
+
+/** Longer than a restart of Redis, and shorter than a CA waits for an answer. */
+const LONGEST_OUTAGE = 6_000;
+const ASK_AGAIN = 100;
+
+/** Asks until Redis answers. */
+type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
+
+/**
+ * A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be
+ * counted.
+ */
+export function outlastingRestarts(clock: Clock): OutlastRestarts {
+  return async ask => {
+    const deadline = clock.now() + LONGEST_OUTAGE;
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (clock.now() >= deadline) throw error;
+        await clock.sleep(ASK_AGAIN);
+      }
+    }
+  };
 }
 
 /** A Lua script, which Redis knows by its digest once it has run it. */

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../base/basics.ts';
 import { damagedValue } from '../base/errors.ts';
 import { canProve } from '../base/identifier.ts';
 import { needingRedis, openGetTogether, type Store } from '../base/redis.ts';
@@ -100,5 +102,29 @@ export function openChallengeResponses({ redis, prefix }: Store): ChallengeRespo
     delete: async token => {
       await redis.del(challengeKey(prefix, token));
     },
+  };
+}
+
+/** Milliseconds in which a CA has fetched a token from all of its places. */
+const REMEMBERED_FOR = 2_000;
+const MOST_REMEMBERED = 1_000;
+
+/**
+ * Remembers for a moment what was found, so that the fetches of one token by a CA ask Redis once. A token
+ * belongs to one authorization of one account, so its key authorization never changes. One that was withdrawn
+ * is seen until the moment is over, which RFC 8555 section 8.3 permits: it is no secret, and proves no more
+ * than before. That there is none is not remembered, as a worker may present it at any time.
+ */
+export function rememberingFound(get: ChallengeResponses['get'], clock: Clock): ChallengeResponses['get'] {
+  const found = new LRUCache<string, string>({
+    ...{ max: MOST_REMEMBERED, ttl: REMEMBERED_FOR },
+    ...{ perf: clock, ttlResolution: 0 },
+  });
+  return async token => {
+    const known = found.get(token);
+    if (known !== undefined) return known;
+    const keyAuthorization = await get(token);
+    if (keyAuthorization !== null) found.set(token, keyAuthorization);
+    return keyAuthorization;
   };
 }

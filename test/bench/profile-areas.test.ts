@@ -24,6 +24,7 @@ test('a function belongs where it or the nearest of its callers is', () => {
     [[ours('shared/admission/hmac.ts'), ours('services/intake/app.ts')], 'admission'],
     [[node('buffer'), pack('koa/lib/application.js'), node('_http_server')], 'HTTP'],
     [[node('_http_server')], 'HTTP'],
+    [[node('net'), ours('services/responder/http01-server.ts')], 'HTTP'],
     [[node('net')], 'rest'],
     [[], 'rest'],
   ];

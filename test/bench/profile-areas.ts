@@ -22,6 +22,7 @@ const places: [RegExp, string][] = [
   [/node_modules\/(bullmq|msgpackr|cron-parser|luxon)\//, 'BullMQ'],
   [/node_modules\/(pino|sonic-boom|thread-stream|safe-stable-stringify|quick-format-unescaped)/, 'log'],
   [/node_modules\/(koa|@koa|cookies|accepts|content-type|type-is|path-to-regexp)|services\/intake\//, 'HTTP'],
+  [/services\/responder\/http01/, 'HTTP'],
   [/node_modules\/(axios|follow-redirects)\//, 'HTTP'],
   [/shared\/acme\/((ca-)?connection|(proxied-)?exchange|read-answer|transport|nonce-pool)/, 'HTTP'],
   [/node_modules\/acme-client|shared\/acme\/(client|acme-api|account)/, 'JWS'],

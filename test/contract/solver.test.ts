@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { createHttp01App } from '../../services/responder/responder.ts';
 import { systemClock } from '../../shared/base/basics.ts';
-import { openMetrics } from '../../shared/base/metrics.ts';
 import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { challengeKey, implicitVerification, openChallengeResponses } from '../../shared/solver/http01.ts';
 import { openSolvers } from '../../shared/solver/kinds.ts';
 import type { Solver } from '../../shared/solver/solver.ts';
+import { serveHttp01 } from '../services/responder/open-http01.ts';
 import { freePort } from '../support/free-port.ts';
-import { listen } from '../support/listen.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { turnedClock } from '../support/turned-clock.ts';
 import { newResponse, type OpenedSolver, solverContract } from './solver.contract.ts';
@@ -30,8 +28,8 @@ function openHttp01(connection = redis[0]): Solver {
 /** Two workers and a responder, each with a connection of its own. */
 async function open(): Promise<OpenedSolver> {
   const clock = turnedClock(Date.now());
-  const parts = { clock, log: quietLog, metrics: openMetrics() };
-  const responder = await listen(createHttp01App(openChallengeResponses({ redis: redis[2], prefix }), parts));
+  const responses = openChallengeResponses({ redis: redis[2], prefix });
+  const responder = await serveHttp01({ responses, clock });
   return {
     solver: openHttp01(redis[0]),
     other: openHttp01(redis[1]),

@@ -1,34 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Agent } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { createHttp01App } from '../../../services/responder/responder.ts';
-import { openMetrics } from '../../../shared/base/metrics.ts';
 import { ask } from '../../support/ask.ts';
-import { heldClock } from '../../support/held-clock.ts';
-import { keptLog } from '../../support/kept-log.ts';
-import { listen } from '../../support/listen.ts';
-
-const token = 'LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0';
-const keyAuthorization = `${token}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI`;
-const path = `/.well-known/acme-challenge/${token}`;
-
-/** The responder's app, knowing one token at first; `asked` are those that it looked up. */
-async function openResponder({ fault }: { fault?: Error } = {}) {
-  const asked: string[] = [];
-  const known = new Map([[token, keyAuthorization]]);
-  const [log, metrics, clock] = [keptLog(), openMetrics(), heldClock(1_000_000)];
-  const get = async (one: string) => {
-    asked.push(one);
-    if (fault) throw fault;
-    return known.get(one) ?? null;
-  };
-  const app = createHttp01App({ get }, { clock, log: log.log, metrics });
-  const server = await listen(app);
-  const status = async (at: string) => (await ask(server.url + at)).status;
-  return { ...server, app, asked, known, clock, log, metrics, status };
-}
+import { keyAuthorization, openResponder, path, token } from './open-http01.ts';
 
 for (const at of [path, `${path}?`, `${path}?cache=no`])
   test(`the responder answers GET ${at.slice(path.length) || 'of a token'} with the key authorization`, async () => {
@@ -58,6 +35,9 @@ for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS'])
     assert.equal((await fetch(responder.url + path, { method })).status, 404);
     assert.deepEqual(responder.asked, []);
   });
+
+const statusAt = async ({ url }: { url: string }, at: string, agent?: Agent) =>
+  (await ask(url + at, agent && { agent })).status;
 
 /** Sends a request target as it is, which fetch would put in order. */
 async function getRaw(port: number, target: string): Promise<string> {
@@ -105,23 +85,23 @@ test('the responder counts its answers and logs no key authorization', async () 
 
 test('the responder looks a token up once for all who ask within a moment, and then sees it withdrawn', async () => {
   await using responder = await openResponder();
-  assert.equal(await responder.status(path), 200);
+  assert.equal(await statusAt(responder, path), 200);
   responder.known.delete(token);
   responder.clock.turn(2_000);
-  assert.equal(await responder.status(path), 200, 'the moment is not over');
+  assert.equal(await statusAt(responder, path), 200, 'the moment is not over');
   assert.deepEqual(responder.asked, [token]);
   responder.clock.turn(1);
-  assert.equal(await responder.status(path), 404);
+  assert.equal(await statusAt(responder, path), 404);
 });
 
 test('the responder never remembers that it knows no response, or that Redis is away', async () => {
   await using responder = await openResponder();
   responder.known.delete(token);
-  assert.equal(await responder.status(path), 404);
+  assert.equal(await statusAt(responder, path), 404);
   responder.known.set(token, keyAuthorization);
-  assert.equal(await responder.status(path), 200);
+  assert.equal(await statusAt(responder, path), 200);
   await using away = await openResponder({ fault: new Error('connect ECONNREFUSED') });
-  assert.deepEqual([await away.status(path), await away.status(path)], [503, 503]);
+  assert.deepEqual([await statusAt(away, path), await statusAt(away, path)], [503, 503]);
   assert.equal(away.asked.length, 2);
 });
 
@@ -129,10 +109,9 @@ test('the responder remembers only so many responses', async () => {
   await using responder = await openResponder();
   const tokens = Array.from({ length: 1_001 }, (_, n) => `${n}`.padStart(43, 'n'));
   for (const one of tokens) responder.known.set(one, `${one}.thumbprint`);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   for (const one of [...tokens, ...tokens.slice(-1), ...tokens.slice(0, 1)])
-    await new Promise<void>(end => {
-      const url = path.replace(token, one);
-      responder.app({ method: 'GET', url } as never, { writeHead() {}, end } as never);
-    });
+    assert.equal(await statusAt(responder, path.replace(token, one), agent), 200);
+  agent.destroy();
   assert.equal(responder.asked.length, 1_002);
 });
