@@ -11,7 +11,8 @@ export const LITERAL = 's';
 export function scanSource(text: string): ScannedSource {
   let kinds = '';
   for (let at = 0; at < text.length; ) {
-    const { kind, end } = readToken(text, at, kinds);
+    const code = endOfCode(text, at);
+    const { kind, end } = code > at ? { kind: CODE, end: code } : readToken(text, at, kinds);
     kinds += kind.repeat(end - at);
     at = end;
   }
@@ -20,7 +21,11 @@ export function scanSource(text: string): ScannedSource {
 
 /** The text without what is in comments and literals; every character keeps its place. */
 export function codeOf({ text, kinds }: ScannedSource): string {
-  return text.replace(/./g, (char, index: number) => (kinds[index] === CODE ? char : ' '));
+  const parts = [...kinds.matchAll(/c+|[^c]+/g)].map(found => {
+    const piece = text.slice(found.index, found.index + found[0].length);
+    return found[0].startsWith(CODE) ? piece : piece.replace(/./g, ' ');
+  });
+  return parts.join('');
 }
 
 function readToken(text: string, at: number, kinds: string): { kind: string; end: number } {
@@ -32,6 +37,14 @@ function readToken(text: string, at: number, kinds: string): { kind: string; end
   const found = literal?.exec(text);
   return found ? { kind: LITERAL, end: at + found[0].length } : { kind: CODE, end: at + 1 };
 }
+
+function endOfCode(text: string, from: number): number {
+  opening.lastIndex = from;
+  return opening.exec(text)?.index ?? text.length;
+}
+
+/** Only at these can something else than code begin. */
+const opening = /['"`/]/g;
 
 const quoted = /'(?:[^'\\\n]|\\[\s\S])*'|"(?:[^"\\\n]|\\[\s\S])*"/y;
 const regExp = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
