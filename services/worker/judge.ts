@@ -4,7 +4,7 @@ import { describeError, IssuanceError } from '../../shared/base/errors.ts';
 import { isStorageFault } from '../../shared/base/storage-faults.ts';
 import type { Ca } from '../../shared/ca/open-ca.ts';
 import type { Limit } from '../../shared/limits/limits.ts';
-import type { Verdict } from '../../shared/order/drive-order.ts';
+import type { Verdict } from '../../shared/order/drive-parts.ts';
 import { goesElsewhere, retryTime } from '../../shared/order/fail-over.ts';
 import { noteUnreachable, toLeft } from '../../shared/order/leave-account.ts';
 import type { Checkpoint } from '../../shared/order/order-state.ts';

@@ -1,59 +1,31 @@
+import type { AcmeOrder } from '../acme/objects.ts';
 import { linkSignals } from '../base/basics.ts';
-import { describeError } from '../base/errors.ts';
-import type { PollPaces } from '../ca/poll-paces.ts';
-import { type OrderParts, perform } from './acts.ts';
-import { withdrawAll } from './challenges.ts';
-import { afterFailedStep } from './failed-step.ts';
+import {
+  chooseChallenges,
+  fetchAuthorizations,
+  refuseHopeless,
+  startChallenges,
+  withdrawAll,
+} from './challenges.ts';
+import type { Driven, DriveParts, Verdict } from './drive-parts.ts';
+import {
+  afterFailedStep,
+  afterGivingUp,
+  afterRefusedFinalize,
+  afterRefusedOrder,
+  failureOf,
+  toUnfetched,
+  withdrawAfterFailure,
+} from './failed-step.ts';
 import { mayBeAtIt } from './finalizing.ts';
 import { beforeHandOver, takeBack } from './hand-over.ts';
-import { learnPace, leftState, mustOutlive, nextStep } from './next-step.ts';
-import { OrderEndedError } from './order-failure.ts';
-import type { Act, Checkpoint, OrderState, OrderTask, Seen, WaitsFor } from './order-state.ts';
+import { lookAtAuthorizations } from './look.ts';
+import { afterStep, isOver, learnPace, mustOutlive, nextStep } from './next-step.ts';
+import { authorizationFailure, OrderEndedError } from './order-failure.ts';
+import type { Act, Checkpoint, OrderTask, Seen } from './order-state.ts';
 import { StillWorkingError } from './still-working.ts';
 
 const LONGEST_ORDER = 3_600_000;
-
-/** What becomes of an order whose step failed; `at` in milliseconds since the epoch. */
-export type Verdict = { do: 'retry'; at: number; withNewOrder: boolean } | { do: 'fail'; error: unknown };
-
-/**
- * Whether newOrder may be sent: `turn` says whether it counts for the CA's limits; `wait` until then, in
- * milliseconds since the epoch; or an order of an earlier job is there to be resumed; or something is there
- * `instead` of an order.
- */
-export type Leave<Instead> =
-  | { do: 'order'; turn: Checkpoint['turn'] }
-  | { do: 'wait'; until: number; why: WaitsFor }
-  | { do: 'resume'; url: string; finalizedAt?: number | undefined; turn?: Checkpoint['turn'] }
-  | { do: 'use'; instead: Instead };
-
-export type DriveParts<Instead = never> = OrderParts & {
-  paces?: PollPaces;
-  /** Ends the drive between two steps. */
-  stopping?: AbortSignal;
-  /**
-   * Gets what must outlive this process before the next act, and all when the drive ends in a wait; the drive
-   * of another process goes on from what was saved last.
-   */
-  save(checkpoint: Checkpoint): Promise<void>;
-  /** Asked before each newOrder. */
-  mayOrder?(checkpoint: Checkpoint): Promise<Leave<Instead>>;
-  /** Asked after a step that failed; what it throws ends the drive as it is. */
-  judge(error: unknown, checkpoint: Checkpoint): Promise<Verdict>;
-  /** Milliseconds; a longer wait ends the drive, to be gone on with `later`. */
-  longestWait: number;
-  /**
-   * Milliseconds that a CA has which was told of all challenges, where that is less than the hour of an
-   * order.
-   */
-  longestTold?: number;
-};
-
-/** How a drive ended; `until` is in milliseconds since the epoch. */
-export type Driven<Instead = never> =
-  | { end: 'issued'; chain: string; certificate: string; checkpoint: Checkpoint }
-  | { end: 'later'; until: number; why?: WaitsFor }
-  | { end: 'instead'; instead: Instead };
 
 /**
  * Drives an order at one CA to its end, or to a wait that is too long to sit out.
@@ -92,23 +64,10 @@ class Drive<Instead> {
       this.#toldCa = true;
       return parts.acme.initiateChallenge(url);
     };
-    const finalize: OrderParts['acme']['finalize'] = (order, csr) => {
-      const at = parts.clock.now();
-      this.#noteFinalize(at);
-      return parts.acme.finalize(order, csr).catch(error => {
-        if (!mayBeAtIt(error, parts.clock.now() - at)) this.#noteFinalize(undefined);
-        throw error;
-      });
-    };
-    this.#parts = { ...parts, acme: { ...parts.acme, initiateChallenge, finalize } };
+    this.#parts = { ...parts, acme: { ...parts.acme, initiateChallenge } };
     this.#task = task;
     this.#checkpoint = from;
     this.#stopped = stopped;
-  }
-
-  /** It is saved only where the step fails, or is handed over. */
-  #noteFinalize(finalizedAt: number | undefined): void {
-    this.#checkpoint = { ...this.#checkpoint, order: { ...this.#checkpoint.order, finalizedAt } };
   }
 
   async toEnd(): Promise<Driven<Instead>> {
@@ -125,19 +84,84 @@ class Drive<Instead> {
    *   stops
    */
   async #step(act: Act): Promise<Act | Driven<Instead>> {
+    const { order: state } = this.#checkpoint;
     switch (act.do) {
+      case 'create':
+        return (await this.#askLeave()) ?? this.#take(await this.#create());
+      case 'ask':
+        return this.#take({ saw: 'order', order: await this.#parts.acme.getOrder(state.url ?? '') });
+      case 'choose':
+        return this.#take(await this.#choose(act.order));
+      case 'start':
+        return this.#take(await startChallenges(this.#parts, state));
+      case 'look':
+        return this.#take(await lookAtAuthorizations(this.#parts, this.#task, this.#checkpoint, act.order));
+      case 'wait':
+        return this.#wait(act.until);
+      case 'finalize':
+        return this.#take(await this.#finalize(act.order));
+      case 'download':
+        return this.#take(await this.#download(act.certificate));
+      case 'fail':
+        throw await failureOf(this.#parts, this.#task, state, act.order);
       case 'end': {
         const { chain, certificate } = act;
         return { end: 'issued', chain, certificate, checkpoint: this.#checkpoint };
       }
-      case 'wait':
-        return this.#wait(act.until);
-      case 'create': {
-        const held = await this.#askLeave();
-        if (held) return held;
-      }
     }
-    return this.#take(await perform(this.#parts, this.#task, this.#checkpoint, act));
+  }
+
+  /** Names that no solver could prove are refused before the CA is asked. */
+  async #create(): Promise<Seen> {
+    const { acme, solvers } = this.#parts;
+    const { identifiers, certificateProfile: profile } = this.#task;
+    refuseHopeless(identifiers, solvers);
+    const replaces = this.#checkpoint.order.replaced ? undefined : this.#task.replaces;
+    try {
+      return { saw: 'order', order: await acme.newOrder(identifiers, { profile, replaces }) };
+    } catch (error) {
+      return afterRefusedOrder(error, replaces);
+    }
+  }
+
+  async #choose(order: AcmeOrder): Promise<Seen> {
+    const { acme, solvers } = this.#parts;
+    const { order: state, lostOrders } = this.#checkpoint;
+    const found = await fetchAuthorizations(acme, order, this.#task.identifiers);
+    if (found.some(({ authorization }) => isOver(authorization)))
+      throw authorizationFailure(found, state, lostOrders);
+    return { saw: 'challenges', challenges: chooseChallenges(found, solvers, state.challenges) };
+  }
+
+  /** The CA's requests are over once the order is ready, so the responses go before anything else happens. */
+  async #finalize(order: AcmeOrder): Promise<Seen> {
+    const { acme, clock, confirm } = this.#parts;
+    await withdrawAll(this.#parts, this.#checkpoint.order.challenges);
+    await confirm?.();
+    const at = clock.now();
+    this.#noteFinalize(at);
+    try {
+      return { saw: 'finalized', order: await acme.finalize(order, this.#task.csr) };
+    } catch (error) {
+      if (!mayBeAtIt(error, clock.now() - at)) this.#noteFinalize(undefined);
+      return afterRefusedFinalize(error, order);
+    }
+  }
+
+  /** It is saved only where the step fails, or is handed over. */
+  #noteFinalize(finalizedAt: number | undefined): void {
+    this.#checkpoint = { ...this.#checkpoint, order: { ...this.#checkpoint.order, finalizedAt } };
+  }
+
+  async #download(certificate: string): Promise<Seen> {
+    const { acme, warn } = this.#parts;
+    const { preferredChain, accept } = this.#task;
+    const chain = await acme.downloadChain(certificate, preferredChain, warn).catch(error => {
+      throw toUnfetched(error);
+    });
+    accept?.(chain);
+    await withdrawAll(this.#parts, this.#checkpoint.order.challenges);
+    return { saw: 'chain', chain, certificate };
   }
 
   /** Takes in what was seen, and saves what must outlive this process before anything is done. */
@@ -193,36 +217,21 @@ class Drive<Instead> {
 
   async #afterFailure(error: unknown): Promise<Act | Driven<Instead>> {
     this.#stopped.throwIfAborted();
+    const isTooLong = error instanceof StillWorkingError;
     const failed: Verdict = { do: 'fail', error };
-    const verdict =
-      error instanceof StillWorkingError ? failed : await this.#parts.judge(error, this.#checkpoint);
+    const verdict = isTooLong ? failed : await this.#parts.judge(error, this.#checkpoint);
+    const { order } = this.#checkpoint;
+    const hasEnded = error instanceof OrderEndedError;
     if (verdict.do === 'fail') {
-      await this.#giveUp(error instanceof OrderEndedError);
+      await withdrawAfterFailure(this.#parts, order);
+      await this.#save(afterGivingUp(this.#checkpoint, hasEnded));
       throw verdict.error;
     }
-    const withNewOrder = verdict.withNewOrder || error instanceof OrderEndedError;
-    if (withNewOrder) await this.#withdraw();
+    const withNewOrder = verdict.withNewOrder || hasEnded;
+    if (withNewOrder) await withdrawAfterFailure(this.#parts, order);
     await this.#save(afterFailedStep(this.#checkpoint, withNewOrder));
     const holdsSlot = this.#parts.longestWait < Number.POSITIVE_INFINITY; // that other orders wait for
     return holdsSlot ? { end: 'later', until: verdict.at } : this.#wait(verdict.at);
-  }
-
-  /** An order that has not ended may still be good: a later drive presents all anew. */
-  async #giveUp(hasEnded: boolean): Promise<void> {
-    const { order } = this.#checkpoint;
-    if (order.challenges.length > 0) await this.#withdraw();
-    const failed = afterFailedStep(this.#checkpoint, hasEnded);
-    await this.#save(hasEnded ? failed : { ...failed, order: leftState(order) });
-  }
-
-  async #withdraw(): Promise<void> {
-    const { order } = this.#checkpoint;
-    try {
-      await withdrawAll(this.#parts, order.challenges);
-    } catch (error) {
-      const reason = describeError(error);
-      this.#parts.warn?.(`challenge responses of order ${order.url} remain until they expire: ${reason}`);
-    }
   }
 
   /** The next drive may be hours away: responses that were not announced to the CA do not wait for it. */
@@ -233,14 +242,4 @@ class Drive<Instead> {
     if (order) await takeBack(this.#parts, order, () => this.#save({ ...this.#checkpoint, order }));
     else await this.#saveRest().catch(() => {}); // the next drive asks the CA
   }
-}
-
-/**
- * A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for
- * the limits.
- */
-function afterStep(checkpoint: Checkpoint, order: OrderState, now: number): Checkpoint {
-  const begun = checkpoint.begun ?? now;
-  const turn = order.url === undefined ? undefined : checkpoint.turn;
-  return { ...checkpoint, order, failures: 0, begun, turn };
 }

@@ -85,7 +85,7 @@ function followOrder(state: OrderState, order: AcmeOrder, now: number, paces: Po
       return waitFor(state, order, now, paces);
     case 'valid':
       return order.certificate
-        ? { state, act: { do: 'download', order } }
+        ? { state, act: { do: 'download', certificate: order.certificate } }
         : waitFor(state, order, now, paces);
     case 'invalid':
       return { state, act: { do: 'fail', order } };
@@ -149,6 +149,16 @@ function afterFinalize(
   return settled && !notReady
     ? followOrder(withdrawn, order, now, paces)
     : waitFor(withdrawn, order, now, paces);
+}
+
+/**
+ * A step that succeeded ends the failures in a row; an order that is sent without `replaces` may count for
+ * the limits.
+ */
+export function afterStep(checkpoint: Checkpoint, order: OrderState, now: number): Checkpoint {
+  const begun = checkpoint.begun ?? now;
+  const turn = order.url === undefined ? undefined : checkpoint.turn;
+  return { ...checkpoint, order, failures: 0, begun, turn };
 }
 
 /**

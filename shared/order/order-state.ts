@@ -1,5 +1,6 @@
 import type { AcmeOrder } from '../acme/objects.ts';
 import type { Identifier } from '../base/identifier.ts';
+import type { Turn } from '../limits/budget.ts';
 
 // What an order is: how far it has come, as it is saved and handed from one process to the next; what an act
 // on it has seen; and what is to be done next.
@@ -85,7 +86,7 @@ export type Checkpoint = {
   /** When it first was its turn to order; milliseconds since the epoch. */
   begun?: number | undefined;
   /** Whether the next new order, or the one made, counts for the CA's limits; absent until known. */
-  turn?: 'counted' | 'exempt' | undefined;
+  turn?: Turn | undefined;
 };
 
 /** What one act on an order has found. */
@@ -120,6 +121,6 @@ export type Act =
   /** `until` is in milliseconds since the epoch. */
   | { do: 'wait'; until: number }
   | { do: 'finalize'; order: AcmeOrder }
-  | { do: 'download'; order: AcmeOrder }
+  | { do: 'download'; certificate: string }
   | { do: 'fail'; order: AcmeOrder }
   | { do: 'end'; chain: string; certificate: string };

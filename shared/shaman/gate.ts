@@ -1,9 +1,7 @@
 import type { Identifier } from '../base/identifier.ts';
 import type { Ca } from '../ca/open-ca.ts';
-import type { Claim } from '../limits/budget.ts';
+import { type Claim, mayOrder, type Turn } from '../limits/budget.ts';
 import { type Limit, proofOf } from '../limits/limits.ts';
-import { mayOrder, type Permission } from '../order/acts.ts';
-import type { Checkpoint } from '../order/order-state.ts';
 import { rememberFailure } from '../order/remember-failure.ts';
 import type { Solver } from '../solver/solver.ts';
 
@@ -14,10 +12,7 @@ export type OrderGate = {
    *
    * @throws StandingLimitError where the CA is not to be asked now
    */
-  before(order: {
-    renews: boolean;
-    turn: Checkpoint['turn'];
-  }): Promise<Extract<Permission, { may: true }>['turn']>;
+  before(order: { renews: boolean; turn: Turn | undefined }): Promise<Turn>;
   /**
    * Remembers what a failed step says of the CA's limits. @returns the error, perhaps with a better
    * `retryAfter`
@@ -25,7 +20,7 @@ export type OrderGate = {
   failed(error: unknown): Promise<unknown>;
   /** Gives back what was kept for a certificate that did not come. */
   gaveUp(): Promise<void>;
-  issued(turn: Checkpoint['turn']): Promise<void>;
+  issued(turn: Turn | undefined): Promise<void>;
 };
 
 /**

@@ -5,7 +5,8 @@ import { describeError, IssuanceError } from '../base/errors.ts';
 import type { Ca } from '../ca/open-ca.ts';
 import type { Limit } from '../limits/limits.ts';
 import { withdrawAll } from '../order/challenges.ts';
-import { type DriveParts, driveOrder } from '../order/drive-order.ts';
+import { driveOrder } from '../order/drive-order.ts';
+import type { DriveParts } from '../order/drive-parts.ts';
 import { goesElsewhere, type Refusal, refusedByAll, retryTime, SHORT_PATIENCE } from '../order/fail-over.ts';
 import { admit, LeftError, noteUnreachable, toLeft } from '../order/leave-account.ts';
 import { leftState, newCheckpoint, newOrderState } from '../order/next-step.ts';
@@ -58,9 +59,8 @@ export async function findOrder(
   const names = saved?.names ?? identifiers.slice(0, 1).map(({ value }) => value);
   const ca = accounts.find(saved?.account);
   const isWanted = ca && accounts.orderers.includes(ca) && hasNames(entry, names);
-  if (isWanted && (await isGood(accounts, ca, url))) {
+  if (isWanted && (await isGood(accounts, ca, url)))
     return { ca, from: saved ? toCheckpoint(saved) : newCheckpoint({ ...newOrderState(), url }) };
-  }
   entry.say('info', `order ${url} is of no use any more`);
   await withdraw(ordering, entry);
   await entry.change({ orderUrl: undefined, memory: { order: undefined } });

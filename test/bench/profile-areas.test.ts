@@ -12,8 +12,8 @@ test('a function belongs where it or the nearest of its callers is', () => {
   const areas: [ReturnType<typeof frame>[], string][] = [
     [[node('internal/crypto/sig'), ours('shared/pki/key.ts'), ours('shared/acme/client.ts')], 'JWS'],
     [[node('internal/crypto/sig'), ours('shared/pki/key.ts'), ours('shared/pki/csr.ts')], 'CSR'],
-    [[node('_http_client'), ours('shared/acme/connection.ts'), ours('shared/order/acts.ts')], 'HTTP'],
-    [[node('_tls_wrap'), ours('shared/acme/exchange.ts'), ours('shared/order/acts.ts')], 'HTTP'],
+    [[node('_http_client'), ours('shared/acme/connection.ts'), ours('shared/order/drive-order.ts')], 'HTTP'],
+    [[node('_tls_wrap'), ours('shared/acme/exchange.ts'), ours('shared/order/drive-order.ts')], 'HTTP'],
     [[ours('shared/acme/read-answer.ts'), ours('shared/acme/exchange.ts')], 'HTTP'],
     [[node('_http_client'), pack('axios/index.js')], 'HTTP'],
     [[node('internal/tls/wrap'), node('internal/streams/readable')], 'HTTP'],

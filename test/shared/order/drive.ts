@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { newPollPaces } from '../../../shared/ca/poll-paces.ts';
-import { type DriveParts, driveOrder } from '../../../shared/order/drive-order.ts';
+import { driveOrder } from '../../../shared/order/drive-order.ts';
+import type { DriveParts } from '../../../shared/order/drive-parts.ts';
 import { newCheckpoint } from '../../../shared/order/next-step.ts';
 import type { Checkpoint, OrderTask } from '../../../shared/order/order-state.ts';
 import { type TurnedClock, turnedClock } from '../../support/turned-clock.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IssuanceError, type Problem } from '../../../shared/base/errors.ts';
-import type { Verdict } from '../../../shared/order/drive-order.ts';
+import type { Verdict } from '../../../shared/order/drive-parts.ts';
 import { retryTime, SHORT_PATIENCE } from '../../../shared/order/fail-over.ts';
 import { newCheckpoint, newOrderState } from '../../../shared/order/next-step.ts';
 import type { Checkpoint } from '../../../shared/order/order-state.ts';

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Directory } from '../../../shared/acme/directory.ts';
-import type { Claim, Shortage } from '../../../shared/limits/budget.ts';
+import { type Claim, mayOrder, type Shortage } from '../../../shared/limits/budget.ts';
 import { StandingLimitError } from '../../../shared/limits/limits.ts';
-import { mayOrder } from '../../../shared/order/acts.ts';
 
 const identifiers = [{ type: 'dns' as const, value: 'a.example' }];
 const claim: Claim = { id: 'job', what: 'what', rank: 0, patience: 10 };
