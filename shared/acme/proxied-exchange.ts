@@ -65,6 +65,7 @@ class OneTrustAgent extends TlsAgent {
     const connection = super.createConnection(...asked);
     if (!connection) return connection;
     this.#connections.add(connection);
+    connection.on('error', () => {}); // once a proxy has refused, Node hears nothing of it any more
     return connection.once('close', () => this.#connections.delete(connection));
   }
 

@@ -2,7 +2,10 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 
-/** What the proxy does with each CONNECT: leads to the port on this host, refuses, or never answers. */
+/**
+ * What the proxy does with each CONNECT: leads to the port on this host, refuses and waits for another, or
+ * never answers.
+ */
 type Manner = 'lead' | 'refuse' | 'hang';
 
 export type ConnectProxy = AsyncDisposable & {
@@ -32,11 +35,9 @@ export async function startConnectProxy(): Promise<ConnectProxy> {
     const [, basic] = /^Basic (.*)$/.exec(headers['proxy-authorization'] ?? '') ?? [];
     proxy.asked.push({ authority: url, credentials: basic && Buffer.from(basic, 'base64').toString() });
     client.on('error', () => {});
-    if (proxy.manner === 'hang') return void client.on('end', () => client.destroy()).resume();
-    if (proxy.manner === 'refuse') {
-      client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
-      return;
-    }
+    if (proxy.manner === 'refuse')
+      client.write('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n');
+    if (proxy.manner !== 'lead') return void client.on('end', () => client.destroy()).resume();
     const target = connect(Number(url.split(':').at(-1)), '127.0.0.1', () => {
       client.write('HTTP/1.1 200 Connection established\r\n\r\n');
       target.write(head);

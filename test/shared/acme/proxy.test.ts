@@ -109,6 +109,13 @@ suite('a CA behind a proxy', () => {
     await waitUntil('the proxy to be left', async () => proxy.connections() === 0);
   });
 
+  test('harms nobody who disposes once the proxy has refused', async () => {
+    proxy.manner = 'refuse';
+    await assert.rejects(ask('/'), /407/);
+    connection[Symbol.dispose]();
+    await waitUntil('the proxy to be left', async () => proxy.connections() === 0);
+  });
+
   test('is what quarry acme asks through the proxy of its environment', async () => {
     await using dir = await tempDir();
     const file = join(dir.path, 'account.pem');
