@@ -1,3 +1,4 @@
+import type { JobLock } from '../../shared/queue/bullmq.ts';
 import { failedByQueue, type SignJobData, type SignRecords } from '../../shared/queue/sign-records.ts';
 import { endClientOrder } from './client-order.ts';
 import { flightOf, type SignJobParts } from './job.ts';
@@ -9,17 +10,18 @@ import { tokenOf } from './spent-token.ts';
  */
 export async function endWithoutResult(
   parts: Pick<SignJobParts, 'records' | 'orders'>,
-  jobId: string,
+  lock: JobLock,
   data: SignJobData | undefined,
 ): Promise<void> {
   const { records } = parts;
-  if (data) await leaveFlights(records, jobId, data);
+  const { jobId } = lock;
+  if (data) await leaveFlights(records, lock, data);
   const written = await records.readResult(jobId);
   if (!written) await records.publishFailure(jobId, data && tokenOf(records, data));
   if (data?.order === undefined) return;
   await endClientOrder(parts, jobId, data.order, written ?? failedByQueue(data.block));
 }
 
-export async function leaveFlights(records: SignRecords, jobId: string, data: SignJobData): Promise<void> {
-  for (const { account } of data.accounts) await records.leaveFlight(jobId, flightOf(data, account));
+export async function leaveFlights(records: SignRecords, lock: JobLock, data: SignJobData): Promise<void> {
+  for (const { account } of data.accounts) await records.leaveFlight(lock, flightOf(data, account));
 }

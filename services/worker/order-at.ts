@@ -125,7 +125,7 @@ async function askLeave(
   const storage = parts.storages.get(job.data.storage);
   const keptKeys = storage ? [parts.unstored.keyOf(storage.name, run.csr.digest)] : [];
   const keys = [ca.limits.slowKey(block), ...keptKeys, ...limitKeys];
-  const found = await parts.records.enterFlight(job.lock.jobId, flight, keys);
+  const found = await parts.records.enterFlight(job.lock, flight, keys);
   if (!found) return { do: 'wait', until: now + FLIGHT_RETRY, why: { for: 'names' } };
   const [slow, sealed] = found;
   const limits = found.slice(1 + keptKeys.length);
@@ -153,7 +153,7 @@ async function askLeave(
 
 /** Others may order the same names meanwhile. */
 async function waitOutside({ parts, job }: SignRun, flight: Flight, until: number, why: WaitsFor) {
-  await parts.records.leaveFlight(job.lock.jobId, flight);
+  await parts.records.leaveFlight(job.lock, flight);
   return { do: 'wait' as const, until, why };
 }
 

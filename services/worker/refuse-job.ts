@@ -35,7 +35,7 @@ export async function refuse(run: SignRun, why: string): Promise<SignJobEnd> {
   for (const { account } of job.data.accounts) {
     const ca = parts.cas.get(account);
     if (ca) await withdrawAt(run, ca);
-    await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
+    await parts.records.leaveFlight(job.lock, flightOf(job.data, account));
   }
   return writeResult(run, '', toFailed(job, why));
 }

@@ -88,11 +88,11 @@ export function consumeSignJobs(
     }
   }
 
-  function failed(error: Error, { id, data, over }: FailedJob<SignJobData>) {
-    queueParts.log.error({ job: id, reason: describeError(error) }, 'sign job failed');
+  function failed(error: Error, { lock, data, over }: FailedJob<SignJobData>) {
+    queueParts.log.error({ job: lock.jobId, reason: describeError(error) }, 'sign job failed');
     if (!over) return;
-    endWithoutResult(live.current.jobs, id, data).catch(() => {});
-    if (data) endShare(live.current.sharing, id, data);
+    endWithoutResult(live.current.jobs, lock, data).catch(() => {});
+    if (data) endShare(live.current.sharing, lock.jobId, data);
   }
 
   return openWorker<SignJobData, string>(
@@ -136,7 +136,7 @@ export async function runSignJob(parts: SignJobParts, job: SignJob, signals: Sig
 /** The next post begins anew. */
 async function endDamaged(run: SignRun, damage: IssuanceError): Promise<SignJobEnd> {
   const { parts, job } = run;
-  await leaveFlights(parts.records, job.lock.jobId, job.data);
+  await leaveFlights(parts.records, job.lock, job.data);
   return fail(run, '', damage);
 }
 
@@ -217,7 +217,7 @@ async function leave(run: SignRun, refusal: Refusal): Promise<undefined> {
   if (ca) await withdrawAt(run, ca);
   await progress.saveRefusal(refusal);
   await ca?.budget.leave(job.data.identifiers, toClaim(run, account));
-  await parts.records.leaveFlight(job.lock.jobId, flightOf(job.data, account));
+  await parts.records.leaveFlight(job.lock, flightOf(job.data, account));
 }
 
 /** Every account has refused. */

@@ -6,7 +6,7 @@ import { damagedValue, describeError } from '../base/errors.ts';
 import { closeRedis, openRedis } from '../base/open-redis.ts';
 import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
+import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob, toLock } from './consumer.ts';
 import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';
 import { stopWorker } from './stop-worker.ts';
 
@@ -141,7 +141,7 @@ export function openWorker<Data, Result>(
   const cutOff = new AbortController();
 
   async function process(job: Job<Data>, token: string | undefined) {
-    using held = locks.hold(lockOf(job, token));
+    using held = locks.hold(toLock(job, token));
     using abort = linkSignals(cutOff.signal, held.lost);
     const signals = { stopping: stopping.signal, abort: abort.signal };
     const key = `${prefix}:${queue}:${job.id} data`;
@@ -221,12 +221,10 @@ function keepLocks(renewLocks: RenewLocks): Locks {
   };
 }
 
-const lockOf = ({ id = '', attemptsStarted: takes }: Job, token = '') => ({ jobId: id, token, takes });
-
 const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSealed'> => ({
   name: job.name,
   data: job.data,
-  lock: lockOf(job, token),
+  lock: toLock(job, token),
   createdAt: job.timestamp,
   isNew: job.attemptsStarted === 1,
   priority: Number(job.priority),

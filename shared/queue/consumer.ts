@@ -23,7 +23,8 @@ export type HeldJob<Data> = {
 
 /** A job after an attempt that failed; `over`: it is not tried again. Damaged `data` is absent. */
 export type FailedJob<Data> = {
-  id: string;
+  /** As it was held. One that is over stays this worker's: nobody takes it again. */
+  lock: JobLock;
   name: string;
   data: Data | undefined;
   attempts: number;
@@ -34,11 +35,16 @@ export const toFailedJob = <Data>(
   job: Job<Data>,
   isData: (value: unknown) => value is Data,
 ): FailedJob<Data> => ({
-  id: job.id ?? '',
+  lock: toLock(job),
   name: job.name,
   data: isData(job.data) ? job.data : undefined,
   attempts: job.attemptsMade,
   over: job.finishedOn !== undefined,
+});
+
+/** @param token absent of a job that is held no more */
+export const toLock = ({ id = '', attemptsStarted: takes }: Job, token = ''): JobLock => ({
+  ...{ jobId: id, token, takes },
 });
 
 export type JobSignals = {

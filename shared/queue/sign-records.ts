@@ -90,6 +90,8 @@ export class LockLostError extends Error {
   override readonly name = 'LockLostError';
 }
 
+type Values = (string | null)[];
+
 type KeptOfJob<Checkpoint> = {
   checkpoint: Checkpoint | undefined;
   resultWritten: { key: string; result: SignResult } | undefined;
@@ -106,7 +108,7 @@ export type SignRecords = Results &
      * @returns their values
      * @throws LockLostError when another worker has the job now
      */
-    confirmLock(lock: JobLock, more?: readonly string[]): Promise<(string | null)[]>;
+    confirmLock(lock: JobLock, more?: readonly string[]): Promise<Values>;
     /**
      * How far a job came, and where its result is, if that is written already. What bears no seal is passed
      * over, as if Redis had lost it.
@@ -150,13 +152,11 @@ export type SignRecords = Results &
     /**
      * @param more keys to be read in the same round trip
      * @returns their values; `undefined` while another job has an order for the same
+     * @throws LockLostError when another worker has the job now
      */
-    enterFlight(
-      jobId: string,
-      flight: Flight,
-      more: readonly string[],
-    ): Promise<(string | null)[] | undefined>;
-    leaveFlight(jobId: string, flight: Flight): Promise<void>;
+    enterFlight(lock: JobLock, flight: Flight, more: readonly string[]): Promise<Values | undefined>;
+    /** Changes nothing when another worker has the job now, whose flight it is then. */
+    leaveFlight(lock: JobLock, flight: Flight): Promise<void>;
     /** The key of a job that is there while somebody listens for it: `tellFinalizing` is of use only then. */
     heardKey(jobId: string): string;
   };
@@ -231,18 +231,20 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
       await redis.publish(resultsChannel(prefix), `${jobId} ${toSealed(seals, resultOf(jobId), '')}`);
     },
     tokenUse: digest => tokenUseKey(prefix, digest),
-    enterFlight: async (jobId, flight, more) => {
-      const keys = [flightKey(flight), ...more];
-      const values = await runScript(redis, ENTER_FLIGHT, keys, [jobId, FLIGHT_LIFE_SECONDS]);
-      return (values as (string | null)[] | null) ?? undefined;
+    enterFlight: async ({ jobId, token, takes = '' }, flight, more) => {
+      const keys = [...fence(jobId), flightKey(flight), ...more];
+      const values = await runScript(redis, ENTER_FLIGHT, keys, [token, takes, jobId, FLIGHT_LIFE_SECONDS]);
+      if (values === 0) throw lost(jobId);
+      return (values as Values | null) ?? undefined;
     },
-    leaveFlight: async (jobId, flight) =>
-      void (await runScript(redis, LEAVE_FLIGHT, [flightKey(flight)], [jobId])),
+    leaveFlight: async ({ jobId, token, takes = '' }, flight) => {
+      const keys = [...fence(jobId), flightKey(flight)];
+      await runScript(redis, LEAVE_FLIGHT, keys, [token, takes, jobId]);
+    },
   };
 }
 
 function digestOf({ account, identifiers, certificateProfile }: Flight): string {
   const names = identifiers.map(({ type, value }) => `${type}:${value}`).sort();
-  const what = JSON.stringify([account, certificateProfile ?? null, names]);
-  return hash('sha256', what);
+  return hash('sha256', JSON.stringify([account, certificateProfile ?? null, names]));
 }

@@ -42,16 +42,19 @@ return 1`);
 /**
  * Takes the flight where it is free or this job's already, and reads what may stand against the order.
  *
- * KEYS: flight, what is to be read. ARGV: the job's id, the flight's life. Answers nil where another has it.
+ * KEYS: lock, job, flight, what is to be read. ARGV: token, takes, the job's id, the flight's life. Answers
+ * nil where another job has it, and 0 where another worker has the job.
  */
-export const ENTER_FLIGHT = toScript(`
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return false end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+export const ENTER_FLIGHT = toScript(`${IS_HELD}
+if not is_held() then return 0 end
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[3] then return false end
+redis.call('SET', KEYS[3], ARGV[3], 'EX', ARGV[4])
 local values = {}
-for i = 2, #KEYS do values[i - 1] = redis.call('GET', KEYS[i]) end
+for i = 4, #KEYS do values[i - 3] = redis.call('GET', KEYS[i]) end
 return values`);
 
-export const LEAVE_FLIGHT = toScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`);
+/** KEYS: lock, job, flight. ARGV: token, takes, the job's id. */
+export const LEAVE_FLIGHT = toScript(`${IS_HELD}
+if is_held() and redis.call('GET', KEYS[3]) == ARGV[3] then redis.call('DEL', KEYS[3]) end
+return 1`);

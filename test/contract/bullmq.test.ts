@@ -6,6 +6,7 @@ import { closeRedis, openRedis } from '../../shared/base/open-redis.ts';
 import { isText, shapeOf } from '../../shared/base/redis.ts';
 import { type FailedJob, openQueue, openWorker, UnrecoverableError } from '../../shared/queue/bullmq.ts';
 import type { Consumer, HeldJob, JobSignals, Later } from '../../shared/queue/consumer.ts';
+import { openRenewLocks } from '../../shared/queue/job-locks.ts';
 import { keptLog } from '../support/kept-log.ts';
 import { quietLog } from '../support/quiet-log.ts';
 import { startRedis } from '../support/redis.ts';
@@ -100,11 +101,14 @@ test('each failed attempt is reported, and the last one as such', async () => {
   await using _ = ground.openWorker(run, { failed });
   await ground.ended(id);
   await waitUntil('the reports', () => failures.length === 2, LONG);
-  const job = { id, name: 'ask', data: { question: 'why' } };
+  const job = { name: 'ask', data: { question: 'why' } };
+  const lock = { jobId: id, token: '', takes: 2 };
   assert.deepEqual(failures, [
-    { ...job, attempts: 1, over: false },
-    { ...job, attempts: 2, over: true },
+    { ...job, lock: { ...lock, takes: 1 }, attempts: 1, over: false },
+    { ...job, lock, attempts: 2, over: true },
   ]);
+  const renewLocks = openRenewLocks({ redis, prefix: ground.prefix }, 'questions');
+  assert.deepEqual(await renewLocks([lock]), [], 'what its worker still writes is within the fence');
   assert.deepEqual(attempts, [
     { isNew: true, lastAttempt: false },
     { isNew: false, lastAttempt: true },

@@ -456,17 +456,28 @@ test('clearLimit() clears a key without @ at every CA, one with @ at that one, a
 });
 
 test('enterFlight() lets one job at a time order the same names, in whatever order they are named', async () => {
-  const records = openSignRecords(freshStore(), testSeals);
+  const store = freshStore();
+  const records = openSignRecords(store, testSeals);
+  const held = async (jobId: string) => {
+    await redis.set(`${store.prefix}:sign:${jobId}:lock`, jobId);
+    return { jobId, token: jobId };
+  };
+  const [one, two, three, four] = [
+    await held('one'),
+    await held('two'),
+    await held('three'),
+    await held('four'),
+  ];
   const flight = (...names: string[]) => ({ account: 'default', identifiers: orderOf(...names) });
-  assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
-  assert.ok(await records.enterFlight('one', flight('a.org', 'b.org'), []));
-  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org'), []), undefined);
-  assert.ok(await records.enterFlight('two', flight('a.org'), []));
-  await records.leaveFlight('two', flight('b.org', 'a.org'));
-  assert.equal(await records.enterFlight('two', flight('b.org', 'a.org'), []), undefined);
-  await records.leaveFlight('one', flight('a.org', 'b.org'));
-  assert.ok(await records.enterFlight('two', flight('b.org', 'a.org'), []));
+  assert.ok(await records.enterFlight(one, flight('a.org', 'b.org'), []));
+  assert.ok(await records.enterFlight(one, flight('a.org', 'b.org'), []));
+  assert.equal(await records.enterFlight(two, flight('b.org', 'a.org'), []), undefined);
+  assert.ok(await records.enterFlight(two, flight('a.org'), []));
+  await records.leaveFlight(two, flight('b.org', 'a.org'));
+  assert.equal(await records.enterFlight(two, flight('b.org', 'a.org'), []), undefined);
+  await records.leaveFlight(one, flight('a.org', 'b.org'));
+  assert.ok(await records.enterFlight(two, flight('b.org', 'a.org'), []));
   const profiled = { ...flight('a.org', 'b.org'), certificateProfile: 'shortlived' };
-  assert.ok(await records.enterFlight('three', profiled, []));
-  assert.ok(await records.enterFlight('four', { ...flight('a.org', 'b.org'), account: 'second' }, []));
+  assert.ok(await records.enterFlight(three, profiled, []));
+  assert.ok(await records.enterFlight(four, { ...flight('a.org', 'b.org'), account: 'second' }, []));
 });

@@ -83,20 +83,34 @@ for (const [what, lose] of [
 test('a result lets others order the same names, and only those that its own job kept', async () => {
   const [lock, other] = [await heldJob(), await heldJob()];
   const isFree = async () => {
-    const free = await records.enterFlight('anybody', flight, []);
-    await records.leaveFlight('anybody', flight);
+    const anybody = await heldJob();
+    const free = await records.enterFlight(anybody, flight, []);
+    await records.leaveFlight(anybody, flight);
     return free !== undefined;
   };
-  assert.ok(await records.enterFlight(other.jobId, flight, []));
+  assert.ok(await records.enterFlight(other, flight, []));
   await records.writeResult(lock, issued, flight);
   assert.equal(await isFree(), false);
   await redis.del(`${prefix}:sign:${other.jobId}:lock`);
   await assert.rejects(records.writeResult(other, issued, flight), { name: 'LockLostError' });
   assert.equal(await isFree(), false, "it is its successor's now");
-  assert.ok(await records.enterFlight(other.jobId, flight, []));
   await redis.set(`${prefix}:sign:${other.jobId}:lock`, other.token);
   await records.writeResult(other, issued, flight);
   assert.equal(await isFree(), true);
+});
+
+test('a worker that has lost a job neither takes nor gives up what its successor may order', async () => {
+  const [lock, other] = [await heldJob(), await heldJob()];
+  const successor = { ...lock, token: 'of the successor' };
+  const names: Flight = { ...flight, account: 'third' };
+  await redis.set(`${prefix}:sign:${lock.jobId}:lock`, successor.token);
+  assert.ok(await records.enterFlight(successor, names, []));
+  await records.leaveFlight(lock, names);
+  assert.equal(await records.enterFlight(other, names, []), undefined, 'another job makes no second order');
+  await records.writeResult(successor, issued, names);
+  await redis.del(`${prefix}:sign:${lock.jobId}:lock`);
+  await assert.rejects(records.enterFlight(lock, names, []), { name: 'LockLostError' });
+  assert.ok(await records.enterFlight(other, names, []), 'the next job waits for nobody');
 });
 
 test('a result leaves the same names alone at another account, and with another certificate profile', async () => {
@@ -104,11 +118,11 @@ test('a result leaves the same names alone at another account, and with another 
   const elsewhere = { ...flight, account: 'second' };
   const profiled = { ...flight, certificateProfile: 'shortlived' };
   for (const one of [elsewhere, profiled]) {
-    assert.ok(await records.enterFlight(lock.jobId, one, []));
+    assert.ok(await records.enterFlight(lock, one, []));
     await records.writeResult(lock, issued, flight);
-    assert.equal(await records.enterFlight(other.jobId, one, []), undefined);
-    await records.leaveFlight(lock.jobId, one);
-    assert.ok(await records.enterFlight(other.jobId, one, []));
+    assert.equal(await records.enterFlight(other, one, []), undefined);
+    await records.leaveFlight(lock, one);
+    assert.ok(await records.enterFlight(other, one, []));
   }
 });
 

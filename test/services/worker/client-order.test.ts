@@ -105,7 +105,7 @@ test('a job for an account that was deactivated meanwhile orders nothing at the 
 
 test('a job that BullMQ has failed for good ends its order, too', async () => {
   await using bench = await openClientJob();
-  await endWithoutResult(bench.parts, 'job-1', bench.job.data);
+  await endWithoutResult(bench.parts, bench.job.lock, bench.job.data);
   const { status, error } = bench.orders.kept.get('order-1') ?? {};
   assert.deepEqual([status, error?.detail], ['invalid', 'internal error']);
 });
@@ -115,7 +115,7 @@ test('a job that BullMQ has failed after its result was written ends its order w
   const end = await runSignJob(bench.parts, bench.job, bench.signals);
   assert.ok(end.end === 'finished' && end.result.outcome === 'issued');
   bench.parts.records.publishFailure = async () => assert.fail('it has not failed');
-  await endWithoutResult(bench.parts, 'job-1', { ...bench.job.data, spends: 'ab'.repeat(32) });
+  await endWithoutResult(bench.parts, bench.job.lock, { ...bench.job.data, spends: 'ab'.repeat(32) });
   const { status, certificate } = bench.orders.kept.get('order-1') ?? {};
   assert.deepEqual([status, certificate], ['valid', bench.orders.certificates[0]?.fingerprint]);
 });
