@@ -155,7 +155,7 @@ class Conversation {
     this.#state = 'idle';
     if (this.#isLast) this.socket.destroy();
     else if (this.#held !== '') this.#read();
-    if (this.socket.isPaused()) this.socket.resume();
+    if (this.socket.isPaused() && this.#held.length <= LARGEST_HEAD) this.socket.resume();
   }
 
   #refuse(status: number): void {

@@ -130,6 +130,22 @@ test('a client that takes no answer is asked for no second one, and let go when 
   server.close();
 });
 
+test('a client that asks without end is read no faster than it is answered', async () => {
+  const wire = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  const unread: number[] = [];
+  const look = async () => {
+    await new Promise(setImmediate);
+    unread.push(wire.readableLength);
+    return null;
+  };
+  makeServers({ responses: { get: look } })().emit('connection', wire);
+  const many = get().repeat(600);
+  for (let chunk = 0; chunk < 20; chunk++) wire.push(many);
+  await waitUntil('it to be answered some times', () => unread.length >= 10);
+  wire.destroy();
+  assert.deepEqual(new Set(unread), new Set([18 * many.length])); // as two were taken at first
+});
+
 test('the time of a client begins anew with each answer', async t => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   await using responder = await openResponder();
