@@ -155,7 +155,7 @@ export type SignRecords = Results &
      * @throws LockLostError when another worker has the job now
      */
     enterFlight(lock: JobLock, flight: Flight, more: readonly string[]): Promise<Values | undefined>;
-    /** Changes nothing when another worker has the job now, whose flight it is then. */
+    /** @throws LockLostError when another worker has the job now, whose flight it is then */
     leaveFlight(lock: JobLock, flight: Flight): Promise<void>;
     /** The key of a job that is there while somebody listens for it: `tellFinalizing` is of use only then. */
     heardKey(jobId: string): string;
@@ -239,7 +239,7 @@ export function openSignRecords(store: Store, seals: Seals): SignRecords {
     },
     leaveFlight: async ({ jobId, token, takes = '' }, flight) => {
       const keys = [...fence(jobId), flightKey(flight)];
-      await runScript(redis, LEAVE_FLIGHT, keys, [token, takes, jobId]);
+      if ((await runScript(redis, LEAVE_FLIGHT, keys, [token, takes, jobId])) !== 1) throw lost(jobId);
     },
   };
 }

@@ -54,7 +54,8 @@ local values = {}
 for i = 4, #KEYS do values[i - 3] = redis.call('GET', KEYS[i]) end
 return values`);
 
-/** KEYS: lock, job, flight. ARGV: token, takes, the job's id. */
+/** KEYS: lock, job, flight. ARGV: token, takes, the job's id. Answers 0 where another worker has the job. */
 export const LEAVE_FLIGHT = toScript(`${IS_HELD}
-if is_held() and redis.call('GET', KEYS[3]) == ARGV[3] then redis.call('DEL', KEYS[3]) end
+if not is_held() then return 0 end
+if redis.call('GET', KEYS[3]) == ARGV[3] then redis.call('DEL', KEYS[3]) end
 return 1`);

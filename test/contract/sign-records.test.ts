@@ -105,7 +105,7 @@ test('a worker that has lost a job neither takes nor gives up what its successor
   const names: Flight = { ...flight, account: 'third' };
   await redis.set(`${prefix}:sign:${lock.jobId}:lock`, successor.token);
   assert.ok(await records.enterFlight(successor, names, []));
-  await records.leaveFlight(lock, names);
+  await assert.rejects(records.leaveFlight(lock, names), { name: 'LockLostError' });
   assert.equal(await records.enterFlight(other, names, []), undefined, 'another job makes no second order');
   await records.writeResult(successor, issued, names);
   await redis.del(`${prefix}:sign:${lock.jobId}:lock`);
