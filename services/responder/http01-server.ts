@@ -88,7 +88,8 @@ class Conversation {
   look(): void {
     if (this.#state === 'answering' && this.socket.writableLength === 0) return; // it waits for us
     if (++this.#looks <= LOOKS) return;
-    if (this.#state !== 'over' && this.#held !== '') this.#refuse(408);
+    const isAsking = this.#held !== '' && (this.#state === 'new' || this.#state === 'idle');
+    if (isAsking) this.#refuse(408);
     else this.socket.destroy();
   }
 
