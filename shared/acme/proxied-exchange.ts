@@ -61,11 +61,13 @@ class OneTrustAgent extends TlsAgent {
   /** Node's agent knows of those alone that lead to the CA, and not of one that is still to get there. */
   readonly #connections = new Set<Duplex>();
 
-  override createConnection(...asked: Parameters<TlsAgent['createConnection']>) {
-    const connection = super.createConnection(...asked);
+  override createConnection(...[options, made]: Parameters<TlsAgent['createConnection']>) {
+    const connection = super.createConnection(options, (error, stream) => {
+      if (error) connection?.destroy(); // of a proxy that has refused, where Node leaves it open
+      made?.(error, stream);
+    });
     if (!connection) return connection;
     this.#connections.add(connection);
-    connection.on('error', () => {}); // once a proxy has refused, Node hears nothing of it any more
     return connection.once('close', () => this.#connections.delete(connection));
   }
 

@@ -109,11 +109,13 @@ suite('a CA behind a proxy', () => {
     await waitUntil('the proxy to be left', async () => proxy.connections() === 0);
   });
 
-  test('harms nobody who disposes once the proxy has refused', async () => {
+  test('leaves a proxy that has refused, and harms nobody who disposes just then', async () => {
     proxy.manner = 'refuse';
     await assert.rejects(ask('/'), /407/);
-    connection[Symbol.dispose]();
     await waitUntil('the proxy to be left', async () => proxy.connections() === 0);
+    await assert.rejects(ask('/'), /407/);
+    connection[Symbol.dispose]();
+    await waitUntil('the proxy to be left again', async () => proxy.connections() === 0);
   });
 
   test('is what quarry acme asks through the proxy of its environment', async () => {
