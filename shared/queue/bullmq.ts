@@ -6,7 +6,7 @@ import { damagedValue, describeError } from '../base/errors.ts';
 import { closeRedis, openRedis } from '../base/open-redis.ts';
 import type { Store } from '../base/redis.ts';
 import type { RedisAddress } from '../base/redis-address.ts';
-import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob, toLock } from './consumer.ts';
+import { type Consumer, type HeldJob, type JobLock, type Later, toFailedJob } from './consumer.ts';
 import { LOCK_DURATION, openRenewLocks, type RenewLocks } from './job-locks.ts';
 import { stopWorker } from './stop-worker.ts';
 
@@ -141,7 +141,7 @@ export function openWorker<Data, Result>(
   const cutOff = new AbortController();
 
   async function process(job: Job<Data>, token: string | undefined) {
-    using held = locks.hold(toLock(job, token));
+    using held = locks.hold(lockOf(job, token));
     using abort = linkSignals(cutOff.signal, held.lost);
     const signals = { stopping: stopping.signal, abort: abort.signal };
     const key = `${prefix}:${queue}:${job.id} data`;
@@ -177,7 +177,7 @@ export function openWorker<Data, Result>(
     else log.debug({ reason: describeError(error) }, `${queue} worker`);
   });
   worker.on('failed', (job, error) => {
-    if (job) failed?.(error, toFailedJob(job, isData));
+    if (job) failed?.(error, toFailedJob(job, lockOf(job), isData));
     else log.error({ reason: describeError(error) }, `a ${queue} job failed that Redis has lost`);
   });
 
@@ -221,10 +221,13 @@ function keepLocks(renewLocks: RenewLocks): Locks {
   };
 }
 
+/** @param token absent of a job that is held no more */
+const lockOf = ({ id = '', attemptsStarted: takes }: Job, token = '') => ({ jobId: id, token, takes });
+
 const toHeldJob = <Data>(job: Job<Data>, token = ''): Omit<HeldJob<Data>, 'isSealed'> => ({
   name: job.name,
   data: job.data,
-  lock: toLock(job, token),
+  lock: lockOf(job, token),
   createdAt: job.timestamp,
   isNew: job.attemptsStarted === 1,
   priority: Number(job.priority),

@@ -33,18 +33,14 @@ export type FailedJob<Data> = {
 
 export const toFailedJob = <Data>(
   job: Job<Data>,
+  lock: JobLock,
   isData: (value: unknown) => value is Data,
 ): FailedJob<Data> => ({
-  lock: toLock(job),
+  lock,
   name: job.name,
   data: isData(job.data) ? job.data : undefined,
   attempts: job.attemptsMade,
   over: job.finishedOn !== undefined,
-});
-
-/** @param token absent of a job that is held no more */
-export const toLock = ({ id = '', attemptsStarted: takes }: Job, token = ''): JobLock => ({
-  ...{ jobId: id, token, takes },
 });
 
 export type JobSignals = {
