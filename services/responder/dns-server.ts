@@ -1,6 +1,7 @@
 import type { Clock, Log } from '../../shared/base/basics.ts';
 import type { ListeningServer } from '../../shared/base/listeners.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import type { OutlastRestarts } from '../../shared/base/redis.ts';
 import type { ConnectionRoom } from '../../shared/base/role.ts';
 import type { DnsRecords } from '../../shared/solver/dns-records.ts';
 import type { Dns01ServerConfig } from '../../shared/solver/dns01-server.ts';
@@ -16,8 +17,7 @@ const MOST_WAITING = 4_096;
 
 type DnsServerParts = {
   records: Pick<DnsRecords, 'find'>;
-  /** Asks until Redis answers, or for as long as an answer is of use. */
-  outlast<T>(ask: () => Promise<T>): Promise<T>;
+  outlast: OutlastRestarts;
   clock: Clock;
   log: Log;
   metrics: Registry;

@@ -4,6 +4,7 @@ import type { Clock, Log } from '../../shared/base/basics.ts';
 import { describeError } from '../../shared/base/errors.ts';
 import { http } from '../../shared/base/http.ts';
 import { Counter, type Registry } from '../../shared/base/metrics.ts';
+import type { OutlastRestarts } from '../../shared/base/redis.ts';
 import { type ChallengeResponses, rememberingFound } from '../../shared/solver/http01.ts';
 
 // HTTP/1.1 as far as a CA, or a web server before us, asks for challenges: requests without a body, most of
@@ -11,8 +12,7 @@ import { type ChallengeResponses, rememberingFound } from '../../shared/solver/h
 
 type Http01Parts = {
   responses: Pick<ChallengeResponses, 'get'>;
-  /** Asks until Redis answers, or for as long as an answer is of use. */
-  outlast<T>(ask: () => Promise<T>): Promise<T>;
+  outlast: OutlastRestarts;
   /** Where there are more, the oldest gives way: a CA asks once, and stays no longer. */
   connections: number;
   /** Milliseconds in which a client has to bring a request, and to take its answer. */

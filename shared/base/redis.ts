@@ -57,8 +57,8 @@ export async function needingRedis<T>(act: () => Promise<T>): Promise<T> {
 const LONGEST_OUTAGE = 6_000;
 const ASK_AGAIN = 100;
 
-/** Asks until Redis answers. */
-type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
+/** Asks until Redis answers, or for as long as an answer is of use. */
+export type OutlastRestarts = <T>(ask: () => Promise<T>) => Promise<T>;
 
 /**
  * A CA looks once: with an answer that Redis's restart costs, the order would fail and a failed validation be

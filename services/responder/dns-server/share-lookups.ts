@@ -1,3 +1,5 @@
+import type { OutlastRestarts } from '../../../shared/base/redis.ts';
+
 /** Asks what there is at a name, and is told, or why it cannot be found out. */
 export type LookUp<Found> = (name: string, tell: Told<Found>) => void;
 type Told<Found> = (found: Found | Error) => void;
@@ -8,11 +10,11 @@ type Told<Found> = (found: Found | Error) => void;
  * question. Callbacks, as a promise for each question would be a third of its cost.
  *
  * @param find looks for several names at once
- * @param outlast asks until it is answered; after a look-up for all has failed, each name is looked for alone
+ * @param outlast looks for each name alone, once a look-up for all has failed
  */
 export function sharingLookups<Found>(
   find: (names: string[]) => Promise<Found[]>,
-  outlast: <T>(ask: () => Promise<T>) => Promise<T>,
+  outlast: OutlastRestarts,
 ): LookUp<Found> {
   let waiting = new Map<string, Told<Found>[]>();
 
